@@ -1,0 +1,268 @@
+"""What agents and the coordinator say to each other: one union per direction.
+
+Between our daemons unknown fields are skipped and new fields have defaults, so that neighbouring
+versions understand each other; no field ever changes its type (msgspec schema evolution).
+All instants are seconds of the Unix epoch by the *sender's* clock, for display only: decisions
+use the receiver's own clock. Encoded by `bus.codec` as MessagePack.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from bus.values import (
+    AttemptRef,
+    Inventory,
+    NodeKind,
+    Outcome,
+    Resources,
+    Stream,
+    TaskRef,
+    TaskSettings,
+    Usage,
+)
+
+PROTOCOL_VERSION = 1
+
+
+# agent -> coordinator, and the replies
+
+
+class Register(Struct, kw_only=True, tag="register"):
+    """First words of an agent process; repeated after each reconnect and on request.
+
+    `incarnation` is new for every agent process, `boot_id` for every boot of the machine.
+    `live` lists every attempt that this agent holds, so that both sides can reconcile.
+    """
+
+    node: str
+    incarnation: str
+    boot_id: str
+    version: str
+    capacity: Resources
+    inventory: Inventory
+    kind: NodeKind = NodeKind.COMPUTE
+    labels: dict[str, str] = {}
+    roles: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    live: tuple[AttemptRef, ...] = ()
+    protocol: int = PROTOCOL_VERSION
+
+
+class RegisterReply(Struct, kw_only=True, tag="registered"):
+    """`drop` names attempts that the agent must end and forget: they belong to somebody else now."""
+
+    epoch: int
+    heartbeat_interval_s: float
+    usage_interval_s: float
+    lease_s: float
+    term_after_s: float  # silence after which the guard sends TERM …
+    kill_after_s: float  # … and KILL
+    drop: tuple[AttemptRef, ...] = ()
+
+
+class Heartbeat(Struct, kw_only=True, tag="heartbeat"):
+    """Every `heartbeat_interval_s`; the answer renews the leases of `live` except those in `drop`."""
+
+    node: str
+    incarnation: str
+    sequence: int
+    load: float  # 1-minute load average
+    live: tuple[AttemptRef, ...] = ()
+
+
+class HeartbeatReply(Struct, kw_only=True, tag="heartbeat_ok"):
+    """`register_again`: the coordinator does not know this incarnation; send `Register`."""
+
+    sequence: int
+    epoch: int
+    drop: tuple[AttemptRef, ...] = ()
+    register_again: bool = False
+
+
+class TaskUsage(Struct, kw_only=True):
+    attempt: AttemptRef
+    usage: Usage
+
+
+class UsageReport(Struct, kw_only=True, tag="usage"):
+    """Samples of one instant: the node as a whole and each running task."""
+
+    node: str
+    sampled_at: float
+    usage: Usage
+    load: float
+    tasks: tuple[TaskUsage, ...] = ()
+
+
+class Started(Struct, kw_only=True, tag="started"):
+    attempt: AttemptRef
+    started_at: float
+    pid: int
+
+
+class Ended(Struct, kw_only=True, tag="ended"):
+    """The one terminal event of an attempt.
+
+    `exit_code` 0–255, `signal` 1–64 when a signal ended it. `output` is the JSON text that the task
+    left in CORRAL_OUTPUT (at most `bus.codec.OUTPUT_LIMIT` bytes). `started_at` is None where it
+    never ran. `log_sizes` are the final sizes in bytes of stdout and stderr.
+    """
+
+    attempt: AttemptRef
+    outcome: Outcome
+    ended_at: float
+    started_at: float | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    message: str = ""
+    output: bytes | None = None
+    stderr_tail: bytes = b""
+    log_sizes: tuple[int, int] = (0, 0)
+    cpu_s: float = 0.0
+    max_rss_mib: float = 0.0
+
+
+class Returned(Struct, kw_only=True, tag="returned"):
+    """Handed back before it started: on `Retract`, or because the node is draining."""
+
+    attempt: AttemptRef
+
+
+TaskEvent = Started | Ended | Returned
+
+
+class Report(Struct, kw_only=True, tag="report"):
+    """A batch out of the agent's outbox, oldest first; repeated until acknowledged."""
+
+    node: str
+    sequence: int  # of the last event in the batch
+    events: tuple[TaskEvent, ...]
+
+
+class ReportReply(Struct, kw_only=True, tag="report_ok"):
+    """Sent after the commit. `drop`: attempts of the batch (or before) that the agent must forget."""
+
+    acknowledged: int
+    epoch: int
+    drop: tuple[AttemptRef, ...] = ()
+
+
+class InputsRequest(Struct, kw_only=True, tag="inputs"):
+    """An agent asks for the outputs of the tasks that `attempt` needs, page by page.
+
+    `after` is the task index after which to continue (-1 at the start) within the needed groups.
+    """
+
+    node: str
+    attempt: AttemptRef
+    after: int = -1
+
+
+class NeededOutput(Struct, kw_only=True):
+    group: str
+    task: TaskRef
+    output: bytes | None
+
+
+class InputsReply(Struct, kw_only=True, tag="inputs_ok"):
+    """One page, at most half a MiB of outputs; `more` says that another request is due."""
+
+    outputs: tuple[NeededOutput, ...]
+    more: bool
+
+
+FromAgent = Register | Heartbeat | UsageReport | Report | InputsRequest
+ToAgentReply = RegisterReply | HeartbeatReply | ReportReply | InputsReply
+
+
+# coordinator -> agent, and the replies
+
+
+class Body(Struct, frozen=True, kw_only=True):
+    """What to run: `command` (argv) or the tool named in `settings`; `owner` is the submitter."""
+
+    settings: TaskSettings
+    command: tuple[str, ...] = ()
+    job_id: str = ""
+    owner: str = ""
+    needs: tuple[str, ...] = ()  # group names whose outputs the task reads
+
+
+class Assignment(Struct, array_like=True, kw_only=False):
+    """`body` points into `Assign.bodies`. A `waiting` attempt holds no resources yet: the agent
+    starts it when one of its own ends (prefill), so a queue of short tasks never waits for us."""
+
+    attempt: AttemptRef
+    body: int
+    waiting: bool = False
+    gpus: tuple[str, ...] = ()
+    array_index: int | None = None
+    input: bytes | None = None  # JSON text for CORRAL_INPUT
+
+
+class Assign(Struct, kw_only=True, tag="assign"):
+    """Answered when the agent has it on disk."""
+
+    epoch: int
+    bodies: tuple[Body, ...]
+    items: tuple[Assignment, ...]
+
+
+class Cancel(Struct, kw_only=True, tag="cancel"):
+    """End these attempts: TERM, the task's own grace, KILL of the whole tree."""
+
+    epoch: int
+    attempts: tuple[AttemptRef, ...]
+
+
+class Retract(Struct, kw_only=True, tag="retract"):
+    """Give these attempts back if they have not started; those that have are left alone."""
+
+    epoch: int
+    attempts: tuple[AttemptRef, ...]
+
+
+class FetchLog(Struct, kw_only=True, tag="fetch_log"):
+    """Bytes [offset, offset + limit) of a stream. `fence` 0 means the newest attempt here."""
+
+    epoch: int
+    task: TaskRef
+    fence: int
+    stream: Stream
+    offset: int
+    limit: int
+
+
+class Follow(Struct, kw_only=True, tag="follow"):
+    """Publish new output on the log subject of `user` for `seconds` more; repeated while followed."""
+
+    epoch: int
+    task: TaskRef
+    fence: int
+    user: str
+    seconds: float
+
+
+ToAgent = Assign | Cancel | Retract | FetchLog | Follow
+
+
+class CommandReply(Struct, kw_only=True, tag="ok"):
+    node: str
+    error: str | None = None
+
+
+class LogChunk(Struct, kw_only=True, tag="log"):
+    """A gap-free piece of a stream. `ended`: the attempt is over and `size` is final."""
+
+    task: TaskRef
+    fence: int
+    stream: Stream
+    offset: int
+    data: bytes
+    size: int
+    ended: bool = False
+    error: str | None = None
+
+
+FromAgentReply = CommandReply | LogChunk

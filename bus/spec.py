@@ -1,0 +1,81 @@
+"""A job as people write it, on the bus (JSON, MessagePack), in a file, or through the command.
+
+Amounts may be numbers in Corral's own units or text with a unit (`bus.units`); `coordinator.core.intake`
+turns a spec into tasks and reports every fault with its path. An unknown field is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from bus.values import JobKind
+
+Json = dict[str, Any]
+
+
+class ResourceSpec(Struct, kw_only=True, forbid_unknown_fields=True):
+    """`cpu`: millicores, or text such as "2" or "500m"; `memory` and `storage`: MiB, or "4GiB";
+    `net`: Mbit/s, or "1Gbit"; `gpu`: whole GPUs."""
+
+    cpu: int | str = 1000
+    memory: int | str = 64
+    gpu: int = 0
+    storage: int | str = 0
+    net: int | str = 0
+
+
+class Constraints(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Where a task may run: all `labels` must match, and the node must be one of `nodes` if given."""
+
+    labels: dict[str, str] = {}
+    nodes: list[str] = []
+
+
+class TaskSpec(Struct, kw_only=True, forbid_unknown_fields=True):
+    """One entry of a job's `tasks`; what it leaves out it takes from the job."""
+
+    name: str | None = None
+    command: list[str] | None = None
+    tool: str | None = None
+    input: Json | None = None
+    resources: ResourceSpec | None = None
+    env: dict[str, str] | None = None
+    workdir: str | None = None
+    stdin: str | None = None
+    array: str | None = None
+    for_each: list[str] | None = None
+    needs: list[str] = []
+    timeout: float | str | None = None
+    grace: float | str | None = None
+    retries: int | None = None
+
+
+class JobSpec(Struct, kw_only=True, forbid_unknown_fields=True):
+    """`command` (argv), or `tool` with `input`, or several `tasks`; see PROTOCOL in docs/protocol.md."""
+
+    v: int = 1
+    name: str | None = None
+    type: JobKind = JobKind.BATCH
+    priority: int = 5
+    command: list[str] | None = None
+    tool: str | None = None
+    input: Json | None = None
+    resources: ResourceSpec | None = None
+    env: dict[str, str] = {}
+    workdir: str | None = None
+    stdin: str | None = None
+    array: str | None = None  # "0-99", "0-99%10", "1,5,9-20:2"
+    for_each: list[str] | None = None  # one task an item, given as CORRAL_ITEM and in CORRAL_INPUT
+    tasks: list[TaskSpec] | None = None
+    timeout: float | str | None = None  # seconds, or "90", "1h30m", "1-02:00:00"
+    grace: float | str | None = None
+    retries: int = 3
+    backoff: float | str = 1.0
+    backoff_max: float | str = 300.0
+    retry_on: list[str] = ["failed"]  # failed, timeout
+    idempotent: bool = False
+    constraints: Constraints | None = None
+    metadata: Json = {}
+    dedupe_key: str | None = None

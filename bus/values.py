@@ -1,0 +1,282 @@
+"""The vocabulary that every Corral program shares: names, states, resources, usage.
+
+Nothing here does I/O, reads a clock or draws randomness; both cores import this module.
+Units are fixed everywhere: millicores, MiB, whole GPUs, Mbit/s, seconds (UTC for instants).
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import NamedTuple, NewType
+
+from msgspec import Struct
+
+NodeName = NewType("NodeName", str)
+UserName = NewType("UserName", str)
+
+NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+"""What a user or a node may be called: one subject token, safe as a folder name."""
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` can name a user or a node (whole string, no trailing newline)."""
+    return NAME_PATTERN.fullmatch(text) is not None
+
+
+class TaskRef(NamedTuple):
+    """A task as people type it: job number and ordinal within the job, from 0."""
+
+    job: int
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.job}.{self.index}"
+
+
+class AttemptRef(NamedTuple):
+    """One try of a task; `fence` counts the tries from 1 and outlives every restart."""
+
+    job: int
+    index: int
+    fence: int
+
+    @property
+    def task(self) -> TaskRef:
+        return TaskRef(self.job, self.index)
+
+    def __str__(self) -> str:
+        return f"{self.job}.{self.index}#{self.fence}"
+
+
+class TaskState(StrEnum):
+    PENDING = "pending"  # not ready: waits for other tasks
+    QUEUED = "queued"  # ready to be placed
+    ASSIGNED = "assigned"  # given to a node, not yet started
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+    RETRYING = "retrying"  # failed, waits for its backoff
+    REASSIGNED = "reassigned"  # lost with its node or given back; charged to nobody
+
+
+class JobState(StrEnum):
+    PENDING = "pending"
+    SCHEDULED = "scheduled"
+    RUNNING = "running"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in _TERMINAL_JOB_STATES
+
+
+_TERMINAL_JOB_STATES = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
+
+
+class AttemptState(StrEnum):
+    ASSIGNED = "assigned"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+    LOST = "lost"  # its lease ended without a word
+    RETURNED = "returned"  # handed back by the agent before it started
+
+
+class Outcome(StrEnum):
+    """How an attempt ended, as the agent saw it."""
+
+    EXITED = "exited"  # by itself, with `exit_code`
+    SIGNALED = "signaled"  # by a signal nobody of ours sent
+    TIMEOUT = "timeout"  # its walltime ran out and we ended it
+    CANCELLED = "cancelled"  # on the coordinator's command
+    NOT_FOUND = "not_found"  # the executable is missing: exit code 127
+    NOT_EXECUTABLE = "not_executable"  # no permission, or a directory: exit code 126
+    NOT_STARTED = "not_started"  # the node could not prepare it (disk full, bad workdir …)
+    LEASE_EXPIRED = "lease_expired"  # the guard ended it because nobody renewed
+    LOST = "lost"  # the node rebooted, or the guard died: nobody knows
+
+
+class JobKind(StrEnum):
+    BATCH = "batch"
+    INTERACTIVE = "interactive"
+    STREAMING = "streaming"
+    AI_TRAINING = "ai_training"
+    RENDERING = "rendering"
+
+
+class Role(StrEnum):
+    READONLY = "readonly"
+    USER = "user"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+    @property
+    def rank(self) -> int:
+        """Order of power: every role may do what the ones below it may."""
+        return list(Role).index(self)
+
+
+class NodeHealth(StrEnum):
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    UNREACHABLE = "unreachable"
+
+
+class NodeAdmin(StrEnum):
+    ACTIVE = "active"
+    DRAINING = "draining"
+    MAINTENANCE = "maintenance"
+    INACTIVE = "inactive"
+    FAILED = "failed"
+
+
+class NodeKind(StrEnum):
+    CONTROL = "control"
+    COMPUTE = "compute"
+    STORAGE = "storage"
+    GPU = "gpu"
+    HYBRID = "hybrid"
+
+
+class Stream(StrEnum):
+    """The byte streams that an attempt leaves on its node."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+
+
+class Resources(Struct, frozen=True, array_like=True):
+    """Five amounts: millicores, MiB of memory, whole GPUs, MiB of scratch storage, Mbit/s."""
+
+    cpu_millis: int = 0
+    mem_mib: int = 0
+    gpus: int = 0
+    storage_mib: int = 0
+    net_mbps: int = 0
+
+    def __add__(self, other: Resources) -> Resources:
+        return Resources(
+            self.cpu_millis + other.cpu_millis,
+            self.mem_mib + other.mem_mib,
+            self.gpus + other.gpus,
+            self.storage_mib + other.storage_mib,
+            self.net_mbps + other.net_mbps,
+        )
+
+    def __sub__(self, other: Resources) -> Resources:
+        return Resources(
+            self.cpu_millis - other.cpu_millis,
+            self.mem_mib - other.mem_mib,
+            self.gpus - other.gpus,
+            self.storage_mib - other.storage_mib,
+            self.net_mbps - other.net_mbps,
+        )
+
+    def fits(self, free: Resources) -> bool:
+        """Whether this request can be served out of `free`."""
+        return (
+            self.cpu_millis <= free.cpu_millis
+            and self.mem_mib <= free.mem_mib
+            and self.gpus <= free.gpus
+            and self.storage_mib <= free.storage_mib
+            and self.net_mbps <= free.net_mbps
+        )
+
+    def lacking(self, free: Resources) -> tuple[str, ...]:
+        """The names of the resources of which `free` holds too little, in field order."""
+        return tuple(
+            name
+            for name in self.__struct_fields__
+            if getattr(self, name) > getattr(free, name)
+        )
+
+
+class TaskSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the tasks of one group share: how to run, not what to run.
+
+    `timeout_s` is the walltime (None: no limit); `grace_s` lies between TERM and KILL.
+    `backoff_s` doubles with every charged retry, up to `backoff_max_s`.
+    """
+
+    resources: Resources
+    task_type: str = "shell"
+    tool: str | None = None
+    user: str = ""
+    env: dict[str, str] = {}
+    workdir: str | None = None
+    stdin: str | None = None
+    timeout_s: float | None = None
+    grace_s: float = 10.0
+    max_retries: int = 3
+    retry_on_timeout: bool = False
+    backoff_s: float = 1.0
+    backoff_max_s: float = 300.0
+    idempotent: bool = False
+    labels: dict[str, str] = {}  # node labels that must match
+    nodes: tuple[str, ...] = ()  # allowed nodes; empty means any
+
+
+class GpuInfo(Struct, frozen=True, kw_only=True):
+    uuid: str
+    model: str
+    mem_mib: int
+    healthy: bool = True
+
+
+class InterfaceInfo(Struct, frozen=True, kw_only=True):
+    name: str
+    mac: str
+    ip: str | None = None
+    kind: str = "data"  # management, data, storage, cluster
+    speed_mbps: int = 0  # 0: the driver does not say
+    duplex: str = "full"
+    status: str = "unknown"  # up, down, unknown
+    driver: str | None = None
+
+
+class DiskInfo(Struct, frozen=True, kw_only=True):
+    mount: str
+    filesystem: str
+    total_mib: int
+    free_mib: int
+
+
+class Inventory(Struct, frozen=True, kw_only=True):
+    """What an agent found on its machine; see `agent/discover.py`."""
+
+    hostname: str
+    ip: str
+    architecture: str
+    os_version: str
+    kernel_version: str
+    cpu_model: str
+    cpu_cores: int
+    gpus: tuple[GpuInfo, ...] = ()
+    interfaces: tuple[InterfaceInfo, ...] = ()
+    disks: tuple[DiskInfo, ...] = ()
+    runtimes: dict[str, str] = {}  # container runtime -> version
+    isolation: dict[str, str] = {}  # cgroup, namespaces …: what this node can enforce
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """Gauges at one instant, in the units of `Resources`; None where it cannot be measured."""
+
+    cpu_millis: float
+    mem_mib: float
+    gpus: float = 0.0  # sum of utilisations, 1.0 = one GPU fully busy
+    gpu_mem_mib: float = 0.0
+    storage_mib: float = 0.0
+    net_rx_mbps: float = 0.0
+    net_tx_mbps: float = 0.0
+    disk_read_mbps: float = 0.0
+    disk_write_mbps: float = 0.0
+    temperature_c: float | None = None
+    gpu_temperature_c: float | None = None

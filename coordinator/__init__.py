@@ -1,0 +1,1 @@
+"""The coordinator: owns the cluster's state, decides, commits, and only then tells."""

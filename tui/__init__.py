@@ -1,0 +1,1 @@
+"""The operators' side: the `corral` command and the console."""
