@@ -14,9 +14,9 @@ from bus.values import (
     AttemptRef,
     Inventory,
     NodeKind,
-    Outcome,
     Resources,
     Stream,
+    TaskEvent,
     TaskRef,
     TaskSettings,
     Usage,
@@ -93,43 +93,6 @@ class UsageReport(Struct, kw_only=True, tag="usage"):
     usage: Usage
     load: float
     tasks: tuple[TaskUsage, ...] = ()
-
-
-class Started(Struct, kw_only=True, tag="started"):
-    attempt: AttemptRef
-    started_at: float
-    pid: int
-
-
-class Ended(Struct, kw_only=True, tag="ended"):
-    """The one terminal event of an attempt.
-
-    `exit_code` 0–255, `signal` 1–64 when a signal ended it. `output` is the JSON text that the task
-    left in CORRAL_OUTPUT (at most `bus.codec.OUTPUT_LIMIT` bytes). `started_at` is None where it
-    never ran. `log_sizes` are the final sizes in bytes of stdout and stderr.
-    """
-
-    attempt: AttemptRef
-    outcome: Outcome
-    ended_at: float
-    started_at: float | None = None
-    exit_code: int | None = None
-    signal: int | None = None
-    message: str = ""
-    output: bytes | None = None
-    stderr_tail: bytes = b""
-    log_sizes: tuple[int, int] = (0, 0)
-    cpu_s: float = 0.0
-    max_rss_mib: float = 0.0
-
-
-class Returned(Struct, kw_only=True, tag="returned"):
-    """Handed back before it started: on `Retract`, or because the node is draining."""
-
-    attempt: AttemptRef
-
-
-TaskEvent = Started | Ended | Returned
 
 
 class Report(Struct, kw_only=True, tag="report"):

@@ -280,3 +280,45 @@ class Usage(Struct, frozen=True, kw_only=True):
     disk_write_mbps: float = 0.0
     temperature_c: float | None = None
     gpu_temperature_c: float | None = None
+
+
+OUTPUT_LIMIT = 512 * 1024
+"""Bytes of JSON that a task may leave as its output; more belongs into an artifact."""
+
+
+class Started(Struct, kw_only=True, tag="started"):
+    attempt: AttemptRef
+    started_at: float
+    pid: int
+
+
+class Ended(Struct, kw_only=True, tag="ended"):
+    """The one terminal event of an attempt.
+
+    `exit_code` 0–255, `signal` 1–64 when a signal ended it. `output` is the JSON text that the task
+    left in CORRAL_OUTPUT (at most OUTPUT_LIMIT bytes). `started_at` is None where it
+    never ran. `log_sizes` are the final sizes in bytes of stdout and stderr.
+    """
+
+    attempt: AttemptRef
+    outcome: Outcome
+    ended_at: float
+    started_at: float | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    message: str = ""
+    output: bytes | None = None
+    stderr_tail: bytes = b""
+    log_sizes: tuple[int, int] = (0, 0)
+    cpu_s: float = 0.0
+    max_rss_mib: float = 0.0
+
+
+class Returned(Struct, kw_only=True, tag="returned"):
+    """Handed back before it started: on `Retract`, or because the node is draining."""
+
+    attempt: AttemptRef
+
+
+TaskEvent = Started | Ended | Returned
+"""What happened to an attempt on its node."""

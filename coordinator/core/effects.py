@@ -1,0 +1,307 @@
+"""What a step wants done: rows to write, then answers and commands to send.
+
+A batch of effects is performed in two halves: every `Row` in one transaction, and only after its
+commit every `Tell` (commit before tell). `Record`s are telemetry: written apart, never waited for.
+
+Row effects carry absolute values, so writing the same batch twice changes nothing. Several changes of
+one task in a batch are joined by `coordinator.perform`: last values, concatenated path.
+Instants are seconds of the Unix epoch on the coordinator's clock.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from msgspec import Struct
+
+from bus.values import (
+    AttemptRef,
+    AttemptState,
+    Inventory,
+    JobKind,
+    JobState,
+    NodeAdmin,
+    NodeHealth,
+    NodeKind,
+    NodeName,
+    Resources,
+    TaskRef,
+    TaskSettings,
+    TaskState,
+    Usage,
+    UserName,
+)
+from coordinator.core.events import ReplyToken
+
+# rows
+
+
+class NewJob(Struct, frozen=True, kw_only=True):
+    id: UUID
+    number: int
+    owner: UserName
+    name: str
+    kind: JobKind
+    priority: int
+    spec: bytes  # JSON
+    metadata: bytes  # JSON
+    dedupe_key: str | None
+    digest: bytes
+    tasks: int
+    submitted_at: float
+
+
+class JobChange(Struct, frozen=True, kw_only=True):
+    """Counters by task state; the database derives the job's state from them."""
+
+    number: int
+    id: UUID
+    owner: UserName
+    state: JobState  # as the core derives it; the database's own derivation must agree
+    pending: int
+    queued: int
+    assigned: int
+    running: int
+    completed: int
+    failed: int
+    cancelled: int
+    cancel_requested: bool
+    started_at: float | None
+    ended_at: float | None
+    exit_code: int | None
+    reason: str
+
+
+class NewTask(Struct, frozen=True, kw_only=True):
+    """A row for one task, or for `count` tasks of a range from `task.index` on.
+
+    An element of a range gets a row at its first individual change: `range_id` is then the id of the
+    range's row, `input` only what is the element's own, and `parameters` empty.
+    """
+
+    task: TaskRef
+    id: UUID
+    job_id: UUID
+    range_id: UUID | None
+    count: int
+    group: str
+    task_type: str
+    input: bytes  # JSON object, never empty
+    parameters: bytes  # JSON object
+    priority: int
+    resources: Resources
+    max_retries: int
+    created_at: float
+
+
+class TaskChange(Struct, frozen=True, kw_only=True):
+    """`path`: the states passed through, the one before first (a new row: its first state alone or
+    first). `version` is the one that this change makes; it grows by one with every change.
+
+    `output` is None where this change says nothing about it. `remaining` counts the elements of a range that still
+    have no row of their own (1 for a single task).
+    """
+
+    task: TaskRef
+    id: UUID
+    owner: UserName
+    version: int
+    path: tuple[TaskState, ...]
+    remaining: int
+    node: NodeName | None
+    fence: int
+    retries: int
+    started_at: float | None
+    completed_at: float | None
+    exit_code: int | None
+    signal: int | None
+    message: str
+    output: bytes | None
+    changed_at: float
+
+    @property
+    def state(self) -> TaskState:
+        return self.path[-1]
+
+
+class AttemptChange(Struct, frozen=True, kw_only=True):
+    """The whole attempt after a change. `holds`: what it has of the node's ledger (zero while it
+    waits there prefilled, and after its end); `requested` is what it needs while it runs."""
+
+    attempt: AttemptRef
+    task_id: UUID
+    node: NodeName
+    node_id: UUID
+    new: bool
+    state: AttemptState
+    waiting: bool
+    requested: Resources
+    holds: Resources
+    gpus: tuple[str, ...]
+    assigned_at: float
+    started_at: float | None
+    ended_at: float | None
+    exit_code: int | None
+    signal: int | None
+    message: str
+    explanation: dict[str, Any] | None  # with `new` only
+
+
+class NodeRow(Struct, frozen=True, kw_only=True):
+    """A node as registered, or after a change of health, admin state or ledger."""
+
+    name: NodeName
+    id: UUID
+    incarnation: str
+    boot_id: str
+    version: str
+    capacity: Resources
+    allocated: Resources
+    inventory: Inventory
+    kind: NodeKind
+    labels: dict[str, str]
+    roles: tuple[str, ...]
+    tools: tuple[str, ...]
+    health: NodeHealth
+    admin: NodeAdmin
+    registered: bool  # inventory and capacity may have changed (else only health, admin, ledger)
+    last_heartbeat_at: float
+
+
+class NodeLedger(Struct, frozen=True, kw_only=True):
+    """What live attempts hold of a node; absolute."""
+
+    name: NodeName
+    id: UUID
+    allocated: Resources
+
+
+Row = NewJob | JobChange | NewTask | TaskChange | AttemptChange | NodeRow | NodeLedger
+
+
+# records
+
+
+class UsageRecord(Struct, frozen=True, kw_only=True):
+    """`attempt` None: the node as a whole."""
+
+    at: float
+    node: NodeName
+    node_id: UUID
+    usage: Usage
+    load: float
+    anomaly: bool = False
+    attempt: AttemptRef | None = None
+    task_id: UUID | None = None
+
+
+class EventRecord(Struct, frozen=True, kw_only=True):
+    """One line of the cluster's history. `severity`: critical, error, warning, info, debug."""
+
+    at: float
+    event_type: str
+    severity: str
+    message: str
+    node: NodeName | None = None
+    node_id: UUID | None = None
+    job_id: UUID | None = None
+    user: UserName | None = None
+    details: dict[str, Any] = {}
+
+
+Record = UsageRecord | EventRecord
+
+
+# tells
+
+
+class Placement(Struct, frozen=True, kw_only=True):
+    """One task for a node; `body` is shared by all tasks of a group (compare by identity)."""
+
+    attempt: AttemptRef
+    settings: TaskSettings
+    command: tuple[str, ...]
+    job_id: UUID
+    owner: UserName
+    needs: tuple[str, ...]
+    waiting: bool
+    gpus: tuple[str, ...]
+    array_index: int | None
+    input: bytes | None
+
+
+class SendAssign(Struct, frozen=True, kw_only=True):
+    node: NodeName
+    placements: tuple[Placement, ...]
+
+
+class SendCancel(Struct, frozen=True, kw_only=True):
+    node: NodeName
+    attempts: tuple[AttemptRef, ...]
+
+
+class SendRetract(Struct, frozen=True, kw_only=True):
+    node: NodeName
+    attempts: tuple[AttemptRef, ...]
+
+
+class AnswerRegister(Struct, frozen=True, kw_only=True):
+    reply: ReplyToken
+    drop: tuple[AttemptRef, ...]
+
+
+class AnswerBeat(Struct, frozen=True, kw_only=True):
+    reply: ReplyToken
+    sequence: int
+    drop: tuple[AttemptRef, ...]
+    register_again: bool
+
+
+class AnswerReport(Struct, frozen=True, kw_only=True):
+    reply: ReplyToken
+    sequence: int
+    drop: tuple[AttemptRef, ...]
+
+
+class AnswerSubmit(Struct, frozen=True, kw_only=True):
+    reply: ReplyToken
+    number: int
+    id: UUID
+    tasks: int
+    duplicate: bool
+
+
+class AnswerCancel(Struct, frozen=True, kw_only=True):
+    reply: ReplyToken
+    tasks: int
+
+
+class Fault(Struct, frozen=True, kw_only=True):
+    """One thing wrong with a request; see SECURITY section 3 for the codes."""
+
+    code: str
+    message: str
+    field: str = ""
+    hint: str = ""
+    status: int = 422
+
+
+class Refuse(Struct, frozen=True, kw_only=True):
+    reply: ReplyToken
+    faults: tuple[Fault, ...]
+
+
+Tell = (
+    SendAssign
+    | SendCancel
+    | SendRetract
+    | AnswerRegister
+    | AnswerBeat
+    | AnswerReport
+    | AnswerSubmit
+    | AnswerCancel
+    | Refuse
+)
+
+Effect = Row | Record | Tell
