@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from bus.values import JobKind
 
@@ -74,7 +74,7 @@ class JobSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     retries: int = 3
     backoff: float | str = 1.0
     backoff_max: float | str = 300.0
-    retry_on: list[str] = ["failed"]  # failed, timeout
+    retry_on: list[str] = field(default_factory=lambda: ["failed"])  # failed, timeout
     idempotent: bool = False
     constraints: Constraints | None = None
     metadata: Json = {}

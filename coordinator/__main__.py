@@ -1,0 +1,32 @@
+"""`python -m coordinator VERB …`: serve, supervise, and the verbs that need the database."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; returns the process's exit code."""
+    parser = argparse.ArgumentParser(prog="python -m coordinator", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    serve = verbs.add_parser("serve", help="run the coordinator of a data folder")
+    serve.add_argument("data", type=Path)
+    supervise = verbs.add_parser("supervise", help="run and restart all processes of a data folder")
+    supervise.add_argument("data", type=Path)
+    arguments = parser.parse_args(argv)
+    match arguments.verb:
+        case "serve":
+            from coordinator.serve import serve as run_coordinator
+
+            return run_coordinator(arguments.data)
+        case "supervise":
+            from coordinator.supervise import supervise as run_supervisor
+
+            return run_supervisor(arguments.data)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Where the coordinator's state lives: relational rows (asyncpg) and time-series (psycopg)."""

@@ -1,0 +1,92 @@
+"""What goes into one transaction, and what comes back at start-up."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from msgspec import Struct
+
+from bus.values import NodeName, Role, TaskRef, TaskState, UserName
+from coordinator.core.effects import (
+    AttemptChange,
+    JobChange,
+    NewJob,
+    NewTask,
+    NodeLedger,
+    NodeRow,
+    TaskChange,
+)
+
+
+class Batch(Struct, kw_only=True):
+    """The joined rows of a batch of events: at most one entry per job, task, attempt and node.
+
+    `new_tasks` pairs each new row with its state at the end of the batch: the path of the change
+    starts with the row's first state. In `task_changes` the path starts with the state that the database
+    holds now, and `version` exceeds the stored one by the number of joined changes, given in `steps`.
+    """
+
+    number: int
+    new_jobs: list[NewJob] = []
+    job_changes: list[JobChange] = []
+    new_tasks: list[tuple[NewTask, TaskChange]] = []
+    task_changes: list[TaskChange] = []
+    steps: list[int] = []  # parallel to task_changes
+    attempts: list[AttemptChange] = []
+    nodes: list[NodeRow] = []
+    ledgers: list[NodeLedger] = []
+
+    @property
+    def empty(self) -> bool:
+        return not (
+            self.new_jobs
+            or self.job_changes
+            or self.new_tasks
+            or self.task_changes
+            or self.attempts
+            or self.nodes
+            or self.ledgers
+        )
+
+
+class UserRow(Struct, frozen=True):
+    id: UUID
+    name: UserName
+    role: Role
+    active: bool
+
+
+class LiveJob(Struct, frozen=True):
+    """A job that is not over: `job` as it was created, `change` as it stands."""
+
+    job: NewJob
+    change: JobChange
+
+
+class TaskSeen(Struct, frozen=True):
+    """A task (or range) row of a live job, over or not."""
+
+    task: TaskRef
+    id: UUID
+    count: int
+    remaining: int
+    state: TaskState
+    version: int
+    node: NodeName | None
+    fence: int
+    retries: int
+    changed_at: float
+    started_at: float | None
+
+
+class Snapshot(Struct, kw_only=True):
+    """All that the coordinator's memory is rebuilt from. `attempts` are the live ones (assigned, running)."""
+
+    next_number: int
+    users: list[UserRow]
+    nodes: list[NodeRow]
+    jobs: list[LiveJob]
+    tasks: list[TaskSeen]
+    attempts: list[AttemptChange]
+
+
