@@ -1,0 +1,72 @@
+# Everything a clone needs: `make up` to run Corral, `make test` to check it.
+# The first use of a target makes .venv and installs what constraints.txt pins.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STEP   := .ci/step
+
+# Tests that start real servers run without the coverage tracer: it would distort their timing.
+SERVERS := $(wildcard tests/integration tests/contract tests/chaos)
+
+.DEFAULT_GOAL := help
+.PHONY: help up down status test format lint types imports unit servers coverage bench clean
+
+help:  ## show these targets
+	@awk -F ':.*##' '/^[a-z]+:.*##/ {printf "  make %-9s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: $(VENV)/.installed  ## install, start everything on this machine, open the console
+	@$(BIN)/corral up
+
+down: $(VENV)/.installed  ## stop what `make up` started
+	@$(BIN)/corral down
+
+status: $(VENV)/.installed  ## show every process with its health
+	@$(BIN)/corral status
+
+test: $(VENV)/.dev-installed  ## install what checks need and run every check
+	@$(STEP) "all checks" $(MAKE) --no-print-directory format lint types imports unit coverage servers
+
+format: $(VENV)/.dev-installed
+	@$(STEP) "ruff format" $(BIN)/ruff format --check .
+
+lint: $(VENV)/.dev-installed
+	@$(STEP) "ruff check" $(BIN)/ruff check .
+
+types: $(VENV)/.dev-installed
+	@$(STEP) "mypy --strict" $(BIN)/mypy
+
+imports: $(VENV)/.dev-installed
+	@$(STEP) "import contracts" $(BIN)/lint-imports
+
+unit: $(VENV)/.dev-installed
+	@$(STEP) "tests (branch coverage)" $(BIN)/coverage run -m pytest $(SERVERS:%=--ignore=%)
+
+coverage: $(VENV)/.dev-installed
+	@$(STEP) "coverage of the cores = 100 %" $(BIN)/coverage report \
+	    --include='coordinator/core/*,agent/core/*' --show-missing --skip-covered --fail-under=100
+
+servers: $(VENV)/.dev-installed
+	@$(STEP) "tests against real servers" $(BIN)/python -m pytest $(SERVERS)
+
+bench: $(VENV)/.dev-installed  ## measure throughput, latency, memory (JSON on stdout)
+	@$(BIN)/python -m tests.bench
+
+clean:  ## remove the environment and every cache
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Corral needs Python 3.11 or newer; this is " \
+	    + sys.version.split()[0] + ". Name another: make PYTHON=python3.12 ...")'
+	@$(STEP) "virtual environment" $(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@$(STEP) "install Corral" $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.dev-installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@$(STEP) "install Corral and its checks" $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    --constraint constraints.txt --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
