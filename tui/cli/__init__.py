@@ -1,0 +1,1 @@
+"""The `corral` command: headless, quick to start, one module a family of verbs."""

@@ -1,0 +1,57 @@
+"""Amounts as people read them: durations, sizes, cores, counts."""
+
+from __future__ import annotations
+
+from bus.values import Resources
+
+NONE = "–"
+
+
+def duration(seconds: float | None) -> str:
+    """Two figures at most: "0.4s", "12s", "3m05s", "2h10m", "4d3h"."""
+    if seconds is None:
+        return NONE
+    if seconds < 0:
+        seconds = 0.0
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+    return f"{whole // 86400}d{whole % 86400 // 3600}h"
+
+
+def mebibytes(mib: float) -> str:
+    """"512M", "4.0G", "1.5T"."""
+    if mib < 1024:
+        return f"{mib:.0f}M"
+    if mib < 1024 * 1024:
+        return f"{mib / 1024:.1f}G"
+    return f"{mib / 1024 / 1024:.1f}T"
+
+
+def cores(millis: float) -> str:
+    """"2", "0.5", "12.25"."""
+    return f"{millis / 1000:.3f}".rstrip("0").rstrip(".")
+
+
+def count(number: int) -> str:
+    """"999", "14.2k", "1.0M": at most five characters."""
+    if number < 10_000:
+        return str(number)
+    if number < 999_950:
+        return f"{number / 1000:.1f}k"
+    return f"{number / 1_000_000:.1f}M"
+
+
+def share(used: Resources, total: Resources) -> tuple[str, str, str]:
+    """What is used of a node or the cluster, as "used/total": cores, memory, GPUs."""
+    return (
+        f"{cores(used.cpu_millis)}/{cores(total.cpu_millis)}",
+        f"{mebibytes(used.mem_mib)}/{mebibytes(total.mem_mib)}",
+        f"{used.gpus}/{total.gpus}" if total.gpus else NONE,
+    )

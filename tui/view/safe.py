@@ -1,0 +1,70 @@
+"""The one door through which text from elsewhere reaches a terminal.
+
+A job's name, a log line or a node's label may hold escape sequences that clear the screen, write the
+clipboard or turn text around. `safe_text` keeps what is plain to see and spells the rest out.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+from rich.cells import cell_len, set_cell_size
+
+_UNSAFE = re.compile(
+    "["
+    "\x00-\x08\x0b-\x1f\x7f"  # C0 without tab and newline; DEL
+    "\x80-\x9f"  # C1: U+009B alone starts a control sequence
+    "\xad\u061c\u180e"  # soft hyphen, Arabic letter mark, Mongolian vowel separator
+    "\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"  # zero width, separators, bidirectional controls
+    "\ufff9-\ufffb\U000e0000-\U000e007f"  # annotations, tags
+    "\ud800-\udfff"  # lone surrogates cannot be written out
+    "]"
+)
+
+
+def safe_text(text: str) -> str:
+    """`text` with everything that could drive a terminal or deceive the eye spelled out.
+
+    Newline and tab stay. C0 controls become their pictures (␛), the rest `\\xNN` or `\\uNNNN`.
+    """
+    return _UNSAFE.sub(_spell, text)
+
+
+def safe_line(text: str) -> str:
+    """Like `safe_text`, for one cell of a table: newline and tab are spelled out too."""
+    return safe_text(text).replace("\n", "␊").replace("\t", "␉")
+
+
+def fit(text: str, width: int) -> str:
+    """A safe line cut or padded to exactly `width` terminal cells."""
+    if cell_len(text) > width and width > 0:
+        return set_cell_size(set_cell_size(text, width - 1).rstrip() + "…", width)
+    return set_cell_size(text, width)
+
+
+def text_width(text: str) -> int:
+    """Terminal cells that a safe line takes."""
+    return cell_len(text)
+
+
+class SafeStream:
+    """Makes a stream of bytes safe piece by piece; a character cut between two pieces survives."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def feed(self, data: bytes, *, final: bool = False) -> str:
+        """The safe text of the next piece."""
+        return safe_text(self._decoder.decode(data, final))
+
+
+def _spell(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if code == 0x7F:
+        return "␡"
+    if code <= 0xFF:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
