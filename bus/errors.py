@@ -1,0 +1,86 @@
+"""What can go wrong on the wire. One base; each class says who broke which rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+if TYPE_CHECKING:
+    from bus.api import Error
+
+
+class CorralError(Exception):
+    """Base of every error that Corral raises on purpose."""
+
+
+class BusError(CorralError):
+    """The bus could not do what was asked of it."""
+
+
+class Disconnected(BusError):
+    """There is no connection now; nothing was buffered. Try again after the reconnect."""
+
+
+class NoResponders(BusError):
+    """Nobody listens on that subject: the coordinator or the agent is away."""
+
+
+class RequestTimeout(BusError):
+    """No answer in time. The request may or may not have been carried out."""
+
+
+class Forbidden(BusError):
+    """The credentials do not allow this subject, or were refused altogether."""
+
+
+class TooLarge(BusError):
+    """More bytes than the server takes in one message."""
+
+
+class DecodeError(CorralError):
+    """Bytes that are not the message they should be: every fault, the first one in front."""
+
+    def __init__(self, faults: Sequence[Error], *, subject: str = "") -> None:
+        self.faults = tuple(faults)
+        self.subject = subject
+        where = f"{subject}: " if subject else ""
+        super().__init__(where + "; ".join(fault.message for fault in self.faults[:5]))
+
+    @property
+    def code(self) -> str:
+        return self.faults[0].code
+
+    @property
+    def reason(self) -> str:
+        return self.faults[0].message
+
+    @property
+    def pointer(self) -> str:
+        return self.faults[0].field
+
+    @property
+    def hint(self) -> str:
+        return self.faults[0].hint
+
+    def to_error(self) -> Error:
+        """The answer for the sender: the first fault, with the others in `more`."""
+        return replace(self.faults[0], more=list(self.faults[1:]))
+
+
+class ApiError(CorralError):
+    """The coordinator refused a request; `error` is its answer."""
+
+    def __init__(self, error: Error) -> None:
+        self.error = error
+        super().__init__(f"{error.code}: {error.message}")
+
+
+class CredentialsError(CorralError):
+    """A credentials file cannot be used; `code` is the catalogue's (E_TOKEN_MODE, E_TOKEN_FORMAT …)."""
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        self.code = code
+        self.hint = hint
+        super().__init__(message)
