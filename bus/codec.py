@@ -1,0 +1,229 @@
+"""Bytes to typed messages and back: MessagePack between our programs, JSON for everybody else.
+
+One way in: size, then a strict loader (MessagePack or JSON) to plain values, then the limits (`bus.limits`),
+then msgspec with strict types. Whatever is wrong becomes a DecodeError with a code of the bad-input catalogue
+and a JSON pointer. A message starts with a map, so the first byte tells the codec: `{` is JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from enum import StrEnum
+from typing import Any, NoReturn, TypeVar
+
+import msgpack
+import msgspec
+from msgspec import Struct
+
+from bus.api import OPERATIONS, Empty, Error, ErrorReply
+from bus.errors import ApiError, DecodeError
+from bus.faults import find_faults
+from bus.limits import BYTES_MAX, DEPTH_MAX, INT_MAX, INT_MIN, Flaw, find_flaws, is_clean
+from bus.messages import FromAgent, FromAgentReply, ToAgent, ToAgentReply
+
+S = TypeVar("S", bound=Struct)
+
+VERSIONS = (1,)
+"""Values of `v` that we understand."""
+
+
+class Codec(StrEnum):
+    JSON = "json"
+    MSGPACK = "msgpack"
+
+
+# possessive, so that no text makes it backtrack
+_BRACKET_OR_STRING = re.compile(rb'[][{}]|"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+
+_TO_JSON = msgspec.json.Encoder()
+_TO_MSGPACK = msgspec.msgpack.Encoder()
+
+
+def encode(message: object, codec: Codec = Codec.MSGPACK) -> bytes:
+    """A Struct (or plain values) as bytes; `bytes` fields are base64 in JSON."""
+    return _TO_JSON.encode(message) if codec is Codec.JSON else _TO_MSGPACK.encode(message)
+
+
+def codec_of(data: bytes) -> Codec:
+    """The codec of a payload: MessagePack if it starts like a map or an array of it, else JSON."""
+    first = data[0] if data else 0
+    packed = 0x80 <= first <= 0x9F or 0xDC <= first <= 0xDF
+    return Codec.MSGPACK if packed else Codec.JSON
+
+
+def decode(data: bytes, kind: type[S], *, subject: str = "") -> S:
+    """The message of type `kind`. Raises DecodeError with every fault that could be found."""
+    tree = _load(data, subject)
+    if "v" in tree:
+        tree = _checked_version(tree, kind, subject)
+    try:
+        return msgspec.convert(tree, kind)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise DecodeError(find_faults(tree, kind, str(error)), subject=subject) from None
+
+
+def decode_request(operation: str, data: bytes, *, subject: str = "") -> Struct:
+    """A client's request by its key in `bus.api.OPERATIONS`; nothing at all will do where nothing is asked."""
+    known = OPERATIONS.get(operation)
+    if known is None:
+        names = ", ".join(OPERATIONS)
+        _refuse(subject, "E_SUBJECT", f"unknown operation {operation[:80]!r}", f"one of {names}", status=404)
+    if not data and known.request is Empty:
+        return Empty()
+    return decode(data, known.request, subject=subject)
+
+
+def decode_answer(data: bytes, kind: type[S], *, subject: str = "") -> S:
+    """The coordinator's answer. Raises ApiError where it refused, DecodeError where it is none."""
+    tree = _load(data, subject)
+    if "error" in tree and isinstance(tree["error"], dict):
+        raise ApiError(_converted(tree, ErrorReply, subject).error)
+    return _converted(tree, kind, subject)
+
+
+def decode_from_agent(data: bytes, *, subject: str = "") -> FromAgent:
+    message: FromAgent = _converted(_load(data, subject), FromAgent, subject)
+    return message
+
+
+def decode_to_agent(data: bytes, *, subject: str = "") -> ToAgent:
+    message: ToAgent = _converted(_load(data, subject), ToAgent, subject)
+    return message
+
+
+def decode_to_agent_reply(data: bytes, *, subject: str = "") -> ToAgentReply:
+    """The coordinator's answer to an agent. Raises ApiError where it refused (not leader, starting …)."""
+    tree = _load(data, subject)
+    if "error" in tree and "type" not in tree:
+        raise ApiError(_converted(tree, ErrorReply, subject).error)
+    message: ToAgentReply = _converted(tree, ToAgentReply, subject)
+    return message
+
+
+def decode_from_agent_reply(data: bytes, *, subject: str = "") -> FromAgentReply:
+    message: FromAgentReply = _converted(_load(data, subject), FromAgentReply, subject)
+    return message
+
+
+def _converted(tree: dict[str, Any], kind: Any, subject: str) -> Any:
+    try:
+        return msgspec.convert(tree, kind)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise DecodeError(find_faults(tree, kind, str(error)), subject=subject) from None
+
+
+def _checked_version(tree: dict[str, Any], kind: type[Struct], subject: str) -> dict[str, Any]:
+    version = tree["v"]
+    if isinstance(version, int) and not isinstance(version, bool):
+        if version not in VERSIONS:
+            spoken = ", ".join(map(str, VERSIONS))
+            _refuse(subject, "E_VERSION", f"version {version}; this server speaks {spoken}", "", pointer="/v")
+        if "v" not in kind.__struct_fields__:
+            # every request may say which version it speaks, whether or not its type has a use for it
+            return {key: value for key, value in tree.items() if key != "v"}
+    return tree
+
+
+def _load(data: bytes, subject: str) -> dict[str, Any]:
+    if not data:
+        _refuse(subject, "E_EMPTY", "empty message; expected a JSON object")
+    if len(data) > BYTES_MAX:
+        _refuse(subject, "E_TOO_LARGE", f"{len(data)} bytes > {BYTES_MAX}", status=413)
+    if codec_of(data) is Codec.JSON:
+        tree = _load_json(data, subject)
+    else:
+        tree = _load_msgpack(data, subject)
+    if not is_clean(tree):
+        raise DecodeError(find_flaws(tree), subject=subject)
+    if type(tree) is not dict:
+        kind = {list: "array", str: "string", bool: "boolean", type(None): "null"}.get(type(tree), "number")
+        _refuse(subject, "E_TYPE", f"at /: got {kind}, expected object", pointer="")
+    return tree
+
+
+def _load_msgpack(data: bytes, subject: str) -> Any:
+    try:
+        return msgpack.unpackb(data, strict_map_key=True, object_pairs_hook=_unique)
+    except UnicodeDecodeError as error:
+        _refuse(subject, "E_ENCODING", f"not UTF-8: {error.reason} in a MessagePack string")
+    except msgpack.exceptions.StackError:
+        _refuse(subject, "E_DEPTH", f"depth > {DEPTH_MAX}", "flatten the message")
+    # ValueError covers msgpack's FormatError, ExtraData and its limits
+    except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
+        _refuse(subject, "E_MSGPACK", f"not MessagePack: {str(error)[:80] or type(error).__name__}")
+
+
+def _load_json(data: bytes, subject: str) -> Any:
+    if data.startswith(b"\xef\xbb\xbf"):
+        _refuse(subject, "E_JSON", "byte order mark; send UTF-8 without BOM")
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:4]:
+        _refuse(subject, "E_ENCODING", "not UTF-8: looks like UTF-16 or UTF-32")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        byte = data[error.start]
+        _refuse(subject, "E_ENCODING", f"not UTF-8: byte 0x{byte:02X} at offset {error.start}")
+    if _is_too_deep(data):
+        _refuse(subject, "E_DEPTH", f"depth > {DEPTH_MAX}", "flatten the message")
+    try:
+        return _JSON_DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno} column {error.colno} (offset {error.pos})"
+        _refuse(subject, "E_JSON", f"not JSON at {where}: {error.msg}", "send one JSON object in UTF-8")
+
+
+def _is_too_deep(data: bytes) -> bool:
+    """Whether brackets nest deeper than allowed; the parser must not find out by recursion."""
+    if data.count(b"[") + data.count(b"{") <= DEPTH_MAX:
+        return False
+    depth = 0
+    for match in _BRACKET_OR_STRING.finditer(data):
+        first = data[match.start()]
+        if first in b"[{":
+            depth += 1
+            if depth > DEPTH_MAX:
+                return True
+        elif first in b"]}":
+            depth -= 1
+    return False
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                made[key] = Flaw("E_DUP_KEY", "appears twice", "send each key once")
+            seen.add(key)
+    return made
+
+
+def _int(digits: str) -> int | Flaw:
+    # 20 characters hold every int64; more would only cost time
+    if len(digits) <= 20 and INT_MIN <= int(digits) <= INT_MAX:
+        return int(digits)
+    return Flaw("E_NUMBER", "is outside int64")
+
+
+def _float(digits: str) -> float | Flaw:
+    value = float(digits)
+    return value if math.isfinite(value) else Flaw("E_NUMBER", "is not a finite number")
+
+
+def _constant(name: str) -> Flaw:
+    return Flaw("E_NUMBER", f"is {name}: not a finite number")
+
+
+_JSON_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_int=_int, parse_float=_float, parse_constant=_constant
+)
+
+
+def _refuse(
+    subject: str, code: str, message: str, hint: str = "", *, pointer: str = "", status: int = 400
+) -> NoReturn:
+    error = Error(code=code, message=message, field=pointer, hint=hint, status=status)
+    raise DecodeError([error], subject=subject)
