@@ -1,0 +1,100 @@
+"""Which attempt may start now: never more than the node has, in order, granted ones first.
+
+Pure. The guard decides this itself, so that the next task starts when one ends without a word to the
+agent; a prefilled queue of short tasks keeps its slots full.
+"""
+
+from __future__ import annotations
+
+from agent.guard.wire import GPU_FIELD, Amounts, Item, Key
+
+
+class Admission:
+    """Two lines and a ledger of what is free.
+
+    The order is strict: when the first in line does not fit, nobody overtakes it, so a large task is not
+    starved by small ones. Granted attempts stand before waiting ones.
+    """
+
+    def __init__(self) -> None:
+        self._capacity: Amounts = (0, 0, 0, 0, 0)
+        self._gpus: tuple[str, ...] = ()
+        self._free: list[int] = [0, 0, 0, 0, 0]
+        self._free_gpus: list[str] = []
+        self._held: dict[Key, Item] = {}
+        self._granted: dict[Key, Item] = {}
+        self._waiting: dict[Key, Item] = {}
+
+    def resize(self, capacity: Amounts, gpus: tuple[str, ...]) -> list[Item]:
+        """The node has this much from now on; returns those in line that can never fit."""
+        self._capacity, self._gpus = capacity, gpus
+        self._free = list(capacity)
+        for item in self._held.values():
+            self._take(item)
+        in_use = {gpu for item in self._held.values() for gpu in item.gpus}
+        self._free_gpus = [gpu for gpu in gpus if gpu not in in_use]
+        misfits = [item for item in self.queued() if self.refusal(item)]
+        for item in misfits:
+            self.withdraw(item.key)
+        return misfits
+
+    def refusal(self, item: Item) -> str:
+        """Why this can never run here; empty if it can."""
+        if any(asked > there for asked, there in zip(item.resources, self._capacity, strict=True)):
+            return f"asks for {item.resources}, this node has {self._capacity}"
+        unknown = [gpu for gpu in item.gpus if gpu not in self._gpus]
+        return f"no GPU {unknown[0]} here" if unknown else ""
+
+    def enqueue(self, item: Item) -> None:
+        """Put it at the end of its line."""
+        (self._granted if item.granted else self._waiting)[item.key] = item
+
+    def take_next(self) -> Item | None:
+        """The next attempt to start, its resources held and its GPUs chosen, if it fits."""
+        line = self._granted or self._waiting
+        if not line:
+            return None
+        key = next(iter(line))
+        item = line[key]
+        if any(asked > free for asked, free in zip(item.resources, self._free, strict=True)):
+            return None
+        chosen = item.gpus or tuple(self._free_gpus[: item.resources[GPU_FIELD]])
+        if any(gpu not in self._free_gpus for gpu in chosen):
+            return None
+        del line[key]
+        item = item._replace(gpus=chosen)
+        self._held[key] = item
+        self._take(item)
+        for gpu in chosen:
+            self._free_gpus.remove(gpu)
+        return item
+
+    def release(self, key: Key) -> None:
+        """What this attempt held is free again."""
+        item = self._held.pop(key)
+        for field, amount in enumerate(item.resources):
+            self._free[field] += amount
+        self._free_gpus.extend(gpu for gpu in item.gpus if gpu in self._gpus)
+
+    def withdraw(self, key: Key) -> Item | None:
+        """Out of the line, if it stands there."""
+        return self._granted.pop(key, None) or self._waiting.pop(key, None)
+
+    def withdraw_all(self) -> list[Item]:
+        """Empty both lines."""
+        items = self.queued()
+        self._granted.clear()
+        self._waiting.clear()
+        return items
+
+    def queued(self) -> list[Item]:
+        """Who stands in line, in order of start."""
+        return [*self._granted.values(), *self._waiting.values()]
+
+    @property
+    def has_queue(self) -> bool:
+        return bool(self._granted or self._waiting)
+
+    def _take(self, item: Item) -> None:
+        for field, amount in enumerate(item.resources):
+            self._free[field] -= amount

@@ -1,0 +1,173 @@
+"""The tasks' folder: work directories, inputs, outputs and the two streams of every attempt.
+
+`<job>/<index>.<fence>.out`, `.err` (streams), `.in` and `.result` (CORRAL_INPUT, CORRAL_OUTPUT),
+`.stdin`, `.need.<n>` (outputs of needed tasks), `.work/` (the work directory). Only the guard reads and
+writes here, under the tasks' own account: a task may put a link wherever it likes and gains nothing by it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from contextlib import suppress
+from typing import NamedTuple
+
+from agent.guard.wire import STDOUT, Key
+
+OUTPUT_LIMIT = 512 * 1024
+"""Equals `bus.values.OUTPUT_LIMIT`, which this process does not load."""
+
+_STDERR_TAIL = 2048
+_NO_INPUT = b'{"input":{},"needs":{}}'
+
+
+class Leavings(NamedTuple):
+    """What an attempt left; `fault` says why there is no output although a file is there."""
+
+    output: bytes | None
+    fault: str
+    stderr_tail: bytes
+    stdout_size: int
+    stderr_size: int
+
+
+class TaskFiles:
+    """`folder` is owned by the tasks' account, mode 0700."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._no_input = f"{folder}/no-input.json"
+        self._needs: dict[Key, list[tuple[str, int, str]]] = {}
+        _write(self._no_input, _NO_INPUT)
+
+    def base(self, key: Key) -> str:
+        """The common start of an attempt's paths."""
+        return f"{self._folder}/{key[0]}/{key[1]}.{key[2]}"
+
+    def make_workdir(self, key: Key) -> str:
+        """A fresh empty folder, 0700."""
+        path = self.base(key) + ".work"
+        try:
+            os.mkdir(path, 0o700)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+            os.mkdir(path, 0o700)
+        except FileExistsError:
+            _remove_tree(path)
+            os.mkdir(path, 0o700)
+        return path
+
+    def write_input(self, key: Key, text: bytes | None, *, needs: bool) -> str:
+        """The file for CORRAL_INPUT: {"input": …, "needs": {"<group>": ["<path>", …]}}."""
+        if text is None and not needs:
+            return self._no_input
+        groups: dict[str, list[str]] = {}
+        for group, _, path in sorted(self._needs.pop(key, [])):
+            groups.setdefault(group, []).append(path)
+        path = self.base(key) + ".in"
+        _write(path, b'{"input":%b,"needs":%b}' % (text or b"{}", json.dumps(groups).encode()))
+        return path
+
+    def write_need(self, key: Key, group: str, index: int, output: bytes) -> None:
+        """Keep the output of a needed task until `write_input` lists it."""
+        known = self._needs.setdefault(key, [])
+        path = f"{self.base(key)}.need.{len(known)}"
+        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+        _write(path, output)
+        known.append((group, index, path))
+
+    def write_stdin(self, key: Key, text: str) -> str:
+        path = self.base(key) + ".stdin"
+        _write(path, text.encode("utf-8", "surrogateescape"))
+        return path
+
+    def collect(self, key: Key, *, with_stderr: bool) -> Leavings:
+        """Sizes and output of an attempt that is over; what is empty or was only for it is removed."""
+        base = self.base(key)
+        output, fault = _read_output(base + ".result")
+        sizes = (_size_or_remove(base + ".out"), _size_or_remove(base + ".err"))
+        tail = b""
+        if with_stderr and sizes[1]:
+            tail = _read_regular(base + ".err", max(0, sizes[1] - _STDERR_TAIL), _STDERR_TAIL)[0]
+        with suppress(OSError):
+            os.rmdir(base + ".work")  # only if it is empty
+        return Leavings(output, fault, tail, *sizes)
+
+    def read(self, key: Key, stream: int, offset: int, limit: int) -> tuple[bytes, int]:
+        """A piece of a stream and the stream's size; empty where nothing was written."""
+        suffix = ".out" if stream == STDOUT else ".err"
+        return _read_regular(self.base(key) + suffix, offset, limit)
+
+    def remove(self, key: Key) -> None:
+        """Nobody asks for this attempt any more."""
+        base = self.base(key)
+        for suffix in (".out", ".err", ".in", ".result", ".stdin"):
+            with suppress(OSError):
+                os.unlink(base + suffix)
+        for _, _, path in self._needs.pop(key, []):
+            with suppress(OSError):
+                os.unlink(path)
+        _remove_tree(base + ".work")
+        with suppress(OSError):
+            os.rmdir(os.path.dirname(base))  # only after the job's last attempt
+
+
+def _write(path: str, data: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+    finally:
+        os.close(fd)
+
+
+def _read_regular(path: str, offset: int, limit: int) -> tuple[bytes, int]:
+    try:
+        # Without O_NONBLOCK a task that put a FIFO there would stop the guard.
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return b"", 0
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            return b"", 0
+        return os.pread(fd, limit, offset), status.st_size
+    finally:
+        os.close(fd)
+
+
+def _read_output(path: str) -> tuple[bytes | None, str]:
+    if not os.path.lexists(path):
+        return None, ""
+    data, size = _read_regular(path, 0, OUTPUT_LIMIT + 1)
+    if size > OUTPUT_LIMIT:
+        return None, f"output of {size} bytes is over the limit of {OUTPUT_LIMIT}; leave an artifact instead"
+    return data, "" if data else "output is empty or no regular file"
+
+
+def _size_or_remove(path: str) -> int:
+    try:
+        size = os.lstat(path).st_size
+        if size == 0:
+            os.unlink(path)
+    except OSError:
+        return 0
+    return size
+
+
+def _remove_tree(path: str) -> None:
+    """Without recursion, which a task could exhaust; what resists stays."""
+    folders = [path]
+    for folder in folders:
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                else:
+                    with suppress(OSError):
+                        os.unlink(entry.path)
+    for folder in reversed(folders):
+        with suppress(OSError):
+            os.rmdir(folder)

@@ -1,0 +1,231 @@
+"""The guard's loop: one agent on a unix socket, the children's ends, and the next deadline."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import socket
+import struct
+import time
+from typing import Any
+
+from agent.guard import wire
+from agent.guard.keeper import Keeper
+from agent.guard.wire import Body, Item
+
+LINGER_S = 600.0
+"""How long a guard without tasks waits for an agent to come back."""
+
+_FLUSH_INTERVAL_S = 0.002
+"""While tasks stand in line the agent is told this often at most: it wakes once for many."""
+
+_WAIT_MAX_S = 1.0
+"""The wait's clock stands still while the machine sleeps, the deadlines' clock does not."""
+
+_UNSENT_LIMIT = 64 * 1024 * 1024
+_RECEIVE_SIZE = 256 * 1024
+_CREDENTIALS = struct.Struct("3i")
+
+
+class AnotherGuard(Exception):
+    """A living guard serves this folder already."""
+
+
+def listen(folder: str) -> tuple[socket.socket, int]:
+    """The socket of `folder` and its lock, which goes with this process. Raises AnotherGuard."""
+    lock = os.open(f"{folder}/guard.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise AnotherGuard(folder) from error
+    directory = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+    try:
+        # By way of the descriptor, because a socket's path may have 107 bytes only.
+        path = f"/proc/self/fd/{directory}/guard.sock"
+        if os.path.lexists(path):
+            os.unlink(path)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        previous = os.umask(0o177)
+        listener.bind(path)
+        os.umask(previous)
+    finally:
+        os.close(directory)
+    listener.listen(4)
+    listener.setblocking(False)
+    return listener, lock
+
+
+class Server:
+    """`run` ends when nothing runs and nobody has come for `linger_s`, or the agent said so."""
+
+    def __init__(self, keeper: Keeper, listener: socket.socket, *, agent_uid: int, linger_s: float) -> None:
+        self._keeper = keeper
+        self._listener = listener
+        self._agent_uid = agent_uid
+        self._linger_s = linger_s
+        self._epoll = select.epoll()
+        self._agent: socket.socket | None = None
+        self._received = bytearray()
+        self._unsent = bytearray()
+        self._waits_to_send = False
+        self._leaving = False
+        self._idle_since = _now()
+        self._flushed_at = 0.0
+        self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def run(self) -> None:
+        """Serve until there is no more reason to."""
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # it outlives its agent and its terminal
+        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
+        self._epoll.register(self._listener, select.EPOLLIN)
+        self._epoll.register(self._woken, select.EPOLLIN)
+        while not self._over():
+            events = self._epoll.poll(self._patience_s())
+            for fd, mask in events:
+                self._on_event(fd, mask)
+            self._turn()
+
+    def _turn(self) -> None:
+        now_s = _now()
+        keeper = self._keeper
+        keeper.reap(now_s)
+        keeper.tick(now_s)
+        keeper.start_next(now_s)
+        if keeper.busy:
+            self._idle_since = now_s
+        keeper.write_journal()
+        if (keeper.started or keeper.exits) and self._may_flush(now_s):
+            self._send(wire.pack(wire.EVENTS, keeper.started, keeper.exits))
+            keeper.started, keeper.exits = [], []
+            self._flushed_at = now_s
+
+    def _may_flush(self, now_s: float) -> bool:
+        return not self._keeper.has_queue or now_s - self._flushed_at >= _FLUSH_INTERVAL_S
+
+    def _patience_s(self) -> float:
+        now_s = _now()
+        waits = [_WAIT_MAX_S if self._keeper.busy else self._linger_s]
+        deadline = self._keeper.next_deadline()
+        if deadline is not None:
+            waits.append(deadline - now_s)
+        if self._keeper.started or self._keeper.exits:
+            waits.append(self._flushed_at + _FLUSH_INTERVAL_S - now_s)
+        return max(0.0, min(waits))
+
+    def _over(self) -> bool:
+        if self._keeper.busy or self._agent is not None and not self._leaving:
+            return False
+        return self._leaving or _now() - self._idle_since >= self._linger_s
+
+    def _on_event(self, fd: int, mask: int) -> None:
+        if fd == self._woken:
+            os.read(self._woken, 65_536)
+        elif fd == self._listener.fileno():
+            self._accept()
+        elif self._agent is not None and fd == self._agent.fileno():
+            if mask & select.EPOLLOUT:
+                self._send(b"")
+            if mask & ~select.EPOLLOUT:
+                self._receive()
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:
+            return  # it has gone again
+        raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        if _CREDENTIALS.unpack(raw)[1] not in (0, self._agent_uid):
+            connection.close()
+            return
+        self._disconnect()  # one agent at a time: the newest, as its lock on the folder is
+        connection.setblocking(False)
+        self._agent = connection
+        self._leaving = False
+        self._epoll.register(connection, select.EPOLLIN)
+
+    def _receive(self) -> None:
+        agent = self._agent
+        if agent is None:
+            return
+        try:
+            data = agent.recv(_RECEIVE_SIZE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._disconnect()
+            return
+        self._received += data
+        try:
+            for frame in wire.unpack_all(self._received):
+                self._on_frame(*frame)
+        except ValueError:
+            self._disconnect()
+
+    def _on_frame(self, kind: object, *parts: Any) -> None:
+        keeper = self._keeper
+        match kind:
+            case wire.SPAWN:
+                bodies, items = parts
+                keeper.enqueue(tuple(map(Body._make, bodies)), map(Item._make, items))
+            case wire.ACKNOWLEDGE:
+                keeper.acknowledge(*parts)
+            case wire.RENEW:
+                keeper.renew(*parts, now_s=_now())
+            case wire.CANCEL:
+                keeper.cancel(*parts, now_s=_now())
+            case wire.RETRACT:
+                keeper.retract(*parts)
+            case wire.NEEDS:
+                keeper.need(*parts)
+            case wire.READ:
+                number, key, stream, offset, limit = parts
+                data, size, ended = keeper.read(key, stream, offset, limit)
+                self._send(wire.pack(wire.DATA, number, offset, data, size, ended))
+            case wire.REMOVE:
+                keeper.remove(*parts)
+            case wire.HELLO:
+                keeper.resize(*parts)
+                self._send(wire.pack(wire.INVENTORY, *keeper.inventory()))
+            case wire.LEAVE:
+                self._leaving = True
+            case _:
+                raise ValueError(f"unknown frame {kind!r}")
+
+    def _send(self, data: bytes) -> None:
+        if self._agent is None:
+            return  # whoever comes next asks for the inventory
+        self._unsent += data
+        try:
+            sent = self._agent.send(self._unsent) if self._unsent else 0
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._disconnect()
+            return
+        del self._unsent[:sent]
+        if len(self._unsent) > _UNSENT_LIMIT:
+            self._disconnect()  # a stopped agent: it will connect and ask again
+        elif bool(self._unsent) != self._waits_to_send:
+            self._waits_to_send = bool(self._unsent)
+            events = select.EPOLLIN | (select.EPOLLOUT if self._waits_to_send else 0)
+            self._epoll.modify(self._agent, events)
+
+    def _disconnect(self) -> None:
+        if self._agent is not None:
+            self._epoll.unregister(self._agent)
+            self._agent.close()
+        self._agent = None
+        self._waits_to_send = False
+        self._received.clear()
+        self._unsent.clear()
+        self._idle_since = _now()
+
+
+def _now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

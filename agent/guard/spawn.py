@@ -1,0 +1,194 @@
+"""Starting one task: its environment from nothing, its streams, and clear words when it cannot start."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import stat
+from collections.abc import Mapping
+
+from agent.guard import wire
+from agent.guard.files import TaskFiles
+from agent.guard.tree import MARKER
+from agent.guard.wire import Body, Item
+from agent.tools.registry import TOOLS, run_tool
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+_RESET_SIGNALS = (
+    signal.SIGPIPE,
+    signal.SIGXFSZ,
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGCHLD,
+)
+_CANNOT_EXECUTE = frozenset({errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.EISDIR, errno.ETXTBSY})
+
+
+class CannotStart(Exception):
+    """A task could not be started: `outcome` and `exit_code` say how it ends."""
+
+    def __init__(self, outcome: str, message: str, exit_code: int | None = None) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+        self.exit_code = exit_code
+
+
+class Spawner:
+    """Starts tasks of one node under the account that this process already has."""
+
+    def __init__(self, files: TaskFiles, *, node: str, user: str, folder: str) -> None:
+        self._files = files
+        self._user = user
+        self._node = node
+        self._folder = folder
+        self._resolved: dict[tuple[str, str], str] = {}
+
+    def start(self, item: Item, body: Body) -> int:
+        """Returns the pid, which leads its own session. Raises CannotStart."""
+        try:
+            workdir = self._files.make_workdir(item.key)
+            env = self._environment(item, body, workdir)
+            stdin = self._files.write_stdin(item.key, body.stdin) if body.stdin is not None else "/dev/null"
+        except OSError as error:
+            raise CannotStart(wire.NOT_STARTED, f"cannot prepare its folder: {error.strerror}") from error
+        try:
+            os.chdir(body.workdir or workdir)
+        except OSError as error:
+            message = f"work directory {body.workdir}: {error.strerror}"
+            raise CannotStart(wire.NOT_STARTED, message) from error
+        if body.tool is not None:
+            return self._fork_tool(item, body.tool, env, stdin)
+        return self._spawn(item, body.argv, env, stdin)
+
+    def _environment(self, item: Item, body: Body, workdir: str) -> dict[str, str]:
+        job, index, fence = item.key
+        env = {
+            "PATH": DEFAULT_PATH,
+            "HOME": workdir,
+            "TMPDIR": workdir,
+            "LANG": "C.UTF-8",
+            "USER": self._user,
+            "LOGNAME": self._user,
+        }
+        env.update(body.env)
+        env |= {
+            MARKER: self._folder,
+            "CORRAL_NODE": self._node,
+            "CORRAL_JOB_ID": str(job),
+            "CORRAL_TASK_ID": f"{job}.{index}",
+            "CORRAL_ATTEMPT": str(fence),
+            "CORRAL_INPUT": self._files.write_input(item.key, item.input, needs=item.needs),
+            "CORRAL_OUTPUT": self._files.base(item.key) + ".result",
+            "CORRAL_GPUS": ",".join(item.gpus),
+            "CUDA_VISIBLE_DEVICES": ",".join(item.gpus),
+        }
+        if item.array_index is not None:
+            env["CORRAL_ARRAY_INDEX"] = str(item.array_index)
+        if item.item is not None:
+            env["CORRAL_ITEM"] = item.item
+        return env
+
+    def _spawn(self, item: Item, argv: tuple[str, ...], env: dict[str, str], stdin: str) -> int:
+        path = self._resolve(argv[0], env["PATH"])
+        base = self._files.base(item.key)
+        create = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW
+        try:
+            return os.posix_spawn(
+                path,
+                argv,
+                env,
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, stdin, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, base + ".out", create, 0o600),
+                    (os.POSIX_SPAWN_OPEN, 2, base + ".err", create, 0o600),
+                ],
+                setsid=True,
+                setsigdef=_RESET_SIGNALS,
+            )
+        except ValueError as error:  # a NUL inside an argument or variable
+            raise CannotStart(wire.NOT_STARTED, str(error)) from error
+        except OSError as error:
+            self._resolved.pop((argv[0], env["PATH"]), None)
+            raise _explained(error, path, argv[0], env["PATH"]) from error
+
+    def _resolve(self, name: str, search: str) -> str:
+        """The file to execute, found along `search` as a shell would. Raises CannotStart."""
+        if "/" in name:
+            return name
+        known = self._resolved.get((name, search))
+        if known is not None:
+            return known
+        denied = ""
+        for folder in search.split(":"):
+            path = f"{folder or '.'}/{name}"
+            if os.path.isfile(path):
+                if os.access(path, os.X_OK):
+                    if folder.startswith("/"):  # others depend on the work directory
+                        self._resolved[name, search] = path
+                    return path
+                denied = denied or path
+        if denied:
+            raise CannotStart(wire.NOT_EXECUTABLE, f"{denied} is not executable", 126)
+        raise CannotStart(wire.NOT_FOUND, f"{name} not found on node {self._node} (PATH={search})", 127)
+
+    def _fork_tool(self, item: Item, tool: str, env: Mapping[str, str], stdin: str) -> int:
+        if tool not in TOOLS:
+            known = ", ".join(sorted(TOOLS))
+            message = f"no tool {tool!r} on node {self._node} (it has {known})"
+            raise CannotStart(wire.NOT_FOUND, message, 127)
+        try:
+            pid = os.fork()
+        except OSError as error:
+            raise CannotStart(wire.NOT_STARTED, f"fork: {error.strerror}") from error
+        if pid == 0:
+            _be_tool(tool, env, stdin, self._files.base(item.key))
+        return pid
+
+
+def _explained(error: OSError, path: str, name: str, search: str) -> CannotStart:
+    """posix_spawn reports one errno for the executable and for the streams: look which it was."""
+    if error.errno == errno.ENOENT:
+        if not os.path.exists(path):
+            return CannotStart(wire.NOT_FOUND, f"{name} not found (PATH={search})", 127)
+        return CannotStart(wire.NOT_FOUND, f"{path} names an interpreter that is not there", 127)
+    if error.errno == errno.ENOTDIR:
+        return CannotStart(wire.NOT_FOUND, f"{name} not found: {error.strerror}", 127)
+    if error.errno in _CANNOT_EXECUTE:
+        return CannotStart(wire.NOT_EXECUTABLE, f"{path}: {_why_not_executable(path, error)}", 126)
+    return CannotStart(wire.NOT_STARTED, f"cannot start {name}: {error.strerror}")
+
+
+def _why_not_executable(path: str, error: OSError) -> str:
+    try:
+        is_folder = stat.S_ISDIR(os.stat(path).st_mode)
+    except OSError:
+        return error.strerror
+    if is_folder:
+        return "is a directory"
+    if error.errno == errno.ENOEXEC:
+        return "no program: neither a binary of this machine nor a script with a #! line"
+    return error.strerror
+
+
+def _be_tool(tool: str, env: Mapping[str, str], stdin: str, base: str) -> None:
+    """The life of a forked tool; never returns. Nothing of the guard may stay open here."""
+    code = 70
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in _RESET_SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        os.setsid()
+        create = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW
+        opened = ((stdin, os.O_RDONLY), (base + ".out", create), (base + ".err", create))
+        for number, (path, flags) in enumerate(opened):
+            fd = os.open(path, flags, 0o600)
+            os.dup2(fd, number)
+        os.closerange(3, 65_536)
+        os.environ.clear()
+        os.environ.update(env)
+        code = run_tool(tool)
+    finally:
+        os._exit(code)

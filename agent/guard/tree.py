@@ -1,0 +1,134 @@
+"""Everything that a task started: its process group, its descendants, and what detached itself.
+
+A process that left its parents becomes the guard's child (it is a subreaper) and is recognised by the
+environment variables that every process of a task inherits.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from typing import NamedTuple
+
+from agent.guard.wire import Key
+
+MARKER = "CORRAL_GUARD"
+"""Environment variable that names the guard's folder: how the next guard finds a dead one's tasks."""
+
+_ROUNDS_MAX = 20
+_ENVIRON_LIMIT = 1024 * 1024
+
+
+class Process(NamedTuple):
+    pid: int
+    parent: int
+    group: int
+    session: int
+    zombie: bool
+
+
+def processes() -> list[Process]:
+    """All processes of this machine that can be seen."""
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/stat", "rb") as file:
+                stat = file.read()
+        except OSError:
+            continue  # it has just ended
+        # The command's name may hold spaces and brackets: fields are counted from its last bracket.
+        fields = stat[stat.rindex(b")") + 2 :].split()
+        found.append(
+            Process(int(name), int(fields[1]), int(fields[2]), int(fields[3]), fields[0] in (b"Z", b"X"))
+        )
+    return found
+
+
+def environment(pid: int) -> dict[str, str]:
+    """What `pid` was started with; empty if it may not be read."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            raw = file.read(_ENVIRON_LIMIT)
+    except OSError:
+        return {}
+    pairs = (entry.partition(b"=") for entry in raw.split(b"\0"))
+    return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
+
+
+def key_of(pid: int) -> Key | None:
+    """The attempt that `pid` belongs to, by its environment."""
+    env = environment(pid)
+    try:
+        job, _, index = env["CORRAL_TASK_ID"].partition(".")
+        return int(job), int(index), int(env["CORRAL_ATTEMPT"])
+    except (KeyError, ValueError):
+        return None
+
+
+def own_children() -> list[int]:
+    """Pids of our children, the adopted ones included."""
+    pid = os.getpid()
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
+            return [int(child) for child in file.read().split()]
+    except OSError:  # a kernel built without this file
+        return [process.pid for process in processes() if process.parent == pid]
+
+
+def members(roots: set[int], among: list[Process]) -> set[int]:
+    """`roots`, their groups and sessions, and all descendants; zombies left out."""
+    tree = set(roots)
+    grown = True
+    while grown:
+        grown = False
+        for process in among:
+            if process.pid not in tree and (
+                process.parent in tree or process.group in roots or process.session in roots
+            ):
+                tree.add(process.pid)
+                grown = True
+    return tree - {process.pid for process in among if process.zombie}
+
+
+def signal_tree(roots: set[int], number: signal.Signals) -> int:
+    """Send a signal to the trees of `roots`; returns to how many processes.
+
+    KILL is repeated until nobody is left, because members may fork while we look; a group is
+    reached at once and atomically, so only what left the group needs more than one round.
+    """
+    ours = os.getpid()
+    reached = 0
+    for _ in range(_ROUNDS_MAX if number == signal.SIGKILL else 1):
+        for root in roots:
+            with suppress(OSError):
+                os.killpg(root, number)
+        tree = members(roots, processes()) - {ours}
+        if not tree:
+            break
+        reached = max(reached, len(tree))
+        for pid in tree:
+            with suppress(OSError):
+                os.kill(pid, number)
+    return reached
+
+
+def end_leftovers(folder: str) -> int:
+    """Kill what a dead guard of `folder` left running; returns how many processes there were."""
+    ours = os.getpid()
+    ended = 0
+    for _ in range(_ROUNDS_MAX):
+        marked = {
+            process.pid
+            for process in processes()
+            if process.pid != ours and not process.zombie and environment(process.pid).get(MARKER) == folder
+        }
+        if not marked:
+            break
+        ended += len(marked)
+        for pid in marked:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+    return ended

@@ -1,0 +1,139 @@
+"""What an agent and its guard say to each other over their unix socket.
+
+A frame is a 4-byte length and a MessagePack array whose first element is its kind. This module is what the
+guard uses, so it stays with plain tuples; the agent decodes the same frames as the Structs of
+`agent.guard.client`. Every instant named `_at` without a word more is of the Unix epoch; a deadline is of
+CLOCK_BOOTTIME, which goes on while the machine sleeps.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgpack
+
+Key = tuple[int, int, int]
+"""An attempt: job number, index, fence."""
+
+Amounts = tuple[int, int, int, int, int]
+"""Resources in the field order of `bus.values.Resources`; the third is GPUs."""
+
+GPU_FIELD = 2
+
+FRAME_LIMIT = 256 * 1024 * 1024
+"""Nobody of ours sends more: a longer frame means that the peer is broken."""
+
+# agent -> guard
+HELLO = "hello"  # node, capacity, gpus
+SPAWN = "spawn"  # bodies, items
+NEEDS = "needs"  # key, [(group, index, output)]
+CANCEL = "cancel"  # keys
+RETRACT = "retract"  # keys
+RENEW = "renew"  # deadlines of TERM and KILL
+ACKNOWLEDGE = "ack"  # keys of exits that the agent has on disk
+READ = "read"  # id, key, stream, offset, limit
+REMOVE = "remove"  # keys of attempts whose files nobody needs any more
+LEAVE = "leave"  # exit as soon as nothing runs
+
+# guard -> agent
+INVENTORY = "inventory"  # running, queued, exits not yet acknowledged
+EVENTS = "events"  # started, exits
+DATA = "data"  # id, offset, bytes, size, ended
+
+# How an attempt ended: the values of `bus.values.Outcome`, and one that never started.
+EXITED = "exited"
+SIGNALED = "signaled"
+TIMEOUT = "timeout"
+CANCELLED = "cancelled"
+NOT_FOUND = "not_found"
+NOT_EXECUTABLE = "not_executable"
+NOT_STARTED = "not_started"
+LEASE_EXPIRED = "lease_expired"
+RETURNED = "returned"
+
+STDOUT = 1
+STDERR = 2
+
+
+class Body(NamedTuple):
+    """What the items of a group share. A `tool` runs inside a fork of the guard instead of `argv`."""
+
+    argv: tuple[str, ...]
+    tool: str | None
+    env: dict[str, str]
+    workdir: str | None
+    stdin: str | None
+    timeout_s: float | None
+    grace_s: float
+
+
+class Item(NamedTuple):
+    """One attempt to run. `granted`: the coordinator holds resources for it, so it goes first.
+
+    `gpus` may be empty where `resources` asks for some: then any free ones serve. `input` is JSON text;
+    with `needs`, the outputs named in earlier NEEDS frames are listed beside it.
+    """
+
+    key: Key
+    body: int
+    granted: bool
+    resources: Amounts
+    gpus: tuple[str, ...]
+    array_index: int | None
+    input: bytes | None
+    item: str | None
+    needs: bool
+
+
+class Exit(NamedTuple):
+    """The end of an attempt. `stdout_size` and `stderr_size` are final, in bytes."""
+
+    key: Key
+    outcome: str
+    ended_at: float
+    started_at: float | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    message: str = ""
+    output: bytes | None = None
+    stderr_tail: bytes = b""
+    stdout_size: int = 0
+    stderr_size: int = 0
+    cpu_s: float = 0.0
+    max_rss_mib: float = 0.0
+
+
+_LENGTH = struct.Struct(">I")
+HEADER_SIZE = _LENGTH.size
+
+
+def pack(*parts: object) -> bytes:
+    """One frame, ready to send."""
+    body: bytes = msgpack.packb(parts)
+    return _LENGTH.pack(len(body)) + body
+
+
+def frame_length(header: bytes | bytearray) -> int:
+    """How many bytes follow this header. Raises ValueError past FRAME_LIMIT."""
+    length: int = _LENGTH.unpack_from(header)[0]
+    if length > FRAME_LIMIT:
+        raise ValueError(f"a frame of {length} bytes: the peer is no guard or agent")
+    return length
+
+
+def unpack_all(buffer: bytearray) -> Iterator[tuple[object, ...]]:
+    """Take every whole frame out of `buffer`, leaving what is not complete yet."""
+    start = 0
+    try:
+        while len(buffer) - start >= HEADER_SIZE:
+            length = frame_length(buffer[start : start + HEADER_SIZE])
+            end = start + HEADER_SIZE + length
+            if len(buffer) < end:
+                break
+            frame = bytes(buffer[start + HEADER_SIZE : end])
+            start = end
+            yield msgpack.unpackb(frame, use_list=False)
+    finally:
+        del buffer[:start]
