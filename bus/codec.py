@@ -58,10 +58,8 @@ def decode(data: bytes, kind: type[S], *, subject: str = "") -> S:
     tree = _load(data, subject)
     if "v" in tree:
         tree = _checked_version(tree, kind, subject)
-    try:
-        return msgspec.convert(tree, kind)
-    except (msgspec.ValidationError, RecursionError) as error:
-        raise DecodeError(find_faults(tree, kind, str(error)), subject=subject) from None
+    message: S = _converted(tree, kind, subject)
+    return message
 
 
 def decode_request(operation: str, data: bytes, *, subject: str = "") -> Struct:
@@ -80,7 +78,8 @@ def decode_answer(data: bytes, kind: type[S], *, subject: str = "") -> S:
     tree = _load(data, subject)
     if "error" in tree and isinstance(tree["error"], dict):
         raise ApiError(_converted(tree, ErrorReply, subject).error)
-    return _converted(tree, kind, subject)
+    answer: S = _converted(tree, kind, subject)
+    return answer
 
 
 def decode_from_agent(data: bytes, *, subject: str = "") -> FromAgent:
@@ -226,4 +225,4 @@ def _refuse(
     subject: str, code: str, message: str, hint: str = "", *, pointer: str = "", status: int = 400
 ) -> NoReturn:
     error = Error(code=code, message=message, field=pointer, hint=hint, status=status)
-    raise DecodeError([error], subject=subject)
+    raise DecodeError([error], subject=subject) from None

@@ -118,6 +118,9 @@ SUBMISSIONS_ALL = "corral.u.*.publish"
 
 _WORD = re.compile(r"[a-z][a-z_]{0,30}")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_VERBS = frozenset(map(str, NodeVerb))
+_NOUNS = frozenset(map(str, Noun))
+_DIRECTIONS = frozenset(map(str, Direction))
 _TASK = re.compile(r"([1-9][0-9]{0,17})-(0|[1-9][0-9]{0,9})")
 
 
@@ -213,7 +216,7 @@ def parse(subject: str) -> Parsed:
     match subject.split("."):
         case ["corral", "node", name, "log", user, task]:
             return LogSubject(NodeName(_name(name)), UserName(_name(user)), parse_task_token(task))
-        case ["corral", "node", name, verb] if verb in NodeVerb:
+        case ["corral", "node", name, verb] if verb in _VERBS:
             return NodeSubject(NodeName(_name(name)), NodeVerb(verb))
         case ["corral", "u", user, "publish"]:
             return PublishSubject(UserName(_name(user)))
@@ -221,11 +224,11 @@ def parse(subject: str) -> Parsed:
             return ErrorsSubject(UserName(_name(user)))
         case ["corral", "u", user, noun, verb] if _WORD.fullmatch(noun) and _WORD.fullmatch(verb):
             return ApiSubject(UserName(_name(user)), f"{noun}.{verb}")
-        case ["corral", "feed", user, noun, ident] if noun in Noun and _TOKEN.fullmatch(ident):
+        case ["corral", "feed", user, noun, ident] if noun in _NOUNS and _TOKEN.fullmatch(ident):
             owner = None if user == EVERYBODY else UserName(_name(user))
             return FeedSubject(owner, Noun(noun), ident)
         case ["corral", "s", user, name, ident, direction] if (
-            direction in Direction and _TOKEN.fullmatch(ident)
+            direction in _DIRECTIONS and _TOKEN.fullmatch(ident)
         ):
             return StreamSubject(
                 UserName(_name(user)), NodeName(_name(name)), ident, Direction(direction)

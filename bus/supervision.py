@@ -8,6 +8,8 @@ with the process's start time and the machine's boot id.
 from __future__ import annotations
 
 import os
+import select
+import signal
 from enum import StrEnum
 from pathlib import Path
 
@@ -65,6 +67,7 @@ class ProcessStatus(Struct, kw_only=True):
     ready_after_s: float | None = None  # from the supervisor's start to the first time healthy
     message: str = ""
     log: str = ""
+    stop_signal: int = signal.SIGTERM  # PostgreSQL takes SIGTERM as "wait for all sessions"
 
 
 class SupervisorStatus(Struct, kw_only=True):
@@ -118,3 +121,43 @@ def write_status(path: Path, status: SupervisorStatus) -> None:
     finally:
         os.close(descriptor)
     os.replace(temporary, path)
+
+
+def end_process(identity: ProcessIdentity, number: int, *, timeout_s: float) -> bool:
+    """Ask one process to end and kill its group after the bound; whether it ran at all.
+
+    For processes that are not our children; raises PermissionError for somebody else's.
+    """
+    try:
+        pidfd = os.pidfd_open(identity.pid)
+    except ProcessLookupError:
+        return False
+    try:
+        if not identity.alive:  # checked after the pidfd was opened: from here on it names this process only
+            return False
+        signal.pidfd_send_signal(pidfd, number)
+        if not _wait(pidfd, timeout_s):
+            # Every process of ours leads its own session, so its group holds only what it started.
+            os.killpg(identity.pid, signal.SIGKILL)
+            _wait(pidfd, timeout_s)
+    except ProcessLookupError:
+        return True
+    finally:
+        os.close(pidfd)
+    return True
+
+
+def end_leftovers(status: SupervisorStatus, *, timeout_s: float = 10.0) -> list[str]:
+    """End what a killed supervisor left running, the last started first; the names of those that ran."""
+    return [
+        process.name
+        for process in reversed(status.processes)
+        if process.identity is not None
+        and end_process(process.identity, process.stop_signal, timeout_s=timeout_s)
+    ]
+
+
+def _wait(pidfd: int, timeout_s: float) -> bool:
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(timeout_s * 1000))

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import pairwise
 
 from msgspec import Struct
 
@@ -36,7 +37,10 @@ _ARRAY_PART = re.compile(r"([0-9]{1,10})(?:-([0-9]{1,10})(?::([0-9]{1,10}))?)?")
 
 _BINARY = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40, "p": 2**50}
 _DECIMAL = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
-_SECONDS = {"ms": Fraction(1, 1000), "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_SECONDS = {
+    unit: Fraction(size)
+    for unit, size in (("ms", "1/1000"), ("s", 1), ("m", 60), ("h", 3600), ("d", 86_400), ("w", 604_800))
+}
 
 
 class UnitError(CorralError, ValueError):
@@ -156,7 +160,7 @@ def parse_duration_s(value: int | float | str, *, zero_ok: bool = False) -> floa
 def parse_array(text: str) -> ArrayRange:
     """Indices such as "0-99", "0-99%10" (at most 10 at once), "1,5,9-20:2"; no index twice."""
     expected = "indices such as \"0-99\", \"0-99%10\" or \"1,5,9-20:2\""
-    if not isinstance(text, str) or len(text) > _RANGE_TEXT_MAX:
+    if len(text) > _RANGE_TEXT_MAX:
         raise UnitError(text, f"{expected}, at most 64 KiB of text", "E_ARRAY")
     body, percent, limit_text = text.partition("%")
     limit: int | None = None
@@ -228,7 +232,7 @@ def _short(text: str, expected: str, code: str = "E_UNIT") -> str:
 
 def _number(value: float, expected: str, code: str = "E_UNIT") -> Fraction:
     # bool is an int in Python, and neither nan nor inf is an amount
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not math.isfinite(value):
         raise UnitError(value, expected, code)
     return Fraction(value)
 
@@ -262,7 +266,7 @@ def _duration(text: str) -> Fraction | None:
 
 def _are_disjoint(ranges: list[IndexRange], count: int) -> bool:
     ordered = sorted(ranges, key=lambda part: part.start)
-    if all(left.last < right.start for left, right in zip(ordered, ordered[1:], strict=False)):
+    if all(left.last < right.start for left, right in pairwise(ordered)):
         return True
     seen: set[int] = set()  # interleaved steps such as "0-9:2,1-9:2"; bounded by ARRAY_COUNT_MAX
     for part in ranges:

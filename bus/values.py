@@ -28,7 +28,7 @@ class TaskRef(NamedTuple):
     """A task as people type it: job number and ordinal within the job, from 0."""
 
     job: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
 
     def __str__(self) -> str:
         return f"{self.job}.{self.index}"
@@ -38,7 +38,7 @@ class AttemptRef(NamedTuple):
     """One try of a task; `fence` counts the tries from 1 and outlives every restart."""
 
     job: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
     fence: int
 
     @property

