@@ -37,7 +37,7 @@ from coordinator.core.events import ReplyToken
 # rows
 
 
-class NewJob(Struct, frozen=True, kw_only=True):
+class NewJob(Struct, frozen=True, kw_only=True, gc=False):
     id: UUID
     number: int
     owner: UserName
@@ -52,7 +52,7 @@ class NewJob(Struct, frozen=True, kw_only=True):
     submitted_at: float
 
 
-class JobChange(Struct, frozen=True, kw_only=True):
+class JobChange(Struct, frozen=True, kw_only=True, gc=False):
     """Counters by task state; the database derives the job's state from them."""
 
     number: int
@@ -73,7 +73,7 @@ class JobChange(Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class NewTask(Struct, frozen=True, kw_only=True):
+class NewTask(Struct, frozen=True, kw_only=True, gc=False):
     """A row for one task, or for `count` tasks of a range from `task.index` on.
 
     An element of a range gets a row at its first individual change: `range_id` is then the id of the
@@ -95,12 +95,12 @@ class NewTask(Struct, frozen=True, kw_only=True):
     created_at: float
 
 
-class TaskChange(Struct, frozen=True, kw_only=True):
+class TaskChange(Struct, frozen=True, kw_only=True, gc=False):
     """`path`: the states passed through, the one before first (a new row: its first state alone or
     first). `version` is the one that this change makes; it grows by one with every change.
 
-    `output` is None where this change says nothing about it. `remaining` counts the elements of a range that still
-    have no row of their own (1 for a single task).
+    `output` is None where this change says nothing about it. `remaining` counts the elements of a range
+    that still have no row of their own (1 for a single task).
     """
 
     task: TaskRef
@@ -125,7 +125,7 @@ class TaskChange(Struct, frozen=True, kw_only=True):
         return self.path[-1]
 
 
-class AttemptChange(Struct, frozen=True, kw_only=True):
+class AttemptChange(Struct, frozen=True, kw_only=True, gc=False):
     """The whole attempt after a change. `holds`: what it has of the node's ledger (zero while it
     waits there prefilled, and after its end); `requested` is what it needs while it runs."""
 
@@ -148,7 +148,7 @@ class AttemptChange(Struct, frozen=True, kw_only=True):
     explanation: dict[str, Any] | None  # with `new` only
 
 
-class NodeRow(Struct, frozen=True, kw_only=True):
+class NodeRow(Struct, frozen=True, kw_only=True, gc=False):
     """A node as registered, or after a change of health, admin state or ledger."""
 
     name: NodeName
@@ -169,7 +169,7 @@ class NodeRow(Struct, frozen=True, kw_only=True):
     last_heartbeat_at: float
 
 
-class NodeLedger(Struct, frozen=True, kw_only=True):
+class NodeLedger(Struct, frozen=True, kw_only=True, gc=False):
     """What live attempts hold of a node; absolute."""
 
     name: NodeName
@@ -183,7 +183,7 @@ Row = NewJob | JobChange | NewTask | TaskChange | AttemptChange | NodeRow | Node
 # records
 
 
-class UsageRecord(Struct, frozen=True, kw_only=True):
+class UsageRecord(Struct, frozen=True, kw_only=True, gc=False):
     """`attempt` None: the node as a whole."""
 
     at: float
@@ -196,7 +196,7 @@ class UsageRecord(Struct, frozen=True, kw_only=True):
     task_id: UUID | None = None
 
 
-class EventRecord(Struct, frozen=True, kw_only=True):
+class EventRecord(Struct, frozen=True, kw_only=True, gc=False):
     """One line of the cluster's history. `severity`: critical, error, warning, info, debug."""
 
     at: float
@@ -216,7 +216,7 @@ Record = UsageRecord | EventRecord
 # tells
 
 
-class Placement(Struct, frozen=True, kw_only=True):
+class Placement(Struct, frozen=True, kw_only=True, gc=False):
     """One task for a node; `body` is shared by all tasks of a group (compare by identity)."""
 
     attempt: AttemptRef
@@ -231,40 +231,40 @@ class Placement(Struct, frozen=True, kw_only=True):
     input: bytes | None
 
 
-class SendAssign(Struct, frozen=True, kw_only=True):
+class SendAssign(Struct, frozen=True, kw_only=True, gc=False):
     node: NodeName
     placements: tuple[Placement, ...]
 
 
-class SendCancel(Struct, frozen=True, kw_only=True):
+class SendCancel(Struct, frozen=True, kw_only=True, gc=False):
     node: NodeName
     attempts: tuple[AttemptRef, ...]
 
 
-class SendRetract(Struct, frozen=True, kw_only=True):
+class SendRetract(Struct, frozen=True, kw_only=True, gc=False):
     node: NodeName
     attempts: tuple[AttemptRef, ...]
 
 
-class AnswerRegister(Struct, frozen=True, kw_only=True):
+class AnswerRegister(Struct, frozen=True, kw_only=True, gc=False):
     reply: ReplyToken
     drop: tuple[AttemptRef, ...]
 
 
-class AnswerBeat(Struct, frozen=True, kw_only=True):
+class AnswerBeat(Struct, frozen=True, kw_only=True, gc=False):
     reply: ReplyToken
     sequence: int
     drop: tuple[AttemptRef, ...]
     register_again: bool
 
 
-class AnswerReport(Struct, frozen=True, kw_only=True):
+class AnswerReport(Struct, frozen=True, kw_only=True, gc=False):
     reply: ReplyToken
     sequence: int
     drop: tuple[AttemptRef, ...]
 
 
-class AnswerSubmit(Struct, frozen=True, kw_only=True):
+class AnswerSubmit(Struct, frozen=True, kw_only=True, gc=False):
     reply: ReplyToken
     number: int
     id: UUID
@@ -272,12 +272,12 @@ class AnswerSubmit(Struct, frozen=True, kw_only=True):
     duplicate: bool
 
 
-class AnswerCancel(Struct, frozen=True, kw_only=True):
+class AnswerCancel(Struct, frozen=True, kw_only=True, gc=False):
     reply: ReplyToken
     tasks: int
 
 
-class Fault(Struct, frozen=True, kw_only=True):
+class Fault(Struct, frozen=True, kw_only=True, gc=False):
     """One thing wrong with a request; see SECURITY section 3 for the codes."""
 
     code: str
@@ -287,7 +287,7 @@ class Fault(Struct, frozen=True, kw_only=True):
     status: int = 422
 
 
-class Refuse(Struct, frozen=True, kw_only=True):
+class Refuse(Struct, frozen=True, kw_only=True, gc=False):
     reply: ReplyToken
     faults: tuple[Fault, ...]
 

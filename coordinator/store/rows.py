@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from bus.values import NodeName, Role, TaskRef, TaskState, UserName
+from bus.values import Role, UserName
 from coordinator.core.effects import (
     AttemptChange,
     JobChange,
@@ -16,6 +16,9 @@ from coordinator.core.effects import (
     NodeRow,
     TaskChange,
 )
+from coordinator.core.rebuild import TaskSeen
+
+__all__ = ["Batch", "LiveJob", "Snapshot", "TaskSeen", "UserRow"]
 
 
 class Batch(Struct, kw_only=True):
@@ -61,22 +64,6 @@ class LiveJob(Struct, frozen=True):
 
     job: NewJob
     change: JobChange
-
-
-class TaskSeen(Struct, frozen=True):
-    """A task (or range) row of a live job, over or not."""
-
-    task: TaskRef
-    id: UUID
-    count: int
-    remaining: int
-    state: TaskState
-    version: int
-    node: NodeName | None
-    fence: int
-    retries: int
-    changed_at: float
-    started_at: float | None
 
 
 class Snapshot(Struct, kw_only=True):

@@ -1,0 +1,415 @@
+"""The only ways in which tasks, attempts, ledgers and counters change; each leaves its rows behind.
+
+Everything else in the core decides; these functions keep the books. `out` collects the effects of one
+step; counters, ledgers and range rows that changed are written once, by `flush`, at the step's end.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from bus.values import AttemptRef, AttemptState, Resources, TaskRef, TaskState
+from coordinator.core.effects import (
+    AttemptChange,
+    Effect,
+    JobChange,
+    NewTask,
+    NodeLedger,
+    NodeRow,
+    TaskChange,
+)
+from coordinator.core.model import (
+    TERMINAL,
+    Attempt,
+    Cluster,
+    Group,
+    Job,
+    Line,
+    Node,
+    Ready,
+    Task,
+)
+from coordinator.core.scheduler.order import ORDERS
+from coordinator.core.transitions import check_path
+
+COUNTER = {
+    TaskState.PENDING: "pending",
+    TaskState.QUEUED: "queued",
+    TaskState.RETRYING: "queued",
+    TaskState.REASSIGNED: "queued",
+    TaskState.ASSIGNED: "assigned",
+    TaskState.RUNNING: "running",
+    TaskState.COMPLETED: "completed",
+    TaskState.FAILED: "failed",
+    TaskState.TIMEOUT: "failed",
+    TaskState.CANCELLED: "cancelled",
+}
+_LIVE = frozenset({TaskState.ASSIGNED, TaskState.RUNNING})
+
+
+def count(job: Job, before: TaskState, after: TaskState, tasks: int = 1) -> None:
+    """Move `tasks` from one of the job's counters to another."""
+    source, target = COUNTER[before], COUNTER[after]
+    if source != target:
+        setattr(job, source, getattr(job, source) - tasks)
+        setattr(job, target, getattr(job, target) + tasks)
+
+
+def move(
+    out: list[Effect],
+    cluster: Cluster,
+    task: Task,
+    *states: TaskState,
+    now_s: float,
+    exit_code: int | None = None,
+    signal: int | None = None,
+    message: str = "",
+    output: bytes | None = None,
+) -> None:
+    """Take a task along `states`. A task that is over is forgotten; its job's counters stay."""
+    group, job = task.group, task.group.job
+    path = (task.state, *states)
+    check_path(path)
+    after = states[-1]
+    if task.version == 0:
+        out.append(_element_row(task))
+        cluster.changed_ranges[(job.number, group.first)] = group
+    count(job, task.state, after)
+    group.live += (after in _LIVE) - (task.state in _LIVE)
+    task.state = after
+    task.version += 1
+    over = after in TERMINAL
+    if after in _LIVE and task.attempt is not None:
+        task.started_at = task.attempt.started_at
+    out.append(
+        TaskChange(
+            task=task.ref,
+            id=task.id,
+            owner=job.owner,
+            version=task.version,
+            path=path,
+            remaining=1,
+            node=task.attempt.node if task.attempt else None,
+            fence=task.fence,
+            retries=task.retries,
+            started_at=task.started_at,
+            completed_at=now_s if over else None,
+            exit_code=exit_code,
+            signal=signal,
+            message=message,
+            output=output,
+            changed_at=now_s,
+        )
+    )
+    if job.started_at is None and task.started_at is not None:
+        job.started_at = task.started_at
+    cluster.changed_jobs[job.number] = job
+    if over:
+        add_to(group, after)
+        group.forget(task)
+        if after is not TaskState.COMPLETED and job.exit_code is None and exit_code is not None:
+            job.exit_code = exit_code
+
+
+def add_to(group: Group, state: TaskState, tasks: int = 1) -> None:
+    if state is TaskState.COMPLETED:
+        group.completed += tasks
+    elif state is TaskState.CANCELLED:
+        group.cancelled += tasks
+    else:
+        group.failed += tasks
+
+
+def move_untouched(
+    out: list[Effect], cluster: Cluster, group: Group, state: TaskState, *, now_s: float, message: str = ""
+) -> None:
+    """Take all untouched elements of a group to `state` (queued or cancelled) in one row."""
+    left = group.untouched
+    if not left:
+        return
+    before = group.untouched_state
+    check_path((before, state))
+    count(group.job, before, state, left)
+    group.version += 1
+    if state is TaskState.CANCELLED:
+        add_to(group, state, left)
+    group.untouched_state = state
+    out.append(group_change(group, (before, state), left=left, now_s=now_s, message=message))
+    cluster.changed_jobs[group.job.number] = group.job
+
+
+def group_change(
+    group: Group, path: tuple[TaskState, ...], *, left: int, now_s: float, message: str = ""
+) -> TaskChange:
+    """A change of the row that stands for the untouched elements, of which there are `left`."""
+    return TaskChange(
+        task=TaskRef(group.job.number, group.first),
+        id=group.row_id,
+        owner=group.job.owner,
+        version=group.version,
+        path=path,
+        remaining=left if group.is_range else 1,
+        node=None,
+        fence=0,
+        retries=0,
+        started_at=None,
+        completed_at=now_s if path[-1] is TaskState.CANCELLED else None,
+        exit_code=None,
+        signal=None,
+        message=message,
+        output=None,
+        changed_at=now_s,
+    )
+
+
+def enqueue(cluster: Cluster, entry: Group | Task, *, now_s: float) -> None:
+    """Put a group's untouched elements, or one task, into the waiting line of its shape."""
+    if isinstance(entry, Group):
+        group = entry
+        sequence = group.sequence = group.sequence or cluster.next_sequence()
+    else:
+        group, sequence = entry.group, cluster.next_sequence()
+    place = Ready(-group.job.priority, ORDERS[cluster.order](group), sequence)
+    line = cluster.lines.get(group.shape)
+    if line is None:
+        line = cluster.lines[group.shape] = Line()
+    line.push(place, now_s, entry)
+    cluster.dirty = True
+
+
+def unpark(cluster: Cluster, group: Group, *, now_s: float) -> None:
+    """A group that stood at its own limit has room again."""
+    if group.parked and group.live < group.limit:
+        group.parked = False
+        enqueue(cluster, group, now_s=now_s)
+
+
+def hold(cluster: Cluster, attempt: Attempt) -> None:
+    """From now on the attempt's request is part of its node's ledger."""
+    node = cluster.nodes[attempt.node]
+    attempt.holding = True
+    node.holding += 1
+    node.allocated += attempt.requested
+    cluster.changed_ledgers[node.name] = node
+
+
+def release(cluster: Cluster, attempt: Attempt) -> None:
+    """Give back what the attempt held, if anything."""
+    if not attempt.holding:
+        return
+    node = cluster.nodes[attempt.node]
+    attempt.holding = False
+    node.holding -= 1
+    node.allocated -= attempt.requested
+    node.capacity = widest(node.declared, node.allocated)
+    cluster.changed_ledgers[node.name] = node
+    cluster.dirty = True
+
+
+def widest(one: Resources, other: Resources) -> Resources:
+    """The larger of two amounts, resource by resource."""
+    pairs = zip(msgspec.structs.astuple(one), msgspec.structs.astuple(other), strict=True)
+    return Resources(*(max(pair) for pair in pairs))
+
+
+def record_attempt(
+    out: list[Effect],
+    cluster: Cluster,
+    attempt: Attempt,
+    *,
+    new: bool = False,
+    ended_at: float | None = None,
+    exit_code: int | None = None,
+    signal: int | None = None,
+    message: str = "",
+    explanation: dict[str, Any] | None = None,
+) -> None:
+    """Write the attempt as it stands."""
+    out.append(
+        AttemptChange(
+            attempt=attempt.ref,
+            task_id=attempt.task.id,
+            node=attempt.node,
+            node_id=cluster.nodes[attempt.node].id,
+            new=new,
+            state=attempt.state,
+            waiting=not attempt.holding and ended_at is None,
+            requested=attempt.requested,
+            holds=attempt.requested if attempt.holding else Resources(),
+            gpus=attempt.gpus,
+            assigned_at=attempt.assigned_at,
+            started_at=attempt.started_at,
+            ended_at=ended_at,
+            exit_code=exit_code,
+            signal=signal,
+            message=message,
+            explanation=explanation,
+        )
+    )
+
+
+def begin_attempt(
+    out: list[Effect],
+    cluster: Cluster,
+    task: Task,
+    node: Node,
+    *,
+    waiting: bool,
+    gpus: tuple[str, ...],
+    now_s: float,
+    explanation: dict[str, Any] | None,
+) -> Attempt:
+    """queued -> assigned, with the next fence."""
+    task.fence += 1
+    ref = AttemptRef(task.group.job.number, task.index, task.fence)
+    attempt = Attempt(ref, task, node.name, gpus, now_s, False)
+    task.attempt = attempt
+    node.attempts[ref] = attempt
+    if not waiting:
+        hold(cluster, attempt)
+    move(out, cluster, task, TaskState.ASSIGNED, now_s=now_s)
+    record_attempt(out, cluster, attempt, new=True, explanation=explanation)
+    return attempt
+
+
+def end_attempt(
+    out: list[Effect],
+    cluster: Cluster,
+    attempt: Attempt,
+    state: AttemptState,
+    *,
+    now_s: float,
+    exit_code: int | None = None,
+    signal: int | None = None,
+    message: str = "",
+) -> None:
+    """The attempt is over: its ledger is closed in the same transaction. The task moves separately."""
+    release(cluster, attempt)
+    attempt.state = state
+    del cluster.nodes[attempt.node].attempts[attempt.ref]
+    attempt.task.attempt = None
+    record_attempt(out, cluster, attempt, ended_at=now_s, exit_code=exit_code, signal=signal, message=message)
+
+
+def new_task_row(group: Group, *, now_s: float) -> NewTask:
+    """The row that a group starts with: a task's own, or the range's."""
+    values = group.values
+    own: dict[str, Any] = {**(group.input or {})}
+    if group.command:
+        own["command"] = group.command
+    if values is not None and values.items:
+        own["for_each"] = len(values.items)
+    elif values is not None and values.array is not None:
+        own["array"] = values.array.ranges
+    return NewTask(
+        task=TaskRef(group.job.number, group.first),
+        id=group.row_id,
+        job_id=group.job.id,
+        range_id=None,
+        count=group.count,
+        group=group.label(),
+        task_type=group.settings.task_type,
+        input=msgspec.json.encode(own or {"tool": group.settings.tool}),
+        parameters=msgspec.json.encode(group.settings),
+        priority=group.job.priority,
+        resources=group.settings.resources,
+        max_retries=group.settings.max_retries,
+        created_at=now_s,
+    )
+
+
+def _element_row(task: Task) -> NewTask:
+    group = task.group
+    return NewTask(
+        task=task.ref,
+        id=task.id,
+        job_id=group.job.id,
+        range_id=group.row_id,
+        count=1,
+        group=group.label(),
+        task_type=group.settings.task_type,
+        input=msgspec.json.encode(element_input(group, task.index)),
+        parameters=b"{}",
+        priority=group.job.priority,
+        resources=group.settings.resources,
+        max_retries=group.settings.max_retries,
+        created_at=group.job.submitted_at,
+    )
+
+
+def element_input(group: Group, index: int) -> dict[str, Any]:
+    """What is an element's own: its item, or its array index."""
+    position = index - group.first
+    if group.values is not None and group.values.items:
+        return {"item": group.values.items[position]}
+    assert group.values is not None and group.values.array is not None, "only ranges have elements"
+    return {"array_index": group.values.array.index_of(position)}
+
+
+def node_row(node: Node, *, registered: bool) -> NodeRow:
+    return NodeRow(
+        name=node.name,
+        id=node.id,
+        incarnation=node.incarnation,
+        boot_id=node.boot_id,
+        version=node.version,
+        capacity=node.capacity,
+        allocated=node.allocated,
+        inventory=node.inventory,
+        kind=node.kind,
+        labels=node.labels,
+        roles=node.roles,
+        tools=node.tools,
+        health=node.health,
+        admin=node.admin,
+        registered=registered,
+        last_heartbeat_at=node.last_beat_s,
+    )
+
+
+def flush(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
+    """Write the counters, ledgers and ranges that this step changed; forget the jobs that are over."""
+    for group in cluster.changed_ranges.values():
+        if group.untouched_state is not TaskState.CANCELLED:  # else its row has said the last word
+            group.version += 1
+            path = (group.untouched_state,)
+            out.append(group_change(group, path, left=group.untouched, now_s=now_s))
+    for node in cluster.changed_ledgers.values():
+        out.append(NodeLedger(name=node.name, id=node.id, allocated=node.allocated))
+    for job in cluster.changed_jobs.values():
+        if job.state.is_terminal:
+            _close(job, now_s=now_s)
+            del cluster.jobs[job.number]
+        out.append(job_change(job))
+    cluster.changed_ranges.clear()
+    cluster.changed_ledgers.clear()
+    cluster.changed_jobs.clear()
+
+
+def _close(job: Job, *, now_s: float) -> None:
+    job.ended_at = now_s
+    if job.exit_code is None and not job.failed and not job.cancelled:
+        job.exit_code = 0
+
+
+def job_change(job: Job) -> JobChange:
+    return JobChange(
+        number=job.number,
+        id=job.id,
+        owner=job.owner,
+        state=job.state,
+        pending=job.pending,
+        queued=job.queued,
+        assigned=job.assigned,
+        running=job.running,
+        completed=job.completed,
+        failed=job.failed,
+        cancelled=job.cancelled,
+        cancel_requested=job.cancel_requested,
+        started_at=job.started_at,
+        ended_at=job.ended_at,
+        exit_code=job.exit_code,
+        reason=job.reason,
+    )

@@ -1,0 +1,308 @@
+"""From a job as written to the tasks it means: `derive(spec)` is pure and deterministic.
+
+The coordinator derives again from the stored spec when it starts, so what a stored spec means must
+never change; a new meaning needs a new `v`. All faults of a spec are reported at once, with their paths.
+
+    command | tool                  -> one task
+    array "0-99%10" | for_each      -> one group: a range of tasks, at most n of them at once
+    tool with a merge, for_each     -> group "map", and one task "merge" that needs it
+    tasks                           -> one group an entry, with `needs` between them
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from sys import intern
+from typing import Any, TypeVar
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from bus.spec import Constraints, JobSpec, ResourceSpec, TaskSpec
+from bus.units import (
+    ArrayRange,
+    UnitError,
+    parse_array,
+    parse_cpu_millis,
+    parse_duration_s,
+    parse_mbps,
+    parse_size_mib,
+)
+from bus.values import Resources, TaskSettings, TaskState, UserName
+from coordinator.core import checks
+from coordinator.core.effects import Fault
+from coordinator.core.model import Group, Job, Shape, Values, shape_of
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+SPEC_VERSION = 1
+_NO_ARRAY = ArrayRange((), 0)
+TASKS_MAX = 1_000_000
+EXPLICIT_TASKS_MAX = 10_000
+
+TOOLS: dict[str, str | None] = {"wordcount": "wordcount_merge", "wordcount_merge": None}
+"""The built-in tools, each with the tool that merges its results where it has one."""
+
+TOOL_TYPES = {"wordcount": "wordcount", "wordcount_merge": "wordcount"}
+
+
+class Part(Struct, frozen=True):
+    """One group to be: everything but its place in a job."""
+
+    name: str | None
+    count: int
+    settings: TaskSettings
+    command: tuple[str, ...]
+    input: dict[str, Any] | None
+    needs: tuple[str, ...]
+    values: Values | None
+    limit: int
+
+
+class Derived(Struct, frozen=True):
+    """A spec that is in order: the job's name and its groups, in the order of their task numbers."""
+
+    name: str
+    parts: tuple[Part, ...]
+
+    @property
+    def tasks(self) -> int:
+        return sum(part.count for part in self.parts)
+
+
+def derive(spec: JobSpec, owner: UserName) -> Derived | tuple[Fault, ...]:
+    """The groups that `spec` means, or everything that is wrong with it."""
+    faults: list[Fault] = []
+    deriver = _Deriver(spec, owner, faults)
+    parts = deriver.parts()
+    checks.check_job(spec, faults)
+    if not faults:
+        total = sum(part.count for part in parts)
+        if total > TASKS_MAX:
+            faults.append(
+                Fault(
+                    code="E_ARRAY",
+                    message=f"{total} tasks in one job; at most {TASKS_MAX}",
+                    hint="submit several jobs",
+                )
+            )
+    if faults:
+        return tuple(faults)
+    return Derived(spec.name or deriver.default_name(), tuple(parts))
+
+
+def build_job(
+    derived: Derived, *, spec: JobSpec, job_id: UUID, number: int, owner: UserName, submitted_at: float
+) -> Job:
+    """The job as the cluster keeps it; its groups wait (`pending`) where they need others."""
+    job = Job(job_id, number, owner, derived.name, spec.type, spec.priority, submitted_at, derived.tasks)
+    first = 0
+    shapes: dict[int, Shape] = {}
+    for part in derived.parts:
+        shape = shapes.get(id(part.settings))
+        if shape is None:
+            shape = shapes[id(part.settings)] = shape_of(part.settings)
+        state = TaskState.PENDING if part.needs else TaskState.QUEUED
+        job.groups.append(
+            Group(
+                job=job,
+                first=first,
+                count=part.count,
+                settings=part.settings,
+                shape=shape,
+                command=part.command,
+                name=part.name,
+                input=part.input,
+                needs=part.needs,
+                values=part.values,
+                limit=part.limit,
+                untouched_state=state,
+                cursor=first,
+            )
+        )
+        if state is TaskState.PENDING:
+            job.pending += part.count
+        else:
+            job.queued += part.count
+        first += part.count
+    for group in job.groups:
+        for name in group.needs:
+            job.dependents.setdefault(name, []).append(group)
+    job.needed.update((group.name, group) for group in job.groups if group.name in job.dependents)
+    return job
+
+
+class _Deriver:
+    """Walks one spec. Settings that are equal become one object, to keep a queued task small."""
+
+    def __init__(self, spec: JobSpec, owner: UserName, faults: list[Fault]) -> None:
+        self._spec = spec
+        self._owner = owner
+        self._faults = faults
+        self._interned: dict[bytes, TaskSettings] = {}
+        self._base: dict[str | None, TaskSettings] = {}
+
+    def parts(self) -> list[Part]:
+        spec = self._spec
+        if spec.tasks is None:
+            whole = TaskSpec(
+                command=spec.command,
+                tool=spec.tool,
+                input=spec.input,
+                array=spec.array,
+                for_each=spec.for_each,
+            )
+            return self._parts_of(whole, "")
+        parts: list[Part] = []
+        if not spec.tasks:
+            self._fault("E_REQUIRED", "a list of tasks must not be empty", "/tasks")
+        if len(spec.tasks) > EXPLICIT_TASKS_MAX:
+            self._fault(
+                "E_TOO_MANY",
+                f"{len(spec.tasks)} explicit tasks; at most {EXPLICIT_TASKS_MAX} in one message",
+                "/tasks",
+                "use `array` or `for_each`, which stay one short message",
+            )
+            return parts
+        for field in ("command", "tool", "input", "array", "for_each"):
+            if getattr(spec, field) is not None:
+                self._fault("E_FIELD", f"{field} and tasks exclude each other", f"/{field}")
+        for position, task in enumerate(spec.tasks):
+            parts += self._parts_of(task, f"/tasks/{position}")
+        checks.check_needs(spec.tasks, self._faults)
+        return parts
+
+    def default_name(self) -> str:
+        spec = self._spec
+        if spec.tool:
+            return spec.tool
+        command = spec.command or (spec.tasks[0].command if spec.tasks else None)
+        return command[0].rsplit("/", 1)[-1][:128] if command else "job"
+
+    def _fault(self, code: str, message: str, field: str, hint: str = "") -> None:
+        self._faults.append(Fault(code=code, message=message, field=field, hint=hint))
+
+    def _parse(self, parse: Callable[[T], R], value: T, *, field: str, default: R) -> R:
+        try:
+            return parse(value)
+        except UnitError as error:
+            self._fault(error.code, str(error), field)
+            return default
+
+    def _parts_of(self, task: TaskSpec, path: str) -> list[Part]:
+        """The groups of one entry: one, or two for a tool with a merge over a list of items."""
+        checks.check_what(task, path, tools=TOOLS, faults=self._faults)
+        if task.array is not None and task.for_each is not None:
+            self._fault("E_FIELD", "array and for_each exclude each other", f"{path}/for_each")
+        values, count, limit = self._elements(task, path)
+        settings = self._settings(task, path, task.tool)
+        command = tuple(task.command or ())
+        if command:
+            command = (intern(command[0]), *command[1:])
+        merge = TOOLS.get(task.tool) if task.tool and task.for_each is not None else None
+        part = Part(
+            name=task.name if merge is None else task.name or "map",
+            count=count,
+            settings=settings,
+            command=command,
+            input=task.input,
+            needs=tuple(task.needs),
+            values=values,
+            limit=limit,
+        )
+        if merge is None:
+            return [part]
+        assert part.name is not None
+        merging = Part(
+            name="merge" if task.name is None else f"{task.name}-merge",
+            count=1,
+            settings=self._settings(task, path, merge),
+            command=(),
+            input=task.input,
+            needs=(part.name,),
+            values=None,
+            limit=0,
+        )
+        return [part, merging]
+
+    def _elements(self, task: TaskSpec, path: str) -> tuple[Values | None, int, int]:
+        if task.array is not None:
+            array = self._parse(parse_array, task.array, field=f"{path}/array", default=_NO_ARRAY)
+            if array.count:
+                return Values(array=array), array.count, array.limit or 0
+        elif task.for_each is not None:
+            items = task.for_each
+            if not items or not all(items):
+                self._fault("E_ARRAY", "a list of non-empty items", f"{path}/for_each")
+            if any("*" in item or "?" in item for item in items[:1]) and len(items) == 1:
+                self._fault(
+                    "E_ARRAY",
+                    f"a file pattern {items[0]!r}; expected the list of files",
+                    f"{path}/for_each",
+                    "`corral submit --for-each` expands patterns where the files are",
+                )
+            return Values(items=tuple(items)), len(items), 0
+        return None, 1, 0
+
+    def _settings(self, task: TaskSpec, path: str, tool: str | None) -> TaskSettings:
+        """Settings of one entry; entries that override nothing share one object."""
+        own = (task.resources, task.env, task.workdir, task.stdin, task.timeout, task.grace, task.retries)
+        plain = all(value is None for value in own)
+        if plain and tool in self._base:
+            return self._base[tool]
+        settings = self._make_settings(task, path if not plain else "", tool)
+        settings = self._interned.setdefault(msgspec.msgpack.encode(settings), settings)
+        if plain:
+            self._base[tool] = settings
+        return settings
+
+    def _make_settings(self, task: TaskSpec, path: str, tool: str | None) -> TaskSettings:
+        spec = self._spec
+        timeout = spec.timeout if task.timeout is None else task.timeout
+        grace = spec.grace if task.grace is None else task.grace
+        constraints = spec.constraints or Constraints()
+        checks.check_constraints(constraints, self._faults)
+        env = {**spec.env, **(task.env or {})}
+        checks.check_env(env, f"{path}/env", self._faults)
+        workdir = task.workdir or spec.workdir
+        checks.check_workdir(workdir, f"{path}/workdir", self._faults)
+        retries = spec.retries if task.retries is None else task.retries
+        checks.check_range(retries, 0, 10, field=f"{path}/retries", faults=self._faults)
+        backoff = self._duration(spec.backoff, "/backoff", 1.0)
+        backoff_max = self._duration(spec.backoff_max, "/backoff_max", 300.0)
+        if backoff_max < backoff:
+            self._fault("E_RANGE", "backoff_max below backoff", "/backoff_max")
+        return TaskSettings(
+            resources=self._resources(task.resources or spec.resources, f"{path}/resources"),
+            task_type=TOOL_TYPES.get(tool, "shell") if tool else "shell",
+            tool=tool,
+            user=self._owner,
+            env=env,
+            workdir=workdir,
+            stdin=task.stdin if task.stdin is not None else spec.stdin,
+            timeout_s=None if timeout is None else self._duration(timeout, f"{path}/timeout", 1.0),
+            grace_s=10.0 if grace is None else self._duration(grace, f"{path}/grace", 10.0),
+            max_retries=retries,
+            retry_on_timeout="timeout" in spec.retry_on,
+            backoff_s=backoff,
+            backoff_max_s=backoff_max,
+            idempotent=spec.idempotent,
+            labels=constraints.labels,
+            nodes=tuple(constraints.nodes),
+        )
+
+    def _duration(self, value: float | str, field: str, default: float) -> float:
+        return self._parse(parse_duration_s, value, field=field, default=default)
+
+    def _resources(self, asked: ResourceSpec | None, path: str) -> Resources:
+        asked = asked or ResourceSpec()
+        checks.check_range(asked.gpu, 0, 1024, field=f"{path}/gpu", faults=self._faults)
+        return Resources(
+            self._parse(parse_cpu_millis, asked.cpu, field=f"{path}/cpu", default=0),
+            self._parse(parse_size_mib, asked.memory, field=f"{path}/memory", default=0),
+            asked.gpu,
+            self._parse(parse_size_mib, asked.storage, field=f"{path}/storage", default=0),
+            self._parse(parse_mbps, asked.net, field=f"{path}/net", default=0),
+        )

@@ -1,0 +1,80 @@
+"""`step`: one event in, the effects out. The whole coordinator decides here and nowhere else.
+
+Same cluster, same events, same times: same effects. The simulator, the trace replayer and production
+run this function. It mutates `cluster`, which is a cache of what the database holds plus the
+effects not yet performed; if those cannot be performed, the cluster must be rebuilt, never stepped again.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from coordinator.core.changes import flush
+from coordinator.core.effects import Effect
+from coordinator.core.events import (
+    AgentBeat,
+    AgentRegistered,
+    CancelAsked,
+    CommandConfirmed,
+    CommandUnanswered,
+    Event,
+    JobSubmitted,
+    ScheduleDue,
+    TasksReported,
+    Tick,
+    UsageSeen,
+)
+from coordinator.core.jobs import on_cancel, on_submitted, remind_cancels, requeue_due
+from coordinator.core.model import Cluster
+from coordinator.core.nodes import (
+    check_leases,
+    check_starts,
+    on_beat,
+    on_confirmed,
+    on_registered,
+    on_unanswered,
+    on_usage,
+)
+from coordinator.core.placing import on_schedule
+from coordinator.core.reports import on_reported
+
+
+def step(cluster: Cluster, event: Event, now_s: float) -> list[Effect]:
+    """Let `event` happen at `now_s` (seconds of the epoch, never going back)."""
+    out: list[Effect] = []
+    match event:
+        case AgentBeat():
+            on_beat(out, cluster, event, now_s=now_s)
+        case TasksReported():
+            on_reported(out, cluster, event, now_s=now_s)
+        case UsageSeen():
+            on_usage(out, cluster, event, now_s=now_s)
+        case JobSubmitted():
+            on_submitted(out, cluster, event, now_s=now_s)
+        case ScheduleDue():
+            on_schedule(out, cluster, now_s=now_s)
+        case CommandConfirmed():
+            on_confirmed(cluster, event, now_s=now_s)
+        case CommandUnanswered():
+            on_unanswered(out, cluster, event, now_s=now_s)
+        case CancelAsked():
+            on_cancel(out, cluster, event, now_s=now_s)
+        case AgentRegistered():
+            on_registered(out, cluster, event, now_s=now_s)
+        case Tick():
+            requeue_due(out, cluster, now_s=now_s)
+            check_leases(out, cluster, now_s=now_s)
+            check_starts(out, cluster, now_s=now_s)
+            cluster.dirty = cluster.dirty or bool(cluster.lines)
+        case _:
+            assert_never(event)
+    flush(out, cluster, now_s=now_s)
+    return out
+
+
+def reconcile(cluster: Cluster, now_s: float) -> list[Effect]:
+    """Level-triggered part, every 10–30 s: repeat the commands whose effect has not been seen."""
+    out: list[Effect] = []
+    remind_cancels(out, cluster)
+    flush(out, cluster, now_s=now_s)
+    return out

@@ -1,0 +1,392 @@
+"""The cluster as the core knows it: nodes, live jobs, their tasks and attempts.
+
+Only what is not over lives here; the database keeps the rest. An array is one `Group`: its elements
+get a `Task` when they are first touched and lose it when they end, so a million queued tasks cost as
+much memory as one. Only the machine's modules change these objects.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from msgspec import Struct, field
+
+from bus.units import ArrayRange
+from bus.values import (
+    AttemptRef,
+    AttemptState,
+    Inventory,
+    JobKind,
+    JobState,
+    NodeAdmin,
+    NodeHealth,
+    NodeKind,
+    NodeName,
+    Resources,
+    TaskRef,
+    TaskSettings,
+    TaskState,
+    Usage,
+    UserName,
+)
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """The numbers of RELIABILITY; seconds."""
+
+    heartbeat_interval_s: float = 2.0
+    usage_interval_s: float = 5.0
+    unreachable_after_s: float = 10.0
+    term_after_s: float = 12.0
+    kill_after_s: float = 14.0
+    lease_s: float = 15.5
+    start_deadline_s: float = 30.0  # confirmed by the node, holding resources, and yet not started
+    missing_after_s: float = 5.0  # confirmed that long ago and absent from two heartbeats: lost
+    retract_after_s: float = 1.0  # waiting on a busy node while another is free
+    prefill_s: float = 0.1  # work that may wait on a node, in seconds of its own pace
+    prefill_max: int = 256
+    reserve_after_s: float = 30.0  # a blocked task that old gets a node kept free for it
+    losses_max: int = 5  # times a task may be lost before it fails as poison
+
+
+class Shape(Struct, frozen=True):
+    """All that decides where a task may run. Tasks of one shape are interchangeable to a node."""
+
+    resources: Resources
+    labels: tuple[tuple[str, str], ...]
+    nodes: tuple[str, ...]
+    tool: str | None
+
+
+def shape_of(settings: TaskSettings) -> Shape:
+    return Shape(settings.resources, tuple(sorted(settings.labels.items())), settings.nodes, settings.tool)
+
+
+class Attempt(Struct, eq=False):
+    """A live attempt. `holding`: its request is part of its node's ledger (else it waits, prefilled)."""
+
+    ref: AttemptRef
+    task: Task
+    node: NodeName
+    gpus: tuple[str, ...]
+    assigned_at: float
+    holding: bool
+    state: AttemptState = AttemptState.ASSIGNED
+    started_at: float | None = None
+    confirmed_at: float | None = None
+    missing: int = 0
+    cancelling: bool = False
+    retracting: bool = False
+
+    @property
+    def requested(self) -> Resources:
+        return self.task.group.settings.resources
+
+
+class Node(Struct, eq=False):
+    """`capacity` never falls below what is allocated: a node that shrank is over-committed, not broken."""
+
+    name: NodeName
+    id: UUID
+    incarnation: str
+    boot_id: str
+    version: str
+    declared: Resources
+    capacity: Resources
+    inventory: Inventory
+    kind: NodeKind
+    labels: dict[str, str]
+    roles: tuple[str, ...]
+    tools: tuple[str, ...]
+    health: NodeHealth
+    admin: NodeAdmin
+    lease_from_s: float  # when the last renewing answer went out
+    last_beat_s: float
+    allocated: Resources = Resources()
+    load: float = 0.0
+    usage: Usage | None = None
+    usage_s: float = 0.0
+    attempts: dict[AttemptRef, Attempt] = field(default_factory=dict)
+    ends_per_s: float = 0.0  # decayed rate of ended attempts, see `note_ends`
+    ends_s: float = 0.0
+    holding: int = 0  # how many attempts are in the ledger; the others wait
+
+    @property
+    def waiting(self) -> int:
+        """Attempts assigned ahead of a free place."""
+        return len(self.attempts) - self.holding
+
+    @property
+    def free(self) -> Resources:
+        return self.capacity - self.allocated
+
+    @property
+    def takes_work(self) -> bool:
+        return (
+            self.health is NodeHealth.HEALTHY
+            and self.admin is NodeAdmin.ACTIVE
+            and self.kind is not NodeKind.CONTROL
+        )
+
+    def free_gpus(self) -> list[str]:
+        """UUIDs of healthy GPUs that no holding attempt has, in inventory order."""
+        used = {uuid for attempt in self.attempts.values() if attempt.holding for uuid in attempt.gpus}
+        return [gpu.uuid for gpu in self.inventory.gpus if gpu.healthy and gpu.uuid not in used]
+
+
+class Task(Struct, eq=False):
+    """A task that was touched and is not over."""
+
+    group: Group
+    index: int
+    state: TaskState
+    version: int  # as stored; 0: no row yet
+    fence: int = 0
+    retries: int = 0
+    losses: int = 0
+    attempt: Attempt | None = None
+    started_at: float | None = None
+
+    @property
+    def ref(self) -> TaskRef:
+        return TaskRef(self.group.job.number, self.index)
+
+    @property
+    def id(self) -> UUID:
+        return task_id(self.group.job.id, self.index)
+
+
+class Group(Struct, eq=False):
+    """The tasks [first, first + count) of a job: one task, or the elements of an array or file list.
+
+    Untouched elements are those from `cursor` on that are not in `skipped`; they share `untouched_state`.
+    `values` are the elements' array indices or items where they differ from 0, 1, 2 …
+    """
+
+    job: Job
+    first: int
+    count: int
+    settings: TaskSettings
+    shape: Shape
+    command: tuple[str, ...]
+    name: str | None
+    input: dict[str, Any] | None
+    needs: tuple[str, ...]
+    values: Values | None
+    limit: int  # how many may be assigned or running at once; 0: no bound
+    untouched_state: TaskState
+    cursor: int
+    version: int = 1  # of the row that stands for the untouched elements
+    skipped: set[int] | None = None
+    tasks: dict[int, Task] | None = None
+    live: int = 0  # assigned or running
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    parked: bool = False  # at its limit: not in the waiting line
+    sequence: int = 0  # its place in the waiting line, kept while it is parked
+
+    @property
+    def is_range(self) -> bool:
+        return self.count > 1
+
+    @property
+    def row_id(self) -> UUID:
+        """The id of the group's own row: its one task's, or the range's."""
+        identity = range_id if self.is_range else task_id
+        return identity(self.job.id, self.first)
+
+    @property
+    def end(self) -> int:
+        return self.first + self.count
+
+    @property
+    def untouched(self) -> int:
+        """How many elements nothing happened to yet."""
+        if self.untouched_state is TaskState.CANCELLED:
+            return 0
+        return self.end - self.cursor - (len(self.skipped) if self.skipped else 0)
+
+    @property
+    def over(self) -> bool:
+        return self.completed + self.failed + self.cancelled == self.count
+
+    def label(self) -> str:
+        """The group's name for people and for `needs`."""
+        return self.name if self.name is not None else f"task{self.first}"
+
+    def find_task(self, index: int) -> Task | None:
+        return self.tasks.get(index) if self.tasks else None
+
+    def is_untouched(self, index: int) -> bool:
+        return (
+            self.cursor <= index < self.end
+            and self.untouched_state is not TaskState.CANCELLED
+            and not (self.skipped and index in self.skipped)
+        )
+
+    def touch(self, index: int | None = None) -> Task:
+        """Give an untouched element its own `Task`: `index`, or the first one."""
+        if index is None:
+            index = self.cursor
+        if index == self.cursor:
+            self.cursor += 1
+            while self.skipped and self.cursor in self.skipped:
+                self.skipped.remove(self.cursor)
+                self.cursor += 1
+        else:
+            self.skipped = self.skipped or set()
+            self.skipped.add(index)
+        task = Task(self, index, self.untouched_state, 0 if self.is_range else self.version)
+        self.tasks = self.tasks or {}
+        self.tasks[index] = task
+        return task
+
+    def forget(self, task: Task) -> None:
+        """The task is over; its counters stay."""
+        assert self.tasks is not None
+        del self.tasks[task.index]
+
+
+class Values(Struct, frozen=True):
+    """What element k of a group stands for: an array index, or an item of a list."""
+
+    array: ArrayRange | None = None
+    items: tuple[str, ...] = ()
+
+
+class Job(Struct, eq=False):
+    id: UUID
+    number: int
+    owner: UserName
+    name: str
+    kind: JobKind
+    priority: int
+    submitted_at: float
+    total: int
+    groups: list[Group] = field(default_factory=list)
+    needed: dict[str, Group] = field(default_factory=dict)  # the groups that others need, by name
+    dependents: dict[str, list[Group]] = field(default_factory=dict)  # who needs the group of that name
+    pending: int = 0
+    queued: int = 0
+    assigned: int = 0
+    running: int = 0
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    cancel_requested: bool = False
+    started_at: float | None = None
+    ended_at: float | None = None
+    exit_code: int | None = None
+    reason: str = ""
+
+    @property
+    def state(self) -> JobState:
+        """Derived from the counters; `corral.jobs.state` derives the same in SQL."""
+        ended = self.completed + self.failed + self.cancelled
+        if ended == self.total:
+            if self.cancel_requested and self.cancelled:
+                return JobState.CANCELLED
+            return JobState.FAILED if self.failed or self.cancelled else JobState.COMPLETED
+        if self.running or ended:
+            return JobState.RUNNING
+        return JobState.SCHEDULED if self.assigned else JobState.PENDING
+
+    def group_of(self, index: int) -> Group | None:
+        """The group that holds task `index`; groups are in order of `first`."""
+        low, high = 0, len(self.groups)
+        while low < high:
+            middle = (low + high) // 2
+            group = self.groups[middle]
+            if index < group.first:
+                high = middle
+            elif index >= group.end:
+                low = middle + 1
+            else:
+                return group
+        return None
+
+
+class Ready(NamedTuple):
+    """A place in the waiting line: smaller goes first. `sequence` is unique."""
+
+    priority: int  # negated
+    key: float
+    sequence: int
+
+
+class Cluster(Struct, eq=False):
+    """Everything. `order` and `rank` name the static rules in force (`coordinator.core.scheduler`)."""
+
+    limits: Limits = Limits()
+    order: str = "fcfs"
+    rank: str = "best_fit"
+    nodes: dict[NodeName, Node] = field(default_factory=dict)
+    jobs: dict[int, Job] = field(default_factory=dict)
+    lines: dict[Shape, Line] = field(default_factory=dict)
+    retries: list[tuple[float, int, TaskRef]] = field(default_factory=list)  # heap by due time
+    dedupe: dict[tuple[UserName, str], tuple[bytes, int, UUID, int]] = field(default_factory=dict)
+    blocked: dict[Shape, dict[str, Any]] = field(default_factory=dict)
+    sequence: int = 0
+    dirty: bool = True  # something changed since the last scheduling round
+    changed_jobs: dict[int, Job] = field(default_factory=dict)
+    changed_ledgers: dict[NodeName, Node] = field(default_factory=dict)
+    changed_ranges: dict[tuple[int, int], Group] = field(default_factory=dict)
+
+    def next_sequence(self) -> int:
+        self.sequence += 1
+        return self.sequence
+
+    def find_task(self, ref: TaskRef) -> Task | None:
+        job = self.jobs.get(ref.job)
+        group = job.group_of(ref.index) if job else None
+        return group.find_task(ref.index) if group else None
+
+    def attempts(self) -> Iterator[Attempt]:
+        for node in self.nodes.values():
+            yield from node.attempts.values()
+
+
+class Line(Struct, eq=False):
+    """The waiting line of one shape: a heap of groups with untouched elements and of single tasks."""
+
+    entries: list[tuple[Ready, float, Group | Task]] = field(default_factory=list)
+
+    def push(self, rank: Ready, since_s: float, entry: Group | Task) -> None:
+        """`since_s`: when it began to wait."""
+        heapq.heappush(self.entries, (rank, since_s, entry))
+
+    def head(self) -> tuple[Ready, float, Group | Task] | None:
+        """The first entry that still wants a place; entries that no longer do are dropped here."""
+        while self.entries:
+            entry = self.entries[0][2]
+            if isinstance(entry, Task):
+                if entry.state is TaskState.QUEUED:
+                    return self.entries[0]
+            elif not entry.parked and entry.untouched and entry.untouched_state is TaskState.QUEUED:
+                return self.entries[0]
+            heapq.heappop(self.entries)
+        return None
+
+    def pop(self) -> None:
+        heapq.heappop(self.entries)
+
+
+_INDEX_MASK = (1 << 32) - 1
+_RANGE_BIT = 1 << 31
+
+
+def task_id(job_id: UUID, index: int) -> UUID:
+    """A task's id: its job's, whose low 32 bits are zero, with index + 1 in them."""
+    return UUID(int=(job_id.int & ~_INDEX_MASK) | (index + 1))
+
+
+def range_id(job_id: UUID, first: int) -> UUID:
+    """The id of the row that stands for a range's untouched elements: as a task's, with the top bit set."""
+    return UUID(int=(job_id.int & ~_INDEX_MASK) | _RANGE_BIT | (first + 1))
+
+
+TERMINAL = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.TIMEOUT, TaskState.CANCELLED})

@@ -1,0 +1,233 @@
+"""Nodes: they register, beat, fall silent, come back; and what each means for the attempts they hold.
+
+The lease runs from the moment the renewing answer went out (`lease_from_s`). An agent that gets no
+answer ends its attempts before `kill_after_s` by its own clock, counted from when it *sent* the
+heartbeat that was answered last; so at `lease_s` by ours nothing of it runs any more, and only then is the
+work given out again. A task marked `idempotent` does not wait for that.
+"""
+
+from __future__ import annotations
+
+from bus.values import AttemptRef, AttemptState, NodeAdmin, NodeHealth, NodeName
+from coordinator.core.changes import node_row, widest
+from coordinator.core.effects import (
+    AnswerBeat,
+    AnswerRegister,
+    Effect,
+    EventRecord,
+    SendRetract,
+    UsageRecord,
+)
+from coordinator.core.events import AgentBeat, AgentRegistered, CommandConfirmed, CommandUnanswered, UsageSeen
+from coordinator.core.model import Attempt, Cluster, Node
+from coordinator.core.placing import resend
+from coordinator.core.reports import lose
+from coordinator.core.scheduler.feasible import obstacles
+
+_MISSED_BEATS = 2
+
+
+def on_registered(out: list[Effect], cluster: Cluster, event: AgentRegistered, *, now_s: float) -> None:
+    """A node is new, restarted, or reconnected: reconcile what we believe with what it holds."""
+    node = cluster.nodes.get(event.node)
+    rebooted = node is not None and node.boot_id != event.boot_id
+    if node is None:
+        node = _new_node(event, now_s=now_s)
+        cluster.nodes[node.name] = node
+        out.append(_event(node, "node_registered", "info", f"node {node.name} joined", now_s=now_s))
+    else:
+        if node.incarnation != event.incarnation:
+            text = f"agent of {node.name} started again" + (" after a reboot" if rebooted else "")
+            out.append(_event(node, "agent_restarted", "info", text, now_s=now_s))
+        _update_node(node, event, now_s=now_s)
+    cluster.dirty = True
+    out.append(node_row(node, registered=True))
+    unknown = tuple(ref for ref in event.live if ref not in node.attempts)
+    held = set(event.live)
+    doubtful: list[Attempt] = []
+    for attempt in [a for a in node.attempts.values() if a.ref not in held]:
+        if attempt.confirmed_at is None:
+            doubtful.append(attempt)
+        elif rebooted:
+            lose(out, cluster, attempt, AttemptState.LOST, now_s=now_s, message="node rebooted")
+    resend(out, doubtful)
+    if event.reply:
+        out.append(AnswerRegister(reply=event.reply, drop=unknown))
+
+
+def _new_node(event: AgentRegistered, *, now_s: float) -> Node:
+    return Node(
+        name=event.node,
+        id=event.node_id,
+        incarnation=event.incarnation,
+        boot_id=event.boot_id,
+        version=event.version,
+        declared=event.capacity,
+        capacity=event.capacity,
+        inventory=event.inventory,
+        kind=event.kind,
+        labels=event.labels,
+        roles=event.roles,
+        tools=event.tools,
+        health=NodeHealth.HEALTHY,
+        admin=NodeAdmin.ACTIVE,
+        lease_from_s=now_s,
+        last_beat_s=now_s,
+    )
+
+
+def _update_node(node: Node, event: AgentRegistered, *, now_s: float) -> None:
+    node.incarnation = event.incarnation
+    node.boot_id = event.boot_id
+    node.version = event.version
+    node.declared = event.capacity
+    node.capacity = widest(event.capacity, node.allocated)
+    node.inventory = event.inventory
+    node.kind = event.kind
+    node.labels = event.labels
+    node.roles = event.roles
+    node.tools = event.tools
+    node.health = NodeHealth.HEALTHY
+    node.lease_from_s = node.last_beat_s = now_s
+
+
+def on_beat(out: list[Effect], cluster: Cluster, event: AgentBeat, *, now_s: float) -> None:
+    """Renew the leases of what is rightly there; say what is not."""
+    node = cluster.nodes.get(event.node)
+    if node is None or node.incarnation != event.incarnation:
+        if event.reply:
+            out.append(AnswerBeat(reply=event.reply, sequence=event.sequence, drop=(), register_again=True))
+        return
+    node.load = event.load
+    node.lease_from_s = node.last_beat_s = now_s
+    if node.health is not NodeHealth.HEALTHY:
+        _set_health(out, cluster, node, NodeHealth.HEALTHY, now_s=now_s)
+    held = set(event.live)
+    doubtful = []
+    for attempt in list(node.attempts.values()):
+        if attempt.ref in held:
+            attempt.missing = 0
+        elif _is_missing(cluster, attempt, now_s=now_s):
+            lose(out, cluster, attempt, AttemptState.LOST, now_s=now_s, message="its node does not know it")
+        elif attempt.confirmed_at is None and now_s - attempt.assigned_at > cluster.limits.missing_after_s:
+            doubtful.append(attempt)
+    resend(out, doubtful)
+    if event.reply:
+        drop = tuple(ref for ref in event.live if ref not in node.attempts)
+        out.append(AnswerBeat(reply=event.reply, sequence=event.sequence, drop=drop, register_again=False))
+
+
+def _is_missing(cluster: Cluster, attempt: Attempt, *, now_s: float) -> bool:
+    """Confirmed long ago, and absent from several heartbeats: not just a message that crossed."""
+    confirmed = attempt.confirmed_at
+    if confirmed is None or now_s - confirmed < cluster.limits.missing_after_s:
+        return False
+    attempt.missing += 1
+    return attempt.missing >= _MISSED_BEATS
+
+
+def on_usage(out: list[Effect], cluster: Cluster, event: UsageSeen, *, now_s: float) -> None:
+    """Keep the newest gauges; hand the samples on to the time-series store."""
+    node = cluster.nodes.get(event.node)
+    if node is None:
+        return
+    node.usage, node.usage_s, node.load = event.usage, now_s, event.load
+    # more than the machine has: a broken probe, or a clock that jumped between two samples
+    beyond = event.usage.cpu_millis > 1000 * (node.inventory.cpu_cores + 1)
+    out.append(
+        UsageRecord(
+            at=now_s, node=node.name, node_id=node.id, usage=event.usage, load=event.load, anomaly=beyond
+        )
+    )
+    for ref, usage in event.tasks:
+        attempt = node.attempts.get(ref)
+        if attempt is not None:
+            out.append(
+                UsageRecord(
+                    at=now_s,
+                    node=node.name,
+                    node_id=node.id,
+                    usage=usage,
+                    load=event.load,
+                    attempt=ref,
+                    task_id=attempt.task.id,
+                )
+            )
+
+
+def on_confirmed(cluster: Cluster, event: CommandConfirmed, *, now_s: float) -> None:
+    """The node has these assignments on disk."""
+    for attempt in _known(cluster, event.node, event.attempts):
+        attempt.confirmed_at = now_s
+
+
+def on_unanswered(out: list[Effect], cluster: Cluster, event: CommandUnanswered, *, now_s: float) -> None:
+    """Arrived or not, nobody knows. While the node lives, ask again; its lease decides otherwise."""
+    node = cluster.nodes.get(event.node)
+    if node is None or node.health is not NodeHealth.HEALTHY:
+        return
+    if now_s - node.last_beat_s <= cluster.limits.heartbeat_interval_s * 2:
+        doubtful = _known(cluster, event.node, event.attempts)
+        resend(out, [attempt for attempt in doubtful if attempt.confirmed_at is None])
+
+
+def _known(cluster: Cluster, name: NodeName, refs: tuple[AttemptRef, ...]) -> list[Attempt]:
+    node = cluster.nodes.get(name)
+    return [node.attempts[ref] for ref in refs if ref in node.attempts] if node is not None else []
+
+
+def check_leases(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
+    """Silent nodes become unreachable; when their leases have surely ended, their work is queued again."""
+    limits = cluster.limits
+    for node in cluster.nodes.values():
+        silent_s = now_s - node.last_beat_s
+        if node.health is not NodeHealth.UNREACHABLE:
+            if silent_s >= limits.unreachable_after_s:
+                _set_health(out, cluster, node, NodeHealth.UNREACHABLE, now_s=now_s)
+                for attempt in [a for a in node.attempts.values() if a.task.group.settings.idempotent]:
+                    lose(out, cluster, attempt, AttemptState.LOST, now_s=now_s)
+        elif node.attempts and now_s - node.lease_from_s >= limits.lease_s:
+            count = len(node.attempts)
+            for attempt in list(node.attempts.values()):
+                lose(out, cluster, attempt, AttemptState.LOST, now_s=now_s)
+            text = f"{count} attempts of {node.name} lost: its lease ended"
+            out.append(_event(node, "attempts_lost", "warning", text, now_s=now_s))
+
+
+def check_starts(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
+    """Take back what waits in vain, while another place is free."""
+    limits = cluster.limits
+    for node in cluster.nodes.values():
+        stale = [
+            attempt
+            for attempt in node.attempts.values()
+            if attempt.state is AttemptState.ASSIGNED
+            and not attempt.holding
+            and not attempt.retracting
+            and now_s - attempt.assigned_at >= limits.retract_after_s
+            and _has_other_place(cluster, attempt)
+        ]
+        for attempt in stale:
+            attempt.retracting = True
+        if stale:
+            out.append(SendRetract(node=node.name, attempts=tuple(attempt.ref for attempt in stale)))
+
+
+def _has_other_place(cluster: Cluster, attempt: Attempt) -> bool:
+    shape = attempt.task.group.shape
+    return any(node.name != attempt.node and not obstacles(node, shape) for node in cluster.nodes.values())
+
+
+def _set_health(out: list[Effect], cluster: Cluster, node: Node, health: NodeHealth, *, now_s: float) -> None:
+    before, node.health = node.health, health
+    cluster.dirty = True
+    out.append(node_row(node, registered=False))
+    severity = "info" if health is NodeHealth.HEALTHY else "warning"
+    text = f"node {node.name}: {before} -> {health}"
+    out.append(_event(node, f"node_{health}", severity, text, now_s=now_s))
+
+
+def _event(node: Node, event_type: str, severity: str, message: str, *, now_s: float) -> EventRecord:
+    return EventRecord(
+        at=now_s, event_type=event_type, severity=severity, message=message, node=node.name, node_id=node.id
+    )

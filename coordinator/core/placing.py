@@ -1,0 +1,90 @@
+"""Applies the decisions of a scheduling round: attempts begin, and each node gets one message."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from bus.values import NodeName, TaskState
+from coordinator.core.changes import begin_attempt, element_input
+from coordinator.core.effects import Effect, Placement, SendAssign
+from coordinator.core.model import Attempt, Cluster, Group, Shape, Task
+from coordinator.core.scheduler.round import decide
+
+
+def on_schedule(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
+    """Place what can be placed, if anything changed since the last round."""
+    if not cluster.dirty:
+        return
+    cluster.dirty = False
+    batches: dict[NodeName, list[Placement]] = {}
+    for decision in decide(cluster, now_s):
+        task = _take(cluster, decision.shape)
+        node = decision.node
+        wanted = task.group.settings.resources.gpus
+        attempt = begin_attempt(
+            out,
+            cluster,
+            task,
+            node,
+            waiting=decision.waiting,
+            gpus=tuple(node.free_gpus()[:wanted]) if wanted else (),
+            now_s=now_s,
+            explanation=decision.explanation,
+        )
+        batches.setdefault(node.name, []).append(placement(attempt))
+    out.extend(SendAssign(node=name, placements=tuple(items)) for name, items in batches.items())
+
+
+def _take(cluster: Cluster, shape: Shape) -> Task:
+    """The task at the head of the line of `shape`."""
+    line = cluster.lines[shape]
+    head = line.head()
+    assert head is not None, "decide() only names shapes that have a head"
+    entry = head[2]
+    if isinstance(entry, Task):
+        line.pop()
+        return entry
+    task = entry.touch()
+    if entry.limit and entry.live + 1 >= entry.limit:
+        entry.parked = True
+    return task
+
+
+def placement(attempt: Attempt) -> Placement:
+    """What the node must know to run the attempt."""
+    task, group = attempt.task, attempt.task.group
+    array_index, task_input = _element(group, task.index)
+    return Placement(
+        attempt=attempt.ref,
+        settings=group.settings,
+        command=group.command,
+        job_id=group.job.id,
+        owner=group.job.owner,
+        needs=group.needs,
+        waiting=not attempt.holding,
+        gpus=attempt.gpus,
+        array_index=array_index,
+        input=task_input,
+    )
+
+
+def _element(group: Group, index: int) -> tuple[int | None, bytes | None]:
+    """The array index and the JSON input of one task of a group."""
+    own: dict[str, Any] = {}
+    array_index = None
+    if group.values is not None:
+        own = element_input(group, index)
+        array_index = own.get("array_index")
+    merged = {**(group.input or {}), **own}
+    return array_index, msgspec.json.encode(merged) if merged else None
+
+
+def resend(out: list[Effect], attempts: list[Attempt]) -> None:
+    """Send assignments again whose arrival is in doubt; agents refuse what they have seen."""
+    batches: dict[NodeName, list[Placement]] = {}
+    for attempt in attempts:
+        if attempt.task.state is TaskState.ASSIGNED and not attempt.cancelling:
+            batches.setdefault(attempt.node, []).append(placement(attempt))
+    out.extend(SendAssign(node=name, placements=tuple(items)) for name, items in batches.items())

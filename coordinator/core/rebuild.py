@@ -1,0 +1,161 @@
+"""The cluster's memory out of what the database holds: the same objects that the steps would have left.
+
+Groups are derived again from the stored spec; the rows of tasks and attempts are laid over them. A new
+leader treats every lease as renewed at takeover: nobody is declared lost for our own absence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from bus.spec import JobSpec
+from bus.values import NodeName, TaskRef, TaskState
+from coordinator.core.changes import COUNTER, add_to, enqueue, job_change
+from coordinator.core.effects import AttemptChange, JobChange, NewJob, NodeRow
+from coordinator.core.intake import build_job, derive
+from coordinator.core.model import Attempt, Cluster, Group, Node
+from coordinator.core.reports import schedule_retry
+
+
+class TaskSeen(Struct, frozen=True):
+    """A task (or range) row of a live job, over or not."""
+
+    task: TaskRef
+    id: UUID
+    count: int
+    remaining: int
+    state: TaskState
+    version: int
+    node: NodeName | None
+    fence: int
+    retries: int
+    changed_at: float
+    started_at: float | None
+
+
+class RebuildError(Exception):
+    """A stored row does not agree with its job's spec: the database was changed by other hands."""
+
+
+def restore_node(cluster: Cluster, row: NodeRow, *, now_s: float) -> None:
+    """A node as last written; its ledger grows with the attempts restored after it."""
+    cluster.nodes[row.name] = Node(
+        name=row.name,
+        id=row.id,
+        incarnation=row.incarnation,
+        boot_id=row.boot_id,
+        version=row.version,
+        declared=row.capacity,
+        capacity=row.capacity,
+        inventory=row.inventory,
+        kind=row.kind,
+        labels=row.labels,
+        roles=row.roles,
+        tools=row.tools,
+        health=row.health,
+        admin=row.admin,
+        lease_from_s=now_s,
+        last_beat_s=now_s,
+    )
+
+
+def restore_job(cluster: Cluster, row: NewJob, change: JobChange, tasks: Iterable[TaskSeen]) -> None:
+    """A live job with its touched tasks; raises RebuildError where rows and spec disagree."""
+    spec = msgspec.json.decode(row.spec, type=JobSpec)
+    derived = derive(spec, row.owner)
+    if isinstance(derived, tuple):
+        raise RebuildError(f"job {row.number}: {derived[0].message}")
+    job = build_job(
+        derived,
+        spec=spec,
+        job_id=row.id,
+        number=row.number,
+        owner=row.owner,
+        submitted_at=row.submitted_at,
+    )
+    job.name = row.name
+    job.pending = job.queued = 0
+    job.cancel_requested = change.cancel_requested
+    job.started_at, job.exit_code, job.reason = change.started_at, change.exit_code, change.reason
+    cluster.jobs[job.number] = job
+    if row.dedupe_key is not None:
+        cluster.dedupe[row.owner, row.dedupe_key] = (row.digest, row.number, row.id, row.tasks)
+    for seen in sorted(tasks, key=lambda seen: (seen.count == 1, seen.task.index)):
+        group = job.group_of(seen.task.index)
+        if group is None:
+            raise RebuildError(f"job {row.number} has no task {seen.task.index}")
+        if seen.count > 1:
+            group.version, group.untouched_state = seen.version, seen.state
+        else:
+            _restore_task(cluster, group, seen)
+    for group in job.groups:
+        _settle_group(cluster, group)
+    if job_change(job) != change:
+        raise RebuildError(f"job {row.number}: its counters disagree with its tasks")
+
+
+def _restore_task(cluster: Cluster, group: Group, seen: TaskSeen) -> None:
+    if seen.fence == 0 and seen.state in (TaskState.PENDING, TaskState.QUEUED):
+        group.version, group.untouched_state = seen.version, seen.state  # one task, still untouched
+        return
+    task = group.touch(seen.task.index)
+    task.state, task.version = seen.state, seen.version
+    task.fence, task.retries, task.started_at = seen.fence, seen.retries, seen.started_at
+    job = group.job
+    setattr(job, COUNTER[seen.state], getattr(job, COUNTER[seen.state]) + 1)
+    match seen.state:
+        case TaskState.COMPLETED | TaskState.CANCELLED | TaskState.FAILED | TaskState.TIMEOUT:
+            add_to(group, seen.state)
+            group.forget(task)
+        case TaskState.QUEUED:
+            enqueue(cluster, task, now_s=seen.changed_at)
+        case TaskState.RETRYING:
+            schedule_retry(cluster, task, now_s=seen.changed_at)
+        case _:
+            group.live += 1
+
+
+def _settle_group(cluster: Cluster, group: Group) -> None:
+    """Counters and place in the waiting line of the elements that nothing happened to."""
+    job = group.job
+    if group.untouched_state is TaskState.CANCELLED:
+        left = group.count - group.completed - group.failed - group.cancelled - len(group.tasks or ())
+        add_to(group, TaskState.CANCELLED, left)
+        job.cancelled += left
+        return
+    left = group.untouched
+    setattr(job, COUNTER[group.untouched_state], getattr(job, COUNTER[group.untouched_state]) + left)
+    if left and group.untouched_state is TaskState.QUEUED:
+        group.sequence = cluster.next_sequence()
+        group.parked = bool(group.limit) and group.live >= group.limit
+        if not group.parked:
+            enqueue(cluster, group, now_s=job.submitted_at)
+
+
+def restore_attempt(cluster: Cluster, row: AttemptChange) -> None:
+    """A live attempt, as confirmed: its node will say otherwise if it does not know it."""
+    task = cluster.find_task(row.attempt.task)
+    node = cluster.nodes.get(NodeName(row.node))
+    if task is None or node is None:
+        raise RebuildError(f"attempt {row.attempt} belongs to no live task or node")
+    attempt = Attempt(
+        row.attempt,
+        task,
+        node.name,
+        row.gpus,
+        row.assigned_at,
+        not row.waiting,
+        row.state,
+        row.started_at,
+    )
+    task.attempt = attempt
+    node.attempts[row.attempt] = attempt
+    if attempt.holding:
+        node.holding += 1
+        node.allocated += attempt.requested
+    if task.group.job.cancel_requested:
+        attempt.cancelling = True

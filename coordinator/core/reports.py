@@ -1,0 +1,239 @@
+"""What agents report: attempts that started, ended, or came back untouched.
+
+A report counts only if its attempt is live, on that node, with that fence; whatever else arrives (late,
+twice, from a node that lost its lease) changes nothing, is acknowledged, and the agent is told to forget.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import assert_never
+
+from bus.values import (
+    AttemptRef,
+    AttemptState,
+    Ended,
+    NodeName,
+    Outcome,
+    Returned,
+    Started,
+    TaskState,
+)
+from coordinator.core.changes import (
+    end_attempt,
+    enqueue,
+    hold,
+    move,
+    record_attempt,
+    release,
+    unpark,
+)
+from coordinator.core.effects import AnswerReport, Effect, EventRecord
+from coordinator.core.events import TasksReported
+from coordinator.core.groups import on_task_over
+from coordinator.core.model import Attempt, Cluster, Node, Task
+from coordinator.core.scheduler.round import note_ends
+
+_NOT_RETRIED = frozenset({Outcome.NOT_FOUND, Outcome.NOT_EXECUTABLE})
+_AFTER_RUNNING = frozenset({TaskState.COMPLETED, TaskState.TIMEOUT})
+_LOSSES = frozenset({Outcome.LEASE_EXPIRED, Outcome.LOST, Outcome.NOT_STARTED})
+
+
+def on_reported(out: list[Effect], cluster: Cluster, event: TasksReported, *, now_s: float) -> None:
+    """Apply a batch in its order; the answer goes out after the commit."""
+    node = cluster.nodes.get(event.node)
+    drop: list[AttemptRef] = []
+    ends = 0
+    for report in event.events:
+        attempt = node.attempts.get(report.attempt) if node is not None else None
+        if node is None or attempt is None:
+            drop.append(report.attempt)
+            continue
+        match report:
+            case Started():
+                _on_started(out, cluster, node, attempt, now_s=now_s)
+            case Ended():
+                ends += 1
+                _on_ended(out, cluster, attempt, report, now_s=now_s)
+                promote(out, cluster, node)
+            case Returned():
+                lose(out, cluster, attempt, AttemptState.RETURNED, now_s=now_s, charged=False)
+            case _:
+                assert_never(report)
+    if node is not None and ends:
+        note_ends(node, ends, now_s)
+    if event.reply:
+        out.append(AnswerReport(reply=event.reply, sequence=event.sequence, drop=tuple(drop)))
+
+
+def _on_started(out: list[Effect], cluster: Cluster, node: Node, attempt: Attempt, *, now_s: float) -> None:
+    if attempt.state is AttemptState.RUNNING:
+        return
+    if not attempt.holding:
+        make_room(out, cluster, node, attempt)
+    attempt.state = AttemptState.RUNNING
+    attempt.started_at = now_s
+    record_attempt(out, cluster, attempt)
+    move(out, cluster, attempt.task, TaskState.RUNNING, now_s=now_s)
+
+
+def make_room(out: list[Effect], cluster: Cluster, node: Node, attempt: Attempt) -> None:
+    """A waiting attempt started: the agent chose another order than `promote` did.
+
+    Attempts that were promoted and have not started give their places back until it fits.
+    """
+    for other in reversed(list(node.attempts.values())):
+        if attempt.requested.fits(node.free):
+            break
+        if other.holding and other.state is AttemptState.ASSIGNED and other is not attempt:
+            release(cluster, other)
+            record_attempt(out, cluster, other)
+    if attempt.requested.fits(node.free):
+        hold(cluster, attempt)
+    else:  # it runs, whatever the books say: show the node as full, never as more than full
+        node.capacity = node.capacity + attempt.requested
+        hold(cluster, attempt)
+
+
+def promote(out: list[Effect], cluster: Cluster, node: Node) -> None:
+    """Give freed places to the attempts that wait on the node, in the order in which they came."""
+    if not node.waiting:
+        return
+    for attempt in node.attempts.values():
+        if attempt.holding or attempt.cancelling:
+            continue
+        if not attempt.requested.fits(node.free):
+            break
+        hold(cluster, attempt)
+        record_attempt(out, cluster, attempt)
+
+
+def _on_ended(out: list[Effect], cluster: Cluster, attempt: Attempt, report: Ended, *, now_s: float) -> None:
+    if report.outcome in _LOSSES:
+        lose(
+            out,
+            cluster,
+            attempt,
+            AttemptState.LOST,
+            now_s=now_s,
+            message=report.message or str(report.outcome),
+        )
+        return
+    task, node = attempt.task, attempt.node
+    state, task_state, message = _verdict(attempt, report)
+    path = [task_state]
+    if task.state is TaskState.ASSIGNED and (report.started_at is not None or task_state in _AFTER_RUNNING):
+        path.insert(0, TaskState.RUNNING)
+        attempt.started_at = now_s - max(report.ended_at - (report.started_at or report.ended_at), 0.0)
+        task.started_at = attempt.started_at
+    retry = _may_retry(task, report, task_state)
+    if retry:
+        task.retries += 1
+        path.append(TaskState.RETRYING)
+    code, signal = report.exit_code, report.signal
+    end_attempt(out, cluster, attempt, state, now_s=now_s, exit_code=code, signal=signal, message=message)
+    move(
+        out,
+        cluster,
+        task,
+        *path,
+        now_s=now_s,
+        exit_code=code,
+        signal=signal,
+        message=message,
+        output=None if retry else report.output,
+    )
+    if retry:
+        schedule_retry(cluster, task, now_s=now_s)
+    else:
+        on_task_over(out, cluster, task, task_state, node=node, now_s=now_s)
+    unpark(cluster, task.group, now_s=now_s)
+
+
+def _verdict(attempt: Attempt, report: Ended) -> tuple[AttemptState, TaskState, str]:
+    """How attempt and task end, and what people read about it."""
+    match report.outcome:
+        case Outcome.EXITED if report.exit_code == 0:
+            return AttemptState.COMPLETED, TaskState.COMPLETED, report.message
+        case Outcome.TIMEOUT:
+            return AttemptState.TIMEOUT, TaskState.TIMEOUT, report.message or "walltime exceeded"
+        case Outcome.CANCELLED:
+            return AttemptState.CANCELLED, TaskState.CANCELLED, report.message or "cancelled"
+        case Outcome.SIGNALED:
+            message = report.message or f"ended by signal {report.signal}"
+        case _:
+            message = report.message or f"exit code {report.exit_code}"
+    if attempt.cancelling:
+        return AttemptState.CANCELLED, TaskState.CANCELLED, "cancelled"
+    return AttemptState.FAILED, TaskState.FAILED, message
+
+
+def _may_retry(task: Task, report: Ended, state: TaskState) -> bool:
+    settings = task.group.settings
+    if task.group.job.cancel_requested or task.retries >= settings.max_retries:
+        return False
+    if state is TaskState.TIMEOUT:
+        return settings.retry_on_timeout
+    return state is TaskState.FAILED and report.outcome not in _NOT_RETRIED
+
+
+def backoff_s(task: Task) -> float:
+    """min(backoff · 2^(retries − 1), max), less up to a quarter so that retries spread.
+
+    The jitter is a hash of the task's number and retry: the core draws no randomness.
+    """
+    settings = task.group.settings
+    whole = min(settings.backoff_s * 2.0 ** (task.retries - 1), settings.backoff_max_s)
+    scattered = (task.ref.job * 2_654_435_761 + task.index * 40_503 + task.retries * 97) % 1024
+    return whole * (1.0 - scattered / 4096)
+
+
+def schedule_retry(cluster: Cluster, task: Task, *, now_s: float) -> None:
+    """Queue the task again when its backoff is over (`on_tick`)."""
+    heapq.heappush(cluster.retries, (now_s + backoff_s(task), cluster.next_sequence(), task.ref))
+
+
+def lose(
+    out: list[Effect],
+    cluster: Cluster,
+    attempt: Attempt,
+    state: AttemptState,
+    *,
+    now_s: float,
+    charged: bool = True,
+    message: str = "",
+) -> None:
+    """The attempt is gone without a verdict: queue its task again through `reassigned`.
+
+    Not a retry. A task that is lost `losses_max` times in a row of attempts fails as poison.
+    """
+    task = attempt.task
+    node = attempt.node
+    cancelling = attempt.cancelling
+    end_attempt(out, cluster, attempt, state, now_s=now_s, message=message)
+    task.losses += charged
+    if cancelling:
+        move(out, cluster, task, TaskState.CANCELLED, now_s=now_s, message="cancelled")
+        on_task_over(out, cluster, task, TaskState.CANCELLED, node=node, now_s=now_s)
+    elif task.losses >= cluster.limits.losses_max:
+        poison = f"lost {task.losses} times, last on {node}: {message or 'its node fell silent'}"
+        out.append(_poison_event(task, node, poison, now_s=now_s))
+        move(out, cluster, task, TaskState.FAILED, now_s=now_s, message=poison)
+        on_task_over(out, cluster, task, TaskState.FAILED, node=node, now_s=now_s)
+    else:
+        move(out, cluster, task, TaskState.REASSIGNED, TaskState.QUEUED, now_s=now_s, message=message)
+        enqueue(cluster, task, now_s=now_s)
+    unpark(cluster, task.group, now_s=now_s)
+
+
+def _poison_event(task: Task, node: NodeName, message: str, *, now_s: float) -> EventRecord:
+    job = task.group.job
+    return EventRecord(
+        at=now_s,
+        event_type="task_poison",
+        severity="error",
+        message=f"task {task.ref}: {message}",
+        node=node,
+        job_id=job.id,
+        user=job.owner,
+    )

@@ -1,0 +1,189 @@
+"""One scheduling round: feasible × order × rank.
+
+Tasks wait in one line per shape, so a round decides for shapes, not for tasks: the line whose head
+comes first in the order gets the best-ranked feasible node, again and again, until no line's head fits
+anywhere. `decide` is a generator: the caller applies each decision before it asks for the next, so
+every decision sees the books as the one before left them.
+
+Two refinements. A head that has waited `reserve_after_s` without fitting gets the node that comes
+nearest to it kept free of other shapes (no starvation). And where all places are taken, some tasks are
+assigned ahead (`waiting`), as many as the node gets through in `prefill_s` at its own pace: a queue of
+short tasks never waits for a round trip, a queue of long ones is never committed early.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec import Struct
+
+from coordinator.core.model import Cluster, Line, Node, Ready, Shape
+from coordinator.core.scheduler.feasible import mismatches, obstacles
+from coordinator.core.scheduler.rank import RANKS
+
+_PACE_TAU_S = 0.5
+_REJECTED_SHOWN = 16
+
+
+class Decision(Struct, frozen=True):
+    """The next task of `shape` goes to `node`; `waiting`: ahead of a free place."""
+
+    shape: Shape
+    node: Node
+    waiting: bool
+    explanation: dict[str, Any]
+
+
+def decide(cluster: Cluster, now_s: float) -> Iterator[Decision]:
+    """The decisions of one round, in order; apply each before asking for the next."""
+    cluster.blocked.clear()
+    heads: list[tuple[Ready, int, Shape]] = []
+    for position, (shape, line) in enumerate(list(cluster.lines.items())):
+        head = line.head()
+        if head is None:
+            del cluster.lines[shape]
+        else:
+            heads.append((head[0], position, shape))
+    heapq.heapify(heads)
+    reserved: set[str] = set()
+    candidates: dict[Shape, Candidates] = {}
+    blocked: list[Shape] = []
+    while heads:
+        _, position, shape = heads[0]
+        line = cluster.lines[shape]
+        options = candidates.get(shape)
+        if options is None:
+            options = candidates[shape] = Candidates(cluster, shape)
+        node = options.best(reserved)
+        if node is None:
+            heapq.heappop(heads)
+            blocked.append(shape)
+            _note_blocked(cluster, shape, options)
+            _reserve(cluster, shape, line, reserved, now_s=now_s)
+            continue
+        yield Decision(shape, node, False, options.explanation(node))
+        head = line.head()
+        if head is None:
+            heapq.heappop(heads)
+        else:
+            heapq.heapreplace(heads, (head[0], position, shape))
+    yield from _prefill(cluster, blocked, reserved, now_s=now_s)
+
+
+class Candidates:
+    """The feasible nodes of one shape within a round, best first, each with its reasons."""
+
+    def __init__(self, cluster: Cluster, shape: Shape) -> None:
+        self._shape = shape
+        self._order = cluster.order
+        self._rank = cluster.rank
+        self._score = RANKS[cluster.rank]
+        self._heap: list[tuple[float, str, Node]] = []
+        self.rejected: dict[str, tuple[str, ...]] = {}
+        self._explained: dict[str, dict[str, Any]] = {}
+        for node in cluster.nodes.values():
+            reasons = obstacles(node, shape)
+            if reasons:
+                self.rejected[node.name] = reasons
+            else:
+                self._heap.append((self._score(node, shape.resources), node.name, node))
+        heapq.heapify(self._heap)
+        self._feasible = len(self._heap)
+
+    def best(self, reserved: set[str]) -> Node | None:
+        """The best-ranked node that still fits and is not kept for another shape."""
+        while self._heap:
+            score, name, node = self._heap[0]
+            if name in reserved:
+                heapq.heappop(self._heap)
+                self.rejected[name] = ("reserved",)
+            elif not self._shape.resources.fits(node.free):
+                heapq.heappop(self._heap)
+                self.rejected[name] = tuple(
+                    f"busy:{resource}" for resource in self._shape.resources.lacking(node.free)
+                )
+            else:
+                current = self._score(node, self._shape.resources)
+                if current == score:
+                    return node
+                heapq.heapreplace(self._heap, (current, name, node))
+        return None
+
+    def explanation(self, node: Node) -> dict[str, Any]:
+        """Why `node`: kept with the attempt. One object per node and round."""
+        found = self._explained.get(node.name)
+        if found is None:
+            others = heapq.nsmallest(4, self._heap, key=lambda entry: entry[:2])
+            found = self._explained[node.name] = {
+                "order": self._order,
+                "rank": self._rank,
+                "feasible": self._feasible,
+                "candidates": [[name, round(score, 4)] for score, name, _ in others],
+                "rejected": dict(list(self.rejected.items())[:_REJECTED_SHOWN]),
+            }
+        return found
+
+
+def _note_blocked(cluster: Cluster, shape: Shape, options: Candidates) -> None:
+    """Keep why nothing fits, for whoever asks about a waiting task: reason -> number of nodes."""
+    counts: dict[str, int] = {}
+    for reasons in options.rejected.values():
+        for reason in reasons:
+            counts[reason] = counts.get(reason, 0) + 1
+    cluster.blocked[shape] = {"nodes": len(cluster.nodes), "reasons": counts}
+
+
+def _reserve(cluster: Cluster, shape: Shape, line: Line, reserved: set[str], *, now_s: float) -> None:
+    """Keep the node with the least lacking for a head that has waited too long."""
+    head = line.head()
+    if head is None or now_s - head[1] < cluster.limits.reserve_after_s:
+        return
+    able = [
+        node
+        for node in cluster.nodes.values()
+        if node.takes_work and node.name not in reserved and not mismatches(node, shape)
+    ]
+    if able:
+        score = RANKS["worst_fit"]
+        reserved.add(min(able, key=lambda node: (score(node, shape.resources), node.name)).name)
+
+
+def _prefill(
+    cluster: Cluster, blocked: list[Shape], reserved: set[str], *, now_s: float
+) -> Iterator[Decision]:
+    for shape in blocked:
+        line = cluster.lines.get(shape)
+        if line is None or shape.resources.gpus:
+            continue  # which GPUs a task gets is decided when they are free
+        for node in cluster.nodes.values():
+            room = prefill_room(cluster, node, now_s=now_s)
+            if room <= 0 or not node.takes_work or node.name in reserved or mismatches(node, shape):
+                continue
+            explanation = {
+                "order": cluster.order,
+                "rank": "prefill",
+                "pace_per_s": round(pace(node, now_s), 1),
+            }
+            while room > 0 and line.head() is not None:
+                yield Decision(shape, node, True, explanation)
+                room -= 1
+
+
+def prefill_room(cluster: Cluster, node: Node, *, now_s: float) -> int:
+    """How many more tasks may wait on `node` ahead of a free place."""
+    limits = cluster.limits
+    return min(limits.prefill_max, int(pace(node, now_s) * limits.prefill_s)) - node.waiting
+
+
+def pace(node: Node, now_s: float) -> float:
+    """Attempts that end on `node` per second: an exponentially decayed rate."""
+    return node.ends_per_s * math.exp(-max(now_s - node.ends_s, 0.0) / _PACE_TAU_S)
+
+
+def note_ends(node: Node, ends: int, now_s: float) -> None:
+    """Count `ends` attempts that have just ended towards the node's pace."""
+    node.ends_per_s = pace(node, now_s) + ends / _PACE_TAU_S
+    node.ends_s = now_s
