@@ -1,0 +1,99 @@
+"""Brings a database's schema up to this version: each migration once, in order, in its own transaction.
+
+A file is never edited once merged: its SHA-256 is recorded when it is applied and compared ever after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import sys
+from pathlib import Path
+
+import asyncpg
+from msgspec import Struct
+
+from sql import MIGRATIONS, queries
+from sql.errors import DirtySchema, NewerSchema, ServerTooOld
+
+OLDEST_SERVER = 150_000
+"""PostgreSQL 15: the first with security_invoker views."""
+
+_FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
+
+
+class Migration(Struct, frozen=True):
+    """One file of `sql/coordinator/migrations`."""
+
+    number: int
+    name: str
+    text: str
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def migrations(folder: Path = MIGRATIONS) -> list[Migration]:
+    """All migrations in order. Raises ValueError for a stray file, a gap or a double number."""
+    found = []
+    for path in sorted(folder.glob("*.sql")):
+        match = _FILE_NAME.fullmatch(path.name)
+        if match is None:
+            raise ValueError(f"not a migration's name: {path.name}")
+        found.append(Migration(int(match[1]), match[2], path.read_text(encoding="utf-8")))
+    if [each.number for each in found] != list(range(1, len(found) + 1)):
+        raise ValueError(f"migrations are not numbered 1 to {len(found)}")
+    return found
+
+
+async def migrate(dsn: str, *, folder: Path = MIGRATIONS) -> list[str]:
+    """Apply what is missing; answers the names of what was applied.
+
+    Raises ServerTooOld, NewerSchema, DirtySchema, and what asyncpg raises where a statement fails
+    (that migration is rolled back, those before it stay).
+    """
+    ours = migrations(folder)
+    sql = queries("migrations")
+    connection = await asyncpg.connect(dsn, timeout=10)
+    try:
+        await check_server(connection)
+        await connection.execute(sql["lock"])
+        await connection.execute(sql["bootstrap"])
+        applied = await connection.fetch(sql["applied"])
+        _compare(ours, [(row["number"], row["name"], row["sha256"]) for row in applied])
+        missing = ours[len(applied) :]
+        for migration in missing:
+            async with connection.transaction():
+                await connection.execute(migration.text)
+                await connection.execute(
+                    sql["record"], migration.number, migration.name, migration.sha256
+                )
+        return [f"{each.number:04d}_{each.name}" for each in missing]
+    finally:
+        await connection.close()
+
+
+async def check_server(connection: asyncpg.Connection[asyncpg.Record]) -> int:
+    """The server's version number. Raises ServerTooOld below 15."""
+    version = int(await connection.fetchval(queries("migrations")["server_version"]))
+    if version < OLDEST_SERVER:
+        raise ServerTooOld(f"PostgreSQL {version // 10_000} is too old: 15 or newer is needed")
+    return version
+
+
+def _compare(ours: list[Migration], applied: list[tuple[int, str, str]]) -> None:
+    if len(applied) > len(ours):
+        raise NewerSchema(f"the database is at migration {len(applied)}, this version ends at {len(ours)}")
+    for migration, (number, name, sha256) in zip(ours, applied, strict=False):
+        if migration.number != number or migration.sha256 != sha256:
+            raise DirtySchema(
+                f"migration {number:04d}_{name} was applied in another wording than "
+                f"{migration.number:04d}_{migration.name}"
+            )
+
+
+if __name__ == "__main__":
+    for applied_name in asyncio.run(migrate(sys.argv[1])):
+        print(applied_name)
