@@ -124,7 +124,7 @@ def _on_ended(out: list[Effect], cluster: Cluster, attempt: Attempt, report: End
     path = [task_state]
     if task.state is TaskState.ASSIGNED and (report.started_at is not None or task_state in _AFTER_RUNNING):
         path.insert(0, TaskState.RUNNING)
-        attempt.started_at = now_s - max(report.ended_at - (report.started_at or report.ended_at), 0.0)
+        attempt.started_at = _started_at(attempt, report, now_s)
         task.started_at = attempt.started_at
     retry = _may_retry(task, report, task_state)
     if retry:
@@ -148,6 +148,12 @@ def _on_ended(out: list[Effect], cluster: Cluster, attempt: Attempt, report: End
     else:
         on_task_over(out, cluster, task, task_state, node=node, now_s=now_s)
     unpark(cluster, task.group, now_s=now_s)
+
+
+def _started_at(attempt: Attempt, report: Ended, now_s: float) -> float:
+    """By our clock: the duration is the agent's, whose clock may have jumped meanwhile."""
+    duration_s = report.ended_at - (report.started_at or report.ended_at)
+    return min(max(now_s - duration_s, attempt.assigned_at), now_s)
 
 
 def _verdict(attempt: Attempt, report: Ended) -> tuple[AttemptState, TaskState, str]:
