@@ -62,7 +62,7 @@ class NatsBus:
         self._credentials = credentials
         self._on_state = on_state
         self._client = NatsClient()
-        self._inbox = f"{credentials.inbox_prefix}.{secrets.token_hex(8)}."
+        self._inbox = self.new_inbox() + "."
         self._waiting: dict[str, tuple[str, asyncio.Future[Message]]] = {}
         self._sequence = 0
         self._denied_publishes: set[str] = set()
@@ -102,6 +102,10 @@ class NatsBus:
     def dropped(self) -> int:
         """Messages lost so far because a handler was too slow for its queue."""
         return self._dropped
+
+    def new_inbox(self) -> str:
+        """A subject of our own to receive on; subscribe to it or below it."""
+        return f"{self._credentials.inbox_prefix}.{secrets.token_hex(8)}"
 
     async def publish(
         self, subject: str, data: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
@@ -167,7 +171,8 @@ class NatsBus:
         return entry.data
 
     async def kv_delete(self, bucket: str, key: str) -> None:
-        await self._stored(key_subject(bucket, key), b"", {"KV-Operation": "DEL"})
+        # watchers see the marker; it goes by itself (servers before 2.11 keep it)
+        await self._stored(key_subject(bucket, key), b"", {"KV-Operation": "DEL", "Nats-TTL": "60s"})
 
     async def flush(self) -> None:
         """Until the server has seen what was published. Raises Forbidden where it denied any of it."""

@@ -1,0 +1,228 @@
+"""What the coordinator asks of JetStream: make the buckets and streams, take what was submitted meanwhile.
+
+JSON requests to the server's own API over our connection. A submission is acknowledged only after its
+commit; where the coordinator dies with it, JetStream gives it again after ACK_WAIT_S.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from msgspec import Struct
+
+from bus.api import Error, ErrorReply
+from bus.codec import Codec, encode
+from bus.connection import NatsBus
+from bus.errors import BusError
+from bus.storage import (
+    BUCKETS,
+    DEDUPE_WINDOW_S,
+    STREAMS,
+    SUBMISSIONS,
+    SUBMISSIONS_CONSUMER,
+    BucketSpec,
+    StreamSpec,
+    key_subject,
+    stream_of,
+)
+from bus.subjects import PublishSubject, dead_letter, errors, parse
+from bus.transport import Message, Subscription
+from bus.values import UserName
+
+REQUEST_TIMEOUT_S = 5.0
+ACK_WAIT_S = 30
+PULL_BATCH = 256
+PULL_EXPIRES_S = 5
+_NS = 1_000_000_000
+_BUCKET_BYTES_MAX = 128 * 1024 * 1024
+_NAME_TAKEN = 10058  # the stream exists with another configuration
+
+
+async def ensure_buckets(bus: NatsBus) -> None:
+    """Make the KV buckets that are missing, bring the others up to date. Raises BusError."""
+    for bucket, spec in BUCKETS.items():
+        await _ensure(bus, stream_of(bucket), _bucket_config(bucket, spec))
+
+
+async def ensure_streams(bus: NatsBus) -> None:
+    """Make the streams that are missing, bring the others up to date. Raises BusError."""
+    for spec in STREAMS:
+        await _ensure(bus, spec.name, _stream_config(spec))
+
+
+class Submission(Struct, frozen=True):
+    """Something published on `corral.u.<user>.publish`. `message_id`: the sender's Nats-Msg-Id, or ""."""
+
+    user: UserName
+    data: bytes
+    message_id: str
+    deliveries: int
+    token: str  # where its acknowledgement goes
+
+
+class Submissions:
+    """The waiting line of fire-and-forget submissions, oldest first."""
+
+    def __init__(self, bus: NatsBus) -> None:
+        self._bus = bus
+        self._inbox = bus.new_inbox()
+        self._arrived: asyncio.Queue[Submission] = asyncio.Queue()
+        self._subscription: Subscription | None = None
+        self._expected = 0
+        self._pull_ends_at = 0.0
+        self._pulls = 0
+
+    @classmethod
+    async def open(cls, bus: NatsBus) -> Submissions:
+        """The line behind `ensure_streams`. Raises BusError."""
+        line = cls(bus)
+        config = {
+            "durable_name": SUBMISSIONS_CONSUMER,
+            "ack_policy": "explicit",
+            "ack_wait": ACK_WAIT_S * _NS,
+            "max_ack_pending": 4096,
+            "deliver_policy": "all",
+        }
+        await _ask(
+            bus,
+            f"CONSUMER.CREATE.{SUBMISSIONS.name}.{SUBMISSIONS_CONSUMER}",
+            {"stream_name": SUBMISSIONS.name, "config": config},
+        )
+        line._subscription = await bus.subscribe(f"{line._inbox}.*", line._on_message)
+        return line
+
+    async def fetch(self, *, wait_s: float) -> list[Submission]:
+        """What has arrived, at once; else what arrives first within `wait_s`; else nothing."""
+        now = asyncio.get_running_loop().time()
+        if self._expected <= 0 or now > self._pull_ends_at:
+            await self._pull(now)
+        taken: list[Submission] = []
+        try:
+            async with asyncio.timeout(wait_s):
+                taken.append(await self._arrived.get())
+        except TimeoutError:
+            return []
+        while not self._arrived.empty():
+            taken.append(self._arrived.get_nowait())
+        return taken
+
+    async def done(self, submission: Submission) -> None:
+        """It is committed: JetStream may forget it."""
+        await self._bus.publish(submission.token, b"+ACK")
+
+    async def retry(self, submission: Submission, *, delay_s: float) -> None:
+        """Not now: give it again after `delay_s`."""
+        delay = json.dumps({"delay": round(delay_s * _NS)})
+        await self._bus.publish(submission.token, b"-NAK " + delay.encode())
+
+    async def reject(self, submission: Submission, error: Error) -> None:
+        """It cannot be a job: keep it among the dead letters, tell its user why, forget it."""
+        headers = {"Corral-Error-Code": error.code, "Corral-Error": error.message[:1000]}
+        await _stored(self._bus, dead_letter(submission.user), submission.data, headers)
+        reason = encode(ErrorReply(error=error), Codec.JSON)
+        await self._bus.publish(errors(submission.user), reason)
+        await self.done(submission)
+
+    async def close(self) -> None:
+        if self._subscription is not None:
+            await self._subscription.unsubscribe()
+
+    async def _pull(self, now: float) -> None:
+        # each pull has its own reply subject: a late word about an old one must not end the new one
+        self._pulls += 1
+        self._expected = PULL_BATCH
+        self._pull_ends_at = now + PULL_EXPIRES_S + 1
+        asked = {"batch": PULL_BATCH, "expires": PULL_EXPIRES_S * _NS}
+        await self._bus.publish(
+            f"$JS.API.CONSUMER.MSG.NEXT.{SUBMISSIONS.name}.{SUBMISSIONS_CONSUMER}",
+            json.dumps(asked).encode(),
+            reply=f"{self._inbox}.{self._pulls}",
+        )
+
+    async def _on_message(self, message: Message) -> None:
+        # what JetStream delivers keeps the subject it was published on; its own words come to our inbox
+        if message.subject.startswith(self._inbox):
+            if message.subject == f"{self._inbox}.{self._pulls}":
+                self._expected = 0
+            return
+        self._expected -= 1
+        sender = parse(message.subject)
+        assert isinstance(sender, PublishSubject)
+        self._arrived.put_nowait(
+            Submission(
+                sender.user,
+                message.data,
+                message.headers.get("Nats-Msg-Id", ""),
+                int(message.reply.split(".")[-5]),
+                message.reply,
+            )
+        )
+
+
+async def _ensure(bus: NatsBus, name: str, config: dict[str, Any]) -> None:
+    try:
+        await _ask(bus, f"STREAM.CREATE.{name}", config)
+    except _JetStreamError as error:
+        if error.code != _NAME_TAKEN:
+            raise
+        await _ask(bus, f"STREAM.UPDATE.{name}", config)
+
+
+class _JetStreamError(BusError):
+    """JetStream's refusal; `code` is its err_code."""
+
+    def __init__(self, code: int, message: str) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+async def _ask(bus: NatsBus, what: str, request: dict[str, Any]) -> None:
+    _check(await bus.request(f"$JS.API.{what}", json.dumps(request).encode(), timeout_s=REQUEST_TIMEOUT_S))
+
+
+async def _stored(bus: NatsBus, subject: str, data: bytes, headers: dict[str, str]) -> None:
+    _check(await bus.request(subject, data, timeout_s=REQUEST_TIMEOUT_S, headers=headers))
+
+
+def _check(answer: Message) -> None:
+    said: dict[str, Any] = json.loads(answer.data)
+    if "error" in said:
+        error = said["error"]
+        raise _JetStreamError(error.get("err_code", 0), f"JetStream: {error.get('description')}")
+
+
+def _bucket_config(bucket: str, spec: BucketSpec) -> dict[str, Any]:
+    return {
+        "name": stream_of(bucket),
+        "description": spec.holds,
+        "subjects": [key_subject(bucket, ">")],
+        "retention": "limits",
+        "storage": "memory",
+        "max_msgs_per_subject": 1,
+        "max_age": (spec.ttl_s or 0) * _NS,
+        "max_bytes": _BUCKET_BYTES_MAX,
+        "duplicate_window": round(DEDUPE_WINDOW_S * _NS),
+        "discard": "new",
+        "allow_direct": True,
+        "allow_rollup_hdrs": True,
+        "deny_delete": True,
+        "allow_msg_ttl": True,  # the marker that a deletion leaves goes after a while
+        "num_replicas": 1,
+    }
+
+
+def _stream_config(spec: StreamSpec) -> dict[str, Any]:
+    return {
+        "name": spec.name,
+        "description": spec.holds,
+        "subjects": list(spec.subjects),
+        "retention": "workqueue" if spec.work_queue else "limits",
+        "storage": "file",
+        "max_bytes": spec.limit_bytes,
+        "max_age": (spec.max_age_s or 0) * _NS,
+        "duplicate_window": round(DEDUPE_WINDOW_S * _NS),
+        "discard": "new" if spec.work_queue else "old",
+        "num_replicas": 1,
+    }

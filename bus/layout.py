@@ -1,0 +1,134 @@
+"""Where things lie in the data folder, and the reading of the secrets in it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from bus.errors import CredentialsError
+from bus.subjects import SubjectError
+from bus.values import is_name
+
+
+class ClientSettings(Struct, frozen=True, kw_only=True):
+    """`client.json`: how programs of this machine's owner reach the cluster. `credentials` is a path."""
+
+    url: str
+    credentials: str
+    user: str
+
+
+class Layout(Struct, frozen=True):
+    """The paths below one data folder. Nothing here touches the disk."""
+
+    data: Path
+
+    @property
+    def nats(self) -> Path:
+        return self.data / "nats"
+
+    @property
+    def postgres(self) -> Path:
+        return self.data / "postgres"
+
+    @property
+    def keys(self) -> Path:
+        """The cluster's signing keys: 0700."""
+        return self.data / "keys"
+
+    @property
+    def client(self) -> Path:
+        return self.data / "client.json"
+
+    @property
+    def supervisor(self) -> Path:
+        return self.data / "supervisor.json"
+
+    @property
+    def coordinator(self) -> Path:
+        return self.data / "coordinator.toml"
+
+    @property
+    def logs(self) -> Path:
+        return self.data / "logs"
+
+    def credentials(self, name: str) -> Path:
+        """Of a user; agents keep theirs in their own folder."""
+        return self.data / "credentials" / f"{_part(name)}.creds"
+
+    def agent(self, node: str) -> Path:
+        """All that the agent `node` keeps."""
+        return self.data / "agents" / _part(node)
+
+    def agent_credentials(self, node: str) -> Path:
+        return self.agent(node) / "agent.creds"
+
+    def log(self, process: str) -> Path:
+        return self.logs / f"{_part(process)}.log"
+
+
+def default_data_dir() -> Path:
+    """CORRAL_DATA; else /var/lib/corral for root, `corral` in the XDG data home for others."""
+    chosen = os.environ.get("CORRAL_DATA")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    if os.geteuid() == 0:
+        return Path("/var/lib/corral")
+    home = os.environ.get("XDG_DATA_HOME")
+    return (Path(home) if home else Path.home() / ".local" / "share") / "corral"
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write whole or not at all, readable by the owner only; its folder is made 0700."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.part")
+    partial.unlink(missing_ok=True)
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def read_secret(path: Path) -> str:
+    """The text of a file that only its owner can read.
+
+    Raises CredentialsError: E_TOKEN_MODE where others can read it, E_AUTH where there is none.
+    """
+    try:
+        with path.open() as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if stat.S_IMODE(mode) & 0o077:
+                raise CredentialsError(
+                    "E_TOKEN_MODE", f"{path} can be read by others", f"chmod 600 {path}"
+                )
+            return file.read(65_536)
+    except (OSError, UnicodeDecodeError) as error:
+        raise CredentialsError(
+            "E_AUTH", f"cannot read {path}: {error}", "start with `corral up`, or name a data folder by --data"
+        ) from error
+
+
+def write_client_settings(layout: Layout, settings: ClientSettings) -> None:
+    """Make `client.json` of the folder: 0600."""
+    write_secret(layout.client, msgspec.json.encode(settings).decode() + "\n")
+
+
+def read_client_settings(layout: Layout) -> ClientSettings:
+    """What `client.json` says. Raises CredentialsError."""
+    text = read_secret(layout.client)
+    try:
+        return msgspec.json.decode(text, type=ClientSettings)
+    except msgspec.DecodeError as error:
+        raise CredentialsError("E_CONFIG", f"{layout.client}: {error}", "run `corral up` again") from error
+
+
+def _part(name: str) -> str:
+    if not is_name(name):
+        raise SubjectError(f"not a name of a user, node or process: {name[:80]!r}")
+    return name
