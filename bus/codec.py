@@ -82,6 +82,18 @@ def decode_answer(data: bytes, kind: type[S], *, subject: str = "") -> S:
     return answer
 
 
+def answer(request: bytes, result: Struct) -> tuple[bytes, dict[str, str]]:
+    """Payload and headers that answer `request`, in the codec it was asked in.
+
+    An `Error` becomes an ErrorReply with the headers of the micro-service protocol.
+    """
+    codec = codec_of(request)
+    if not isinstance(result, Error):
+        return encode(result, codec), {}
+    headers = {"Nats-Service-Error-Code": str(result.status), "Nats-Service-Error": result.message[:1000]}
+    return encode(ErrorReply(error=result), codec), headers
+
+
 def decode_from_agent(data: bytes, *, subject: str = "") -> FromAgent:
     message: FromAgent = _converted(_load(data, subject), FromAgent, subject)
     return message

@@ -215,9 +215,8 @@ class NatsBus:
             name="nats connect",
         )
         try:
-            await asyncio.wait(
-                {opening, self._refused}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
-            )
+            first: set[asyncio.Future[Any]] = {opening, self._refused}
+            await asyncio.wait(first, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if self._refused.done():
                 raise Forbidden(f"{url} refuses the credentials of {self.identity}: {self._refused.result()}")
             if not opening.done():
@@ -368,4 +367,4 @@ def _translated(error: Exception, subject: str) -> BusError:
         case nats_errors.BadSubjectError():
             return BusError(f"not a subject: {subject[:80]!r}")
         case _:
-            return Disconnected(f"{subject}: {error or type(error).__name__}")
+            return Disconnected(f"{subject}: {str(error) or type(error).__name__}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,7 +34,9 @@ class Endpoint(Struct):
 class Service:
     """A micro service of the NATS protocol, for discovery."""
 
-    def __init__(self, bus: Bus, *, name: str, version: str, description: str, endpoints: Sequence[Endpoint]) -> None:
+    def __init__(
+        self, bus: Bus, *, name: str, version: str, description: str, endpoints: Sequence[Endpoint]
+    ) -> None:
         self._bus = bus
         self._id = secrets.token_hex(11).upper()
         self._name = name
@@ -47,8 +49,9 @@ class Service:
     async def start(self) -> None:
         """From here on it is found."""
         for verb in ("PING", "INFO", "STATS"):
-            for subject in (f"$SRV.{verb}", f"$SRV.{verb}.{self._name}", f"$SRV.{verb}.{self._name}.{self._id}"):
-                self._subscriptions.append(await self._bus.subscribe(subject, self._answer))
+            for whom in ("", f".{self._name}", f".{self._name}.{self._id}"):
+                subscription = await self._bus.subscribe(f"$SRV.{verb}{whom}", self._answer)
+                self._subscriptions.append(subscription)
 
     async def stop(self) -> None:
         """Not found any more. Twice is fine."""
@@ -56,7 +59,7 @@ class Service:
             await self._subscriptions.pop().unsubscribe()
 
     def record(self, endpoint: str, *, seconds: float, error: str = "") -> None:
-        """A request of `endpoint` was answered after `seconds`; `error` is "code:text" where it was refused."""
+        """A request was answered after `seconds`; `error` is "code:text" where it was refused."""
         stats = self._endpoints[endpoint]
         stats.requests += 1
         stats.processing_ns += round(seconds * 1e9)
@@ -78,13 +81,12 @@ class Service:
         await self._bus.publish(message.reply, json.dumps(body).encode())
 
     def _identity(self, kind: str) -> dict[str, Any]:
-        metadata: Mapping[str, str] = {}
         return {
             "type": f"io.nats.micro.v1.{kind}_response",
             "name": self._name,
             "id": self._id,
             "version": self._version,
-            "metadata": metadata,
+            "metadata": {},
         }
 
     def _info(self) -> dict[str, Any]:

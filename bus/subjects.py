@@ -1,9 +1,8 @@
 """Every subject, stream and bucket of the bus: built here, parsed here, spelt nowhere else.
 
-`docs/protocol.md` shows the tables below; a test keeps it true. Users and nodes are names
-(`bus.values.is_name`), tasks are the token `1042-7`. Inboxes tell who is asked to answer whom: users
-`_INBOX_<user>`, nodes `_INBOX_N_<node>`, coordinators `_INBOX_C_<name>`; capitals occur in no name, so no user can
-pass for a node.
+`docs/protocol.md` shows them in a table; a test keeps it true. Users and nodes are names
+(`bus.values.is_name`), tasks are the token `1042-7`. Inboxes tell who receives an answer: users `_INBOX_<user>`,
+nodes `_INBOX_N_<node>`, coordinators `_INBOX_C_<name>`; no name has capitals, so no user can pass for a node.
 """
 
 from __future__ import annotations
@@ -140,6 +139,11 @@ def every_node(verb: NodeVerb) -> str:
 def log(node_name: str, user: str, task: TaskRef) -> str:
     """Where `node_name` publishes the output of `task` while `user` follows it."""
     return f"corral.node.{_name(node_name)}.log.{_name(user)}.{task_token(task)}"
+
+
+def logs_of(user: str, task: TaskRef) -> str:
+    """The output of `task` for `user`, from whichever node runs it."""
+    return f"corral.node.*.log.{_name(user)}.{task_token(task)}"
 
 
 def api(user: str, operation: str) -> str:

@@ -1,0 +1,262 @@
+"""The typed client: `async with Client.connect() as corral: job = await corral.submit(command=["true"])`.
+
+One method for each operation of `bus.api.OPERATIONS`, and three that watch: `wait`, `follow`, `watch`. They
+live off the feed and the live output; what those may lose is asked for again, so nothing is missed.
+Every method raises ApiError where the coordinator refuses, and the BusErrors of the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from bus import subjects
+from bus.api import (
+    Cancel,
+    Cancelled,
+    Cluster,
+    Empty,
+    Following,
+    Job,
+    JobChanged,
+    JobList,
+    JobQuery,
+    Jobs,
+    Log,
+    LogFollow,
+    LogQuery,
+    Node,
+    NodeChanged,
+    NodeQuery,
+    Nodes,
+    Submitted,
+    Task,
+    TaskChanged,
+    TaskList,
+    TaskQuery,
+    Tasks,
+)
+from bus.codec import decode_answer, encode
+from bus.errors import DecodeError, NoResponders, RequestTimeout
+from bus.follow import Follower
+from bus.layout import Layout, default_data_dir, read_client_settings, read_secret
+from bus.spec import JobSpec
+from bus.subjects import FeedSubject, Noun, SubjectError
+from bus.transport import Bus, Message
+from bus.values import JobState, Stream, TaskState
+
+S = TypeVar("S", bound=Struct)
+
+REQUEST_TIMEOUT_S = 5.0
+RECHECK_S = 5.0
+"""How long `wait` trusts the feed before it asks; the feed is not kept for those who are away."""
+
+FEED_QUEUE_MAX = 65_536
+
+Change = JobChanged | TaskChanged | NodeChanged
+
+
+class Client:
+    """Asks a coordinator in the name of one user. Made by `connect`, or over any bus."""
+
+    def __init__(self, bus: Bus, *, timeout_s: float = REQUEST_TIMEOUT_S) -> None:
+        self._bus = bus
+        self._timeout_s = timeout_s
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(
+        cls,
+        url: str | None = None,
+        credentials: Path | str | None = None,
+        data: Path | None = None,
+        *,
+        name: str = "corral client",
+    ) -> AsyncIterator[Client]:
+        """A client for the time of the block.
+
+        What is not given comes from `client.json` of the data folder (CORRAL_DATA, or the default one).
+        Raises CredentialsError, Disconnected, Forbidden.
+        """
+        # nats-py takes longer to import than a request to be answered: only those who connect pay for it
+        from bus.auth import parse_credentials
+        from bus.connection import NatsBus
+
+        if url is None or credentials is None:
+            settings = read_client_settings(Layout(data or default_data_dir()))
+            url = url or settings.url
+            credentials = credentials or settings.credentials
+        identity = parse_credentials(read_secret(Path(credentials)))
+        bus = await NatsBus.connect(url, identity, name=name)
+        try:
+            yield cls(bus)
+        finally:
+            await bus.close()
+
+    @property
+    def user(self) -> str:
+        return self._bus.identity
+
+    @property
+    def bus(self) -> Bus:
+        """The connection below."""
+        return self._bus
+
+    async def submit(self, spec: JobSpec | None = None, **fields: object) -> Submitted:
+        """Hand over a job: a JobSpec, or its fields (`command=["echo", "hi"], array="0-9"`).
+
+        Where no answer comes, the job may or may not be accepted; a `dedupe_key` makes repeating safe.
+        """
+        if spec is None:
+            spec = msgspec.convert(fields, JobSpec)
+        return await self._call("job.submit", spec, Submitted)
+
+    async def job(self, job: str | int) -> Job:
+        return await self._call("job.show", JobQuery(job=str(job)), Job)
+
+    async def jobs(
+        self,
+        *,
+        states: Sequence[JobState] = (),
+        user: str | None = None,
+        limit: int = 100,
+        before: int | None = None,
+    ) -> Jobs:
+        """Newest first; see JobList."""
+        return await self._call(
+            "job.list", JobList(states=list(states), user=user, limit=limit, before=before), Jobs
+        )
+
+    async def cancel(self, target: str | int) -> Cancelled:
+        """A job ("1042") or a task ("1042.7")."""
+        return await self._call("job.cancel", Cancel(target=str(target)), Cancelled)
+
+    async def task(self, task: str | int) -> Task:
+        return await self._call("task.show", TaskQuery(task=str(task)), Task)
+
+    async def tasks(
+        self, job: str | int, *, states: Sequence[TaskState] = (), limit: int = 100, after: int = -1
+    ) -> Tasks:
+        """By index; see TaskList."""
+        return await self._call(
+            "task.list", TaskList(job=str(job), states=list(states), limit=limit, after=after), Tasks
+        )
+
+    async def logs(
+        self,
+        task: str | int,
+        *,
+        stream: Stream = Stream.STDOUT,
+        attempt: int = 0,
+        offset: int = 0,
+        limit: int = 262_144,
+    ) -> Log:
+        """One piece of a task's output."""
+        asked = LogQuery(task=str(task), stream=stream, attempt=attempt, offset=offset, limit=limit)
+        return await self._call("task.logs", asked, Log)
+
+    async def following(self, task: str | int) -> Following:
+        """Have the task's node publish its output for us for a while; see `follow`."""
+        return await self._call("task.follow", LogFollow(task=str(task)), Following)
+
+    async def nodes(self) -> Nodes:
+        return await self._call("node.list", Empty(), Nodes)
+
+    async def node(self, node: str) -> Node:
+        return await self._call("node.show", NodeQuery(node=node), Node)
+
+    async def cluster(self) -> Cluster:
+        return await self._call("cluster.status", Empty(), Cluster)
+
+    async def follow(self, task: str | int, *, stream: Stream = Stream.STDOUT) -> AsyncIterator[bytes]:
+        """The task's output from its first byte to its last, each byte once, as it comes.
+
+        A retried task starts over with its new attempt. Ends when the task is over.
+        """
+        follower = Follower(self, str(task), stream)
+        async with aclosing(follower.pieces()) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def wait(self, job: str | int) -> Job:
+        """Until the job is over. Rides out a coordinator that is away."""
+        shown = await self.job(job)
+        if shown.state.is_terminal:
+            return shown
+        changed = asyncio.Event()
+
+        async def on_change(message: Message) -> None:
+            if decode_answer(message.data, JobChanged, subject=message.subject).state.is_terminal:
+                changed.set()
+
+        subscription = await self._bus.subscribe(subjects.feed_job(shown.user, shown.number), on_change)
+        try:
+            while True:
+                # asked after the subscription stands: a change in between is seen here
+                try:
+                    shown = await self.job(shown.number)
+                except (NoResponders, RequestTimeout):
+                    changed.clear()
+                if shown.state.is_terminal:
+                    return shown
+                await wait_for_event(changed, timeout_s=RECHECK_S)
+        finally:
+            await subscription.unsubscribe()
+
+    async def watch(self, *, everyone: bool = False) -> AsyncIterator[Change]:
+        """Committed changes from now on: ours and the nodes'; `everyone`: all, for operators and admins."""
+        changes: asyncio.Queue[Change] = asyncio.Queue(FEED_QUEUE_MAX)
+
+        async def on_message(message: Message) -> None:
+            try:
+                change = parse_change(message)
+            except (DecodeError, SubjectError):
+                return  # a newer coordinator tells more than we understand
+            await changes.put(change)
+
+        patterns = (
+            (subjects.feed_of(self.user), subjects.feed_of(None)) if not everyone else ("corral.feed.>",)
+        )
+        subscriptions = [await self._bus.subscribe(pattern, on_message) for pattern in patterns]
+        try:
+            while True:
+                yield await changes.get()
+        finally:
+            for subscription in subscriptions:
+                await subscription.unsubscribe()
+
+    async def _call(self, operation: str, request: Struct, kind: type[S]) -> S:
+        subject = subjects.api(self.user, operation)
+        reply = await self._bus.request(subject, encode(request), timeout_s=self._timeout_s)
+        return decode_answer(reply.data, kind, subject=subject)
+
+
+def parse_change(message: Message) -> Change:
+    """A message of the feed. Raises DecodeError, SubjectError."""
+    parsed = subjects.parse(message.subject)
+    if not isinstance(parsed, FeedSubject):
+        raise SubjectError(f"not on the feed: {message.subject[:80]!r}")
+    match parsed.noun:
+        case Noun.JOB:
+            return decode_answer(message.data, JobChanged, subject=message.subject)
+        case Noun.TASK:
+            return decode_answer(message.data, TaskChanged, subject=message.subject)
+        case Noun.NODE:
+            return decode_answer(message.data, NodeChanged, subject=message.subject)
+
+
+async def wait_for_event(event: asyncio.Event, *, timeout_s: float) -> None:
+    """Until it is set, or the time is up; it is clear afterwards."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        return
+    finally:
+        event.clear()

@@ -1,0 +1,153 @@
+"""Following a task's output without a gap: live pieces, and queries for what they leave out.
+
+Live pieces may be lost or come twice; each says its offset. So the truth is the offset up to which all bytes were
+given out: a piece that starts there is given out, an older one is trimmed, a later one means a gap, which a query
+fills. The stream ends when a query says that the attempt has ended there and the task itself is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from bus import subjects
+from bus.api import Log
+from bus.codec import decode_from_agent_reply
+from bus.errors import ApiError, DecodeError, NoResponders, RequestTimeout
+from bus.messages import LogChunk
+from bus.transport import Message, Subscription
+from bus.values import Stream, TaskRef, TaskState
+
+if TYPE_CHECKING:
+    from bus.client import Client
+
+RENEW_S = 10.0
+"""A node publishes for 30 s after each request to."""
+
+RECHECK_S = 1.0
+"""How often to ask while nothing arrives."""
+
+LIVE_QUEUE_MAX = 256
+
+OVER = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.TIMEOUT, TaskState.CANCELLED})
+
+
+class Follower:
+    """One reader of one stream of one task."""
+
+    def __init__(self, client: Client, task: str, stream: Stream) -> None:
+        self._client = client
+        self._task = task
+        self._stream = stream
+        self._attempt = 0
+        self._offset = 0
+        self._renewed_at = -RENEW_S
+        self._live: asyncio.Queue[LogChunk] = asyncio.Queue()
+        self._stirred = asyncio.Event()
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """All bytes, in order, each once."""
+        shown = await self._client.task(self._task)
+        task = TaskRef(shown.job, shown.index)
+        self._task = str(task)
+        subscriptions = await self._subscribe(task)
+        try:
+            while True:
+                await self._renew()
+                log = await self._query()
+                if log is not None and log.data:
+                    yield log.data
+                    continue
+                if log is not None and log.ended and self._offset >= log.size and await self._is_over():
+                    return
+                async for piece in self._until_unsure():
+                    yield piece
+        finally:
+            for subscription in subscriptions:
+                await subscription.unsubscribe()
+
+    async def _subscribe(self, task: TaskRef) -> list[Subscription]:
+        bus, user = self._client.bus, self._client.user
+
+        async def on_live(message: Message) -> None:
+            try:
+                chunk = decode_from_agent_reply(message.data, subject=message.subject)
+            except DecodeError:
+                return
+            if isinstance(chunk, LogChunk) and chunk.stream is self._stream:
+                if self._live.qsize() < LIVE_QUEUE_MAX:
+                    self._live.put_nowait(chunk)  # what is dropped here is a gap, and is asked for
+                self._stirred.set()
+
+        async def on_feed(message: Message) -> None:
+            self._stirred.set()
+
+        return [
+            await bus.subscribe(subjects.logs_of(user, task), on_live),
+            await bus.subscribe(subjects.feed_task(user, task), on_feed),
+        ]
+
+    async def _renew(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._renewed_at < RENEW_S:
+            return
+        try:
+            following = await self._client.following(self._task)
+        except (ApiError, NoResponders, RequestTimeout):
+            return  # over, or nobody there now: the queries tell
+        if following.attempt:
+            self._renewed_at = now
+
+    async def _query(self) -> Log | None:
+        """The next piece by query; moves the offset. None where nobody can say now."""
+        try:
+            log = await self._client.logs(
+                self._task, stream=self._stream, attempt=self._attempt, offset=self._offset
+            )
+        except (NoResponders, RequestTimeout):
+            return None
+        except ApiError as error:
+            if error.error.status == 503:
+                return None
+            raise
+        self._attempt = self._attempt or log.attempt
+        self._offset = log.offset + len(log.data)
+        return log
+
+    async def _is_over(self) -> bool:
+        """Whether no byte can come any more; else turns to the newest attempt."""
+        try:
+            shown = await self._client.task(self._task)
+        except (NoResponders, RequestTimeout):
+            return False
+        if shown.fence > self._attempt:
+            self._attempt, self._offset, self._renewed_at = 0, 0, -RENEW_S
+            return False
+        return shown.state in OVER
+
+    async def _until_unsure(self) -> AsyncIterator[bytes]:
+        """Live pieces as long as they fit; returns where a query is due."""
+        while True:
+            await self._next_stir()
+            if self._live.empty():
+                return
+            while not self._live.empty():
+                chunk = self._live.get_nowait()
+                if chunk.fence != self._attempt or chunk.offset > self._offset or chunk.ended:
+                    return
+                fresh = chunk.data[self._offset - chunk.offset :]
+                if fresh:
+                    self._offset += len(fresh)
+                    yield fresh
+            if asyncio.get_running_loop().time() - self._renewed_at >= RENEW_S:
+                return
+
+    async def _next_stir(self) -> None:
+        if self._live.empty():
+            try:
+                async with asyncio.timeout(RECHECK_S):
+                    await self._stirred.wait()
+            except TimeoutError:
+                return
+        self._stirred.clear()
