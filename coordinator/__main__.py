@@ -15,6 +15,7 @@ def main(argv: list[str] | None = None) -> int:
     serve.add_argument("data", type=Path)
     supervise = verbs.add_parser("supervise", help="run and restart all processes of a data folder")
     supervise.add_argument("data", type=Path)
+    supervise.add_argument("--agents", type=int, help="agents from now on, sharing this machine")
     arguments = parser.parse_args(argv)
     match arguments.verb:
         case "serve":
@@ -24,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
         case "supervise":
             from coordinator.supervise import supervise as run_supervisor
 
-            return run_supervisor(arguments.data)
+            return run_supervisor(arguments.data, agents=arguments.agents)
     return 2
 
 

@@ -84,31 +84,6 @@ def _spawn(launch: Launch) -> subprocess.Popen[bytes]:
         )
 
 
-async def stop_stranger(identity: ProcessIdentity, number: signal.Signals, *, timeout_s: float) -> None:
-    """End a process that is not our child (a leftover of a killed supervisor); kill after the bound."""
-    try:
-        pidfd = os.pidfd_open(identity.pid)
-    except ProcessLookupError:
-        return
-    try:
-        if not identity.alive:  # checked after the pidfd was opened: from here on it names this process only
-            return
-        ended = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        loop.add_reader(pidfd, ended.set)
-        try:
-            signal.pidfd_send_signal(pidfd, number)
-            if not await _within(ended, timeout_s):
-                _kill_group(identity.pid)
-                await _within(ended, KILL_WAIT_S)
-        except ProcessLookupError:
-            return
-        finally:
-            loop.remove_reader(pidfd)
-    finally:
-        os.close(pidfd)
-
-
 def _kill_group(pid: int) -> None:
     # Every process of ours leads its own session, so its group holds only what it started itself.
     try:

@@ -21,7 +21,7 @@ STABLE_S = 20.0
 """Healthy for so long, a service has earned that its next restart is quick again."""
 
 PROBE_STARTING_S = 0.05
-PROBE_HEALTHY_S = 2.0
+PROBE_HEALTHY_S = 5.0
 PROBE_TIMEOUT_S = 5.0
 
 
@@ -29,8 +29,12 @@ class Unhealthy(Exception):
     """A probe found the service not (yet) answering; the text says what was seen."""
 
 
+class LaunchFailed(Exception):
+    """A service could not be prepared for its start; the text says why."""
+
+
 class Service(Struct, frozen=True, kw_only=True):
-    """What to keep running. `launch` prepares and may raise OSError; `probe` raises Unhealthy."""
+    """What to keep running. `launch` may raise LaunchFailed or OSError, `probe` Unhealthy."""
 
     name: str
     launch: Callable[[], Awaitable[Launch]]
@@ -82,7 +86,7 @@ class Keeper:
         self._set(ProcessHealth.STARTING)
         try:
             self._child = Child(await self.service.launch())
-        except OSError as error:
+        except (LaunchFailed, OSError) as error:
             return self._on_failure(str(error))
         self.status.identity = self._child.identity
         self._changed()

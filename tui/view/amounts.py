@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bus.units import format_cpu_millis
 from bus.values import Resources
 
 NONE = "–"
@@ -26,7 +27,7 @@ def duration(seconds: float | None) -> str:
 
 
 def mebibytes(mib: float) -> str:
-    """"512M", "4.0G", "1.5T"."""
+    """ "512M", "4.0G", "1.5T"."""
     if mib < 1024:
         return f"{mib:.0f}M"
     if mib < 1024 * 1024:
@@ -34,13 +35,8 @@ def mebibytes(mib: float) -> str:
     return f"{mib / 1024 / 1024:.1f}T"
 
 
-def cores(millis: float) -> str:
-    """"2", "0.5", "12.25"."""
-    return f"{millis / 1000:.3f}".rstrip("0").rstrip(".")
-
-
 def count(number: int) -> str:
-    """"999", "14.2k", "1.0M": at most five characters."""
+    """ "999", "14.2k", "1.0M": at most five characters."""
     if number < 10_000:
         return str(number)
     if number < 999_950:
@@ -51,7 +47,7 @@ def count(number: int) -> str:
 def share(used: Resources, total: Resources) -> tuple[str, str, str]:
     """What is used of a node or the cluster, as "used/total": cores, memory, GPUs."""
     return (
-        f"{cores(used.cpu_millis)}/{cores(total.cpu_millis)}",
+        f"{format_cpu_millis(used.cpu_millis)}/{format_cpu_millis(total.cpu_millis)}",
         f"{mebibytes(used.mem_mib)}/{mebibytes(total.mem_mib)}",
         f"{used.gpus}/{total.gpus}" if total.gpus else NONE,
     )

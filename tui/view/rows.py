@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bus.api import Job, Node, Task, TaskCounts
 from bus.supervision import ProcessStatus
-from tui.view.amounts import NONE, cores, count, duration, mebibytes, share
+from bus.units import format_cpu_millis
+from tui.view.amounts import NONE, count, duration, mebibytes, share
 from tui.view.states import JOB_BADGES, NODE_BADGES, PROCESS_BADGES, TASK_BADGES, node_word
 from tui.view.table import Column
 
@@ -89,7 +90,7 @@ def task_row(task: Task, *, now_s: float) -> tuple[str, ...]:
         task.name,
         task.node or NONE,
         str(task.fence) if task.fence else NONE,
-        cores(task.resources.cpu_millis),
+        format_cpu_millis(task.resources.cpu_millis),
         mebibytes(task.resources.mem_mib),
         exit_word(task.exit_code, task.signal),
         duration(elapsed_s(task.started_at, task.ended_at, now_s=now_s)),

@@ -44,5 +44,7 @@ def _line(cells: Sequence[str], columns: Sequence[Column], widths: Sequence[int]
     parts = []
     for cell, column, width in zip(cells, columns, widths, strict=True):
         fitted = fit(cell, width)
-        parts.append(" " * (width - text_width(fitted.rstrip())) + fitted.rstrip() if column.right else fitted)
+        parts.append(
+            " " * (width - text_width(fitted.rstrip())) + fitted.rstrip() if column.right else fitted
+        )
     return "  ".join(parts).rstrip()

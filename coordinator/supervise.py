@@ -1,0 +1,196 @@
+"""The supervisor of one machine: PostgreSQL, NATS, coordinator, agents as siblings under one small process.
+
+Started by `corral up` in its own session, or by the machine's service manager. It prepares the data folder
+(ports, keys, credentials, configuration), keeps every process running, and tells in `supervisor.json` how
+they are. SIGTERM stops all in order. One lock file makes sure that a data folder has one supervisor; what
+a killed one left behind is ended first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from bus.auth import Authority
+from bus.errors import CorralError
+from bus.layout import Layout
+from bus.supervision import (
+    Phase,
+    ProcessStatus,
+    SupervisorStatus,
+    end_leftovers,
+    identify,
+    read_status,
+    write_status,
+)
+from coordinator.supervisor.access import Access
+from coordinator.supervisor.keeper import Keeper
+from coordinator.supervisor.services import Machine
+from coordinator.supervisor.setup import Setup, SetupError, choose_ports, load, save
+
+log = logging.getLogger("corral.supervisor")
+
+REFRESH_S = 5.0
+"""The status file is written at every change, and at least this often."""
+
+EXIT_CONFLICT = 6
+EXIT_CONFIGURATION = 78
+
+
+def supervise(data: Path, *, agents: int | None = None) -> int:
+    """Run until SIGTERM; returns the process's exit code. `agents` None: as many as the last time."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
+    )
+    layout = Layout(data.absolute())
+    try:
+        lock = _lock(layout)
+    except BlockingIOError:
+        log.error("another supervisor runs in %s", layout.data)
+        return EXIT_CONFLICT
+    except OSError as error:
+        log.error("cannot use the data folder %s: %s", layout.data, error.strerror)
+        return EXIT_CONFIGURATION
+    try:
+        return asyncio.run(Supervisor(layout, agents=agents).run())
+    finally:
+        os.close(lock)
+
+
+class Supervisor:
+    """One run, from preparing to the last process's end."""
+
+    def __init__(self, layout: Layout, *, agents: int | None) -> None:
+        identity = identify(os.getpid())
+        assert identity is not None
+        self._layout = layout
+        self._agents = agents
+        now = time.time()
+        self._status = SupervisorStatus(
+            identity=identity,
+            phase=Phase.STARTING,
+            data=str(layout.data),
+            agents=0,
+            started_at=now,
+            updated_at=now,
+        )
+        self._stop = asyncio.Event()
+        self._keepers: list[Keeper] = []
+
+    async def run(self) -> int:
+        """Prepare, keep, stop. Returns the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        try:
+            access = await asyncio.to_thread(self._prepare)
+        except (SetupError, CorralError, OSError) as error:
+            self._status.message = str(error)
+            self._enter(Phase.FAILED)
+            return EXIT_CONFIGURATION
+        try:
+            await self._keep()
+        finally:
+            self._enter(Phase.STOPPING)
+            await access.close()
+            await self._stop_all()
+            self._enter(Phase.STOPPED)
+        return 0
+
+    def _prepare(self) -> Access:
+        """Everything on disk that the processes need. Raises SetupError, CorralError, OSError."""
+        earlier = read_status(self._layout.supervisor)
+        if earlier is not None:
+            for name in end_leftovers(earlier):
+                log.warning("stopped %s, which an earlier supervisor had left running", name)
+        self._write()
+        setup_path = self._layout.data / "setup.json"
+        setup = load(setup_path)
+        if self._agents is not None:
+            setup.agents = self._agents
+        setup = choose_ports(setup, data=self._layout.data)
+        save(setup_path, setup)
+        authority = Authority.create_or_load(self._layout.keys)
+        access = Access(self._layout, authority=authority, url=f"nats://127.0.0.1:{setup.nats_port}")
+        self._describe(setup, access)
+        machine = Machine(self._layout, setup=setup, authority=authority, access=access)
+        for service in machine.services():
+            status = ProcessStatus(
+                name=service.name,
+                address=service.address,
+                log=str(self._layout.log(service.name)),
+                stop_signal=service.stop_signal,
+            )
+            self._status.processes.append(status)
+            self._keepers.append(Keeper(service, status=status, changed=self._write))
+        self._write()
+        return access
+
+    def _describe(self, setup: Setup, access: Access) -> None:
+        self._status.agents = setup.agents
+        self._status.url = access.url
+        self._status.user = access.user
+        self._status.credentials = str(access.write_client_settings())
+
+    async def _keep(self) -> None:
+        """Keep all services until asked to stop."""
+        by_name = {keeper.service.name: keeper for keeper in self._keepers}
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(
+                    keeper.run(tuple(by_name[name] for name in keeper.service.needs)),
+                    name=keeper.service.name,
+                )
+                for keeper in self._keepers
+            ]
+            tasks.append(group.create_task(self._announce(), name="announce"))
+            await self._stop.wait()
+            for task in tasks:
+                task.cancel()
+
+    async def _announce(self) -> None:
+        """RUNNING once every process was healthy; a fresh file while nothing changes."""
+        for keeper in self._keepers:
+            await keeper.was_healthy.wait()
+        self._enter(Phase.RUNNING)
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            self._write()
+
+    async def _stop_all(self) -> None:
+        """Agents together, then the coordinator, NATS, and PostgreSQL last."""
+        agents = self._keepers[3:]
+        await asyncio.gather(*(keeper.stop() for keeper in agents))
+        for keeper in reversed(self._keepers[:3]):
+            await keeper.stop()
+
+    def _enter(self, phase: Phase) -> None:
+        log.info("%s%s", phase, f": {self._status.message}" if self._status.message else "")
+        self._status.phase = phase
+        self._write()
+
+    def _write(self) -> None:
+        self._status.updated_at = time.time()
+        write_status(self._layout.supervisor, self._status)
+
+
+def _lock(layout: Layout) -> int:
+    """Hold the folder's lock for as long as we live. Raises BlockingIOError where another holds it."""
+    # Servers that run under accounts of their own must be able to pass through, not to look around.
+    layout.data.mkdir(mode=0o711, parents=True, exist_ok=True)
+    if os.geteuid() == 0:
+        layout.data.chmod(0o711)
+    layout.logs.mkdir(mode=0o700, exist_ok=True)
+    descriptor = os.open(layout.data / "supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor

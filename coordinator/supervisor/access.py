@@ -1,0 +1,92 @@
+"""Who may speak: credentials and configuration files of the data folder, and our own look at the cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import socket
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from bus.client import Client
+
+from bus.api import Cluster, Node
+from bus.auth import Authority, Credentials
+from bus.layout import ClientSettings, Layout, read_secret, write_client_settings, write_secret
+from bus.values import Role
+from coordinator.supervisor.setup import legal_name
+
+
+class Access:
+    """Mints what is missing, once; asks the coordinator with the credentials of the person who started us."""
+
+    def __init__(self, layout: Layout, *, authority: Authority, url: str) -> None:
+        self.url = url
+        self.host = legal_name(socket.gethostname().partition(".")[0], otherwise="node")
+        self.user = legal_name(pwd.getpwuid(os.geteuid()).pw_name, otherwise="admin")
+        self._layout = layout
+        self._authority = authority
+        self._stack = AsyncExitStack()
+        self._client: Client | None = None
+
+    def write_client_settings(self) -> Path:
+        """Credentials of the person, and `client.json` that leads the command to them."""
+        path = self._layout.credentials(self.user)
+        credentials = _kept(path, lambda: self._authority.mint_user(self.user, Role.ADMIN))
+        settings = ClientSettings(url=self.url, credentials=str(credentials), user=self.user)
+        write_client_settings(self._layout, settings)
+        return credentials
+
+    def write_coordinator_config(self, *, dsn: str) -> None:
+        """`coordinator.toml`; it holds the database's password, so 0600."""
+        credentials = _kept(self._layout.keys / "coordinator.creds", self._authority.mint_coordinator)
+        # A JSON string is a TOML basic string: both escape quotes, backslashes and control characters alike.
+        text = (
+            "# Written by the supervisor at each start; changes here are lost.\n"
+            f"nats_url = {json.dumps(self.url)}\n"
+            f"credentials = {json.dumps(str(credentials))}\n"
+            f"dsn = {json.dumps(dsn)}\n\n"
+            "[[users]]\n"
+            f"name = {json.dumps(self.user)}\n"
+            f"role = {json.dumps(str(Role.ADMIN))}\n"
+        )
+        write_secret(self._layout.coordinator, text)
+
+    def agent_credentials(self, name: str) -> Path:
+        """Credentials of one node's agent; makes the agent's folder."""
+        folder = self._layout.agent(name)
+        for part in (folder.parent, folder):
+            # Tasks run under an account of their own: it must be able to pass through to its folder.
+            part.mkdir(exist_ok=True)
+            part.chmod(0o711 if os.geteuid() == 0 else 0o700)
+        return _kept(self._layout.agent_credentials(name), lambda: self._authority.mint_agent(name))
+
+    async def cluster(self) -> Cluster:
+        """What the coordinator says of the cluster. Raises CorralError."""
+        return await (await self._connected()).cluster()
+
+    async def node(self, name: str) -> Node:
+        """What the coordinator says of one node. Raises CorralError."""
+        return await (await self._connected()).node(name)
+
+    async def close(self) -> None:
+        """Leave the bus."""
+        self._client = None
+        await self._stack.aclose()
+
+    async def _connected(self) -> Client:
+        if self._client is None:
+            connecting = Client.connect(data=self._layout.data)
+            self._client = await self._stack.enter_async_context(connecting)
+        return self._client
+
+
+def _kept(path: Path, mint: Callable[[], Credentials]) -> Path:
+    """The credentials at `path`, minted at the first call; a file that others can read is refused."""
+    if path.exists():
+        read_secret(path)
+    else:
+        write_secret(path, mint().text)
+    return path

@@ -1,0 +1,197 @@
+"""The services of one machine: how each is started, and how to see that it is well."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from msgspec import Struct
+
+from bus import server as nats_server
+from bus.auth import Authority
+from bus.errors import CorralError
+from bus.layout import Layout
+from bus.server import NatsProcess
+from bus.values import NodeHealth
+from coordinator.supervisor.access import Access
+from coordinator.supervisor.child import Launch
+from coordinator.supervisor.keeper import LaunchFailed, Service, Unhealthy
+from coordinator.supervisor.setup import Setup
+from sql import server as postgres_server
+from sql.errors import ServerFailed
+from sql.server import PostgresProcess
+
+POSTGRESQL = "postgresql"
+NATS = "nats"
+COORDINATOR = "coordinator"
+NATS_ACCOUNT = "corral-bus"
+"""The unprivileged account of nats-server where Corral was started as root."""
+
+Prepared = TypeVar("Prepared")
+
+
+class Share(Struct, frozen=True, kw_only=True):
+    """What one of several agents on a machine offers, so that together they offer the machine once."""
+
+    cpu_millis: int
+    mem_mib: int
+
+
+class Machine:
+    """Makes the services of one data folder; remembers what the later ones need of the earlier ones."""
+
+    def __init__(self, layout: Layout, *, setup: Setup, authority: Authority, access: Access) -> None:
+        self._layout = layout
+        self._setup = setup
+        self._authority = authority
+        self._access = access
+        self._postgres: PostgresProcess | None = None
+        self._nats: NatsProcess | None = None
+
+    def services(self) -> list[Service]:
+        """In the order of their start; they are stopped in the opposite order."""
+        names = agent_names(self._access.host, self._setup.agents)
+        share = share_of_machine(self._setup.agents)
+        return [
+            self._postgresql(),
+            self._nats_server(),
+            self._coordinator(),
+            *(self._agent(name, share) for name in names),
+        ]
+
+    def _postgresql(self) -> Service:
+        async def launch() -> Launch:
+            process = await _prepared(
+                lambda: postgres_server.prepare(self._layout.postgres, port=self._setup.postgres_port)
+            )
+            self._postgres = process
+            return Launch(
+                argv=process.argv,
+                cwd=process.cwd,
+                env=process.env,
+                log=self._layout.log(POSTGRESQL),
+                uid=process.uid,
+                gid=process.gid,
+            )
+
+        async def probe() -> None:
+            process = self._postgres
+            assert process is not None
+            try:
+                await asyncio.to_thread(postgres_server.wait_ready, process, timeout_s=0.0)
+            except ServerFailed:
+                raise Unhealthy("takes no connections") from None
+
+        return Service(
+            name=POSTGRESQL,
+            launch=launch,
+            probe=probe,
+            address=f"127.0.0.1:{self._setup.postgres_port}",
+            stop_signal=signal.SIGINT,  # SIGTERM would wait for every session to end by itself
+            stop_timeout_s=20.0,
+        )
+
+    def _nats_server(self) -> Service:
+        def prepare() -> NatsProcess:
+            account = postgres_server.account(NATS_ACCOUNT) if os.geteuid() == 0 else None
+            return nats_server.prepare(
+                self._layout.nats,
+                port=self._setup.nats_port,
+                authority=self._authority,
+                uid=account.uid if account else None,
+                gid=account.gid if account else None,
+            )
+
+        async def launch() -> Launch:
+            process = await _prepared(prepare)
+            self._nats = process
+            return Launch(
+                argv=process.argv,
+                cwd=process.folder,
+                log=self._layout.log(NATS),
+                uid=process.uid,
+                gid=process.gid,
+            )
+
+        async def probe() -> None:
+            process = self._nats
+            assert process is not None
+            try:
+                await nats_server.wait_ready(process, timeout_s=1.0)
+            except CorralError:
+                raise Unhealthy("does not greet on its port") from None
+
+        return Service(name=NATS, launch=launch, probe=probe, address=f"127.0.0.1:{self._setup.nats_port}")
+
+    def _coordinator(self) -> Service:
+        async def launch() -> Launch:
+            assert self._postgres is not None
+            self._access.write_coordinator_config(dsn=self._postgres.dsn)
+            return self._python(COORDINATOR, "coordinator", "serve", str(self._layout.data))
+
+        async def probe() -> None:
+            await _answered(self._access.cluster)
+
+        return Service(name=COORDINATOR, launch=launch, probe=probe, needs=(POSTGRESQL, NATS))
+
+    def _agent(self, name: str, share: Share | None) -> Service:
+        log_name = f"agent-{name[:57]}"
+
+        async def launch() -> Launch:
+            options = [
+                "--data", str(self._layout.agent(name)),
+                "--name", name,
+                "--nats", self._access.url,
+                "--credentials", str(self._access.agent_credentials(name)),
+            ]  # fmt: skip
+            if share is not None:
+                options += ["--cpu", f"{share.cpu_millis}m", "--memory", f"{share.mem_mib}MiB"]
+            return self._python(log_name, "agent", *options)
+
+        async def probe() -> None:
+            node = await _answered(lambda: self._access.node(name))
+            if node.health is not NodeHealth.HEALTHY:
+                raise Unhealthy(f"the coordinator sees it as {node.health}")
+
+        return Service(name=log_name, launch=launch, probe=probe, needs=(NATS,))
+
+    def _python(self, name: str, module: str, *arguments: str) -> Launch:
+        # -P: nothing that lies in some working directory may stand in for our modules
+        return Launch(
+            argv=(sys.executable, "-P", "-m", module, *arguments),
+            cwd=Path("/"),
+            log=self._layout.log(name),
+        )
+
+
+def agent_names(host: str, agents: int) -> list[str]:
+    """The host's own name first, so that a machine keeps its node when agents are added."""
+    return [host if index == 1 else f"{host[:48]}-{index}" for index in range(1, agents + 1)]
+
+
+def share_of_machine(agents: int) -> Share | None:
+    """None for a single agent: it finds out itself."""
+    if agents <= 1:
+        return None
+    mem_mib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    cores = len(os.sched_getaffinity(0))
+    return Share(cpu_millis=max(1, cores * 1000 // agents), mem_mib=mem_mib // agents)
+
+
+async def _prepared(prepare: Callable[[], Prepared]) -> Prepared:
+    try:
+        return await asyncio.to_thread(prepare)
+    except (ServerFailed, CorralError) as error:
+        raise LaunchFailed(str(error)) from error
+
+
+async def _answered(ask: Callable[[], Awaitable[Prepared]]) -> Prepared:
+    try:
+        return await ask()
+    except CorralError as error:
+        raise Unhealthy(str(error)) from None

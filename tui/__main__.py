@@ -1,0 +1,16 @@
+"""The `corral` command."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Entry point of the installed command; returns its exit code."""
+    from tui.cli.dispatch import run
+
+    return run(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,275 @@
+"""`up`, `down`, `status`, `console`: Corral on this machine.
+
+The supervisor (`python -m coordinator supervise DIR`) does the work in its own session; these verbs start
+it, read the status file that it keeps, and signal it. Leaving the console leaves the cluster running.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from argparse import Namespace
+from pathlib import Path
+
+from bus.layout import Layout, default_data_dir
+from bus.supervision import (
+    Phase,
+    ProcessHealth,
+    ProcessStatus,
+    SupervisorStatus,
+    end_leftovers,
+    end_process,
+    read_status,
+)
+from tui.cli import diagnostics, output
+from tui.cli.diagnostics import CommandError, Exit
+from tui.view.amounts import NONE
+from tui.view.rows import PROCESS_COLUMNS, process_row
+
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 60.0
+POLL_S = 0.05
+FAILURES_MAX = 3
+"""A process that ended so often without ever being healthy will not become so by waiting."""
+
+
+def up(arguments: Namespace) -> int:
+    """Start everything unless it runs already, then open the console or say how to reach it."""
+    if arguments.agents is not None and not 0 <= arguments.agents <= 64:
+        raise CommandError("E_RANGE", "0–64 agents", exit=Exit.USAGE, field="--agents")
+    layout = _layout(arguments)
+    status = running(layout)
+    if status is None:
+        started_at = time.monotonic()
+        status = start(layout, agents=arguments.agents)
+        diagnostics.note(f"Corral runs ({time.monotonic() - started_at:.1f} s)")
+    else:
+        diagnostics.note(f"Corral already runs here (supervisor {status.identity.pid})")
+        if arguments.agents not in (None, status.agents):
+            diagnostics.note(
+                f"with {status.agents} agents; corral down, then corral up --agents {arguments.agents}"
+            )
+        if status.phase is Phase.STARTING:
+            status = follow_start(layout, None)
+    if arguments.detach or arguments.no_console or not (sys.stdin.isatty() and output.is_terminal()):
+        if arguments.output == "json":
+            output.as_json(report(status))
+        else:
+            output.lines(how_to_reach(status))
+        return Exit.OK
+    code = console(arguments)
+    diagnostics.note("the cluster goes on running; corral console comes back, corral down stops it")
+    return code
+
+
+def down(arguments: Namespace) -> int:
+    """Stop everything in order: agents, coordinator, NATS, PostgreSQL."""
+    layout = _layout(arguments)
+    status = read_status(layout.supervisor)
+    if status is None or not status.identity.alive:
+        leftovers = end_leftovers(status) if status is not None else []
+        told = f"stopped {', '.join(leftovers)}" if leftovers else "nothing runs"
+    else:
+        end_process(status.identity, signal.SIGTERM, timeout_s=STOP_TIMEOUT_S)
+        if (final := read_status(layout.supervisor)) is not None:
+            end_leftovers(final)
+        told = "Corral stopped"
+    if arguments.output == "json":
+        output.as_json({"data": str(layout.data), "message": told})
+    else:
+        output.lines([f"{told} ({layout.data})"])
+    return Exit.OK
+
+
+def status(arguments: Namespace) -> int:
+    """Every process with its pid and health; exit 0 where all are healthy."""
+    layout = _layout(arguments)
+    found = read_status(layout.supervisor)
+    if found is None:
+        hint = f"corral up starts it{'' if arguments.data is None else f' with --data {arguments.data}'}"
+        raise CommandError(
+            "E_UNAVAILABLE", f"nothing runs in {layout.data}", exit=Exit.UNAVAILABLE, hint=hint
+        )
+    found = as_it_is(found)
+    if arguments.output == "json":
+        output.as_json(report(found))
+    else:
+        now_s = time.time()
+        output.lines(
+            [f"Corral in {found.data}: {found.phase}{f': {found.message}' if found.message else ''}"]
+        )
+        output.table(PROCESS_COLUMNS, [process_row(process, now_s=now_s) for process in found.processes])
+    well = found.phase is Phase.RUNNING and all(p.health is ProcessHealth.HEALTHY for p in found.processes)
+    return Exit.OK if well else Exit.UNAVAILABLE
+
+
+def console(arguments: Namespace) -> int:
+    """Open the console on this terminal."""
+    if not (sys.stdin.isatty() and output.is_terminal()):
+        raise CommandError("E_TERMINAL", "the console needs a terminal", exit=Exit.USAGE)
+    from tui.app import open_console
+
+    return open_console(
+        url=arguments.url,
+        credentials=Path(arguments.credentials) if arguments.credentials else None,
+        data=Path(arguments.data) if arguments.data else None,
+    )
+
+
+def running(layout: Layout) -> SupervisorStatus | None:
+    """The status of a supervisor that really runs."""
+    status = read_status(layout.supervisor)
+    return status if status is not None and status.identity.alive else None
+
+
+def start(layout: Layout, *, agents: int | None) -> SupervisorStatus:
+    """Start a supervisor and wait until all is healthy, telling how it goes. Raises CommandError."""
+    log_path = layout.log("supervisor")
+    try:
+        layout.data.mkdir(parents=True, exist_ok=True)
+        log_path.parent.mkdir(exist_ok=True)
+        with log_path.open("ab") as log:
+            supervisor = subprocess.Popen(
+                supervisor_command(layout.data, agents=agents),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise CommandError(
+            "E_DATA",
+            f"cannot use the data folder {layout.data}: {error.strerror}",
+            exit=Exit.CONFIGURATION,
+            hint="name another with --data DIR or CORRAL_DATA",
+        ) from None
+    try:
+        return follow_start(layout, supervisor)
+    except (CommandError, KeyboardInterrupt):
+        # What cannot start must not go on trying behind the person's back.
+        supervisor.terminate()
+        supervisor.wait(STOP_TIMEOUT_S)
+        raise
+
+
+def supervisor_command(data: Path, *, agents: int | None) -> list[str]:
+    """-P: the supervisor must not import whatever lies in some working directory."""
+    command = [sys.executable, "-P", "-m", "coordinator", "supervise", str(data.absolute())]
+    return command if agents is None else [*command, "--agents", str(agents)]
+
+
+def follow_start(layout: Layout, supervisor: subprocess.Popen[bytes] | None) -> SupervisorStatus:
+    """Tell of each process when it becomes healthy, until all are. Raises CommandError."""
+    told: set[str] = set()
+    deadline = time.monotonic() + START_TIMEOUT_S
+    log = layout.log("supervisor")
+    while time.monotonic() < deadline:
+        ended = supervisor is not None and supervisor.poll() is not None
+        status = read_status(layout.supervisor)
+        mine = status is not None and (supervisor is None or status.identity.pid == supervisor.pid)
+        if status is not None and mine:
+            for process in status.processes:
+                if process.ready_after_s is not None and process.name not in told:
+                    told.add(process.name)
+                    diagnostics.note(
+                        f"  ✔ {process.name:<12} {process.ready_after_s:5.1f} s  {process.address}"
+                    )
+            if status.phase is Phase.RUNNING:
+                return status
+            _raise_if_hopeless(status)
+        if ended:
+            last = _last_line(log)
+            raise CommandError(
+                "E_START", f"the supervisor ended: {last}", exit=Exit.UNAVAILABLE, hint=f"log: {log}"
+            )
+        time.sleep(POLL_S)
+    raise CommandError(
+        "E_TIMEOUT", f"not ready after {START_TIMEOUT_S:g} s", exit=Exit.TIMEOUT, hint=f"log: {log}"
+    )
+
+
+def as_it_is(status: SupervisorStatus) -> SupervisorStatus:
+    """Correct what a killed supervisor can no longer correct itself."""
+    if not status.identity.alive and status.phase not in (Phase.STOPPED, Phase.FAILED):
+        status.phase = Phase.FAILED
+        status.message = "the supervisor was killed; corral up starts it again"
+    for process in status.processes:
+        if process.identity is not None and not process.identity.alive:
+            process.identity = None
+            process.health = ProcessHealth.STOPPED
+    return status
+
+
+def report(status: SupervisorStatus) -> dict[str, object]:
+    """The status as a stable document."""
+    alive = status.identity.alive
+    return {
+        "phase": str(status.phase),
+        "message": status.message,
+        "data": status.data,
+        "url": status.url,
+        "user": status.user,
+        "credentials": status.credentials,
+        "processes": [
+            {
+                "name": "supervisor",
+                "pid": status.identity.pid if alive else None,
+                "health": "healthy" if alive else "stopped",
+                "restarts": 0,
+            },
+            *(_process(process) for process in status.processes),
+        ],
+    }
+
+
+def how_to_reach(status: SupervisorStatus) -> list[str]:
+    """What to do with a cluster that runs."""
+    lines = [
+        f"data       {status.data}",
+        f"bus        {status.url}  (credentials: {status.credentials})",
+        f"user       {status.user}",
+    ]
+    lines += [
+        f"{process.name:<10} pid {process.identity.pid if process.identity else NONE}"
+        f"  {process.health}  {process.address}"
+        for process in status.processes
+    ]
+    return [*lines, "next       corral run -- echo hello · corral console · corral status · corral down"]
+
+
+def _process(process: ProcessStatus) -> dict[str, object]:
+    return {
+        "name": process.name,
+        "pid": process.identity.pid if process.identity else None,
+        "health": str(process.health),
+        "address": process.address,
+        "restarts": process.restarts,
+        "since": process.since,
+        "ready_after_s": process.ready_after_s,
+        "message": process.message,
+        "log": process.log,
+    }
+
+
+def _raise_if_hopeless(status: SupervisorStatus) -> None:
+    if status.phase is Phase.FAILED:
+        raise CommandError("E_START", status.message, exit=Exit.CONFIGURATION)
+    for process in status.processes:
+        if process.failures >= FAILURES_MAX and process.ready_after_s is None:
+            message = f"{process.name} does not start: {process.message}: {_last_line(Path(process.log))}"
+            raise CommandError("E_START", message, exit=Exit.UNAVAILABLE, hint=f"log: {process.log}")
+
+
+def _last_line(path: Path) -> str:
+    try:
+        lines = path.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        return "no log"
+    return lines[-1][:300] if lines else "no word in the log"
+
+
+def _layout(arguments: Namespace) -> Layout:
+    return Layout(Path(arguments.data) if arguments.data else default_data_dir())
