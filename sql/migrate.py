@@ -67,9 +67,7 @@ async def migrate(dsn: str, *, folder: Path = MIGRATIONS) -> list[str]:
         for migration in missing:
             async with connection.transaction():
                 await connection.execute(migration.text)
-                await connection.execute(
-                    sql["record"], migration.number, migration.name, migration.sha256
-                )
+                await connection.execute(sql["record"], migration.number, migration.name, migration.sha256)
         return [f"{each.number:04d}_{each.name}" for each in missing]
     finally:
         await connection.close()
@@ -96,4 +94,4 @@ def _compare(ours: list[Migration], applied: list[tuple[int, str, str]]) -> None
 
 if __name__ == "__main__":
     for applied_name in asyncio.run(migrate(sys.argv[1])):
-        print(applied_name)
+        sys.stdout.write(f"{applied_name}\n")

@@ -124,7 +124,8 @@ def account(name: str) -> Account:
     try:
         entry = pwd.getpwnam(name)
     except KeyError:
-        _run(("useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", name), what="useradd")
+        argv = ("useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", name)
+        _run(argv, what="useradd")
         entry = pwd.getpwnam(name)
     return Account(name, entry.pw_uid, entry.pw_gid)
 
@@ -228,8 +229,9 @@ def _initialise(data: Path, password_file: Path, *, binaries: Path, owner: Accou
             os.chown(seed, owner.uid, owner.gid)
         _run(
             (
-                str(binaries / "initdb"), "--pgdata", str(data), "--username", SUPERUSER, "--pwfile", str(seed),
-                "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--data-checksums",
+                str(binaries / "initdb"), "--pgdata", str(data), "--username", SUPERUSER,
+                "--pwfile", str(seed), "--auth", "scram-sha-256", "--encoding", "UTF8",
+                "--locale", "C", "--data-checksums",
             ),
             what="initdb",
             owner=owner,

@@ -1,0 +1,117 @@
+"""One connection to PostgreSQL that comes back after a fault, and the one place that sorts those faults."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import asyncpg
+from asyncpg.connection import Connection
+from asyncpg.protocol import Record
+
+from coordinator.store.errors import Disagreement, StoreError, StoreUnavailable
+
+CONNECT_TIMEOUT_S = 2.0
+COMMAND_TIMEOUT_S = 30.0
+
+SESSION = {
+    "application_name": "corral-coordinator",
+    # Every statement takes arrays: the plan for ten elements (index lookups) suits a thousand as well,
+    # and planning each time would cost more than most of the statements.
+    "plan_cache_mode": "force_generic_plan",
+    "search_path": "corral",
+    "timezone": "UTC",
+}
+
+LOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,  # shutting down, crash shutdown, terminated
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InsufficientResourcesError,  # disk full, out of memory: the world's fault, and it may pass
+    asyncpg.ReadOnlySQLTransactionError,  # a standby: the primary is elsewhere for now
+)
+"""The database is away for now."""
+
+RETRYABLE = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+"""The same transaction may well succeed at once."""
+
+
+class Session:
+    """One lazily opened connection. Not for two tasks at once: `use` queues them."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._connection: Connection[Record] | None = None
+        self._turn = asyncio.Lock()
+
+    @property
+    def connected(self) -> bool:
+        return self._connection is not None and not self._connection.is_closed()
+
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[Connection[Record]]:
+        """The connection, opened if need be, for one caller at a time.
+
+        Raises StoreUnavailable where it is lost, Disagreement where the server refuses the data. Left by any
+        other exception (a cancellation among them) the connection is cut: its state is not known.
+        """
+        async with self._turn:
+            try:
+                connection = await self._open()
+                yield connection
+            except RETRYABLE:
+                raise
+            except LOST as fault:
+                self.cut()
+                raise StoreUnavailable(str(fault) or type(fault).__name__) from fault
+            except asyncpg.PostgresError as fault:
+                raise Disagreement(str(fault)) from fault
+            except StoreError:
+                raise
+            except BaseException:
+                self.cut()
+                raise
+
+    async def fetch(self, query: str, *arguments: object) -> Sequence[Record]:
+        async with self.use() as connection:
+            rows: Sequence[Record] = await connection.fetch(query, *arguments)
+            return rows
+
+    async def fetchrow(self, query: str, *arguments: object) -> Record | None:
+        async with self.use() as connection:
+            row: Record | None = await connection.fetchrow(query, *arguments)
+            return row
+
+    async def execute(self, query: str, *arguments: object) -> None:
+        async with self.use() as connection:
+            await connection.execute(query, *arguments)
+
+    def cut(self) -> None:
+        """Drop the connection at once; the next use opens another."""
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+    async def close(self) -> None:
+        """Twice is fine."""
+        connection, self._connection = self._connection, None
+        if connection is not None and not connection.is_closed():
+            try:
+                await connection.close(timeout=CONNECT_TIMEOUT_S)
+            except LOST:
+                connection.terminate()
+
+    async def _open(self) -> Connection[Record]:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await asyncpg.connect(
+                self._dsn,
+                timeout=CONNECT_TIMEOUT_S,
+                command_timeout=COMMAND_TIMEOUT_S,
+                max_cached_statement_lifetime=0,
+                server_settings=SESSION,
+            )
+        return self._connection

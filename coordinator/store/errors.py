@@ -1,0 +1,23 @@
+"""How the store fails. What is not here is a bug and ends the program."""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """Base of all."""
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be reached; nothing of this call was committed."""
+
+
+class NotLeader(StoreError):
+    """Another coordinator leads: this one must write nothing more."""
+
+
+class OutcomeUnknown(StoreError):
+    """The connection broke during COMMIT: ask `committed`, then write the same batch again."""
+
+
+class Disagreement(StoreError):
+    """The rows do not fit what the database holds; nothing was committed. A bug, or another writer."""

@@ -1,0 +1,150 @@
+"""What the coordinator's memory is rebuilt from, read in one snapshot of the database."""
+
+from __future__ import annotations
+
+import msgspec
+from asyncpg.protocol import Record
+
+from bus.values import (
+    AttemptRef,
+    AttemptState,
+    Inventory,
+    JobKind,
+    JobState,
+    NodeAdmin,
+    NodeHealth,
+    NodeKind,
+    NodeName,
+    Resources,
+    Role,
+    TaskRef,
+    TaskState,
+    UserName,
+)
+from coordinator.core.effects import AttemptChange, JobChange, NewJob, NodeRow
+from coordinator.store.connection import Session
+from coordinator.store.rows import LiveJob, Snapshot, TaskSeen, UserRow
+from sql import queries
+
+_NOTHING = Resources()
+
+_labels = msgspec.json.Decoder(dict[str, str])
+_inventory = msgspec.json.Decoder(Inventory)
+
+
+async def load(session: Session) -> Snapshot:
+    """Everything at one instant. Raises StoreUnavailable."""
+    jobs, tasks, attempts = queries("jobs"), queries("tasks"), queries("attempts")
+    async with (
+        session.use() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        return Snapshot(
+            next_number=await connection.fetchval(jobs["next_number"]),
+            users=[user_row(row) for row in await connection.fetch(queries("users")["every"])],
+            nodes=[_node(row) for row in await connection.fetch(queries("nodes")["every"])],
+            jobs=[_job(row) for row in await connection.fetch(jobs["live"])],
+            tasks=[_task(row) for row in await connection.fetch(tasks["of_live_jobs"])],
+            attempts=[_attempt(row) for row in await connection.fetch(attempts["live"])],
+        )
+
+
+def user_row(row: Record) -> UserRow:
+    return UserRow(row["id"], UserName(row["username"]), Role(row["role"]), row["active"])
+
+
+def _node(row: Record) -> NodeRow:
+    return NodeRow(
+        name=NodeName(row["name"]),
+        id=row["id"],
+        incarnation=row["incarnation"],
+        boot_id=row["boot_id"],
+        version=row["version"],
+        capacity=Resources(*(amount or 0 for amount in row["total"])),
+        allocated=Resources(*(amount or 0 for amount in row["allocated"])),
+        inventory=_inventory.decode(row["inventory"]),
+        kind=NodeKind(row["kind"]),
+        labels=_labels.decode(row["labels"]),
+        roles=tuple(row["roles"]),
+        tools=tuple(row["tools"]),
+        health=NodeHealth(row["health"]),
+        admin=NodeAdmin(row["admin"]),
+        registered=False,
+        last_heartbeat_at=row["last_heartbeat_at"],
+    )
+
+
+def _job(row: Record) -> LiveJob:
+    owner = UserName(row["owner"])
+    job = NewJob(
+        id=row["id"],
+        number=row["number"],
+        owner=owner,
+        name=row["name"],
+        kind=JobKind(row["kind"]),
+        priority=row["priority"],
+        spec=row["spec"].encode(),
+        metadata=row["metadata"].encode(),
+        dedupe_key=row["dedupe_key"],
+        digest=row["digest"],
+        tasks=row["total"],
+        submitted_at=row["created_at"],
+    )
+    change = JobChange(
+        number=row["number"],
+        id=row["id"],
+        owner=owner,
+        state=JobState(row["state"]),
+        pending=row["pending"],
+        queued=row["queued"],
+        assigned=row["assigned"],
+        running=row["running"],
+        completed=row["completed"],
+        failed=row["failed"],
+        cancelled=row["cancelled"],
+        cancel_requested=row["cancel_requested"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        exit_code=row["exit_code"],
+        reason=row["reason"],
+    )
+    return LiveJob(job, change)
+
+
+def _task(row: Record) -> TaskSeen:
+    return TaskSeen(
+        task=TaskRef(row["number"], row["index"]),
+        id=row["id"],
+        count=row["count"],
+        remaining=row["remaining"],
+        state=TaskState(row["state"]),
+        version=row["version"],
+        node=None if row["node"] is None else NodeName(row["node"]),
+        fence=row["fence"],
+        retries=row["retries"],
+        changed_at=row["changed_at"],
+        started_at=row["started_at"],
+    )
+
+
+def _attempt(row: Record) -> AttemptChange:
+    requested = Resources(row["cpu_millis"], row["mem_mib"], row["gpus"], row["storage_mib"], row["net_mbps"])
+    return AttemptChange(
+        attempt=AttemptRef(row["number"], row["index"], row["fence"]),
+        task_id=row["task_id"],
+        node=NodeName(row["node_name"]),
+        node_id=row["node_id"],
+        new=False,
+        state=AttemptState(row["state"]),
+        waiting=row["waiting"],
+        requested=requested,
+        holds=requested if row["holding"] else _NOTHING,
+        gpus=tuple(row["gpu_uuids"]),
+        assigned_at=row["assigned_at"],
+        started_at=row["started_at"],
+        ended_at=None,
+        exit_code=None,
+        signal=None,
+        message=row["message"],
+        explanation=None,
+    )

@@ -1,0 +1,127 @@
+"""Nodes in a transaction: registrations one by one (they are rare), states and ledgers in batches.
+
+What an agent says of its machine is taken as it is where the column allows it, and left out where not: a
+strange host name or MAC address must not keep a node from joining.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Sequence
+
+import msgspec
+from asyncpg.connection import Connection
+from asyncpg.protocol import Record
+
+from bus.values import InterfaceInfo
+from coordinator.core.effects import NodeLedger, NodeRow
+from coordinator.store import columns
+from coordinator.store.errors import Disagreement
+from coordinator.store.json_text import clean, storable
+from sql import queries
+
+_SQL = queries("nodes")
+
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
+_MAC = re.compile(r"([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
+_KINDS = frozenset({"management", "data", "storage", "cluster"})
+_ROLES = frozenset({"tool_executor", "observation", "analysis", "storage"})
+
+_encode = msgspec.json.Encoder().encode
+
+
+async def write_nodes(connection: Connection[Record], nodes: Sequence[NodeRow]) -> None:
+    """Registrations and changes of state; the ledgers follow in `write_ledgers`."""
+    for node in nodes:
+        if node.registered:
+            await _register(connection, node)
+    known = [node for node in nodes if not node.registered]
+    if known:
+        written = await connection.fetchval(_SQL["update_states"], *columns.node_states(known))
+        if written != len(known):
+            raise Disagreement(f"{written} of {len(known)} changed nodes are known to the database")
+
+
+async def write_ledgers(
+    connection: Connection[Record], nodes: Sequence[NodeRow], ledgers: Sequence[NodeLedger]
+) -> None:
+    """What live attempts hold now; a registration has written its own already."""
+    rows: list[NodeLedger | NodeRow] = [*ledgers]
+    named = {row.id for row in rows}
+    rows += [node for node in nodes if not node.registered and node.id not in named]
+    if rows:
+        await connection.execute(_SQL["update_ledgers"], *columns.ledgers(rows))
+
+
+async def _register(connection: Connection[Record], node: NodeRow) -> None:
+    inventory = node.inventory
+    await connection.execute(
+        _SQL["upsert_node"],
+        node.id,
+        node.name,
+        host_name(inventory.hostname, node.name),
+        address(inventory.ip) or "0.0.0.0",
+        node.kind,
+        [role for role in node.roles if role in _ROLES],
+        node.health,
+        node.admin,
+        max(inventory.cpu_cores, 1),
+        clean(inventory.cpu_model),
+        sum(gpu.mem_mib for gpu in inventory.gpus),
+        clean(inventory.architecture),
+        clean(inventory.os_version),
+        clean(inventory.kernel_version),
+        storable(_encode(inventory.runtimes)),
+        storable(_encode(node.labels)),
+        storable(_encode({"runtimes": inventory.runtimes, "isolation": inventory.isolation})),
+        storable(_encode(inventory)),
+        [clean(tool) for tool in node.tools],
+        node.last_heartbeat_at,
+    )
+    await connection.execute(
+        _SQL["upsert_agent"],
+        node.name,
+        node.id,
+        clean(node.version),
+        clean(node.incarnation),
+        clean(node.boot_id),
+        node.last_heartbeat_at,
+    )
+    capacity, allocated = columns.amounts(node.capacity), columns.amounts(node.allocated)
+    await connection.execute(_SQL["upsert_capacity"], node.id, *capacity, *allocated)
+    gpus = {gpu.uuid: gpu for gpu in inventory.gpus}
+    await connection.execute(_SQL["replace_gpus"], node.id, storable(_encode(list(gpus.values()))))
+    interfaces = {each.name: _interface(each) for each in inventory.interfaces}
+    await connection.execute(
+        _SQL["replace_interfaces"], node.id, storable(_encode(list(interfaces.values())))
+    )
+
+
+def host_name(reported: str, name: str) -> str:
+    """`reported` where RFC 1123 allows it, else what `name` makes of it."""
+    if len(reported) <= 253 and _HOST_NAME.fullmatch(reported):
+        return reported
+    return name.replace("_", "-").rstrip("-")
+
+
+def address(text: str | None) -> str | None:
+    """`text` as an IP address, None where it is none."""
+    try:
+        return str(ipaddress.ip_address(text or ""))
+    except ValueError:
+        return None
+
+
+def _interface(info: InterfaceInfo) -> dict[str, object]:
+    return {
+        "name": info.name,
+        "mac": info.mac if _MAC.fullmatch(info.mac) else "00:00:00:00:00:00",
+        "ip": address(info.ip),
+        "kind": info.kind if info.kind in _KINDS else "data",
+        "speed_mbps": max(info.speed_mbps, 0),
+        "duplex": info.duplex if info.duplex in ("full", "half") else "unknown",
+        "status": info.status if info.status in ("up", "down") else "unknown",
+        "driver": info.driver,
+    }

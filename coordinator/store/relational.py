@@ -1,0 +1,94 @@
+"""The coordinator's door to PostgreSQL: leadership, group commits, start-up, and the clients' reads."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID
+
+from bus.values import Role, UserName
+from coordinator.store import commit, leadership, load
+from coordinator.store.connection import RETRYABLE, Session
+from coordinator.store.errors import NotLeader, StoreUnavailable
+from coordinator.store.rows import Batch, Snapshot, UserRow
+from sql import queries
+
+COMMIT_TRIES = 5
+
+
+class RelationalStore:
+    """Connections by purpose: one writes, one keeps the leadership (never behind a commit), one reads."""
+
+    def __init__(self, dsn: str) -> None:
+        self._writer = Session(dsn)
+        self._keeper = Session(dsn)
+        self.reader = Session(dsn)
+        self._epoch: int | None = None
+
+    @classmethod
+    async def connect(cls, dsn: str) -> RelationalStore:
+        """Raises StoreUnavailable when the database does not answer."""
+        store = cls(dsn)
+        async with store._writer.use():
+            return store
+
+    @property
+    def epoch(self) -> int:
+        """Of our leadership. Raises NotLeader before `lead`."""
+        if self._epoch is None:
+            raise NotLeader("this coordinator has not led yet")
+        return self._epoch
+
+    async def lead(self, holder: str, wait_s: float) -> int:
+        """Become the leader; answers the epoch. Raises NotLeader after `wait_s`, or StoreUnavailable."""
+        self._epoch = await leadership.take(self._writer, holder=holder, wait_s=wait_s)
+        return self._epoch
+
+    async def renew(self) -> None:
+        """To be called each second. Raises NotLeader: stop at once. StoreUnavailable: try again."""
+        await leadership.renew(self._keeper, self.epoch)
+
+    async def resign(self) -> None:
+        """On a clean end, after the last commit: a standby takes over at once."""
+        epoch, self._epoch = self.epoch, None
+        await leadership.resign(self._keeper, epoch)
+
+    async def commit(self, batch: Batch) -> None:
+        """All rows of `batch` in one transaction; the same batch again changes nothing.
+
+        Raises NotLeader, StoreUnavailable (nothing committed), OutcomeUnknown (ask `committed`) or
+        Disagreement.
+        """
+        if not self._writer.connected:
+            await leadership.adopt(self._writer, self.epoch)
+        for attempt in range(COMMIT_TRIES):
+            try:
+                await commit.write(self._writer, self.epoch, batch)
+                return
+            except RETRYABLE as fault:
+                if attempt == COMMIT_TRIES - 1:
+                    raise StoreUnavailable(f"given up after {COMMIT_TRIES} tries: {fault}") from fault
+                await asyncio.sleep(0.005 * 2**attempt)
+
+    async def committed(self, number: int) -> bool:
+        """Whether batch `number` of this epoch is in the database."""
+        return await commit.is_committed(self._keeper, self.epoch, number)
+
+    async def load(self) -> Snapshot:
+        """What memory is rebuilt from. Raises StoreUnavailable."""
+        return await load.load(self._writer)
+
+    async def ensure_user(self, name: UserName, role: Role) -> UUID:
+        """Make a user, or give an existing one this role; answers the id."""
+        row = await self._keeper.fetchrow(queries("users")["ensure"], name, role)
+        assert row is not None
+        user_id: UUID = row["id"]
+        return user_id
+
+    async def user(self, name: UserName) -> UserRow | None:
+        row = await self.reader.fetchrow(queries("users")["by_name"], name)
+        return None if row is None else load.user_row(row)
+
+    async def close(self) -> None:
+        """Twice is fine."""
+        for session in (self._writer, self._keeper, self.reader):
+            await session.close()

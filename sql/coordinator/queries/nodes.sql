@@ -1,0 +1,114 @@
+-- name: upsert_node!
+-- A node as registered.
+insert into corral.nodes (
+    id, name, hostname, ip, kind, roles, health, admin, cpu_cores, cpu_model, gpu_mem_mib, architecture, os_version,
+    kernel_version, container_runtimes, labels, capabilities, inventory, tools, last_heartbeat_at)
+values ($1, $2, $3, $4::text::inet, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::text::jsonb, $16::text::jsonb,
+        $17::text::jsonb, $18::text::jsonb, $19, to_timestamp($20))
+on conflict (id) do update
+set hostname = excluded.hostname, ip = excluded.ip, kind = excluded.kind, roles = excluded.roles,
+    health = excluded.health, admin = excluded.admin, cpu_cores = excluded.cpu_cores,
+    cpu_model = excluded.cpu_model, gpu_mem_mib = excluded.gpu_mem_mib, architecture = excluded.architecture,
+    os_version = excluded.os_version, kernel_version = excluded.kernel_version,
+    container_runtimes = excluded.container_runtimes, labels = excluded.labels,
+    capabilities = excluded.capabilities, inventory = excluded.inventory, tools = excluded.tools,
+    last_heartbeat_at = greatest(nodes.last_heartbeat_at, excluded.last_heartbeat_at);
+
+-- name: upsert_agent!
+-- The process that registered.
+insert into corral.agents (id, node_id, version, incarnation, boot_id, last_seen_at)
+values ($1, $2, $3, $4, $5, to_timestamp($6))
+on conflict (id) do update
+set node_id = excluded.node_id, version = excluded.version, incarnation = excluded.incarnation,
+    boot_id = excluded.boot_id, status = 'active',
+    last_seen_at = greatest(agents.last_seen_at, excluded.last_seen_at);
+
+-- name: upsert_capacity!
+-- Five rows a node. One that comes back smaller than what its attempts still hold keeps that much until they end.
+insert into corral.node_resources (node_id, resource, total, allocated)
+select $1, r.resource, greatest(r.total, r.allocated), r.allocated
+from (values
+    ('cpu', $2::bigint, $7::bigint), ('memory', $3, $8), ('gpu', $4, $9), ('storage', $5, $10), ('network', $6, $11)
+) as r (resource, total, allocated)
+on conflict (node_id, resource) do update
+set total = greatest(excluded.total, excluded.allocated + node_resources.reserved), allocated = excluded.allocated,
+    updated_at = clock_timestamp();
+
+-- name: replace_gpus!
+-- The GPUs that the node has now.
+with reported as (
+    select * from jsonb_to_recordset($2::text::jsonb) as g (uuid text, model text, mem_mib bigint, healthy boolean)
+), gone as (
+    delete from corral.gpus where node_id = $1 and uuid not in (select uuid from reported)
+)
+insert into corral.gpus (node_id, uuid, model, mem_mib, healthy)
+select $1, uuid, model, mem_mib, coalesce(healthy, true) from reported
+on conflict (node_id, uuid) do update
+set model = excluded.model, mem_mib = excluded.mem_mib, healthy = excluded.healthy;
+
+-- name: replace_interfaces!
+-- The network interfaces that the node has now.
+with reported as (
+    select *
+    from jsonb_to_recordset($2::text::jsonb) as i (
+        name text, mac macaddr, ip inet, kind text, speed_mbps integer, duplex text, status text, driver text)
+), gone as (
+    delete from corral.network_interfaces where node_id = $1 and name not in (select name from reported)
+)
+insert into corral.network_interfaces (node_id, name, mac, ip, kind, speed_mbps, duplex, status, driver)
+select $1, name, mac, ip, kind, speed_mbps, duplex, status, driver from reported
+on conflict (node_id, name) do update
+set mac = excluded.mac, ip = excluded.ip, kind = excluded.kind, speed_mbps = excluded.speed_mbps,
+    duplex = excluded.duplex, status = excluded.status, driver = excluded.driver;
+
+-- name: update_states
+-- Health, admin state and last heartbeat of nodes that are known.
+with changed as (
+    update corral.nodes n
+    set health = u.health, admin = u.admin,
+        last_heartbeat_at = greatest(n.last_heartbeat_at, to_timestamp(u.last_heartbeat)),
+        updated_at = clock_timestamp()
+    from unnest($1::uuid[], $2::text[], $3::text[], $4::double precision[]) as u (id, health, admin, last_heartbeat)
+    where n.id = u.id
+    returning n.id, n.health, n.last_heartbeat_at
+), agents as (
+    update corral.agents a
+    set status = case when c.health = 'unreachable' then 'inactive' else 'active' end,
+        last_seen_at = c.last_heartbeat_at
+    from changed c where a.node_id = c.id
+)
+select count(*) from changed;
+
+-- name: update_ledgers
+-- What live attempts hold, absolute. The table's check refuses more than there is.
+with changed as (
+    update corral.node_resources r
+    set allocated = case r.resource
+            when 'cpu' then u.cpu when 'memory' then u.memory when 'gpu' then u.gpu when 'storage' then u.storage
+            else u.network
+        end,
+        updated_at = clock_timestamp()
+    from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+        as u (node_id, cpu, memory, gpu, storage, network)
+    where r.node_id = u.node_id
+    returning 1
+)
+select count(*) from changed;
+
+-- name: every
+-- All nodes as the coordinator keeps them.
+select
+    n.name, n.id, coalesce(a.incarnation, '') as incarnation, coalesce(a.boot_id, '') as boot_id,
+    coalesce(a.version, '') as version, n.inventory::text, n.kind, n.labels::text, n.roles, n.tools, n.health, n.admin,
+    extract(epoch from n.last_heartbeat_at)::double precision as last_heartbeat_at,
+    r.total, r.allocated
+from corral.nodes n
+    left join corral.agents a on a.node_id = n.id and a.id = n.name
+    cross join lateral (
+        select
+            array_agg(s.total order by k.position) as total,
+            array_agg(s.allocated order by k.position) as allocated
+        from unnest(array['cpu', 'memory', 'gpu', 'storage', 'network']) with ordinality as k (resource, position)
+            left join corral.node_resources s on s.node_id = n.id and s.resource = k.resource
+    ) r
+order by n.name;
