@@ -1,8 +1,8 @@
 """Who is who on the bus: the cluster's own keys, and the credentials signed with them.
 
 Operator mode of nats-server: an operator key signs the accounts, the account key signs users. Adding
-one needs no server restart and works while the coordinator is away. A credential is a `.creds` file as every NATS
-client reads it: a JWT with the permissions of its role, and the seed of its own key.
+one needs no server restart and works while the coordinator is away. A credential is a `.creds` file as every
+NATS client reads it: a JWT with the permissions of its role, and the seed of its own key.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ Every method raises ApiError where the coordinator refuses, and the BusErrors of
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -43,9 +43,10 @@ from bus.api import (
     Tasks,
 )
 from bus.codec import decode_answer, encode
-from bus.errors import DecodeError, NoResponders, RequestTimeout
+from bus.errors import DecodeError
 from bus.follow import Follower
 from bus.layout import Layout, default_data_dir, read_client_settings, read_secret
+from bus.patience import outlast
 from bus.spec import JobSpec
 from bus.subjects import FeedSubject, Noun, SubjectError
 from bus.transport import Bus, Message
@@ -174,7 +175,7 @@ class Client:
     async def cluster(self) -> Cluster:
         return await self._call("cluster.status", Empty(), Cluster)
 
-    async def follow(self, task: str | int, *, stream: Stream = Stream.STDOUT) -> AsyncIterator[bytes]:
+    async def follow(self, task: str | int, *, stream: Stream = Stream.STDOUT) -> AsyncGenerator[bytes, None]:
         """The task's output from its first byte to its last, each byte once, as it comes.
 
         A retried task starts over with its new attempt. Ends when the task is over.
@@ -185,31 +186,28 @@ class Client:
                 yield piece
 
     async def wait(self, job: str | int) -> Job:
-        """Until the job is over. Rides out a coordinator that is away."""
-        shown = await self.job(job)
+        """Until the job is over, through restarts of the coordinator or the bus (see `bus.patience`)."""
+        shown = await outlast(lambda: self.job(job))
         if shown.state.is_terminal:
             return shown
-        changed = asyncio.Event()
+        number, changed = shown.number, asyncio.Event()
 
         async def on_change(message: Message) -> None:
             if decode_answer(message.data, JobChanged, subject=message.subject).state.is_terminal:
                 changed.set()
 
-        subscription = await self._bus.subscribe(subjects.feed_job(shown.user, shown.number), on_change)
+        subscription = await self._bus.subscribe(subjects.feed_job(shown.user, number), on_change)
         try:
             while True:
                 # asked after the subscription stands: a change in between is seen here
-                try:
-                    shown = await self.job(shown.number)
-                except (NoResponders, RequestTimeout):
-                    changed.clear()
+                shown = await outlast(lambda: self.job(number))
                 if shown.state.is_terminal:
                     return shown
                 await wait_for_event(changed, timeout_s=RECHECK_S)
         finally:
             await subscription.unsubscribe()
 
-    async def watch(self, *, everyone: bool = False) -> AsyncIterator[Change]:
+    async def watch(self, *, everyone: bool = False) -> AsyncGenerator[Change, None]:
         """Committed changes from now on: ours and the nodes'; `everyone`: all, for operators and admins."""
         changes: asyncio.Queue[Change] = asyncio.Queue(FEED_QUEUE_MAX)
 

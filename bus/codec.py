@@ -63,7 +63,7 @@ def decode(data: bytes, kind: type[S], *, subject: str = "") -> S:
 
 
 def decode_request(operation: str, data: bytes, *, subject: str = "") -> Struct:
-    """A client's request by its key in `bus.api.OPERATIONS`; nothing at all will do where nothing is asked."""
+    """A client's request by its key in `OPERATIONS`; an empty payload will do where nothing is asked."""
     known = OPERATIONS.get(operation)
     if known is None:
         names = ", ".join(OPERATIONS)
@@ -142,10 +142,8 @@ def _load(data: bytes, subject: str) -> dict[str, Any]:
         _refuse(subject, "E_EMPTY", "empty message; expected a JSON object")
     if len(data) > BYTES_MAX:
         _refuse(subject, "E_TOO_LARGE", f"{len(data)} bytes > {BYTES_MAX}", status=413)
-    if codec_of(data) is Codec.JSON:
-        tree = _load_json(data, subject)
-    else:
-        tree = _load_msgpack(data, subject)
+    load = _load_json if codec_of(data) is Codec.JSON else _load_msgpack
+    tree = load(data, subject)
     if not is_clean(tree):
         raise DecodeError(find_flaws(tree), subject=subject)
     if type(tree) is not dict:

@@ -333,7 +333,7 @@ class _NatsSubscription:
             self._worker = asyncio.current_task()
             try:
                 await self._handler(_own(message))
-            except Exception:  # noqa: BLE001 -- top of the loop: a bad handler must not end the subscription
+            except Exception:  # top of the loop: a bad handler must not end the subscription
                 log.exception("handler of %s failed", message.subject)
             finally:
                 self._worker = None

@@ -1,21 +1,22 @@
 """Following a task's output without a gap: live pieces, and queries for what they leave out.
 
-Live pieces may be lost or come twice; each says its offset. So the truth is the offset up to which all bytes were
-given out: a piece that starts there is given out, an older one is trimmed, a later one means a gap, which a query
-fills. The stream ends when a query says that the attempt has ended there and the task itself is over.
+Live pieces may be lost or come twice; each says its offset. So the truth is the offset up to which all bytes
+were given out: a piece that starts there is given out, an older one is trimmed, a later one means a gap,
+which a query fills. It ends when a query says that the attempt ended there and the task itself is over.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
 from bus import subjects
 from bus.api import Log
 from bus.codec import decode_from_agent_reply
-from bus.errors import ApiError, DecodeError, NoResponders, RequestTimeout
+from bus.errors import ApiError, BusError, DecodeError
 from bus.messages import LogChunk
+from bus.patience import outlast
 from bus.transport import Message, Subscription
 from bus.values import Stream, TaskRef, TaskState
 
@@ -46,7 +47,7 @@ class Follower:
         self._live: asyncio.Queue[LogChunk] = asyncio.Queue()
         self._stirred = asyncio.Event()
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
         """All bytes, in order, each once."""
         shown = await self._client.task(self._task)
         task = TaskRef(shown.job, shown.index)
@@ -56,10 +57,10 @@ class Follower:
             while True:
                 await self._renew()
                 log = await self._query()
-                if log is not None and log.data:
+                if log.data:
                     yield log.data
                     continue
-                if log is not None and log.ended and self._offset >= log.size and await self._is_over():
+                if log.ended and self._offset >= log.size and await self._is_over():
                     return
                 async for piece in self._until_unsure():
                     yield piece
@@ -94,39 +95,31 @@ class Follower:
             return
         try:
             following = await self._client.following(self._task)
-        except (ApiError, NoResponders, RequestTimeout):
+        except (ApiError, BusError):
             return  # over, or nobody there now: the queries tell
         if following.attempt:
             self._renewed_at = now
 
-    async def _query(self) -> Log | None:
-        """The next piece by query; moves the offset. None where nobody can say now."""
-        try:
-            log = await self._client.logs(
+    async def _query(self) -> Log:
+        """The next piece by query; moves the offset."""
+        log = await outlast(
+            lambda: self._client.logs(
                 self._task, stream=self._stream, attempt=self._attempt, offset=self._offset
             )
-        except (NoResponders, RequestTimeout):
-            return None
-        except ApiError as error:
-            if error.error.status == 503:
-                return None
-            raise
+        )
         self._attempt = self._attempt or log.attempt
         self._offset = log.offset + len(log.data)
         return log
 
     async def _is_over(self) -> bool:
         """Whether no byte can come any more; else turns to the newest attempt."""
-        try:
-            shown = await self._client.task(self._task)
-        except (NoResponders, RequestTimeout):
-            return False
+        shown = await outlast(lambda: self._client.task(self._task))
         if shown.fence > self._attempt:
             self._attempt, self._offset, self._renewed_at = 0, 0, -RENEW_S
             return False
         return shown.state in OVER
 
-    async def _until_unsure(self) -> AsyncIterator[bytes]:
+    async def _until_unsure(self) -> AsyncGenerator[bytes, None]:
         """Live pieces as long as they fit; returns where a query is due."""
         while True:
             await self._next_stir()

@@ -104,13 +104,11 @@ def read_secret(path: Path) -> str:
         with path.open() as file:
             mode = os.fstat(file.fileno()).st_mode
             if stat.S_IMODE(mode) & 0o077:
-                raise CredentialsError(
-                    "E_TOKEN_MODE", f"{path} can be read by others", f"chmod 600 {path}"
-                )
+                raise CredentialsError("E_TOKEN_MODE", f"{path} can be read by others", f"chmod 600 {path}")
             return file.read(65_536)
     except (OSError, UnicodeDecodeError) as error:
         raise CredentialsError(
-            "E_AUTH", f"cannot read {path}: {error}", "start with `corral up`, or name a data folder by --data"
+            "E_AUTH", f"cannot read {path}: {error}", "start with `corral up`, or name a folder by --data"
         ) from error
 
 

@@ -18,7 +18,7 @@ INT_MIN, INT_MAX = -(2**63), 2**63 - 1
 class Flaw:
     """Stands in the decoded tree where a loader met something that no message may hold."""
 
-    __slots__ = ("code", "message", "hint")
+    __slots__ = ("code", "hint", "message")
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
         self.code = code

@@ -244,5 +244,5 @@ class _MemorySubscription:
             async with self._busy:
                 try:
                     await self._handler(message)
-                except Exception:  # noqa: BLE001 -- top of the loop: a bad handler must not end the subscription
+                except Exception:  # top of the loop: a bad handler must not end the subscription
                     log.exception("handler of %s failed", message.subject)

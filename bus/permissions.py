@@ -97,9 +97,7 @@ def _read_allowed(user: str) -> tuple[str, ...]:
             f"$JS.API.DIRECT.GET.{stream_of(bucket)}.{key_subject(bucket, '>')}",
         )
     ]
-    owned = [
-        f"$JS.API.DIRECT.GET.{stream_of(bucket)}.{key_subject(bucket, f'{user}.>')}" for bucket in OWNED
-    ]
+    owned = [f"$JS.API.DIRECT.GET.{stream_of(bucket)}.{key_subject(bucket, f'{user}.>')}" for bucket in OWNED]
     return (*shared, *owned)
 
 
@@ -128,4 +126,3 @@ def _covers(allowed: str, pattern: str) -> bool:
         if token != "*" and token != want[position]:
             return False
     return len(have) == len(want)
-

@@ -70,7 +70,7 @@ SUBMISSIONS_CONSUMER = "coordinator"
 
 DEDUPE_WINDOW_S = 0.1
 """How long JetStream itself drops a repeated Nats-Msg-Id: as short as it can be. The ids of all users share
-one window, so a longer one would let a user swallow another's submission; PostgreSQL drops repeats, per user."""
+one window, so a longer one would let a user swallow another's submission; PostgreSQL drops them per user."""
 
 
 def key_subject(bucket: Bucket | str, key: str) -> str:

@@ -1,8 +1,9 @@
 """Every subject, stream and bucket of the bus: built here, parsed here, spelt nowhere else.
 
 `docs/protocol.md` shows them in a table; a test keeps it true. Users and nodes are names
-(`bus.values.is_name`), tasks are the token `1042-7`. Inboxes tell who receives an answer: users `_INBOX_<user>`,
-nodes `_INBOX_N_<node>`, coordinators `_INBOX_C_<name>`; no name has capitals, so no user can pass for a node.
+(`bus.values.is_name`), tasks are the token `1042-7`. Inboxes tell who receives an answer: users
+`_INBOX_<user>`, nodes `_INBOX_N_<node>`, coordinators `_INBOX_C_<name>`; no name has capitals, so no user can
+pass for a node.
 """
 
 from __future__ import annotations
@@ -106,9 +107,7 @@ class StreamSubject(Struct, frozen=True):
     direction: Direction
 
 
-Parsed = (
-    NodeSubject | LogSubject | ApiSubject | PublishSubject | ErrorsSubject | FeedSubject | StreamSubject
-)
+Parsed = NodeSubject | LogSubject | ApiSubject | PublishSubject | ErrorsSubject | FeedSubject | StreamSubject
 
 API_ALL = "corral.u.*.*.*"
 """All requests of all users: what the leading coordinator subscribes to."""
@@ -231,12 +230,10 @@ def parse(subject: str) -> Parsed:
         case ["corral", "feed", user, noun, ident] if noun in _NOUNS and _TOKEN.fullmatch(ident):
             owner = None if user == EVERYBODY else UserName(_name(user))
             return FeedSubject(owner, Noun(noun), ident)
-        case ["corral", "s", user, name, ident, direction] if (
-            direction in _DIRECTIONS and _TOKEN.fullmatch(ident)
+        case ["corral", "s", user, name, ident, direction] if direction in _DIRECTIONS and _TOKEN.fullmatch(
+            ident
         ):
-            return StreamSubject(
-                UserName(_name(user)), NodeName(_name(name)), ident, Direction(direction)
-            )
+            return StreamSubject(UserName(_name(user)), NodeName(_name(name)), ident, Direction(direction))
     raise SubjectError(f"not a subject of this protocol: {subject[:80]!r}")
 
 

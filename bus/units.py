@@ -88,7 +88,7 @@ class ArrayRange(Struct, frozen=True):
 
 def parse_cpu_millis(value: int | float | str) -> int:
     """Millicores: 1500, "1.5" and "1500m" are the same. From 0.001 to 1024 cores."""
-    expected = "0.001–1024 cores, such as 1500 (millicores), \"1.5\" or \"500m\""
+    expected = '0.001–1024 cores, such as 1500 (millicores), "1.5" or "500m"'
     if isinstance(value, str):
         match = _CPU.fullmatch(_short(value, expected))
         if match is None:
@@ -103,7 +103,7 @@ def parse_cpu_millis(value: int | float | str) -> int:
 
 def parse_size_mib(value: int | float | str) -> int:
     """MiB: 4096, "4096", "4G", "4Gi" and "4GiB" are the same; "4GB" is 4 × 10⁹ bytes, "512b" bytes."""
-    expected = "a size such as 512 (MiB), \"512M\", \"4GiB\" or \"4GB\"; units: B, K, M, G, T, P with i and B"
+    expected = 'a size such as 512 (MiB), "512M", "4GiB" or "4GB"; units: B, K, M, G, T, P with i and B'
     if isinstance(value, str):
         match = _SIZE.fullmatch(_short(value, expected))
         if match is None:
@@ -124,7 +124,7 @@ def parse_size_mib(value: int | float | str) -> int:
 
 def parse_mbps(value: int | float | str) -> int:
     """Mbit/s: 1000, "1000", "1G", "1Gbit" and "1Gbps" are the same (bits, powers of ten)."""
-    expected = "a rate such as 100 (Mbit/s), \"100Mbit\" or \"1Gbit\"; units: kbit, Mbit, Gbit, Tbit"
+    expected = 'a rate such as 100 (Mbit/s), "100Mbit" or "1Gbit"; units: kbit, Mbit, Gbit, Tbit'
     if isinstance(value, str):
         match = _RATE.fullmatch(_short(value, expected))
         if match is None:
@@ -144,7 +144,7 @@ def parse_duration_s(value: int | float | str, *, zero_ok: bool = False) -> floa
 
     At most 365 days. Zero only where `zero_ok`: no walltime of 0 can be met.
     """
-    expected = "a duration up to 365 days such as 90, \"1h30m\", \"02:00:00\" or \"1-02:00:00\""
+    expected = 'a duration up to 365 days such as 90, "1h30m", "02:00:00" or "1-02:00:00"'
     if isinstance(value, str):
         text = _short(value, expected, "E_DURATION")
         amount = _duration(text)
@@ -159,7 +159,7 @@ def parse_duration_s(value: int | float | str, *, zero_ok: bool = False) -> floa
 
 def parse_array(text: str) -> ArrayRange:
     """Indices such as "0-99", "0-99%10" (at most 10 at once), "1,5,9-20:2"; no index twice."""
-    expected = "indices such as \"0-99\", \"0-99%10\" or \"1,5,9-20:2\""
+    expected = 'indices such as "0-99", "0-99%10" or "1,5,9-20:2"'
     if len(text) > _RANGE_TEXT_MAX:
         raise UnitError(text, f"{expected}, at most 64 KiB of text", "E_ARRAY")
     body, percent, limit_text = text.partition("%")

@@ -192,11 +192,7 @@ class Resources(Struct, frozen=True, array_like=True):
 
     def lacking(self, free: Resources) -> tuple[str, ...]:
         """The names of the resources of which `free` holds too little, in field order."""
-        return tuple(
-            name
-            for name in self.__struct_fields__
-            if getattr(self, name) > getattr(free, name)
-        )
+        return tuple(name for name in self.__struct_fields__ if getattr(self, name) > getattr(free, name))
 
 
 class TaskSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
