@@ -20,6 +20,9 @@ from coordinator.store.json_text import clean, storable
 
 Columns = Sequence[Sequence[object]]
 
+RANK = 0
+"""Of every attempt, as long as no task has several ranks."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -81,7 +84,7 @@ def task_changes(changes: Sequence[TaskChange], steps: Sequence[int]) -> Columns
 def new_attempts(attempts: Sequence[AttemptChange]) -> Columns:
     return _columns(
         (
-            each.task_id, each.attempt.fence, each.node_id, each.node, each.state, each.waiting,
+            each.task_id, RANK, each.attempt.fence, each.node_id, each.node, each.state, each.waiting,
             *amounts(each.requested), holding(each), " ".join(each.gpus), each.assigned_at, each.started_at,
             each.ended_at, each.exit_code, each.signal, clean(each.message),
             None if each.explanation is None else storable(_encode(each.explanation)),
@@ -93,8 +96,9 @@ def new_attempts(attempts: Sequence[AttemptChange]) -> Columns:
 def attempt_changes(attempts: Sequence[AttemptChange]) -> Columns:
     return _columns(
         (
-            each.task_id, each.attempt.fence, each.state, each.waiting, holding(each), " ".join(each.gpus),
-            each.started_at, each.ended_at, each.exit_code, each.signal, clean(each.message),
+            each.task_id, RANK, each.attempt.fence, each.state, each.waiting, holding(each),
+            " ".join(each.gpus), each.started_at, each.ended_at, each.exit_code, each.signal,
+            clean(each.message),
         )
         for each in attempts
     )  # fmt: skip
@@ -102,12 +106,12 @@ def attempt_changes(attempts: Sequence[AttemptChange]) -> Columns:
 
 def held(attempts: Sequence[AttemptChange]) -> Columns:
     return _columns(
-        (each.task_id, each.attempt.fence, each.node_id, *amounts(each.holds)) for each in attempts
+        (each.task_id, RANK, each.attempt.fence, each.node_id, *amounts(each.holds)) for each in attempts
     )
 
 
 def released(attempts: Sequence[AttemptChange]) -> Columns:
-    return _columns((each.task_id, each.attempt.fence) for each in attempts)
+    return _columns((each.task_id, RANK, each.attempt.fence) for each in attempts)
 
 
 def node_states(nodes: Sequence[NodeRow]) -> Columns:

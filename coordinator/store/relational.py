@@ -7,7 +7,7 @@ from uuid import UUID
 
 from bus.values import Role, UserName
 from coordinator.store import commit, leadership, load
-from coordinator.store.connection import RETRYABLE, Session
+from coordinator.store.connection import RETRYABLE, WRITER_SESSION, Session
 from coordinator.store.errors import NotLeader, StoreUnavailable
 from coordinator.store.rows import Batch, Snapshot, UserRow
 from sql import queries
@@ -19,7 +19,7 @@ class RelationalStore:
     """Connections by purpose: one writes, one keeps the leadership (never behind a commit), one reads."""
 
     def __init__(self, dsn: str) -> None:
-        self._writer = Session(dsn)
+        self._writer = Session(dsn, settings=WRITER_SESSION)
         self._keeper = Session(dsn)
         self.reader = Session(dsn)
         self._epoch: int | None = None
@@ -75,7 +75,7 @@ class RelationalStore:
 
     async def load(self) -> Snapshot:
         """What memory is rebuilt from. Raises StoreUnavailable."""
-        return await load.load(self._writer)
+        return await load.load(self._keeper)
 
     async def ensure_user(self, name: UserName, role: Role) -> UUID:
         """Make a user, or give an existing one this role; answers the id."""

@@ -2,17 +2,18 @@
 -- New attempts, as they stand at the end of their first batch.
 with inserted as (
     insert into corral.attempts (
-        task_id, fence, node_id, node_name, state, waiting, cpu_millis, mem_mib, gpus, storage_mib, net_mbps, holding,
-        gpu_uuids, assigned_at, started_at, ended_at, exit_code, signal, message, explanation, updated_at)
+        task_id, rank, fence, node_id, node_name, state, waiting, cpu_millis, mem_mib, gpus, storage_mib, net_mbps,
+        holding, gpu_uuids, assigned_at, started_at, ended_at, exit_code, signal, message, explanation, updated_at)
     select
-        task_id, fence, node_id, node_name, state, waiting, cpu_millis, mem_mib, gpus, storage_mib, net_mbps, holding,
-        string_to_array(gpu_uuids, ' '), to_timestamp(assigned), to_timestamp(started), to_timestamp(ended),
+        task_id, rank, fence, node_id, node_name, state, waiting, cpu_millis, mem_mib, gpus, storage_mib, net_mbps,
+        holding, string_to_array(gpu_uuids, ' '), to_timestamp(assigned), to_timestamp(started), to_timestamp(ended),
         exit_code, signal, message, explanation::jsonb, clock_timestamp()
     from unnest(
-        $1::uuid[], $2::integer[], $3::uuid[], $4::text[], $5::text[], $6::boolean[], $7::bigint[], $8::bigint[],
-        $9::integer[], $10::bigint[], $11::bigint[], $12::boolean[], $13::text[], $14::double precision[],
-        $15::double precision[], $16::double precision[], $17::integer[], $18::integer[], $19::text[], $20::text[]
-    ) as u (task_id, fence, node_id, node_name, state, waiting, cpu_millis, mem_mib, gpus, storage_mib, net_mbps,
+        $1::uuid[], $2::integer[], $3::integer[], $4::uuid[], $5::text[], $6::text[], $7::boolean[], $8::bigint[],
+        $9::bigint[], $10::integer[], $11::bigint[], $12::bigint[], $13::boolean[], $14::text[],
+        $15::double precision[], $16::double precision[], $17::double precision[], $18::integer[], $19::integer[],
+        $20::text[], $21::text[]
+    ) as u (task_id, rank, fence, node_id, node_name, state, waiting, cpu_millis, mem_mib, gpus, storage_mib, net_mbps,
             holding, gpu_uuids, assigned, started, ended, exit_code, signal, message, explanation)
     returning 1
 )
@@ -20,16 +21,17 @@ select count(*) from inserted;
 
 -- name: update_attempts
 -- Attempts that changed. The fence is part of the key: a late word about an older attempt meets its own row.
+-- The whole key comes from the arrays: with a constant for the rank the planner may walk the whole index.
 with changed as (
     update corral.attempts a
     set state = u.state, waiting = u.waiting, holding = u.holding, gpu_uuids = string_to_array(u.gpu_uuids, ' '),
         started_at = to_timestamp(u.started), ended_at = to_timestamp(u.ended), exit_code = u.exit_code,
         signal = u.signal, message = u.message, updated_at = clock_timestamp()
     from unnest(
-        $1::uuid[], $2::integer[], $3::text[], $4::boolean[], $5::boolean[], $6::text[], $7::double precision[],
-        $8::double precision[], $9::integer[], $10::integer[], $11::text[]
-    ) as u (task_id, fence, state, waiting, holding, gpu_uuids, started, ended, exit_code, signal, message)
-    where a.task_id = u.task_id and a.rank = 0 and a.fence = u.fence
+        $1::uuid[], $2::integer[], $3::integer[], $4::text[], $5::boolean[], $6::boolean[], $7::text[],
+        $8::double precision[], $9::double precision[], $10::integer[], $11::integer[], $12::text[]
+    ) as u (task_id, rank, fence, state, waiting, holding, gpu_uuids, started, ended, exit_code, signal, message)
+    where a.task_id = u.task_id and a.rank = u.rank and a.fence = u.fence
     returning 1
 )
 select count(*) from changed;
