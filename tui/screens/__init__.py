@@ -1,0 +1,1 @@
+"""What the console shows, a file a screen."""
