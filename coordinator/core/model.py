@@ -389,4 +389,9 @@ def range_id(job_id: UUID, first: int) -> UUID:
     return UUID(int=(job_id.int & ~_INDEX_MASK) | _RANGE_BIT | (first + 1))
 
 
+def is_range_id(identity: UUID) -> bool:
+    """Whether `range_id` made this id."""
+    return bool(identity.int & _RANGE_BIT)
+
+
 TERMINAL = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.TIMEOUT, TaskState.CANCELLED})

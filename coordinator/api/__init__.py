@@ -1,0 +1,1 @@
+"""Service requests: who asks, whether they may, and what becomes of it."""

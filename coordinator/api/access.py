@@ -1,0 +1,64 @@
+"""Who may do what: one function decides, and every refusal says the same whatever exists.
+
+Users come from PostgreSQL and are kept for a few seconds; their name comes from the subject, which the
+NATS server has checked against the credential.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+from bus.api import OPERATIONS, Error
+from bus.errors import ApiError
+from bus.values import Role, UserName
+from coordinator.store.rows import UserRow
+
+_KEPT_S = 5.0
+
+
+class Users(Protocol):
+    async def user(self, name: UserName) -> UserRow | None: ...
+
+
+class Access:
+    """Looks users up and judges requests."""
+
+    def __init__(self, users: Users) -> None:
+        self._users = users
+        self._known: dict[UserName, tuple[float, UserRow | None]] = {}
+
+    async def find(self, name: UserName) -> UserRow | None:
+        """The user, at most `_KEPT_S` old."""
+        now = time.monotonic()
+        kept = self._known.get(name)
+        if kept is not None and now - kept[0] < _KEPT_S:
+            return kept[1]
+        user = await self._users.user(name)
+        self._known[name] = (now, user)
+        return user
+
+    async def check(self, name: UserName, operation: str) -> UserRow:
+        """The user, if `operation` is theirs to ask. Raises ApiError (401, 403)."""
+        user = await self.find(name)
+        if user is None:
+            raise ApiError(
+                Error(code="E_AUTH", message=f"no user {name}", status=401, hint="ask an admin to add you")
+            )
+        if not user.active:
+            raise ApiError(Error(code="E_SUSPENDED", message=f"user {name} is suspended", status=403))
+        needed = OPERATIONS[operation].role
+        if user.role.rank < needed.rank:
+            raise ApiError(
+                Error(
+                    code="E_FORBIDDEN",
+                    message=f"{operation} needs the role {needed}; {name} is {user.role}",
+                    status=403,
+                )
+            )
+        return user
+
+
+def viewer(user: UserRow) -> UserName | None:
+    """Whose jobs this user sees: None means everybody's."""
+    return None if user.role.rank >= Role.OPERATOR.rank else user.name

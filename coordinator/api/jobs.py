@@ -1,0 +1,207 @@
+"""Jobs and tasks: submitted and cancelled through the loop, read from the database."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import msgspec
+from msgspec import Struct
+
+from bus import api
+from bus.api import Error
+from bus.errors import ApiError
+from bus.spec import JobSpec
+from bus.values import TaskRef
+from coordinator.api.access import viewer
+from coordinator.clock import Clock, job_id
+from coordinator.core.events import CancelAsked, JobSubmitted
+from coordinator.core.intake import TASKS_MAX
+from coordinator.loop import Loop
+from coordinator.perform import Performer
+from coordinator.store.reads import Reads
+from coordinator.store.rows import UserRow
+from coordinator.tell import Asker, Replies
+
+_TASK = re.compile(r"(?P<job>[^.]+)(?:\.(?P<index>[0-9]{1,7}))?", re.ASCII)
+_LIMIT_MAX = 1000
+
+
+class Jobs:
+    """The handlers of `job.*`, `task.list` and `task.show`."""
+
+    def __init__(  # noqa: PLR0913 — what a submission passes through
+        self, loop: Loop, performer: Performer, reads: Reads, replies: Replies, clock: Clock, *, next_number: int
+    ) -> None:
+        self._loop = loop
+        self._performer = performer
+        self._reads = reads
+        self._replies = replies
+        self._clock = clock
+        self._next_number = next_number
+
+    async def submit(self, user: UserRow, spec: JobSpec, asker: Asker) -> Struct | None:
+        """Answered by the loop, after the commit; at once where the key was seen before."""
+        self._check_database()
+        spec_json = msgspec.json.encode(spec)
+        digest = hashlib.sha256(spec_json).digest()
+        if spec.dedupe_key is not None:
+            await self._loop.barrier()
+            first = await self._reads.find_dedupe(user.name, spec.dedupe_key)
+            if first is not None:
+                return _repeated(first, digest)
+        number = self._next_number
+        self._next_number += 1
+        self._loop.post(
+            JobSubmitted(
+                job_id=job_id(self._clock.now_s()),
+                number=number,
+                owner=user.name,
+                spec=spec,
+                spec_json=spec_json,
+                digest=digest,
+                reply=self._replies.expect(asker),
+            )
+        )
+        return None
+
+    async def cancel(self, user: UserRow, request: api.Cancel, asker: Asker) -> Struct | None:
+        """Answered by the loop for live jobs; a job that is over has nothing left to cancel."""
+        self._check_database()
+        number, index = await self._resolve(user, request.target, field="/target")
+        if number not in self._loop.cluster.jobs:
+            return api.Cancelled(tasks=0)
+        self._loop.post(
+            CancelAsked(
+                job=number, index=index, by=user.name, role=user.role, reply=self._replies.expect(asker)
+            )
+        )
+        return None
+
+    async def show(self, user: UserRow, request: Struct) -> Struct:
+        """`job.show`."""
+        assert isinstance(request, api.JobQuery)
+        number = await self._find(user, request.job, field="/job")
+        job = await self._reads.job(number, viewer(user))
+        if job is None:
+            raise not_found(request.job, "/job")
+        return job
+
+    async def list(self, user: UserRow, request: Struct) -> Struct:
+        """`job.list`."""
+        assert isinstance(request, api.JobList)
+        check_limit(request.limit)
+        await self._loop.barrier()
+        only = viewer(user)
+        if request.user is not None and only is not None and request.user != only:
+            return api.Jobs(jobs=[])
+        return await self._reads.jobs(request, only)
+
+    async def tasks(self, user: UserRow, request: Struct) -> Struct:
+        """`task.list`."""
+        assert isinstance(request, api.TaskList)
+        check_limit(request.limit)
+        number = await self._find(user, request.job, field="/job")
+        return await self._reads.tasks(number, request)
+
+    async def task(self, user: UserRow, request: Struct) -> Struct:
+        """`task.show`."""
+        assert isinstance(request, api.TaskQuery)
+        ref = await self.resolve_task(user, request.task)
+        task = await self._reads.task(ref)
+        if task is None:
+            raise not_found(request.task, "/task")
+        return task
+
+    async def resolve_task(self, user: UserRow, text: str) -> TaskRef:
+        """The task that `text` names, if this user may see it. Raises ApiError."""
+        number, index = await self._resolve(user, text, field="/task")
+        if index is None:
+            job = await self._reads.job(number, viewer(user))
+            if job is None or job.counts.total != 1:
+                count = job.counts.total if job else 0
+                raise ApiError(
+                    Error(
+                        code="E_ID",
+                        message=f"job {number} has {count} tasks",
+                        field="/task",
+                        hint=f"name one, for example {number}.0",
+                    )
+                )
+            index = 0
+        return TaskRef(number, index)
+
+    async def _resolve(self, user: UserRow, text: str, *, field: str) -> tuple[int, int | None]:
+        match = _TASK.fullmatch(text)
+        if match is None:
+            raise bad_id(text, field)
+        number = await self._find(user, match["job"], field=field)
+        index = None if match["index"] is None else int(match["index"])
+        if index is not None and index > TASKS_MAX:
+            raise not_found(text, field)
+        return number, index
+
+    async def _find(self, user: UserRow, ident: str, *, field: str) -> int:
+        """The number of the job that `ident` names and this user may see. Raises ApiError."""
+        await self._loop.barrier()
+        found = await self._reads.find_jobs(ident, viewer(user), user.name)
+        if len(found) > 1:
+            shown = ", ".join(map(str, found[:5]))
+            raise ApiError(
+                Error(code="E_AMBIGUOUS", message=f"{ident!r} could be {shown}", field=field, status=409)
+            )
+        if not found:
+            raise not_found(ident, field)
+        return found[0]
+
+    def _check_database(self) -> None:
+        if not self._performer.available:
+            raise ApiError(
+                Error(
+                    code="E_UNAVAILABLE",
+                    message="the database is away; nothing can be accepted now",
+                    status=503,
+                    hint="try again",
+                    retry_after_s=1.0,
+                )
+            )
+
+
+def _repeated(first: tuple[bytes, int, str, int], digest: bytes) -> Struct:
+    stored, number, ident, tasks = first
+    if stored == digest:
+        return api.Submitted(number=number, id=ident, tasks=tasks, duplicate=True)
+    raise ApiError(
+        Error(
+            code="E_IDEM_CONFLICT",
+            message=f"job {number} has this key and another body",
+            field="/dedupe_key",
+            hint=f"stored {stored.hex()[:12]}, sent {digest.hex()[:12]}",
+            status=409,
+        )
+    )
+
+
+def check_limit(limit: int) -> None:
+    """Pages hold 1 to `_LIMIT_MAX` rows."""
+    if not 1 <= limit <= _LIMIT_MAX:
+        raise ApiError(
+            Error(code="E_RANGE", message=f"got {limit}; expected 1–{_LIMIT_MAX}", field="/limit", status=422)
+        )
+
+
+def not_found(what: str, field: str) -> ApiError:
+    """The same answer for what does not exist and for what is somebody else's."""
+    return ApiError(Error(code="E_NOT_FOUND", message=f"no job or task {what[:80]!r}", field=field, status=404))
+
+
+def bad_id(what: str, field: str) -> ApiError:
+    return ApiError(
+        Error(
+            code="E_ID",
+            message=f"got {what[:80]!r}; expected a job or task",
+            field=field,
+            hint="1042, 1042.7, @last, or the first 8 characters of a job's id",
+            status=422,
+        )
+    )

@@ -1,0 +1,154 @@
+"""The service API on `corral.u.<user>.<noun>.<verb>`: decode, authorise, do, answer in the asker's codec.
+
+Changes go through the loop and are answered after their commit; reads wait for the batch that their
+sender may have been told about, then ask the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from msgspec import Struct
+
+from bus import api, subjects
+from bus.api import OPERATIONS, Error
+from bus.codec import codec_of, decode_request, encode
+from bus.errors import ApiError, BusError, DecodeError
+from bus.service import Endpoint, Service
+from bus.spec import JobSpec
+from bus.subjects import ApiSubject, SubjectError
+from bus.transport import Bus, Message
+from coordinator.api.access import Access
+from coordinator.api.jobs import Jobs
+from coordinator.api.logs import Logs
+from coordinator.api.nodes import Nodes
+from coordinator.loop import Overloaded
+from coordinator.store.errors import StoreError
+from coordinator.store.rows import UserRow
+from coordinator.tell import Asker, Replies, send_error
+
+log = logging.getLogger(__name__)
+
+CONCURRENT_MAX = 256
+RETRY_AFTER_S = 1.0
+
+Handler = Callable[[UserRow, Struct], Awaitable[Struct]]
+
+
+class Api:
+    """Serves `OPERATIONS`; `start` subscribes, `stop` ends."""
+
+    def __init__(  # noqa: PLR0913 — the places that requests go to
+        self, bus: Bus, access: Access, replies: Replies, *, jobs: Jobs, nodes: Nodes, logs: Logs, version: str
+    ) -> None:
+        self._bus = bus
+        self._access = access
+        self._replies = replies
+        self._jobs = jobs
+        self._reads: dict[str, Handler] = {
+            "job.show": jobs.show,
+            "job.list": jobs.list,
+            "task.list": jobs.tasks,
+            "task.show": jobs.task,
+            "task.logs": logs.read,
+            "task.follow": logs.follow,
+            "node.list": nodes.list,
+            "node.show": nodes.show,
+            "cluster.status": nodes.cluster,
+        }
+        self._slots = asyncio.Semaphore(CONCURRENT_MAX)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._service = Service(
+            bus,
+            name="corral",
+            version=version,
+            description="Corral's coordinator",
+            endpoints=[Endpoint(name, f"corral.u.*.{name}") for name in OPERATIONS],
+        )
+
+    async def start(self) -> None:
+        """Answer requests from here on."""
+        self._subscription = await self._bus.subscribe(subjects.API_ALL, self._on_message)
+        await self._service.start()
+
+    async def stop(self) -> None:
+        """Take no more, finish what was begun."""
+        await self._service.stop()
+        await self._subscription.unsubscribe()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=2.0)
+
+    async def _on_message(self, message: Message) -> None:
+        await self._slots.acquire()
+        task = asyncio.create_task(self._serve(message), name=message.subject)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._slots.release()
+
+    async def _serve(self, message: Message) -> None:
+        """One request: exactly one answer, whatever happens."""
+        try:
+            subject = subjects.parse(message.subject)
+        except SubjectError:
+            return  # the server lets nobody publish there
+        if not isinstance(subject, ApiSubject):
+            return
+        if not subjects.is_own_inbox(message.subject, message.reply):
+            log.warning("%s: dropped: reply %r is not the sender's inbox", message.subject, message.reply)
+            return
+        asker = Asker(message.reply, codec_of(message.data))
+        started = time.perf_counter()
+        problem = ""
+        try:
+            await self._dispatch(subject, message, asker)
+        except (ApiError, DecodeError) as error:
+            refusal = error.error if isinstance(error, ApiError) else error.to_error()
+            problem = f"{refusal.status}:{refusal.message}"
+            await self._say(asker, refusal)
+        except (Overloaded, StoreError, BusError) as error:
+            problem = f"503:{error}"
+            await self._say(asker, away(str(error)))
+        except Exception:  # noqa: BLE001 -- top of a request: its sender must get an answer
+            log.exception("%s failed", message.subject)
+            problem = "500:internal error"
+            await self._say(asker, Error(code="E_INTERNAL", message="internal error, see the log", status=500))
+        if subject.operation in OPERATIONS:
+            self._service.record(subject.operation, seconds=time.perf_counter() - started, error=problem)
+
+    async def _dispatch(self, subject: ApiSubject, message: Message, asker: Asker) -> None:
+        operation = subject.operation
+        request = decode_request(operation, message.data, subject=message.subject)
+        user = await self._access.check(subject.user, operation)
+        if isinstance(request, JobSpec):
+            answer = await self._jobs.submit(user, request, asker)
+        elif isinstance(request, api.Cancel):
+            answer = await self._jobs.cancel(user, request, asker)
+        else:
+            answer = await self._reads[operation](user, request)
+        if answer is not None:
+            await self._bus.publish(asker.subject, encode(answer, asker.codec))
+
+    async def _say(self, asker: Asker, error: Error) -> None:
+        try:
+            await send_error(self._bus, asker, error)
+        except BusError as lost:
+            log.warning("answer to %s lost: %s", asker.subject, lost)
+
+
+def away(why: str) -> Error:
+    """Not now: the database or the cluster is not there."""
+    return Error(
+        code="E_UNAVAILABLE",
+        message=f"not available now: {why}",
+        status=503,
+        hint="try again",
+        retry_after_s=RETRY_AFTER_S,
+    )
+
+

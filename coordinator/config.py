@@ -1,0 +1,48 @@
+"""What a coordinator is told at its start; read once, passed down, never changed."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from bus.layout import Layout
+from bus.values import Role
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the text names file and key. Exit code 78."""
+
+
+class EnsuredUser(Struct, frozen=True, forbid_unknown_fields=True):
+    """A user that must exist when the coordinator is up."""
+
+    name: str
+    role: Role
+
+
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`coordinator.toml` of a data folder; the supervisor writes it."""
+
+    nats_url: str
+    credentials: Path  # NATS credentials file of the coordinator
+    dsn: str  # of the relational database; may hold a password
+    timeseries_dsn: str | None = None  # None: the same database
+    users: tuple[EnsuredUser, ...] = ()
+    order: str = "fcfs"  # static order: fcfs, sjf, saf
+    rank: str = "best_fit"  # static rank: best_fit, worst_fit, first_fit
+
+
+def load_config(data: Path) -> Config:
+    """Raises ConfigError, with the file's name, where it is missing or wrong."""
+    path = Layout(data).coordinator
+    try:
+        return msgspec.convert(tomllib.loads(path.read_text()), Config, strict=False)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: missing; `corral up` writes it") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {error}") from error

@@ -1,0 +1,68 @@
+"""1 · Messages to events: who said it is taken from the subject, never from the payload."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from bus.messages import FromAgent, Heartbeat, InputsRequest, Register, Report, UsageReport
+from bus.values import NodeName
+from coordinator.core.events import (
+    AgentBeat,
+    AgentRegistered,
+    Event,
+    ReplyToken,
+    TasksReported,
+    UsageSeen,
+)
+
+
+class WrongSender(Exception):
+    """An agent spoke for another node."""
+
+
+def to_event(message: FromAgent, *, sender: NodeName, node_id: UUID, reply: ReplyToken) -> Event | None:
+    """The event that an agent's message means; None for what is only a question.
+
+    `node_id` is used if the node is new. Raises WrongSender.
+    """
+    if message.node != sender:
+        raise WrongSender(f"node {sender} sent a message of {message.node[:63]!r}")
+    match message:
+        case Heartbeat():
+            return AgentBeat(
+                node=sender,
+                incarnation=message.incarnation,
+                sequence=message.sequence,
+                load=message.load,
+                live=message.live,
+                reply=reply,
+            )
+        case Report():
+            return TasksReported(
+                node=sender, sequence=message.sequence, events=message.events, reply=reply
+            )
+        case UsageReport():
+            samples = tuple((sample.attempt, sample.usage) for sample in message.tasks)
+            return UsageSeen(node=sender, usage=message.usage, load=message.load, tasks=samples)
+        case Register():
+            return _registered(message, sender, node_id, reply)
+        case InputsRequest():
+            return None
+
+
+def _registered(message: Register, sender: NodeName, node_id: UUID, reply: ReplyToken) -> AgentRegistered:
+    return AgentRegistered(
+        node=sender,
+        node_id=node_id,
+        incarnation=message.incarnation,
+        boot_id=message.boot_id,
+        version=message.version,
+        capacity=message.capacity,
+        inventory=message.inventory,
+        kind=message.kind,
+        labels=message.labels,
+        roles=message.roles,
+        tools=message.tools,
+        live=message.live,
+        reply=reply,
+    )

@@ -1,0 +1,130 @@
+"""2 · The loop owns the cluster: it takes events, steps, and has the effects performed, batch by batch.
+
+Nothing else touches the cluster. While a batch is being written the next one gathers in the queue, so
+batches grow with the load (group commit) and an idle system answers at once. Heartbeats do not wait for
+the database: they are stepped at once, and what their answer may say without a commit (the leases are
+renewed) is said at once; everything else they cause joins the next batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from coordinator.clock import Clock
+from coordinator.core.effects import AnswerBeat, Effect
+from coordinator.core.events import AgentBeat, Event, ScheduleDue, Tick
+from coordinator.core.machine import reconcile, step
+from coordinator.core.model import Cluster
+from coordinator.perform import Performer
+
+log = logging.getLogger(__name__)
+
+EVENTS_MAX = 100_000
+BATCH_EVENTS_MAX = 2_000
+TICK_S = 0.25
+RECONCILE_S = 10.0
+
+
+class Overloaded(Exception):
+    """The queue is full: the sender must try again later."""
+
+
+class Loop:
+    """Runs until cancelled; `post` gives it events."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        performer: Performer,
+        clock: Clock,
+        *,
+        answer_beat: Callable[[AnswerBeat], None],
+    ) -> None:
+        self.cluster = cluster
+        self._performer = performer
+        self._clock = clock
+        self._answer_beat = answer_beat
+        self._queue: deque[Event] = deque()
+        self._carried: list[list[Effect]] = []
+        self._wake = asyncio.Event()
+        self._performing = False
+        self._posted = 0
+        self._finished = 0
+        self._barriers: list[tuple[int, asyncio.Future[None]]] = []
+
+    def post(self, event: Event) -> None:
+        """Let `event` happen soon. Raises Overloaded where too much waits already."""
+        if self._performing and isinstance(event, AgentBeat):
+            self._step_beat(event)
+            return
+        if len(self._queue) >= EVENTS_MAX:
+            raise Overloaded(f"{EVENTS_MAX} events wait")
+        self._queue.append(event)
+        self._posted += 1
+        self._wake.set()
+
+    async def barrier(self) -> None:
+        """Until everything posted so far is committed (a read must see what its sender was told)."""
+        if self._finished >= self._posted:
+            return
+        reached = asyncio.get_running_loop().create_future()
+        self._barriers.append((self._posted, reached))
+        await reached
+
+    async def run(self) -> None:
+        """Take batches until cancelled. Raises NotLeader when another coordinator leads."""
+        loop = asyncio.get_running_loop()
+        next_tick = loop.time()
+        next_reconcile = loop.time() + RECONCILE_S
+        while True:
+            now = loop.time()
+            if now >= next_tick:
+                self._queue.append(Tick())
+                self._posted += 1
+                next_tick = now + TICK_S
+            if now >= next_reconcile:
+                self._carried.append(reconcile(self.cluster, self._clock.now_s()))
+                next_reconcile = now + RECONCILE_S
+            if self._queue or self._carried:
+                await self._run_batch()
+                continue
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(next_tick - loop.time()):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    async def _run_batch(self) -> None:
+        steps, self._carried = self._carried, []
+        taken = min(len(self._queue), BATCH_EVENTS_MAX)
+        for _ in range(taken):
+            steps.append(step(self.cluster, self._queue.popleft(), self._clock.now_s()))
+        steps.append(step(self.cluster, ScheduleDue(), self._clock.now_s()))
+        self._performing = True
+        try:
+            await self._performer.perform(steps)
+        finally:
+            self._performing = False
+        self._finished += taken
+        while self._barriers and self._barriers[0][0] <= self._finished:
+            reached = self._barriers.pop(0)[1]
+            if not reached.done():
+                reached.set_result(None)
+
+    def _step_beat(self, beat: AgentBeat) -> None:
+        """A heartbeat while a batch is being written: its answer drops nothing, the rest is carried."""
+        effects = step(self.cluster, beat, self._clock.now_s())
+        kept: list[Effect] = []
+        for effect in effects:
+            if isinstance(effect, AnswerBeat):
+                self._answer_beat(replace(effect, drop=()))
+            else:
+                kept.append(effect)
+        if kept:
+            self._carried.append(kept)

@@ -1,0 +1,179 @@
+"""4 · Effects to deeds: one transaction, then everything that may be told because of it.
+
+`join` makes the batch that is written: one row per job, task, attempt and node, whatever number of
+steps changed it. `Performer.perform` writes it, and only when the commit is known to stand sends the
+answers, the commands to nodes, and the feed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from coordinator.core.effects import (
+    AttemptChange,
+    Effect,
+    EventRecord,
+    JobChange,
+    NewJob,
+    NewTask,
+    NodeLedger,
+    NodeRow,
+    Record,
+    TaskChange,
+    Tell,
+    UsageRecord,
+)
+from coordinator.store.errors import NotLeader, OutcomeUnknown, StoreUnavailable
+from coordinator.store.rows import Batch
+
+log = logging.getLogger(__name__)
+
+_RETRY_FIRST_S, _RETRY_MAX_S = 0.05, 1.0
+
+
+class Store(Protocol):
+    """What the performer needs of `coordinator.store.relational`."""
+
+    async def commit(self, batch: Batch) -> None: ...
+
+    async def committed(self, number: int) -> bool: ...
+
+
+class Joiner:
+    """Joins the effects of a batch of steps."""
+
+    def __init__(self, number: int) -> None:
+        self.batch = Batch(number=number)
+        self.records: list[Record] = []
+        self.tells: list[Tell] = []
+        self._new: dict[UUID, NewTask] = {}
+        self._changes: dict[UUID, tuple[TaskChange, int]] = {}
+        self._jobs: dict[int, JobChange] = {}
+        self._attempts: dict[object, AttemptChange] = {}
+        self._nodes: dict[str, NodeRow] = {}
+        self._ledgers: dict[str, NodeLedger] = {}
+
+    def add(self, effects: Sequence[Effect]) -> None:
+        """Take in the effects of one step, in order."""
+        for effect in effects:
+            match effect:
+                case TaskChange():
+                    self._add_change(effect)
+                case AttemptChange():
+                    self._add_attempt(effect)
+                case NewTask():
+                    self._new[effect.id] = effect
+                case JobChange():
+                    self._jobs[effect.number] = effect
+                case NodeLedger():
+                    self._ledgers[effect.name] = effect
+                case NodeRow():
+                    self._add_node(effect)
+                case NewJob():
+                    self.batch.new_jobs.append(effect)
+                case UsageRecord() | EventRecord():
+                    self.records.append(effect)
+                case _:
+                    self.tells.append(effect)
+
+    def finish(self) -> Batch:
+        """The batch; call once."""
+        batch = self.batch
+        batch.job_changes = list(self._jobs.values())
+        batch.attempts = list(self._attempts.values())
+        batch.nodes = list(self._nodes.values())
+        batch.ledgers = list(self._ledgers.values())
+        for identity, (change, steps) in self._changes.items():
+            new = self._new.get(identity)
+            if new is None:
+                batch.task_changes.append(change)
+                batch.steps.append(steps)
+            else:
+                batch.new_tasks.append((new, change))
+        return batch
+
+    def _add_change(self, change: TaskChange) -> None:
+        before = self._changes.get(change.id)
+        if before is None:
+            self._changes[change.id] = (change, 1)
+            return
+        first, steps = before
+        assert first.path[-1] == change.path[0], f"{change.task}: {first.path} then {change.path}"
+        output = first.output if change.output is None else change.output
+        joined = replace(change, path=first.path + change.path[1:], output=output)
+        self._changes[change.id] = (joined, steps + 1)
+
+    def _add_attempt(self, change: AttemptChange) -> None:
+        before = self._attempts.get(change.attempt)
+        if before is not None and before.new:
+            change = replace(change, new=True, explanation=before.explanation)
+        self._attempts[change.attempt] = change
+
+    def _add_node(self, row: NodeRow) -> None:
+        before = self._nodes.get(row.name)
+        if before is not None and before.registered and not row.registered:
+            row = replace(row, registered=True)
+        self._nodes[row.name] = row
+        if row.name in self._ledgers:
+            self._ledgers[row.name] = NodeLedger(name=row.name, id=row.id, allocated=row.allocated)
+
+
+class Performer:
+    """Writes batches one after the other; `available` is false while the database is away."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        tell: Callable[[Batch, list[Tell]], None],
+        record: Callable[[list[Record]], None],
+    ) -> None:
+        self._store = store
+        self._tell = tell
+        self._record = record
+        self._number = 0
+        self.available = True
+        self.commits = 0
+
+    async def perform(self, steps: Sequence[Sequence[Effect]]) -> None:
+        """Write, then tell. Raises NotLeader when another coordinator leads."""
+        joiner = Joiner(self._number + 1)
+        for effects in steps:
+            joiner.add(effects)
+        batch = joiner.finish()
+        if not batch.empty:
+            self._number += 1
+            await self._commit(batch)
+            self.commits += 1
+        self._tell(batch, joiner.tells)
+        if joiner.records:
+            self._record(joiner.records)
+
+    async def _commit(self, batch: Batch) -> None:
+        """Until the batch is known to be written: the same rows again, never another step."""
+        wait_s = _RETRY_FIRST_S
+        unknown = False
+        while True:
+            try:
+                if not (unknown and await self._store.committed(batch.number)):
+                    await self._store.commit(batch)
+                self.available = True
+                return
+            except NotLeader:
+                raise
+            except OutcomeUnknown as error:
+                unknown = True
+                log.warning("batch %d: outcome unknown (%s)", batch.number, error)
+            except StoreUnavailable as error:
+                log.warning("batch %d: database away (%s)", batch.number, error)
+            self.available = False
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * 2, _RETRY_MAX_S)
+
+

@@ -1,0 +1,328 @@
+"""What goes out after a commit: answers to whoever asked, commands to nodes, and the feed.
+
+Answers are plain publishes to the asker's inbox, in the codec it asked in. Commands are requests: the
+node answers when it has them on disk, and the loop hears which it confirmed and which it did not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, assert_never
+from uuid import UUID
+
+from msgspec import Struct
+
+from bus import api, messages, subjects
+from bus.codec import Codec, decode_from_agent_reply, encode
+from bus.errors import BusError, DecodeError
+from bus.subjects import NodeVerb
+from bus.transport import Bus
+from bus.values import AttemptRef, NodeName, Stream, TaskRef
+from coordinator.core.effects import (
+    AnswerBeat,
+    AnswerCancel,
+    AnswerRegister,
+    AnswerReport,
+    AnswerSubmit,
+    Fault,
+    JobChange,
+    Placement,
+    Refuse,
+    SendAssign,
+    SendCancel,
+    SendRetract,
+    TaskChange,
+    Tell,
+)
+from coordinator.core.events import CommandConfirmed, CommandUnanswered, Event, ReplyToken
+from coordinator.core.model import Limits, is_range_id
+from coordinator.store.rows import Batch
+
+log = logging.getLogger(__name__)
+
+COMMAND_TIMEOUT_S = 2.0
+ERROR_CODE_HEADER = "Nats-Service-Error-Code"
+ERROR_HEADER = "Nats-Service-Error"
+_ASSIGN_BYTES_MAX = 512 * 1024
+_ITEM_BYTES = 128
+
+
+class Asker(Struct, frozen=True):
+    """Where an answer goes, and in which codec."""
+
+    subject: str
+    codec: Codec
+
+
+class Replies:
+    """Askers that wait for an answer out of the loop, by the token that travels through the core."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[ReplyToken, Asker] = {}
+        self._last = 0
+
+    def expect(self, asker: Asker) -> ReplyToken:
+        self._last += 1
+        self._waiting[self._last] = asker
+        return self._last
+
+    def take(self, token: ReplyToken) -> Asker | None:
+        return self._waiting.pop(token, None)
+
+
+class Teller:
+    """Sends; never waits for a peer in the caller's time."""
+
+    def __init__(
+        self, bus: Bus, replies: Replies, *, limits: Limits, epoch: int, post: Callable[[Event], None]
+    ) -> None:
+        self._bus = bus
+        self._replies = replies
+        self._limits = limits
+        self._epoch = epoch
+        self._post = post
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._order = asyncio.Lock()
+
+    def tell(self, batch: Batch, tells: Sequence[Tell]) -> None:
+        """Everything that the commit of `batch` allows to be said."""
+        self._spawn(self._tell(batch, tells))
+
+    def answer_beat(self, answer: AnswerBeat) -> None:
+        """A heartbeat's answer that needs no commit."""
+        self._spawn(self._answer_one(answer))
+
+    async def _tell(self, batch: Batch, tells: Sequence[Tell]) -> None:
+        try:
+            async with self._order:  # batch after batch, also where a publish has to wait
+                for tell in tells:
+                    await self._answer_one(tell)
+                await self._feed(batch)
+        except BusError as error:
+            # whoever missed it asks again: agents repeat reports, leases and assignments reconcile
+            log.warning("bus away while telling: %s", error)
+
+    async def _answer_one(self, tell: Tell) -> None:
+        match tell:
+            case AnswerReport():
+                reply = messages.ReportReply(acknowledged=tell.sequence, epoch=self._epoch, drop=tell.drop)
+                await self._answer(tell.reply, reply)
+            case AnswerBeat():
+                await self._answer(tell.reply, self._beat_reply(tell))
+            case SendAssign():
+                for assign in build_assigns(tell.placements, self._epoch):
+                    refs = tuple(item.attempt for item in assign.items)
+                    self._spawn(self._command(tell.node, assign, refs))
+            case SendCancel():
+                self._spawn(self._command(tell.node, self._cancel(tell.attempts)))
+            case SendRetract():
+                retract = messages.Retract(epoch=self._epoch, attempts=tell.attempts)
+                self._spawn(self._command(tell.node, retract))
+            case AnswerSubmit():
+                submitted = api.Submitted(
+                    number=tell.number, id=str(tell.id), tasks=tell.tasks, duplicate=tell.duplicate
+                )
+                await self._answer(tell.reply, submitted)
+            case AnswerCancel():
+                await self._answer(tell.reply, api.Cancelled(tasks=tell.tasks))
+            case AnswerRegister():
+                await self._answer(tell.reply, self._register_reply(tell))
+            case Refuse():
+                await self._refuse(tell)
+            case _:
+                assert_never(tell)
+
+    def _beat_reply(self, answer: AnswerBeat) -> messages.HeartbeatReply:
+        return messages.HeartbeatReply(
+            sequence=answer.sequence,
+            epoch=self._epoch,
+            drop=answer.drop,
+            register_again=answer.register_again,
+        )
+
+    def _register_reply(self, answer: AnswerRegister) -> messages.RegisterReply:
+        limits = self._limits
+        return messages.RegisterReply(
+            epoch=self._epoch,
+            heartbeat_interval_s=limits.heartbeat_interval_s,
+            usage_interval_s=limits.usage_interval_s,
+            lease_s=limits.lease_s,
+            term_after_s=limits.term_after_s,
+            kill_after_s=limits.kill_after_s,
+            drop=answer.drop,
+        )
+
+    def _cancel(self, attempts: tuple[AttemptRef, ...]) -> messages.Cancel:
+        return messages.Cancel(epoch=self._epoch, attempts=attempts)
+
+    async def _answer(self, token: ReplyToken, message: Struct) -> None:
+        asker = self._replies.take(token)
+        if asker is not None:
+            await self._bus.publish(asker.subject, encode(message, asker.codec))
+
+    async def _refuse(self, refusal: Refuse) -> None:
+        asker = self._replies.take(refusal.reply)
+        if asker is not None:
+            await send_error(self._bus, asker, fault_error(refusal.faults))
+
+    async def _feed(self, batch: Batch) -> None:
+        """Tell every owner what the commit changed; arrays speak through their job."""
+        for job in batch.job_changes:
+            await self._bus.publish(subjects.feed_job(job.owner, job.number), encode(_job_line(job), Codec.JSON))
+        for _, change in batch.new_tasks:
+            if not is_range_id(change.id):
+                await self._feed_task(change)
+        for change in batch.task_changes:
+            if not is_range_id(change.id):
+                await self._feed_task(change)
+        for node in batch.nodes:
+            line = api.NodeChanged(
+                node=node.name, health=node.health, admin=node.admin, at=node.last_heartbeat_at
+            )
+            await self._bus.publish(subjects.feed_node(node.name), encode(line, Codec.JSON))
+
+    async def _feed_task(self, change: TaskChange) -> None:
+        line = api.TaskChanged(
+            job=change.task.job,
+            index=change.task.index,
+            state=change.state,
+            node=change.node,
+            fence=change.fence,
+            exit_code=change.exit_code,
+            at=change.changed_at,
+        )
+        await self._bus.publish(subjects.feed_task(change.owner, change.task), encode(line, Codec.JSON))
+
+    async def _command(
+        self, node: NodeName, command: messages.ToAgent, attempts: tuple[AttemptRef, ...] = ()
+    ) -> None:
+        """Send one command; for assignments, let the loop know how it went."""
+        problem = await self._try_command(node, command)
+        if problem is not None:
+            log.warning("node %s: %s: %s", node, type(command).__name__, problem)
+        if attempts and problem is None:
+            self._post(CommandConfirmed(node=node, attempts=attempts))
+        elif attempts:
+            self._post(CommandUnanswered(node=node, attempts=attempts))
+
+    async def _try_command(self, node: NodeName, command: messages.ToAgent) -> str | None:
+        try:
+            answer = await self._bus.request(
+                subjects.node(node, NodeVerb.COMMAND), encode(command), timeout_s=COMMAND_TIMEOUT_S
+            )
+            reply = decode_from_agent_reply(answer.data, subject=answer.subject)
+        except (BusError, DecodeError) as error:
+            return str(error)
+        return reply.error if isinstance(reply, messages.CommandReply) else None
+
+    async def fetch_log(  # noqa: PLR0913 — a piece of a stream is named by these
+        self, node: NodeName, task: TaskRef, *, fence: int, stream: Stream, offset: int, limit: int
+    ) -> messages.LogChunk:
+        """A piece of an attempt's output from the node that keeps it. Raises BusError, DecodeError."""
+        command = messages.FetchLog(
+            epoch=self._epoch, task=task, fence=fence, stream=stream, offset=offset, limit=limit
+        )
+        answer = await self._bus.request(
+            subjects.node(node, NodeVerb.COMMAND), encode(command), timeout_s=COMMAND_TIMEOUT_S
+        )
+        chunk = decode_from_agent_reply(answer.data, subject=answer.subject)
+        if isinstance(chunk, messages.CommandReply):
+            raise BusError(chunk.error or "the node answered something else")
+        return chunk
+
+    def follow(self, node: NodeName, task: TaskRef, *, fence: int, user: str, seconds: float) -> None:
+        """Have the node publish new output for `user`."""
+        command = messages.Follow(epoch=self._epoch, task=task, fence=fence, user=user, seconds=seconds)
+        self._spawn(self._command(node, command))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Wait for what is on its way."""
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=COMMAND_TIMEOUT_S)
+
+
+def _job_line(job: JobChange) -> api.JobChanged:
+    counts = api.TaskCounts(
+        total=job.pending
+        + job.queued
+        + job.assigned
+        + job.running
+        + job.completed
+        + job.failed
+        + job.cancelled,
+        pending=job.pending,
+        queued=job.queued,
+        assigned=job.assigned,
+        running=job.running,
+        completed=job.completed,
+        failed=job.failed,
+        cancelled=job.cancelled,
+    )
+    at = job.ended_at or job.started_at or 0.0
+    return api.JobChanged(
+        number=job.number, state=job.state, counts=counts, exit_code=job.exit_code, at=at
+    )
+
+
+def build_assigns(placements: Sequence[Placement], epoch: int) -> Iterable[messages.Assign]:
+    """Placements as messages of bounded size; tasks that share all but their number share one body."""
+    bodies: dict[tuple[int, int, UUID, tuple[str, ...]], int] = {}
+    made: list[messages.Body] = []
+    items: list[messages.Assignment] = []
+    size = 0
+    for placement in placements:
+        key = (id(placement.settings), id(placement.command), placement.job_id, placement.needs)
+        body = bodies.get(key)
+        if body is None:
+            body = bodies[key] = len(made)
+            made.append(
+                messages.Body(
+                    settings=placement.settings,
+                    command=placement.command,
+                    job_id=str(placement.job_id),
+                    owner=placement.owner,
+                    needs=placement.needs,
+                )
+            )
+            size += 512 + sum(map(len, placement.command)) + len(placement.settings.stdin or "")
+        size += _ITEM_BYTES + len(placement.input or b"")
+        items.append(
+            messages.Assignment(
+                placement.attempt,
+                body,
+                placement.waiting,
+                placement.gpus,
+                placement.array_index,
+                placement.input,
+            )
+        )
+        if size > _ASSIGN_BYTES_MAX:
+            yield messages.Assign(epoch=epoch, bodies=tuple(made), items=tuple(items))
+            bodies, made, items, size = {}, [], [], 0
+    if items:
+        yield messages.Assign(epoch=epoch, bodies=tuple(made), items=tuple(items))
+
+
+def fault_error(faults: Sequence[Fault]) -> api.Error:
+    """All faults as one error: the first, with the others in `more`."""
+    first, *more = (
+        api.Error(
+            code=fault.code, message=fault.message, field=fault.field, hint=fault.hint, status=fault.status
+        )
+        for fault in faults
+    )
+    first.more = more
+    return first
+
+
+async def send_error(bus: Bus, asker: Asker, error: api.Error) -> None:
+    """An error answer: micro-service headers and body."""
+    headers = {ERROR_CODE_HEADER: str(error.status), ERROR_HEADER: error.code}
+    await bus.publish(asker.subject, encode(api.ErrorReply(error=error), asker.codec), headers=headers)
