@@ -1,4 +1,4 @@
-"""`python -m agent.guard FOLDER NODE AGENT_UID`: started by the agent, outlives it."""
+"""`python -m agent.guard FOLDER TASKS NODE AGENT_UID`: started by the agent, outlives it."""
 
 from __future__ import annotations
 
@@ -16,22 +16,24 @@ from agent.guard.spawn import Spawner
 EXIT_ANOTHER = 75
 
 
-def main(folder: str, node: str, agent_uid: int) -> int:
+def main(folder: str, tasks: str, node: str, agent_uid: int) -> int:
     """Everything that needs the agent's rights first, then never again."""
     try:
         listener, _lock = listen(folder)
     except AnotherGuard:
         return EXIT_ANOTHER
+    os.chdir("/")
     journal = Journal(folder)
     runs_as = account.task_account()
-    tasks = f"{folder}/tasks"
-    os.makedirs(tasks, 0o700, exist_ok=True)
+    os.makedirs(tasks, 0o755, exist_ok=True)
     if os.geteuid() == 0:
         os.chown(tasks, runs_as.uid, runs_as.gid, follow_symlinks=False)
+    os.chmod(tasks, 0o700)
     account.become(runs_as)
     leftovers = tree.end_leftovers(folder)
     if leftovers:
-        print(f"ended {leftovers} processes of a guard that died", file=sys.stderr, flush=True)
+        sys.stderr.write(f"ended {leftovers} processes of a guard that died\n")
+        sys.stderr.flush()
     files = TaskFiles(tasks)
     spawner = Spawner(files, node=node, user=runs_as.name, folder=folder)
     # Nothing made so far is garbage, and a forked tool copies no page for finding that out.
@@ -42,4 +44,4 @@ def main(folder: str, node: str, agent_uid: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])))

@@ -167,9 +167,7 @@ class Keeper:
                 pid = self._spawner.start(item, body)
             except CannotStart as error:
                 self._admission.release(item.key)
-                self._end_unstarted(
-                    item.key, error.outcome, message=str(error), exit_code=error.exit_code
-                )
+                self._end_unstarted(item.key, error.outcome, message=str(error), exit_code=error.exit_code)
                 continue
             task = Running(item, body, pid, started_at)
             self._running[item.key] = self._by_pid[pid] = task

@@ -117,7 +117,7 @@ class Server:
         return max(0.0, min(waits))
 
     def _over(self) -> bool:
-        if self._keeper.busy or self._agent is not None and not self._leaving:
+        if self._keeper.busy or (self._agent is not None and not self._leaving):
             return False
         return self._leaving or _now() - self._idle_since >= self._linger_s
 
@@ -176,9 +176,10 @@ class Server:
             case wire.ACKNOWLEDGE:
                 keeper.acknowledge(*parts)
             case wire.RENEW:
-                keeper.renew(*parts, now_s=_now())
+                term_at, kill_at = parts
+                keeper.renew(term_at, kill_at, _now())
             case wire.CANCEL:
-                keeper.cancel(*parts, now_s=_now())
+                keeper.cancel(parts[0], _now())
             case wire.RETRACT:
                 keeper.retract(*parts)
             case wire.NEEDS:

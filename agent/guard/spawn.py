@@ -165,12 +165,12 @@ def _why_not_executable(path: str, error: OSError) -> str:
     try:
         is_folder = stat.S_ISDIR(os.stat(path).st_mode)
     except OSError:
-        return error.strerror
+        return os.strerror(error.errno or 0)
     if is_folder:
         return "is a directory"
     if error.errno == errno.ENOEXEC:
         return "no program: neither a binary of this machine nor a script with a #! line"
-    return error.strerror
+    return os.strerror(error.errno or 0)
 
 
 def _be_tool(tool: str, env: Mapping[str, str], stdin: str, base: str) -> None:
@@ -178,8 +178,8 @@ def _be_tool(tool: str, env: Mapping[str, str], stdin: str, base: str) -> None:
     code = 70
     try:
         signal.set_wakeup_fd(-1)
-        for number in _RESET_SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
+        for caught in _RESET_SIGNALS:
+            signal.signal(caught, signal.SIG_DFL)
         os.setsid()
         create = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW
         opened = ((stdin, os.O_RDONLY), (base + ".out", create), (base + ".err", create))

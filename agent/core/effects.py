@@ -1,0 +1,105 @@
+"""What a step of the agent's core wants done.
+
+Effects for the guard go out at once; those for the disk in one transaction for many steps, and only
+after it is the guard told (`Acknowledge`) that it may forget an exit.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from agent.core.model import Order
+from bus.values import AttemptRef, TaskEvent
+
+# for the guard
+
+
+class Hand(Struct, frozen=True):
+    """Run these when they fit, in this order."""
+
+    orders: tuple[Order, ...]
+
+
+class End(Struct, frozen=True):
+    """TERM, the task's grace, KILL; withdrawn if it has not started."""
+
+    attempts: tuple[AttemptRef, ...]
+
+
+class Withdraw(Struct, frozen=True):
+    """Give these back unless they have started."""
+
+    attempts: tuple[AttemptRef, ...]
+
+
+class RenewLease(Struct, frozen=True):
+    """All leases count from here (CLOCK_BOOTTIME)."""
+
+    sent_at: float
+
+
+# for the disk
+
+
+class SaveOrder(Struct, frozen=True):
+    order: Order
+
+
+class SaveStart(Struct, frozen=True):
+    attempt: AttemptRef
+    pid: int
+    started_at: float
+
+
+class SaveEnd(Struct, frozen=True):
+    """Over. From now on the attempt is a tombstone, and the guard may forget it."""
+
+    attempt: AttemptRef
+
+
+class SaveEvent(Struct, frozen=True):
+    """To be reported."""
+
+    sequence: int
+    event: TaskEvent
+
+
+class RemoveEvents(Struct, frozen=True):
+    """The coordinator has these."""
+
+    sequences: tuple[int, ...]
+
+
+class SaveEpoch(Struct, frozen=True):
+    epoch: int
+
+
+# for the bus
+
+
+class FetchInputs(Struct, frozen=True):
+    """Get the outputs that this attempt needs and give them to the guard."""
+
+    order: Order
+
+
+class Refuse(Struct, frozen=True):
+    """The answer to the command of this step: it was not obeyed."""
+
+    reason: str
+
+
+Effect = (
+    Hand
+    | End
+    | Withdraw
+    | RenewLease
+    | SaveOrder
+    | SaveStart
+    | SaveEnd
+    | SaveEvent
+    | RemoveEvents
+    | SaveEpoch
+    | FetchInputs
+    | Refuse
+)

@@ -1,0 +1,96 @@
+"""Everything that an agent's core can be told."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from agent.core.model import Order
+from bus.values import AttemptRef, Ended, Returned, TaskEvent, TaskRef
+
+
+class Assigned(Struct, frozen=True, kw_only=True):
+    epoch: int
+    orders: tuple[Order, ...]
+
+
+class CancelAsked(Struct, frozen=True, kw_only=True):
+    epoch: int
+    attempts: tuple[AttemptRef, ...]
+
+
+class RetractAsked(Struct, frozen=True, kw_only=True):
+    epoch: int
+    attempts: tuple[AttemptRef, ...]
+
+
+class Answered(Struct, frozen=True, kw_only=True):
+    """The coordinator answered a registration, heartbeat or report.
+
+    `renews_from`: when the request was sent that this answer renews the leases from, on CLOCK_BOOTTIME
+    (None: a report renews nothing). `acknowledged`: the last event it has committed.
+    """
+
+    epoch: int
+    drop: tuple[AttemptRef, ...] = ()
+    renews_from: float | None = None
+    acknowledged: int = 0
+
+
+class InputsArrived(Struct, frozen=True):
+    """All outputs that this attempt needs are with the guard."""
+
+    attempt: AttemptRef
+
+
+class InputsRefused(Struct, frozen=True):
+    """The coordinator will not give the outputs that this attempt needs."""
+
+    attempt: AttemptRef
+    reason: str
+
+
+class Start(Struct, frozen=True):
+    """A process that the guard started."""
+
+    attempt: AttemptRef
+    pid: int
+    started_at: float
+
+
+class GuardReported(Struct, frozen=True, kw_only=True):
+    """What the guard saw since its last word; starts are older than ends."""
+
+    starts: tuple[Start, ...] = ()
+    ends: tuple[Ended | Returned, ...] = ()
+
+
+class Restored(Struct, frozen=True, kw_only=True):
+    """What the disk held when this agent started: before everything else, and once."""
+
+    epoch: int
+    sequence: int
+    starts: tuple[Start, ...] = ()
+    unstarted: tuple[AttemptRef, ...] = ()
+    fences: tuple[tuple[TaskRef, int], ...] = ()
+    events: tuple[tuple[int, TaskEvent], ...] = ()
+
+
+class GuardConnected(Struct, frozen=True, kw_only=True):
+    """A guard's whole inventory, after a start of the agent or of the guard."""
+
+    running: tuple[Start, ...] = ()
+    queued: tuple[AttemptRef, ...] = ()
+    ends: tuple[Ended | Returned, ...] = ()
+
+
+Event = (
+    Assigned
+    | CancelAsked
+    | RetractAsked
+    | Answered
+    | InputsArrived
+    | InputsRefused
+    | GuardReported
+    | Restored
+    | GuardConnected
+)

@@ -1,0 +1,266 @@
+"""The agent's decisions: `step(ledger, event, now_s) -> list[Effect]`. Pure.
+
+Three rules carry it. A fence that is not newer than what was here before runs nothing. Every attempt that
+was taken ends in exactly one Ended or Returned, unless the coordinator said to drop it. Whoever speaks with
+an epoch below the highest one seen leads no more, and is neither obeyed nor believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from agent.core import effects, events
+from agent.core.effects import Effect
+from agent.core.events import Event
+from agent.core.model import Held, Ledger, Order, Phase
+from bus.values import AttemptRef, Ended, Outcome, Returned, Started, TaskEvent
+
+
+def step(ledger: Ledger, event: Event, now_s: float) -> list[Effect]:
+    """Change `ledger` by what happened; returns what to do about it. `now_s` is of the Unix epoch."""
+    out: list[Effect] = []
+    match event:
+        case events.Assigned():
+            if _is_led_by(ledger, event.epoch, out):
+                _take(ledger, event.orders, out)
+        case events.CancelAsked():
+            if _is_led_by(ledger, event.epoch, out):
+                _cancel(ledger, event.attempts, now_s, out)
+        case events.RetractAsked():
+            if _is_led_by(ledger, event.epoch, out):
+                _retract(ledger, event.attempts, out)
+        case events.Answered():
+            _on_answer(ledger, event, out)
+        case events.InputsArrived():
+            _on_inputs(ledger, event.attempt, out)
+        case events.InputsRefused():
+            if _phase(ledger, event.attempt) is Phase.PREPARING:
+                end = _unstarted(event.attempt, Outcome.NOT_STARTED, now_s, event.reason)
+                _finish(ledger, end, out)
+        case events.GuardReported():
+            _on_guard(ledger, event.starts, event.ends, out)
+        case events.Restored():
+            _restore(ledger, event)
+        case events.GuardConnected():
+            _reconcile(ledger, event, now_s, out)
+        case _:
+            assert_never(event)
+    return out
+
+
+def _is_led_by(ledger: Ledger, epoch: int, out: list[Effect]) -> bool:
+    if epoch < ledger.epoch:
+        out.append(effects.Refuse(f"epoch {epoch} is over: {ledger.epoch} leads"))
+        return False
+    if epoch > ledger.epoch:
+        ledger.epoch = epoch
+        out.append(effects.SaveEpoch(epoch))
+    return True
+
+
+def _take(ledger: Ledger, orders: Iterable[Order], out: list[Effect]) -> None:
+    handed: list[Order] = []
+    for order in orders:
+        attempt = order.attempt
+        is_first = attempt.task not in ledger.fences
+        if not ledger.remember_fence(attempt):
+            continue  # said twice, or outrun by a newer attempt: what became of it is reported anyway
+        out.append(effects.SaveOrder(order))
+        older = [] if is_first else list(ledger.of_task(attempt.task))
+        if older:
+            ledger.held[attempt] = Held(attempt=attempt, phase=Phase.BLOCKED, order=order)
+            _drop(ledger, [held.attempt for held in older], out)
+        elif order.work.needs:
+            _prepare(ledger, order, out)
+        else:
+            ledger.held[attempt] = Held(attempt=attempt, phase=Phase.HANDED)
+            handed.append(order)
+    if handed:
+        out.append(effects.Hand(tuple(handed)))
+
+
+def _prepare(ledger: Ledger, order: Order, out: list[Effect]) -> None:
+    ledger.held[order.attempt] = Held(attempt=order.attempt, phase=Phase.PREPARING, order=order)
+    out.append(effects.FetchInputs(order))
+
+
+def _unblock(ledger: Ledger, attempt: AttemptRef, out: list[Effect]) -> None:
+    """The newest attempt of this task goes on once no older one is here."""
+    all_held = list(ledger.of_task(attempt.task))
+    if len(all_held) != 1 or all_held[0].phase is not Phase.BLOCKED:
+        return
+    order = all_held[0].order
+    assert order is not None
+    if order.work.needs:
+        _prepare(ledger, order, out)
+    else:
+        ledger.held[order.attempt] = Held(attempt=order.attempt, phase=Phase.HANDED)
+        out.append(effects.Hand((order,)))
+
+
+def _cancel(ledger: Ledger, attempts: Iterable[AttemptRef], now_s: float, out: list[Effect]) -> None:
+    at_guard: list[AttemptRef] = []
+    for attempt in attempts:
+        match _phase(ledger, attempt):
+            case Phase.HANDED | Phase.RUNNING:
+                at_guard.append(attempt)
+            case Phase.BLOCKED | Phase.PREPARING:
+                _finish(ledger, _unstarted(attempt, Outcome.CANCELLED, now_s), out)
+            case None if ledger.remember_fence(attempt):
+                # Its assignment got lost or comes later; the answer is the same and it will not run.
+                out.append(effects.SaveEnd(attempt))
+                _report(ledger, _unstarted(attempt, Outcome.CANCELLED, now_s), out)
+            case None:
+                continue  # over: its end is on its way
+    if at_guard:
+        out.append(effects.End(tuple(at_guard)))
+
+
+def _retract(ledger: Ledger, attempts: Iterable[AttemptRef], out: list[Effect]) -> None:
+    at_guard: list[AttemptRef] = []
+    for attempt in attempts:
+        match _phase(ledger, attempt):
+            case Phase.HANDED:
+                at_guard.append(attempt)
+            case Phase.BLOCKED | Phase.PREPARING:
+                _finish(ledger, Returned(attempt=attempt), out)
+            case Phase.RUNNING:
+                continue
+            case None if ledger.remember_fence(attempt):
+                out.append(effects.SaveEnd(attempt))
+                _report(ledger, Returned(attempt=attempt), out)
+            case None:
+                continue
+    if at_guard:
+        out.append(effects.Withdraw(tuple(at_guard)))
+
+
+def _on_answer(ledger: Ledger, event: events.Answered, out: list[Effect]) -> None:
+    # An old leader's answer renews nothing: the new one may have given the work to others.
+    if event.epoch < ledger.epoch:
+        return
+    _is_led_by(ledger, event.epoch, out)
+    removed = []
+    while ledger.outbox and ledger.outbox[0][0] <= event.acknowledged:
+        removed.append(ledger.outbox.popleft()[0])
+    if removed:
+        out.append(effects.RemoveEvents(tuple(removed)))
+    if event.drop:
+        _drop(ledger, event.drop, out)
+    if event.renews_from is not None:
+        out.append(effects.RenewLease(event.renews_from))
+
+
+def _drop(ledger: Ledger, attempts: Iterable[AttemptRef], out: list[Effect]) -> None:
+    dropped = set(attempts)
+    stale = [entry for entry in ledger.outbox if entry[1].attempt in dropped]
+    for entry in stale:
+        ledger.outbox.remove(entry)
+    if stale:
+        out.append(effects.RemoveEvents(tuple(sequence for sequence, _ in stale)))
+    at_guard: list[AttemptRef] = []
+    for attempt in dropped & ledger.held.keys():
+        held = ledger.held[attempt]
+        if held.phase in (Phase.HANDED, Phase.RUNNING):
+            at_guard.append(attempt)
+            held.silent = True
+        else:
+            del ledger.held[attempt]
+            out.append(effects.SaveEnd(attempt))
+            _unblock(ledger, attempt, out)
+    if at_guard:
+        out.append(effects.End(tuple(sorted(at_guard))))
+
+
+def _on_inputs(ledger: Ledger, attempt: AttemptRef, out: list[Effect]) -> None:
+    held = ledger.held.get(attempt)
+    if held is not None and held.phase is Phase.PREPARING:
+        assert held.order is not None
+        out.append(effects.Hand((held.order,)))
+        held.phase, held.order = Phase.HANDED, None
+
+
+def _on_guard(
+    ledger: Ledger,
+    starts: Iterable[events.Start],
+    ends: Iterable[Ended | Returned],
+    out: list[Effect],
+) -> None:
+    for start in starts:
+        held = ledger.held.get(start.attempt)
+        if held is not None:
+            _started(ledger, held, start, out)
+    for end in ends:
+        held = ledger.held.get(end.attempt)
+        if held is None:
+            out.append(effects.SaveEnd(end.attempt))  # known already; the guard may forget it
+            continue
+        if isinstance(end, Ended) and end.started_at is not None and held.started_at is None:
+            _started(ledger, held, events.Start(end.attempt, held.pid or 0, end.started_at), out)
+        _finish(ledger, end, out)
+
+
+def _started(ledger: Ledger, held: Held, start: events.Start, out: list[Effect]) -> None:
+    if held.started_at is not None:
+        return
+    held.phase, held.order = Phase.RUNNING, None
+    held.pid, held.started_at = start.pid, start.started_at
+    out.append(effects.SaveStart(start.attempt, start.pid, start.started_at))
+    if not held.silent:
+        _report(ledger, Started(attempt=start.attempt, started_at=start.started_at, pid=start.pid), out)
+
+
+def _restore(ledger: Ledger, event: events.Restored) -> None:
+    ledger.epoch, ledger.sequence = event.epoch, event.sequence
+    ledger.fences.update(event.fences)
+    ledger.outbox.extend(event.events)
+    for start in event.starts:
+        ledger.held[start.attempt] = Held(
+            attempt=start.attempt, phase=Phase.RUNNING, pid=start.pid, started_at=start.started_at
+        )
+    for attempt in event.unstarted:
+        ledger.held[attempt] = Held(attempt=attempt, phase=Phase.HANDED)
+
+
+def _reconcile(ledger: Ledger, event: events.GuardConnected, now_s: float, out: list[Effect]) -> None:
+    """Believe the guard: adopt what it has, report what it saw end; what it does not know is lost."""
+    for attempt in (*(start.attempt for start in event.running), *event.queued):
+        if attempt not in ledger.held:  # we died before it was on disk
+            ledger.remember_fence(attempt)
+            ledger.held[attempt] = Held(attempt=attempt, phase=Phase.HANDED)
+    for end in event.ends:
+        if end.attempt not in ledger.held and ledger.remember_fence(end.attempt):
+            ledger.held[end.attempt] = Held(attempt=end.attempt, phase=Phase.HANDED)
+    _on_guard(ledger, event.running, event.ends, out)
+    known = {start.attempt for start in event.running} | set(event.queued)
+    at_guard = (Phase.HANDED, Phase.RUNNING)
+    for held in [held for held in ledger.held.values() if held.phase in at_guard]:
+        if held.attempt not in known:
+            end = _unstarted(held.attempt, Outcome.LOST, now_s, "its guard died, or the node restarted")
+            end.started_at = held.started_at
+            _finish(ledger, end, out)
+
+
+def _finish(ledger: Ledger, end: Ended | Returned, out: list[Effect]) -> None:
+    held = ledger.held.pop(end.attempt)
+    out.append(effects.SaveEnd(end.attempt))
+    if not held.silent:
+        _report(ledger, end, out)
+    else:
+        _unblock(ledger, end.attempt, out)  # only a silent one can stand in the way of a newer
+
+
+def _report(ledger: Ledger, event: TaskEvent, out: list[Effect]) -> None:
+    ledger.sequence += 1
+    ledger.outbox.append((ledger.sequence, event))
+    out.append(effects.SaveEvent(ledger.sequence, event))
+
+
+def _phase(ledger: Ledger, attempt: AttemptRef) -> Phase | None:
+    held = ledger.held.get(attempt)
+    return None if held is None else held.phase
+
+
+def _unstarted(attempt: AttemptRef, outcome: Outcome, now_s: float, message: str = "") -> Ended:
+    return Ended(attempt=attempt, outcome=outcome, ended_at=now_s, message=message)

@@ -1,0 +1,237 @@
+"""What this machine has: processor, memory, disks, GPUs, interfaces, runtimes, and what it can enforce."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import shutil
+import socket
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from agent.config import Declared
+from agent.gpus import GpuSample
+from bus.values import DiskInfo, GpuInfo, InterfaceInfo, Inventory, Resources
+
+_log = logging.getLogger(__name__)
+
+_MIB = 1024 * 1024
+_PSEUDO_FILESYSTEMS = frozenset({"squashfs", "overlay", "tmpfs", "devtmpfs", "iso9660"})
+_RUNTIMES = ("docker", "podman", "apptainer", "singularity", "nerdctl", "runc", "crun")
+_VERSION_TIMEOUT_S = 3.0
+
+
+class NvmlGpus:
+    """GPUs as NVIDIA's management library reports them; without driver or library there are none."""
+
+    def __init__(self) -> None:
+        self._nvml: Any = None  # the library has no types
+        self._handles: dict[str, Any] = {}
+        try:
+            import pynvml
+        except ImportError:
+            return
+        try:
+            pynvml.nvmlInit()
+        except pynvml.NVMLError as error:
+            _log.info("no GPUs: %s", error)
+            return
+        self._nvml = pynvml
+
+    def gpus(self) -> tuple[GpuInfo, ...]:
+        if self._nvml is None:
+            return ()
+        found = []
+        nvml = self._nvml
+        for number in range(nvml.nvmlDeviceGetCount()):
+            try:
+                handle = nvml.nvmlDeviceGetHandleByIndex(number)
+                uuid = _text(nvml.nvmlDeviceGetUUID(handle))
+                model = _text(nvml.nvmlDeviceGetName(handle))
+                mem_mib = nvml.nvmlDeviceGetMemoryInfo(handle).total // _MIB
+            except nvml.NVMLError as error:
+                _log.warning("GPU %d is left out: %s", number, error)
+                continue
+            self._handles[uuid] = handle
+            found.append(GpuInfo(uuid=uuid, model=model, mem_mib=mem_mib))
+        return tuple(found)
+
+    def sample(self) -> dict[str, GpuSample]:
+        samples = {}
+        for uuid, handle in self._handles.items():
+            with suppress(self._nvml.NVMLError):
+                rates = self._nvml.nvmlDeviceGetUtilizationRates(handle)
+                memory = self._nvml.nvmlDeviceGetMemoryInfo(handle)
+                samples[uuid] = GpuSample(rates.gpu / 100, memory.used / _MIB, self._temperature(handle))
+        return samples
+
+    def close(self) -> None:
+        if self._nvml is not None:
+            with suppress(self._nvml.NVMLError):
+                self._nvml.nvmlShutdown()
+        self._nvml, self._handles = None, {}
+
+    def _temperature(self, handle: Any) -> float | None:
+        try:
+            return float(self._nvml.nvmlDeviceGetTemperature(handle, self._nvml.NVML_TEMPERATURE_GPU))
+        except self._nvml.NVMLError:
+            return None
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def inventory(gpus: tuple[GpuInfo, ...]) -> Inventory:
+    """Everything about this machine that changes seldom. Takes up to a few seconds, for the runtimes."""
+    return Inventory(
+        hostname=socket.gethostname(),
+        ip=_address(),
+        architecture=platform.machine(),
+        os_version=_os_version(),
+        kernel_version=platform.release(),
+        cpu_model=_cpu_model(),
+        cpu_cores=_cores(),
+        gpus=gpus,
+        interfaces=interfaces(),
+        disks=disks(),
+        runtimes=_runtimes(),
+        isolation=_isolation(),
+    )
+
+
+def capacity(declared: Declared, found: Inventory, scratch: Path) -> tuple[Resources, tuple[str, ...]]:
+    """What this node offers, and the UUIDs of the GPUs among it."""
+    healthy = [gpu.uuid for gpu in found.gpus if gpu.healthy]
+    gpus = healthy if declared.gpus is None else healthy[: declared.gpus]
+    fastest = max((interface.speed_mbps for interface in found.interfaces), default=0)
+    return (
+        Resources(
+            cpu_millis=_or(declared.cpu_millis, found.cpu_cores * 1000),
+            mem_mib=_or(declared.mem_mib, psutil.virtual_memory().total // _MIB),
+            gpus=len(gpus),
+            storage_mib=_or(declared.storage_mib, shutil.disk_usage(scratch).free // _MIB),
+            net_mbps=_or(declared.net_mbps, fastest or 1000),
+        ),
+        tuple(gpus),
+    )
+
+
+def _or(declared: int | None, found: int) -> int:
+    return found if declared is None else declared
+
+
+def _cores() -> int:
+    """Those that we may use: a container or `taskset` may leave fewer than the machine has."""
+    return len(os.sched_getaffinity(0))
+
+
+def _address() -> str:
+    """The address from which others would see us; nothing is sent to find out."""
+    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))
+        return str(probe.getsockname()[0])
+    return "127.0.0.1"
+
+
+def _os_version() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        return platform.system()
+
+
+def _cpu_model() -> str:
+    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            name, _, value = line.partition(":")
+            if name.strip() in ("model name", "Model", "Hardware"):
+                return value.strip()
+    return platform.processor() or platform.machine()
+
+
+def disks() -> tuple[DiskInfo, ...]:
+    """Real filesystems, each device once."""
+    found: dict[str, DiskInfo] = {}
+    for part in psutil.disk_partitions(all=False):
+        if part.fstype in _PSEUDO_FILESYSTEMS or part.device in found:
+            continue
+        with suppress(OSError):
+            usage = psutil.disk_usage(part.mountpoint)
+            found[part.device] = DiskInfo(
+                mount=part.mountpoint,
+                filesystem=part.fstype,
+                total_mib=usage.total // _MIB,
+                free_mib=usage.free // _MIB,
+            )
+    return tuple(found.values())
+
+
+def interfaces() -> tuple[InterfaceInfo, ...]:
+    """All but the loopback."""
+    addresses, stats = psutil.net_if_addrs(), psutil.net_if_stats()
+    found = []
+    for name, listed in addresses.items():
+        if name == "lo":
+            continue
+        by_family = {address.family: address.address for address in reversed(listed)}
+        stat = stats.get(name)
+        is_half = stat is not None and stat.duplex == psutil.NIC_DUPLEX_HALF
+        found.append(
+            InterfaceInfo(
+                name=name,
+                mac=by_family.get(psutil.AF_LINK, ""),
+                ip=by_family.get(socket.AF_INET) or by_family.get(socket.AF_INET6),
+                speed_mbps=0 if stat is None else max(0, stat.speed),
+                duplex="half" if is_half else "full",
+                status="unknown" if stat is None else "up" if stat.isup else "down",
+                driver=_driver(name),
+            )
+        )
+    return tuple(found)
+
+
+def _driver(interface: str) -> str | None:
+    try:
+        return Path(f"/sys/class/net/{interface}/device/driver").resolve(strict=True).name
+    except OSError:
+        return None
+
+
+def _runtimes() -> dict[str, str]:
+    found = {}
+    for name in _RUNTIMES:
+        path = shutil.which(name)
+        if path is None:
+            continue
+        try:
+            answer = subprocess.run(
+                [path, "--version"],
+                capture_output=True, text=True, errors="replace", timeout=_VERSION_TIMEOUT_S, check=True,
+            )  # fmt: skip
+        except (OSError, subprocess.SubprocessError):
+            continue
+        found[name] = answer.stdout.strip().partition("\n")[0]
+    return found
+
+
+def _isolation() -> dict[str, str]:
+    """What could be enforced here, level by level."""
+    levels = {"account": "dropped" if os.geteuid() == 0 else "own"}
+    if Path("/sys/fs/cgroup/cgroup.controllers").exists():
+        levels["cgroup"] = "v2"
+    elif Path("/sys/fs/cgroup").is_dir() and any(Path("/sys/fs/cgroup").iterdir()):
+        levels["cgroup"] = "v1"
+    spaces = sorted(
+        entry.name for entry in Path("/proc/self/ns").iterdir() if "for_children" not in entry.name
+    )
+    levels["namespaces"] = ",".join(spaces)
+    with suppress(OSError):
+        status = Path("/proc/self/status").read_text()
+        levels["seccomp"] = "yes" if "Seccomp_filters" in status or "Seccomp:" in status else "no"
+    return levels

@@ -1,0 +1,133 @@
+"""Performs what the core decided: frames to the guard, rows to the disk, words back into the core."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import assert_never
+
+from agent.core import effects, events
+from agent.core.effects import Effect
+from agent.core.machine import step
+from agent.core.model import Ledger, Order
+from agent.guard import wire
+from agent.guard.client import Data, Events, GuardLink, Inventory
+from agent.spool import Spool
+from agent.translate import to_end, to_spawn_frame, to_start
+from bus.values import AttemptRef, Resources
+
+
+class Executor:
+    """Owns the ledger: the only one that steps the core. `on_outbox` hears when there is more to report."""
+
+    def __init__(
+        self,
+        folder: Path,
+        tasks: Path,
+        *,
+        node: str,
+        capacity: Resources,
+        gpus: tuple[str, ...],
+        spool: Spool,
+        on_outbox: Callable[[], None],
+        on_inputs_wanted: Callable[[Order], None],
+    ) -> None:
+        self.ledger = Ledger()
+        self._spool = spool
+        self._on_outbox = on_outbox
+        self._on_inputs_wanted = on_inputs_wanted
+        self._lease_s = (0.0, 0.0)
+        self.guard = GuardLink(
+            folder, tasks, node=node, capacity=capacity, gpus=gpus, on_frame=self._on_guard_frame
+        )
+        self.handle(spool.load())
+
+    def handle(self, event: events.Event) -> str | None:
+        """Step, and do what follows at once. Returns why a command was refused, None if it was obeyed."""
+        made = step(self.ledger, event, time.time())
+        if not made:
+            return None
+        refusal: str | None = None
+        frames: list[bytes] = []
+        for effect in made:
+            if isinstance(effect, effects.Refuse):
+                refusal = effect.reason
+            else:
+                frame = self._frame(effect)
+                if frame:
+                    frames.append(frame)
+        if frames:
+            self.guard.send(*frames)  # before the disk: starting need not wait for it
+        self._spool.add(made)
+        if self.ledger.outbox:
+            self._on_outbox()
+        return refusal
+
+    def set_lease(self, *, term_after_s: float, kill_after_s: float) -> None:
+        """How long after an answered heartbeat the guard sends TERM, and KILL."""
+        self._lease_s = (term_after_s, kill_after_s)
+
+    def on_saved(self, ended: list[AttemptRef]) -> None:
+        """These ends are on the disk: the guard need not keep them."""
+        if ended:
+            self.guard.send(wire.pack(wire.ACKNOWLEDGE, ended))
+
+    def remove_files(self, attempts: list[AttemptRef]) -> None:
+        """Nobody will ask for the output of these."""
+        self.guard.send(wire.pack(wire.REMOVE, attempts))
+
+    def give_inputs(self, attempt: AttemptRef, outputs: list[tuple[str, int, bytes]]) -> None:
+        """A page of outputs that `attempt` needs."""
+        self.guard.send(wire.pack(wire.NEEDS, attempt, outputs))
+
+    async def read_log(self, attempt: AttemptRef, *, stream: int, offset: int, limit: int) -> Data:
+        """A piece of an attempt's output. Raises GuardError."""
+        return await self.guard.read_log(attempt, stream=stream, offset=offset, limit=limit)
+
+    def _frame(self, effect: Effect) -> bytes | None:
+        match effect:
+            case effects.Hand(orders):
+                return to_spawn_frame(orders)
+            case effects.End(attempts):
+                return wire.pack(wire.CANCEL, attempts)
+            case effects.Withdraw(attempts):
+                return wire.pack(wire.RETRACT, attempts)
+            case effects.RenewLease(sent_at):
+                term_s, kill_s = self._lease_s
+                return wire.pack(wire.RENEW, sent_at + term_s, sent_at + kill_s)
+            case effects.FetchInputs(order):
+                self._on_inputs_wanted(order)
+            case (
+                effects.SaveOrder()
+                | effects.SaveStart()
+                | effects.SaveEnd()
+                | effects.SaveEvent()
+                | effects.RemoveEvents()
+                | effects.SaveEpoch()
+                | effects.Refuse()
+            ):
+                pass
+            case _:
+                assert_never(effect)
+        return None
+
+    def _on_guard_frame(self, frame: Inventory | Events) -> None:
+        match frame:
+            case Events(starts, exits):
+                self.handle(
+                    events.GuardReported(
+                        starts=tuple([to_start(record) for record in starts]),
+                        ends=tuple([to_end(record) for record in exits]),
+                    )
+                )
+            case Inventory(running, queued, exits):
+                self.handle(
+                    events.GuardConnected(
+                        running=tuple([to_start(record) for record in running]),
+                        queued=queued,
+                        ends=tuple([to_end(record) for record in exits]),
+                    )
+                )
+            case _:
+                assert_never(frame)

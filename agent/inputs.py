@@ -1,0 +1,73 @@
+"""Fetching what a task needs: the outputs of other tasks, page by page, handed on to the guard."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from agent.core.events import InputsArrived, InputsRefused
+from agent.core.model import Order, Phase
+from agent.executor import Executor
+from bus import subjects
+from bus.codec import decode_to_agent_reply, encode
+from bus.errors import ApiError, BusError, DecodeError
+from bus.messages import InputsReply, InputsRequest
+from bus.subjects import NodeVerb
+from bus.transport import Bus
+
+_log = logging.getLogger(__name__)
+
+_TIMEOUT_S = 10.0
+_RETRY_S = 0.5
+_REFUSED_FOR_GOOD = range(400, 500)
+_AT_ONCE = 4
+
+
+class InputFetcher:
+    """`fetch` ends with the attempt handed to the guard, refused, or no longer wanted."""
+
+    def __init__(self, bus: Bus, node: str, executor: Executor) -> None:
+        self._bus = bus
+        self._node = node
+        self._executor = executor
+        self._subject = subjects.node(node, NodeVerb.INPUTS)
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def fetch(self, order: Order) -> None:
+        """Ask until all pages are there; an outage only delays."""
+        async with self._slots:
+            after = -1
+            while self._is_wanted(order):
+                try:
+                    page = await self._page(order, after)
+                except ApiError as error:
+                    if error.error.status in _REFUSED_FOR_GOOD:
+                        self._executor.handle(InputsRefused(order.attempt, f"its inputs: {error}"))
+                        return
+                    await asyncio.sleep(_RETRY_S)
+                except (BusError, DecodeError) as error:
+                    _log.warning("inputs of %s: %s", order.attempt, error)
+                    await asyncio.sleep(_RETRY_S)
+                else:
+                    after = max((output.task.index for output in page.outputs), default=after)
+                    if not page.more:
+                        self._executor.handle(InputsArrived(order.attempt))
+                        return
+
+    async def _page(self, order: Order, after: int) -> InputsReply:
+        request = InputsRequest(node=self._node, attempt=order.attempt, after=after)
+        answer = await self._bus.request(self._subject, encode(request), timeout_s=_TIMEOUT_S)
+        page = decode_to_agent_reply(answer.data, subject=self._subject)
+        if not isinstance(page, InputsReply):
+            raise BusError(f"a request for inputs was answered with {type(page).__name__}")
+        outputs = [
+            (needed.group, needed.task.index, needed.output)
+            for needed in page.outputs
+            if needed.output is not None
+        ]
+        self._executor.give_inputs(order.attempt, outputs)
+        return page
+
+    def _is_wanted(self, order: Order) -> bool:
+        held = self._executor.ledger.held.get(order.attempt)
+        return held is not None and held.phase is Phase.PREPARING

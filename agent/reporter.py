@@ -1,0 +1,84 @@
+"""The outbox's way to the coordinator: one report in flight, and everything queued meanwhile in the next."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from itertools import islice
+
+from agent.core.events import Answered
+from agent.executor import Executor
+from bus import subjects
+from bus.codec import decode_to_agent_reply, encode
+from bus.errors import ApiError, BusError, DecodeError
+from bus.messages import Report, ReportReply
+from bus.transport import Bus
+from bus.values import Ended, TaskEvent
+
+_log = logging.getLogger(__name__)
+
+_EVENTS_MAX = 1000
+_OUTPUTS_MAX = 512 * 1024
+"""Bytes of outputs in one report, but for a single larger one: with the rest it stays below 1 MiB."""
+
+_TIMEOUT_S = 5.0
+_BACKOFF_S = (0.1, 2.0)
+
+
+class Reporter:
+    """`wake` it when there is something to report; `pause` it while the coordinator does not know us."""
+
+    def __init__(self, bus: Bus, node: str, executor: Executor) -> None:
+        self._bus = bus
+        self._node = node
+        self._executor = executor
+        self._subject = subjects.node(node, subjects.NodeVerb.REPORT)
+        self._wanted = asyncio.Event()
+        self._known = asyncio.Event()
+
+    def wake(self) -> None:
+        self._wanted.set()
+
+    def resume(self) -> None:
+        self._known.set()
+
+    def pause(self) -> None:
+        self._known.clear()
+
+    async def run(self) -> None:
+        """Report for ever; what is not acknowledged is said again."""
+        backoff_s = _BACKOFF_S[0]
+        while True:
+            await self._wanted.wait()
+            await self._known.wait()
+            batch = self._next_batch()
+            if not batch:
+                self._wanted.clear()
+                continue
+            try:
+                await self._report(batch)
+                backoff_s = _BACKOFF_S[0]
+            except (BusError, ApiError, DecodeError) as error:
+                _log.warning("report not answered: %s; again in %.1f s", error, backoff_s)
+                await asyncio.sleep(backoff_s)
+                backoff_s = min(2 * backoff_s, _BACKOFF_S[1])
+
+    def _next_batch(self) -> list[tuple[int, TaskEvent]]:
+        batch: list[tuple[int, TaskEvent]] = []
+        size = 0
+        for entry in islice(self._executor.ledger.outbox, _EVENTS_MAX):
+            event = entry[1]
+            if isinstance(event, Ended):
+                size += len(event.output or b"") + len(event.stderr_tail)
+                if batch and size > _OUTPUTS_MAX:
+                    break
+            batch.append(entry)
+        return batch
+
+    async def _report(self, batch: list[tuple[int, TaskEvent]]) -> None:
+        report = Report(node=self._node, sequence=batch[-1][0], events=tuple([event for _, event in batch]))
+        answer = await self._bus.request(self._subject, encode(report), timeout_s=_TIMEOUT_S)
+        reply = decode_to_agent_reply(answer.data, subject=self._subject)
+        if not isinstance(reply, ReportReply):
+            raise BusError(f"a report was answered with {type(reply).__name__}")
+        self._executor.handle(Answered(epoch=reply.epoch, drop=reply.drop, acknowledged=reply.acknowledged))

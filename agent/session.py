@@ -1,0 +1,110 @@
+"""Being known to the coordinator: registration, then a heartbeat whose answers renew all leases.
+
+Every request notes CLOCK_BOOTTIME before it is sent: the lease counts from there, so that the time an
+answer takes is never given away twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable
+
+from agent.core.events import Answered
+from agent.executor import Executor
+from bus import subjects
+from bus.codec import decode_to_agent_reply, encode
+from bus.errors import ApiError, BusError, DecodeError, Disconnected
+from bus.messages import FromAgent, Heartbeat, HeartbeatReply, Register, RegisterReply, ToAgentReply
+from bus.subjects import NodeVerb
+from bus.transport import Bus
+
+_log = logging.getLogger(__name__)
+
+_REGISTER_TIMEOUT_S = 5.0
+_HEARTBEAT_TIMEOUT_S = 3.0
+_BACKOFF_S = (0.1, 2.0)
+
+
+class Session:
+    """`run` keeps this node registered; `on_registered` and `on_lost` tell who depends on it."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        register: Callable[[], Register],
+        executor: Executor,
+        *,
+        on_registered: Callable[[RegisterReply], None],
+        on_lost: Callable[[], None],
+    ) -> None:
+        self._bus = bus
+        self._make_register = register
+        self._executor = executor
+        self._on_registered = on_registered
+        self._on_lost = on_lost
+        self._sequence = 0
+
+    async def run(self) -> None:
+        """Register, beat until we are unknown again, and so on for ever."""
+        while True:
+            register = self._make_register()
+            reply = await self._register(register)
+            _log.info("registered as %s, epoch %d", register.node, reply.epoch)
+            self._on_registered(reply)
+            await self._beat(register.node, register.incarnation, reply.heartbeat_interval_s)
+            self._on_lost()
+
+    async def _register(self, register: Register) -> RegisterReply:
+        backoff_s = _BACKOFF_S[0]
+        while True:
+            sent_at = _now()
+            try:
+                reply = await self._ask(register, NodeVerb.REGISTER, _REGISTER_TIMEOUT_S)
+                if isinstance(reply, RegisterReply):
+                    self._executor.set_lease(term_after_s=reply.term_after_s, kill_after_s=reply.kill_after_s)
+                    self._executor.handle(Answered(epoch=reply.epoch, drop=reply.drop, renews_from=sent_at))
+                    return reply
+                _log.error("registration was answered with %s", type(reply).__name__)
+            except (BusError, ApiError, DecodeError) as error:
+                _log.warning("not registered: %s; again in %.1f s", error, backoff_s)
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(2 * backoff_s, _BACKOFF_S[1])
+            register = self._make_register()
+
+    async def _beat(self, node: str, incarnation: str, interval_s: float) -> None:
+        """Returns when the coordinator asks for a registration, or after the connection was down."""
+        next_at = _now()
+        while True:
+            next_at = max(next_at + interval_s, _now())
+            await asyncio.sleep(next_at - _now())
+            self._sequence += 1
+            beat = Heartbeat(
+                node=node,
+                incarnation=incarnation,
+                sequence=self._sequence,
+                load=os.getloadavg()[0],
+                live=self._executor.ledger.live(),
+            )
+            sent_at = _now()
+            try:
+                reply = await self._ask(beat, NodeVerb.HEARTBEAT, _HEARTBEAT_TIMEOUT_S)
+            except Disconnected:
+                return
+            except (BusError, ApiError, DecodeError) as error:
+                _log.warning("heartbeat not answered: %s", error)
+                continue
+            if not isinstance(reply, HeartbeatReply) or reply.register_again:
+                return
+            self._executor.handle(Answered(epoch=reply.epoch, drop=reply.drop, renews_from=sent_at))
+
+    async def _ask(self, message: FromAgent, verb: NodeVerb, timeout_s: float) -> ToAgentReply:
+        subject = subjects.node(message.node, verb)
+        answer = await self._bus.request(subject, encode(message), timeout_s=timeout_s)
+        return decode_to_agent_reply(answer.data, subject=subject)
+
+
+def _now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
