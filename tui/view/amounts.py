@@ -36,7 +36,7 @@ def mebibytes(mib: float) -> str:
 
 
 def count(number: int) -> str:
-    """ "999", "14.2k", "1.0M": at most five characters."""
+    """ "999", "14.2k", "1.0M": six characters at most."""
     if number < 10_000:
         return str(number)
     if number < 999_950:

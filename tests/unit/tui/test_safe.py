@@ -1,0 +1,77 @@
+"""What reaches a terminal can neither drive it nor deceive the eye."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tui.view.safe import SafeStream, fit, safe_line, safe_text, text_width
+
+ALLOWED_CONTROLS = {"\n", "\t"}
+
+
+@pytest.mark.parametrize(
+    ("hostile", "shown"),
+    [
+        ("\x1b[2J", "␛[2J"),
+        ("\x1b]52;c;ZXZpbA==\x07", "␛]52;c;ZXZpbA==␇"),
+        ("\x9b31m", "\\x9b31m"),
+        ("gnp.\u202eexe", "gnp.\\u202eexe"),
+        ("a\u200bb", "a\\u200bb"),
+        ("a\rb\x7f", "a␍b␡"),
+        ("\ufeffx", "\\ufeffx"),
+        ("\udc80", "\\udc80"),
+        ("\U000e0041", "\\U000e0041"),
+    ],
+)
+def test_what_could_drive_a_terminal_is_spelled_out(hostile: str, shown: str) -> None:
+    assert safe_text(hostile) == shown
+
+
+@pytest.mark.parametrize("text", ["plain", "[bold]not markup[/]", "สวัสดี", "日本語", "🚀", "a\tb\nc", "naïve"])
+def test_plain_text_of_any_script_stays(text: str) -> None:
+    assert safe_text(text) == text
+
+
+@given(st.text(st.characters()))
+def test_no_control_or_format_character_survives(text: str) -> None:
+    shown = safe_text(text)
+    for character in shown:
+        category = unicodedata.category(character)
+        assert category not in ("Cc", "Cs") or character in ALLOWED_CONTROLS
+        assert unicodedata.bidirectional(character) not in (
+            "LRE",
+            "RLE",
+            "LRO",
+            "RLO",
+            "PDF",
+            "LRI",
+            "RLI",
+            "FSI",
+            "PDI",
+        )
+    assert safe_text(shown) == shown
+    shown.encode()
+
+
+@given(st.text())
+def test_a_line_stays_one_line(text: str) -> None:
+    assert len(safe_line(text).splitlines()) <= 1
+
+
+@given(st.text(), st.integers(1, 40))
+def test_a_cell_takes_exactly_its_width(text: str, width: int) -> None:
+    assert text_width(fit(safe_line(text), width)) == width
+
+
+@given(st.binary(), st.lists(st.integers(0, 50)))
+def test_pieces_of_a_stream_read_as_the_whole(data: bytes, cuts: list[int]) -> None:
+    stream, shown, rest = SafeStream(), "", data
+    for cut in cuts:
+        shown += stream.feed(rest[:cut])
+        rest = rest[cut:]
+    shown += stream.feed(rest, final=True)
+    assert shown == safe_text(data.decode("utf-8", "replace"))
