@@ -10,10 +10,9 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from bus.client import Client
-
 from bus.api import Cluster, Node
 from bus.auth import Authority, Credentials
+from bus.client import Client
 from bus.layout import ClientSettings, Layout, read_secret, write_client_settings, write_secret
 from bus.values import Role
 from coordinator.supervisor.setup import legal_name

@@ -158,7 +158,7 @@ class Machine:
             if node.health is not NodeHealth.HEALTHY:
                 raise Unhealthy(f"the coordinator sees it as {node.health}")
 
-        return Service(name=log_name, launch=launch, probe=probe, needs=(NATS,))
+        return Service(name=log_name, launch=launch, probe=probe, needs=(COORDINATOR,))
 
     def _python(self, name: str, module: str, *arguments: str) -> Launch:
         # -P: nothing that lies in some working directory may stand in for our modules
