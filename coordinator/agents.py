@@ -49,7 +49,9 @@ class Agents:
             subject = subjects.parse(message.subject)
             if not isinstance(subject, NodeSubject):
                 return
-            if subject.verb is not NodeVerb.USAGE and not subjects.is_own_inbox(message.subject, message.reply):
+            if subject.verb is not NodeVerb.USAGE and not subjects.is_own_inbox(
+                message.subject, message.reply
+            ):
                 raise WrongSender(f"reply {message.reply!r} is not the inbox of {subject.node}")
             decoded = decode_from_agent(message.data, subject=message.subject)
             await self._take(subject, decoded, message)
@@ -76,12 +78,15 @@ class Agents:
         task = self._loop.cluster.find_task(request.attempt.task)
         attempt = task.attempt if task is not None else None
         if task is None or attempt is None or attempt.ref != request.attempt or attempt.node != request.node:
-            log.warning("node %s asked for the inputs of %s, which it does not hold", request.node, request.attempt)
+            log.warning(
+                "node %s asked for the inputs of %s, which it does not hold", request.node, request.attempt
+            )
             return
         try:
-            page = await self._reads.needed_outputs(
-                request.attempt.job, task.group.needs, request.after, _INPUTS_PAGE_BYTES
+            outputs, more = await self._reads.needed_outputs(
+                request.attempt.job, task.group.needs, after=request.after, page_bytes=_INPUTS_PAGE_BYTES
             )
+            page = messages.InputsReply(outputs=tuple(outputs), more=more)
             await self._bus.publish(asker.subject, encode(page, asker.codec))
         except (StoreError, BusError) as error:
             log.warning("inputs of %s: %s; the agent will ask again", request.attempt, error)

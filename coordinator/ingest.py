@@ -38,9 +38,7 @@ def to_event(message: FromAgent, *, sender: NodeName, node_id: UUID, reply: Repl
                 reply=reply,
             )
         case Report():
-            return TasksReported(
-                node=sender, sequence=message.sequence, events=message.events, reply=reply
-            )
+            return TasksReported(node=sender, sequence=message.sequence, events=message.events, reply=reply)
         case UsageReport():
             samples = tuple((sample.attempt, sample.usage) for sample in message.tasks)
             return UsageSeen(node=sender, usage=message.usage, load=message.load, tasks=samples)

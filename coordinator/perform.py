@@ -175,5 +175,3 @@ class Performer:
             self.available = False
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, _RETRY_MAX_S)
-
-

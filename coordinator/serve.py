@@ -115,13 +115,14 @@ async def _migrate(config: Config) -> None:
     while True:
         try:
             applied = await migrate(config.dsn)
-            break
         except OSError:
             if loop.time() >= deadline:
                 raise
             await asyncio.sleep(0.2)
-    if applied:
-        log.info("schema: %s", ", ".join(applied))
+            continue
+        if applied:
+            log.info("schema: %s", ", ".join(applied))
+        return
 
 
 async def _connect_bus(config: Config) -> NatsBus:
@@ -169,18 +170,16 @@ async def _lead_until(
     telemetry = await TelemetryStore.connect(config.timeseries_dsn or config.dsn)
     writer = TelemetryWriter(telemetry)
     replies = Replies()
-    reads = Reads(store.reader)
+    reads = Reads(config.dsn)
     teller = Teller(bus, replies, limits=cluster.limits, epoch=epoch, post=lambda event: loop.post(event))
     performer = Performer(store, tell=teller.tell, record=writer.put)
     loop = Loop(cluster, performer, clock, answer_beat=teller.answer_beat)
     jobs = Jobs(loop, performer, reads, replies, clock, next_number=snapshot.next_number)
-    nodes = Nodes(
-        loop, clock, epoch=epoch, version=package_version("corral"), timeseries=telemetry.edition
-    )
+    nodes = Nodes(loop, clock, epoch=epoch, version=package_version("corral"), timeseries=telemetry.edition)
     logs = Logs(loop, jobs, reads, teller)
     agents = Agents(bus, loop, replies, reads, clock)
     service = Api(
-        bus, Access(store), replies, jobs=jobs, nodes=nodes, logs=logs, version=package_version("corral")
+        bus, Access(reads), replies, jobs=jobs, nodes=nodes, logs=logs, version=package_version("corral")
     )
     gc.freeze()
     async with asyncio.TaskGroup() as group:
@@ -202,6 +201,7 @@ async def _lead_until(
             task.cancel()
         await teller.close()
         await writer.close()
+    await reads.close()
     await telemetry.close()
 
 
@@ -223,4 +223,3 @@ async def _publish_summary(bus: NatsBus, nodes: Nodes) -> None:
         except BusError as error:
             log.debug("summary not published: %s", error)
         await asyncio.sleep(SUMMARY_S)
-

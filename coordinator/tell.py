@@ -170,7 +170,9 @@ class Teller:
     async def _feed(self, batch: Batch) -> None:
         """Tell every owner what the commit changed; arrays speak through their job."""
         for job in batch.job_changes:
-            await self._bus.publish(subjects.feed_job(job.owner, job.number), encode(_job_line(job), Codec.JSON))
+            await self._bus.publish(
+                subjects.feed_job(job.owner, job.number), encode(_job_line(job), Codec.JSON)
+            )
         for _, change in batch.new_tasks:
             if not is_range_id(change.id):
                 await self._feed_task(change)
@@ -217,7 +219,7 @@ class Teller:
             return str(error)
         return reply.error if isinstance(reply, messages.CommandReply) else None
 
-    async def fetch_log(  # noqa: PLR0913 — a piece of a stream is named by these
+    async def fetch_log(
         self, node: NodeName, task: TaskRef, *, fence: int, stream: Stream, offset: int, limit: int
     ) -> messages.LogChunk:
         """A piece of an attempt's output from the node that keeps it. Raises BusError, DecodeError."""
@@ -266,9 +268,7 @@ def _job_line(job: JobChange) -> api.JobChanged:
         cancelled=job.cancelled,
     )
     at = job.ended_at or job.started_at or 0.0
-    return api.JobChanged(
-        number=job.number, state=job.state, counts=counts, exit_code=job.exit_code, at=at
-    )
+    return api.JobChanged(number=job.number, state=job.state, counts=counts, exit_code=job.exit_code, at=at)
 
 
 def build_assigns(placements: Sequence[Placement], epoch: int) -> Iterable[messages.Assign]:

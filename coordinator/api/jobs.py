@@ -19,7 +19,7 @@ from coordinator.core.events import CancelAsked, JobSubmitted
 from coordinator.core.intake import TASKS_MAX
 from coordinator.loop import Loop
 from coordinator.perform import Performer
-from coordinator.store.reads import Reads
+from coordinator.store.reads import AmbiguousJob, DuplicateOf, Reads
 from coordinator.store.rows import UserRow
 from coordinator.tell import Asker, Replies
 
@@ -30,8 +30,15 @@ _LIMIT_MAX = 1000
 class Jobs:
     """The handlers of `job.*`, `task.list` and `task.show`."""
 
-    def __init__(  # noqa: PLR0913 — what a submission passes through
-        self, loop: Loop, performer: Performer, reads: Reads, replies: Replies, clock: Clock, *, next_number: int
+    def __init__(
+        self,
+        loop: Loop,
+        performer: Performer,
+        reads: Reads,
+        replies: Replies,
+        clock: Clock,
+        *,
+        next_number: int,
     ) -> None:
         self._loop = loop
         self._performer = performer
@@ -47,7 +54,7 @@ class Jobs:
         digest = hashlib.sha256(spec_json).digest()
         if spec.dedupe_key is not None:
             await self._loop.barrier()
-            first = await self._reads.find_dedupe(user.name, spec.dedupe_key)
+            first = await self._reads.duplicate(user.name, spec.dedupe_key)
             if first is not None:
                 return _repeated(first, digest)
         number = self._next_number
@@ -82,7 +89,7 @@ class Jobs:
         """`job.show`."""
         assert isinstance(request, api.JobQuery)
         number = await self._find(user, request.job, field="/job")
-        job = await self._reads.job(number, viewer(user))
+        job = await self._reads.job(number, viewer=viewer(user))
         if job is None:
             raise not_found(request.job, "/job")
         return job
@@ -92,10 +99,7 @@ class Jobs:
         assert isinstance(request, api.JobList)
         check_limit(request.limit)
         await self._loop.barrier()
-        only = viewer(user)
-        if request.user is not None and only is not None and request.user != only:
-            return api.Jobs(jobs=[])
-        return await self._reads.jobs(request, only)
+        return await self._reads.jobs(request, viewer=viewer(user))
 
     async def tasks(self, user: UserRow, request: Struct) -> Struct:
         """`task.list`."""
@@ -108,7 +112,7 @@ class Jobs:
         """`task.show`."""
         assert isinstance(request, api.TaskQuery)
         ref = await self.resolve_task(user, request.task)
-        task = await self._reads.task(ref)
+        task = await self._reads.task(ref, viewer=viewer(user))
         if task is None:
             raise not_found(request.task, "/task")
         return task
@@ -117,7 +121,7 @@ class Jobs:
         """The task that `text` names, if this user may see it. Raises ApiError."""
         number, index = await self._resolve(user, text, field="/task")
         if index is None:
-            job = await self._reads.job(number, viewer(user))
+            job = await self._reads.job(number, viewer=viewer(user))
             if job is None or job.counts.total != 1:
                 count = job.counts.total if job else 0
                 raise ApiError(
@@ -144,15 +148,14 @@ class Jobs:
     async def _find(self, user: UserRow, ident: str, *, field: str) -> int:
         """The number of the job that `ident` names and this user may see. Raises ApiError."""
         await self._loop.barrier()
-        found = await self._reads.find_jobs(ident, viewer(user), user.name)
-        if len(found) > 1:
-            shown = ", ".join(map(str, found[:5]))
-            raise ApiError(
-                Error(code="E_AMBIGUOUS", message=f"{ident!r} could be {shown}", field=field, status=409)
-            )
-        if not found:
+        try:
+            # the last job is one's own, whoever asks
+            number = await self._reads.find_job(ident, viewer=user.name if ident == "@last" else viewer(user))
+        except AmbiguousJob as error:
+            raise ApiError(Error(code="E_AMBIGUOUS", message=str(error), field=field, status=409)) from error
+        if number is None:
             raise not_found(ident, field)
-        return found[0]
+        return number
 
     def _check_database(self) -> None:
         if not self._performer.available:
@@ -167,16 +170,15 @@ class Jobs:
             )
 
 
-def _repeated(first: tuple[bytes, int, str, int], digest: bytes) -> Struct:
-    stored, number, ident, tasks = first
-    if stored == digest:
-        return api.Submitted(number=number, id=ident, tasks=tasks, duplicate=True)
+def _repeated(first: DuplicateOf, digest: bytes) -> Struct:
+    if first.digest == digest:
+        return api.Submitted(number=first.number, id=str(first.id), tasks=first.tasks, duplicate=True)
     raise ApiError(
         Error(
             code="E_IDEM_CONFLICT",
-            message=f"job {number} has this key and another body",
+            message=f"job {first.number} has this key and another body",
             field="/dedupe_key",
-            hint=f"stored {stored.hex()[:12]}, sent {digest.hex()[:12]}",
+            hint=f"stored {first.digest.hex()[:12]}, sent {digest.hex()[:12]}",
             status=409,
         )
     )
@@ -192,7 +194,9 @@ def check_limit(limit: int) -> None:
 
 def not_found(what: str, field: str) -> ApiError:
     """The same answer for what does not exist and for what is somebody else's."""
-    return ApiError(Error(code="E_NOT_FOUND", message=f"no job or task {what[:80]!r}", field=field, status=404))
+    return ApiError(
+        Error(code="E_NOT_FOUND", message=f"no job or task {what[:80]!r}", field=field, status=404)
+    )
 
 
 def bad_id(what: str, field: str) -> ApiError:

@@ -7,10 +7,12 @@ from msgspec import Struct
 from bus import api, subjects
 from bus.api import Error
 from bus.errors import ApiError, BusError, DecodeError
-from bus.values import NodeName
-from coordinator.api.jobs import Jobs
+from bus.values import TaskRef
+from coordinator.api.access import viewer
+from coordinator.api.jobs import Jobs, not_found
+from coordinator.core.model import TERMINAL
 from coordinator.loop import Loop
-from coordinator.store.reads import Place, Reads
+from coordinator.store.reads import AttemptPlace, Reads
 from coordinator.store.rows import UserRow
 from coordinator.tell import Teller
 
@@ -40,28 +42,31 @@ class Logs:
                 )
             )
         ref = await self._jobs.resolve_task(user, request.task)
-        place = await self._reads.attempt_place(ref, request.attempt)
-        if place is None:
-            raise ApiError(Error(code="E_NOT_FOUND", message=f"no task {ref}", field="/task", status=404))
-        if place.node is None:
-            return api.Log(
-                task=str(ref),
-                attempt=place.fence,
-                node="",
-                stream=request.stream,
-                offset=request.offset,
-                data=b"",
-                size=0,
-                ended=place.over,
-            )
-        return await self._fetch(request, place)
+        task = await self._reads.task(ref, viewer=viewer(user))
+        if task is None:
+            raise not_found(request.task, "/task")
+        place = await self._reads.attempt_place(ref, fence=request.attempt, viewer=viewer(user))
+        over = task.state in TERMINAL
+        if place is not None:
+            return await self._fetch(request, ref, place, over=over)
+        return api.Log(
+            task=str(ref),
+            attempt=0,
+            node="",
+            stream=request.stream,
+            offset=request.offset,
+            data=b"",
+            size=0,
+            ended=over,
+        )
 
-    async def _fetch(self, request: api.LogQuery, place: Place) -> api.Log:
-        assert place.node is not None
+    async def _fetch(
+        self, request: api.LogQuery, ref: TaskRef, place: AttemptPlace, *, over: bool
+    ) -> api.Log:
         try:
             chunk = await self._teller.fetch_log(
-                NodeName(place.node),
-                place.task,
+                place.node,
+                ref,
                 fence=place.fence,
                 stream=request.stream,
                 offset=request.offset,
@@ -77,32 +82,28 @@ class Logs:
                     retry_after_s=2.0,
                 )
             ) from error
-        if chunk.error is not None and not (place.ended or place.waiting):
-            raise ApiError(
-                Error(code="E_NOT_FOUND", message=f"{place.node}: {chunk.error}", field="/task", status=404)
-            )
         return api.Log(
-            task=str(place.task),
+            task=str(ref),
             attempt=place.fence,
             node=place.node,
             stream=request.stream,
             offset=chunk.offset,
             data=chunk.data,
             size=chunk.size,
-            ended=place.over and (chunk.ended or chunk.error is not None),
+            # a task that will run again has not said its last word; what never started has none to say
+            ended=(over or request.attempt > 0)
+            and (chunk.ended or (place.ended and chunk.error is not None)),
         )
 
     async def follow(self, user: UserRow, request: Struct) -> Struct:
         """`task.follow`: the subject that carries new output for the next 30 s."""
         assert isinstance(request, api.LogFollow)
         ref = await self._jobs.resolve_task(user, request.task)
-        place = await self._reads.attempt_place(ref, 0)
-        if place is None or place.node is None:
+        place = await self._reads.attempt_place(ref, fence=0, viewer=viewer(user))
+        if place is None:
             return api.Following(subject="", node=None, attempt=0, seconds=_FOLLOW_S)
         if not place.ended:
-            self._teller.follow(
-                NodeName(place.node), ref, fence=place.fence, user=user.name, seconds=_FOLLOW_S
-            )
+            self._teller.follow(place.node, ref, fence=place.fence, user=user.name, seconds=_FOLLOW_S)
         return api.Following(
             subject=subjects.log(place.node, user.name, ref),
             node=place.node,

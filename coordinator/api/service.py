@@ -41,8 +41,16 @@ Handler = Callable[[UserRow, Struct], Awaitable[Struct]]
 class Api:
     """Serves `OPERATIONS`; `start` subscribes, `stop` ends."""
 
-    def __init__(  # noqa: PLR0913 — the places that requests go to
-        self, bus: Bus, access: Access, replies: Replies, *, jobs: Jobs, nodes: Nodes, logs: Logs, version: str
+    def __init__(
+        self,
+        bus: Bus,
+        access: Access,
+        replies: Replies,
+        *,
+        jobs: Jobs,
+        nodes: Nodes,
+        logs: Logs,
+        version: str,
     ) -> None:
         self._bus = bus
         self._access = access
@@ -114,10 +122,12 @@ class Api:
         except (Overloaded, StoreError, BusError) as error:
             problem = f"503:{error}"
             await self._say(asker, away(str(error)))
-        except Exception:  # noqa: BLE001 -- top of a request: its sender must get an answer
+        except Exception:
             log.exception("%s failed", message.subject)
             problem = "500:internal error"
-            await self._say(asker, Error(code="E_INTERNAL", message="internal error, see the log", status=500))
+            await self._say(
+                asker, Error(code="E_INTERNAL", message="internal error, see the log", status=500)
+            )
         if subject.operation in OPERATIONS:
             self._service.record(subject.operation, seconds=time.perf_counter() - started, error=problem)
 
@@ -150,5 +160,3 @@ def away(why: str) -> Error:
         hint="try again",
         retry_after_s=RETRY_AFTER_S,
     )
-
-

@@ -349,6 +349,9 @@ def element_input(group: Group, index: int) -> dict[str, Any]:
 
 
 def node_row(node: Node, *, registered: bool) -> NodeRow:
+    """The node as it stands; `registered`: with its capacity and inventory."""
+    if registered:
+        node.written = node.capacity
     return NodeRow(
         name=node.name,
         id=node.id,
@@ -377,6 +380,8 @@ def flush(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
             path = (group.untouched_state,)
             out.append(group_change(group, path, left=group.untouched, now_s=now_s))
     for node in cluster.changed_ledgers.values():
+        if node.capacity != node.written:
+            out.append(node_row(node, registered=True))
         out.append(NodeLedger(name=node.name, id=node.id, allocated=node.allocated))
     for job in cluster.changed_jobs.values():
         if job.state.is_terminal:

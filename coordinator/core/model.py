@@ -112,6 +112,7 @@ class Node(Struct, eq=False):
     attempts: dict[AttemptRef, Attempt] = field(default_factory=dict)
     ends_per_s: float = 0.0  # decayed rate of ended attempts, see `note_ends`
     ends_s: float = 0.0
+    written: Resources = Resources()  # the capacity that its row has
     holding: int = 0  # how many attempts are in the ledger; the others wait
 
     @property

@@ -118,9 +118,12 @@ def on_beat(out: list[Effect], cluster: Cluster, event: AgentBeat, *, now_s: flo
 
 
 def _is_missing(cluster: Cluster, attempt: Attempt, *, now_s: float) -> bool:
-    """Confirmed long ago, and absent from several heartbeats: not just a message that crossed."""
-    confirmed = attempt.confirmed_at
-    if confirmed is None or now_s - confirmed < cluster.limits.missing_after_s:
+    """Confirmed long ago, and absent from several heartbeats: not just a message that crossed.
+
+    One that is being cancelled need not have been confirmed: should it arrive yet, it will be dropped.
+    """
+    since_s = attempt.assigned_at if attempt.cancelling else attempt.confirmed_at
+    if since_s is None or now_s - since_s < cluster.limits.missing_after_s:
         return False
     attempt.missing += 1
     return attempt.missing >= _MISSED_BEATS

@@ -60,6 +60,7 @@ def restore_node(cluster: Cluster, row: NodeRow, *, now_s: float) -> None:
         admin=row.admin,
         lease_from_s=now_s,
         last_beat_s=now_s,
+        written=row.capacity,
     )
 
 
@@ -152,6 +153,7 @@ def restore_attempt(cluster: Cluster, row: AttemptChange) -> None:
         row.state,
         row.started_at,
     )
+    attempt.confirmed_at = row.started_at  # what has not started is assigned again, in case
     task.attempt = attempt
     node.attempts[row.attempt] = attempt
     if attempt.holding:

@@ -73,6 +73,7 @@ def _on_started(out: list[Effect], cluster: Cluster, node: Node, attempt: Attemp
         make_room(out, cluster, node, attempt)
     attempt.state = AttemptState.RUNNING
     attempt.started_at = now_s
+    attempt.confirmed_at = attempt.confirmed_at or now_s  # what runs has surely arrived
     record_attempt(out, cluster, attempt)
     move(out, cluster, attempt.task, TaskState.RUNNING, now_s=now_s)
 
