@@ -1,4 +1,4 @@
-"""The coordinator's door to PostgreSQL: leadership, group commits, start-up, and the clients' reads."""
+"""The coordinator's door to PostgreSQL: leadership, group commits, start-up."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from bus.values import Role, UserName
 from coordinator.store import commit, leadership, load
 from coordinator.store.connection import RETRYABLE, WRITER_SESSION, Session
 from coordinator.store.errors import NotLeader, StoreUnavailable
-from coordinator.store.rows import Batch, Snapshot, UserRow
+from coordinator.store.rows import Batch, Snapshot
 from sql import queries
 
 COMMIT_TRIES = 5
 
 
 class RelationalStore:
-    """Connections by purpose: one writes, one keeps the leadership (never behind a commit), one reads."""
+    """Connections by purpose: one writes, one keeps the leadership and is never behind a commit."""
 
     def __init__(self, dsn: str) -> None:
         self._writer = Session(dsn, settings=WRITER_SESSION)
         self._keeper = Session(dsn)
-        self.reader = Session(dsn)
         self._epoch: int | None = None
 
     @classmethod
@@ -84,11 +83,7 @@ class RelationalStore:
         user_id: UUID = row["id"]
         return user_id
 
-    async def user(self, name: UserName) -> UserRow | None:
-        row = await self.reader.fetchrow(queries("users")["by_name"], name)
-        return None if row is None else load.user_row(row)
-
     async def close(self) -> None:
         """Twice is fine."""
-        for session in (self._writer, self._keeper, self.reader):
+        for session in (self._writer, self._keeper):
             await session.close()

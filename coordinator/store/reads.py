@@ -1,0 +1,238 @@
+"""What clients ask, answered from the database in the words of `bus.api`.
+
+`viewer` is the user whose jobs may be seen; None sees everybody's. What one may not see is answered like
+what does not exist. Reads run on a connection of their own and never wait for a commit: whoever must see a
+batch asks after it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from uuid import UUID
+
+import msgspec
+from asyncpg.protocol import Record
+from msgspec import Struct
+
+from bus import api
+from bus.messages import NeededOutput
+from bus.values import JobKind, JobState, NodeName, Resources, TaskRef, TaskState, UserName
+from coordinator.store.connection import Session
+from coordinator.store.load import user_row
+from coordinator.store.rows import UserRow
+from sql import queries
+
+_SQL = queries("reads")
+_PREFIX = re.compile(r"[0-9a-f]{8,32}")
+
+_MOST_OUTPUTS = 4096
+"""Candidates that the query looks at for one page."""
+
+
+class AmbiguousJob(Exception):
+    """The start of an id fits more than one job."""
+
+
+class DuplicateOf(Struct, frozen=True):
+    """The job that was submitted under a dedupe key."""
+
+    number: int
+    id: UUID
+    digest: bytes
+    tasks: int
+
+
+class AttemptPlace(Struct, frozen=True):
+    """Where an attempt's output lies. `ended`: the attempt is over."""
+
+    node: NodeName
+    fence: int
+    ended: bool
+
+
+class Reads:
+    """The queries; all raise StoreUnavailable when the database is away."""
+
+    def __init__(self, dsn: str) -> None:
+        self._session = Session(dsn)
+
+    async def close(self) -> None:
+        """Twice is fine."""
+        await self._session.close()
+
+    async def user(self, name: UserName) -> UserRow | None:
+        row = await self._session.fetchrow(queries("users")["by_name"], name)
+        return None if row is None else user_row(row)
+
+    async def duplicate(self, owner: UserName, key: str) -> DuplicateOf | None:
+        """The job that `owner` submitted under `key`, however long ago."""
+        row = await self._session.fetchrow(queries("jobs")["by_dedupe_key"], owner, key)
+        return None if row is None else DuplicateOf(row["number"], row["id"], row["digest"], row["total"])
+
+    async def find_job(self, text: str, *, viewer: str | None) -> int | None:
+        """The number of the job meant by a number, an id, 8 and more characters of it, or "@last".
+
+        A number names its job even where it also begins some id. "@last" is `viewer`'s newest. Raises
+        AmbiguousJob.
+        """
+        if text == "@last":
+            row = await self._session.fetchrow(_SQL["last_job"], viewer)
+            return None if row is None else row["number"]
+        number = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+        lowest = highest = None
+        digits = text.lower().replace("-", "")
+        if _PREFIX.fullmatch(digits):
+            lowest, highest = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+        if number is None and lowest is None:
+            return None
+        rows = await self._session.fetch(_SQL["find_jobs"], viewer, number, lowest, highest)
+        found = [int(row["number"]) for row in rows]
+        if number is not None and number in found:
+            return number
+        if len(found) > 1:
+            raise AmbiguousJob(f"{text} begins the ids of {', '.join(map(str, found))}")
+        return found[0] if found else None
+
+    async def jobs(self, query: api.JobList, *, viewer: str | None) -> api.Jobs:
+        """A page of jobs, newest first; `query.user` narrows what `viewer` may see."""
+        if viewer is not None and query.user not in (None, viewer):
+            return api.Jobs(jobs=[])
+        rows = await self._session.fetch(
+            _SQL["list_jobs"], query.user or viewer, list(query.states), query.before, query.limit + 1
+        )
+        return api.Jobs(jobs=[_job(row) for row in rows[: query.limit]], more=len(rows) > query.limit)
+
+    async def job(self, number: int, *, viewer: str | None) -> api.Job | None:
+        row = await self._session.fetchrow(_SQL["show_job"], viewer, number)
+        if row is None:
+            return None
+        job = _job(row)
+        job.spec = msgspec.json.decode(row["spec"])
+        return job
+
+    async def tasks(self, job: int, query: api.TaskList) -> api.Tasks:
+        """A page of the tasks of `job`, which the caller may see; each gap left in a range is one row."""
+        rows = await self._session.fetch(
+            _SQL["list_tasks"], job, list(query.states), query.after, query.limit + 1
+        )
+        tasks: list[api.Task] = []
+        for row in rows:
+            if row["count"] == 1:
+                tasks.append(_task(row, job))
+            else:
+                tasks.extend(await self._untouched(row, job, query.after))
+        tasks.sort(key=lambda task: task.index)
+        return api.Tasks(tasks=tasks[: query.limit], more=len(tasks) > query.limit)
+
+    async def task(self, ref: TaskRef, *, viewer: str | None) -> api.Task | None:
+        """One task with its output and attempts; an untouched element of a range as a task of its own."""
+        row = await self._session.fetchrow(_SQL["show_task"], viewer, ref.job, ref.index)
+        if row is None:
+            return None
+        task = _task(row, ref.job)
+        if task.count > 1:
+            task.index, task.count = ref.index, 1
+            return task
+        task.output = None if row["output"] is None else msgspec.json.decode(row["output"])
+        attempts = await self._session.fetch(_SQL["attempts_of_task"], row["id"])
+        task.attempts = [_attempt(attempt) for attempt in attempts]
+        return task
+
+    async def attempt_place(self, ref: TaskRef, *, fence: int, viewer: str | None) -> AttemptPlace | None:
+        """Where the output of an attempt lies; `fence` 0 means the newest. None: there is no such attempt."""
+        row = await self._session.fetchrow(_SQL["attempt_place"], viewer, ref.job, ref.index, fence)
+        return None if row is None else AttemptPlace(NodeName(row["node_name"]), row["fence"], row["ended"])
+
+    async def needed_outputs(
+        self, job: int, groups: Sequence[str], *, after: int, page_bytes: int
+    ) -> tuple[list[NeededOutput], bool]:
+        """Outputs of completed tasks of `groups` with an index above `after`, and whether there are more."""
+        rows = await self._session.fetch(_SQL["needed_outputs"], job, list(groups), after, page_bytes)
+        page: list[NeededOutput] = []
+        size = 0
+        for row in rows:
+            output = row["output"].encode()
+            if page and size + len(output) > page_bytes:
+                return page, True
+            size += len(output)
+            page.append(
+                NeededOutput(group=row["group_name"], task=TaskRef(job, row["index"]), output=output or None)
+            )
+        return page, len(page) == _MOST_OUTPUTS
+
+    async def counts(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Of jobs and of tasks by state, over the whole cluster."""
+        jobs = {row["state"]: int(row["count"]) for row in await self._session.fetch(_SQL["job_states"])}
+        tasks = await self._session.fetchrow(_SQL["task_states"])
+        return jobs, {} if tasks is None else {state: int(count) for state, count in tasks.items()}
+
+    async def _untouched(self, row: Record, job: int, after: int) -> list[api.Task]:
+        """The gaps that touched elements leave in a range, each as a row."""
+        first, last = max(row["index"], after + 1), row["index"] + row["count"] - 1
+        touched = await self._session.fetch(_SQL["touched_elements"], row["id"], first, last)
+        gaps = []
+        for index in [*(each["index"] for each in touched), last + 1]:
+            if index > first:
+                gap = _task(row, job)
+                gap.index, gap.count = first, index - first
+                gaps.append(gap)
+            first = index + 1
+        return gaps
+
+
+def _job(row: Record) -> api.Job:
+    return api.Job(
+        number=row["number"],
+        id=str(row["id"]),
+        name=row["name"],
+        user=row["username"],
+        kind=JobKind(row["kind"]),
+        priority=row["priority"],
+        state=JobState(row["state"]),
+        counts=api.TaskCounts(**{name: row[name] for name in api.TaskCounts.__struct_fields__}),
+        submitted_at=row["submitted_at"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        exit_code=row["exit_code"],
+        reason=row["reason"],
+    )
+
+
+def _task(row: Record, job: int) -> api.Task:
+    return api.Task(
+        id=str(row["id"]),
+        job=job,
+        index=row["index"],
+        count=row["count"],
+        name=row["group_name"],
+        state=TaskState(row["state"]),
+        node=row["node"],
+        fence=row["fence"],
+        retries=row["retries"],
+        priority=row["priority"],
+        resources=Resources(
+            row["cpu_millis"], row["mem_mib"], row["gpus"], row["storage_mib"], row["net_mbps"]
+        ),
+        submitted_at=row["submitted_at"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        exit_code=row["exit_code"],
+        signal=row["signal"],
+        message=row["error_message"] or "",
+    )
+
+
+def _attempt(row: Record) -> api.Attempt:
+    return api.Attempt(
+        fence=row["fence"],
+        node=row["node_name"],
+        state=row["state"],
+        assigned_at=row["assigned_at"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        exit_code=row["exit_code"],
+        signal=row["signal"],
+        message=row["message"],
+        explanation={} if row["explanation"] is None else msgspec.json.decode(row["explanation"]),
+    )

@@ -1,0 +1,247 @@
+"""Time-series: usage and events, written apart from the commits and never waited for.
+
+psycopg's binary COPY, a few times a second, into hypertables or native partitions: whichever the database
+has. While it is away a bounded number of records waits, and the oldest are dropped and counted: a gauge of
+an hour ago is worth less than the coordinator's memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+import psycopg
+from psycopg.types.json import Jsonb
+
+from coordinator.core.effects import EventRecord, Record, UsageRecord
+from coordinator.store.errors import StoreUnavailable
+from coordinator.store.json_text import clean, storable
+from sql import queries
+
+log = logging.getLogger(__name__)
+
+FLUSH_INTERVAL_S = 0.2
+BATCH_RECORDS = 5_000
+QUEUE_RECORDS = 100_000
+UPKEEP_INTERVAL_S = 3600.0
+CONNECT_TIMEOUT_S = 2
+RETRY_S = 1.0
+
+_GAUGES = ("float8",) * 9
+_NODE_TYPES = ("timestamptz", "uuid", *_GAUGES, "float4", "float4", "float4", "bool")
+_TASK_TYPES = ("timestamptz", "uuid", "uuid", "int4", *_GAUGES, "bool")
+_EVENT_TYPES = ("timestamptz", "varchar", "text", "text", "uuid", "uuid", "uuid", "text", "jsonb")
+
+
+class TelemetryStore:
+    """One connection that only copies in. Not for two tasks at once."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._connection: psycopg.AsyncConnection | None = None
+        self._users: dict[str, UUID] = {}
+        self.edition = "none"
+
+    @classmethod
+    async def connect(cls, dsn: str) -> TelemetryStore:
+        """Raises StoreUnavailable."""
+        store = cls(dsn)
+        try:
+            connection = await store._open()
+            cursor = await connection.execute(_sql("edition"))
+            row = await cursor.fetchone()
+        except psycopg.Error as fault:
+            raise StoreUnavailable(str(fault)) from fault
+        assert row is not None
+        store.edition = row[0]
+        await store.upkeep(time.time())
+        return store
+
+    async def write(self, records: Sequence[Record]) -> None:
+        """All of them or none. Raises StoreUnavailable: nothing was written."""
+        nodes = [
+            _node_row(each) for each in records if isinstance(each, UsageRecord) and each.attempt is None
+        ]
+        tasks = [
+            _task_row(each) for each in records if isinstance(each, UsageRecord) and each.task_id is not None
+        ]
+        events = [each for each in records if isinstance(each, EventRecord)]
+        try:
+            await self._write(nodes, tasks, events)
+        except psycopg.errors.CheckViolation:
+            # No partition for the day of some record: the clock was moved, or upkeep is late.
+            instants = [each.at for each in records]
+            await self._call("make_partitions", (min(instants), max(instants)))
+            await self._write_or_fail(nodes, tasks, events)
+        except (psycopg.Error, OSError) as fault:
+            await self.close()
+            raise StoreUnavailable(str(fault)) from fault
+
+    async def upkeep(self, now_s: float) -> None:
+        """Make partitions ahead, drop what is past its time. Raises StoreUnavailable."""
+        await self._call("upkeep", (now_s,))
+
+    async def close(self) -> None:
+        """Twice is fine; the next write opens again."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    async def _open(self) -> psycopg.AsyncConnection:
+        if self._connection is None or self._connection.closed:
+            self._connection = await psycopg.AsyncConnection.connect(
+                self._dsn,
+                autocommit=True,
+                connect_timeout=CONNECT_TIMEOUT_S,
+                application_name="corral-telemetry",
+            )
+        return self._connection
+
+    async def _call(self, name: str, arguments: tuple[float, ...]) -> None:
+        try:
+            connection = await self._open()
+            await connection.execute(_sql(name), arguments)
+        except (psycopg.Error, OSError) as fault:
+            await self.close()
+            raise StoreUnavailable(str(fault)) from fault
+
+    async def _write_or_fail(
+        self, nodes: list[tuple[object, ...]], tasks: list[tuple[object, ...]], events: list[EventRecord]
+    ) -> None:
+        try:
+            await self._write(nodes, tasks, events)
+        except (psycopg.Error, OSError) as fault:
+            await self.close()
+            raise StoreUnavailable(str(fault)) from fault
+
+    async def _write(
+        self, nodes: list[tuple[object, ...]], tasks: list[tuple[object, ...]], events: list[EventRecord]
+    ) -> None:
+        connection = await self._open()
+        async with connection.transaction(), connection.cursor() as cursor:
+            await _copy(cursor, "copy_node_usage", _NODE_TYPES, nodes)
+            await _copy(cursor, "copy_task_usage", _TASK_TYPES, tasks)
+            if events:
+                await self._learn_users(cursor, {each.user for each in events if each.user is not None})
+                rows = [self._event_row(each) for each in events]
+                await _copy(cursor, "copy_system_events", _EVENT_TYPES, rows)
+
+    async def _learn_users(self, cursor: psycopg.AsyncCursor, names: set[str]) -> None:
+        unknown = sorted(names - self._users.keys())
+        if unknown:
+            await cursor.execute(_sql("user_ids"), (unknown,))
+            self._users.update(await cursor.fetchall())
+
+    def _event_row(self, record: EventRecord) -> tuple[object, ...]:
+        return (
+            _instant(record.at), record.event_type, record.severity, "coordinator", record.node_id,
+            record.job_id, self._users.get(record.user or ""), clean(record.message),
+            Jsonb(record.details, dumps=_dump),
+        )  # fmt: skip
+
+
+class TelemetryWriter:
+    """Collects records and writes them every FLUSH_INTERVAL_S; `put` never blocks and never fails."""
+
+    def __init__(self, store: TelemetryStore) -> None:
+        self._store = store
+        self._waiting: deque[Record] = deque(maxlen=QUEUE_RECORDS)
+        self._closing = asyncio.Event()
+        self._upkeep_due_s = time.monotonic() + UPKEEP_INTERVAL_S
+        self.dropped = 0
+
+    def put(self, records: Sequence[Record]) -> None:
+        """Queue `records`; the oldest make room, and are counted in `dropped`."""
+        self.dropped += max(0, len(self._waiting) + len(records) - QUEUE_RECORDS)
+        self._waiting.extend(records)
+
+    async def run(self) -> None:
+        """Until `close`; then what still waits is written once."""
+        while not self._closing.is_set():
+            written = await self._flush()
+            pause_s = FLUSH_INTERVAL_S if written else RETRY_S
+            try:
+                await asyncio.wait_for(self._closing.wait(), pause_s)
+            except TimeoutError:
+                pass
+        await self._flush()
+
+    async def close(self) -> None:
+        """Let `run` end. Twice is fine."""
+        self._closing.set()
+
+    async def _flush(self) -> bool:
+        """Write what waits, in batches. False: the database is away, and the rest still waits."""
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(BATCH_RECORDS, len(self._waiting)))]
+            try:
+                await self._store.write(batch)
+            except StoreUnavailable as fault:
+                room = QUEUE_RECORDS - len(self._waiting)
+                self.dropped += max(0, len(batch) - room)
+                self._waiting.extendleft(reversed(batch[max(0, len(batch) - room) :]))
+                log.warning(
+                    "%d telemetry records wait, %d dropped: %s", len(self._waiting), self.dropped, fault
+                )
+                return False
+        if time.monotonic() >= self._upkeep_due_s:
+            try:
+                await self._store.upkeep(time.time())
+                self._upkeep_due_s = time.monotonic() + UPKEEP_INTERVAL_S
+            except StoreUnavailable as fault:
+                log.warning("upkeep of the time-series: %s", fault)
+                return False
+        return True
+
+
+async def _copy(
+    cursor: psycopg.AsyncCursor, name: str, types: tuple[str, ...], rows: list[tuple[object, ...]]
+) -> None:
+    if rows:
+        async with cursor.copy(_sql(name)) as copy:
+            copy.set_types(types)
+            for row in rows:
+                await copy.write_row(row)
+
+
+def _sql(name: str) -> bytes:
+    """As bytes: psycopg types its queries as literals, and these come from a file of ours."""
+    return queries("timeseries")[name].replace("$1", "%s").replace("$2", "%s").encode()
+
+
+def _instant(at_s: float) -> datetime:
+    return datetime.fromtimestamp(at_s, UTC)
+
+
+def _dump(value: object) -> str:
+    return storable(msgspec.json.encode(value))
+
+
+def _gauges(record: UsageRecord) -> tuple[float, ...]:
+    usage = record.usage
+    return (
+        usage.cpu_millis, usage.mem_mib, usage.gpus, usage.gpu_mem_mib, usage.storage_mib, usage.net_rx_mbps,
+        usage.net_tx_mbps, usage.disk_read_mbps, usage.disk_write_mbps,
+    )  # fmt: skip
+
+
+def _node_row(record: UsageRecord) -> tuple[object, ...]:
+    usage = record.usage
+    return (
+        _instant(record.at), record.node_id, *_gauges(record), usage.temperature_c, usage.gpu_temperature_c,
+        record.load, record.anomaly,
+    )  # fmt: skip
+
+
+def _task_row(record: UsageRecord) -> tuple[object, ...]:
+    assert record.attempt is not None
+    return (
+        _instant(record.at), record.node_id, record.task_id, record.attempt.fence, *_gauges(record),
+        record.anomaly,
+    )  # fmt: skip
