@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from argparse import Namespace
 from enum import StrEnum
 from typing import TypeVar
 
-from bus.api import Job
+from bus.api import Job, Task
 from bus.values import JobState, TaskState
 from tui.cli import output
 from tui.cli.connect import client, job_id, task_id
 from tui.cli.diagnostics import CommandError, Exit, note
-from tui.view.amounts import duration
+from tui.view.amounts import NONE, duration
 from tui.view.rows import JOB_COLUMNS, TASK_COLUMNS, counts_text, elapsed_s, exit_word, job_row, task_row
+
+OUTPUT_SHOWN = 400
+"""Characters of a task's output in its description."""
 
 State = TypeVar("State", bound=StrEnum)
 
@@ -47,11 +51,13 @@ async def job(arguments: Namespace) -> int:
 
 
 async def tasks(arguments: Namespace) -> int:
-    """The tasks of a job by index; an untouched range is one row."""
-    name = job_id(arguments.job)
+    """The tasks of a job by index, an untouched range as one row; or one task in full."""
+    target = task_id(arguments.target)
+    if "." in target:
+        return await _task(arguments, target)
     states = parse_states(arguments.state, TaskState)
     async with client(arguments) as corral:
-        answer = await corral.tasks(name, states=states, limit=arguments.limit)
+        answer = await corral.tasks(target, states=states, limit=arguments.limit)
     if arguments.output == "json":
         output.as_json(answer)
         return Exit.OK
@@ -59,6 +65,16 @@ async def tasks(arguments: Namespace) -> int:
     output.table(TASK_COLUMNS, [task_row(task, now_s=now_s) for task in answer.tasks])
     if answer.more:
         note(f"the first {len(answer.tasks)}; --limit shows more")
+    return Exit.OK
+
+
+async def _task(arguments: Namespace, target: str) -> int:
+    async with client(arguments) as corral:
+        answer = await corral.task(target)
+    if arguments.output == "json":
+        output.as_json(answer)
+    else:
+        output.lines(describe_task(answer, now_s=time.time()))
     return Exit.OK
 
 
@@ -125,6 +141,27 @@ def describe(job: Job, *, now_s: float) -> list[str]:
         ("run", duration(elapsed_s(job.started_at, job.ended_at, now_s=now_s))),
         ("exit", exit_word(job.exit_code, None)),
     ]
+    return [f"{label:<10} {text}" for label, text in facts]
+
+
+def describe_task(task: Task, *, now_s: float) -> list[str]:
+    """A task in full, a line a fact; a large output is cut."""
+    facts = [
+        ("task", f"{task.id}  {task.name}"),
+        ("state", f"{task.state}{f' ({task.message})' if task.message else ''}"),
+        ("node", task.node or NONE),
+        ("run", duration(elapsed_s(task.started_at, task.ended_at, now_s=now_s))),
+        ("exit", exit_word(task.exit_code, task.signal)),
+        ("retries", str(task.retries)),
+    ]
+    for attempt in task.attempts:
+        ended = exit_word(attempt.exit_code, attempt.signal)
+        ran = duration(elapsed_s(attempt.started_at, attempt.ended_at, now_s=now_s))
+        facts.append((f"try {attempt.fence}", f"{attempt.node}  {attempt.state}  exit {ended}  {ran}"))
+    if task.output is not None:
+        text = json.dumps(task.output, ensure_ascii=False)
+        cut = f"… ({len(text)} characters; -o json shows all)" if len(text) > OUTPUT_SHOWN else ""
+        facts.append(("output", text[:OUTPUT_SHOWN] + cut))
     return [f"{label:<10} {text}" for label, text in facts]
 
 
