@@ -111,7 +111,7 @@ def _cancel(ledger: Ledger, attempts: Iterable[AttemptRef], now_s: float, out: l
                 # Its assignment got lost or comes later; the answer is the same and it will not run.
                 out.append(effects.SaveEnd(attempt))
                 _report(ledger, _unstarted(attempt, Outcome.CANCELLED, now_s), out)
-            case None:
+            case _:
                 continue  # over: its end is on its way
     if at_guard:
         out.append(effects.End(tuple(at_guard)))
@@ -130,7 +130,7 @@ def _retract(ledger: Ledger, attempts: Iterable[AttemptRef], out: list[Effect]) 
             case None if ledger.remember_fence(attempt):
                 out.append(effects.SaveEnd(attempt))
                 _report(ledger, Returned(attempt=attempt), out)
-            case None:
+            case _:
                 continue
     if at_guard:
         out.append(effects.Withdraw(tuple(at_guard)))

@@ -144,7 +144,7 @@ def _read_output(path: str) -> tuple[bytes | None, str]:
     data, size = _read_regular(path, 0, OUTPUT_LIMIT + 1)
     if size > OUTPUT_LIMIT:
         return None, f"output of {size} bytes is over the limit of {OUTPUT_LIMIT}; leave an artifact instead"
-    return data, "" if data else "output is empty or no regular file"
+    return (data, "") if data else (None, "output is empty or no regular file")
 
 
 def _size_or_remove(path: str) -> int:

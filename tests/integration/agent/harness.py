@@ -1,0 +1,176 @@
+"""A plain client for a real guard process, and waiting for conditions."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+import agent
+from agent.guard import wire
+from agent.guard.wire import Body, Exit, Item, Key
+
+WAIT_S = 20.0
+
+
+def boottime() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    end = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < end, f"{what}: not within {WAIT_S:g} s"
+        time.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+class Guard:
+    """`connect` again after `disconnect` to play an agent that was restarted."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.exits: dict[Key, Exit] = {}
+        self.starts: dict[Key, tuple[int, float]] = {}
+        self.inventories: list[tuple[Any, ...]] = []
+        self.data: list[tuple[Any, ...]] = []
+        self._buffer = bytearray()
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.process = self.launch()
+        self.connect()
+        self.renew(60.0, 62.0)
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        sources = [str(Path(module.__file__ or "").parents[1]) for module in (agent, msgpack)]
+        folder = str(self.folder)
+        arguments = [folder, f"{folder}/tasks", "n1", str(os.geteuid())]
+        with open(self.folder / "guard.log", "ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-S", "-P", "-m", "agent.guard", *arguments],
+                env={"PYTHONPATH": os.pathsep.join(sources)},
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def connect(self, cpu_millis: int = 2000, gpus: tuple[str, ...] = ("GPU-a", "GPU-b")) -> tuple[Any, ...]:
+        path = str(self.folder / "guard.sock")
+
+        def connected() -> bool:
+            self.socket = socket.socket(socket.AF_UNIX)
+            try:
+                self.socket.connect(path)
+            except OSError:
+                self.socket.close()
+                return False
+            return True
+
+        self.socket.close()
+        wait_until(connected, "connected")
+        self.socket.settimeout(WAIT_S)
+        self._buffer.clear()
+        count = len(self.inventories)
+        self.send(wire.HELLO, (cpu_millis, 10_000, len(gpus), 10_000, 10_000), gpus)
+        self.receive_until(lambda: len(self.inventories) > count)
+        return self.inventories[-1]
+
+    def disconnect(self) -> None:
+        self.socket.close()
+
+    def send(self, *parts: object) -> None:
+        self.socket.sendall(wire.pack(*parts))
+
+    def renew(self, term_s: float, kill_s: float) -> None:
+        now = boottime()
+        self.send(wire.RENEW, now + term_s, now + kill_s)
+
+    def spawn(self, key: Key, *argv: str, **options: Any) -> Key:
+        self.send(wire.SPAWN, [make_body(argv, options)], [make_item(key, options)])
+        return key
+
+    def receive_until(self, condition: Callable[[], object]) -> None:
+        while not condition():
+            data = self.socket.recv(65_536)
+            assert data, "the guard closed the connection"
+            self._buffer += data
+            for kind, *parts in wire.unpack_all(self._buffer):
+                match kind:
+                    case wire.EVENTS:
+                        starts, exits = parts
+                        self.starts |= {key: (pid, at) for key, pid, at in starts}
+                        for exit_ in map(Exit._make, exits):
+                            assert exit_.key not in self.exits, "told twice"
+                            self.exits[exit_.key] = exit_
+                    case wire.INVENTORY:
+                        self.inventories.append(tuple(parts))
+                    case wire.DATA:
+                        self.data.append(tuple(parts))
+
+    def started(self, key: Key) -> int:
+        self.receive_until(lambda: key in self.starts)
+        return self.starts[key][0]
+
+    def ended(self, key: Key) -> Exit:
+        self.receive_until(lambda: key in self.exits)
+        return self.exits[key]
+
+    def run(self, key: Key, *argv: str, **options: Any) -> Exit:
+        return self.ended(self.spawn(key, *argv, **options))
+
+    def read(self, key: Key, stream: int = wire.STDOUT, offset: int = 0, limit: int = 1 << 20) -> tuple[Any, ...]:
+        count = len(self.data)
+        self.send(wire.READ, count, key, stream, offset, limit)
+        self.receive_until(lambda: len(self.data) > count)
+        return self.data[-1][1:]
+
+    def stop(self) -> None:
+        self.socket.close()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+        self.process.wait(WAIT_S)
+        # A new one ends what the killed one left running, and then itself.
+        cleaner = self.launch()
+        self.connect()
+        self.send(wire.LEAVE)
+        cleaner.wait(WAIT_S)
+        self.socket.close()
+
+
+def make_body(argv: tuple[str, ...], options: dict[str, Any]) -> Body:
+    return Body(
+        argv,
+        options.get("tool"),
+        options.get("env", {}),
+        options.get("workdir"),
+        options.get("stdin"),
+        options.get("timeout_s"),
+        options.get("grace_s", 10.0),
+    )
+
+
+def make_item(key: Key, options: dict[str, Any]) -> Item:
+    return Item(
+        key,
+        0,
+        options.get("granted", True),
+        options.get("resources", (1000, 10, 0, 0, 0)),
+        options.get("gpus", ()),
+        options.get("array_index"),
+        options.get("input"),
+        options.get("item"),
+        options.get("needs", False),
+    )
