@@ -92,7 +92,7 @@ def parse_credentials(text: str) -> Credentials:
         role = Role(tags["role"]) if "role" in tags else None
         name = str(claims["name"])
         peer = Peer(tags.get("peer", Peer.USER))
-    except (KeyError, ValueError, TypeError, AttributeError):
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError):
         raise CredentialsError(
             "E_TOKEN_FORMAT", "not a NATS credentials file made by Corral", "ask an admin for a new one"
         ) from None
@@ -137,11 +137,11 @@ class Authority:
         }
 
     def mint_user(self, name: str, role: Role, *, expires_in_s: float | None = None) -> Credentials:
-        """For a person or their program."""
+        """For a person or their program. Raises SubjectError for what is no name."""
         return self._mint(name, Peer.USER, role, user_permissions(name, role), expires_in_s)
 
     def mint_agent(self, node: str, *, expires_in_s: float | None = None) -> Credentials:
-        """For the agent of one node."""
+        """For the agent of one node. Raises SubjectError for what is no name."""
         return self._mint(node, Peer.NODE, None, agent_permissions(node), expires_in_s)
 
     def mint_coordinator(self, name: str = "coordinator") -> Credentials:
@@ -156,8 +156,6 @@ class Authority:
         permissions: Permissions,
         expires_in_s: float | None,
     ) -> Credentials:
-        if not is_name(name):
-            raise CredentialsError("E_NAME", f"not a name of a user or node: {name[:80]!r}")
         seed = _new_seed(nkeys.PREFIX_BYTE_USER)
         subject = _public_key(nkeys.from_seed(bytearray(seed)))
         tags = [f"peer:{peer}", *([f"role:{role}"] if role else [])]

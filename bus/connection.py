@@ -68,6 +68,7 @@ class NatsBus:
         self._denied_publishes: set[str] = set()
         self._denied_subscriptions: set[str] = set()
         self._subscriptions: set[_NatsSubscription] = set()
+        self._flushing: set[asyncio.Future[None]] = set()
         self._refused: asyncio.Future[str] | None = None
         self._dropped = 0
         self._drops_told_at = -_DROP_REPORT_S
@@ -244,12 +245,32 @@ class NatsBus:
     async def _round_trip(self) -> None:
         if not self._client.is_connected:
             raise Disconnected("no connection")
+        loop = asyncio.get_running_loop()
+        lost: asyncio.Future[None] = loop.create_future()
+        self._flushing.add(lost)
+        flushing = loop.create_task(self._ping(), name="nats flush")
         try:
-            await self._client.flush(timeout=FLUSH_TIMEOUT_S)  # type: ignore[arg-type]  # any number
+            # nats-py would wait its whole time for the pong of a connection that is gone
+            await asyncio.wait((flushing, lost), return_when=asyncio.FIRST_COMPLETED)
+            if not flushing.done():
+                raise Disconnected("the connection was lost before the server had seen everything")
+            flushing.result()
         except nats_errors.FlushTimeoutError:
             raise Disconnected(f"the server does not answer a ping within {FLUSH_TIMEOUT_S:g} s") from None
         except (nats_errors.Error, OSError) as error:
             raise _translated(error, "flush") from error
+        finally:
+            flushing.cancel()
+            self._flushing.discard(lost)
+
+    async def _ping(self) -> None:
+        # nats-py writes a ping at once, but what was published before it goes through a task of its own:
+        # without this wait the ping overtakes it, and the server's denial comes after the answer
+        pause_s = 0.0
+        while self._client.pending_data_size and self._client.is_connected:
+            await asyncio.sleep(pause_s)
+            pause_s = 0.001
+        await self._client.flush(timeout=FLUSH_TIMEOUT_S)  # type: ignore[arg-type]  # any number
 
     async def _stored(self, subject: str, data: bytes, headers: Mapping[str, str]) -> None:
         answer = await self.request(subject, data, timeout_s=KV_TIMEOUT_S, headers=headers)
@@ -313,6 +334,9 @@ class NatsBus:
         for _, answer in self._waiting.values():
             if not answer.done():
                 answer.set_exception(error)
+        for lost in self._flushing:
+            if not lost.done():
+                lost.set_result(None)
 
 
 class _NatsSubscription:

@@ -73,7 +73,12 @@ MANY_KEYS = json.dumps({"metadata": {f"k{number}": 0 for number in range(KEYS_MA
         ("B21", b"\x81\xa1a" + b"\x91" * 40 + b"\x90", "E_DEPTH", "depth > 32"),
         ("B21", b"\x91" * 100_000 + b"\x90", "E_DEPTH", "depth > 32"),
         ("B22", MANY_KEYS, "E_KEYS", "10001 keys"),
-        ("B22", b'{"a":0,' + b",".join(b'"%06d":0' % n for n in range(1_000_000 // 8)) + b"}", "E_TOO_LARGE", "bytes"),
+        (
+            "B22",
+            b'{"a":0,' + b",".join(b'"%06d":0' % n for n in range(1_000_000 // 8)) + b"}",
+            "E_TOO_LARGE",
+            "bytes",
+        ),
         ("B23", b'{"user":"a","user":"root"}', "E_DUP_KEY", "/user appears twice"),
         ("B23", b"\x82\xa1a\x01\xa1a\x02", "E_DUP_KEY", "/a appears twice"),
         ("B23", b'{"metadata":{"a":1,"a":2}}', "E_DUP_KEY", "/metadata/a appears twice"),
@@ -81,7 +86,12 @@ MANY_KEYS = json.dumps({"metadata": {f"k{number}": 0 for number in range(KEYS_MA
         ("B24", b'{"metadata":{"x":Infinity}}', "E_NUMBER", "not a finite number"),
         ("B24", b'{"metadata":{"x":-Infinity}}', "E_NUMBER", "not a finite number"),
         ("B24", b'{"metadata":{"x":1e999}}', "E_NUMBER", "not a finite number"),
-        ("B24", msgpack.packb({"metadata": {"x": float("nan")}}), "E_NUMBER", "not a finite number at /metadata/x"),
+        (
+            "B24",
+            msgpack.packb({"metadata": {"x": float("nan")}}),
+            "E_NUMBER",
+            "not a finite number at /metadata/x",
+        ),
         ("B25", b'{"metadata":{"x":%s}}' % (b"9" * 4000), "E_NUMBER", "outside int64"),
         ("B25", b'{"metadata":{"x":%s}}' % (b"9" * 5000), "E_NUMBER", "outside int64"),
         ("B25", b'{"metadata":{"x":9223372036854775808}}', "E_NUMBER", "outside int64"),
@@ -102,7 +112,7 @@ MANY_KEYS = json.dumps({"metadata": {f"k{number}": 0 for number in range(KEYS_MA
         ("", b"\x81\xa1a\xdd\xff\xff\xff\xff", "E_MSGPACK", "not MessagePack"),
         ("", b'{"type":"batsh"}', "E_ENUM", "got 'batsh'"),
     ],
-)  # fmt: skip
+)
 def test_catalogue(row: str, data: bytes, code: str, words: str) -> None:
     error = refused(data)
     assert error.code == code
@@ -168,16 +178,27 @@ def test_nothing_may_be_said_where_nothing_is_asked() -> None:
 
 
 EVENTS = tuple(
-    Ended(attempt=AttemptRef(1042, index, 1), outcome=Outcome.EXITED, ended_at=2e9, exit_code=0, output=b"{}\x00\xff")
+    Ended(
+        attempt=AttemptRef(1042, index, 1),
+        outcome=Outcome.EXITED,
+        ended_at=2e9,
+        exit_code=0,
+        output=b"{}\x00\xff",
+    )
     for index in range(3)
 ) + (Started(attempt=AttemptRef(1, 2, 3), started_at=1.5, pid=9), Returned(attempt=AttemptRef(1, 2, 4)))
 REPORT = Report(node="n1", sequence=3, events=EVENTS)
 ASSIGN = Assign(
     epoch=1,
     bodies=(Body(settings=TaskSettings(resources=Resources(1000, 64), env={"A": "ü"}), command=("a", "b")),),
-    items=(Assignment(AttemptRef(1, 0, 1), 0), Assignment(AttemptRef(1, 1, 1), 0, True, ("gpu-1",), 7, b'{"a":1}')),
+    items=(
+        Assignment(AttemptRef(1, 0, 1), 0),
+        Assignment(AttemptRef(1, 1, 1), 0, True, ("gpu-1",), 7, b'{"a":1}'),
+    ),
 )
-CHUNK = LogChunk(task=TaskRef(1, 2), fence=1, stream=Stream.STDERR, offset=0, data=bytes(range(256)), size=256)
+CHUNK = LogChunk(
+    task=TaskRef(1, 2), fence=1, stream=Stream.STDERR, offset=0, data=bytes(range(256)), size=256
+)
 
 
 @pytest.mark.parametrize("codec", Codec)
@@ -210,7 +231,9 @@ def test_answers_keep_the_codec_of_the_question() -> None:
 
 
 def test_refusals_carry_the_service_headers_and_raise() -> None:
-    wrong = Error(code="E_NOT_FOUND", message="no such job", status=404, more=[Error(code="E_X", message="y")])
+    wrong = Error(
+        code="E_NOT_FOUND", message="no such job", status=404, more=[Error(code="E_X", message="y")]
+    )
     payload, headers = answer(b"{}", wrong)
     assert headers["Nats-Service-Error-Code"] == "404"
     with pytest.raises(ApiError) as caught:
@@ -221,7 +244,9 @@ def test_refusals_carry_the_service_headers_and_raise() -> None:
 
 
 def test_log_bytes_are_base64_in_json_and_binary_in_messagepack() -> None:
-    log = Log(task="1.0", attempt=1, node="n", stream=Stream.STDOUT, offset=0, data=b"\xff\x00", size=2, ended=True)
+    log = Log(
+        task="1.0", attempt=1, node="n", stream=Stream.STDOUT, offset=0, data=b"\xff\x00", size=2, ended=True
+    )
     assert json.loads(encode(log, Codec.JSON))["data"] == "/wA="
     assert msgpack.unpackb(encode(log))["data"] == b"\xff\x00"
 
@@ -241,7 +266,9 @@ def test_any_bytes_decode_or_are_refused(data: bytes) -> None:
             continue
 
 
-_SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.binary(max_size=4)
+_SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.binary(max_size=4)
+)
 _TREES = st.recursive(
     _SCALARS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),

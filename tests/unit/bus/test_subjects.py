@@ -38,8 +38,16 @@ TASK = TaskRef(1042, 7)
         (subjects.api("alice", "job.submit"), "corral.u.alice.job.submit", ApiSubject(ALICE, "job.submit")),
         (subjects.publish("alice"), "corral.u.alice.publish", PublishSubject(ALICE)),
         (subjects.errors("alice"), "corral.u.alice.errors", ErrorsSubject(ALICE)),
-        (subjects.feed_job("alice", 1042), "corral.feed.alice.job.1042", FeedSubject(ALICE, Noun.JOB, "1042")),
-        (subjects.feed_task("alice", TASK), "corral.feed.alice.task.1042-7", FeedSubject(ALICE, Noun.TASK, "1042-7")),
+        (
+            subjects.feed_job("alice", 1042),
+            "corral.feed.alice.job.1042",
+            FeedSubject(ALICE, Noun.JOB, "1042"),
+        ),
+        (
+            subjects.feed_task("alice", TASK),
+            "corral.feed.alice.task.1042-7",
+            FeedSubject(ALICE, Noun.TASK, "1042-7"),
+        ),
         (subjects.feed_node("n1"), "corral.feed._.node.n1", FeedSubject(None, Noun.NODE, "n1")),
         (
             subjects.stream("alice", "n1", "pty-1", direction=Direction.UP),
@@ -47,7 +55,7 @@ TASK = TaskRef(1042, 7)
             StreamSubject(ALICE, N1, "pty-1", Direction.UP),
         ),
     ],
-)  # fmt: skip
+)
 def test_built_subjects_parse_back(built: str, text: str, meaning: subjects.Parsed) -> None:
     assert built == text
     assert parse(built) == meaning
@@ -55,11 +63,26 @@ def test_built_subjects_parse_back(built: str, text: str, meaning: subjects.Pars
 
 @pytest.mark.parametrize(
     "subject",
-    ["", "corral", "corral.u.alice", "corral.u.*.job.submit", "corral.u.>", "corral.u..job.submit", "corral.u.Alice.job.submit",
-     "corral.node.n1.dance", "corral.node.n1.log.alice.7", "corral.node.n1.log.alice.0-1", "corral.u._.publish",
-     "corral.feed.alice.job.1 2", "corral.s.alice.n1.x.sideways", "corral.u.alice.job.submit.now", "$SRV.PING",
-     "corral.u.alice\n.publish", "corral.node.n1.log.alice.1042-07"],
-)  # fmt: skip
+    [
+        "",
+        "corral",
+        "corral.u.alice",
+        "corral.u.*.job.submit",
+        "corral.u.>",
+        "corral.u..job.submit",
+        "corral.u.Alice.job.submit",
+        "corral.node.n1.dance",
+        "corral.node.n1.log.alice.7",
+        "corral.node.n1.log.alice.0-1",
+        "corral.u._.publish",
+        "corral.feed.alice.job.1 2",
+        "corral.s.alice.n1.x.sideways",
+        "corral.u.alice.job.submit.now",
+        "$SRV.PING",
+        "corral.u.alice\n.publish",
+        "corral.node.n1.log.alice.1042-07",
+    ],
+)
 def test_other_subjects_are_refused(subject: str) -> None:
     """B13: wildcards and empty tokens among them."""
     with pytest.raises(SubjectError):
@@ -93,7 +116,14 @@ def test_answers_go_to_the_asker_only() -> None:
     """B15: a reply subject outside the sender's inbox."""
     request = "corral.u.alice.job.submit"
     assert is_own_inbox(request, "_INBOX_alice.x.1")
-    for reply in ("", "_INBOX_bob.x", "_INBOX_alice", "_INBOX_alicex.y", "corral.node.n1.command", "_INBOX_N_alice.x"):
+    for reply in (
+        "",
+        "_INBOX_bob.x",
+        "_INBOX_alice",
+        "_INBOX_alicex.y",
+        "corral.node.n1.command",
+        "_INBOX_N_alice.x",
+    ):
         assert not is_own_inbox(request, reply)
     assert is_own_inbox("corral.node.n1.report", "_INBOX_N_n1.x")
     assert not is_own_inbox("corral.node.n1.report", "_INBOX_n1.x")
@@ -104,8 +134,16 @@ def test_answers_go_to_the_asker_only() -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "subject", "covered"),
-    [("a.*.c", "a.b.c", True), ("a.*.c", "a.b.d", False), ("a.>", "a.b.c", True), ("a.>", "a", False), ("a", "a.b", False),
-     (">", "a", True), ("a.*", "a", False), ("a.b", "a.b", True)],
-)  # fmt: skip
+    [
+        ("a.*.c", "a.b.c", True),
+        ("a.*.c", "a.b.d", False),
+        ("a.>", "a.b.c", True),
+        ("a.>", "a", False),
+        ("a", "a.b", False),
+        (">", "a", True),
+        ("a.*", "a", False),
+        ("a.b", "a.b", True),
+    ],
+)
 def test_wildcards(pattern: str, subject: str, covered: bool) -> None:
     assert matches(pattern, subject) is covered

@@ -43,7 +43,9 @@ def test_cpu_out_of_range(value: int | str) -> None:
     assert "0.001–1024 cores" in str(caught.value)
 
 
-@pytest.mark.parametrize("value", ["-1", "1e6", "two", "", "1 core", "१", "1.", ".5", "nan", True, float("nan")])
+@pytest.mark.parametrize(
+    "value", ["-1", "1e6", "two", "", "1 core", "१", "1.", ".5", "nan", True, float("nan")]
+)
 def test_cpu_not_an_amount(value: float | str) -> None:
     with pytest.raises(UnitError):
         parse_cpu_millis(value)
@@ -73,7 +75,9 @@ def test_size(text: int | str, mib: int) -> None:
     assert parse_size_mib(text) == mib
 
 
-@pytest.mark.parametrize("value", ["-1G", "4 parsecs", "", "G", "1..2G", "4G\n", "9" * 500, "1e3", -1, "2PiB", True])
+@pytest.mark.parametrize(
+    "value", ["-1G", "4 parsecs", "", "G", "1..2G", "4G\n", "9" * 500, "1e3", -1, "2PiB", True]
+)
 def test_size_refused(value: int | str) -> None:
     """B40: others are refused, with the units listed where the unit is the trouble."""
     with pytest.raises(UnitError) as caught:
@@ -82,7 +86,8 @@ def test_size_refused(value: int | str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "mbps"), [("1Gbit", 1000), ("100Mbit", 100), (1000, 1000), ("1Gbps", 1000), ("1G", 1000), ("8kbit", 1)]
+    ("text", "mbps"),
+    [("1Gbit", 1000), ("100Mbit", 100), (1000, 1000), ("1Gbps", 1000), ("1G", 1000), ("8kbit", 1)],
 )
 def test_rate(text: int | str, mbps: int) -> None:
     assert parse_mbps(text) == mbps
@@ -118,7 +123,22 @@ def test_duration(text: float | str, seconds: float) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [0, -5, "1:99:00", "400d", "0", "1m2h", "1h1h", "1-25:00:00", "1:60", "", "soon", "1 h", float("inf"), "1-"],
+    [
+        0,
+        -5,
+        "1:99:00",
+        "400d",
+        "0",
+        "1m2h",
+        "1h1h",
+        "1-25:00:00",
+        "1:60",
+        "",
+        "soon",
+        "1 h",
+        float("inf"),
+        "1-",
+    ],
 )
 def test_duration_refused(value: float | str) -> None:
     """B44."""
@@ -140,9 +160,29 @@ def test_array() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["0-", "5-1", "1-10:0", "1-1000000000", "a-b", "1,,2", "", "1%0", "1%", "1%x", "1,1", "0-9,5", "0-4:2,2", "-1",
-     " 1", "1-2-3", "१", "0-1000000", "1," * 40_000, "99999999999"],
-)  # fmt: skip
+    [
+        "0-",
+        "5-1",
+        "1-10:0",
+        "1-1000000000",
+        "a-b",
+        "1,,2",
+        "",
+        "1%0",
+        "1%",
+        "1%x",
+        "1,1",
+        "0-9,5",
+        "0-4:2,2",
+        "-1",
+        " 1",
+        "1-2-3",
+        "१",
+        "0-1000000",
+        "1," * 40_000,
+        "99999999999",
+    ],
+)
 def test_array_refused(text: str) -> None:
     """B45, and an index twice."""
     with pytest.raises(UnitError) as caught:
@@ -208,7 +248,17 @@ def test_duration_shown_is_near(seconds: int) -> None:
 
 def test_formats_for_people() -> None:
     assert [format_duration_s(value) for value in (0.035, 4.21, 90, 5400, 93_600, 60)] == [
-        "35ms", "4.2s", "1m30s", "1h30m", "1d2h", "1m",
-    ]  # fmt: skip
-    assert [format_size_mib(value) for value in (512, 4096, 1536, 2**20)] == ["512 MiB", "4 GiB", "1.5 GiB", "1 TiB"]
+        "35ms",
+        "4.2s",
+        "1m30s",
+        "1h30m",
+        "1d2h",
+        "1m",
+    ]
+    assert [format_size_mib(value) for value in (512, 4096, 1536, 2**20)] == [
+        "512 MiB",
+        "4 GiB",
+        "1.5 GiB",
+        "1 TiB",
+    ]
     assert [format_mbps(value) for value in (100, 2500)] == ["100 Mbit/s", "2.5 Gbit/s"]

@@ -1,0 +1,129 @@
+"""Outages: nothing is buffered, nothing hangs, everything is back after the server is."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bus import server
+from bus.auth import Authority
+from bus.connection import ConnectionState, NatsBus
+from bus.errors import Disconnected
+from bus.transport import Message
+from bus.values import Role
+
+
+class States:
+    """What `on_state` was told, and a way to wait for it."""
+
+    def __init__(self) -> None:
+        self.seen: asyncio.Queue[ConnectionState] = asyncio.Queue()
+
+    def __call__(self, state: ConnectionState) -> None:
+        self.seen.put_nowait(state)
+
+    async def wait(self, state: ConnectionState) -> None:
+        async with asyncio.timeout(20):
+            while await self.seen.get() is not state:
+                continue
+
+
+@contextlib.asynccontextmanager
+async def placed(folder: Path) -> AsyncIterator[tuple[server.NatsProcess, Authority]]:
+    authority = Authority.create_or_load(folder / "keys")
+    yield server.prepare(folder / "nats", port=0, authority=authority), authority
+
+
+async def test_a_restart_of_the_server(tmp_path: Path) -> None:
+    async with placed(tmp_path) as (process, authority):
+        child = server.start(process)
+        await server.wait_ready(process)
+        states = States()
+        coordinator = await NatsBus.connect(process.url, authority.mint_coordinator(), name="c")
+        alice = await NatsBus.connect(
+            process.url, authority.mint_user("alice", Role.USER), name="a", on_state=states
+        )
+        held = asyncio.Event()
+
+        async def answer(message: Message) -> None:
+            if message.data == b"hold":
+                held.set()
+                return
+            await coordinator.publish(message.reply, b"yes")
+
+        await coordinator.subscribe("corral.u.*.*.*", answer)
+        waiting = asyncio.create_task(alice.request("corral.u.alice.job.list", b"hold", timeout_s=60))
+        await asyncio.wait_for(held.wait(), 5)
+
+        child.kill()
+        child.wait()
+        with pytest.raises(Disconnected):
+            await asyncio.wait_for(waiting, 10)  # at once, not after its own 60 s
+        await states.wait(ConnectionState.DISCONNECTED)
+        assert not alice.connected
+        with pytest.raises(Disconnected):
+            await alice.publish("corral.u.alice.job.list", b"")
+
+        child = server.start(process)
+        await states.wait(ConnectionState.CONNECTED)
+        async with asyncio.timeout(20):
+            while not coordinator.connected:
+                await asyncio.sleep(0.01)
+        await coordinator.flush()
+        reply = await alice.request("corral.u.alice.job.list", b"", timeout_s=5)
+        assert reply.data == b"yes"  # the subscription came back by itself
+        await alice.close()
+        await states.wait(ConnectionState.CLOSED)
+        await coordinator.close()
+        server.stop(child)
+
+
+async def test_closing_while_the_server_is_away_ends(tmp_path: Path) -> None:
+    async with placed(tmp_path) as (process, authority):
+        child = server.start(process)
+        await server.wait_ready(process)
+        states = States()
+        bus = await NatsBus.connect(process.url, authority.mint_coordinator(), name="c", on_state=states)
+
+        async def ignore(message: Message) -> None:
+            return
+
+        subscription = await bus.subscribe("corral.feed.>", ignore)
+        server.stop(child)
+        await states.wait(ConnectionState.DISCONNECTED)
+        await asyncio.wait_for(subscription.unsubscribe(), 10)
+        await asyncio.wait_for(bus.close(), 10)
+        server.stop(child)
+
+
+async def test_no_server_is_said_in_time(tmp_path: Path) -> None:
+    authority = Authority.create_or_load(tmp_path / "keys")
+    with pytest.raises(Disconnected):
+        await NatsBus.connect(
+            f"nats://127.0.0.1:{server.free_port()}", authority.mint_coordinator(), name="c", timeout_s=0.3
+        )
+
+
+async def test_a_slow_handler_loses_messages_and_it_is_counted(tmp_path: Path) -> None:
+    async with placed(tmp_path) as (process, authority), server.running(process):
+        coordinator = await NatsBus.connect(process.url, authority.mint_coordinator(), name="c")
+        agent = await NatsBus.connect(process.url, authority.mint_agent("n1"), name="a")
+        release = asyncio.Event()
+
+        async def stuck(message: Message) -> None:
+            await release.wait()
+
+        await coordinator.subscribe("corral.node.*.usage", stuck, queue_limit=10)
+        for _ in range(50):
+            await agent.publish("corral.node.n1.usage", b"")
+        await agent.flush()
+        async with asyncio.timeout(10):
+            while coordinator.dropped < 39:
+                await asyncio.sleep(0.01)
+        release.set()
+        await agent.close()
+        await coordinator.close()

@@ -1,0 +1,142 @@
+"""Submissions wait for a coordinator, come again until they are done, and are kept where they are rejected."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bus import server, storage
+from bus.api import Error, ErrorReply
+from bus.auth import Authority
+from bus.codec import decode
+from bus.connection import NatsBus
+from bus.jetstream import Submission, Submissions, ensure_buckets, ensure_streams
+from bus.transport import Message
+from bus.values import Role
+
+
+class Place:
+    """A server of the test's own: the waiting line is shared by all who are on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.authority = Authority.create_or_load(folder / "keys")
+        self.process = server.prepare(folder / "nats", port=0, authority=self.authority)
+
+    async def coordinator(self) -> NatsBus:
+        return await NatsBus.connect(self.process.url, self.authority.mint_coordinator(), name="test")
+
+    async def alice(self) -> NatsBus:
+        return await NatsBus.connect(
+            self.process.url, self.authority.mint_user("alice", Role.USER), name="test"
+        )
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Place]:
+    made = Place(tmp_path)
+    async with server.running(made.process):
+        bus = await made.coordinator()
+        await ensure_buckets(bus)
+        await ensure_streams(bus)
+        await bus.close()
+        yield made
+
+
+async def collected(line: Submissions, count: int) -> list[Submission]:
+    got: list[Submission] = []
+    async with asyncio.timeout(20):
+        while len(got) < count:
+            got += await line.fetch(wait_s=1)
+    return got
+
+
+async def test_making_again_changes_nothing_and_settings_are_as_promised(place: Place) -> None:
+    bus = await place.coordinator()
+    await ensure_buckets(bus)
+    await ensure_streams(bus)
+    for bucket, spec in storage.BUCKETS.items():
+        said = json.loads((await bus.request(f"$JS.API.STREAM.INFO.KV_{bucket}", b"", timeout_s=5)).data)[
+            "config"
+        ]
+        assert said["storage"] == "memory"
+        assert said["max_age"] == (spec.ttl_s or 0) * 10**9
+    said = json.loads((await bus.request("$JS.API.STREAM.INFO.CORRAL_SUBMISSIONS", b"", timeout_s=5)).data)[
+        "config"
+    ]
+    assert (said["storage"], said["retention"], said["discard"]) == ("file", "workqueue", "new")
+    assert "sync_interval: always" in (place.process.folder / "nats.conf").read_text()
+    await bus.close()
+
+
+async def test_submissions_wait_and_are_forgotten_once_done(place: Place) -> None:
+    alice = await place.alice()
+    for number in range(300):
+        await alice.request(
+            "corral.u.alice.publish", b"%d" % number, timeout_s=5, headers={"Nats-Msg-Id": f"m{number}"}
+        )
+    bus = await place.coordinator()
+    line = await Submissions.open(bus)
+    got = await collected(line, 300)
+    assert [int(one.data) for one in got] == list(range(300))
+    assert got[7].user == "alice" and got[7].message_id == "m7" and got[7].deliveries == 1
+    for one in got:
+        await line.done(one)
+    await bus.flush()
+    await alice.request("corral.u.alice.publish", b"live", timeout_s=5)
+    assert [one.data for one in await collected(line, 1)] == [b"live"]
+    await line.close()
+    await bus.close()
+    await alice.close()
+
+
+async def test_not_now_means_again(place: Place) -> None:
+    alice, bus = await place.alice(), await place.coordinator()
+    await alice.request("corral.u.alice.publish", b"x", timeout_s=5)
+    line = await Submissions.open(bus)
+    (first,) = await collected(line, 1)
+    await line.retry(first, delay_s=0.01)
+    (second,) = await collected(line, 1)
+    assert (second.data, second.deliveries) == (b"x", 2)
+    await bus.close()
+    await alice.close()
+
+
+async def test_a_rejected_submission_is_kept_and_its_user_told(place: Place) -> None:
+    alice, bus = await place.alice(), await place.coordinator()
+    told: asyncio.Queue[Message] = asyncio.Queue()
+    await alice.subscribe("corral.u.alice.errors", told.put)
+    await alice.request("corral.u.alice.publish", b"hello", timeout_s=5)
+    line = await Submissions.open(bus)
+    (bad,) = await collected(line, 1)
+    await line.reject(bad, Error(code="E_JSON", message="not JSON"))
+    message = await asyncio.wait_for(told.get(), 5)
+    assert decode(message.data, ErrorReply).error.code == "E_JSON"
+    query = json.dumps({"last_by_subj": "corral.dead.alice"}).encode()
+    kept = await bus.request("$JS.API.STREAM.MSG.GET.CORRAL_DEAD_LETTERS", query, timeout_s=5)
+    assert "message" in json.loads(kept.data)
+    await bus.close()
+    await alice.close()
+
+
+async def test_what_was_acknowledged_survives_kill_9(place: Place, tmp_path: Path) -> None:
+    """I1: the submission stream is on disk and synced."""
+    twin = Place(tmp_path / "twin")
+    child = server.start(twin.process)
+    await server.wait_ready(twin.process)
+    bus, alice = await twin.coordinator(), await twin.alice()
+    await ensure_streams(bus)
+    for number in range(20):
+        await alice.request("corral.u.alice.publish", b"%d" % number, timeout_s=5)
+    child.kill()
+    child.wait()
+    await alice.close()
+    await bus.close()
+    async with server.running(twin.process):
+        bus = await twin.coordinator()
+        line = await Submissions.open(bus)
+        assert [int(one.data) for one in await collected(line, 20)] == list(range(20))
+        await bus.close()

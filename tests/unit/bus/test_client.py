@@ -1,0 +1,158 @@
+"""The client asks in its own name, raises what it is refused, and waits without missing the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import msgspec
+import pytest
+
+from bus import patience
+from bus.api import (
+    OPERATIONS,
+    Cancel,
+    Error,
+    JobChanged,
+    JobList,
+    NodeChanged,
+    TaskChanged,
+    TaskList,
+)
+from bus.client import Client
+from bus.codec import Codec, encode
+from bus.errors import ApiError, CredentialsError, NoResponders
+from bus.spec import JobSpec, ResourceSpec
+from bus.values import JobState, NodeAdmin, NodeHealth, TaskState
+from tests.unit.bus.fake_coordinator import FakeCoordinator
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeCoordinator]:
+    made = await FakeCoordinator().start()
+    yield made
+    await made.stop()
+
+
+def test_there_is_a_method_for_every_operation() -> None:
+    methods = {
+        "job.submit": Client.submit,
+        "job.show": Client.job,
+        "job.list": Client.jobs,
+        "job.cancel": Client.cancel,
+        "task.list": Client.tasks,
+        "task.show": Client.task,
+        "task.logs": Client.logs,
+        "task.follow": Client.following,
+        "node.list": Client.nodes,
+        "node.show": Client.node,
+        "cluster.status": Client.cluster,
+    }
+    assert methods.keys() == OPERATIONS.keys()
+
+
+async def test_refusals_are_raised(fake: FakeCoordinator) -> None:
+    with pytest.raises(ApiError) as caught:
+        await fake.client.cancel(7)
+    assert caught.value.error.code == "E_NOT_FOUND"
+    assert fake.asked == [Cancel(target="7")]
+
+
+async def test_fields_become_a_spec(fake: FakeCoordinator) -> None:
+    with pytest.raises(ApiError):
+        await fake.client.submit(command=["true"], resources={"cpu": "2"})
+    assert fake.asked == [JobSpec(command=["true"], resources=ResourceSpec(cpu="2"))]
+    with pytest.raises(msgspec.ValidationError):
+        await fake.client.submit(comand=["true"])
+
+
+async def test_lists_carry_their_filters(fake: FakeCoordinator) -> None:
+    for asking in (
+        fake.client.jobs(states=[JobState.RUNNING], limit=5, before=9),
+        fake.client.tasks(7, states=[TaskState.FAILED], after=3),
+    ):
+        with pytest.raises(ApiError):
+            await asking
+    assert fake.asked == [
+        JobList(states=[JobState.RUNNING], limit=5, before=9),
+        TaskList(job="7", states=[TaskState.FAILED], after=3),
+    ]
+
+
+async def test_wait_returns_at_once_for_a_job_that_is_over(fake: FakeCoordinator) -> None:
+    fake.job_state = JobState.FAILED
+    assert (await fake.client.wait(7)).state is JobState.FAILED
+    assert len(fake.asked) == 1
+
+
+async def test_wait_is_woken_by_the_feed(fake: FakeCoordinator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bus.client.RECHECK_S", 3600.0)
+    waiting = asyncio.create_task(fake.client.wait("7"))
+    while len(fake.asked) < 2:  # one to find the job, one after the subscription stands
+        await asyncio.sleep(0)
+    await fake.say_job()  # still running: does not end the wait
+    fake.job_state = JobState.COMPLETED
+    await fake.say_job()
+    job = await asyncio.wait_for(waiting, 5)
+    assert job.state is JobState.COMPLETED
+
+
+async def test_wait_sees_the_end_that_the_feed_lost(
+    fake: FakeCoordinator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bus.client.RECHECK_S", 0.01)
+    waiting = asyncio.create_task(fake.client.wait(7))
+    while len(fake.asked) < 2:
+        await asyncio.sleep(0)
+    fake.job_state = JobState.CANCELLED
+    assert (await asyncio.wait_for(waiting, 5)).state is JobState.CANCELLED
+
+
+async def test_watch_tells_typed_changes(fake: FakeCoordinator) -> None:
+    node = NodeChanged(node="n1", health=NodeHealth.HEALTHY, admin=NodeAdmin.ACTIVE, at=0.0)
+    async with aclosing(fake.client.watch()) as changes:
+        first = asyncio.ensure_future(anext(changes))
+        await asyncio.sleep(0.01)
+        await fake.bus.publish("corral.feed.alice.weather.1", b"{}")  # of a newer coordinator
+        await fake.bus.publish("corral.feed.alice.job.7", b"\xff")
+        await fake.say_job()
+        await fake.say_task()
+        await fake.bus.publish("corral.feed._.node.n1", encode(node, Codec.JSON))
+        got = [await asyncio.wait_for(first, 5), await anext(changes), await anext(changes)]
+    assert {type(change) for change in got} == {JobChanged, TaskChanged, NodeChanged}
+
+
+async def test_an_outage_is_outlasted_within_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "RETRY_S", 0.001)
+    tries = 0
+
+    async def third_time() -> str:
+        nonlocal tries
+        tries += 1
+        match tries:
+            case 1:
+                raise NoResponders("away")
+            case 2:
+                raise ApiError(Error(code="E_STARTING", message="soon", status=503))
+        return "yes"
+
+    assert await patience.outlast(third_time) == "yes"
+    tries = 0
+    with pytest.raises(NoResponders):
+        await patience.outlast(third_time, outage_s=0)
+
+    async def refused() -> str:
+        raise ApiError(Error(code="E_NOT_FOUND", message="no", status=404))
+
+    with pytest.raises(ApiError):
+        await patience.outlast(refused)
+
+
+async def test_no_data_folder_is_said(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """B74."""
+    monkeypatch.setenv("CORRAL_DATA", f"{tmp_path}/none")
+    with pytest.raises(CredentialsError) as caught:
+        async with Client.connect():
+            pass
+    assert caught.value.code == "E_AUTH"
