@@ -15,7 +15,16 @@ from tui.cli import output
 from tui.cli.connect import client, job_id, task_id
 from tui.cli.diagnostics import CommandError, Exit, note
 from tui.view.amounts import NONE, duration
-from tui.view.rows import JOB_COLUMNS, TASK_COLUMNS, counts_text, elapsed_s, exit_word, job_row, task_row
+from tui.view.rows import (
+    JOB_COLUMNS,
+    TASK_COLUMNS,
+    counts_text,
+    elapsed_s,
+    exit_word,
+    job_row,
+    task_name,
+    task_row,
+)
 
 OUTPUT_SHOWN = 400
 """Characters of a task's output in its description."""
@@ -147,7 +156,8 @@ def describe(job: Job, *, now_s: float) -> list[str]:
 def describe_task(task: Task, *, now_s: float) -> list[str]:
     """A task in full, a line a fact; a large output is cut."""
     facts = [
-        ("task", f"{task.id}  {task.name}"),
+        ("task", f"{task_name(task)}  {task.id}"),
+        ("name", task.name),
         ("state", f"{task.state}{f' ({task.message})' if task.message else ''}"),
         ("node", task.node or NONE),
         ("run", duration(elapsed_s(task.started_at, task.ended_at, now_s=now_s))),

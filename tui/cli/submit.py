@@ -76,7 +76,9 @@ def exit_code(task: Task) -> int:
         if task.exit_code in (126, 127) and task.message:
             diagnostics.note(f"corral: {task.message}")
         return task.exit_code
-    diagnostics.note(f"corral: task {task.id} {task.state}{f': {task.message}' if task.message else ''}")
+    diagnostics.note(
+        f"corral: task {task.job}.{task.index} {task.state}{f': {task.message}' if task.message else ''}"
+    )
     return Exit.JOB_FAILED
 
 

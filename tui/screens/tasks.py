@@ -57,7 +57,10 @@ class TasksScreen(LiveScreen):
         title = f"job {job.number}  {job.name}  {job.state}  {counts_text(job.counts)}{reason}{shown}"
         self.query_one("#job-title", Static).update(safe_line(title))
         self.query_one("#tasks", LiveTable).show_rows(
-            [Row(task.id, task_row(task, now_s=now_s), TASK_BADGES[task.state].tone) for task in answer.tasks]
+            [
+                Row(f"{task.job}.{task.index}", task_row(task, now_s=now_s), TASK_BADGES[task.state].tone)
+                for task in answer.tasks
+            ]
         )
 
     @on(DataTable.RowSelected, "#tasks")

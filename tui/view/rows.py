@@ -84,7 +84,7 @@ def task_row(task: Task, *, now_s: float) -> tuple[str, ...]:
     """The cells of TASK_COLUMNS; a range of untouched tasks is one row."""
     badge = TASK_BADGES[task.state]
     return (
-        task.id if task.count == 1 else f"{task.id}–{task.index + task.count - 1}",
+        task_name(task),
         badge.glyph,
         str(task.state) if task.count == 1 else f"{task.state} ×{count(task.count)}",
         task.name,
@@ -96,6 +96,12 @@ def task_row(task: Task, *, now_s: float) -> tuple[str, ...]:
         duration(elapsed_s(task.started_at, task.ended_at, now_s=now_s)),
         task.message,
     )
+
+
+def task_name(task: Task) -> str:
+    """A task as people type it, "7.3"; a range of untouched ones "7.10–99"."""
+    last = f"–{task.index + task.count - 1}" if task.count > 1 else ""
+    return f"{task.job}.{task.index}{last}"
 
 
 def node_row(node: Node) -> tuple[str, ...]:
