@@ -27,7 +27,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`coordinator.toml` of a data folder; the supervisor writes it."""
 
     nats_url: str
-    credentials: Path  # NATS credentials file of the coordinator
+    credentials: str  # path of the NATS credentials file of the coordinator
     dsn: str  # of the relational database; may hold a password
     timeseries_dsn: str | None = None  # None: the same database
     users: tuple[EnsuredUser, ...] = ()

@@ -126,7 +126,7 @@ async def _migrate(config: Config) -> None:
 
 
 async def _connect_bus(config: Config) -> NatsBus:
-    credentials = parse_credentials(read_secret(config.credentials))
+    credentials = parse_credentials(read_secret(Path(config.credentials)))
     return await NatsBus.connect(
         config.nats_url, credentials, name="corral coordinator", timeout_s=CONNECT_WAIT_S
     )

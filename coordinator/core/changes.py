@@ -47,6 +47,7 @@ COUNTER = {
     TaskState.CANCELLED: "cancelled",
 }
 _LIVE = frozenset({TaskState.ASSIGNED, TaskState.RUNNING})
+_WAITING = frozenset({TaskState.QUEUED, TaskState.RETRYING})
 
 
 def count(job: Job, before: TaskState, after: TaskState, tasks: int = 1) -> None:
@@ -81,6 +82,8 @@ def move(
     task.state = after
     task.version += 1
     over = after in TERMINAL
+    if after in _WAITING:
+        task.node = None
     if after in _LIVE and task.attempt is not None:
         task.started_at = task.attempt.started_at
     out.append(
@@ -91,7 +94,7 @@ def move(
             version=task.version,
             path=path,
             remaining=1,
-            node=task.attempt.node if task.attempt else None,
+            node=task.node,
             fence=task.fence,
             retries=task.retries,
             started_at=task.started_at,
@@ -266,6 +269,7 @@ def begin_attempt(
     ref = AttemptRef(task.group.job.number, task.index, task.fence)
     attempt = Attempt(ref, task, node.name, gpus, now_s, False)
     task.attempt = attempt
+    task.node = node.name
     node.attempts[ref] = attempt
     if not waiting:
         hold(cluster, attempt)
@@ -375,10 +379,8 @@ def node_row(node: Node, *, registered: bool) -> NodeRow:
 def flush(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
     """Write the counters, ledgers and ranges that this step changed; forget the jobs that are over."""
     for group in cluster.changed_ranges.values():
-        if group.untouched_state is not TaskState.CANCELLED:  # else its row has said the last word
-            group.version += 1
-            path = (group.untouched_state,)
-            out.append(group_change(group, path, left=group.untouched, now_s=now_s))
+        group.version += 1
+        out.append(group_change(group, (group.untouched_state,), left=group.untouched, now_s=now_s))
     for node in cluster.changed_ledgers.values():
         if node.capacity != node.written:
             out.append(node_row(node, registered=True))

@@ -149,6 +149,7 @@ class Task(Struct, eq=False):
     retries: int = 0
     losses: int = 0
     attempt: Attempt | None = None
+    node: NodeName | None = None  # of the newest attempt, until the task waits again
     started_at: float | None = None
 
     @property

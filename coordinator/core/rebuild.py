@@ -155,6 +155,7 @@ def restore_attempt(cluster: Cluster, row: AttemptChange) -> None:
     )
     attempt.confirmed_at = row.started_at  # what has not started is assigned again, in case
     task.attempt = attempt
+    task.node = node.name
     node.attempts[row.attempt] = attempt
     if attempt.holding:
         node.holding += 1

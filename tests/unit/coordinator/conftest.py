@@ -112,9 +112,14 @@ class Mirror:
 
     def _put(self, new: NewTask, change: TaskChange, path: list[TaskState]) -> None:
         check_path(tuple(path))
-        assert change.completed_at is None or change.started_at is not None or path[-1] in (
-            TaskState.CANCELLED,
-            TaskState.FAILED,
+        assert (
+            change.completed_at is None
+            or change.started_at is not None
+            or path[-1]
+            in (
+                TaskState.CANCELLED,
+                TaskState.FAILED,
+            )
         ), change
         if change.started_at is not None:
             assert change.started_at >= new.created_at
@@ -266,12 +271,12 @@ class World:
     def give_back(self, placement: Placement, node: str = "n1") -> None:
         self.report(node, Returned(attempt=placement.attempt))
 
-    def beat(self, name: str = "n1", *, live: Iterable[AttemptRef] | None = None, incarnation: str = "first") -> Any:
+    def beat(
+        self, name: str = "n1", *, live: Iterable[AttemptRef] | None = None, incarnation: str = "first"
+    ) -> Any:
         held = tuple(self.held.get(name, {})) if live is None else tuple(live)
         tells = self.happen(
-            AgentBeat(
-                node=NodeName(name), incarnation=incarnation, sequence=1, load=0.5, live=held, reply=2
-            )
+            AgentBeat(node=NodeName(name), incarnation=incarnation, sequence=1, load=0.5, live=held, reply=2)
         )
         answer = next((tell for tell in tells if isinstance(tell, AnswerBeat)), None)
         for ref in answer.drop if answer else ():
@@ -316,9 +321,7 @@ class World:
 
     def job(self, number: int) -> JobChange:
         return next(
-            change
-            for job, change in self.mirror.jobs.values()
-            if job.number == number and change is not None
+            change for job, change in self.mirror.jobs.values() if job.number == number and change is not None
         )
 
     def job_state(self, number: int) -> JobState:
@@ -343,13 +346,20 @@ class World:
                 assert attempt.task.attempt is attempt
         for job in self.cluster.jobs.values():
             counted = (
-                job.pending + job.queued + job.assigned + job.running
-                + job.completed + job.failed + job.cancelled
+                job.pending
+                + job.queued
+                + job.assigned
+                + job.running
+                + job.completed
+                + job.failed
+                + job.cancelled
             )
             assert counted == job.total, job.number
             for group in job.groups:
                 live = len(group.tasks or ())
-                assert group.untouched + live + group.completed + group.failed + group.cancelled == group.count
+                assert (
+                    group.untouched + live + group.completed + group.failed + group.cancelled == group.count
+                )
                 assert group.live == sum(t.attempt is not None for t in (group.tasks or {}).values())
 
     def rebuilt(self) -> Cluster:
@@ -378,7 +388,10 @@ def essence(cluster: Cluster) -> dict[str, Any]:
                     group.failed,
                     group.cancelled,
                     group.live,
-                    sorted((t.index, str(t.state), t.version, t.fence, t.retries) for t in (group.tasks or {}).values()),
+                    sorted(
+                        (t.index, str(t.state), t.version, t.fence, t.retries)
+                        for t in (group.tasks or {}).values()
+                    ),
                 )
                 for group in job.groups
             ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from bus.spec import TaskSpec
 from bus.values import AttemptRef, JobState, NodeHealth, Outcome, Resources, Role, TaskState
 from coordinator.core.effects import (
@@ -231,6 +232,14 @@ def test_registering_repeats_unconfirmed_assignments(pool) -> None:
     assert not any(isinstance(tell, SendAssign) for tell in pool.tells)
 
 
+def test_what_is_being_cancelled_is_not_assigned_again(pool) -> None:
+    job = pool.submit(command=["true"])
+    pool.schedule()
+    pool.cancel(job)
+    pool.register("n1", live=())
+    assert not any(isinstance(tell, SendAssign) for tell in pool.tells)
+
+
 def test_a_node_that_shrank_is_over_committed_until_its_work_ends(pool) -> None:
     pool.submit(command=["true"], array="0-1")
     one, two = pool.schedule()
@@ -362,7 +371,9 @@ def test_a_failed_need_cancels_what_depends_on_it(pool) -> None:
     for placement in pool.schedule():
         pool.end(placement, exit_code=9 if placement.attempt.index == 0 else 0)
     assert [str(pool.task_state(job, i)) for i in range(8)] == [
-        "failed", *["cancelled"] * 6, "completed",
+        "failed",
+        *["cancelled"] * 6,
+        "completed",
     ]
     assert pool.job_state(job) is JobState.FAILED
     assert pool.job(job).exit_code == 9
@@ -496,3 +507,22 @@ def test_array_limits_hold(pool) -> None:
     pool.end(placements[0], node=names[placements[0].attempt])
     assert len(pool.schedule()) == 1
     assert pool.cluster.jobs[job].groups[0].live == 3
+
+
+def test_waiting_tasks_hold_nothing_when_given_back_or_rebuilt(pool, compare) -> None:
+    busy_pool(pool)
+    node = pool.cluster.nodes["n1"]
+    assert compare(pool.rebuilt()) == compare(pool.cluster)
+    allocated = node.allocated
+    waiting = next(a for a in node.attempts.values() if not a.holding)
+    pool.give_back(pool.held["n1"][waiting.ref])
+    assert node.allocated == allocated
+
+
+def test_a_range_whose_elements_all_went_is_written_once_more(pool) -> None:
+    job = pool.submit(command=["true"], array="0-9")
+    pool.schedule()
+    (placement, _) = pool.held["n1"].values()
+    pool.cancel(job)
+    pool.end(placement, exit_code=None, outcome=Outcome.LOST)
+    assert pool.job(job).cancelled == 9
