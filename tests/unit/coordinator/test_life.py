@@ -526,3 +526,12 @@ def test_a_range_whose_elements_all_went_is_written_once_more(pool) -> None:
     pool.cancel(job)
     pool.end(placement, exit_code=None, outcome=Outcome.LOST)
     assert pool.job(job).cancelled == 9
+
+
+def test_a_task_cancelled_in_the_waiting_line_is_passed_over(pool) -> None:
+    job = pool.submit(command=["true"])
+    (placement,) = pool.schedule()
+    pool.give_back(placement)
+    pool.cancel(job)
+    other = pool.submit(command=["true"])
+    assert [p.attempt.job for p in pool.schedule()] == [other]
