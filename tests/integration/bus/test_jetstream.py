@@ -1,4 +1,4 @@
-"""Submissions wait for a coordinator, come again until they are done, and are kept where they are rejected."""
+"""Submissions wait for a coordinator, come again until they are done, and are kept where rejected."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ async def test_nobody_without_credentials(nats_server: NatsServer, tmp_path: obj
         refusals.append(str(error).lower())
 
     client = Client()
-    with pytest.raises(Exception, match="(?i)authorization violation"):
+    with pytest.raises(Exception, match=r"(?i)authorization violation"):
         await client.connect(
             nats_server.url, allow_reconnect=False, error_cb=on_error, max_reconnect_attempts=1
         )

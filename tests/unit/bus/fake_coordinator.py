@@ -65,10 +65,13 @@ class FakeCoordinator:
         changed = TaskChanged(job=7, index=0, state=self.task_state, node="n1", fence=self.fence, at=0.0)
         await self.bus.publish(subjects.feed_task("alice", TASK), encode(changed, Codec.JSON))
 
-    async def say_live(self, offset: int, data: bytes, *, stream: Stream = Stream.STDOUT) -> None:
-        """The node publishes a piece of the newest attempt's output."""
-        size = len(self.outputs[self.fence])
-        chunk = LogChunk(task=TASK, fence=self.fence, stream=stream, offset=offset, data=data, size=size)
+    async def say_live(
+        self, offset: int, data: bytes, *, stream: Stream = Stream.STDOUT, fence: int | None = None
+    ) -> None:
+        """The node publishes a piece of an attempt's output: the newest one's where no fence is given."""
+        fence = fence or self.fence
+        size = len(self.outputs[fence])
+        chunk = LogChunk(task=TASK, fence=fence, stream=stream, offset=offset, data=data, size=size)
         await self.agent.publish(subjects.log("n1", "alice", TASK), encode(chunk))
 
     async def _serve(self, message: Message) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from typing import NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bus import follow
@@ -60,32 +61,84 @@ async def test_live_pieces_need_no_query() -> None:
     await fake.stop()
 
 
-@given(
-    sizes=st.lists(st.integers(1, 12), min_size=1, max_size=12),
-    fates=st.lists(st.sampled_from(["live", "lost", "twice", "late"]), min_size=12, max_size=12),
-)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_every_byte_once_and_in_order(sizes: list[int], fates: list[str]) -> None:
-    asyncio.run(asyncio.wait_for(_every_byte(sizes, fates), 30))
-
-
-async def _every_byte(sizes: list[int], fates: list[str]) -> None:
+async def test_a_late_piece_of_an_older_attempt_is_not_given_out() -> None:
     fake = await FakeCoordinator().start()
+    fake.fence, fake.outputs = 2, {1: b"first", 2: b""}
     reading = asyncio.create_task(read(fake))
-    held: list[tuple[int, bytes]] = []
-    for number, (size, fate) in enumerate(zip(sizes, fates, strict=False)):
-        offset, data = len(fake.outputs[1]), bytes([number]) * size
-        fake.outputs[1] += data
-        if fate == "late":
-            held.append((offset, data))
-        for _ in range({"live": 1, "twice": 2}.get(fate, 0)):
-            await fake.say_live(offset, data)
-        for _ in range(number % 4):
+    await _idle(fake)
+    await fake.say_live(0, b"first", fence=1)
+    await _idle(fake)
+    fake.outputs[2] = b"second"
+    fake.ended.add(2)
+    fake.task_state = TaskState.COMPLETED
+    await fake.say_task()
+    assert await asyncio.wait_for(reading, 5) == b"second"
+    await fake.stop()
+
+
+class Piece(NamedTuple):
+    """`caught_up`: the reader waits for live pieces before this one is written."""
+
+    size: int
+    fate: str
+    caught_up: bool
+
+
+PIECES = st.builds(
+    Piece,
+    st.integers(1, 12),
+    st.sampled_from(["live", "lost", "twice", "late", "overlapping"]),
+    st.booleans(),
+)
+
+
+@given(st.lists(PIECES, min_size=1, max_size=12))
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example([Piece(4, "live", True), Piece(4, "twice", True), Piece(4, "lost", True), Piece(4, "live", False)])
+@example(
+    [Piece(4, "live", True), Piece(4, "overlapping", True), Piece(4, "late", True), Piece(4, "live", True)]
+)
+def test_every_byte_once_and_in_order(pieces: list[Piece]) -> None:
+    asyncio.run(asyncio.wait_for(_every_byte(pieces), 30))
+
+
+async def _idle(fake: FakeCoordinator) -> None:
+    """Until the reader has asked for all there is and waits for live pieces."""
+    asked = -1
+    while asked != len(fake.asked):
+        asked = len(fake.asked)
+        for _ in range(30):
             await asyncio.sleep(0)
+
+
+async def _every_byte(pieces: list[Piece]) -> None:
+    fake = await FakeCoordinator().start()
+    received = bytearray()
+
+    async def read_on() -> None:
+        async for piece in fake.client.follow("7"):
+            received.extend(piece)
+
+    reading = asyncio.create_task(read_on())
+    held: list[tuple[int, bytes]] = []
+    for number, piece in enumerate(pieces):
+        if piece.caught_up:
+            await _idle(fake)
+        offset, data = len(fake.outputs[1]), bytes([number]) * piece.size
+        if piece.fate == "overlapping":
+            back = min(3, offset)
+            offset, data = offset - back, fake.outputs[1][offset - back :] + data
+        fake.outputs[1] = fake.outputs[1][:offset] + data
+        if piece.fate == "late":
+            held.append((offset, data))
+        for _ in range({"late": 0, "lost": 0, "twice": 2}.get(piece.fate, 1)):
+            await fake.say_live(offset, data)
+        await asyncio.sleep(0)
     for offset, data in held:
         await fake.say_live(offset, data)
     fake.ended.add(1)
     fake.task_state = TaskState.COMPLETED
     await fake.say_task()
-    assert await reading == fake.outputs[1]
+    await reading
+    assert bytes(received) == fake.outputs[1]
     await fake.stop()
