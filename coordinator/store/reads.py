@@ -113,15 +113,15 @@ class Reads:
 
     async def tasks(self, job: int, query: api.TaskList) -> api.Tasks:
         """A page of the tasks of `job`, which the caller may see; each gap left in a range is one row."""
-        rows = await self._session.fetch(
-            _SQL["list_tasks"], job, list(query.states), query.after, query.limit + 1
-        )
-        tasks: list[api.Task] = []
-        for row in rows:
-            if row["count"] == 1:
-                tasks.append(_task(row, job))
-            else:
-                tasks.extend(await self._untouched(row, job, query.after))
+        limit = query.limit + 1
+        arguments = (job, list(query.states), query.after, limit)
+        tasks = [_task(row, job) for row in await self._session.fetch(_SQL["list_tasks"], *arguments)]
+        for row in await self._session.fetch(_SQL["list_ranges"], *arguments):
+            first, last = max(row["index"], query.after + 1), row["index"] + row["count"] - 1
+            for gap in await self._session.fetch(_SQL["gaps"], row["id"], first, last, limit):
+                stretch = _task(row, job)
+                stretch.index, stretch.count = gap["first"], gap["count"]
+                tasks.append(stretch)
         tasks.sort(key=lambda task: task.index)
         return api.Tasks(tasks=tasks[: query.limit], more=len(tasks) > query.limit)
 
@@ -149,36 +149,21 @@ class Reads:
     ) -> tuple[list[NeededOutput], bool]:
         """Outputs of completed tasks of `groups` with an index above `after`, and whether there are more."""
         rows = await self._session.fetch(_SQL["needed_outputs"], job, list(groups), after, page_bytes)
-        page: list[NeededOutput] = []
-        size = 0
-        for row in rows:
-            output = row["output"].encode()
-            if page and size + len(output) > page_bytes:
-                return page, True
-            size += len(output)
-            page.append(
-                NeededOutput(group=row["group_name"], task=TaskRef(job, row["index"]), output=output or None)
+        page = [
+            NeededOutput(
+                group=row["group_name"],
+                task=TaskRef(job, row["index"]),
+                output=row["output"].encode() or None,
             )
-        return page, len(page) == _MOST_OUTPUTS
+            for row in rows
+        ]
+        return page, bool(rows) and (len(rows) < rows[0]["candidates"] or len(rows) == _MOST_OUTPUTS)
 
     async def counts(self) -> tuple[dict[str, int], dict[str, int]]:
         """Of jobs and of tasks by state, over the whole cluster."""
         jobs = {row["state"]: int(row["count"]) for row in await self._session.fetch(_SQL["job_states"])}
         tasks = await self._session.fetchrow(_SQL["task_states"])
         return jobs, {} if tasks is None else {state: int(count) for state, count in tasks.items()}
-
-    async def _untouched(self, row: Record, job: int, after: int) -> list[api.Task]:
-        """The gaps that touched elements leave in a range, each as a row."""
-        first, last = max(row["index"], after + 1), row["index"] + row["count"] - 1
-        touched = await self._session.fetch(_SQL["touched_elements"], row["id"], first, last)
-        gaps = []
-        for index in [*(each["index"] for each in touched), last + 1]:
-            if index > first:
-                gap = _task(row, job)
-                gap.index, gap.count = first, index - first
-                gaps.append(gap)
-            first = index + 1
-        return gaps
 
 
 def _job(row: Record) -> api.Job:

@@ -74,18 +74,18 @@ class TelemetryStore:
         events = [each for each in records if isinstance(each, EventRecord)]
         try:
             await self._write(nodes, tasks, events)
-        except psycopg.errors.CheckViolation:
-            # No partition for the day of some record: the clock was moved, or upkeep is late.
-            instants = [each.at for each in records]
-            await self._call("make_partitions", (min(instants), max(instants)))
-            await self._write_or_fail(nodes, tasks, events)
         except (psycopg.Error, OSError) as fault:
             await self.close()
             raise StoreUnavailable(str(fault)) from fault
 
     async def upkeep(self, now_s: float) -> None:
         """Make partitions ahead, drop what is past its time. Raises StoreUnavailable."""
-        await self._call("upkeep", (now_s,))
+        try:
+            connection = await self._open()
+            await connection.execute(_sql("upkeep"), (now_s,))
+        except (psycopg.Error, OSError) as fault:
+            await self.close()
+            raise StoreUnavailable(str(fault)) from fault
 
     async def close(self) -> None:
         """Twice is fine; the next write opens again."""
@@ -102,23 +102,6 @@ class TelemetryStore:
                 application_name="corral-telemetry",
             )
         return self._connection
-
-    async def _call(self, name: str, arguments: tuple[float, ...]) -> None:
-        try:
-            connection = await self._open()
-            await connection.execute(_sql(name), arguments)
-        except (psycopg.Error, OSError) as fault:
-            await self.close()
-            raise StoreUnavailable(str(fault)) from fault
-
-    async def _write_or_fail(
-        self, nodes: list[tuple[object, ...]], tasks: list[tuple[object, ...]], events: list[EventRecord]
-    ) -> None:
-        try:
-            await self._write(nodes, tasks, events)
-        except (psycopg.Error, OSError) as fault:
-            await self.close()
-            raise StoreUnavailable(str(fault)) from fault
 
     async def _write(
         self, nodes: list[tuple[object, ...]], tasks: list[tuple[object, ...]], events: list[EventRecord]
@@ -212,7 +195,7 @@ async def _copy(
 
 def _sql(name: str) -> bytes:
     """As bytes: psycopg types its queries as literals, and these come from a file of ours."""
-    return queries("timeseries")[name].replace("$1", "%s").replace("$2", "%s").encode()
+    return queries("timeseries")[name].replace("$1", "%s").encode()
 
 
 def _instant(at_s: float) -> datetime:

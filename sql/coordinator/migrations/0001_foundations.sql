@@ -83,6 +83,7 @@ create table corral.timeseries (
 comment on table corral.timeseries is 'Registry of hypertables and natively partitioned tables; see corral.upkeep';
 
 -- Ranges of `step` around the instants [from_at, to_at] as native partitions; answers how many are new.
+-- Rows that came before their partition lie in the default one, and their range stays there.
 create function corral.make_partitions(from_at timestamptz, to_at timestamptz) returns integer
 language plpgsql
 as $$
@@ -100,11 +101,15 @@ begin
                 || to_char(lower_at at time zone 'UTC',
                            case when series.step = interval '1 day' then '_YYYYMMDD' else '_YYYYMM' end);
             if to_regclass(format('corral.%I', partition_name)) is null then
-                execute format(
-                    'create table corral.%I partition of corral.%I for values from (%L) to (%L)',
-                    partition_name, series.table_name, lower_at,
-                    (lower_at at time zone 'UTC' + series.step) at time zone 'UTC');
-                made := made + 1;
+                begin
+                    execute format(
+                        'create table corral.%I partition of corral.%I for values from (%L) to (%L)',
+                        partition_name, series.table_name, lower_at,
+                        (lower_at at time zone 'UTC' + series.step) at time zone 'UTC');
+                    made := made + 1;
+                exception when check_violation then
+                    null;  -- the default partition holds rows of this range
+                end;
             end if;
             lower_at := (lower_at at time zone 'UTC' + series.step) at time zone 'UTC';
         end loop;
@@ -113,7 +118,8 @@ begin
 end $$;
 
 -- Turns a plain, still empty table into a hypertable, or into a natively partitioned one where there is no
--- extension. Indexes come afterwards: the native way rebuilds the table.
+-- extension. Indexes come afterwards: the native way rebuilds the table. The default partition takes rows of
+-- instants that nobody foresaw (a clock that was moved): writing must never fail for want of a partition.
 create procedure corral.make_timeseries(
     table_name name, time_column name, keep interval, step interval default interval '1 day',
     always_native boolean default false)
@@ -129,6 +135,8 @@ begin
             'create table corral.%I (like corral.%I including all) partition by range (%I)',
             table_name, table_name || '_plain', time_column);
         execute format('drop table corral.%I', table_name || '_plain');
+        execute format(
+            'create table corral.%I partition of corral.%I default', table_name || '_default', table_name);
     else
         execute format(
             'select create_hypertable(%L::regclass, %L::name, chunk_time_interval => %L::interval, '
@@ -162,7 +170,10 @@ begin
             where i.inhparent = format('corral.%I', series.table_name)::regclass
         loop
             stamp := substring(partition_name from '_(\d+)$');
-            if (to_date(rpad(stamp, 8, '01'), 'YYYYMMDD')::timestamp + series.step) at time zone 'UTC'
+            if stamp is null then
+                execute format('delete from corral.%I where %I < %L', partition_name, series.time_column,
+                               now_at - series.keep);
+            elsif (to_date(rpad(stamp, 8, '01'), 'YYYYMMDD')::timestamp + series.step) at time zone 'UTC'
                 <= now_at - series.keep
             then
                 execute format('drop table corral.%I', partition_name);

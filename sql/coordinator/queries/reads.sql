@@ -40,7 +40,7 @@ from corral.jobs j join corral.users o on o.id = j.user_id
 where ($1::text is null or o.username = $1) and j.number = $2;
 
 -- name: list_tasks
--- Rows by index; elements of a range that were touched have rows of their own and lie within it.
+-- Single tasks of a job, and elements of its ranges that have rows of their own, by index.
 select
     t.id, t.index, t.count, t.remaining, t.group_name, t.state, n.name as node, t.fence, t.retries, t.priority,
     t.cpu_millis, t.mem_mib, t.gpus, t.storage_mib, t.net_mbps, t.exit_code, t.signal, t.error_message,
@@ -49,15 +49,43 @@ select
     extract(epoch from t.completed_at)::double precision as ended_at
 from corral.tasks t left join corral.nodes n on n.id = t.node_id
 where t.job_id = (select j.id from corral.jobs j where j.number = $1)
+    and t.count = 1
+    and (cardinality($2::text[]) = 0 or t.state = any ($2))
+    and t.index > $3
+order by t.index
+limit $4;
+
+-- name: list_ranges
+-- Ranges of a job that still have untouched elements above an index.
+select
+    t.id, t.index, t.count, t.remaining, t.group_name, t.state, n.name as node, t.fence, t.retries, t.priority,
+    t.cpu_millis, t.mem_mib, t.gpus, t.storage_mib, t.net_mbps, t.exit_code, t.signal, t.error_message,
+    extract(epoch from t.created_at)::double precision as submitted_at,
+    extract(epoch from t.started_at)::double precision as started_at,
+    extract(epoch from t.completed_at)::double precision as ended_at
+from corral.tasks t left join corral.nodes n on n.id = t.node_id
+where t.job_id = (select j.id from corral.jobs j where j.number = $1)
+    and t.count > 1
     and t.remaining > 0
     and (cardinality($2::text[]) = 0 or t.state = any ($2))
     and t.index + t.count - 1 > $3
-order by t.index + t.count - 1, t.index
+order by t.index
 limit $4;
 
--- name: touched_elements
--- Which elements of a range have rows of their own.
-select index from corral.tasks where range_id = $1 and index between $2 and $3 order by index;
+-- name: gaps
+-- The untouched stretches of range $1 within [$2, $3]: what lies between its elements with rows of their own.
+select index + 1 as first, next - index - 1 as count
+from (
+    select index, lead(index) over (order by index) as next
+    from (
+        select t.index from corral.tasks t where t.range_id = $1 and t.index between $2 and $3
+        union all
+        values ($2 - 1), ($3 + 1)
+    ) touched
+) pairs
+where next > index + 1
+order by index
+limit $4;
 
 -- name: show_task
 -- One task, or the range that it lies in untouched. Its own row comes before the range's.
@@ -99,12 +127,13 @@ order by a.fence desc
 limit 1;
 
 -- name: needed_outputs
--- Outputs of the completed tasks of some groups, by index; as many as fit into $4 bytes, but at least one.
--- One more row than fits says that there is more.
-select index, group_name, output, bytes_before
+-- Outputs of the completed tasks of some groups, by index: as many as fit into $4 bytes, but at least one;
+-- with the number of candidates, of which there may be more than these.
+select index, group_name, output, candidates
 from (
-    select index, group_name, output,
-        sum(octet_length(output)) over (order by index) - octet_length(output) as bytes_before
+    select index, group_name, output, count(*) over () as candidates,
+        sum(octet_length(output)) over (order by index) as bytes,
+        row_number() over (order by index) as position
     from (
         select t.index, t.group_name, coalesce(t.output::text, '') as output
         from corral.tasks t join corral.jobs j on j.id = t.job_id
@@ -113,7 +142,7 @@ from (
         limit 4096
     ) candidates
 ) summed
-where bytes_before <= $4
+where bytes <= $4 or position = 1
 order by index;
 
 -- name: job_states

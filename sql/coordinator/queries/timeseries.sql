@@ -6,10 +6,6 @@ select corral.timeseries_edition();
 -- Partitions ahead of time, and what is past its time away.
 select corral.upkeep(to_timestamp($1::double precision));
 
--- name: make_partitions
--- For records of other days than upkeep foresaw.
-select corral.make_partitions(to_timestamp($1::double precision), to_timestamp($2::double precision));
-
 -- name: copy_node_usage
 -- Gauges of whole nodes.
 copy corral.node_usage (

@@ -1,0 +1,93 @@
+"""A connection that breaks during COMMIT leaves a question, and `committed` answers it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import pytest
+
+from bus.values import Role
+from coordinator.store.errors import OutcomeUnknown
+from coordinator.store.relational import RelationalStore
+from coordinator.store.rows import Batch
+from tests.store_rows import ALICE, node
+
+COMMIT = b"commit\0"
+
+
+class Proxy:
+    """Passes bytes on to PostgreSQL until it sees COMMIT; then it cuts, before or after passing it on."""
+
+    def __init__(self, dsn: str) -> None:
+        self._target = urlsplit(dsn)
+        self.cut: str | None = None  # "before", "after", or None
+        self._connections: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[str]:
+        """The address to connect to instead."""
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        host, port = server.sockets[0].getsockname()
+        netloc = f"{self._target.username}:{self._target.password}@{host}:{port}"
+        try:
+            yield self._target._replace(netloc=netloc, query="sslmode=disable").geturl()
+        finally:
+            server.close()
+            for task in self._connections:
+                task.cancel()
+            await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections.add(asyncio.create_task(self._relay(reader, writer)))
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        up_reader, up_writer = await asyncio.open_connection(self._target.hostname, self._target.port)
+        answers = asyncio.create_task(self._answers(up_reader, writer))
+        try:
+            while data := await reader.read(65536):
+                cut = self.cut if COMMIT in data else None
+                if cut == "before":
+                    return
+                if cut == "after":
+                    answers.cancel()
+                    await asyncio.wait([answers])
+                up_writer.write(data)
+                await up_writer.drain()
+                if cut == "after":
+                    await up_reader.read(1)  # PostgreSQL has answered: it is committed
+                    return
+        finally:
+            answers.cancel()
+            for end in (writer, up_writer):
+                end.close()
+
+    async def _answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+
+
+@pytest.mark.parametrize(("cut", "outcome"), [("before", False), ("after", True)])
+async def test_the_outcome_of_a_broken_commit_can_be_asked(
+    postgres_dsn: str, cut: str, outcome: bool
+) -> None:
+    proxy = Proxy(postgres_dsn)
+    async with proxy.listening() as dsn:
+        store = await RelationalStore.connect(dsn)
+        await store.ensure_user(ALICE, Role.USER)
+        await store.lead(cut, 10)
+        batch = Batch(number=1, nodes=[node(f"cut-{cut}")])
+        proxy.cut = cut
+        with pytest.raises(OutcomeUnknown):
+            await store.commit(batch)
+        proxy.cut = None
+        assert await store.committed(1) is outcome
+        await store.commit(batch)
+        assert await store.committed(1)
+        names = [row.name for row in (await store.load()).nodes]
+        assert names.count(batch.nodes[0].name) == 1
+        await store.resign()
+        await store.close()
