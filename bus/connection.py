@@ -293,11 +293,11 @@ class NatsBus:
             if time.monotonic() - self._drops_told_at > _DROP_REPORT_S:
                 self._drops_told_at = time.monotonic()
                 log.warning("slow consumer of %s: %d messages dropped so far", error.subject, self._dropped)
-        elif any(word in text for word in _REFUSED):
-            if self._refused is not None and not self._refused.done():
-                self._refused.set_result(text)
         else:
-            # an attempt to reconnect failed: wait longer before the next
+            refused = any(word in text for word in _REFUSED)
+            if refused and self._refused is not None and not self._refused.done():
+                self._refused.set_result(text)
+            # an attempt to connect failed: wait longer before the next
             wait_s = self._client.options.get("reconnect_time_wait", RECONNECT_FIRST_S)
             self._client.options["reconnect_time_wait"] = min(wait_s * 2, RECONNECT_MAX_S)
             log.debug("bus: %s", error)

@@ -185,12 +185,17 @@ def _within_reach(binary: Path, copy: Path) -> Path:
     real = binary.resolve()
     if all(folder.stat().st_mode & 0o001 for folder in real.parents):
         return real
-    if not copy.exists() or copy.stat().st_size != real.stat().st_size:
+    if not copy.exists() or not _is_same(real, copy):
         partial = copy.with_suffix(".part")
-        shutil.copyfile(real, partial)
+        shutil.copy2(real, partial)
         partial.chmod(0o755)
         partial.replace(copy)
     return copy
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    left, right = one.stat(), other.stat()
+    return (left.st_size, left.st_mtime_ns) == (right.st_size, right.st_mtime_ns)
 
 
 def _config(port: int, store: Path, authority: Authority) -> str:

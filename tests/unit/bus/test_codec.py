@@ -177,16 +177,20 @@ def test_nothing_may_be_said_where_nothing_is_asked() -> None:
         decode_request("job.list", b"")
 
 
-EVENTS = tuple(
-    Ended(
-        attempt=AttemptRef(1042, index, 1),
-        outcome=Outcome.EXITED,
-        ended_at=2e9,
-        exit_code=0,
-        output=b"{}\x00\xff",
-    )
-    for index in range(3)
-) + (Started(attempt=AttemptRef(1, 2, 3), started_at=1.5, pid=9), Returned(attempt=AttemptRef(1, 2, 4)))
+EVENTS = (
+    *tuple(
+        Ended(
+            attempt=AttemptRef(1042, index, 1),
+            outcome=Outcome.EXITED,
+            ended_at=2000000000.0,
+            exit_code=0,
+            output=b"{}\x00\xff",
+        )
+        for index in range(3)
+    ),
+    Started(attempt=AttemptRef(1, 2, 3), started_at=1.5, pid=9),
+    Returned(attempt=AttemptRef(1, 2, 4)),
+)
 REPORT = Report(node="n1", sequence=3, events=EVENTS)
 ASSIGN = Assign(
     epoch=1,

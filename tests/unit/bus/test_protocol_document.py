@@ -1,3 +1,4 @@
+# ruff: noqa: E501 -- one row of the table, one line
 """`docs/protocol.md` says what the code says: its tables are drawn here and compared."""
 
 from __future__ import annotations
@@ -65,10 +66,10 @@ def rights(who: Permissions) -> list[str]:
 
 def drawn() -> dict[str, str]:
     people = {role: user_permissions("alice", role) for role in Role}
-    holders = {bucket: "operators and admins" for bucket in BUCKETS}
-    holders |= {bucket: "everybody" for bucket in SHARED}
-    holders |= {bucket: "the user of the key; operators and admins" for bucket in OWNED}
-    holders |= {bucket: "the coordinator" for bucket in PRIVATE}
+    holders = dict.fromkeys(BUCKETS, "operators and admins")
+    holders |= dict.fromkeys(SHARED, "everybody")
+    holders |= dict.fromkeys(OWNED, "the user of the key; operators and admins")
+    holders |= dict.fromkeys(PRIVATE, "the coordinator")
     return {
         "subjects": table(
             ["subject", "kind", "who → whom", "what"],
