@@ -56,7 +56,7 @@ async def migrate(dsn: str, *, folder: Path = MIGRATIONS) -> list[str]:
     """
     ours = migrations(folder)
     sql = queries("migrations")
-    connection = await asyncpg.connect(dsn, timeout=10)
+    connection = await connect(dsn)
     try:
         await check_server(connection)
         await connection.execute(sql["lock"])
@@ -71,6 +71,12 @@ async def migrate(dsn: str, *, folder: Path = MIGRATIONS) -> list[str]:
         return [f"{each.number:04d}_{each.name}" for each in missing]
     finally:
         await connection.close()
+
+
+async def connect(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
+    """A plain connection for one-off work on the schema."""
+    connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(dsn, timeout=10)
+    return connection
 
 
 async def check_server(connection: asyncpg.Connection[asyncpg.Record]) -> int:
