@@ -55,13 +55,14 @@ class Follower:
         subscriptions = await self._subscribe(task)
         try:
             while True:
-                await self._renew()
                 log = await self._query()
                 if log.data:
                     yield log.data
                     continue
                 if log.ended and self._offset >= log.size and await self._is_over():
                     return
+                if await self._renew():
+                    continue  # what was written before the node began to publish is still to be asked for
                 async for piece in self._until_unsure():
                     yield piece
         finally:
@@ -89,16 +90,18 @@ class Follower:
             await bus.subscribe(subjects.feed_task(user, task), on_feed),
         ]
 
-    async def _renew(self) -> None:
+    async def _renew(self) -> bool:
+        """Whether the node was asked just now to publish, and does."""
         now = asyncio.get_running_loop().time()
         if now - self._renewed_at < RENEW_S:
-            return
+            return False
         try:
             following = await self._client.following(self._task)
         except (ApiError, BusError):
-            return  # over, or nobody there now: the queries tell
+            return False  # over, or nobody there now: the queries tell
         if following.attempt:
             self._renewed_at = now
+        return following.attempt > 0
 
     async def _query(self) -> Log:
         """The next piece by query; moves the offset."""

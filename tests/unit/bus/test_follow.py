@@ -47,16 +47,18 @@ async def test_a_retried_task_starts_over_with_its_new_attempt() -> None:
     await fake.stop()
 
 
-async def test_live_pieces_need_no_query() -> None:
+async def test_live_pieces_need_no_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "RECHECK_S", 3600.0)
     fake = await FakeCoordinator().start()
     pieces = fake.client.follow("7.0")
     first = asyncio.ensure_future(anext(pieces))
-    while len(fake.asked) < 3:
-        await asyncio.sleep(0)
+    await _idle(fake)
+    asked = len(fake.asked)
     fake.outputs[1] = b"live"
     await fake.say_live(0, b"other", stream=Stream.STDERR)
     await fake.say_live(0, b"live")
     assert await asyncio.wait_for(first, 5) == b"live"
+    assert len(fake.asked) == asked
     await pieces.aclose()
     await fake.stop()
 
