@@ -12,6 +12,7 @@ from textual.widgets import DataTable, Log
 from tests.tui.fake_cluster import FakeSession, a_job, a_snapshot
 from tui.app import Console
 from tui.client.session import Offline
+from tui.screens.overview import OverviewScreen
 from tui.widgets.live_table import LiveTable
 
 WAIT_S = 20.0
@@ -91,7 +92,7 @@ async def test_cancel_asks_first_and_shows_the_command(session: FakeSession) -> 
         await pilot.press("C")
         await showing(pilot, "as a command: corral cancel 7")
         await pilot.press("escape")
-        await showing(pilot, "running")
+        await until(pilot, lambda: isinstance(pilot.app.screen, OverviewScreen))
         assert session.fake.cancelled == []
         await pilot.press("C")
         await showing(pilot, "Cancel job 7?")

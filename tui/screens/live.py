@@ -31,8 +31,11 @@ class LiveScreen(Screen[None]):
         """The widgets between the status bar and the footer."""
         raise NotImplementedError
 
+    _ready = False  # a picture may come between the push of a screen and its first widget
+
     def on_mount(self) -> None:
         """Show at once what is known."""
+        self._ready = True
         if self.console.latest is not None:
             self.show(self.console.latest)
 
@@ -48,6 +51,8 @@ class LiveScreen(Screen[None]):
 
     def show(self, update: Update) -> None:
         """Take a new picture, or the word that there is none: then the old one is dimmed."""
+        if not self._ready:
+            return
         self.query_one(StatusBar).show(update)
         self.set_class(not isinstance(update, Snapshot), "offline")
         if isinstance(update, Snapshot):

@@ -37,7 +37,6 @@ class LogScreen(LiveScreen):
 
     def on_mount(self) -> None:
         """Start to follow."""
-        super().on_mount()
         self.query_one("#log").focus()
         self._follow()
 

@@ -40,7 +40,6 @@ class OverviewScreen(LiveScreen):
 
     def on_mount(self) -> None:
         """Jobs have the focus."""
-        super().on_mount()
         self.query_one("#jobs").focus()
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
