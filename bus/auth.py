@@ -20,6 +20,7 @@ import nkeys
 from msgspec import Struct
 
 from bus.errors import CredentialsError
+from bus.layout import read_secret, write_secret
 from bus.permissions import (
     Permissions,
     agent_permissions,
@@ -73,6 +74,11 @@ class Credentials(Struct, frozen=True):
         return _section(self.text, "NATS USER JWT")
 
     @property
+    def public_key(self) -> str:
+        """By which it can be revoked; no secret."""
+        return str(_claims(self.jwt)["sub"])
+
+    @property
     def seed(self) -> bytes:
         return _section(self.text, "USER NKEY SEED").encode()
 
@@ -102,16 +108,18 @@ def parse_credentials(text: str) -> Credentials:
 
 
 class Authority:
-    """The cluster's keys: mints credentials, and the account claims that the server is configured with."""
+    """The cluster's keys: mints and revokes credentials, and signs the claims that the server is given."""
 
-    def __init__(self, seeds: dict[Key, bytes]) -> None:
+    def __init__(self, seeds: dict[Key, bytes], revocations: Path) -> None:
+        self._revocations = revocations
         self._keys = {key: nkeys.from_seed(bytearray(seed)) for key, seed in seeds.items()}
 
     @classmethod
     def create_or_load(cls, folder: Path) -> Authority:
         """The keys in `folder`, made at the first call. Files are 0600, the folder 0700."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return cls({key: _create_or_load(folder / f"{key}.nk", _PREFIX[key]) for key in Key})
+        seeds = {key: _create_or_load(folder / f"{key}.nk", _PREFIX[key]) for key in Key}
+        return cls(seeds, folder / "revoked.json")
 
     @property
     def system_account(self) -> str:
@@ -121,18 +129,30 @@ class Authority:
         claims = {"type": "operator", "version": 2, "system_account": self.system_account}
         return self._sign(Key.OPERATOR, self._public(Key.OPERATOR), "corral", nats=claims)
 
+    def revoke(self, public_key: str) -> None:
+        """Refuse this credential from now on; `bus.server.reload` makes the server close its connections."""
+        write_secret(self._revocations, json.dumps({**self.revoked(), public_key: int(time.time())}))
+
+    def revoked(self) -> dict[str, int]:
+        """Public keys, and up to when what was issued for them is refused (seconds of the Unix epoch)."""
+        if not self._revocations.exists():
+            return {}
+        known: dict[str, int] = json.loads(read_secret(self._revocations))
+        return known
+
     def account_jwts(self) -> dict[str, str]:
         """Public key to JWT of both accounts: ours, and the server's own events."""
+        ours = {"limits": {**_UNLIMITED, **_STORAGE}, "revocations": self.revoked()}
         return {
             self._public(key): self._sign(
                 Key.OPERATOR,
                 self._public(key),
                 name,
-                nats={"type": "account", "version": 2, "limits": limits},
+                nats={"type": "account", "version": 2, **claims},
             )
-            for key, name, limits in (
-                (Key.ACCOUNT, "CORRAL", {**_UNLIMITED, **_STORAGE}),
-                (Key.SYSTEM, "SYS", _UNLIMITED),
+            for key, name, claims in (
+                (Key.ACCOUNT, "CORRAL", ours),
+                (Key.SYSTEM, "SYS", {"limits": _UNLIMITED}),
             )
         }
 

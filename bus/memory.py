@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from bus.errors import BusError, Disconnected, Forbidden, NoResponders, RequestTimeout, TooLarge
+from bus.errors import Disconnected, Forbidden, NoResponders, RequestTimeout, TooLarge
 from bus.permissions import (
     Permissions,
     agent_permissions,
@@ -27,6 +27,7 @@ from bus.values import Role
 log = logging.getLogger(__name__)
 
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
+_BUCKET_NAMES = frozenset(map(str, BUCKETS))
 
 
 class MemoryHub:
@@ -57,15 +58,14 @@ class MemoryHub:
         return len(receivers)
 
     def _put(self, bucket: str, key: str, value: bytes | None) -> None:
-        known = BUCKETS.get(Bucket(bucket))
-        if known is None:
-            raise BusError(f"no bucket {bucket}")
+        _require_bucket(bucket)
         if value is None:
             self._kept.pop(key_subject(bucket, key), None)
         else:
             self._kept[key_subject(bucket, key)] = (self._clock(), value)
 
     def _get(self, bucket: str, key: str) -> bytes | None:
+        _require_bucket(bucket)
         put_at, value = self._kept.get(key_subject(bucket, key), (0.0, None))
         ttl_s = BUCKETS[Bucket(bucket)].ttl_s
         if value is None or (ttl_s is not None and self._clock() - put_at >= ttl_s):
@@ -197,6 +197,11 @@ class MemoryBus:
             raise Forbidden(f"{self.identity} may not publish to {subject}")
 
 
+def _require_bucket(name: str) -> None:
+    if name not in _BUCKET_NAMES:
+        raise NoResponders(f"no bucket {name[:80]!r}")
+
+
 class _MemorySubscription:
     """A queue and its worker; with `answer` set instead, the inbox of one request."""
 
@@ -219,7 +224,7 @@ class _MemorySubscription:
             if not self.answer.done():
                 self.answer.set_result(message)
             return
-        if message.reply:
+        if message.reply and self._bus._permissions.respond:
             self._bus._answerable.add(message.reply)
         with suppress(asyncio.QueueFull):  # a slow consumer loses messages, as on NATS
             self._queue.put_nowait(message)

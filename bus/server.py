@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sysconfig
@@ -22,6 +23,7 @@ from msgspec import Struct
 
 from bus.auth import Authority
 from bus.errors import BusError
+from bus.layout import write_secret
 
 HOST = "127.0.0.1"
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
@@ -95,21 +97,26 @@ def prepare(
     for folder in (data, store):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     port = port or free_port()
-    config = data / "nats.conf"
-    config.write_text(_config(port, store, authority))
-    config.chmod(0o600)
     if uid is not None and gid is not None and uid != os.geteuid():
         binary = _within_reach(binary, data / "nats-server")
-        for path in (data, store, config):
+        for path in (data, store):
             os.chown(path, uid, gid)
-    return NatsProcess(
-        argv=(str(binary), "--config", str(config)),
+    process = NatsProcess(
+        argv=(str(binary), "--config", str(data / "nats.conf")),
         port=port,
         folder=data,
         log=data / "nats.log",
         uid=uid,
         gid=gid,
     )
+    _write_config(process, authority)
+    return process
+
+
+def reload(process: NatsProcess, *, authority: Authority, pid: int) -> None:
+    """Have the running server take what the authority says now; the connections of the revoked are closed."""
+    _write_config(process, authority)
+    os.kill(pid, signal.SIGHUP)
 
 
 def free_port() -> int:
@@ -196,6 +203,13 @@ def _within_reach(binary: Path, copy: Path) -> Path:
 def _is_same(one: Path, other: Path) -> bool:
     left, right = one.stat(), other.stat()
     return (left.st_size, left.st_mtime_ns) == (right.st_size, right.st_mtime_ns)
+
+
+def _write_config(process: NatsProcess, authority: Authority) -> None:
+    path = process.folder / "nats.conf"
+    write_secret(path, _config(process.port, process.folder / "jetstream", authority))
+    if process.uid is not None and process.gid is not None:
+        os.chown(path, process.uid, process.gid)
 
 
 def _config(port: int, store: Path, authority: Authority) -> str:

@@ -12,7 +12,7 @@ import pytest
 from bus import server
 from bus.auth import Authority
 from bus.connection import ConnectionState, NatsBus
-from bus.errors import Disconnected
+from bus.errors import Disconnected, Forbidden
 from bus.transport import Message
 from bus.values import Role
 
@@ -80,6 +80,27 @@ async def test_a_restart_of_the_server(tmp_path: Path) -> None:
         await states.wait(ConnectionState.CLOSED)
         await coordinator.close()
         server.stop(child)
+
+
+async def test_a_revoked_credential_is_out_at_once(tmp_path: Path) -> None:
+    """B19: its open connection is closed, it gets no new one, and nobody else notices."""
+    async with placed(tmp_path) as (process, authority), server.running(process) as child:
+        states = States()
+        credentials = authority.mint_user("alice", Role.USER)
+        alice = await NatsBus.connect(process.url, credentials, name="a", on_state=states)
+        bob = await NatsBus.connect(process.url, authority.mint_user("bob", Role.USER), name="b")
+        authority.revoke(credentials.public_key)
+        server.reload(process, authority=authority, pid=child.pid)
+        await states.wait(ConnectionState.CLOSED)
+        with pytest.raises(Disconnected):
+            await alice.publish("corral.u.alice.job.list", b"")
+        with pytest.raises(Forbidden):
+            await NatsBus.connect(process.url, credentials, name="a")
+        await bob.flush()
+        await bob.close()
+        again = await NatsBus.connect(process.url, authority.mint_user("alice", Role.USER), name="a")
+        await again.close()
+    assert credentials.public_key in Authority.create_or_load(tmp_path / "keys").revoked()
 
 
 async def test_closing_while_the_server_is_away_ends(tmp_path: Path) -> None:

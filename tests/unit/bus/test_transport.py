@@ -251,6 +251,10 @@ async def test_keys(cluster: Cluster) -> None:
     with pytest.raises(Forbidden):
         await alice.kv_get("corral_jobs", "bob.1")
     assert await alice.kv_get("corral_jobs", "alice.1") is None
+    with pytest.raises(NoResponders):
+        await coordinator.kv_get("corral_none", "x")
+    with pytest.raises(NoResponders):
+        await coordinator.kv_put("corral_none", "x", b"")
 
 
 async def test_after_the_end(cluster: Cluster) -> None:
