@@ -71,13 +71,14 @@ def _type(name: str) -> str:
     return _TYPES.get(base, base) + ("_array" if array else "")
 
 
-async def _draw(dsn: str, path: Path) -> None:
+async def _draw(dsn: str) -> str:
     connection = await connect(dsn)
     try:
-        path.write_text(with_diagram(path.read_text(), await er_diagram(connection)))
+        return await er_diagram(connection)
     finally:
         await connection.close()
 
 
 if __name__ == "__main__":
-    asyncio.run(_draw(sys.argv[1], Path(sys.argv[2])))
+    target = Path(sys.argv[2])
+    target.write_text(with_diagram(target.read_text(), asyncio.run(_draw(sys.argv[1]))))

@@ -123,7 +123,7 @@ begin
         raise exception 'Invalid status transition: % -> %', 'new', passed[1] using errcode = 'check_violation';
     end if;
     for step in 2 .. cardinality(passed) loop
-        if not corral.may_follow(passed[step - 1], passed[step])
+        if corral.may_follow(passed[step - 1], passed[step]) is not true
             or (passed[step - 1] = 'timeout' and not exists (
                 select from corral.jobs where id = new.job_id and spec -> 'retry_on' ? 'timeout'))
         then
