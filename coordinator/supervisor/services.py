@@ -36,7 +36,11 @@ Prepared = TypeVar("Prepared")
 
 
 class Share(Struct, frozen=True, kw_only=True):
-    """What one of several agents on a machine offers, so that together they offer the machine once."""
+    """What one of several agents on a machine offers, so that together they offer the machine once.
+
+    Whole cores, and at least one, since a task asks for one core if it does not say otherwise: more
+    agents than cores share the cores more thinly than they declare.
+    """
 
     cpu_millis: int
     mem_mib: int
@@ -180,7 +184,7 @@ def share_of_machine(agents: int) -> Share | None:
         return None
     mem_mib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     cores = len(os.sched_getaffinity(0))
-    return Share(cpu_millis=max(1, cores * 1000 // agents), mem_mib=mem_mib // agents)
+    return Share(cpu_millis=max(1, cores // agents) * 1000, mem_mib=mem_mib // agents)
 
 
 async def _prepared(prepare: Callable[[], Prepared]) -> Prepared:
