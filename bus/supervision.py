@@ -108,7 +108,7 @@ def read_status(path: Path) -> SupervisorStatus | None:
     """What the last supervisor wrote; None where none ever did or the file cannot be understood."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=SupervisorStatus)
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
         return None
 
 
