@@ -19,7 +19,7 @@ OF_JOBS_IN_TIME = ("my_job_metrics", "my_task_usage", "my_task_logs", "my_system
 
 @pytest.fixture
 async def people(postgres_dsn: str) -> AsyncIterator[Login]:
-    """Two users with a job each, and one person of every other role; `login(name)` connects as one of them."""
+    """Two users with a job each, one person of every other role; `login(name)` connects as one of them."""
     owner = await asyncpg.connect(postgres_dsn)
     suffix, password = secrets.token_hex(4), secrets.token_hex(16)
     contract = Contract(owner)
@@ -33,7 +33,8 @@ async def people(postgres_dsn: str) -> AsyncIterator[Login]:
             task = await contract.task(job)
             await contract.attempt(task, node_id=node)
             for statement in (
-                "insert into corral.allocations (task_id, rank, fence, resource, amount) values ($1, 0, 1, 'cpu', 1)",
+                "insert into corral.allocations (task_id, rank, fence, resource, amount) "
+                "values ($1, 0, 1, 'cpu', 1)",
                 "insert into corral.task_logs (at, task_id, message) values (now(), $1, 'x')",
                 "insert into corral.task_usage (at, node_id, task_id, fence, cpu_millis, mem_mib) "
                 "values (now(), $1, $1, 1, 1, 1)",
@@ -136,6 +137,6 @@ async def test_the_audit_is_append_only(corral: Contract) -> None:
 async def test_security_is_forced_on_what_hangs_from_jobs(corral: Contract) -> None:
     forced = await corral.rows("select relname from pg_class where relforcerowsecurity and relrowsecurity")
     assert {name for (name,) in forced} >= {
-        "jobs", "tasks", "attempts", "allocations", "task_events", "task_dependencies", "checkpoints", "replicas",
-        "artifacts", "dedupe_keys", "storage_volumes", "jobs_archive",
+        "jobs", "tasks", "attempts", "allocations", "task_events", "task_dependencies", "checkpoints",
+        "replicas", "artifacts", "dedupe_keys", "storage_volumes", "jobs_archive",
     }  # fmt: skip

@@ -34,8 +34,9 @@ async def test_tools_and_their_views(corral: Contract) -> None:
         "insert into corral.tool_tags (tool_id, tag_name) values ($1, 'nlp'), ($1, 'analysis')", tool
     )
     await corral.run(
-        "insert into corral.artifacts (file_name, mime_type, storage_pointer, size_bytes, created_by_tool_id) "
-        "values ('a.json', 'application/json', 'corral://a', 1, $1), ('b', 'text/plain', 'corral://b', 1, null)",
+        "insert into corral.artifacts "
+        "(file_name, mime_type, storage_pointer, size_bytes, created_by_tool_id) values "
+        "('a.json', 'application/json', 'corral://a', 1, $1), ('b', 'text/plain', 'corral://b', 1, null)",
         tool,
     )
     assert await corral.rows("select name, node from corral.active_tools_with_nodes") == [
@@ -85,7 +86,8 @@ async def test_rollup_counts_what_is_left_of_a_range(corral: Contract) -> None:
 @pytest.mark.parametrize(
     "question",
     [
-        "select type, count(*), avg(execution_time), percentile_cont(0.5) within group (order by execution_time), "
+        "select type, count(*), avg(execution_time), "
+        "percentile_cont(0.5) within group (order by execution_time), "
         "percentile_cont(0.95) within group (order by execution_time) from corral.tasks "
         "where created_at >= now() - interval '24 hours' group by type",
         "select id from corral.tasks where state = 'pending' order by priority desc, created_at limit 100",
@@ -94,14 +96,17 @@ async def test_rollup_counts_what_is_left_of_a_range(corral: Contract) -> None:
         "select state, round(count(*) * 100.0 / sum(count(*)) over (), 2) from corral.tasks group by state",
         "select t.id from corral.tasks t join corral.task_types y on y.name = t.type where state = 'running' "
         "and now() - started_at > make_interval(secs => 3 * coalesce(y.avg_duration_seconds, 100)::float8)",
-        "select round(count(*) filter (where state = 'completed') * 100.0 / nullif(count(*), 0), 2) from corral.tasks",
+        "select round(count(*) filter (where state = 'completed') * 100.0 / nullif(count(*), 0), 2) "
+        "from corral.tasks",
         "select id from corral.tasks where input ? 'text' and input ->> 'language' = 'en'",
         "select id from corral.tasks where input -> 'analysis_types' @> '[\"sentiment\"]'",
         "select id from corral.tasks where (input ->> 'max_length')::integer > 100",
-        "select id from corral.tasks where input @> '{\"model\": \"m\"}' and (input ->> 'temperature')::float8 < 0.8",
-        "select pg_size_pretty(pg_column_size(input)::bigint) from corral.tasks where pg_column_size(input) > 102400",
-        "select date_bin('1 minute', at, 'epoch'), max(value) from corral.job_metrics where name = 'queue_depth' "
-        "group by 1 order by 1",
+        'select id from corral.tasks where input @> \'{"model": "m"}\' '
+        "and (input ->> 'temperature')::float8 < 0.8",
+        "select pg_size_pretty(pg_column_size(input)::bigint) from corral.tasks "
+        "where pg_column_size(input) > 102400",
+        "select date_bin('1 minute', at, 'epoch'), max(value) from corral.job_metrics "
+        "where name = 'queue_depth' group by 1 order by 1",
     ],
 )
 async def test_the_sources_questions_run(corral: Contract, question: str) -> None:
@@ -119,11 +124,15 @@ async def test_the_training_task_of_the_source(corral: Contract) -> None:
         mem_mib=8192,
         gpus=1,
         input='{"model": "mnist_model"}',
-        parameters='{"batch_size": 32, "learning_rate": 0.001, "epochs": 10, "distributed": true, "n_clients": 3}',
+        parameters='{"batch_size": 32, "learning_rate": 0.001, "epochs": 10, "distributed": true, '
+        '"n_clients": 3}',
         progress=45.5,
         output='{"metrics": {"loss": 0.0023, "accuracy": 0.982}}',
     )
-    question = "select progress, output #>> '{metrics,accuracy}', parameters ->> 'n_clients' from corral.tasks where id = $1"
+    question = (
+        "select progress, output #>> '{metrics,accuracy}', parameters ->> 'n_clients' "
+        "from corral.tasks where id = $1"
+    )
     assert await corral.rows(question, task) == [(45.5, "0.982", "3")]
 
 

@@ -68,7 +68,8 @@ async def test_jobs(corral: Contract, change: str) -> None:
         "max_retries = -1", "parent_task_id = id", "started_at = created_at - interval '1 s'",
         "completed_at = now()", "started_at = now(), completed_at = now() - interval '1 s'",
         "type = 'unknown'", f"agent_id = '{ZERO}'", f"node_id = '{ZERO}'", "remaining = 2",
-        "count = 0", "index = -1", "progress = 101", "input = (select jsonb_object_agg(i, md5(i::text)) from generate_series(1, 33000) as i)",
+        "count = 0", "index = -1", "progress = 101",
+        "input = (select jsonb_object_agg(i, md5(i::text)) from generate_series(1, 33000) as i)",
     ],
 )  # fmt: skip
 async def test_tasks(corral: Contract, change: str) -> None:
@@ -189,7 +190,8 @@ async def test_required_input_keys(corral: Contract) -> None:
     required = {
         "text_analysis": ["text"], "text_generation": ["prompt"], "translation": ["text",
         "source_lang",
-        "target_lang"], "code_generation": ["specification"], "code_analysis": ["code"], "data_processing": ["data"], "data_analysis": ["data"],
+        "target_lang"], "code_generation": ["specification"], "code_analysis": ["code"],
+        "data_processing": ["data"], "data_analysis": ["data"],
     }  # fmt: skip
     insert = "insert into corral.tasks (job_id, index, type, input) values ($1, $2, $3, $4) returning id"
     for index, (type_name, keys) in enumerate(required.items()):

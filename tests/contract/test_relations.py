@@ -150,8 +150,8 @@ INDEXES = {
 
 
 @pytest.mark.contract(
-    "S0.14", "S1.15", "S1.25", "S1.32", "S2.18", "S2.25", "S2.40", "S2.44", "S2.58", "S2.60", "S2.62", "S3.20",
-    "S3.21", "S3.22", "S3.23", "S3.24", "S4.54", "S4.55", "S4.56", "S4.57", "S4.66",
+    "S0.14", "S1.15", "S1.25", "S1.32", "S2.18", "S2.25", "S2.40", "S2.44", "S2.58", "S2.60", "S2.62",
+    "S3.20", "S3.21", "S3.22", "S3.23", "S3.24", "S4.54", "S4.55", "S4.56", "S4.57", "S4.66",
 )  # fmt: skip
 @pytest.mark.parametrize("row", INDEXES)
 async def test_the_indexes_of_the_sources(corral: Contract, row: str) -> None:
@@ -169,7 +169,8 @@ async def test_the_indexes_of_the_sources(corral: Contract, row: str) -> None:
         ("select id from corral.tasks where type = 'shell' and input ->> 'model' = 'm'", "tasks_input_model"),
         ("select id from corral.tools where input_schema @> '{\"a\": 1}'", "tools_input_schema"),
         (
-            "select id from corral.tasks where state in ('pending', 'queued') order by priority desc, created_at limit 9",
+            "select id from corral.tasks where state in ('pending', 'queued') "
+            "order by priority desc, created_at limit 9",
             "tasks_queue",
         ),
     ],

@@ -27,7 +27,7 @@ from tests.store_rows import (
 Q, A, R, C = TaskState.QUEUED, TaskState.ASSIGNED, TaskState.RUNNING, TaskState.COMPLETED
 
 
-@pytest.mark.contract("S2.20", "S2.43", "S0.21", "S0.36", "S0.59")
+@pytest.mark.contract("S2.20", "S2.43", "S0.21", "S0.36", "S0.59", "S0.1")
 async def test_the_life_of_a_task_is_written_and_its_books_balance(
     leader: Leader, database: asyncpg.Connection
 ) -> None:

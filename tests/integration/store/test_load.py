@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncpg
+import pytest
 
 from bus.values import (
     AttemptState,
@@ -62,6 +63,7 @@ async def test_a_job_that_is_over_is_not_loaded(leader: Leader) -> None:
     assert snapshot.next_number > job.number
 
 
+@pytest.mark.contract("S0.55")
 async def test_a_registration_replaces_what_the_node_had(
     leader: Leader, database: asyncpg.Connection
 ) -> None:
