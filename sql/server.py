@@ -208,28 +208,27 @@ def wait_ready(
 
 
 def _initialise(data: Path, password_file: Path, *, binaries: Path, owner: Account | None) -> None:
+    """Into a folder beside, renamed when whole: what a kill leaves behind is never taken for a cluster."""
     data.parent.mkdir(parents=True, exist_ok=True)
     if owner is not None and not _reachable(data.parent, owner):
         raise ServerFailed(f"{data.parent} cannot be entered by the account {owner.name}")
     if data.exists() and any(data.iterdir()):
         raise ServerFailed(f"{data} is neither empty nor a database cluster")
-    data.mkdir(mode=0o700, exist_ok=True)
+    unfinished = data.with_name(f".{data.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(mode=0o700)
     password = secrets.token_urlsafe(32)
-    password_file.unlink(missing_ok=True)
-    with open(os.open(password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(password + "\n")
-    seed = data.parent / f".{data.name}.seed"
-    if owner is not None:
-        os.chown(data, owner.uid, owner.gid)
+    _write_secret(password_file, password + "\n")
     # initdb reads the password under the server's account, which must not keep it.
-    with open(os.open(seed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(password)
+    seed = data.with_name(f".{data.name}.seed")
+    _write_secret(seed, password)
     try:
         if owner is not None:
-            os.chown(seed, owner.uid, owner.gid)
+            for path in (unfinished, seed):
+                os.chown(path, owner.uid, owner.gid)
         _run(
             (
-                str(binaries / "initdb"), "--pgdata", str(data), "--username", SUPERUSER,
+                str(binaries / "initdb"), "--pgdata", str(unfinished), "--username", SUPERUSER,
                 "--pwfile", str(seed), "--auth", "scram-sha-256", "--encoding", "UTF8",
                 "--locale", "C", "--data-checksums",
             ),
@@ -237,12 +236,17 @@ def _initialise(data: Path, password_file: Path, *, binaries: Path, owner: Accou
             owner=owner,
             env=_environment(binaries),
         )  # fmt: skip
-        _create_database(data, binaries=binaries, owner=owner)
-    except ServerFailed:
-        shutil.rmtree(data, ignore_errors=True)
-        raise
+        _create_database(unfinished, binaries=binaries, owner=owner)
+        unfinished.rename(data)
     finally:
         seed.unlink(missing_ok=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _write_secret(path: Path, text: str) -> None:
+    path.unlink(missing_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
 
 
 def _create_database(data: Path, *, binaries: Path, owner: Account | None) -> None:

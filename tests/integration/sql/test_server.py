@@ -83,3 +83,11 @@ def test_a_server_that_cannot_start_says_where_to_look(home: Path) -> None:
     (home / "data" / "corral.conf").write_text("nonsense = on\n")
     with pytest.raises(ServerFailed, match=r"data\.log"):
         server.start(process, timeout_s=10)
+
+
+def test_what_a_killed_preparation_left_is_begun_anew(home: Path) -> None:
+    (home / ".data.unfinished").mkdir()
+    (home / ".data.unfinished" / "PG_VERSION").write_text("18\n")
+    process = server.prepare(home / "data", port=server.free_port())
+    server.stop(server.start(process))
+    assert {path.name for path in home.iterdir()} == {"data", "data.password", "data.log"}
