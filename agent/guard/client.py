@@ -155,7 +155,7 @@ class GuardLink:
         buffer = bytearray()
         while data := await reader.read(_RECEIVE_SIZE):
             buffer += data
-            for frame in _frames(buffer):
+            for frame in frames(buffer):
                 if isinstance(frame, Data):
                     answer = self._reads.pop(frame.number, None)
                     if answer is not None and not answer.done():
@@ -216,16 +216,16 @@ class GuardLink:
         )
 
 
-def _frames(buffer: bytearray) -> list[Inventory | Events | Data]:
+def frames(buffer: bytearray) -> list[Inventory | Events | Data]:
     """Every whole frame out of `buffer`, leaving what is not complete yet."""
-    frames = []
+    found = []
     start = 0
     with memoryview(buffer) as view:
         while len(buffer) - start >= wire.HEADER_SIZE:
             end = start + wire.HEADER_SIZE + wire.frame_length(bytes(view[start : start + wire.HEADER_SIZE]))
             if len(buffer) < end:
                 break
-            frames.append(_DECODER.decode(view[start + wire.HEADER_SIZE : end]))
+            found.append(_DECODER.decode(view[start + wire.HEADER_SIZE : end]))
             start = end
     del buffer[:start]
-    return frames
+    return found

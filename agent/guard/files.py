@@ -19,6 +19,8 @@ OUTPUT_LIMIT = 512 * 1024
 """Equals `bus.values.OUTPUT_LIMIT`, which this process does not load."""
 
 _STDERR_TAIL = 2048
+_SPARE_MAX = 256
+_PRIVATE_FOLDER = stat.S_IFDIR | 0o700
 _NO_INPUT = b'{"input":{},"needs":{}}'
 
 
@@ -39,6 +41,8 @@ class TaskFiles:
         self._folder = folder
         self._no_input = f"{folder}/no-input.json"
         self._needs: dict[Key, list[tuple[str, int, str]]] = {}
+        self._resting: list[str] = []
+        self._spare: list[str] = []
         _write(self._no_input, _NO_INPUT)
 
     def base(self, key: Key) -> str:
@@ -46,17 +50,28 @@ class TaskFiles:
         return f"{self._folder}/{key[0]}/{key[1]}.{key[2]}"
 
     def make_workdir(self, key: Key) -> str:
-        """A fresh empty folder, 0700."""
+        """An empty folder, 0700."""
         path = self.base(key) + ".work"
+        if os.path.lexists(path):
+            _remove_tree(path)
         try:
-            os.mkdir(path, 0o700)
+            self._make_or_move(path)
         except FileNotFoundError:
             os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-            os.mkdir(path, 0o700)
-        except FileExistsError:
-            _remove_tree(path)
-            os.mkdir(path, 0o700)
+            self._make_or_move(path)
         return path
+
+    def _make_or_move(self, path: str) -> None:
+        if self._spare:
+            with suppress(OSError):  # a task of the same account may have meddled with it
+                os.rename(self._spare.pop(), path)
+                return
+        os.mkdir(path, 0o700)
+
+    def reuse_workdirs(self) -> None:
+        """Nobody is left in the work directories of tasks that are over: the empty ones serve again."""
+        self._spare += self._resting
+        self._resting = []
 
     def write_input(self, key: Key, text: bytes | None, *, needs: bool) -> str:
         """The file for CORRAL_INPUT: {"input": …, "needs": {"<group>": ["<path>", …]}}."""
@@ -91,8 +106,16 @@ class TaskFiles:
         if with_stderr and sizes[1]:
             tail = _read_regular(base + ".err", max(0, sizes[1] - _STDERR_TAIL), _STDERR_TAIL)[0]
         with suppress(OSError):
-            os.rmdir(base + ".work")  # only if it is empty
+            self._put_by(base + ".work")
         return Leavings(output, fault, tail, *sizes)
+
+    def _put_by(self, path: str) -> None:
+        """Keep an empty work directory for another task: moving costs a third of making and removing."""
+        has_room = len(self._resting) + len(self._spare) < _SPARE_MAX
+        if has_room and os.lstat(path).st_mode == _PRIVATE_FOLDER and not os.listdir(path):
+            self._resting.append(path)
+        else:
+            os.rmdir(path)  # only if it is empty
 
     def read(self, key: Key, stream: int, offset: int, limit: int) -> tuple[bytes, int]:
         """A piece of a stream and the stream's size; empty where nothing was written."""

@@ -236,6 +236,8 @@ class Keeper:
         }
         if stray and tree.signal_tree(stray, signal.SIGKILL):
             self._sweep_at = now_s + _SWEEP_DELAY_S
+        else:
+            self._files.reuse_workdirs()
 
     def _reap_one(self) -> bool:
         try:

@@ -18,7 +18,7 @@ from agent.guard.wire import Body, Item
 LINGER_S = 600.0
 """How long a guard without tasks waits for an agent to come back."""
 
-_FLUSH_INTERVAL_S = 0.002
+_FLUSH_INTERVAL_S = 0.005
 """While tasks stand in line the agent is told this often at most: it wakes once for many."""
 
 _WAIT_MAX_S = 1.0

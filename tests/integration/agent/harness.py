@@ -131,7 +131,9 @@ class Guard:
     def run(self, key: Key, *argv: str, **options: Any) -> Exit:
         return self.ended(self.spawn(key, *argv, **options))
 
-    def read(self, key: Key, stream: int = wire.STDOUT, offset: int = 0, limit: int = 1 << 20) -> tuple[Any, ...]:
+    def read(
+        self, key: Key, stream: int = wire.STDOUT, offset: int = 0, limit: int = 1 << 20
+    ) -> tuple[Any, ...]:
         count = len(self.data)
         self.send(wire.READ, count, key, stream, offset, limit)
         self.receive_until(lambda: len(self.data) > count)

@@ -230,7 +230,7 @@ def test_never_more_runs_than_there_is_and_in_order(guard: Guard) -> None:
 
 def test_gpus_are_chosen_where_none_were_named_and_never_shared(guard: Guard) -> None:
     one = (0, 0, 1, 0, 0)
-    script = 'echo $CORRAL_GPUS; while [ ! -e ../go ]; do sleep 0.02; done'
+    script = "echo $CORRAL_GPUS; while [ ! -e ../go ]; do sleep 0.02; done"
     guard.spawn((1, 0, 1), "sh", "-c", script, resources=one, gpus=("GPU-b",))
     guard.spawn((1, 1, 1), "sh", "-c", script, resources=one)
     wait_until(lambda: guard.read((1, 1, 1))[1] == b"GPU-a\n", "the free one is taken")

@@ -170,7 +170,9 @@ def test_cancel_reaches_each_phase(ledger: Ledger) -> None:
     end(ledger, ref(3))
     made = step(ledger, events.CancelAsked(epoch=1, attempts=tuple(map(ref, range(4)))), NOW)
     assert made[-1] == effects.End((ref(0), ref(1)))
-    cancelled = [e.attempt for e in reported(ledger) if isinstance(e, Ended) and e.outcome is Outcome.CANCELLED]
+    cancelled = [
+        e.attempt for e in reported(ledger) if isinstance(e, Ended) and e.outcome is Outcome.CANCELLED
+    ]
     assert cancelled == [ref(2)]
 
 

@@ -18,9 +18,7 @@ from agent.core.machine import step
 from agent.core.model import Ledger, Order, Work
 from bus.values import AttemptRef, Ended, Outcome, Resources, Returned, Started, TaskEvent, TaskSettings
 
-WORKS = [
-    Work(settings=TaskSettings(resources=Resources()), needs=needs) for needs in ((), ("group",))
-]
+WORKS = [Work(settings=TaskSettings(resources=Resources()), needs=needs) for needs in ((), ("group",))]
 indexes = st.integers(0, 3)
 fences = st.integers(1, 4)
 
@@ -158,7 +156,9 @@ class Node(RuleBasedStateMachine):
         assert all(count == 1 for count in terminal.values())
         for attempt in self.handed:
             over = attempt not in self.ledger.held
-            assert not over or terminal[attempt] == 1 or attempt in self.dropped or self.is_superseded(attempt)
+            assert (
+                not over or terminal[attempt] == 1 or attempt in self.dropped or self.is_superseded(attempt)
+            )
 
     def is_superseded(self, attempt: AttemptRef) -> bool:
         return self.ledger.fences[attempt.task] > attempt.fence

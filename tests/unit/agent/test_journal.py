@@ -1,0 +1,64 @@
+"""What was appended and not acknowledged is there again, whatever became of the process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.guard import journal, wire
+from agent.guard.journal import Journal
+from agent.guard.wire import Exit, Key
+
+
+def exit_of(index: int) -> Exit:
+    return Exit((1, index, 1), wire.EXITED, 2.0, 1.0, 0, output=b"{}")
+
+
+def keys(opened: Journal) -> list[Key]:
+    return list(opened.exits)
+
+
+def sizes(folder: Path) -> list[int]:
+    return [(folder / f"journal.{number}").stat().st_size for number in (0, 1)]
+
+
+def test_what_was_not_acknowledged_comes_back(tmp_path: Path) -> None:
+    first = Journal(str(tmp_path))
+    first.append([exit_of(0), exit_of(1)])
+    first.acknowledge([(1, 0, 1), (9, 9, 9)])
+    first.close()
+    second = Journal(str(tmp_path))
+    assert second.exits[(1, 1, 1)] == exit_of(1)
+    second.acknowledge(keys(second))
+    second.close()
+    assert sizes(tmp_path) == [0, 0]
+
+
+@pytest.mark.parametrize("cut", range(1, 20))
+def test_a_last_record_cut_short_costs_only_itself(tmp_path: Path, cut: int) -> None:
+    first = Journal(str(tmp_path))
+    first.append([exit_of(0)])
+    first.append([exit_of(1)])
+    first.close()
+    path = tmp_path / "journal.0"
+    path.write_bytes(path.read_bytes()[:-cut])
+    second = Journal(str(tmp_path))
+    assert keys(second) == [(1, 0, 1)]
+    second.close()
+
+
+def test_under_steady_load_the_files_take_turns_and_stay_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "_TURN_SIZE", 500)
+    opened = Journal(str(tmp_path))
+    for number in range(500):
+        opened.append([exit_of(number)])
+        if number:
+            opened.acknowledge([(1, number - 1, 1)])  # never all of them
+    assert max(sizes(tmp_path)) < 1500
+    opened.close()
+    again = Journal(str(tmp_path))
+    assert (1, 499, 1) in again.exits
+    again.close()
