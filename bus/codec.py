@@ -20,7 +20,17 @@ from msgspec import Struct
 from bus.api import OPERATIONS, Empty, Error, ErrorReply
 from bus.errors import ApiError, DecodeError
 from bus.faults import find_faults
-from bus.limits import BYTES_MAX, DEPTH_MAX, INT_MAX, INT_MIN, Flaw, find_flaws, is_clean
+from bus.limits import (
+    ANSWER_BYTES_MAX,
+    BYTES_MAX,
+    DEPTH_MAX,
+    INT_MAX,
+    INT_MIN,
+    KEYS_MAX,
+    Flaw,
+    find_flaws,
+    is_clean,
+)
 from bus.messages import FromAgent, FromAgentReply, ToAgent, ToAgentReply
 
 S = TypeVar("S", bound=Struct)
@@ -74,8 +84,12 @@ def decode_request(operation: str, data: bytes, *, subject: str = "") -> Struct:
 
 
 def decode_answer(data: bytes, kind: type[S], *, subject: str = "") -> S:
-    """The coordinator's answer. Raises ApiError where it refused, DecodeError where it is none."""
-    tree = _load(data, subject)
+    """The coordinator's answer. Raises ApiError where it refused, DecodeError where it is none.
+
+    What comes from the coordinator may be larger than what is sent to it: a task's output has as many
+    keys as its author liked.
+    """
+    tree = _load(data, subject, bytes_max=ANSWER_BYTES_MAX, keys_max=ANSWER_BYTES_MAX)
     if "error" in tree and isinstance(tree["error"], dict):
         raise ApiError(_converted(tree, ErrorReply, subject).error)
     answer: S = _converted(tree, kind, subject)
@@ -137,14 +151,16 @@ def _checked_version(tree: dict[str, Any], kind: type[Struct], subject: str) -> 
     return tree
 
 
-def _load(data: bytes, subject: str) -> dict[str, Any]:
+def _load(
+    data: bytes, subject: str, *, bytes_max: int = BYTES_MAX, keys_max: int = KEYS_MAX
+) -> dict[str, Any]:
     if not data:
         _refuse(subject, "E_EMPTY", "empty message; expected a JSON object")
-    if len(data) > BYTES_MAX:
-        _refuse(subject, "E_TOO_LARGE", f"{len(data)} bytes > {BYTES_MAX}", status=413)
+    if len(data) > bytes_max:
+        _refuse(subject, "E_TOO_LARGE", f"{len(data)} bytes > {bytes_max}", status=413)
     load = _load_json if codec_of(data) is Codec.JSON else _load_msgpack
     tree = load(data, subject)
-    if not is_clean(tree):
+    if not is_clean(tree, keys_max=keys_max):
         raise DecodeError(find_flaws(tree), subject=subject)
     if type(tree) is not dict:
         kind = {list: "array", str: "string", bool: "boolean", type(None): "null"}.get(type(tree), "number")

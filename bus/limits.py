@@ -8,6 +8,9 @@ from typing import Any
 from bus.api import Error
 
 BYTES_MAX = 1024 * 1024
+ANSWER_BYTES_MAX = 8 * 1024 * 1024
+"""What the server carries at most; only the coordinator's answers may use it."""
+
 DEPTH_MAX = 32
 KEYS_MAX = 10_000
 """Keys of one object; the bytes bound all objects of a message together."""
@@ -26,7 +29,7 @@ class Flaw:
         self.hint = hint
 
 
-def is_clean(tree: object) -> bool:
+def is_clean(tree: object, *, keys_max: int = KEYS_MAX) -> bool:
     """Whether the whole tree keeps the limits. Breadth first: no input can exhaust the stack."""
     level: list[Any] = [tree]
     for _ in range(DEPTH_MAX + 1):
@@ -34,7 +37,7 @@ def is_clean(tree: object) -> bool:
         for value in level:
             kind = type(value)
             if kind is dict:
-                if len(value) > KEYS_MAX or not _is_clean_text("".join(value)):
+                if len(value) > keys_max or not _is_clean_text("".join(value)):
                     return False
                 values = value.values()
             elif kind is list:

@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.fixtures_nats", "tests.fixtures_postgres"]
+pytest_plugins = ["tests.fixtures_nats", "tests.fixtures_postgres", "tests.fixtures_cluster"]

@@ -114,14 +114,15 @@ async def _update_jobs(connection: Connection[Record], changes: Sequence[JobChan
 
 
 async def _write_attempts(connection: Connection[Record], attempts: Sequence[AttemptChange]) -> None:
-    new = [each for each in attempts if each.new]
-    if new:
-        written = await connection.fetchval(_ATTEMPTS["insert_attempts"], *columns.new_attempts(new))
-        _expect(written, len(new), "new attempts")
+    # the old attempt of a task ends before its next one begins: only one may be live
     known = [each for each in attempts if not each.new]
     if known:
         written = await connection.fetchval(_ATTEMPTS["update_attempts"], *columns.attempt_changes(known))
         _expect(written, len(known), "changed attempts")
+    new = [each for each in attempts if each.new]
+    if new:
+        written = await connection.fetchval(_ATTEMPTS["insert_attempts"], *columns.new_attempts(new))
+        _expect(written, len(new), "new attempts")
     holding = [each for each in attempts if columns.holding(each)]
     if holding:
         await connection.execute(_ALLOCATIONS["open_allocations"], *columns.held(holding))

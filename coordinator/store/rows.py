@@ -75,5 +75,3 @@ class Snapshot(Struct, kw_only=True):
     jobs: list[LiveJob]
     tasks: list[TaskSeen]
     attempts: list[AttemptChange]
-
-
