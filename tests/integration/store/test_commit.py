@@ -251,3 +251,32 @@ async def test_health_and_heartbeat_never_go_back(leader: Leader, database: asyn
     )
     assert (row["health"], row["at"]) == ("unreachable", T0 + 50)
     assert await database.fetchval("select status from corral.agents where id = 'beat'") == "inactive"
+
+
+async def test_a_task_may_lose_an_attempt_and_get_the_next_in_one_batch(
+    leader: Leader, database: asyncpg.Connection
+) -> None:
+    on = node("twice")
+    job = new_job()
+    task = new_task(job)
+    await leader.commit(
+        nodes=[on],
+        new_jobs=[job],
+        job_changes=[job_change(job, JobState.SCHEDULED, assigned=1)],
+        new_tasks=[(task, change(task, 2, Q, A, node="twice", fence=1))],
+        attempts=[attempt(task, on, AttemptState.ASSIGNED, new=True)],
+        ledgers=[ledger(on, REQUEST)],
+    )
+    again = (A, TaskState.REASSIGNED, Q, A)
+    await leader.commit(
+        task_changes=[change(task, 5, *again, node="twice", fence=2)],
+        steps=[3],
+        attempts=[
+            attempt(task, on, AttemptState.ASSIGNED, new=True, fence=2),
+            attempt(task, on, AttemptState.LOST),
+        ],
+    )
+    states = "select fence, state from corral.attempts where task_id = $1 order by fence"
+    found = [tuple(row) for row in await database.fetch(states, task.id)]
+    assert found == [(1, "lost"), (2, "assigned")]
+    assert await database.fetch("select * from corral.ledger_mismatches") == []

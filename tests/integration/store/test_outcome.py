@@ -65,9 +65,12 @@ class Proxy:
                 end.close()
 
     async def _answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
+        try:
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        finally:
+            writer.close()
 
 
 @pytest.mark.parametrize(("cut", "outcome"), [("before", False), ("after", True)])
