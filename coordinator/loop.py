@@ -1,10 +1,9 @@
 """2 · The loop owns the cluster: it takes events, steps, and has the effects performed, batch by batch.
 
 Nothing else touches the cluster. While a batch is being written the next one gathers in the queue, so
-batches grow with the load (group commit) and an idle system answers at once; above a pace of
-`BUSY_BATCHES_PER_S` a batch begins no sooner than `BUSY_WINDOW_S` after the last one, since a commit costs the
-same for one row as for fifty. Heartbeats do not wait for
-the database: they are stepped at once, and what their answer may say without a commit (the leases are
+batches grow with the load (group commit) and an idle system answers at once. Above a pace of
+`BUSY_BATCHES_PER_S` a batch begins no sooner than `BUSY_WINDOW_S` after the last one, since a commit
+costs the same for one row as for fifty. Heartbeats do not wait for the database: they are stepped at once, and what their answer may say without a commit (the leases are
 renewed) is said at once; everything else they cause joins the next batch.
 """
 

@@ -248,6 +248,7 @@ def record_attempt(
             exit_code=exit_code,
             signal=signal,
             message=message,
+            cancelling=attempt.cancelling,
             explanation=explanation,
         )
     )

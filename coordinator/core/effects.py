@@ -145,6 +145,7 @@ class AttemptChange(Struct, frozen=True, kw_only=True, gc=False):
     exit_code: int | None
     signal: int | None
     message: str
+    cancelling: bool  # its end was asked for and answered
     explanation: dict[str, Any] | None  # with `new` only
 
 

@@ -14,6 +14,7 @@ from coordinator.core.changes import (
     move,
     move_untouched,
     new_task_row,
+    record_attempt,
 )
 from coordinator.core.effects import (
     AnswerCancel,
@@ -176,6 +177,7 @@ def _cancel_task(
         if task.attempt.cancelling:
             return 0
         task.attempt.cancelling = True
+        record_attempt(out, cluster, task.attempt)
         running.append(task.attempt)
         return 1
     move(out, cluster, task, TaskState.CANCELLED, now_s=now_s, message="cancelled")

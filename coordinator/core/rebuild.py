@@ -160,5 +160,4 @@ def restore_attempt(cluster: Cluster, row: AttemptChange) -> None:
     if attempt.holding:
         node.holding += 1
         node.allocated += attempt.requested
-    if task.group.job.cancel_requested:
-        attempt.cancelling = True
+    attempt.cancelling = row.cancelling

@@ -87,7 +87,7 @@ def new_attempts(attempts: Sequence[AttemptChange]) -> Columns:
             each.task_id, RANK, each.attempt.fence, each.node_id, each.node, each.state, each.waiting,
             *amounts(each.requested), holding(each), " ".join(each.gpus), each.assigned_at, each.started_at,
             each.ended_at, each.exit_code, each.signal, clean(each.message),
-            None if each.explanation is None else storable(_encode(each.explanation)),
+            None if each.explanation is None else storable(_encode(each.explanation)), each.cancelling,
         )
         for each in attempts
     )  # fmt: skip
@@ -98,7 +98,7 @@ def attempt_changes(attempts: Sequence[AttemptChange]) -> Columns:
         (
             each.task_id, RANK, each.attempt.fence, each.state, each.waiting, holding(each),
             " ".join(each.gpus), each.started_at, each.ended_at, each.exit_code, each.signal,
-            clean(each.message),
+            clean(each.message), each.cancelling,
         )
         for each in attempts
     )  # fmt: skip

@@ -146,5 +146,6 @@ def _attempt(row: Record) -> AttemptChange:
         exit_code=None,
         signal=None,
         message=row["message"],
+        cancelling=row["cancelling"],
         explanation=None,
     )

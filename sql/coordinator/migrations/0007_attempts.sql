@@ -9,6 +9,7 @@ create table corral.attempts (
     state text not null default 'assigned' check (state in (
         'assigned', 'running', 'completed', 'failed', 'timeout', 'cancelled', 'lost', 'returned')),
     waiting boolean not null default false,
+    cancelling boolean not null default false,
     cpu_millis bigint not null default 0 check (cpu_millis >= 0),
     mem_mib bigint not null default 0 check (mem_mib >= 0),
     gpus integer not null default 0 check (gpus >= 0),
@@ -30,6 +31,7 @@ create table corral.attempts (
     check (not holding or state in ('assigned', 'running'))
 ) with (fillfactor = 80);
 comment on column corral.attempts.waiting is 'Prefilled: lies at the node and starts when another attempt there ends';
+comment on column corral.attempts.cancelling is 'Its end was asked for and answered; its node may not know yet';
 comment on column corral.attempts.holding is 'Whether it holds its request in the node''s ledger';
 create unique index attempts_live on corral.attempts (task_id, rank) where state in ('assigned', 'running');
 create index attempts_node_state on corral.attempts (node_id, state);

@@ -138,11 +138,15 @@ async def test_what_ends_while_the_agent_is_dead_is_reported_once(cluster: LiveC
 
 @pytest.mark.contract("S0.13", "S0.32", "S0.61", "S4.43", "S4.46")
 async def test_a_silent_node_loses_its_work_after_its_lease(cluster: LiveCluster, marks: Path) -> None:
-    """The agent is stopped past its lease: its guard ends the task first, then it runs elsewhere; never twice."""
-    script = f"echo $CORRAL_NODE start $(date +%s.%N) >> {marks}; trap 'exit 1' TERM; sleep 3; echo done >> {marks}"
+    """The agent is stopped past its lease: its guard ends the task, and only then does it run elsewhere.
+
+    Each run holds a lock while it lives: the second would fail if the first were still there.
+    """
+    script = f"exec 9>>{marks}; flock -n 9 || exit 9; [ $CORRAL_ATTEMPT = 1 ] && sleep 60; sleep 3"
     async with cluster.client() as client:
         job = await client.submit(
-            command=["sh", "-c", f"[ $CORRAL_NODE = n2 ] && sleep 60 & wait; {script}"],
+            command=["sh", "-c", script],
+            retries=0,
             resources=ResourceSpec(cpu="1500m", memory="900MiB"),
             constraints=Constraints(nodes=["n1", "n2"]),
         )

@@ -399,8 +399,7 @@ def essence(cluster: Cluster) -> dict[str, Any]:
         },
         "states": {number: str(job.state) for number, job in cluster.jobs.items()},
         "attempts": sorted(
-            (str(a.ref), a.node, a.holding, str(a.state), a.cancelling and a.task.group.job.cancel_requested)
-            for a in cluster.attempts()
+            (str(a.ref), a.node, a.holding, str(a.state), a.cancelling) for a in cluster.attempts()
         ),
         "ledgers": {name: node.allocated for name, node in cluster.nodes.items()},
         "retrying": len(cluster.retries),
