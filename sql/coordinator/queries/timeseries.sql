@@ -6,14 +6,14 @@ select corral.timeseries_edition();
 -- Partitions ahead of time, and what is past its time away.
 select corral.upkeep(to_timestamp($1::double precision));
 
--- name: copy_node_usage
+-- name: copy_node_usage#
 -- Gauges of whole nodes.
 copy corral.node_usage (
     at, node_id, cpu_millis, mem_mib, gpus, gpu_mem_mib, storage_mib, net_rx_mbps, net_tx_mbps, disk_read_mbps,
     disk_write_mbps, temperature_c, gpu_temperature_c, load, anomaly)
 from stdin (format binary);
 
--- name: copy_task_usage
+-- name: copy_task_usage#
 -- Gauges of running attempts.
 copy corral.task_usage (
     at, node_id, task_id, fence, cpu_millis, mem_mib, gpus, gpu_mem_mib, storage_mib, net_rx_mbps, net_tx_mbps,
@@ -24,7 +24,7 @@ from stdin (format binary);
 -- Ids of users by name.
 select username, id from corral.users where username = any($1);
 
--- name: copy_system_events
+-- name: copy_system_events#
 -- The cluster's history.
 copy corral.system_events (at, event_type, severity, source, node_id, job_id, user_id, message, details)
 from stdin (format binary);
