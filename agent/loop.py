@@ -102,13 +102,16 @@ class Agent:
                 self._start("spool", self._spool.run(self._executor.on_saved))
                 self._start("guard", self._executor.guard.run())
                 await self._executor.guard.connected.wait()
-                await self._bus.subscribe(
-                    subjects.node(self._config.node, NodeVerb.COMMAND), self._on_command
-                )
+                subject = subjects.node(self._config.node, NodeVerb.COMMAND)
+                commands = await self._bus.subscribe(subject, self._on_command)
                 self._start("session", session.run())
                 self._start("reporter", self._reporter.run())
                 self._start("usage", self._measure())
                 self._start("pruning", self._prune())
+                try:
+                    await asyncio.get_running_loop().create_future()  # until we are cancelled
+                finally:
+                    await commands.unsubscribe()  # first: nothing can be started while the group ends
         finally:
             self._spool.close()
             self._driver.close()

@@ -232,13 +232,14 @@ def _reconcile(ledger: Ledger, event: events.GuardConnected, now_s: float, out: 
     for end in event.ends:
         if end.attempt not in ledger.held and ledger.remember_fence(end.attempt):
             ledger.held[end.attempt] = Held(attempt=end.attempt, phase=Phase.HANDED)
+    # Before the ends are heard: they may hand on successors, which this inventory cannot know.
+    expected = [a for a, held in ledger.held.items() if held.phase in (Phase.HANDED, Phase.RUNNING)]
     _on_guard(ledger, event.running, event.ends, out)
     known = {start.attempt for start in event.running} | set(event.queued)
-    at_guard = (Phase.HANDED, Phase.RUNNING)
-    for held in [held for held in ledger.held.values() if held.phase in at_guard]:
-        if held.attempt not in known:
-            end = _unstarted(held.attempt, Outcome.LOST, now_s, "its guard died, or the node restarted")
-            end.started_at = held.started_at
+    for attempt in expected:
+        if attempt in ledger.held and attempt not in known:
+            end = _unstarted(attempt, Outcome.LOST, now_s, "its guard died, or the node restarted")
+            end.started_at = ledger.held[attempt].started_at
             _finish(ledger, end, out)
 
 

@@ -216,9 +216,9 @@ def test_never_more_runs_than_there_is_and_in_order(guard: Guard) -> None:
     keys = [(9, n, 1) for n in range(4)]
     for key in keys[:3]:
         guard.spawn(key, "sh", "-c", "while [ ! -e ../go ]; do sleep 0.02; done", granted=False)
-    guard.spawn(keys[3], "true", granted=True)
     guard.started(keys[0])
     guard.started(keys[1])
+    guard.spawn(keys[3], "true", granted=True)
     running, queued, _ = guard.connect()
     assert {key for key, *_ in running} == set(keys[:2])
     assert list(queued) == [keys[3], keys[2]], "a granted one stands before those that wait"

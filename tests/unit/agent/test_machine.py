@@ -260,3 +260,12 @@ def test_only_so_many_fences_are_remembered(ledger: Ledger, monkeypatch: pytest.
     monkeypatch.setattr(model, "FENCES_KEPT", 2)
     assign(ledger, order(0), order(1), order(2))
     assert list(ledger.fences) == [TaskRef(7, 1), TaskRef(7, 2)]
+
+
+def test_a_successor_that_an_inventory_lets_go_on_is_not_taken_for_lost(ledger: Ledger) -> None:
+    assign(ledger, order(fence=1))
+    assign(ledger, order(fence=2))
+    ended = Ended(attempt=ref(fence=1), outcome=Outcome.CANCELLED, ended_at=2.0)
+    made = step(ledger, events.GuardConnected(ends=(ended,)), NOW)
+    assert effects.Hand((order(fence=2),)) in made
+    assert ledger.held[ref(fence=2)].phase is Phase.HANDED and not ledger.outbox

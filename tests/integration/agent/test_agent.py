@@ -1,0 +1,361 @@
+"""A whole agent over the in-process bus, with a real guard, against a coordinator of a few lines."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from agent.config import Config, parse_arguments
+from agent.loop import Agent
+from bus import messages as m
+from bus import subjects
+from bus.codec import decode_from_agent, decode_from_agent_reply, encode
+from bus.memory import MemoryBus, MemoryHub
+from bus.transport import Message
+from bus.values import (
+    AttemptRef,
+    Ended,
+    Outcome,
+    Resources,
+    Returned,
+    Started,
+    Stream,
+    TaskEvent,
+    TaskRef,
+    TaskSettings,
+)
+from tests.integration.agent.harness import WAIT_S, alive
+
+A, B = AttemptRef(1, 0, 1), AttemptRef(1, 1, 1)
+
+
+async def until(condition: Callable[[], object], what: str) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+class Coordinator:
+    """Answers everything; `reports` are kept unacknowledged while `deaf`."""
+
+    def __init__(self, bus: MemoryBus) -> None:
+        self.bus = bus
+        self.epoch = 1
+        self.deaf = False
+        self.registrations: list[m.Register] = []
+        self.beats: list[m.Heartbeat] = []
+        self.usage: list[m.UsageReport] = []
+        self.events: list[TaskEvent] = []
+        self.inputs: list[m.InputsReply] = []
+        self.drop: tuple[AttemptRef, ...] = ()
+        self.term_after_s = 60.0
+        self.logs: list[m.LogChunk] = []
+
+    async def start(self) -> None:
+        for verb in ("register", "heartbeat", "report", "usage", "inputs"):
+            await self.bus.subscribe(f"corral.node.*.{verb}", self._on)
+
+    async def _on(self, message: Message) -> None:
+        asked = decode_from_agent(message.data)
+        reply: m.ToAgentReply
+        match asked:
+            case m.Register():
+                self.registrations.append(asked)
+                reply = m.RegisterReply(
+                    epoch=self.epoch,
+                    heartbeat_interval_s=0.05,
+                    usage_interval_s=0.1,
+                    lease_s=65.0,
+                    term_after_s=self.term_after_s,
+                    kill_after_s=self.term_after_s + 0.3,
+                    drop=self.drop,
+                )
+            case m.Heartbeat():
+                self.beats.append(asked)
+                if self.deaf:
+                    return
+                reply = m.HeartbeatReply(sequence=asked.sequence, epoch=self.epoch, drop=self.drop)
+            case m.Report():
+                if self.deaf:
+                    return
+                self.events += asked.events
+                reply = m.ReportReply(acknowledged=asked.sequence, epoch=self.epoch)
+            case m.InputsRequest():
+                reply = self.inputs.pop(0)
+            case m.UsageReport():
+                self.usage.append(asked)
+                return
+        await self.bus.publish(message.reply, encode(reply))
+
+    async def command(self, command: m.ToAgent) -> m.FromAgentReply:
+        subject = subjects.node("n1", subjects.NodeVerb.COMMAND)
+        answer = await self.bus.request(subject, encode(command), timeout_s=WAIT_S)
+        return decode_from_agent_reply(answer.data)
+
+    async def assign(self, attempt: AttemptRef, *command: str, **options: object) -> None:
+        body = m.Body(
+            settings=TaskSettings(resources=Resources(cpu_millis=1000), tool=options.get("tool")),  # type: ignore[arg-type]
+            command=command,
+            needs=("count",) if options.get("needs") else (),
+        )
+        made = m.Assign(epoch=self.epoch, bodies=(body,), items=(m.Assignment(attempt, 0),))
+        assert await self.command(made) == m.CommandReply(node="n1")
+
+    def ends(self) -> dict[AttemptRef, Ended]:
+        return {event.attempt: event for event in self.events if isinstance(event, Ended)}
+
+    async def ended(self, attempt: AttemptRef) -> Ended:
+        await until(lambda: attempt in self.ends(), f"{attempt} ended")
+        return self.ends()[attempt]
+
+    async def started(self, attempt: AttemptRef) -> int:
+        def found() -> list[int]:
+            return [e.pid for e in self.events if isinstance(e, Started) and e.attempt == attempt]
+
+        await until(found, f"{attempt} started")
+        return found()[0]
+
+
+class Node:
+    """An agent that can be stopped and started again over the same folder."""
+
+    def __init__(self, config: Config, bus: MemoryBus) -> None:
+        self.config = config
+        self.bus = bus
+        self.running: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self.running = asyncio.create_task(Agent(self.config, self.bus, version="1").run())
+
+    async def stop(self) -> None:
+        if self.running is not None:
+            self.running.cancel()
+            await asyncio.wait([self.running])
+            assert self.running.cancelled(), self.running.exception()
+        self.running = None
+
+
+class World:
+    def __init__(self, folder: Path) -> None:
+        hub = MemoryHub(time.monotonic)
+        said = ["--name", "n1", "--nats", "-", "--credentials", "-", "--gpu-driver", "none", "--cpu", "2"]
+        self.coordinator = Coordinator(hub.connect_coordinator())
+        self.user = hub.connect_user("alice")
+        folder.joinpath("agent").mkdir(mode=0o711)
+        self.node = Node(parse_arguments(["--data", f"{folder}/agent", *said]), hub.connect_agent("n1"))
+
+
+@pytest.fixture
+async def world(node_folder: Path) -> AsyncIterator[World]:
+    made = World(node_folder)
+    await made.coordinator.start()
+    made.node.start()
+    await until(lambda: made.coordinator.registrations, "registered")
+    yield made
+    await made.node.stop()
+    await until(lambda: not guards(node_folder), "the guard has gone too")
+
+
+def guards(folder: Path) -> list[int]:
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            arguments = Path(f"/proc/{name}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"agent.guard" in arguments and os.fsencode(folder / "agent") in arguments and alive(int(name)):
+            found.append(int(name))
+    return found
+
+
+async def test_a_task_runs_and_its_output_is_served(world: World) -> None:
+    coordinator = world.coordinator
+    assert coordinator.registrations[0].capacity.cpu_millis == 2000
+    await coordinator.assign(A, "sh", "-c", 'echo hello; echo "[1]" > $CORRAL_OUTPUT; exit 3')
+    ended = await coordinator.ended(A)
+    assert (ended.outcome, ended.exit_code, ended.output, ended.log_sizes) == (
+        Outcome.EXITED,
+        3,
+        b"[1]\n",
+        (6, 0),
+    )
+    assert [type(event) for event in coordinator.events] == [Started, Ended]
+    asked = m.FetchLog(epoch=1, task=A.task, fence=0, stream=Stream.STDOUT, offset=1, limit=3)
+    chunk = await coordinator.command(asked)
+    assert isinstance(chunk, m.LogChunk)
+    assert (chunk.fence, chunk.offset, chunk.data, chunk.size, chunk.ended) == (1, 1, b"ell", 6, True)
+    unknown = await coordinator.command(
+        m.FetchLog(epoch=1, task=TaskRef(9, 9), fence=0, stream=Stream.STDERR, offset=0, limit=3)
+    )
+    assert isinstance(unknown, m.LogChunk) and unknown.error is not None
+
+
+async def test_usage_is_measured_and_nothing_of_an_outage_is_missing(world: World) -> None:
+    coordinator = world.coordinator
+    await coordinator.assign(A, "sleep", "1000")
+    await coordinator.started(A)
+    await until(lambda: coordinator.usage and coordinator.usage[-1].tasks, "the task is measured")
+    assert coordinator.usage[-1].tasks[0].attempt == A
+    world.node.bus.set_connected(False)
+    cut_at = time.time()
+    await asyncio.sleep(0)
+    await until(lambda: time.time() > cut_at + 0.5, "some samples could not be sent")
+    world.node.bus.set_connected(True)
+    healed_at = time.time()
+    await until(lambda: any(cut_at < u.sampled_at < healed_at - 0.1 for u in coordinator.usage), "backfilled")
+    await coordinator.command(m.Cancel(epoch=1, attempts=(A,)))
+    assert (await coordinator.ended(A)).outcome is Outcome.CANCELLED
+
+
+async def test_a_restarted_agent_adopts_and_reports_exactly_once(world: World, node_folder: Path) -> None:
+    coordinator = world.coordinator
+    await coordinator.assign(A, "sh", "-c", "while [ ! -e ../go ]; do sleep 0.02; done; exit 7")
+    await coordinator.assign(B, "sleep", "1000")
+    pid = await coordinator.started(B)
+    await coordinator.started(A)
+    await world.node.stop()
+    (node_folder / "agent/tasks/1/go").touch()
+    world.node.start()
+    await until(lambda: len(coordinator.registrations) == 2, "registered again")
+    assert set(coordinator.registrations[1].live) >= {B}
+    assert (await coordinator.ended(A)).exit_code == 7
+    assert alive(pid)
+    await coordinator.command(m.Cancel(epoch=1, attempts=(B,)))
+    await coordinator.ended(B)
+    kinds = [(type(event), event.attempt) for event in coordinator.events]
+    assert len(kinds) == len(set(kinds)) == 4
+    await coordinator.assign(A, "true")  # said again: it ran already
+    await coordinator.assign(AttemptRef(1, 0, 2), "true")
+    await coordinator.ended(AttemptRef(1, 0, 2))
+    assert len([event for event in coordinator.events if event.attempt == A]) == 2
+
+
+async def test_an_outage_keeps_results_until_they_are_acknowledged(world: World) -> None:
+    coordinator = world.coordinator
+    await coordinator.assign(A, "sh", "-c", "while [ ! -e ../go ]; do sleep 0.02; done")
+    await coordinator.started(A)
+    world.node.bus.set_connected(False)
+    (world.node.config.tasks / "1/go").touch()
+    cut_at = time.monotonic()
+    await until(lambda: not guards_children(world), "it has ended")
+    await until(lambda: time.monotonic() > cut_at + 0.5, "a heartbeat has met the outage")
+    assert A not in coordinator.ends()
+    world.node.bus.set_connected(True)
+    assert (await coordinator.ended(A)).exit_code == 0
+    await until(lambda: len(coordinator.registrations) > 1, "registered after the reconnect")
+
+
+def guards_children(world: World) -> list[bytes]:
+    (guard,) = guards(world.node.config.data.parent)
+    return Path(f"/proc/{guard}/task/{guard}/children").read_bytes().split()
+
+
+async def test_a_silent_coordinator_ends_the_lease(world: World) -> None:
+    coordinator = world.coordinator
+    await world.node.stop()
+    coordinator.term_after_s = 0.5
+    world.node.start()
+    await until(lambda: len(coordinator.registrations) == 2, "registered with a short lease")
+    await coordinator.assign(A, "sleep", "1000")
+    pid = await coordinator.started(A)
+    world.node.bus.set_connected(False)
+    await until(lambda: not alive(pid), "the guard ended it")
+    world.node.bus.set_connected(True)
+    assert (await coordinator.ended(A)).outcome is Outcome.LEASE_EXPIRED
+
+
+async def test_a_killed_guard_loses_its_tasks_and_is_replaced(world: World, node_folder: Path) -> None:
+    coordinator = world.coordinator
+    await coordinator.assign(A, "sleep", "1000")
+    pid = await coordinator.started(A)
+    (guard,) = guards(node_folder)
+    os.kill(guard, 9)
+    assert (await coordinator.ended(A)).outcome is Outcome.LOST
+    await until(lambda: not alive(pid), "the new guard ended the leftover")
+    await until(lambda: guards(node_folder), "another guard is there")
+    sequence = len(coordinator.beats)
+    await until(lambda: len(coordinator.beats) > sequence + 1, "the new guard has a lease")
+    await coordinator.assign(B, "true")
+    assert (await coordinator.ended(B)).outcome is Outcome.EXITED
+
+
+async def test_needed_outputs_arrive_before_the_start(world: World) -> None:
+    coordinator = world.coordinator
+    outputs = [
+        m.NeededOutput(group="count", task=TaskRef(1, n), output=b'{"words":1,"counts":{"w":%d}}' % n)
+        for n in (1, 2)
+    ]
+    silent = m.NeededOutput(group="count", task=TaskRef(1, 3), output=None)
+    coordinator.inputs = [
+        m.InputsReply(outputs=(outputs[0],), more=True),
+        m.InputsReply(outputs=(outputs[1], silent), more=False),
+    ]
+    await coordinator.assign(A, tool="wordcount_merge", needs=True)
+    ended = await coordinator.ended(A)
+    assert json.loads(ended.output or b"") == {"words": 3, "counts": {"w": 3}}
+
+
+async def test_old_leaders_strangers_and_garbage_are_not_obeyed(world: World) -> None:
+    coordinator = world.coordinator
+    coordinator.epoch = 5
+    await coordinator.assign(A, "sleep", "1000")
+    pid = await coordinator.started(A)
+    reply = await coordinator.command(m.Cancel(epoch=4, attempts=(A,)))
+    assert isinstance(reply, m.CommandReply) and reply.error is not None and "5 leads" in reply.error
+    subject = subjects.node("n1", subjects.NodeVerb.COMMAND)
+    cancel = encode(m.Cancel(epoch=9, attempts=(A,)))
+    await coordinator.bus.publish(subject, cancel)
+    await coordinator.bus.publish(subject, cancel, reply="_INBOX_alice.1")
+    answer = await coordinator.bus.request(subject, b"garbage", timeout_s=WAIT_S)
+    error = decode_from_agent_reply(answer.data)
+    assert isinstance(error, m.CommandReply) and error.error is not None
+    assert alive(pid)
+    coordinator.drop = (A,)
+    await until(lambda: not alive(pid), "dropped work is ended")
+    assert A not in coordinator.ends()
+
+
+async def test_retracted_work_comes_back(world: World) -> None:
+    coordinator = world.coordinator
+    for index in range(3):
+        await coordinator.assign(AttemptRef(2, index, 1), "sleep", "1000")
+    asked = tuple(AttemptRef(2, index, 1) for index in range(3))
+    await coordinator.started(asked[0])
+    await coordinator.started(asked[1])
+    await coordinator.command(m.Retract(epoch=1, attempts=asked))
+    await until(lambda: Returned(attempt=asked[2]) in coordinator.events, "the waiting one came back")
+    await coordinator.command(m.Cancel(epoch=1, attempts=asked))
+    assert (await coordinator.ended(asked[0])).outcome is Outcome.CANCELLED
+    assert (await coordinator.ended(asked[1])).outcome is Outcome.CANCELLED
+
+
+async def test_output_can_be_followed_to_its_end(world: World) -> None:
+    coordinator = world.coordinator
+    chunks: list[m.LogChunk] = []
+
+    async def on_chunk(message: Message) -> None:
+        chunk = decode_from_agent_reply(message.data)
+        assert isinstance(chunk, m.LogChunk)
+        chunks.append(chunk)
+
+    await world.user.subscribe(subjects.log("n1", "alice", A.task), on_chunk)
+    follow = m.Follow(epoch=1, task=A.task, fence=0, user="alice", seconds=30.0)
+    assert await coordinator.command(follow) == m.CommandReply(node="n1")
+    assert await coordinator.command(follow) == m.CommandReply(node="n1")
+    script = "head -c 150000 /dev/zero; while [ ! -e ../go ]; do sleep 0.02; done; echo end; echo no >&2"
+    await coordinator.assign(A, "sh", "-c", script)
+    await until(lambda: sum(len(chunk.data) for chunk in chunks) >= 150_000, "the first part came")
+    (world.node.config.tasks / "1/go").touch()
+    await until(lambda: {c.stream for c in chunks if c.ended} == set(Stream), "both ends came")
+    whole = dict.fromkeys(Stream, b"")
+    for chunk in chunks:
+        assert chunk.offset == len(whole[chunk.stream]), "no gap, nothing twice"
+        assert len(chunk.data) <= 64 * 1024
+        whole[chunk.stream] += chunk.data
+    assert whole == {Stream.STDOUT: bytes(150_000) + b"end\n", Stream.STDERR: b"no\n"}
