@@ -13,7 +13,7 @@ async def test_every_foreign_key_has_an_index(corral: Contract) -> None:
     assert await corral.rows(queries("catalogue")["unindexed_foreign_keys"]) == []
 
 
-@pytest.mark.contract("S0.63", "S3.18", "S4.30", "S0.26", "S1.19", "S2.26", "S2.42", "S0.40")
+@pytest.mark.contract("S0.63", "S3.18", "S4.30", "S0.26", "S1.19", "S2.26", "S2.42")
 async def test_the_relations_of_the_sources(corral: Contract) -> None:
     keys = await corral.connection.fetch(queries("catalogue")["foreign_keys"])
     found = {(row["table_name"], row["target"], *row["columns"]) for row in keys}

@@ -94,7 +94,6 @@ async def test_the_same_batch_again_changes_nothing(leader: Leader, database: as
     assert await database.fetchval("select count(*) from corral.tasks where job_id = $1", job.id) == 1
 
 
-@pytest.mark.contract("S0.57")
 async def test_a_version_that_differs_undoes_the_whole_batch(
     leader: Leader, database: asyncpg.Connection
 ) -> None:
