@@ -13,7 +13,7 @@ from bus.codec import decode_to_agent_reply, encode
 from bus.errors import ApiError, BusError, DecodeError
 from bus.messages import Report, ReportReply
 from bus.transport import Bus
-from bus.values import Ended, TaskEvent
+from bus.values import Ended, Started, TaskEvent
 
 _log = logging.getLogger(__name__)
 
@@ -21,6 +21,7 @@ _EVENTS_MAX = 1000
 _OUTPUTS_MAX = 512 * 1024
 """Bytes of outputs in one report, but for a single larger one: with the rest it stays below 1 MiB."""
 
+_QUICK_S = 0.005
 _TIMEOUT_S = 5.0
 _BACKOFF_S = (0.1, 2.0)
 
@@ -55,6 +56,9 @@ class Reporter:
             if not batch:
                 self._wanted.clear()
                 continue
+            if all(isinstance(event, Started) for _, event in batch):
+                await self._await_news()
+                batch = self._next_batch()
             try:
                 await self._report(batch)
                 backoff_s = _BACKOFF_S[0]
@@ -62,6 +66,15 @@ class Reporter:
                 _log.warning("report not answered: %s; again in %.1f s", error, backoff_s)
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(2 * backoff_s, _BACKOFF_S[1])
+
+    async def _await_news(self) -> None:
+        """A quick task ends within milliseconds: its start and its end then cost one commit, not two."""
+        self._wanted.clear()
+        try:
+            async with asyncio.timeout(_QUICK_S):
+                await self._wanted.wait()
+        except TimeoutError:
+            self._wanted.set()
 
     def _next_batch(self) -> list[tuple[int, TaskEvent]]:
         batch: list[tuple[int, TaskEvent]] = []
