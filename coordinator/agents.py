@@ -1,20 +1,25 @@
-"""What agents send: checked, decoded, handed to the loop; and the inputs that merging tasks ask for."""
+"""What agents send: checked, decoded, handed to the loop; and the inputs that merging tasks ask for.
+
+Whatever cannot be taken is counted, logged and answered with an error, but only into its sender's own inbox.
+"""
 
 from __future__ import annotations
 
 import logging
 
 from bus import messages, subjects
+from bus.api import Error
 from bus.codec import codec_of, decode_from_agent, encode
 from bus.errors import BusError, DecodeError
 from bus.subjects import NodeSubject, NodeVerb, SubjectError
 from bus.transport import Bus, Message, Subscription
+from coordinator.bounds import OutOfBounds, check
 from coordinator.clock import Clock, uuid7
-from coordinator.ingest import WrongSender, to_event
+from coordinator.ingest import WrongSender, check_sender, to_event
 from coordinator.loop import Loop, Overloaded
 from coordinator.store.errors import StoreError
 from coordinator.store.reads import Reads
-from coordinator.tell import Asker, Replies
+from coordinator.tell import Asker, Replies, away, send_error
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +28,7 @@ _VERBS = (NodeVerb.HEARTBEAT, NodeVerb.REPORT, NodeVerb.REGISTER, NodeVerb.USAGE
 
 
 class Agents:
-    """Subscribes to every node's subjects. What cannot be read is counted, logged and dropped."""
+    """Subscribes to every node's subjects; `rejected` counts what was not taken."""
 
     def __init__(self, bus: Bus, loop: Loop, replies: Replies, reads: Reads, clock: Clock) -> None:
         self._bus = bus
@@ -47,46 +52,66 @@ class Agents:
     async def _on_message(self, message: Message) -> None:
         try:
             subject = subjects.parse(message.subject)
-            if not isinstance(subject, NodeSubject):
-                return
-            if subject.verb is not NodeVerb.USAGE and not subjects.is_own_inbox(
-                message.subject, message.reply
-            ):
-                raise WrongSender(f"reply {message.reply!r} is not the inbox of {subject.node}")
-            decoded = decode_from_agent(message.data, subject=message.subject)
-            await self._take(subject, decoded, message)
-        except (SubjectError, DecodeError, WrongSender) as error:
-            self.rejected += 1
-            log.warning("%s: dropped: %s", message.subject, error)
-        except Overloaded as error:
-            log.warning("%s: dropped, it will be sent again: %s", message.subject, error)
-
-    async def _take(self, subject: NodeSubject, decoded: messages.FromAgent, message: Message) -> None:
-        asker = Asker(message.reply, codec_of(message.data))
-        if isinstance(decoded, messages.InputsRequest):
-            if decoded.node != subject.node:
-                raise WrongSender(f"node {subject.node} asked for inputs of {decoded.node[:63]!r}")
-            await self._answer_inputs(decoded, asker)
+        except SubjectError as error:
+            self._reject(message, str(error))
             return
-        reply = self._replies.expect(asker) if message.reply else 0
+        assert isinstance(subject, NodeSubject), "we subscribe to nothing else"
+        if message.reply and not subjects.is_own_inbox(message.subject, message.reply):
+            self._reject(message, f"reply {message.reply!r} is not the inbox of {subject.node}")
+            return
+        asker = Asker(message.reply, codec_of(message.data)) if message.reply else None
+        try:
+            decoded = decode_from_agent(message.data, subject=message.subject)
+            check_sender(decoded, subject)
+            check(decoded)
+            await self._take(subject, decoded, asker)
+        except DecodeError as error:
+            await self._refuse(message, asker, error.to_error())
+        except WrongSender as error:
+            await self._refuse(message, asker, Error(code="E_SUBJECT", message=str(error), status=403))
+        except OutOfBounds as error:
+            await self._refuse(message, asker, Error(code="E_RANGE", message=str(error), status=422))
+        except (Overloaded, StoreError) as error:
+            await self._refuse(message, asker, away(str(error)))
+
+    async def _take(self, subject: NodeSubject, decoded: messages.FromAgent, asker: Asker | None) -> None:
+        if isinstance(decoded, messages.InputsRequest):
+            if asker is not None:
+                await self._answer_inputs(decoded, asker)
+            return
+        answered = asker is not None and not isinstance(decoded, messages.UsageReport)
+        reply = self._replies.expect(asker) if asker is not None and answered else 0
         event = to_event(decoded, sender=subject.node, node_id=uuid7(self._clock.now_s()), reply=reply)
-        if event is not None:
+        try:
             self._loop.post(event)
+        except Overloaded:
+            self._replies.take(reply)
+            raise
+
+    async def _refuse(self, message: Message, asker: Asker | None, error: Error) -> None:
+        self._reject(message, error.message)
+        if asker is None:
+            return
+        try:
+            await send_error(self._bus, asker, error)
+        except BusError as lost:
+            log.warning("answer to %s lost: %s", asker.subject, lost)
+
+    def _reject(self, message: Message, why: str) -> None:
+        self.rejected += 1
+        log.warning("%s: dropped: %s", message.subject, why)
 
     async def _answer_inputs(self, request: messages.InputsRequest, asker: Asker) -> None:
-        """Only the node that holds the attempt learns what it needs."""
+        """Only the node that holds the attempt learns what it needs. Raises WrongSender, StoreError."""
         task = self._loop.cluster.find_task(request.attempt.task)
         attempt = task.attempt if task is not None else None
         if task is None or attempt is None or attempt.ref != request.attempt or attempt.node != request.node:
-            log.warning(
-                "node %s asked for the inputs of %s, which it does not hold", request.node, request.attempt
-            )
-            return
+            raise WrongSender(f"node {request.node} does not hold {request.attempt}")
+        outputs, more = await self._reads.needed_outputs(
+            request.attempt.job, task.group.needs, after=request.after, page_bytes=_INPUTS_PAGE_BYTES
+        )
+        page = messages.InputsReply(outputs=tuple(outputs), more=more)
         try:
-            outputs, more = await self._reads.needed_outputs(
-                request.attempt.job, task.group.needs, after=request.after, page_bytes=_INPUTS_PAGE_BYTES
-            )
-            page = messages.InputsReply(outputs=tuple(outputs), more=more)
             await self._bus.publish(asker.subject, encode(page, asker.codec))
-        except (StoreError, BusError) as error:
-            log.warning("inputs of %s: %s; the agent will ask again", request.attempt, error)
+        except BusError as lost:
+            log.warning("inputs of %s: %s; the agent will ask again", request.attempt, lost)

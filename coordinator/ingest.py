@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import assert_never
 from uuid import UUID
 
 from bus.messages import FromAgent, Heartbeat, InputsRequest, Register, Report, UsageReport
+from bus.subjects import NodeSubject, NodeVerb
 from bus.values import NodeName
 from coordinator.core.events import (
     AgentBeat,
@@ -17,16 +19,34 @@ from coordinator.core.events import (
 
 
 class WrongSender(Exception):
-    """An agent spoke for another node."""
+    """An agent spoke for another node, of another matter, or would have the answer go elsewhere."""
 
 
-def to_event(message: FromAgent, *, sender: NodeName, node_id: UUID, reply: ReplyToken) -> Event | None:
-    """The event that an agent's message means; None for what is only a question.
+_KINDS: dict[NodeVerb, type[FromAgent]] = {
+    NodeVerb.REGISTER: Register,
+    NodeVerb.HEARTBEAT: Heartbeat,
+    NodeVerb.USAGE: UsageReport,
+    NodeVerb.REPORT: Report,
+    NodeVerb.INPUTS: InputsRequest,
+}
 
-    `node_id` is used if the node is new. Raises WrongSender.
-    """
-    if message.node != sender:
-        raise WrongSender(f"node {sender} sent a message of {message.node[:63]!r}")
+
+def check_sender(message: FromAgent, sender: NodeSubject) -> None:
+    """What was said must be what its subject is for, of the node itself. Raises WrongSender."""
+    if not isinstance(message, _KINDS[sender.verb]):
+        raise WrongSender(f"{type(message).__name__} sent as {sender.verb}")
+    if message.node != sender.node:
+        raise WrongSender(f"node {sender.node} sent a message of {message.node[:63]!r}")
+
+
+def to_event(
+    message: Heartbeat | Report | UsageReport | Register,
+    *,
+    sender: NodeName,
+    node_id: UUID,
+    reply: ReplyToken,
+) -> Event:
+    """The event that an agent's message means; `node_id` is used if the node is new."""
     match message:
         case Heartbeat():
             return AgentBeat(
@@ -44,8 +64,8 @@ def to_event(message: FromAgent, *, sender: NodeName, node_id: UUID, reply: Repl
             return UsageSeen(node=sender, usage=message.usage, load=message.load, tasks=samples)
         case Register():
             return _registered(message, sender, node_id, reply)
-        case InputsRequest():
-            return None
+        case _:
+            assert_never(message)
 
 
 def _registered(message: Register, sender: NodeName, node_id: UUID, reply: ReplyToken) -> AgentRegistered:

@@ -3,8 +3,9 @@
 Nothing else touches the cluster. While a batch is being written the next one gathers in the queue, so
 batches grow with the load (group commit) and an idle system answers at once. Above a pace of
 `BUSY_BATCHES_PER_S` a batch begins no sooner than `BUSY_WINDOW_S` after the last one, since a commit
-costs the same for one row as for fifty. Heartbeats do not wait for the database: they are stepped at once, and what their answer may say without a commit (the leases are
-renewed) is said at once; everything else they cause joins the next batch.
+costs the same for one row as for fifty. Heartbeats do not wait for the database: they are stepped at once,
+and what their answer may say without a commit (the leases are renewed) is said at once; everything else
+they cause joins the next batch.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from coordinator.core.events import AgentBeat, Event, ScheduleDue, Tick
 from coordinator.core.machine import reconcile, step
 from coordinator.core.model import Cluster
 from coordinator.perform import Performer
+from coordinator.store.errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
 EVENTS_MAX = 100_000
 BATCH_EVENTS_MAX = 2_000
 TICK_S = 0.25
+BARRIER_S = 1.5
 BUSY_BATCHES_PER_S = 60.0
 BUSY_WINDOW_S = 0.01
 _PACE_TAU_S = 0.25
@@ -76,12 +79,22 @@ class Loop:
         self._wake.set()
 
     async def barrier(self) -> None:
-        """Until everything posted so far is committed (a read must see what its sender was told)."""
+        """Until everything posted so far is committed (a read must see what its sender was told).
+
+        Raises StoreUnavailable where that takes longer than anybody should wait.
+        """
         if self._finished >= self._posted:
             return
-        reached = asyncio.get_running_loop().create_future()
-        self._barriers.append((self._posted, reached))
-        await reached
+        waiting = (self._posted, asyncio.get_running_loop().create_future())
+        self._barriers.append(waiting)
+        try:
+            async with asyncio.timeout(BARRIER_S):
+                await waiting[1]
+        except TimeoutError:
+            raise StoreUnavailable("what came before is not committed yet") from None
+        finally:
+            if waiting in self._barriers:
+                self._barriers.remove(waiting)
 
     async def run(self) -> None:
         """Take batches until cancelled. Raises NotLeader when another coordinator leads."""

@@ -29,11 +29,12 @@ from coordinator.core.effects import (
     Tell,
     UsageRecord,
 )
-from coordinator.store.errors import NotLeader, OutcomeUnknown, StoreUnavailable
+from coordinator.store.errors import OutcomeUnknown, StoreUnavailable
 from coordinator.store.rows import Batch
 
 log = logging.getLogger(__name__)
 
+STALLED_AFTER_S = 1.0
 _RETRY_FIRST_S, _RETRY_MAX_S = 0.05, 1.0
 
 
@@ -125,7 +126,7 @@ class Joiner:
 
 
 class Performer:
-    """Writes batches one after the other; `available` is false while the database is away."""
+    """Writes batches one after the other."""
 
     def __init__(
         self,
@@ -138,8 +139,16 @@ class Performer:
         self._tell = tell
         self._record = record
         self._number = 0
-        self.available = True
+        self._failing = False
+        self._begun_s: float | None = None  # when the commit under way began
         self.commits = 0
+
+    @property
+    def available(self) -> bool:
+        """False while the database is away, or has been silent for longer than a commit takes."""
+        if self._failing:
+            return False
+        return self._begun_s is None or asyncio.get_running_loop().time() - self._begun_s < STALLED_AFTER_S
 
     async def perform(self, steps: Sequence[Sequence[Effect]]) -> None:
         """Write, then tell. Raises NotLeader when another coordinator leads."""
@@ -149,7 +158,9 @@ class Performer:
         batch = joiner.finish()
         if not batch.empty:
             self._number += 1
+            self._begun_s = asyncio.get_running_loop().time()
             await self._commit(batch)
+            self._begun_s = None
             self.commits += 1
         self._tell(batch, joiner.tells)
         if joiner.records:
@@ -163,15 +174,13 @@ class Performer:
             try:
                 if not (unknown and await self._store.committed(batch.number)):
                     await self._store.commit(batch)
-                self.available = True
+                self._failing = False
                 return
-            except NotLeader:
-                raise
             except OutcomeUnknown as error:
                 unknown = True
                 log.warning("batch %d: outcome unknown (%s)", batch.number, error)
             except StoreUnavailable as error:
                 log.warning("batch %d: database away (%s)", batch.number, error)
-            self.available = False
+            self._failing = True
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, _RETRY_MAX_S)

@@ -178,9 +178,7 @@ async def _lead_until(
     nodes = Nodes(loop, clock, epoch=epoch, version=package_version("corral"), timeseries=telemetry.edition)
     logs = Logs(loop, jobs, reads, teller)
     agents = Agents(bus, loop, replies, reads, clock)
-    service = Api(
-        bus, Access(reads), replies, jobs=jobs, nodes=nodes, logs=logs, version=package_version("corral")
-    )
+    service = Api(bus, Access(reads), jobs=jobs, nodes=nodes, logs=logs, version=package_version("corral"))
     gc.freeze()
     async with asyncio.TaskGroup() as group:
         group.create_task(writer.run(), name="telemetry")

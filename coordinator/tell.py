@@ -38,11 +38,14 @@ from coordinator.core.effects import (
 )
 from coordinator.core.events import CommandConfirmed, CommandUnanswered, Event, ReplyToken
 from coordinator.core.model import Limits, is_range_id
+from coordinator.loop import Overloaded
 from coordinator.store.rows import Batch
 
 log = logging.getLogger(__name__)
 
 COMMAND_TIMEOUT_S = 2.0
+UNANSWERED_PAUSE_S = 0.25
+RETRY_AFTER_S = 1.0
 ERROR_CODE_HEADER = "Nats-Service-Error-Code"
 ERROR_HEADER = "Nats-Service-Error"
 _ASSIGN_BYTES_MAX = 512 * 1024
@@ -92,17 +95,23 @@ class Teller:
 
     def answer_beat(self, answer: AnswerBeat) -> None:
         """A heartbeat's answer that needs no commit."""
-        self._spawn(self._answer_one(answer))
+        self._spawn(self._try_answer(answer))
 
     async def _tell(self, batch: Batch, tells: Sequence[Tell]) -> None:
-        try:
-            async with self._order:  # batch after batch, also where a publish has to wait
-                for tell in tells:
-                    await self._answer_one(tell)
+        async with self._order:  # batch after batch, also where a publish has to wait
+            for tell in tells:
+                await self._try_answer(tell)
+            try:
                 await self._feed(batch)
+            except BusError as error:
+                log.warning("feed lost: %s", error)
+
+    async def _try_answer(self, tell: Tell) -> None:
+        """Whoever misses an answer asks again: agents repeat reports, leases and assignments reconcile."""
+        try:
+            await self._answer_one(tell)
         except BusError as error:
-            # whoever missed it asks again: agents repeat reports, leases and assignments reconcile
-            log.warning("bus away while telling: %s", error)
+            log.warning("%s lost: %s", type(tell).__name__, error)
 
     async def _answer_one(self, tell: Tell) -> None:
         match tell:
@@ -204,10 +213,16 @@ class Teller:
         problem = await self._try_command(node, command)
         if problem is not None:
             log.warning("node %s: %s: %s", node, type(command).__name__, problem)
-        if attempts and problem is None:
-            self._post(CommandConfirmed(node=node, attempts=attempts))
-        elif attempts:
-            self._post(CommandUnanswered(node=node, attempts=attempts))
+        if not attempts:
+            return
+        if problem is not None:
+            # nobody there is known at once: do not let the next try follow at once too
+            await asyncio.sleep(UNANSWERED_PAUSE_S)
+        event = CommandConfirmed if problem is None else CommandUnanswered
+        try:
+            self._post(event(node=node, attempts=attempts))
+        except Overloaded as error:
+            log.warning("node %s: %s; its heartbeats will tell", node, error)
 
     async def _try_command(self, node: NodeName, command: messages.ToAgent) -> str | None:
         try:
@@ -320,6 +335,17 @@ def fault_error(faults: Sequence[Fault]) -> api.Error:
     )
     first.more = more
     return first
+
+
+def away(why: str) -> api.Error:
+    """Not now: the database or the cluster is not there."""
+    return api.Error(
+        code="E_UNAVAILABLE",
+        message=f"not available now: {why}",
+        status=503,
+        hint="try again",
+        retry_after_s=RETRY_AFTER_S,
+    )
 
 
 async def send_error(bus: Bus, asker: Asker, error: api.Error) -> None:

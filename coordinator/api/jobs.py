@@ -17,7 +17,7 @@ from coordinator.api.access import viewer
 from coordinator.clock import Clock, job_id
 from coordinator.core.events import CancelAsked, JobSubmitted
 from coordinator.core.intake import TASKS_MAX
-from coordinator.loop import Loop
+from coordinator.loop import Loop, Overloaded
 from coordinator.perform import Performer
 from coordinator.store.reads import AmbiguousJob, DuplicateOf, Reads
 from coordinator.store.rows import UserRow
@@ -59,17 +59,16 @@ class Jobs:
                 return _repeated(first, digest)
         number = self._next_number
         self._next_number += 1
-        self._loop.post(
-            JobSubmitted(
-                job_id=job_id(self._clock.now_s()),
-                number=number,
-                owner=user.name,
-                spec=spec,
-                spec_json=spec_json,
-                digest=digest,
-                reply=self._replies.expect(asker),
-            )
+        event = JobSubmitted(
+            job_id=job_id(self._clock.now_s()),
+            number=number,
+            owner=user.name,
+            spec=spec,
+            spec_json=spec_json,
+            digest=digest,
+            reply=self._replies.expect(asker),
         )
+        self._post(event)
         return None
 
     async def cancel(self, user: UserRow, request: api.Cancel, asker: Asker) -> Struct | None:
@@ -78,12 +77,19 @@ class Jobs:
         number, index = await self._resolve(user, request.target, field="/target")
         if number not in self._loop.cluster.jobs:
             return api.Cancelled(tasks=0)
-        self._loop.post(
-            CancelAsked(
-                job=number, index=index, by=user.name, role=user.role, reply=self._replies.expect(asker)
-            )
+        event = CancelAsked(
+            job=number, index=index, by=user.name, role=user.role, reply=self._replies.expect(asker)
         )
+        self._post(event)
         return None
+
+    def _post(self, event: JobSubmitted | CancelAsked) -> None:
+        """Raises Overloaded, and then nobody waits for an answer out of the loop."""
+        try:
+            self._loop.post(event)
+        except Overloaded:
+            self._replies.take(event.reply)
+            raise
 
     async def show(self, user: UserRow, request: Struct) -> Struct:
         """`job.show`."""
@@ -105,6 +111,8 @@ class Jobs:
         """`task.list`."""
         assert isinstance(request, api.TaskList)
         check_limit(request.limit)
+        if not -1 <= request.after <= TASKS_MAX:
+            raise out_of_range(f"got {request.after}; expected -1–{TASKS_MAX}", "/after")
         number = await self._find(user, request.job, field="/job")
         return await self._reads.tasks(number, request)
 
@@ -187,9 +195,11 @@ def _repeated(first: DuplicateOf, digest: bytes) -> Struct:
 def check_limit(limit: int) -> None:
     """Pages hold 1 to `_LIMIT_MAX` rows."""
     if not 1 <= limit <= _LIMIT_MAX:
-        raise ApiError(
-            Error(code="E_RANGE", message=f"got {limit}; expected 1–{_LIMIT_MAX}", field="/limit", status=422)
-        )
+        raise out_of_range(f"got {limit}; expected 1–{_LIMIT_MAX}", "/limit")
+
+
+def out_of_range(message: str, field: str) -> ApiError:
+    return ApiError(Error(code="E_RANGE", message=message, field=field, status=422))
 
 
 def not_found(what: str, field: str) -> ApiError:

@@ -9,7 +9,7 @@ from bus.api import Error
 from bus.errors import ApiError, BusError, DecodeError
 from bus.values import TaskRef
 from coordinator.api.access import viewer
-from coordinator.api.jobs import Jobs, not_found
+from coordinator.api.jobs import Jobs, not_found, out_of_range
 from coordinator.core.model import TERMINAL
 from coordinator.loop import Loop
 from coordinator.store.reads import AttemptPlace, Reads
@@ -17,6 +17,7 @@ from coordinator.store.rows import UserRow
 from coordinator.tell import Teller
 
 _LIMIT_MAX = 512 * 1024
+_ATTEMPT_MAX = 2**31 - 1
 _FOLLOW_S = 30.0
 
 
@@ -32,15 +33,12 @@ class Logs:
     async def read(self, user: UserRow, request: Struct) -> Struct:
         """`task.logs`: a piece of one stream; empty and not ended while the task has no attempt yet."""
         assert isinstance(request, api.LogQuery)
-        if request.offset < 0 or not 1 <= request.limit <= _LIMIT_MAX or request.attempt < 0:
-            raise ApiError(
-                Error(
-                    code="E_RANGE",
-                    message=f"offset ≥ 0, attempt ≥ 0, limit 1–{_LIMIT_MAX}",
-                    field="/limit",
-                    status=422,
-                )
-            )
+        if request.offset < 0:
+            raise out_of_range(f"got {request.offset}; expected 0 or more", "/offset")
+        if not 1 <= request.limit <= _LIMIT_MAX:
+            raise out_of_range(f"got {request.limit}; expected 1–{_LIMIT_MAX}", "/limit")
+        if not 0 <= request.attempt <= _ATTEMPT_MAX:
+            raise out_of_range(f"got {request.attempt}; expected 0–{_ATTEMPT_MAX}", "/attempt")
         ref = await self._jobs.resolve_task(user, request.task)
         task = await self._reads.task(ref, viewer=viewer(user))
         if task is None:

@@ -28,12 +28,11 @@ from coordinator.api.nodes import Nodes
 from coordinator.loop import Overloaded
 from coordinator.store.errors import StoreError
 from coordinator.store.rows import UserRow
-from coordinator.tell import Asker, Replies, send_error
+from coordinator.tell import Asker, away, send_error
 
 log = logging.getLogger(__name__)
 
 CONCURRENT_MAX = 256
-RETRY_AFTER_S = 1.0
 
 Handler = Callable[[UserRow, Struct], Awaitable[Struct]]
 
@@ -45,7 +44,6 @@ class Api:
         self,
         bus: Bus,
         access: Access,
-        replies: Replies,
         *,
         jobs: Jobs,
         nodes: Nodes,
@@ -54,7 +52,6 @@ class Api:
     ) -> None:
         self._bus = bus
         self._access = access
-        self._replies = replies
         self._jobs = jobs
         self._reads: dict[str, Handler] = {
             "job.show": jobs.show,
@@ -149,14 +146,3 @@ class Api:
             await send_error(self._bus, asker, error)
         except BusError as lost:
             log.warning("answer to %s lost: %s", asker.subject, lost)
-
-
-def away(why: str) -> Error:
-    """Not now: the database or the cluster is not there."""
-    return Error(
-        code="E_UNAVAILABLE",
-        message=f"not available now: {why}",
-        status=503,
-        hint="try again",
-        retry_after_s=RETRY_AFTER_S,
-    )
