@@ -38,6 +38,7 @@ class Executor:
         self._on_outbox = on_outbox
         self._on_inputs_wanted = on_inputs_wanted
         self._lease_s = (0.0, 0.0)
+        self._renewed_from = 0.0
         self.guard = GuardLink(
             folder, tasks, node=node, capacity=capacity, gpus=gpus, on_frame=self._on_guard_frame
         )
@@ -68,6 +69,11 @@ class Executor:
         """How long after an answered heartbeat the guard sends TERM, and KILL."""
         self._lease_s = (term_after_s, kill_after_s)
 
+    @property
+    def lapsed(self) -> bool:
+        """Whether no heartbeat was answered for so long that the guard has begun to end our tasks."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME) > self._renewed_from + self._lease_s[0]
+
     def on_saved(self, ended: list[AttemptRef]) -> None:
         """These ends are on the disk: the guard need not keep them."""
         if ended:
@@ -95,6 +101,7 @@ class Executor:
                 return wire.pack(wire.RETRACT, attempts)
             case effects.RenewLease(sent_at):
                 term_s, kill_s = self._lease_s
+                self._renewed_from = sent_at
                 return wire.pack(wire.RENEW, sent_at + term_s, sent_at + kill_s)
             case effects.FetchInputs(order):
                 self._on_inputs_wanted(order)

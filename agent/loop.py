@@ -177,7 +177,7 @@ class Agent:
 
     def _handle_assign(self, command: Assign, reply: str) -> None:
         try:
-            assigned = to_assigned(command)
+            assigned = to_assigned(command, lapsed=self._executor.lapsed)
         except IndexError:
             refusal: str | None = "an item points at no body"
         else:

@@ -23,7 +23,7 @@ _ITEM = msgspec.json.Decoder(_HasItem)
 _JSON = msgspec.json.Decoder()
 
 
-def to_assigned(message: Assign) -> Assigned:
+def to_assigned(message: Assign, *, lapsed: bool = False) -> Assigned:
     """Raises IndexError where an item points at no body."""
     works = [Work(settings=body.settings, command=body.command, needs=body.needs) for body in message.bodies]
     orders = tuple(
@@ -39,7 +39,7 @@ def to_assigned(message: Assign) -> Assigned:
             for item in message.items
         ]
     )
-    return Assigned(epoch=message.epoch, orders=orders)
+    return Assigned(epoch=message.epoch, orders=orders, lapsed=lapsed)
 
 
 def to_spawn_frame(orders: Iterable[Order]) -> bytes:

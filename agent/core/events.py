@@ -9,8 +9,12 @@ from bus.values import AttemptRef, Ended, Returned, TaskEvent, TaskRef
 
 
 class Assigned(Struct, frozen=True, kw_only=True):
+    """`lapsed`: our leases have run out. The coordinator may have given this work to another node since it
+    sent the message, which then waited here or on its way while this process or machine stood still."""
+
     epoch: int
     orders: tuple[Order, ...]
+    lapsed: bool = False
 
 
 class CancelAsked(Struct, frozen=True, kw_only=True):

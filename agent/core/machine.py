@@ -22,7 +22,9 @@ def step(ledger: Ledger, event: Event, now_s: float) -> list[Effect]:
     out: list[Effect] = []
     match event:
         case events.Assigned():
-            if _is_led_by(ledger, event.epoch, out):
+            if event.lapsed:
+                out.append(effects.Refuse("the leases have run out: assign again after the next heartbeat"))
+            elif _is_led_by(ledger, event.epoch, out):
                 _take(ledger, event.orders, out)
         case events.CancelAsked():
             if _is_led_by(ledger, event.epoch, out):

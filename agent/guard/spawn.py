@@ -70,6 +70,7 @@ class Spawner:
             "HOME": workdir,
             "TMPDIR": workdir,
             "LANG": "C.UTF-8",
+            "HOSTNAME": os.uname().nodename,
             "USER": self._user,
             "LOGNAME": self._user,
         }

@@ -269,3 +269,12 @@ def test_a_successor_that_an_inventory_lets_go_on_is_not_taken_for_lost(ledger: 
     made = step(ledger, events.GuardConnected(ends=(ended,)), NOW)
     assert effects.Hand((order(fence=2),)) in made
     assert ledger.held[ref(fence=2)].phase is Phase.HANDED and not ledger.outbox
+
+
+def test_work_that_arrives_after_the_leases_ran_out_is_refused() -> None:
+    """It waited somewhere while this machine stood still: another node may have it by now."""
+    ledger = Ledger()
+    late = events.Assigned(epoch=1, orders=(order(1),), lapsed=True)
+    (refusal,) = step(ledger, late, NOW)
+    assert isinstance(refusal, effects.Refuse) and not ledger.held
+    assert step(ledger, events.Assigned(epoch=1, orders=(order(1),)), NOW)
