@@ -1,0 +1,57 @@
+"""What a bench hands back: named figures with their units, and the sizes it was run with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+
+class Figure(Struct, frozen=True, kw_only=True):
+    """One measured value. `of_limit` is its ratio to the pidfd limit of the same run, for rates of tasks."""
+
+    name: str
+    value: float
+    unit: str
+    note: str = ""
+    samples: tuple[float, ...] = ()
+    of_limit: float | None = None
+
+
+class Sizes(Struct, frozen=True, kw_only=True):
+    """How much each bench does."""
+
+    limit_tasks: int = 3000
+    throughput_tasks: tuple[int, ...] = (1_000, 10_000)
+    repeats: int = 3
+    latency_tasks: int = 100
+    array_tasks: int = 100_000
+    distinct_jobs: int = 10
+    distinct_tasks_a_job: int = 10_000
+    idle_s: float = 30.0
+    simulated_nodes: int = 1_000
+    ingest_s: float = 20.0
+    command_runs: int = 9
+
+
+FULL = Sizes()
+QUICK = Sizes(
+    limit_tasks=200,
+    throughput_tasks=(100,),
+    repeats=1,
+    latency_tasks=10,
+    array_tasks=10_000,
+    distinct_jobs=2,
+    distinct_tasks_a_job=500,
+    idle_s=2.0,
+    simulated_nodes=20,
+    ingest_s=3.0,
+    command_runs=1,
+)
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The nearest-rank percentile: a value that was really measured."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]

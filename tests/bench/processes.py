@@ -1,0 +1,61 @@
+"""Memory and processor time of processes by pid, and the end of all that belong to one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import psutil
+
+MIB = 1024 * 1024
+END_TIMEOUT_S = 10.0
+
+
+def rss_bytes(pid: int) -> int:
+    """Resident memory of one process."""
+    return int(psutil.Process(pid).memory_info().rss)
+
+
+def cpu_s(pids: Iterable[int]) -> float:
+    """Processor seconds, user and system, of these processes and their children alive."""
+    return sum(_spent_s(process) for pid in pids for process in _family(psutil.Process(pid)))
+
+
+def of_folder(folder: Path, *words: str) -> list[psutil.Process]:
+    """The processes whose command line names something below `folder` and holds all of `words`."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        line = process.info["cmdline"] or []
+        if any(str(folder) in word for word in line) and all(word in line for word in words):
+            found.append(process)
+    return found
+
+
+def end_all(folder: Path) -> list[str]:
+    """Kill every process of `folder` and its descendants; what had to be killed."""
+    victims = {process for owner in of_folder(folder) for process in _family(owner)}
+    names = []
+    for process in victims:
+        try:
+            names.append(" ".join(process.cmdline())[:80])
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(victims, timeout=END_TIMEOUT_S)
+    return names
+
+
+def _family(process: psutil.Process) -> Iterator[psutil.Process]:
+    yield process
+    try:
+        yield from process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return
+
+
+def _spent_s(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)
