@@ -45,6 +45,7 @@ def test_the_environment_is_made_from_nothing(guard: Guard) -> None:
         "HOME": base + ".work",
         "TMPDIR": base + ".work",
         "LANG": "C.UTF-8",
+        "HOSTNAME": os.uname().nodename,
         "USER": account,
         "LOGNAME": account,
         "MINE": "1",
