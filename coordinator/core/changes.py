@@ -7,6 +7,7 @@ step; counters, ledgers and range rows that changed are written once, by `flush`
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -28,8 +29,8 @@ from coordinator.core.model import (
     Job,
     Line,
     Node,
-    Ready,
     Task,
+    Waiting,
 )
 from coordinator.core.scheduler.order import ORDERS
 from coordinator.core.transitions import check_path
@@ -144,12 +145,18 @@ def move_untouched(
 
 
 def group_change(
-    group: Group, path: tuple[TaskState, ...], *, left: int, now_s: float, message: str = ""
+    group: Group,
+    path: tuple[TaskState, ...],
+    *,
+    left: int,
+    now_s: float,
+    message: str = "",
+    row_id: UUID | None = None,
 ) -> TaskChange:
     """A change of the row that stands for the untouched elements, of which there are `left`."""
     return TaskChange(
         task=TaskRef(group.job.number, group.first),
-        id=group.row_id,
+        id=row_id or group.row_id,
         owner=group.job.owner,
         version=group.version,
         path=path,
@@ -174,11 +181,11 @@ def enqueue(cluster: Cluster, entry: Group | Task, *, now_s: float) -> None:
         sequence = group.sequence = group.sequence or cluster.next_sequence()
     else:
         group, sequence = entry.group, cluster.next_sequence()
-    place = Ready(-group.job.priority, ORDERS[cluster.order](group), sequence)
     line = cluster.lines.get(group.shape)
     if line is None:
         line = cluster.lines[group.shape] = Line()
-    line.push(place, now_s, entry)
+    key = ORDERS[cluster.order](group)
+    line.push(Waiting(-group.job.priority, key, sequence, now_s, entry))
     cluster.dirty = True
 
 

@@ -64,8 +64,10 @@ def on_submitted(out: list[Effect], cluster: Cluster, event: JobSubmitted, *, no
     cluster.jobs[job.number] = job
     out.append(_new_job_row(job, event, now_s=now_s))
     for group in job.groups:
-        out.append(new_task_row(group, now_s=now_s))
-        out.append(group_change(group, (group.untouched_state,), left=group.count, now_s=now_s))
+        row = new_task_row(group, now_s=now_s)
+        first = (group.untouched_state,)
+        out.append(row)
+        out.append(group_change(group, first, left=group.count, now_s=now_s, row_id=row.id))
         if group.untouched_state is TaskState.QUEUED:
             enqueue(cluster, group, now_s=now_s)
     cluster.changed_jobs[job.number] = job

@@ -312,12 +312,14 @@ class Job(Struct, eq=False):
         return None
 
 
-class Ready(NamedTuple):
-    """A place in the waiting line: smaller goes first. `sequence` is unique."""
+class Waiting(NamedTuple):
+    """An entry of a waiting line. Smaller goes first; `sequence` is unique, so the rest is never compared."""
 
     priority: int  # negated
     key: float
     sequence: int
+    since_s: float  # when it began to wait
+    entry: Group | Task
 
 
 class Cluster(Struct, eq=False):
@@ -355,16 +357,15 @@ class Cluster(Struct, eq=False):
 class Line(Struct, eq=False):
     """The waiting line of one shape: a heap of groups with untouched elements and of single tasks."""
 
-    entries: list[tuple[Ready, float, Group | Task]] = field(default_factory=list)
+    entries: list[Waiting] = field(default_factory=list)
 
-    def push(self, rank: Ready, since_s: float, entry: Group | Task) -> None:
-        """`since_s`: when it began to wait."""
-        heapq.heappush(self.entries, (rank, since_s, entry))
+    def push(self, waiting: Waiting) -> None:
+        heapq.heappush(self.entries, waiting)
 
-    def head(self) -> tuple[Ready, float, Group | Task] | None:
+    def head(self) -> Waiting | None:
         """The first entry that still wants a place; entries that no longer do are dropped here."""
         while self.entries:
-            entry = self.entries[0][2]
+            entry = self.entries[0].entry
             if isinstance(entry, Task):
                 if entry.state is TaskState.QUEUED:
                     return self.entries[0]

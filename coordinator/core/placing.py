@@ -42,7 +42,7 @@ def _take(cluster: Cluster, shape: Shape) -> Task:
     line = cluster.lines[shape]
     head = line.head()
     assert head is not None, "decide() only names shapes that have a head"
-    entry = head[2]
+    entry = head.entry
     if isinstance(entry, Task):
         line.pop()
         return entry

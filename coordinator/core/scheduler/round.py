@@ -20,7 +20,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from coordinator.core.model import Cluster, Line, Node, Ready, Shape
+from coordinator.core.model import Cluster, Line, Node, Shape, Waiting
 from coordinator.core.scheduler.feasible import mismatches, obstacles
 from coordinator.core.scheduler.rank import RANKS
 
@@ -40,13 +40,13 @@ class Decision(Struct, frozen=True):
 def decide(cluster: Cluster, now_s: float) -> Iterator[Decision]:
     """The decisions of one round, in order; apply each before asking for the next."""
     cluster.blocked.clear()
-    heads: list[tuple[Ready, int, Shape]] = []
+    heads: list[tuple[Waiting, int, Shape]] = []
     for position, (shape, line) in enumerate(list(cluster.lines.items())):
         head = line.head()
         if head is None:
             del cluster.lines[shape]
         else:
-            heads.append((head[0], position, shape))
+            heads.append((head, position, shape))
     heapq.heapify(heads)
     reserved: set[str] = set()
     candidates: dict[Shape, Candidates] = {}
@@ -69,7 +69,7 @@ def decide(cluster: Cluster, now_s: float) -> Iterator[Decision]:
         if head is None:
             heapq.heappop(heads)
         else:
-            heapq.heapreplace(heads, (head[0], position, shape))
+            heapq.heapreplace(heads, (head, position, shape))
     yield from _prefill(cluster, blocked, reserved, now_s=now_s)
 
 
@@ -139,7 +139,7 @@ def _note_blocked(cluster: Cluster, shape: Shape, options: Candidates) -> None:
 def _reserve(cluster: Cluster, shape: Shape, line: Line, reserved: set[str], *, now_s: float) -> None:
     """Keep the node with the least lacking for a head that has waited too long."""
     head = line.head()
-    if head is None or now_s - head[1] < cluster.limits.reserve_after_s:
+    if head is None or now_s - head.since_s < cluster.limits.reserve_after_s:
         return
     able = [
         node
