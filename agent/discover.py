@@ -97,6 +97,7 @@ def inventory(gpus: tuple[GpuInfo, ...]) -> Inventory:
         kernel_version=platform.release(),
         cpu_model=_cpu_model(),
         cpu_cores=_cores(),
+        mem_mib=psutil.virtual_memory().total // _MIB,
         gpus=gpus,
         interfaces=interfaces(),
         disks=disks(),

@@ -237,6 +237,7 @@ class Cluster(Struct, kw_only=True):
     started_at: float
     version: str
     timeseries: str = ""  # community, apache, none
+    rejected: int = 0  # messages of agents that could not be read, or came from unknown nodes
 
 
 class Error(Struct, kw_only=True):

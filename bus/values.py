@@ -255,6 +255,7 @@ class Inventory(Struct, frozen=True, kw_only=True):
     kernel_version: str
     cpu_model: str
     cpu_cores: int
+    mem_mib: int = 0  # of the whole machine; 0: unknown
     gpus: tuple[GpuInfo, ...] = ()
     interfaces: tuple[InterfaceInfo, ...] = ()
     disks: tuple[DiskInfo, ...] = ()

@@ -175,9 +175,16 @@ async def _lead_until(
     performer = Performer(store, tell=teller.tell, record=writer.put)
     loop = Loop(cluster, performer, clock, answer_beat=teller.answer_beat)
     jobs = Jobs(loop, performer, reads, replies, clock, next_number=snapshot.next_number)
-    nodes = Nodes(loop, clock, epoch=epoch, version=package_version("corral"), timeseries=telemetry.edition)
-    logs = Logs(loop, jobs, reads, teller)
     agents = Agents(bus, loop, replies, reads, clock)
+    nodes = Nodes(
+        loop,
+        clock,
+        epoch=epoch,
+        version=package_version("corral"),
+        timeseries=telemetry.edition,
+        unreadable=lambda: agents.rejected,
+    )
+    logs = Logs(loop, jobs, reads, teller)
     service = Api(bus, Access(reads), jobs=jobs, nodes=nodes, logs=logs, version=package_version("corral"))
     gc.freeze()
     async with asyncio.TaskGroup() as group:

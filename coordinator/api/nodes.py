@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from msgspec import Struct
 
@@ -19,7 +20,17 @@ from coordinator.store.rows import UserRow
 class Nodes:
     """The handlers of `node.*` and `cluster.status`."""
 
-    def __init__(self, loop: Loop, clock: Clock, *, epoch: int, version: str, timeseries: str) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        clock: Clock,
+        *,
+        epoch: int,
+        version: str,
+        timeseries: str,
+        unreadable: Callable[[], int],
+    ) -> None:
+        self._unreadable = unreadable
         self._loop = loop
         self._clock = clock
         self._epoch = epoch
@@ -75,6 +86,7 @@ class Nodes:
             started_at=self._started_at,
             version=self._version,
             timeseries=self._timeseries,
+            rejected=self._unreadable() + cluster.unknown_senders,
         )
 
     def _shown(self, node: Node) -> api.Node:

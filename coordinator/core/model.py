@@ -109,6 +109,7 @@ class Node(Struct, eq=False):
     load: float = 0.0
     usage: Usage | None = None
     usage_s: float = 0.0
+    anomalous: bool = False  # the newest usage exceeds the machine
     attempts: dict[AttemptRef, Attempt] = field(default_factory=dict)
     ends_per_s: float = 0.0  # decayed rate of ended attempts, see `note_ends`
     ends_s: float = 0.0
@@ -335,6 +336,7 @@ class Cluster(Struct, eq=False):
     dedupe: dict[tuple[UserName, str], tuple[bytes, int, UUID, int]] = field(default_factory=dict)
     blocked: dict[Shape, dict[str, Any]] = field(default_factory=dict)
     sequence: int = 0
+    unknown_senders: int = 0  # usage reports of nodes that never registered
     dirty: bool = True  # something changed since the last scheduling round
     changed_jobs: dict[int, Job] = field(default_factory=dict)
     changed_ledgers: dict[NodeName, Node] = field(default_factory=dict)

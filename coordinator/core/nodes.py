@@ -8,7 +8,7 @@ work given out again. A task marked `idempotent` does not wait for that.
 
 from __future__ import annotations
 
-from bus.values import AttemptRef, AttemptState, NodeAdmin, NodeHealth, NodeName
+from bus.values import AttemptRef, AttemptState, NodeAdmin, NodeHealth, NodeName, Usage
 from coordinator.core.changes import node_row, widest
 from coordinator.core.effects import (
     AnswerBeat,
@@ -133,13 +133,22 @@ def on_usage(out: list[Effect], cluster: Cluster, event: UsageSeen, *, now_s: fl
     """Keep the newest gauges; hand the samples on to the time-series store."""
     node = cluster.nodes.get(event.node)
     if node is None:
+        cluster.unknown_senders += 1
         return
     node.usage, node.usage_s, node.load = event.usage, now_s, event.load
-    # more than the machine has: a broken probe, or a clock that jumped between two samples
-    beyond = event.usage.cpu_millis > 1000 * (node.inventory.cpu_cores + 1)
+    beyond = exceeded(node, event.usage)
+    if beyond and not node.anomalous:
+        text = f"node {node.name} reports more than it has: {', '.join(beyond)}"
+        out.append(_event(node, "usage_anomaly", "warning", text, now_s=now_s))
+    node.anomalous = bool(beyond)
     out.append(
         UsageRecord(
-            at=now_s, node=node.name, node_id=node.id, usage=event.usage, load=event.load, anomaly=beyond
+            at=now_s,
+            node=node.name,
+            node_id=node.id,
+            usage=event.usage,
+            load=event.load,
+            anomaly=bool(beyond),
         )
     )
     for ref, usage in event.tasks:
@@ -156,6 +165,21 @@ def on_usage(out: list[Effect], cluster: Cluster, event: UsageSeen, *, now_s: fl
                     task_id=attempt.task.id,
                 )
             )
+
+
+def exceeded(node: Node, usage: Usage) -> tuple[str, ...]:
+    """Gauges above what the machine has: a broken probe, or a clock that jumped between two samples.
+
+    Measured against the machine, not against what the node offers of it; a tenth is left for the jitter of
+    a rate between two samples.
+    """
+    inventory = node.inventory
+    bounds = (
+        ("cpu", usage.cpu_millis, inventory.cpu_cores * 1100.0),
+        ("memory", usage.mem_mib, float(inventory.mem_mib)),
+        ("gpu", usage.gpus, len(inventory.gpus) * 1.1),
+    )
+    return tuple(name for name, used, bound in bounds if bound and used > bound)
 
 
 def on_confirmed(cluster: Cluster, event: CommandConfirmed, *, now_s: float) -> None:

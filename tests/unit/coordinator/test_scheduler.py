@@ -7,7 +7,7 @@ import pytest
 
 from bus.spec import Constraints, JobSpec, ResourceSpec
 from bus.values import GpuInfo, NodeAdmin, NodeKind, Resources, TaskState, Usage
-from coordinator.core.effects import AttemptChange, UsageRecord
+from coordinator.core.effects import AttemptChange, EventRecord, UsageRecord
 from coordinator.core.events import ScheduleDue, UsageSeen
 from coordinator.core.scheduler.feasible import never_fits
 from coordinator.core.transitions import TASK_TRANSITIONS, IllegalTransition, check_path
@@ -172,11 +172,30 @@ def test_usage_is_kept_and_recorded(pool) -> None:
     records = [e for e in pool.effects if isinstance(e, UsageRecord)]
     assert [r.attempt for r in records] == [None, placement.attempt]
     assert pool.cluster.nodes["n1"].load == 1.5
-    stale = msgspec.structs.replace(usage, cpu_millis=90_000.0)
-    pool.happen(UsageSeen(node="n1", usage=stale, load=1.5, tasks=(((9, 9, 9), usage),)))
-    assert [r.anomaly for r in pool.effects if isinstance(r, UsageRecord)] == [True]
-    pool.happen(UsageSeen(node="stranger", usage=usage, load=0.0))
-    assert pool.effects == []
+    pool.happen(UsageSeen(node="n1", usage=usage, load=1.5, tasks=(((9, 9, 9), usage),)))
+    assert len(pool.effects) == 1  # an attempt that is not live is not recorded
+
+
+@pytest.mark.contract("S0.40")
+def test_usage_of_an_unknown_node_is_rejected_and_counted(pool) -> None:
+    usage = Usage(cpu_millis=900.0, mem_mib=100.0)
+    assert pool.happen(UsageSeen(node="stranger", usage=usage, load=0.0)) == []
+    assert pool.effects == [] and pool.cluster.unknown_senders == 1
+
+
+@pytest.mark.contract("S0.43")
+def test_usage_beyond_the_machine_is_flagged_and_said_once(world) -> None:
+    world.register("n1", inventory=msgspec.structs.replace(INVENTORY, mem_mib=4096))
+    good = Usage(cpu_millis=1900.0, mem_mib=4000.0)
+    bad = Usage(cpu_millis=2300.0, mem_mib=5000.0)
+    flags, events = [], []
+    for usage in (good, bad, bad, good, bad):
+        world.happen(UsageSeen(node="n1", usage=usage, load=0.0))
+        flags += [e.anomaly for e in world.effects if isinstance(e, UsageRecord)]
+        events.append([e.message for e in world.effects if isinstance(e, EventRecord)])
+    assert flags == [False, True, True, False, True]
+    assert [len(each) for each in events] == [0, 1, 0, 0, 1]
+    assert "cpu, memory" in events[1][0]
 
 
 @pytest.mark.contract("S4.35", "S4.36", "S4.37", "S4.38", "S4.39", "S4.40", "S4.41", "S4.42")
