@@ -18,7 +18,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tests.bench import latency, limit, throughput
+from tests.bench import backlog, idle, latency, limit, throughput
 from tests.bench.cluster import Cluster, running
 from tests.bench.figures import FULL, QUICK, Figure, Sizes
 from tests.bench.report import Run, as_json, table, this_machine
@@ -34,6 +34,8 @@ class Bench(Struct, frozen=True):
 BENCHES = {
     "latency": Bench(latency.measure),
     "throughput": Bench(throughput.measure),
+    "backlog": Bench(backlog.measure),
+    "idle": Bench(idle.measure),
 }
 
 

@@ -1,18 +1,30 @@
-"""Hearing of the ends of jobs as any client does: on the live feed, which speaks after the commit."""
+"""Handing jobs over, and hearing of their ends on the live feed, which speaks after the commit."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from bus.api import JobChanged
+import msgspec
+
+from bus import subjects
+from bus.api import JobChanged, Submitted
 from bus.client import Client, parse_change
+from bus.codec import decode_answer
 from bus.subjects import Noun
 from bus.transport import Message
 from bus.values import JobState
 
 END_TIMEOUT_S = 300.0
+SUBMIT_TIMEOUT_S = 30.0
+
+
+async def hand_over(client: Client, document: Mapping[str, object]) -> Submitted:
+    """Submit a job written as in a job file, with no more than it says: 10,000 tasks fit one message so."""
+    subject = subjects.api(client.user, "job.submit")
+    answer = await client.bus.request(subject, msgspec.json.encode(document), timeout_s=SUBMIT_TIMEOUT_S)
+    return decode_answer(answer.data, Submitted, subject=subject)
 
 
 class Ends:

@@ -20,7 +20,7 @@ class Figure(Struct, frozen=True, kw_only=True):
 
 
 class Sizes(Struct, frozen=True, kw_only=True):
-    """How much each bench does."""
+    """How much each bench does. `rest_s`: how long a cluster is left alone until it counts as at rest."""
 
     limit_tasks: int = 3000
     throughput_tasks: tuple[int, ...] = (1_000, 10_000)
@@ -29,6 +29,7 @@ class Sizes(Struct, frozen=True, kw_only=True):
     array_tasks: int = 100_000
     distinct_jobs: int = 10
     distinct_tasks_a_job: int = 10_000
+    rest_s: float = 3.0
     idle_s: float = 30.0
     simulated_nodes: int = 1_000
     ingest_s: float = 20.0
@@ -44,6 +45,7 @@ QUICK = Sizes(
     array_tasks=10_000,
     distinct_jobs=2,
     distinct_tasks_a_job=500,
+    rest_s=0.3,
     idle_s=2.0,
     simulated_nodes=20,
     ingest_s=3.0,

@@ -61,22 +61,22 @@ COMPARISONS = (
         goal="≤ 2 × own p50",
     ),
     Comparison(
-        figures="queue.array.memory_a_task",
+        figures="backlog.array.memory_a_task",
         published=_values("B", HyperQueue=1100, Celery=1000, procrastinate=200, Dask=2700, Ray=5600),
         goal="≤ 110 B",
     ),
     Comparison(
-        figures="queue.distinct.memory_a_task",
+        figures="backlog.distinct.memory_a_task",
         published=_values("B", HyperQueue=1100, Celery=1000, procrastinate=200, Dask=2700, Ray=5600),
         goal="≤ 550 B (0.5 × HyperQueue)",
     ),
     Comparison(
-        figures="queue.array.accept",
+        figures="backlog.array.accept",
         published=_values("ms", Slurm=12),
         goal="≤ 60 ms; stretch 25",
     ),
     Comparison(
-        figures="queue.distinct.accept",
+        figures="backlog.distinct.accept",
         published=_values("ms", HyperQueue=960, procrastinate=6900, Ray=7000, Dask=9200, Celery=58600),
         goal="≤ 0.3 × procrastinate; stretch 0.5 × HyperQueue",
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -16,9 +16,10 @@ def rss_bytes(pid: int) -> int:
     return int(psutil.Process(pid).memory_info().rss)
 
 
-def cpu_s(pids: Iterable[int]) -> float:
-    """Processor seconds, user and system, of these processes and their children alive."""
-    return sum(_spent_s(process) for pid in pids for process in _family(psutil.Process(pid)))
+def cpu_s(pid: int, *, family: bool = False) -> float:
+    """Processor seconds, user and system, of one process; `family`: and its living descendants."""
+    process = psutil.Process(pid)
+    return sum(map(_spent_s, _family(process) if family else (process,)))
 
 
 def of_folder(folder: Path, *words: str) -> list[psutil.Process]:

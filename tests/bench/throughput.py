@@ -12,22 +12,21 @@ import time
 import asyncpg
 
 from bus.client import Client
-from bus.spec import JobSpec, TaskSpec
 from tests.bench.cluster import Cluster
-from tests.bench.feed import Ends
+from tests.bench.feed import Ends, hand_over
 from tests.bench.figures import Figure, Sizes
 
 _COMMITTED = "select count(*) from corral.attempts where state = 'completed' and ended_at is not null"
 
 
-def array_of(tasks: int) -> JobSpec:
+def array_of(tasks: int) -> dict[str, object]:
     """One job, one row: an array of /bin/true."""
-    return JobSpec(command=["/bin/true"], array=f"0-{tasks - 1}")
+    return {"command": ["/bin/true"], "array": f"0-{tasks - 1}"}
 
 
-def distinct(tasks: int) -> JobSpec:
-    """One job of tasks with commands of their own."""
-    return JobSpec(tasks=[TaskSpec(command=["/bin/true", str(number)]) for number in range(tasks)])
+def distinct(tasks: int, *, first: int = 0) -> dict[str, object]:
+    """One job of tasks with commands of their own, numbered from `first`."""
+    return {"tasks": [{"command": ["/bin/true", str(number)]} for number in range(first, first + tasks)]}
 
 
 async def measure(cluster: Cluster, sizes: Sizes) -> list[Figure]:
@@ -58,8 +57,8 @@ async def measure(cluster: Cluster, sizes: Sizes) -> list[Figure]:
     return figures
 
 
-async def _seconds(client: Client, ends: Ends, spec: JobSpec) -> float:
+async def _seconds(client: Client, ends: Ends, job: dict[str, object]) -> float:
     """Seconds from handing over to the end heard."""
     begin = time.perf_counter()
-    await ends.of((await client.submit(spec)).number)
+    await ends.of((await hand_over(client, job)).number)
     return time.perf_counter() - begin
