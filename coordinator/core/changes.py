@@ -213,7 +213,8 @@ def release(cluster: Cluster, attempt: Attempt) -> None:
     attempt.holding = False
     node.holding -= 1
     node.allocated -= attempt.requested
-    node.capacity = widest(node.declared, node.allocated)
+    if node.capacity != node.declared:
+        node.capacity = widest(node.declared, node.allocated)
     cluster.changed_ledgers[node.name] = node
     cluster.dirty = True
 

@@ -8,6 +8,8 @@ work given out again. A task marked `idempotent` does not wait for that.
 
 from __future__ import annotations
 
+from itertools import islice
+
 from bus.values import AttemptRef, AttemptState, NodeAdmin, NodeHealth, NodeName, Usage
 from coordinator.core.changes import node_row, widest
 from coordinator.core.effects import (
@@ -19,7 +21,7 @@ from coordinator.core.effects import (
     UsageRecord,
 )
 from coordinator.core.events import AgentBeat, AgentRegistered, CommandConfirmed, CommandUnanswered, UsageSeen
-from coordinator.core.model import Attempt, Cluster, Node
+from coordinator.core.model import Attempt, Cluster, Node, Shape
 from coordinator.core.placing import resend
 from coordinator.core.reports import lose
 from coordinator.core.scheduler.feasible import obstacles
@@ -224,7 +226,10 @@ def check_leases(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
 def check_starts(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
     """Take back what waits in vain, while another place is free."""
     limits = cluster.limits
+    places: dict[Shape, list[NodeName]] = {}
     for node in cluster.nodes.values():
+        if not node.waiting:
+            continue
         stale = [
             attempt
             for attempt in node.attempts.values()
@@ -232,7 +237,7 @@ def check_starts(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
             and not attempt.holding
             and not attempt.retracting
             and now_s - attempt.assigned_at >= limits.retract_after_s
-            and _has_other_place(cluster, attempt)
+            and any(name != node.name for name in _free_places(cluster, attempt.task.group.shape, places))
         ]
         for attempt in stale:
             attempt.retracting = True
@@ -240,9 +245,12 @@ def check_starts(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
             out.append(SendRetract(node=node.name, attempts=tuple(attempt.ref for attempt in stale)))
 
 
-def _has_other_place(cluster: Cluster, attempt: Attempt) -> bool:
-    shape = attempt.task.group.shape
-    return any(node.name != attempt.node and not obstacles(node, shape) for node in cluster.nodes.values())
+def _free_places(cluster: Cluster, shape: Shape, known: dict[Shape, list[NodeName]]) -> list[NodeName]:
+    """Two nodes that could start a task of `shape` now: one of them is another than any given one."""
+    if shape not in known:
+        free = (node.name for node in cluster.nodes.values() if not obstacles(node, shape))
+        known[shape] = list(islice(free, 2))
+    return known[shape]
 
 
 def _set_health(out: list[Effect], cluster: Cluster, node: Node, health: NodeHealth, *, now_s: float) -> None:
