@@ -76,5 +76,7 @@ def reconcile(cluster: Cluster, now_s: float) -> list[Effect]:
     """Level-triggered part, every 10–30 s: repeat the commands whose effect has not been seen."""
     out: list[Effect] = []
     remind_cancels(out, cluster)
+    for attempt in cluster.attempts():
+        attempt.retracting = False  # `check_starts` asks again where it still matters
     flush(out, cluster, now_s=now_s)
     return out

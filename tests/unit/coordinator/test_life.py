@@ -487,6 +487,9 @@ def test_waiting_tasks_are_taken_back_when_another_node_is_free(pool) -> None:
     assert refs and all(not pool.cluster.nodes["n1"].attempts[ref].holding for ref in refs)
     pool.wait(0.1)
     assert not any(isinstance(tell, SendRetract) for tell in pool.tells)
+    pool.reconcile()  # the command may have been lost
+    pool.wait(0.1)
+    assert pool.answer(SendRetract).attempts == refs
 
 
 def test_cancelled_waiting_tasks_are_not_promoted(pool) -> None:
