@@ -18,7 +18,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tests.bench import backlog, idle, latency, limit, throughput
+from tests.bench import backlog, footprint, idle, ingest, latency, limit, throughput
 from tests.bench.cluster import Cluster, running
 from tests.bench.figures import FULL, QUICK, Figure, Sizes
 from tests.bench.report import Run, as_json, table, this_machine
@@ -36,6 +36,8 @@ BENCHES = {
     "throughput": Bench(throughput.measure),
     "backlog": Bench(backlog.measure),
     "idle": Bench(idle.measure),
+    "ingest": Bench(ingest.measure, agent=False),
+    "footprint": Bench(footprint.measure),
 }
 
 

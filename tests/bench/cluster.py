@@ -35,6 +35,10 @@ ENVIRONMENT = {
 }
 
 
+class CommandFailed(Exception):
+    """A verb of `corral` did not end well; the text holds its stderr."""
+
+
 class Cluster:
     """A running cluster below `folder`; made by `running`."""
 
@@ -62,17 +66,20 @@ class Cluster:
         return Authority.create_or_load(self.layout.keys)
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """`corral ARGUMENTS` over this folder; it must end well."""
-        return subprocess.run(
+        """`corral ARGUMENTS` over this folder. Raises CommandFailed with what it said."""
+        done = subprocess.run(
             [sys.executable, "-P", "-m", "tui", *arguments],
             env={**ENVIRONMENT, "CORRAL_DATA": str(self.layout.data)},
             cwd="/",
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            check=True,
+            check=False,
             timeout=WAIT_S * 2,
         )
+        if done.returncode != 0:
+            raise CommandFailed(f"corral {' '.join(arguments)}: exit {done.returncode}: {done.stderr}")
+        return done
 
     def up(self, *, agents: int) -> None:
         """`corral up` with the supervisor's own agents."""
