@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -68,3 +69,11 @@ def corral(folder: Path) -> Iterator[Corral]:
         yield command
     finally:
         command("down")
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Children hear SIGINT, which a shell's background jobs are started to ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

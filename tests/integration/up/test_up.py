@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pytest
 
 from bus.supervision import identify
 from tests.integration.up.conftest import Corral
@@ -90,6 +91,7 @@ def test_run_passes_stdin_and_environment(corral: Corral) -> None:
     assert done.stdout == b"words\nb c\n"
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_run_cancels_its_job(corral: Corral) -> None:
     child = corral.start("run", "--name", "long", "--", "sh", "-c", "echo started; sleep 600")
     assert child.stdout is not None
