@@ -138,6 +138,7 @@ class Jobs:
                         message=f"job {number} has {count} tasks",
                         field="/task",
                         hint=f"name one, for example {number}.0",
+                        status=422,
                     )
                 )
             index = 0

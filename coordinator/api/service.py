@@ -102,8 +102,7 @@ class Api:
             subject = subjects.parse(message.subject)
         except SubjectError:
             return  # the server lets nobody publish there
-        if not isinstance(subject, ApiSubject):
-            return
+        assert isinstance(subject, ApiSubject), "we subscribe to nothing else"
         if not subjects.is_own_inbox(message.subject, message.reply):
             log.warning("%s: dropped: reply %r is not the sender's inbox", message.subject, message.reply)
             return

@@ -1,0 +1,356 @@
+"""The coordinator's shell in one process: the real parts over the memory bus, a store that obeys the test.
+
+`Shell.timeline` keeps, in order, when a commit began and ended and what was published in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from bus import api, messages, subjects
+from bus.codec import Codec, decode_to_agent, decode_to_agent_reply, encode
+from bus.memory import MemoryBus, MemoryHub
+from bus.messages import CommandReply, NeededOutput
+from bus.permissions import Permissions
+from bus.subjects import NodeVerb, Peer, inbox_prefix
+from bus.transport import Message
+from bus.values import AttemptRef, Inventory, Resources, Role, TaskEvent, TaskRef, UserName
+from coordinator.agents import Agents
+from coordinator.api.access import Access
+from coordinator.api.jobs import Jobs
+from coordinator.api.logs import Logs
+from coordinator.api.nodes import Nodes
+from coordinator.api.service import Api
+from coordinator.clock import Clock
+from coordinator.core.model import Cluster
+from coordinator.loop import Loop
+from coordinator.perform import Performer
+from coordinator.store.reads import AmbiguousJob, AttemptPlace, DuplicateOf, Reads
+from coordinator.store.rows import Batch, UserRow
+from coordinator.tell import Replies, Teller
+
+WAIT_S = 5.0
+ANYWHERE = Permissions(publish=(">",), subscribe=(">",))
+
+USERS = {
+    "alice": UserRow(UUID(int=1), UserName("alice"), Role.USER, True),
+    "bob": UserRow(UUID(int=2), UserName("bob"), Role.USER, True),
+    "rita": UserRow(UUID(int=3), UserName("rita"), Role.READONLY, True),
+    "olga": UserRow(UUID(int=4), UserName("olga"), Role.OPERATOR, True),
+    "adam": UserRow(UUID(int=5), UserName("adam"), Role.ADMIN, True),
+    "sam": UserRow(UUID(int=6), UserName("sam"), Role.USER, False),
+}
+
+INVENTORY = Inventory(
+    hostname="host",
+    ip="127.0.0.1",
+    architecture="x86_64",
+    os_version="Linux",
+    kernel_version="6",
+    cpu_model="cpu",
+    cpu_cores=2,
+)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Give way until `condition` holds."""
+    async with asyncio.timeout(WAIT_S):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+class FakeStore:
+    """Keeps the batches; `faults` are raised by the next commits, and a closed `gate` makes them hang."""
+
+    def __init__(self, timeline: list[tuple[str, Any]]) -> None:
+        self.timeline = timeline
+        self.batches: list[Batch] = []
+        self.tried: list[Batch] = []
+        self.faults: deque[Exception] = deque()
+        self.known: set[int] = set()
+        self.asked: list[int] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def commit(self, batch: Batch) -> None:
+        self.tried.append(batch)
+        self.timeline.append(("begin", batch.number))
+        await self.gate.wait()
+        if self.faults:
+            raise self.faults.popleft()
+        self.batches.append(batch)
+        self.timeline.append(("committed", batch.number))
+
+    async def committed(self, number: int) -> bool:
+        self.asked.append(number)
+        return number in self.known
+
+
+class FakeReads(Reads):
+    """Answers out of what the store was given, and what the test puts there."""
+
+    def __init__(self, store: FakeStore) -> None:
+        super().__init__("")
+        self.store = store
+        self.fault: Exception | None = None
+        self.place: AttemptPlace | None = None
+        self.outputs: list[NeededOutput] = []
+        self.shown: dict[TaskRef, api.Task] = {}
+
+    def _check(self) -> None:
+        if self.fault is not None:
+            raise self.fault
+
+    async def user(self, name: UserName) -> UserRow | None:
+        self._check()
+        return USERS.get(name)
+
+    async def duplicate(self, owner: UserName, key: str) -> DuplicateOf | None:
+        self._check()
+        for batch in self.store.batches:
+            for job in batch.new_jobs:
+                if (job.owner, job.dedupe_key) == (owner, key):
+                    return DuplicateOf(job.number, job.id, job.digest, job.tasks)
+        return None
+
+    async def find_job(self, text: str, *, viewer: str | None) -> int | None:
+        self._check()
+        if text == "ambiguous":
+            raise AmbiguousJob("fits two jobs")
+        for batch in reversed(self.store.batches):
+            for job in batch.new_jobs:
+                if text in (str(job.number), "@last") and viewer in (None, job.owner):
+                    return job.number
+        return None
+
+    async def job(self, number: int, *, viewer: str | None) -> api.Job | None:
+        self._check()
+        for batch in self.store.batches:
+            for job in batch.new_jobs:
+                if job.number == number and viewer in (None, job.owner) and job.name != "hidden":
+                    return api.Job(
+                        number=number,
+                        id=str(job.id),
+                        name=job.name,
+                        user=job.owner,
+                        kind=job.kind,
+                        priority=job.priority,
+                        state=api.JobState.PENDING,
+                        counts=api.TaskCounts(total=job.tasks),
+                        submitted_at=job.submitted_at,
+                    )
+        return None
+
+    async def jobs(self, query: api.JobList, *, viewer: str | None) -> api.Jobs:
+        self._check()
+        found = [await self.job(job.number, viewer=viewer) for b in self.store.batches for job in b.new_jobs]
+        return api.Jobs(jobs=[job for job in found if job is not None])
+
+    async def tasks(self, job: int, query: api.TaskList) -> api.Tasks:
+        self._check()
+        return api.Tasks(tasks=[task for ref, task in self.shown.items() if ref.job == job])
+
+    async def task(self, ref: TaskRef, *, viewer: str | None) -> api.Task | None:
+        self._check()
+        return self.shown.get(ref)
+
+    async def attempt_place(self, ref: TaskRef, *, fence: int, viewer: str | None) -> AttemptPlace | None:
+        self._check()
+        return self.place
+
+    async def needed_outputs(
+        self, job: int, groups: Any, *, after: int, page_bytes: int
+    ) -> tuple[list[NeededOutput], bool]:
+        self._check()
+        return self.outputs, False
+
+
+class RecordingBus:
+    """A bus that writes into the timeline what goes out through it."""
+
+    def __init__(self, inner: MemoryBus, timeline: list[tuple[str, Any]]) -> None:
+        self._inner = inner
+        self._timeline = timeline
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def publish(
+        self, subject: str, data: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        self._timeline.append(("publish", subject))
+        await self._inner.publish(subject, data, reply=reply, headers=headers)
+
+    async def request(
+        self, subject: str, data: bytes, *, timeout_s: float, headers: Mapping[str, str] | None = None
+    ) -> Message:
+        self._timeline.append(("request", subject))
+        return await self._inner.request(subject, data, timeout_s=timeout_s, headers=headers)
+
+
+class FakeAgent:
+    """A node: says what the test wants, keeps the commands it gets, answers them with `answer`."""
+
+    def __init__(self, hub: MemoryHub, name: str) -> None:
+        self.name = name
+        self.bus = hub.connect_agent(name)
+        self.commands: list[messages.ToAgent] = []
+        self.answer: Callable[[messages.ToAgent], messages.FromAgentReply | bytes] = self._confirm
+
+    def _confirm(self, command: messages.ToAgent) -> messages.FromAgentReply:
+        return CommandReply(node=self.name)
+
+    async def listen(self) -> None:
+        await self.bus.subscribe(subjects.node(self.name, NodeVerb.COMMAND), self._on_command)
+
+    async def _on_command(self, message: Message) -> None:
+        command = decode_to_agent(message.data)
+        self.commands.append(command)
+        answer = self.answer(command)
+        data = answer if isinstance(answer, bytes) else encode(answer)
+        await self.bus.publish(message.reply, data)
+
+    async def ask(self, message: messages.FromAgent, *, timeout_s: float = WAIT_S) -> messages.ToAgentReply:
+        verb = {
+            messages.Register: NodeVerb.REGISTER,
+            messages.Heartbeat: NodeVerb.HEARTBEAT,
+            messages.Report: NodeVerb.REPORT,
+            messages.UsageReport: NodeVerb.USAGE,
+            messages.InputsRequest: NodeVerb.INPUTS,
+        }[type(message)]
+        subject = subjects.node(self.name, verb)
+        answer = await self.bus.request(subject, encode(message), timeout_s=timeout_s)
+        return decode_to_agent_reply(answer.data)
+
+    def registration(self, **changes: Any) -> messages.Register:
+        fields = {
+            "node": self.name,
+            "incarnation": "first",
+            "boot_id": "boot",
+            "version": "1",
+            "capacity": Resources(2000, 4096),
+            "inventory": INVENTORY,
+        }
+        return messages.Register(**(fields | changes))
+
+    async def register(self, **changes: Any) -> messages.ToAgentReply:
+        return await self.ask(self.registration(**changes))
+
+    async def beat(self, *live: AttemptRef, sequence: int = 1) -> messages.ToAgentReply:
+        return await self.ask(
+            messages.Heartbeat(
+                node=self.name, incarnation="first", sequence=sequence, load=0.5, live=tuple(live)
+            )
+        )
+
+    async def report(self, *events: TaskEvent, sequence: int = 1) -> messages.ToAgentReply:
+        return await self.ask(messages.Report(node=self.name, sequence=sequence, events=events))
+
+    def assigned(self) -> list[AttemptRef]:
+        return [
+            item.attempt
+            for command in self.commands
+            if isinstance(command, messages.Assign)
+            for item in command.items
+        ]
+
+
+class Shell:
+    """All parts of a leading coordinator but its database and its process."""
+
+    def __init__(self) -> None:
+        self.timeline: list[tuple[str, Any]] = []
+        self.records: list[Any] = []
+        self.hub = MemoryHub(clock=lambda: 0.0)
+        self.wire = self.hub.connect_coordinator()
+        self.bus: Any = RecordingBus(self.wire, self.timeline)
+        self.clock = Clock()
+        self.cluster = Cluster()
+        self.store = FakeStore(self.timeline)
+        self.reads = FakeReads(self.store)
+        self.replies = Replies()
+        self.teller = Teller(
+            self.bus, self.replies, limits=self.cluster.limits, epoch=7, post=lambda e: self.loop.post(e)
+        )
+        self.performer = Performer(self.store, tell=self.teller.tell, record=self.records.extend)
+        self.loop = Loop(self.cluster, self.performer, self.clock, answer_beat=self.teller.answer_beat)
+        self.jobs = Jobs(self.loop, self.performer, self.reads, self.replies, self.clock, next_number=1)
+        self.nodes = Nodes(
+            self.loop, self.clock, epoch=7, version="test", timeseries="none", unreadable=lambda: 0
+        )
+        self.logs = Logs(self.loop, self.jobs, self.reads, self.teller)
+        self.agents = Agents(self.bus, self.loop, self.replies, self.reads, self.clock)
+        self.api = Api(
+            self.bus, Access(self.reads), jobs=self.jobs, nodes=self.nodes, logs=self.logs, version="1.2.3"
+        )
+        self.running: asyncio.Task[None] | None = None
+
+    async def agent(self, name: str = "n1", **registration: Any) -> FakeAgent:
+        """A registered node."""
+        agent = FakeAgent(self.hub, name)
+        await agent.listen()
+        await agent.register(**registration)
+        return agent
+
+    def client(self, user: str) -> MemoryBus:
+        """A connection for `user` that may publish anything: what the server would forbid, we must too."""
+        return self.hub.connect(user, ANYWHERE, inbox_prefix(Peer.USER, user))
+
+    async def raw(self, user: str, operation: str, data: bytes, *, timeout_s: float = WAIT_S) -> Message:
+        return await self.client(user).request(f"corral.u.{user}.{operation}", data, timeout_s=timeout_s)
+
+    async def ask(self, user: str, operation: str, *, codec: Codec = Codec.JSON, **fields: Any) -> Any:
+        """The answer as plain values, an error's included."""
+        answer = await self.raw(user, operation, encode(fields, codec))
+        decode = msgspec.json.decode if codec is Codec.JSON else msgspec.msgpack.decode
+        return decode(answer.data)
+
+    async def submit(self, user: str = "alice", **fields: Any) -> int:
+        answer = await self.ask(user, "job.submit", **({"command": ["true"]} | fields))
+        number: int = answer["number"]
+        return number
+
+    def published(self, subject: str) -> int:
+        """Where in the timeline `subject` went out first."""
+        return next(
+            place
+            for place, (what, which) in enumerate(self.timeline)
+            if what in ("publish", "request") and which == subject
+        )
+
+
+@asynccontextmanager
+async def running_shell() -> AsyncIterator[Shell]:
+    """A shell that serves."""
+    shell = Shell()
+    shell.running = asyncio.create_task(shell.loop.run(), name="loop")
+    await shell.agents.start()
+    await shell.api.start()
+    try:
+        yield shell
+    finally:
+        shell.store.gate.set()
+        await shell.api.stop()
+        await shell.agents.stop()
+        shell.running.cancel()
+        await asyncio.wait([shell.running])
+        await shell.teller.close()
+        await shell.wire.close()
+
+
+async def collect(bus: MemoryBus, pattern: str) -> list[Message]:
+    """All that arrives on `pattern` from now on."""
+    seen: list[Message] = []
+
+    async def keep(message: Message) -> None:
+        seen.append(message)
+
+    await bus.subscribe(pattern, keep)
+    return seen

@@ -1,0 +1,196 @@
+"""The nodes' door: every request gets one answer in its sender's inbox, or changes nothing at all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from bus import subjects
+from bus.codec import Codec, encode
+from bus.errors import ApiError, RequestTimeout
+from bus.messages import (
+    Heartbeat,
+    HeartbeatReply,
+    InputsReply,
+    InputsRequest,
+    NeededOutput,
+    RegisterReply,
+    Report,
+    ReportReply,
+    UsageReport,
+)
+from bus.permissions import Permissions
+from bus.subjects import NodeVerb
+from bus.transport import Message
+from bus.values import AttemptRef, Ended, Outcome, TaskRef, Usage
+from coordinator import loop as loop_module
+from coordinator.store.errors import StoreUnavailable
+from tests.unit.coordinator.shell import ANYWHERE, FakeAgent, Shell, collect, running_shell, until
+
+
+@pytest.fixture
+async def shell() -> AsyncIterator[Shell]:
+    async with running_shell() as running:
+        yield running
+
+
+async def say(shell: Shell, verb: NodeVerb, data: bytes, *, node: str = "n1", own: bool = True) -> Message:
+    inbox = "_INBOX_N_n1" if own else "_INBOX_elsewhere"
+    bus = shell.hub.connect(node, Permissions(publish=(">",), subscribe=(">",)), inbox)
+    return await bus.request(subjects.node(node, verb), data, timeout_s=0.2 if not own else 5.0)
+
+
+def error_of(message: Message) -> Any:
+    return msgspec.json.decode(message.data)["error"]
+
+
+async def test_a_registration_is_answered_with_the_rules_after_its_commit(shell: Shell) -> None:
+    agent = FakeAgent(shell.hub, "n1")
+    reply = await agent.register()
+    assert isinstance(reply, RegisterReply)
+    limits = shell.cluster.limits
+    assert (reply.epoch, reply.lease_s, reply.kill_after_s) == (7, limits.lease_s, limits.kill_after_s)
+    assert [batch.nodes[0].name for batch in shell.store.batches] == ["n1"]
+
+
+async def test_an_unknown_agent_is_asked_to_register(shell: Shell) -> None:
+    reply = await FakeAgent(shell.hub, "n1").beat()
+    assert isinstance(reply, HeartbeatReply) and reply.register_again
+
+
+async def test_a_report_is_acknowledged_after_its_commit(shell: Shell) -> None:
+    agent = await shell.agent()
+    number = await shell.submit()
+    await until(agent.assigned)
+    ended = Ended(attempt=agent.assigned()[0], outcome=Outcome.EXITED, ended_at=1.0, exit_code=0)
+    reply = await agent.report(ended, sequence=4)
+    assert isinstance(reply, ReportReply) and (reply.acknowledged, reply.drop) == (4, ())
+    assert shell.store.batches[-1].job_changes[0].completed == 1
+    assert number not in shell.cluster.jobs
+
+
+async def test_usage_is_recorded_and_never_answered(shell: Shell) -> None:
+    agent = await shell.agent()
+    report = UsageReport(node="n1", sampled_at=1.0, usage=Usage(cpu_millis=1.0, mem_mib=2.0), load=0.1)
+    inbox = await collect(agent.bus, "_INBOX_N_n1.>")
+    await agent.bus.publish(subjects.node("n1", NodeVerb.USAGE), encode(report), reply="_INBOX_N_n1.x")
+    await until(lambda: any(getattr(record, "usage", None) == report.usage for record in shell.records))
+    assert not inbox and not shell.replies._waiting
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "status"),
+    [
+        (b"", "E_EMPTY", "400"),
+        (b"{", "E_JSON", "400"),
+        (b"\x81", "E_MSGPACK", "400"),
+        (b"{}", "E_", "422"),
+        (b'{"type": "dance", "node": "n1"}', "E_", "422"),
+        (b" " * (1024 * 1024 + 1), "E_TOO_LARGE", "413"),
+        (encode(Heartbeat(node="n2", incarnation="i", sequence=1, load=0.0), Codec.JSON), "E_SUBJECT", "403"),
+        (encode(Heartbeat(node="n1", incarnation="i", sequence=1, load=1e99), Codec.JSON), "E_RANGE", "422"),
+        (encode(Report(node="n1", sequence=1, events=()), Codec.JSON), "E_SUBJECT", "403"),
+    ],
+)
+async def test_what_cannot_be_taken_gets_one_error(shell: Shell, data: bytes, code: str, status: str) -> None:
+    answer = await say(shell, NodeVerb.HEARTBEAT, data)
+    decode = msgspec.json.decode if answer.data[:1] == b"{" else msgspec.msgpack.decode
+    assert decode(answer.data)["error"]["code"].startswith(code)
+    assert answer.headers["Nats-Service-Error-Code"] == status
+    assert shell.agents.rejected == 1
+    assert not shell.replies._waiting and not shell.cluster.nodes
+
+
+async def test_an_answer_never_leaves_for_another_inbox(shell: Shell, caplog: Any) -> None:
+    beat = encode(Heartbeat(node="n1", incarnation="i", sequence=1, load=0.0))
+    for data in (beat, b"{"):
+        with pytest.raises(RequestTimeout):
+            await say(shell, NodeVerb.HEARTBEAT, data, own=False)
+    assert shell.agents.rejected == 2 and "is not the inbox of n1" in caplog.text
+
+
+async def test_a_sample_cannot_steer_an_answer_onto_another_node(shell: Shell) -> None:
+    steered = await collect(shell.client("alice"), "corral.node.n2.command")
+    bus = shell.hub.connect("n1", ANYWHERE, "_INBOX_N_n1")
+    request = InputsRequest(node="n1", attempt=AttemptRef(1, 0, 1))
+    await bus.publish(subjects.node("n1", NodeVerb.USAGE), encode(request), reply="corral.node.n2.command")
+    await until(lambda: shell.agents.rejected)
+    assert not steered
+
+
+async def test_what_wants_no_answer_gets_none(shell: Shell) -> None:
+    bus = shell.hub.connect("n1", ANYWHERE, "_INBOX_N_n1")
+    await bus.publish(subjects.node("n1", NodeVerb.HEARTBEAT), b"{")
+    await bus.publish(
+        subjects.node("n1", NodeVerb.INPUTS), encode(InputsRequest(node="n1", attempt=AttemptRef(1, 0, 1)))
+    )
+    await until(lambda: shell.agents.rejected)
+    assert not any(what == "publish" for what, _ in shell.timeline)
+
+
+async def test_a_subject_that_is_no_node_is_passed_over(shell: Shell) -> None:
+    bus = shell.hub.connect("n1", ANYWHERE, "_INBOX_N_n1")
+    await bus.publish("corral.node.UPPER.heartbeat", b"{}")
+    await until(lambda: shell.agents.rejected)
+
+
+async def test_a_full_queue_says_try_again_and_forgets_the_asker(shell: Shell, monkeypatch: Any) -> None:
+    agent = await shell.agent()
+    monkeypatch.setattr(loop_module, "EVENTS_MAX", 0)
+    with pytest.raises(ApiError) as caught:
+        await agent.beat()
+    assert caught.value.error.status == 503
+    assert not shell.replies._waiting
+
+
+# inputs of merging tasks
+
+
+async def merging(shell: Shell) -> tuple[FakeAgent, AttemptRef]:
+    agent = await shell.agent()
+    await shell.submit()
+    await until(agent.assigned)
+    return agent, agent.assigned()[0]
+
+
+async def test_the_holder_of_an_attempt_gets_its_inputs(shell: Shell) -> None:
+    agent, ref = await merging(shell)
+    shell.reads.outputs = [NeededOutput(group="map", task=TaskRef(1, 0), output=b"{}")]
+    reply = await agent.ask(InputsRequest(node="n1", attempt=ref))
+    assert isinstance(reply, InputsReply) and not reply.more
+    assert reply.outputs[0].output == b"{}"
+
+
+async def test_nobody_else_gets_them(shell: Shell) -> None:
+    agent, ref = await merging(shell)
+    other = await shell.agent("n2")
+    for node, attempt in (
+        (other, ref),
+        (agent, AttemptRef(ref.job, 0, ref.fence + 1)),
+        (agent, AttemptRef(9, 9, 9)),
+    ):
+        with pytest.raises(ApiError) as caught:
+            await node.ask(InputsRequest(node=node.name, attempt=attempt))
+        assert caught.value.error.status == 403
+
+
+async def test_inputs_wait_for_the_database(shell: Shell) -> None:
+    agent, ref = await merging(shell)
+    shell.reads.fault = StoreUnavailable("away")
+    with pytest.raises(ApiError) as caught:
+        await agent.ask(InputsRequest(node="n1", attempt=ref))
+    assert caught.value.error.status == 503 and caught.value.error.retry_after_s
+
+
+@pytest.mark.parametrize("data", [b"{", b"inputs"])
+async def test_a_bus_that_goes_away_is_only_logged(shell: Shell, caplog: Any, data: bytes) -> None:
+    _, ref = await merging(shell)
+    payload = data if data == b"{" else encode(InputsRequest(node="n1", attempt=ref))
+    message = Message("corral.node.n1.inputs", payload, "_INBOX_N_n1.x")
+    shell.wire.set_connected(False)
+    await shell.agents._on_message(message)
+    shell.wire.set_connected(True)
+    assert "no connection" in caplog.text

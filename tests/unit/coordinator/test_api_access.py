@@ -1,0 +1,87 @@
+"""Who may ask what: every operation for every role, and who is nobody."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from bus.api import OPERATIONS
+from bus.codec import Codec
+from bus.values import Role
+from coordinator.api import access as access_module
+from coordinator.api.access import Access, viewer
+from tests.unit.coordinator.shell import USERS, Shell, running_shell
+
+BY_ROLE = {Role.READONLY: "rita", Role.USER: "alice", Role.OPERATOR: "olga", Role.ADMIN: "adam"}
+
+REQUESTS: dict[str, dict[str, Any]] = {
+    "job.submit": {"command": ["true"]},
+    "job.show": {"job": "1"},
+    "job.list": {},
+    "job.cancel": {"target": "1"},
+    "task.list": {"job": "1"},
+    "task.show": {"task": "1.0"},
+    "task.logs": {"task": "1.0"},
+    "task.follow": {"task": "1.0"},
+    "node.list": {},
+    "node.show": {"node": "n1"},
+    "cluster.status": {},
+}
+
+
+@pytest.fixture
+async def shell() -> AsyncIterator[Shell]:
+    async with running_shell() as running:
+        yield running
+
+
+def test_every_operation_is_tried() -> None:
+    assert REQUESTS.keys() == OPERATIONS.keys()
+
+
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_each_cell_of_the_matrix(shell: Shell, operation: str, role: Role) -> None:
+    answer = await shell.ask(BY_ROLE[role], operation, **REQUESTS[operation])
+    refused = answer.get("error", {}).get("code") == "E_FORBIDDEN"
+    assert refused == (role.rank < OPERATIONS[operation].role.rank)
+    if refused:
+        assert answer["error"]["status"] == 403 and OPERATIONS[operation].role in answer["error"]["message"]
+        assert not shell.store.batches
+
+
+@pytest.mark.parametrize(("user", "code"), [("nobody", "E_AUTH"), ("sam", "E_SUSPENDED")])
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("codec", Codec)
+async def test_strangers_and_the_suspended_get_nothing(
+    shell: Shell, operation: str, user: str, code: str, codec: Codec
+) -> None:
+    answer = await shell.ask(user, operation, codec=codec, **REQUESTS[operation])
+    assert answer["error"]["code"] == code
+    assert not shell.store.batches
+
+
+def test_operators_see_everybody_and_users_themselves() -> None:
+    assert viewer(USERS["alice"]) == "alice" and viewer(USERS["rita"]) == "rita"
+    assert viewer(USERS["olga"]) is None and viewer(USERS["adam"]) is None
+
+
+async def test_a_user_is_remembered_for_a_few_seconds(monkeypatch: Any) -> None:
+    now_s, asked = 100.0, 0
+
+    class Counting:
+        async def user(self, name: str) -> Any:
+            nonlocal asked
+            asked += 1
+            return USERS.get(name)
+
+    monkeypatch.setattr(access_module.time, "monotonic", lambda: now_s)
+    access = Access(Counting())
+    for name in ("alice", "alice", "nobody", "nobody"):
+        await access.find(name)  # type: ignore[arg-type]
+    assert asked == 2
+    now_s += 6
+    await access.find("alice")  # type: ignore[arg-type]
+    assert asked == 3

@@ -1,0 +1,53 @@
+"""The configuration is read once, and says which file and key is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bus.layout import Layout
+from bus.values import Role
+from coordinator.config import ConfigError, EnsuredUser, load_config
+
+LEAST = 'nats_url = "nats://x"\ncredentials = "/c"\ndsn = "postgresql://x"\n'
+
+
+def write(folder: Path, text: str) -> Path:
+    path = Layout(folder).coordinator
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_the_least_that_is_needed(tmp_path: Path) -> None:
+    write(tmp_path, LEAST)
+    config = load_config(tmp_path)
+    assert (config.order, config.rank, config.users, config.timeseries_dsn) == ("fcfs", "best_fit", (), None)
+
+
+def test_users_that_must_exist(tmp_path: Path) -> None:
+    write(tmp_path, LEAST + '[[users]]\nname = "alice"\nrole = "admin"\n')
+    assert load_config(tmp_path).users == (EnsuredUser("alice", Role.ADMIN),)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("nats_url =\n", "line 1"),
+        ('nats_url = "x"', "credentials"),
+        (LEAST + 'oder = "sjf"\n', "oder"),
+        (LEAST + "rank = 1\n", "rank"),
+        (LEAST + '[[users]]\nname = "a"\nrole = "king"\n', "king"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_file(tmp_path: Path, text: str, what: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(tmp_path)
+    assert str(path) in str(caught.value) and what in str(caught.value)
+
+
+def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="corral up"):
+        load_config(tmp_path)
