@@ -222,7 +222,7 @@ host: {HOST}
 port: {port}
 max_payload: {MAX_PAYLOAD_BYTES}
 jetstream {{
-  store_dir: {json.dumps(str(store))}
+  store_dir: {json.dumps(str(store), ensure_ascii=False)}
   # the default syncs every two minutes: what was acknowledged could be lost with the power
   sync_interval: always
 }}

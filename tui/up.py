@@ -21,6 +21,7 @@ from bus.supervision import (
     SupervisorStatus,
     end_leftovers,
     end_process,
+    identify,
     read_status,
 )
 from tui.cli import diagnostics, output
@@ -41,6 +42,10 @@ def up(arguments: Namespace) -> int:
         raise CommandError("E_RANGE", "0–64 agents", exit=Exit.USAGE, field="--agents")
     layout = _layout(arguments)
     status = running(layout)
+    if status is not None and status.phase is Phase.STOPPING:
+        diagnostics.note(f"waiting for supervisor {status.identity.pid} to stop")
+        end_process(status.identity, signal.SIGTERM, timeout_s=STOP_TIMEOUT_S)
+        status = None
     if status is None:
         started_at = time.monotonic()
         status = start(layout, agents=arguments.agents)
@@ -52,7 +57,7 @@ def up(arguments: Namespace) -> int:
                 f"with {status.agents} agents; corral down, then corral up --agents {arguments.agents}"
             )
         if status.phase is Phase.STARTING:
-            status = follow_start(layout, None)
+            status = follow_start(layout, status.identity.pid)
     if arguments.detach or arguments.no_console or not (sys.stdin.isatty() and output.is_terminal()):
         if arguments.output == "json":
             output.as_json(report(status))
@@ -147,12 +152,27 @@ def start(layout: Layout, *, agents: int | None) -> SupervisorStatus:
             hint="name another with --data DIR or CORRAL_DATA",
         ) from None
     try:
-        return follow_start(layout, supervisor)
-    except (CommandError, KeyboardInterrupt):
+        return follow_start(layout, supervisor.pid)
+    except (CommandError, KeyboardInterrupt) as error:
         # What cannot start must not go on trying behind the person's back.
         supervisor.terminate()
-        supervisor.wait(STOP_TIMEOUT_S)
+        code = supervisor.wait(STOP_TIMEOUT_S)
+        if code == Exit.CONFLICT and isinstance(error, CommandError):
+            return follow_other(layout)
         raise
+
+
+def follow_other(layout: Layout) -> SupervisorStatus:
+    """Follow a supervisor that somebody else started a moment before ours. Raises CommandError."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while (status := running(layout)) is None:  # it holds the folder, but has not told of itself yet
+        if time.monotonic() > deadline:
+            raise CommandError(
+                "E_START", f"another supervisor holds {layout.data} and says nothing", exit=Exit.CONFLICT
+            )
+        time.sleep(POLL_S)
+    diagnostics.note(f"supervisor {status.identity.pid} was quicker")
+    return follow_start(layout, status.identity.pid)
 
 
 def supervisor_command(data: Path, *, agents: int | None) -> list[str]:
@@ -161,16 +181,15 @@ def supervisor_command(data: Path, *, agents: int | None) -> list[str]:
     return command if agents is None else [*command, "--agents", str(agents)]
 
 
-def follow_start(layout: Layout, supervisor: subprocess.Popen[bytes] | None) -> SupervisorStatus:
+def follow_start(layout: Layout, supervisor_pid: int) -> SupervisorStatus:
     """Tell of each process when it becomes healthy, until all are. Raises CommandError."""
     told: set[str] = set()
     deadline = time.monotonic() + START_TIMEOUT_S
     log = layout.log("supervisor")
     while time.monotonic() < deadline:
-        ended = supervisor is not None and supervisor.poll() is not None
+        ended = identify(supervisor_pid) is None
         status = read_status(layout.supervisor)
-        mine = status is not None and (supervisor is None or status.identity.pid == supervisor.pid)
-        if status is not None and mine:
+        if status is not None and status.identity.pid == supervisor_pid:
             for process in status.processes:
                 if process.ready_after_s is not None and process.name not in told:
                     told.add(process.name)
@@ -272,4 +291,4 @@ def _last_line(path: Path) -> str:
 
 
 def _layout(arguments: Namespace) -> Layout:
-    return Layout(Path(arguments.data) if arguments.data else default_data_dir())
+    return Layout(Path(arguments.data).absolute() if arguments.data else default_data_dir())
