@@ -1,32 +1,34 @@
-"""A batch as one transaction: who leads, then one statement for each table that changes.
+"""A batch as one transaction, and nearly always as one round trip: `corral.write_batch` does the rest.
 
-The order is the one the foreign keys ask for. Each statement counts what it wrote, so that a row which is
-not as the core believes (another version, an unknown user) undoes the whole batch instead of being skipped.
+The database counts what it writes, so that a row which is not as the core believes (another version, an
+unknown user) undoes the whole batch instead of being skipped. What is rare and large goes in pieces: nodes
+that register, and submissions of many thousand tasks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import asyncpg
 from asyncpg.connection import Connection
 from asyncpg.protocol import Record
+from msgspec.structs import replace
 
-from coordinator.core.effects import AttemptChange, JobChange, NewJob, NewTask, TaskChange
-from coordinator.store import columns, node_rows
-from coordinator.store.connection import LOST, Session
-from coordinator.store.errors import Disagreement, NotLeader, OutcomeUnknown
+from coordinator.store import composites, node_rows
+from coordinator.store.connection import CUT, Session
+from coordinator.store.errors import NotLeader, OutcomeUnknown
 from coordinator.store.rows import Batch
 from sql import queries
 
-TASKS_A_STATEMENT = 5_000
+TASKS_A_CALL = 5_000
 """A submission of 100,000 tasks goes in pieces: parameters of bounded size, all in the one transaction."""
 
+EPOCH_OVER = "CR001"
+"""The SQLSTATE with which the database says that another coordinator leads."""
+
+_SQL = queries("batches")
 _LEADERSHIP = queries("leadership")
-_JOBS = queries("jobs")
-_TASKS = queries("tasks")
-_ATTEMPTS = queries("attempts")
-_ALLOCATIONS = queries("allocations")
 
 
 async def write(writer: Session, epoch: int, batch: Batch) -> None:
@@ -36,22 +38,13 @@ async def write(writer: Session, epoch: int, batch: Batch) -> None:
     serialization failure comes through as asyncpg raises it.
     """
     async with writer.use() as connection:
-        await connection.execute("begin")
-        try:
-            if await _claim(connection, epoch, batch.number):
-                await _write_rows(connection, batch)
-            else:
-                await connection.execute("rollback")
+        with _not_leader():
+            if len(batch.new_tasks) > TASKS_A_CALL or any(node.registered for node in batch.nodes):
+                await _write_pieces(writer, connection, epoch, batch)
                 return
-        except (asyncpg.PostgresError, Disagreement, NotLeader):
-            if not connection.is_closed():
-                await connection.execute("rollback")
-            raise
-        try:
-            await connection.execute("commit")
-        except LOST as fault:
-            writer.cut()
-            raise OutcomeUnknown(f"the connection broke during the commit of batch {batch.number}") from fault
+            rows = composites.arguments(batch)
+            with _undecided(writer, batch.number):
+                await connection.fetchval(_SQL["write"], epoch, batch.number, *rows)
 
 
 async def is_committed(session: Session, epoch: int, number: int) -> bool:
@@ -60,77 +53,45 @@ async def is_committed(session: Session, epoch: int, number: int) -> bool:
     return row is not None and int(row["number"]) >= number
 
 
-async def _claim(connection: Connection[Record], epoch: int, number: int) -> bool:
-    """Whether the batch is new. Raises NotLeader."""
-    if await connection.fetchval(_LEADERSHIP["claim_batch"], epoch, number) is not None:
-        return True
-    current = await connection.fetchrow(_LEADERSHIP["current"])
-    if current is None or current["epoch"] != epoch:
-        raise NotLeader(f"epoch {epoch} is over")
-    return False
+async def _write_pieces(writer: Session, connection: Connection[Record], epoch: int, batch: Batch) -> None:
+    await connection.execute("begin")
+    try:
+        if await connection.fetchval(_SQL["claim"], epoch, batch.number):
+            await node_rows.register(connection, batch.nodes)
+            for piece in _pieces(batch):
+                await connection.fetchval(_SQL["write_piece"], *composites.arguments(piece))
+    except asyncpg.PostgresError:
+        if not connection.is_closed():
+            await connection.execute("rollback")
+        raise
+    with _undecided(writer, batch.number):
+        await connection.execute("commit")
 
 
-async def _write_rows(connection: Connection[Record], batch: Batch) -> None:
-    await node_rows.write_nodes(connection, batch.nodes)
-    if batch.new_jobs:
-        await _insert_jobs(connection, batch.new_jobs)
-    for start in range(0, len(batch.new_tasks), TASKS_A_STATEMENT):
-        await _insert_tasks(connection, batch.new_tasks[start : start + TASKS_A_STATEMENT])
-    if batch.task_changes:
-        await _update_tasks(connection, batch.task_changes, batch.steps)
-    if batch.attempts:
-        await _write_attempts(connection, batch.attempts)
-    await node_rows.write_ledgers(connection, batch.nodes, batch.ledgers)
-    if batch.job_changes:
-        await _update_jobs(connection, batch.job_changes)
+def _pieces(batch: Batch) -> Iterator[Batch]:
+    """Jobs, then their tasks, then what refers to those."""
+    number, tasks = batch.number, batch.new_tasks
+    yield Batch(number=number, new_jobs=batch.new_jobs, job_changes=batch.job_changes)
+    for start in range(0, len(tasks), TASKS_A_CALL):
+        yield Batch(number=number, new_tasks=tasks[start : start + TASKS_A_CALL])
+    yield replace(batch, new_jobs=[], job_changes=[], new_tasks=[])
 
 
-async def _insert_jobs(connection: Connection[Record], jobs: Sequence[NewJob]) -> None:
-    written = await connection.fetchval(_JOBS["insert_jobs"], *columns.new_jobs(jobs))
-    _expect(written, len(jobs), "new jobs (is every owner a user?)")
+@contextmanager
+def _undecided(writer: Session, number: int) -> Iterator[None]:
+    """Around what commits: a connection that breaks here leaves the question whether it did."""
+    try:
+        yield
+    except CUT as fault:
+        writer.cut()
+        raise OutcomeUnknown(f"the connection broke during the commit of batch {number}: {fault}") from fault
 
 
-async def _insert_tasks(connection: Connection[Record], tasks: Sequence[tuple[NewTask, TaskChange]]) -> None:
-    written = await connection.fetchval(_TASKS["insert_tasks"], *columns.new_tasks(tasks))
-    _expect(written, len(tasks), "new tasks")
-
-
-async def _update_tasks(
-    connection: Connection[Record], changes: Sequence[TaskChange], steps: Sequence[int]
-) -> None:
-    written = await connection.fetchval(_TASKS["update_tasks"], *columns.task_changes(changes, steps))
-    _expect(written, len(changes), "changed tasks (a version differs)")
-
-
-async def _update_jobs(connection: Connection[Record], changes: Sequence[JobChange]) -> None:
-    rows = await connection.fetch(_JOBS["update_jobs"], *columns.job_changes(changes))
-    _expect(len(rows), len(changes), "changed jobs")
-    derived = {row["id"]: row["state"] for row in rows}
-    for change in changes:
-        if derived[change.id] != change.state:
-            raise Disagreement(
-                f"job {change.number} is {change.state} for the core, {derived[change.id]} for the database"
-            )
-
-
-async def _write_attempts(connection: Connection[Record], attempts: Sequence[AttemptChange]) -> None:
-    # the old attempt of a task ends before its next one begins: only one may be live
-    known = [each for each in attempts if not each.new]
-    if known:
-        written = await connection.fetchval(_ATTEMPTS["update_attempts"], *columns.attempt_changes(known))
-        _expect(written, len(known), "changed attempts")
-    new = [each for each in attempts if each.new]
-    if new:
-        written = await connection.fetchval(_ATTEMPTS["insert_attempts"], *columns.new_attempts(new))
-        _expect(written, len(new), "new attempts")
-    holding = [each for each in attempts if columns.holding(each)]
-    if holding:
-        await connection.execute(_ALLOCATIONS["open_allocations"], *columns.held(holding))
-    released = [each for each in known if not columns.holding(each)]
-    if released:
-        await connection.execute(_ALLOCATIONS["close_allocations"], *columns.released(released))
-
-
-def _expect(written: int, meant: int, what: str) -> None:
-    if written != meant:
-        raise Disagreement(f"{written} of {meant} {what} could be written")
+@contextmanager
+def _not_leader() -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.PostgresError as fault:
+        if fault.sqlstate == EPOCH_OVER:
+            raise NotLeader(str(fault)) from fault
+        raise

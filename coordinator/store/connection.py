@@ -27,12 +27,17 @@ WRITER_SESSION = SESSION | {
     "enable_mergejoin": "off",
 }
 
-LOST = (
+CUT = (
     OSError,
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.OperatorInterventionError,  # shutting down, crash shutdown, terminated
+)
+"""The connection ended before the answer."""
+
+LOST = (
+    *CUT,
     asyncpg.TooManyConnectionsError,
     asyncpg.InsufficientResourcesError,  # disk full, out of memory: the world's fault, and it may pass
     asyncpg.ReadOnlySQLTransactionError,  # a standby: the primary is elsewhere for now

@@ -1,4 +1,4 @@
-"""Nodes in a transaction: registrations one by one (they are rare), states and ledgers in batches.
+"""Registrations of nodes: one by one, because they are rare.
 
 What an agent says of its machine is taken as it is where the column allows it, and left out where not: a
 strange host name or MAC address must not keep a node from joining.
@@ -15,9 +15,8 @@ from asyncpg.connection import Connection
 from asyncpg.protocol import Record
 
 from bus.values import InterfaceInfo
-from coordinator.core.effects import NodeLedger, NodeRow
-from coordinator.store import columns
-from coordinator.store.errors import Disagreement
+from coordinator.core.effects import NodeRow
+from coordinator.store.composites import amounts
 from coordinator.store.json_text import clean, storable
 from sql import queries
 
@@ -32,27 +31,11 @@ _ROLES = frozenset({"tool_executor", "observation", "analysis", "storage"})
 _encode = msgspec.json.Encoder().encode
 
 
-async def write_nodes(connection: Connection[Record], nodes: Sequence[NodeRow]) -> None:
-    """Registrations and changes of state; the ledgers follow in `write_ledgers`."""
+async def register(connection: Connection[Record], nodes: Sequence[NodeRow]) -> None:
+    """The registrations among `nodes`, their ledgers included."""
     for node in nodes:
         if node.registered:
             await _register(connection, node)
-    known = [node for node in nodes if not node.registered]
-    if known:
-        written = await connection.fetchval(_SQL["update_states"], *columns.node_states(known))
-        if written != len(known):
-            raise Disagreement(f"{written} of {len(known)} changed nodes are known to the database")
-
-
-async def write_ledgers(
-    connection: Connection[Record], nodes: Sequence[NodeRow], ledgers: Sequence[NodeLedger]
-) -> None:
-    """What live attempts hold now; a registration has written its own already."""
-    rows: list[NodeLedger | NodeRow] = [*ledgers]
-    named = {row.id for row in rows}
-    rows += [node for node in nodes if not node.registered and node.id not in named]
-    if rows:
-        await connection.execute(_SQL["update_ledgers"], *columns.ledgers(rows))
 
 
 async def _register(connection: Connection[Record], node: NodeRow) -> None:
@@ -89,7 +72,7 @@ async def _register(connection: Connection[Record], node: NodeRow) -> None:
         clean(node.boot_id),
         node.last_heartbeat_at,
     )
-    capacity, allocated = columns.amounts(node.capacity), columns.amounts(node.allocated)
+    capacity, allocated = amounts(node.capacity), amounts(node.allocated)
     await connection.execute(_SQL["upsert_capacity"], node.id, *capacity, *allocated)
     gpus = {gpu.uuid: gpu for gpu in inventory.gpus}
     await connection.execute(_SQL["replace_gpus"], node.id, storable(_encode(list(gpus.values()))))

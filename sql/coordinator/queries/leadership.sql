@@ -43,14 +43,6 @@ update corral.leadership set renewed_at = '-infinity' where epoch = $1;
 -- The place where this epoch's batch numbers go.
 insert into corral.batches (epoch, number) values ($1, -1) on conflict do nothing;
 
--- name: claim_batch
--- First statement of every write: we lead (and nobody takes over before we end), and this batch is new.
-update corral.batches b
-set number = $2, committed_at = clock_timestamp()
-from (select epoch from corral.leadership where epoch = $1 for key share) l
-where b.epoch = l.epoch and b.number < $2
-returning b.number;
-
 -- name: newest_batch
 -- Waits for a transaction that may still be writing it.
 select number from corral.batches where epoch = $1 for update;

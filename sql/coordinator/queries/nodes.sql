@@ -61,40 +61,6 @@ on conflict (node_id, name) do update
 set mac = excluded.mac, ip = excluded.ip, kind = excluded.kind, speed_mbps = excluded.speed_mbps,
     duplex = excluded.duplex, status = excluded.status, driver = excluded.driver;
 
--- name: update_states
--- Health, admin state and last heartbeat of nodes that are known.
-with changed as (
-    update corral.nodes n
-    set health = u.health, admin = u.admin,
-        last_heartbeat_at = greatest(n.last_heartbeat_at, to_timestamp(u.last_heartbeat)),
-        updated_at = clock_timestamp()
-    from unnest($1::uuid[], $2::text[], $3::text[], $4::double precision[]) as u (id, health, admin, last_heartbeat)
-    where n.id = u.id
-    returning n.id, n.health, n.last_heartbeat_at
-), agents as (
-    update corral.agents a
-    set status = case when c.health = 'unreachable' then 'inactive' else 'active' end,
-        last_seen_at = c.last_heartbeat_at
-    from changed c where a.node_id = c.id
-)
-select count(*) from changed;
-
--- name: update_ledgers
--- What live attempts hold, absolute. The table's check refuses more than there is.
-with changed as (
-    update corral.node_resources r
-    set allocated = case r.resource
-            when 'cpu' then u.cpu when 'memory' then u.memory when 'gpu' then u.gpu when 'storage' then u.storage
-            else u.network
-        end,
-        updated_at = clock_timestamp()
-    from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
-        as u (node_id, cpu, memory, gpu, storage, network)
-    where r.node_id = u.node_id
-    returning 1
-)
-select count(*) from changed;
-
 -- name: every
 -- All nodes as the coordinator keeps them.
 select

@@ -1,0 +1,125 @@
+"""Rows as the tuples that `corral.write_batch` takes: a function for each of its composite types."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import msgspec
+
+from bus.values import JobState, Resources
+from coordinator.core.effects import (
+    AttemptChange,
+    JobChange,
+    NewJob,
+    NewTask,
+    NodeLedger,
+    NodeRow,
+    TaskChange,
+)
+from coordinator.store.json_text import clean, storable
+from coordinator.store.rows import Batch
+
+Row = tuple[object, ...]
+
+RANK = 0
+"""Of every attempt, as long as no task has several ranks."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+def arguments(batch: Batch) -> tuple[list[Row], ...]:
+    """The arrays of `corral.write_rows`, in its order. Registrations are left out: see `node_rows`."""
+    changes = {change.id: change for change in batch.job_changes}
+    new_jobs = [new_job(job, changes.pop(job.id, None)) for job in batch.new_jobs]
+    known = [node for node in batch.nodes if not node.registered]
+    named = {row.id for row in batch.ledgers}
+    return (
+        [node_state(node) for node in known],
+        new_jobs,
+        [new_task(task, change) for task, change in batch.new_tasks],
+        [task_change(each, taken) for each, taken in zip(batch.task_changes, batch.steps, strict=True)],
+        [attempt_change(each) for each in batch.attempts if not each.new],
+        [new_attempt(each) for each in batch.attempts if each.new],
+        [ledger(row) for row in batch.ledgers] + [ledger(node) for node in known if node.id not in named],
+        [job_change(each) for each in changes.values()],
+    )
+
+
+def amounts(amounts: Resources) -> tuple[int, int, int, int, int]:
+    """In the order of the ledger's rows: cpu, memory, gpu, storage, network."""
+    return amounts.cpu_millis, amounts.mem_mib, amounts.gpus, amounts.storage_mib, amounts.net_mbps
+
+
+def new_job(job: NewJob, change: JobChange | None) -> Row:
+    """Without a change all its tasks are pending."""
+    return (
+        job.id, job.number, job.owner, clean(job.name), job.kind, job.priority, storable(job.spec),
+        storable(job.metadata), job.dedupe_key, job.digest, job.tasks, job.submitted_at,
+        *(_untouched(job) if change is None else _counters(change)),
+    )  # fmt: skip
+
+
+def job_change(change: JobChange) -> Row:
+    return change.id, *_counters(change)
+
+
+def new_task(task: NewTask, change: TaskChange) -> Row:
+    return (
+        task.id, task.job_id, task.task.index, task.count, change.remaining, task.range_id,
+        clean(task.group), task.task_type, storable(task.input), storable(task.parameters),
+        task.priority, *amounts(task.resources), task.max_retries, task.created_at, change.version,
+        change.path, change.node, change.fence, change.retries, change.started_at,
+        change.completed_at, change.exit_code, change.signal, clean(change.message),
+        None if change.output is None else storable(change.output), change.changed_at,
+    )  # fmt: skip
+
+
+def task_change(change: TaskChange, steps: int) -> Row:
+    return (
+        change.id, change.version, steps, change.path, change.remaining, change.node, change.fence,
+        change.retries, change.started_at, change.completed_at, change.exit_code, change.signal,
+        clean(change.message), None if change.output is None else storable(change.output),
+        change.changed_at,
+    )  # fmt: skip
+
+
+def new_attempt(attempt: AttemptChange) -> Row:
+    return (
+        attempt.task_id, RANK, attempt.attempt.fence, attempt.node_id, attempt.node, attempt.state,
+        attempt.waiting, *amounts(attempt.requested), holding(attempt), attempt.gpus, attempt.assigned_at,
+        attempt.started_at, attempt.ended_at, attempt.exit_code, attempt.signal, clean(attempt.message),
+        None if attempt.explanation is None else storable(_encode(attempt.explanation)), attempt.cancelling,
+    )  # fmt: skip
+
+
+def attempt_change(attempt: AttemptChange) -> Row:
+    return (
+        attempt.task_id, RANK, attempt.attempt.fence, attempt.state, attempt.waiting, holding(attempt),
+        attempt.gpus, attempt.started_at, attempt.ended_at, attempt.exit_code, attempt.signal,
+        clean(attempt.message), attempt.cancelling,
+    )  # fmt: skip
+
+
+def node_state(node: NodeRow) -> tuple[UUID, str, str, float]:
+    return node.id, node.health, node.admin, node.last_heartbeat_at
+
+
+def ledger(row: NodeLedger | NodeRow) -> Row:
+    return row.id, *amounts(row.allocated)
+
+
+def holding(attempt: AttemptChange) -> bool:
+    """Whether the attempt has its request of its node's ledger: all of it, or nothing."""
+    return any(amounts(attempt.holds))
+
+
+def _counters(change: JobChange) -> Row:
+    return (
+        change.state, change.pending, change.queued, change.assigned, change.running, change.completed,
+        change.failed, change.cancelled, change.cancel_requested, change.started_at, change.ended_at,
+        change.exit_code, clean(change.reason),
+    )  # fmt: skip
+
+
+def _untouched(job: NewJob) -> Row:
+    return JobState.PENDING, job.tasks, 0, 0, 0, 0, 0, 0, False, None, None, None, ""
