@@ -36,7 +36,7 @@ async def measure(cluster: Cluster, sizes: Sizes) -> list[Figure]:
     ]
     figures = []
     async with cluster.client() as client:
-        await _occupy(client)
+        blocker = await _occupy(client)
         for kind, jobs, tasks in (
             ("array", array, sizes.array_tasks),
             ("distinct", distinct_jobs, distinct_tasks),
@@ -63,15 +63,18 @@ async def measure(cluster: Cluster, sizes: Sizes) -> list[Figure]:
                 ),
                 Figure(name=f"backlog.{kind}.cancel", value=cancel_ms, unit="ms", note=note),
             ]
+        await client.cancel(blocker)
+        await client.wait(blocker)
     return figures
 
 
-async def _occupy(client: Client) -> None:
-    """Until one task runs that holds both slots."""
+async def _occupy(client: Client) -> int:
+    """The number of a job whose one task runs and holds both slots."""
     job = await client.submit(JobSpec(command=["sleep", "100000"], resources=ResourceSpec(cpu=2000)))
     async with asyncio.timeout(RUNNING_TIMEOUT_S):
         while (await client.job(job.number)).state is not JobState.RUNNING:
             await asyncio.sleep(POLL_S)
+    return job.number
 
 
 async def _check_queued(client: Client, submitted: list[Submitted], tasks: int) -> None:

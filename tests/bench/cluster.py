@@ -175,11 +175,10 @@ def folder() -> Iterator[Cluster]:
 
 
 @contextmanager
-def running(*, agent: bool = True) -> Iterator[Cluster]:
-    """A cluster that runs, with its agent healthy unless `agent` is False."""
+def running() -> Iterator[Cluster]:
+    """A cluster that runs, with its agent healthy."""
     with folder() as cluster:
         cluster.up(agents=0)
-        if agent:
-            cluster.start_agent()
-            cluster.wait_for_agent()
+        cluster.start_agent()
+        cluster.wait_for_agent()
         yield cluster

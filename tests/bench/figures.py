@@ -9,7 +9,7 @@ from msgspec import Struct
 
 
 class Figure(Struct, frozen=True, kw_only=True):
-    """One measured value. `of_limit` is its ratio to the pidfd limit of the same run, for rates of tasks."""
+    """One measured value. `of_limit`, of a rate of tasks: its ratio to the pidfd limit measured beside it."""
 
     name: str
     value: float
@@ -22,7 +22,8 @@ class Figure(Struct, frozen=True, kw_only=True):
 class Sizes(Struct, frozen=True, kw_only=True):
     """How much each bench does. `rest_s`: how long a cluster is left alone until it counts as at rest."""
 
-    limit_tasks: int = 3000
+    limit_tasks: int = 3_000
+    paired_limit_tasks: int = 1_000
     throughput_tasks: tuple[int, ...] = (1_000, 10_000)
     repeats: int = 3
     latency_tasks: int = 100
@@ -39,6 +40,7 @@ class Sizes(Struct, frozen=True, kw_only=True):
 FULL = Sizes()
 QUICK = Sizes(
     limit_tasks=200,
+    paired_limit_tasks=100,
     throughput_tasks=(100,),
     repeats=1,
     latency_tasks=10,
@@ -46,9 +48,9 @@ QUICK = Sizes(
     distinct_jobs=2,
     distinct_tasks_a_job=500,
     rest_s=0.3,
-    idle_s=2.0,
+    idle_s=1.0,
     simulated_nodes=20,
-    ingest_s=3.0,
+    ingest_s=1.5,
     command_runs=1,
 )
 

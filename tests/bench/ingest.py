@@ -28,7 +28,10 @@ HEARTBEAT_S = 2.0
 USAGE_S = (5.0, 1.0)
 ARRIVAL_TIMEOUT_S = 30.0
 POLL_S = 0.1
-_ROWS = "select count(*) from corral.node_usage"
+_ROWS = """
+    select count(*) from corral.node_usage
+    where node_id in (select id from corral.nodes where name like 'sim-%')
+"""
 
 
 class Simulators:

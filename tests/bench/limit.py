@@ -22,14 +22,19 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
 def measure(sizes: Sizes) -> Figure:
     """Tasks per second, the median of the repeats."""
-    with tempfile.TemporaryDirectory(prefix="corral-bench-") as folder:
-        rates = tuple(_rate(Path(folder), sizes.limit_tasks) for _ in range(sizes.repeats))
+    rates = tuple(rate(sizes.limit_tasks) for _ in range(sizes.repeats))
     return Figure(
         name=NAME, value=statistics.median(rates), unit="tasks/s", samples=rates, note="posix_spawn + pidfd"
     )
 
 
-def _rate(folder: Path, tasks: int) -> float:
+def rate(tasks: int) -> float:
+    """Tasks per second of one run."""
+    with tempfile.TemporaryDirectory(prefix="corral-bench-") as folder:
+        return tasks / _seconds(Path(folder), tasks)
+
+
+def _seconds(folder: Path, tasks: int) -> float:
     poll = select.epoll()
     running: dict[int, int] = {}
     started = 0
@@ -48,7 +53,7 @@ def _rate(folder: Path, tasks: int) -> float:
             os.close(pidfd)
     seconds = time.perf_counter() - begin
     poll.close()
-    return tasks / seconds
+    return seconds
 
 
 def _spawn(output: Path) -> int:

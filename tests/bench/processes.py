@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
+from bus.supervision import identify
+
 MIB = 1024 * 1024
 END_TIMEOUT_S = 10.0
+POLL_S = 0.02
 
 
 def rss_bytes(pid: int) -> int:
@@ -32,18 +36,18 @@ def of_folder(folder: Path, *words: str) -> list[psutil.Process]:
     return found
 
 
-def end_all(folder: Path) -> list[str]:
-    """Kill every process of `folder` and its descendants; what had to be killed."""
+def end_all(folder: Path) -> None:
+    """Kill every process of `folder` and its descendants; until none runs, or a bound has passed."""
     victims = {process for owner in of_folder(folder) for process in _family(owner)}
-    names = []
     for process in victims:
         try:
-            names.append(" ".join(process.cmdline())[:80])
             process.kill()
         except psutil.NoSuchProcess:
             continue
-    psutil.wait_procs(victims, timeout=END_TIMEOUT_S)
-    return names
+    deadline = time.monotonic() + END_TIMEOUT_S
+    # what is dead but not yet taken by its parent counts as ended: the parent may not be ours
+    while any(identify(process.pid) for process in victims) and time.monotonic() < deadline:
+        time.sleep(POLL_S)
 
 
 def _family(process: psutil.Process) -> Iterator[psutil.Process]:
