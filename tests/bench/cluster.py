@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,12 +17,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-import psutil
-
 from bus.auth import Authority
 from bus.client import Client
 from bus.layout import Layout, write_secret
-from bus.supervision import SupervisorStatus, read_status
+from bus.supervision import SupervisorStatus, end_process, read_status
 from bus.values import NodeHealth
 from tests.bench import processes
 
@@ -145,12 +144,9 @@ class Cluster:
         if self._agent is not None:
             self._agent.kill()
             self._agent.wait(timeout=WAIT_S)
-        for supervisor in processes.of_folder(self.folder, "supervise"):
-            supervisor.terminate()
-            try:
-                supervisor.wait(timeout=WAIT_S)
-            except psutil.TimeoutExpired:
-                supervisor.kill()
+        status = read_status(self.layout.supervisor)
+        if status is not None:
+            end_process(status.identity, signal.SIGTERM, timeout_s=WAIT_S)
         processes.end_all(self.folder)
 
     def _status(self) -> SupervisorStatus:
