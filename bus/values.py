@@ -192,7 +192,18 @@ class Resources(Struct, frozen=True, array_like=True):
 
     def lacking(self, free: Resources) -> tuple[str, ...]:
         """The names of the resources of which `free` holds too little, in field order."""
-        return tuple(name for name in self.__struct_fields__ if getattr(self, name) > getattr(free, name))
+        found: list[str] = []
+        if self.cpu_millis > free.cpu_millis:
+            found.append("cpu_millis")
+        if self.mem_mib > free.mem_mib:
+            found.append("mem_mib")
+        if self.gpus > free.gpus:
+            found.append("gpus")
+        if self.storage_mib > free.storage_mib:
+            found.append("storage_mib")
+        if self.net_mbps > free.net_mbps:
+            found.append("net_mbps")
+        return tuple(found)
 
 
 class TaskSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
