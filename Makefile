@@ -10,7 +10,7 @@ STEP   := .ci/step
 SERVERS := $(wildcard tests/integration tests/contract tests/chaos)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status test format lint types imports unit servers coverage bench clean
+.PHONY: help up down status test format lint types imports unit servers coverage benches bench clean
 
 help:  ## show these targets
 	@awk -F ':.*##' '/^[a-z]+:.*##/ {printf "  make %-9s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ status: $(VENV)/.installed  ## show every process with its health
 	@$(BIN)/corral status
 
 test: $(VENV)/.dev-installed  ## install what checks need and run every check
-	@$(STEP) "all checks" $(MAKE) --no-print-directory format lint types imports unit coverage servers
+	@$(STEP) "all checks" $(MAKE) --no-print-directory format lint types imports unit coverage servers benches
 
 format: $(VENV)/.dev-installed
 	@$(STEP) "ruff format" $(BIN)/ruff format --check .
@@ -48,6 +48,9 @@ coverage: $(VENV)/.dev-installed
 
 servers: $(VENV)/.dev-installed
 	@$(STEP) "tests against real servers" $(BIN)/python -m pytest $(SERVERS)
+
+benches: $(VENV)/.dev-installed
+	@$(STEP) "benches, small (no figures)" $(BIN)/python -m tests.bench --quick --json /dev/null
 
 bench: $(VENV)/.dev-installed  ## measure throughput, latency, memory (JSON on stdout)
 	@$(BIN)/python -m tests.bench
