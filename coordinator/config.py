@@ -28,7 +28,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     nats_url: str
     credentials: str  # path of the NATS credentials file of the coordinator
-    dsn: str  # of the relational database; may hold a password
+    dsn: str  # of the relational database, as a role in corral_coordinator; may hold a password
+    migrate_dsn: str | None = None  # the same as the schema's owner, for migrations only; None: as `dsn`
     timeseries_dsn: str | None = None  # None: the same database
     users: tuple[EnsuredUser, ...] = ()
     order: str = "fcfs"  # static order: fcfs, sjf, saf

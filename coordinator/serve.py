@@ -114,7 +114,7 @@ async def _migrate(config: Config) -> None:
     deadline = loop.time() + CONNECT_WAIT_S
     while True:
         try:
-            applied = await migrate(config.dsn)
+            applied = await migrate(config.migrate_dsn or config.dsn)
         except OSError:
             if loop.time() >= deadline:
                 raise

@@ -40,11 +40,15 @@ USERS = {
 
 @dataclass
 class LiveCluster:
-    """`folder` holds what `corral up` would keep; `client(user)` speaks for one of `USERS`."""
+    """`folder` holds what `corral up` would keep; `client(user)` speaks for one of `USERS`.
+
+    `dsn` is what the coordinator works with, `owner_dsn` what it migrates with and tests look with.
+    """
 
     folder: Path
     nats: NatsServer
     dsn: str
+    owner_dsn: str
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     nodes: dict[str, list[str]] = field(default_factory=dict)
 
@@ -66,7 +70,7 @@ class LiveCluster:
         write_secret(
             layout.coordinator,
             f"nats_url = {json.dumps(self.nats.url)}\ncredentials = {json.dumps(str(credentials))}\n"
-            f"dsn = {json.dumps(self.dsn)}\n{users}",
+            f"dsn = {json.dumps(self.dsn)}\nmigrate_dsn = {json.dumps(self.owner_dsn)}\n{users}",
         )
         self._launch("coordinator", "coordinator", "serve", str(self.folder))
 
@@ -169,9 +173,11 @@ def cluster_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def cluster(cluster_folder: Path, nats_server: NatsServer, postgres_dsn: str) -> Iterator[LiveCluster]:
+def cluster(
+    cluster_folder: Path, nats_server: NatsServer, coordinator_dsn: str, postgres_dsn: str
+) -> Iterator[LiveCluster]:
     """Three agents with their own names, folders and declared capacities."""
-    live = LiveCluster(cluster_folder, nats_server, postgres_dsn)
+    live = LiveCluster(cluster_folder, nats_server, coordinator_dsn, postgres_dsn)
     try:
         live.start(
             {

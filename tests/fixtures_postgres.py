@@ -48,6 +48,12 @@ def postgres_dsn(postgres_server: server.PostgresProcess, postgres_template: str
 
 
 @pytest.fixture(scope="module")
+def coordinator_dsn(postgres_server: server.PostgresProcess, postgres_dsn: str) -> str:
+    """The database of `postgres_dsn`, as the role that a coordinator works as."""
+    return database(postgres_server.coordinator_dsn, postgres_dsn.rpartition("/")[2])
+
+
+@pytest.fixture(scope="module")
 def empty_dsn(postgres_server: server.PostgresProcess) -> str:
     """A database without a schema."""
     name = f"empty_{next(_numbers)}"

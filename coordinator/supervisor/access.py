@@ -38,18 +38,18 @@ class Access:
         write_client_settings(self._layout, settings)
         return credentials
 
-    def write_coordinator_config(self, *, dsn: str) -> None:
-        """`coordinator.toml`; it holds the database's password, so 0600."""
+    def write_coordinator_config(self, *, dsn: str, migrate_dsn: str) -> None:
+        """`coordinator.toml`; it holds the database's passwords, so 0600."""
         credentials = _kept(self._layout.keys / "coordinator.creds", self._authority.mint_coordinator)
-        # A JSON string is a TOML basic string: both escape quotes, backslashes and control characters alike.
         text = (
             "# Written by the supervisor at each start; changes here are lost.\n"
-            f"nats_url = {json.dumps(self.url)}\n"
-            f"credentials = {json.dumps(str(credentials))}\n"
-            f"dsn = {json.dumps(dsn)}\n\n"
+            f"nats_url = {_toml(self.url)}\n"
+            f"credentials = {_toml(str(credentials))}\n"
+            f"dsn = {_toml(dsn)}\n"
+            f"migrate_dsn = {_toml(migrate_dsn)}\n\n"
             "[[users]]\n"
-            f"name = {json.dumps(self.user)}\n"
-            f"role = {json.dumps(str(Role.ADMIN))}\n"
+            f"name = {_toml(self.user)}\n"
+            f"role = {_toml(str(Role.ADMIN))}\n"
         )
         write_secret(self._layout.coordinator, text)
 
@@ -89,3 +89,8 @@ def _kept(path: Path, mint: Callable[[], Credentials]) -> Path:
     else:
         write_secret(path, mint().text)
     return path
+
+
+def _toml(text: str) -> str:
+    """As a TOML basic string, which escapes quotes, backslashes and control characters as JSON does."""
+    return json.dumps(text, ensure_ascii=False)

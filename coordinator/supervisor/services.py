@@ -135,7 +135,9 @@ class Machine:
     def _coordinator(self) -> Service:
         async def launch() -> Launch:
             assert self._postgres is not None
-            self._access.write_coordinator_config(dsn=self._postgres.dsn)
+            self._access.write_coordinator_config(
+                dsn=self._postgres.coordinator_dsn, migrate_dsn=self._postgres.dsn
+            )
             return self._python(COORDINATOR, "coordinator", "serve", str(self._layout.data))
 
         async def probe() -> None:

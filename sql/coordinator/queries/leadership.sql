@@ -3,7 +3,10 @@
 select
     l.epoch, l.holder, l.backend_pid,
     extract(epoch from clock_timestamp() - l.renewed_at)::double precision as age_s,
-    exists (select from pg_stat_activity a where a.pid = l.backend_pid) as alive
+    -- By now the pid may be a worker's of the server's own, which belongs to no database.
+    exists (
+        select from pg_stat_activity a where a.pid = l.backend_pid and a.datname = current_database()
+    ) as alive
 from corral.leadership l;
 
 -- name: take_first

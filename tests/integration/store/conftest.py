@@ -29,8 +29,8 @@ class Leader:
 
 
 @pytest.fixture
-async def leader(postgres_dsn: str) -> AsyncIterator[Leader]:
-    store = await RelationalStore.connect(postgres_dsn)
+async def leader(coordinator_dsn: str) -> AsyncIterator[Leader]:
+    store = await RelationalStore.connect(coordinator_dsn)
     await store.ensure_user(ALICE, Role.USER)
     await store.lead("test", 10)
     yield Leader(store)

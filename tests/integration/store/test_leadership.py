@@ -9,16 +9,16 @@ import asyncpg
 import pytest
 
 from bus.values import Role
-from coordinator.store.errors import NotLeader, StoreUnavailable
+from coordinator.store.errors import NotLeader, OutcomeUnknown, StoreUnavailable
 from coordinator.store.relational import RelationalStore
 from coordinator.store.rows import Batch
 from tests.store_rows import ALICE, new_job, node
 
 
 @pytest.fixture
-async def stores(postgres_dsn: str) -> AsyncIterator[list[RelationalStore]]:
+async def stores(coordinator_dsn: str) -> AsyncIterator[list[RelationalStore]]:
     """Two coordinators; the first leads."""
-    pair = [await RelationalStore.connect(postgres_dsn) for _ in range(2)]
+    pair = [await RelationalStore.connect(coordinator_dsn) for _ in range(2)]
     await pair[0].ensure_user(ALICE, Role.USER)
     await pair[0].lead("first", 10)
     yield pair
@@ -60,7 +60,7 @@ async def test_a_stale_leader_is_ended_and_may_write_no_more(
     await first.commit(Batch(number=1, nodes=[node("before")]))
     await age(postgres_dsn, 10)
     assert await second.lead("second", 2) == first.epoch + 1
-    with pytest.raises((NotLeader, StoreUnavailable)):
+    with pytest.raises((NotLeader, OutcomeUnknown)):  # the cut is noticed only now
         await first.commit(Batch(number=2, nodes=[node("after")]))
     with pytest.raises(NotLeader):
         await first.commit(Batch(number=2, nodes=[node("after")]))
@@ -85,7 +85,7 @@ async def test_a_leader_that_lost_its_connection_goes_on(
     await killer.execute("select pg_terminate_backend(backend_pid, 5000) from corral.leadership")
     try:
         await first.commit(Batch(number=1, nodes=[node("again")]))
-    except StoreUnavailable:  # the cut was noticed only now: nothing of the batch is there
+    except OutcomeUnknown:  # the cut was noticed only now: nothing of the batch is there
         assert not await first.committed(1)
         await first.commit(Batch(number=1, nodes=[node("again")]))
     assert await first.committed(1)
@@ -107,7 +107,7 @@ async def test_a_takeover_waits_for_the_transaction_under_way(
         await first.renew()  # the leader's own renewal is not behind its commit
         await age(postgres_dsn, 10)
         epoch = await second.lead("second", 5)
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(OutcomeUnknown):
             await committing
     assert epoch == first.epoch + 1
     await blocker.execute("rollback")

@@ -75,9 +75,9 @@ class Proxy:
 
 @pytest.mark.parametrize(("cut", "outcome"), [("before", False), ("after", True)])
 async def test_the_outcome_of_a_broken_commit_can_be_asked(
-    postgres_dsn: str, cut: str, outcome: bool
+    coordinator_dsn: str, cut: str, outcome: bool
 ) -> None:
-    proxy = Proxy(postgres_dsn)
+    proxy = Proxy(coordinator_dsn)
     async with proxy.listening() as dsn:
         store = await RelationalStore.connect(dsn)
         await store.ensure_user(ALICE, Role.USER)

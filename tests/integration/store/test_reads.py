@@ -18,8 +18,8 @@ BOB = UserName("bob")
 
 
 @pytest.fixture
-async def reads(postgres_dsn: str) -> AsyncIterator[Reads]:
-    reads = Reads(postgres_dsn)
+async def reads(coordinator_dsn: str) -> AsyncIterator[Reads]:
+    reads = Reads(coordinator_dsn)
     yield reads
     await reads.close()
 

@@ -22,8 +22,8 @@ N1 = NodeName("n1")
 
 
 @pytest.fixture
-async def store(postgres_dsn: str) -> AsyncIterator[TelemetryStore]:
-    store = await TelemetryStore.connect(postgres_dsn)
+async def store(coordinator_dsn: str) -> AsyncIterator[TelemetryStore]:
+    store = await TelemetryStore.connect(coordinator_dsn)
     yield store
     await store.close()
 
@@ -42,9 +42,9 @@ def usage(at: float, **other: object) -> UsageRecord:
 
 @pytest.mark.contract("S0.41", "S0.42", "S2.57", "S2.60", "S2.62")
 async def test_records_reach_their_tables(
-    store: TelemetryStore, database: asyncpg.Connection, postgres_dsn: str
+    store: TelemetryStore, database: asyncpg.Connection, coordinator_dsn: str
 ) -> None:
-    relational = await RelationalStore.connect(postgres_dsn)
+    relational = await RelationalStore.connect(coordinator_dsn)
     user_id = await relational.ensure_user(ALICE, Role.USER)
     await relational.close()
     now = time.time()

@@ -67,3 +67,34 @@ def test_a_folder_has_one_supervisor(corral: Corral) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=TIMEOUT_S)
     assert done.returncode == 6
     assert b"another supervisor runs" in done.stderr
+
+
+def test_two_at_once_start_one_cluster_in_a_folder_of_any_name(folder: Path) -> None:
+    corral = Corral(folder / 'my "data" ข้อมูล 😀')
+    both = [corral.start("up", "--detach") for _ in range(2)]
+    try:
+        words = [child.communicate(timeout=TIMEOUT_S)[1].decode() for child in both]
+        assert [child.returncode for child in both] == [0, 0], words
+        assert corral.ok("run", "--", "echo", "สวัสดี") == "สวัสดี\n"
+    finally:
+        corral("down")
+
+
+def test_up_waits_for_a_down_and_goes_on_with_its_tasks(fresh: Corral) -> None:
+    fresh.ok("up", "--detach", "--agents", "1")
+    try:
+        child = fresh.start("run", "--", "sh", "-c", "echo started; sleep 600")
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"started\n"
+        down = fresh.start("down")
+        assert down.stderr is not None
+        assert b"tasks were running: corral up" in down.stderr.readline()
+        fresh.ok("up", "--detach")
+        down.communicate(timeout=TIMEOUT_S)
+        assert down.returncode == 0
+        task = fresh.document("tasks", "1")["tasks"][0]
+        assert (task["state"], task["retries"], task["fence"]) == ("running", 0, 1)
+        fresh.ok("cancel", "1")
+        child.communicate(timeout=TIMEOUT_S)
+    finally:
+        fresh("down")

@@ -9,10 +9,12 @@ import re
 import signal
 import sysconfig
 import time
+import tomllib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import asyncpg
 import psutil
 import pytest
 
@@ -59,6 +61,15 @@ def test_secrets_are_readable_by_their_owner_only(corral: Corral) -> None:
     secrets = [corral.data / "client.json", corral.data / "coordinator.toml", *corral.data.glob("*/*.creds")]
     assert len(secrets) >= 3
     assert all(path.stat().st_mode & 0o077 == 0 for path in secrets)
+
+
+async def test_the_coordinator_works_without_the_owners_rights(corral: Corral) -> None:
+    owner = await asyncpg.connect(
+        tomllib.loads((corral.data / "coordinator.toml").read_text())["migrate_dsn"]
+    )
+    sessions = "select distinct usename from pg_stat_activity where application_name like 'corral%'"
+    assert [row["usename"] for row in await owner.fetch(sessions)] == ["corral_coordinator"]
+    await owner.close()
 
 
 def test_a_second_up_says_that_one_runs(corral: Corral) -> None:
