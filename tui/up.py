@@ -6,6 +6,10 @@ it, read the status file that it keeps, and signal it. Leaving the console leave
 
 from __future__ import annotations
 
+import asyncio
+import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +17,7 @@ import time
 from argparse import Namespace
 from pathlib import Path
 
+from bus.errors import CorralError
 from bus.layout import Layout, default_data_dir
 from bus.supervision import (
     Phase,
@@ -31,7 +36,11 @@ from tui.view.rows import PROCESS_COLUMNS, process_row
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0
+ASK_TIMEOUT_S = 2.0
 POLL_S = 0.05
+TAKEOVER_S = 5
+"""The guards end tasks 12 s after their lease was last renewed; stopping and starting take some of that."""
+
 FAILURES_MAX = 3
 """A process that ended so often without ever being healthy will not become so by waiting."""
 
@@ -77,7 +86,13 @@ def down(arguments: Namespace) -> int:
         leftovers = end_leftovers(status) if status is not None else []
         told = f"stopped {', '.join(leftovers)}" if leftovers else "nothing runs"
     else:
+        running_on = tasks_running(layout)
         end_process(status.identity, signal.SIGTERM, timeout_s=STOP_TIMEOUT_S)
+        if running_on:
+            diagnostics.note(
+                f"{running_on} tasks were running: corral up within {TAKEOVER_S} s goes on with them; "
+                "else they are ended, and queued again at the next corral up"
+            )
         if (final := read_status(layout.supervisor)) is not None:
             end_leftovers(final)
         told = "Corral stopped"
@@ -108,6 +123,20 @@ def status(arguments: Namespace) -> int:
         output.table(PROCESS_COLUMNS, [process_row(process, now_s=now_s) for process in found.processes])
     well = found.phase is Phase.RUNNING and all(p.health is ProcessHealth.HEALTHY for p in found.processes)
     return Exit.OK if well else Exit.UNAVAILABLE
+
+
+def tasks_running(layout: Layout) -> int:
+    """How many tasks run on the cluster; 0 where it cannot tell within a moment."""
+    from bus.client import Client
+
+    async def ask() -> int:
+        async with asyncio.timeout(ASK_TIMEOUT_S), Client.connect(data=layout.data) as client:
+            return sum(node.running for node in (await client.nodes()).nodes)
+
+    try:
+        return asyncio.run(ask())
+    except (CorralError, TimeoutError):
+        return 0
 
 
 def console(arguments: Namespace) -> int:
@@ -256,7 +285,19 @@ def how_to_reach(status: SupervisorStatus) -> list[str]:
         f"  {process.health}  {process.address}"
         for process in status.processes
     ]
-    return [*lines, "next       corral run -- echo hello · corral console · corral status · corral down"]
+    return [
+        *lines,
+        f"next       {command_here(Path(status.data))} run -- echo hello  (or console, status, down)",
+    ]
+
+
+def command_here(data: Path) -> str:
+    """How this person types `corral` for this data folder."""
+    program, found = Path(sys.argv[0]), shutil.which("corral")
+    command = "corral"
+    if program.name == command and (found is None or not program.samefile(found)):
+        command = shlex.quote(os.path.relpath(program))
+    return command if data == default_data_dir() else f"CORRAL_DATA={shlex.quote(str(data))} {command}"
 
 
 def _process(process: ProcessStatus) -> dict[str, object]:
