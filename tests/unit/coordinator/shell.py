@@ -263,25 +263,35 @@ class FakeAgent:
 
 
 class Shell:
-    """All parts of a leading coordinator but its database and its process."""
+    """All parts of a leading coordinator but its process, and its database unless one is given."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        cluster: Cluster | None = None,
+        store: Any = None,
+        reads: Any = None,
+        record: Callable[[list[Any]], None] | None = None,
+        next_number: int = 1,
+    ) -> None:
         self.timeline: list[tuple[str, Any]] = []
         self.records: list[Any] = []
         self.hub = MemoryHub(clock=lambda: 0.0)
         self.wire = self.hub.connect_coordinator()
         self.bus: Any = RecordingBus(self.wire, self.timeline)
         self.clock = Clock()
-        self.cluster = Cluster()
-        self.store = FakeStore(self.timeline)
-        self.reads = FakeReads(self.store)
+        self.cluster = cluster or Cluster()
+        self.store = store or FakeStore(self.timeline)
+        self.reads = reads or FakeReads(self.store)
         self.replies = Replies()
         self.teller = Teller(
             self.bus, self.replies, limits=self.cluster.limits, epoch=7, post=lambda e: self.loop.post(e)
         )
-        self.performer = Performer(self.store, tell=self.teller.tell, record=self.records.extend)
+        self.performer = Performer(self.store, tell=self.teller.tell, record=record or self.records.extend)
         self.loop = Loop(self.cluster, self.performer, self.clock, answer_beat=self.teller.answer_beat)
-        self.jobs = Jobs(self.loop, self.performer, self.reads, self.replies, self.clock, next_number=1)
+        self.jobs = Jobs(
+            self.loop, self.performer, self.reads, self.replies, self.clock, next_number=next_number
+        )
         self.nodes = Nodes(
             self.loop, self.clock, epoch=7, version="test", timeseries="none", unreadable=lambda: 0
         )
@@ -328,15 +338,24 @@ class Shell:
 
 @asynccontextmanager
 async def running_shell() -> AsyncIterator[Shell]:
-    """A shell that serves."""
+    """A shell that serves, over a store that obeys the test."""
     shell = Shell()
+    async with serving(shell):
+        try:
+            yield shell
+        finally:
+            shell.store.gate.set()
+
+
+@asynccontextmanager
+async def serving(shell: Shell) -> AsyncIterator[None]:
+    """From its first answer to its last."""
     shell.running = asyncio.create_task(shell.loop.run(), name="loop")
     await shell.agents.start()
     await shell.api.start()
     try:
-        yield shell
+        yield
     finally:
-        shell.store.gate.set()
         await shell.api.stop()
         await shell.agents.stop()
         shell.running.cancel()

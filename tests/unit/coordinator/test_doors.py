@@ -1,0 +1,268 @@
+"""Any bytes on any subject: one clear error where an answer is asked for, no traceback, no change."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Coroutine
+from contextlib import contextmanager
+from typing import Any
+
+import msgpack
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bus import subjects
+from bus.api import OPERATIONS
+from bus.codec import Codec, codec_of, decode_to_agent, encode
+from bus.errors import DecodeError
+from bus.messages import Heartbeat, Register, Report, UsageReport
+from bus.permissions import Permissions
+from bus.subjects import NodeVerb
+from bus.transport import Message
+from bus.values import AttemptRef, Ended, Outcome, Resources, Usage
+from tests.unit.coordinator.conftest import essence
+from tests.unit.coordinator.shell import ANYWHERE, INVENTORY, Shell, collect, running_shell, until
+
+QUICK = settings(
+    deadline=None, derandomize=True, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
+)
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**64), 2**64)
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from(["\0", "\ud800", "n1", "1.0", "@last", "register", "heartbeat", "0-9%2", "x" * 3000])
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def plain(message: object) -> Any:
+    return msgspec.json.decode(encode(message, Codec.JSON))
+
+
+SOUND: dict[str, Any] = {
+    "job.submit": {"command": ["true"], "array": "0-9", "resources": {"cpu": "1"}, "metadata": {"a": 1}},
+    "job.show": {"job": "1"},
+    "job.list": {"states": ["running"], "limit": 10},
+    "job.cancel": {"target": "1.0"},
+    "task.list": {"job": "1", "after": 3},
+    "task.show": {"task": "1.0"},
+    "task.logs": {"task": "1.0", "stream": "stdout", "offset": 0},
+    "task.follow": {"task": "1.0"},
+    "node.show": {"node": "n1"},
+    NodeVerb.REGISTER: plain(
+        Register(
+            node="n1",
+            incarnation="i",
+            boot_id="b",
+            version="1",
+            capacity=Resources(1000, 1000),
+            inventory=INVENTORY,
+        )
+    ),
+    NodeVerb.HEARTBEAT: plain(Heartbeat(node="n1", incarnation="i", sequence=1, load=0.0)),
+    NodeVerb.USAGE: plain(
+        UsageReport(node="n1", sampled_at=0.0, usage=Usage(cpu_millis=1, mem_mib=1), load=0.0)
+    ),
+    NodeVerb.REPORT: plain(
+        Report(
+            node="n1",
+            sequence=1,
+            events=(Ended(attempt=AttemptRef(1, 0, 1), outcome=Outcome.EXITED, ended_at=0.0),),
+        )
+    ),
+    NodeVerb.INPUTS: {"type": "inputs", "node": "n1", "attempt": [1, 0, 1]},
+}
+MESSAGES = st.sampled_from(list(SOUND.values()))
+
+
+@st.composite
+def bent(draw: Callable[..., Any]) -> Any:
+    """A sound message with some of its values, or a value within them, replaced."""
+    message = json.loads(json.dumps(draw(MESSAGES)))
+    for _ in range(draw(st.integers(0, 3))):
+        place = message
+        key = draw(st.sampled_from(sorted(place)) | st.text(max_size=8))
+        while isinstance(place.get(key), dict) and place[key] and draw(st.booleans()):
+            place = place[key]
+            key = draw(st.sampled_from(sorted(place)))
+        place[key] = draw(VALUES)
+    return message
+
+
+def as_json(value: Any) -> bytes:
+    return json.dumps(value).encode("utf-8", "surrogatepass")
+
+
+def as_msgpack(value: Any) -> bytes:
+    try:
+        packed: bytes = msgpack.packb(value, unicode_errors="surrogatepass")
+    except (OverflowError, ValueError):
+        return as_json(value)
+    return packed
+
+
+@st.composite
+def cut(draw: Callable[..., Any]) -> bytes:
+    whole = draw(bent().map(as_json) | bent().map(as_msgpack))
+    return bytes(whole[: draw(st.integers(0, len(whole)))])
+
+
+PAYLOADS = (
+    st.binary(max_size=200)
+    | VALUES.map(as_json)
+    | VALUES.map(as_msgpack)
+    | bent().map(as_json)
+    | bent().map(as_msgpack)
+    | cut()
+)
+
+
+class Tracebacks(logging.Handler):
+    """What was logged with an exception."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info or record.levelno >= logging.ERROR:
+            self.found.append(record.getMessage())
+
+
+@contextmanager
+def no_traceback() -> Any:
+    handler = Tracebacks()
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert not handler.found
+
+
+def in_shell(play: Callable[[Shell], Coroutine[Any, Any, None]]) -> None:
+    """Run `play` in a shell with one node and one job, and see that nothing is left behind."""
+
+    async def run() -> None:
+        async with running_shell() as shell:
+            agent = await shell.agent("n9")
+            await shell.submit("bob")
+            await until(agent.assigned)
+            await shell.loop.barrier()
+            await play(shell)
+            await until(lambda: not shell.replies._waiting and not shell.api._tasks)
+            assert shell.running is not None and not shell.running.done()
+
+    with no_traceback():
+        asyncio.run(run())
+
+
+def error_in(answer: Message, data: bytes) -> Any:
+    decode = msgspec.json.decode if codec_of(data) is Codec.JSON else msgspec.msgpack.decode
+    error = decode(answer.data).get("error")
+    if error is not None:
+        assert answer.headers["Nats-Service-Error-Code"] == str(error["status"]) and error["message"]
+        assert error["status"] != 500
+    return error
+
+
+def state(shell: Shell) -> Any:
+    return essence(shell.cluster), len(shell.store.batches)
+
+
+@QUICK
+@given(st.lists(st.tuples(st.sampled_from([*OPERATIONS, "job.fly"]), PAYLOADS), min_size=1, max_size=15))
+def test_clients_may_send_anything(requests: list[tuple[str, bytes]]) -> None:
+    async def play(shell: Shell) -> None:
+        answers = await collect(shell.client("alice"), "_INBOX_alice.>")
+        for operation, data in requests:
+            before = state(shell)
+            answer = await shell.raw("alice", operation, data)
+            if error_in(answer, data) or operation not in ("job.submit", "job.cancel"):
+                assert state(shell) == before
+        assert len(answers) == len(requests)
+
+    in_shell(play)
+
+
+@QUICK
+@given(st.lists(st.tuples(st.sampled_from(NodeVerb), PAYLOADS), min_size=1, max_size=15))
+def test_nodes_may_send_anything(requests: list[tuple[NodeVerb, bytes]]) -> None:
+    async def play(shell: Shell) -> None:
+        node = shell.hub.connect("n1", Permissions(publish=(">",), subscribe=(">",)), "_INBOX_N_n1")
+        for verb, data in requests:
+            subject = subjects.node("n1", verb)
+            if verb is NodeVerb.COMMAND:
+                await node.publish(subject, data, reply="_INBOX_N_n1.x")
+            elif verb is NodeVerb.USAGE:
+                await node.publish(subject, data)
+            else:
+                before = state(shell)
+                answer = await node.request(subject, data, timeout_s=5.0)
+                if error_in(answer, data):
+                    assert state(shell) == before
+        await shell.loop.barrier()
+        assert "n9" in shell.cluster.nodes and 1 in shell.cluster.jobs
+
+    in_shell(play)
+
+
+@QUICK
+@given(st.lists(PAYLOADS, min_size=1, max_size=10))
+def test_nothing_happens_on_subjects_that_nobody_serves(payloads: list[bytes]) -> None:
+    async def play(shell: Shell) -> None:
+        anybody = shell.hub.connect("mallory", ANYWHERE, "_INBOX_mallory")
+        before = state(shell)
+        for data in payloads:
+            for subject in ("corral.u.alice.errors", "corral.feed.alice.job.1", "corral.s.alice.n9.x.up"):
+                await anybody.publish(subject, data, reply="_INBOX_mallory.x")
+            await anybody.publish("corral.u.alice.job.submit", data, reply="_INBOX_mallory.x")
+        await shell.ask("alice", "cluster.status")
+        assert state(shell) == before
+
+    in_shell(play)
+
+
+@settings(deadline=None, derandomize=True, max_examples=300)
+@given(PAYLOADS)
+def test_a_command_is_read_or_refused_and_nothing_else(data: bytes) -> None:
+    try:
+        decode_to_agent(data)
+    except DecodeError as error:
+        assert error.code.startswith("E_") and error.reason
+
+
+def test_a_flood_of_rubbish_leaves_nothing_behind() -> None:
+    async def play(shell: Shell) -> None:
+        client = shell.client("alice")
+        node = shell.hub.connect("n1", ANYWHERE, "_INBOX_N_n1")
+        before = state(shell)
+        for number in range(2000):
+            data = b"{" * (number % 50) + bytes([number % 256])
+            await client.publish("corral.u.alice.job.submit", data, reply="_INBOX_alice.x")
+            await node.publish("corral.node.n1.report", data, reply="_INBOX_N_n1.x")
+        await until(lambda: shell.agents.rejected == 2000)
+        await shell.ask("alice", "cluster.status")
+        assert state(shell) == before and not shell.loop._queue
+
+    in_shell(play)
+
+
+def test_an_error_of_ours_would_be_seen() -> None:
+    async def play(shell: Shell) -> None:
+        shell.reads.fault = ZeroDivisionError()
+        await shell.raw("carol", "job.list", b"{}")
+
+    with pytest.raises(AssertionError):
+        in_shell(play)
