@@ -13,16 +13,17 @@ from bus.values import Role
 from coordinator.store.errors import OutcomeUnknown
 from coordinator.store.relational import RelationalStore
 from coordinator.store.rows import Batch
-from tests.store_rows import ALICE, node
+from tests.store_rows import ALICE, new_job, node
 
 COMMIT = b"commit\0"
 
 
 class Proxy:
-    """Passes bytes on to PostgreSQL until it sees COMMIT; then it cuts, before or after passing it on."""
+    """Passes bytes on to PostgreSQL until it sees `last`; then it cuts, before or after passing that on."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, last: bytes) -> None:
         self._target = urlsplit(dsn)
+        self._last = last
         self.cut: str | None = None  # "before", "after", or None
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -48,7 +49,7 @@ class Proxy:
         answers = asyncio.create_task(self._answers(up_reader, writer))
         try:
             while data := await reader.read(65536):
-                cut = self.cut if COMMIT in data else None
+                cut = self.cut if self._last in data else None
                 if cut == "before":
                     return
                 if cut == "after":
@@ -73,16 +74,23 @@ class Proxy:
             writer.close()
 
 
+ONE_CALL, PIECES = "one-call", "pieces"
+
+
+@pytest.mark.parametrize("way", [ONE_CALL, PIECES])
 @pytest.mark.parametrize(("cut", "outcome"), [("before", False), ("after", True)])
 async def test_the_outcome_of_a_broken_commit_can_be_asked(
-    coordinator_dsn: str, cut: str, outcome: bool
+    coordinator_dsn: str, cut: str, outcome: bool, way: str
 ) -> None:
-    proxy = Proxy(coordinator_dsn)
+    job = new_job(name=f"{cut}-{way}")
+    batch = Batch(number=1, new_jobs=[job])
+    if way == PIECES:
+        batch.nodes = [node(job.name)]  # a registration
+    proxy = Proxy(coordinator_dsn, job.name.encode() if way == ONE_CALL else COMMIT)
     async with proxy.listening() as dsn:
         store = await RelationalStore.connect(dsn)
         await store.ensure_user(ALICE, Role.USER)
-        await store.lead(cut, 10)
-        batch = Batch(number=1, nodes=[node(f"cut-{cut}")])
+        await store.lead(job.name, 10)
         proxy.cut = cut
         with pytest.raises(OutcomeUnknown):
             await store.commit(batch)
@@ -90,7 +98,6 @@ async def test_the_outcome_of_a_broken_commit_can_be_asked(
         assert await store.committed(1) is outcome
         await store.commit(batch)
         assert await store.committed(1)
-        names = [row.name for row in (await store.load()).nodes]
-        assert names.count(batch.nodes[0].name) == 1
+        assert [row.job.name for row in (await store.load()).jobs].count(job.name) == 1
         await store.resign()
         await store.close()
