@@ -53,6 +53,7 @@ class LiveTable(DataTable[Text]):
 
     def show_rows(self, rows: Sequence[Row]) -> None:
         """Show `rows` in their order, touching only what changed."""
+        self._widen(rows)
         if [row.key for row in rows] != [key.value for key in self._shown_keys()]:
             self._rebuild(rows)
             return
@@ -60,6 +61,16 @@ class LiveTable(DataTable[Text]):
             for column, cell in zip(self._headings, self._texts(row), strict=True):
                 if self.get_cell(row.key, column.title) != cell:
                     self.update_cell(row.key, column.title, cell, update_width=True)
+
+    def _widen(self, rows: Sequence[Row]) -> None:
+        """Make room before the cells change.
+
+        The table itself measures when it is idle. Painted before that, it keeps lines of the old width, and
+        goes on showing them.
+        """
+        texts = [self._texts(row) for row in rows]
+        for column, *cells in zip(self.ordered_columns, *texts, strict=True):
+            column.content_width = max([column.content_width, *(cell.cell_len for cell in cells)])
 
     def _shown_keys(self) -> list[RowKey]:
         return [row.key for row in self.ordered_rows]
