@@ -15,7 +15,7 @@ from bus.values import JobKind
 Json = dict[str, Any]
 
 
-class ResourceSpec(Struct, kw_only=True, forbid_unknown_fields=True):
+class ResourceSpec(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """`cpu`: millicores, or text such as "2" or "500m"; `memory` and `storage`: MiB, or "4GiB";
     `net`: Mbit/s, or "1Gbit"; `gpu`: whole GPUs."""
 
@@ -26,14 +26,14 @@ class ResourceSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     net: int | str = 0
 
 
-class Constraints(Struct, kw_only=True, forbid_unknown_fields=True):
+class Constraints(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Where a task may run: all `labels` must match, and the node must be one of `nodes` if given."""
 
     labels: dict[str, str] = {}
     nodes: list[str] = []
 
 
-class TaskSpec(Struct, kw_only=True, forbid_unknown_fields=True):
+class TaskSpec(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One entry of a job's `tasks`; what it leaves out it takes from the job."""
 
     name: str | None = None
@@ -52,7 +52,7 @@ class TaskSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     retries: int | None = None
 
 
-class JobSpec(Struct, kw_only=True, forbid_unknown_fields=True):
+class JobSpec(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """`command` (argv), or `tool` with `input`, or several `tasks`; see PROTOCOL in docs/protocol.md."""
 
     v: int = 1

@@ -2,7 +2,7 @@
 
 Nothing else touches the cluster. While a batch is being written the next one gathers in the queue, so
 batches grow with the load (group commit) and an idle system answers at once. Above a pace of
-`BUSY_BATCHES_PER_S` a batch begins no sooner than `BUSY_WINDOW_S` after the last one, since a commit
+`BUSY_EFFECTS_PER_S` a batch begins no sooner than `BUSY_WINDOW_S` after the last one, since a commit
 costs the same for one row as for fifty. Heartbeats do not wait for the database: they are stepped at once,
 and what their answer may say without a commit (the leases are renewed) is said at once; everything else
 they cause joins the next batch.
@@ -32,7 +32,7 @@ EVENTS_MAX = 100_000
 BATCH_EVENTS_MAX = 2_000
 TICK_S = 0.25
 BARRIER_S = 1.5
-BUSY_BATCHES_PER_S = 60.0
+BUSY_EFFECTS_PER_S = 2_000.0
 BUSY_WINDOW_S = 0.01
 _PACE_TAU_S = 0.25
 RECONCILE_S = 10.0
@@ -64,7 +64,7 @@ class Loop:
         self._posted = 0
         self._finished = 0
         self._batch_started_s = 0.0
-        self._pace_per_s = 0.0
+        self._effects_per_s = 0.0  # decayed
         self._barriers: list[tuple[int, asyncio.Future[None]]] = []
 
     def post(self, event: Event) -> None:
@@ -124,8 +124,8 @@ class Loop:
     async def _gather(self, now: float) -> None:
         """On a busy system, let more events arrive before the next commit."""
         quiet_s = now - self._batch_started_s
-        self._pace_per_s = self._pace_per_s * math.exp(-quiet_s / _PACE_TAU_S) + 1 / _PACE_TAU_S
-        if self._pace_per_s > BUSY_BATCHES_PER_S and quiet_s < BUSY_WINDOW_S:
+        self._effects_per_s *= math.exp(-quiet_s / _PACE_TAU_S)
+        if self._effects_per_s > BUSY_EFFECTS_PER_S and quiet_s < BUSY_WINDOW_S:
             await asyncio.sleep(BUSY_WINDOW_S - quiet_s)
         self._batch_started_s = asyncio.get_running_loop().time()
 
@@ -135,6 +135,7 @@ class Loop:
         for _ in range(taken):
             steps.append(step(self.cluster, self._queue.popleft(), self._clock.now_s()))
         steps.append(step(self.cluster, ScheduleDue(), self._clock.now_s()))
+        self._effects_per_s += sum(map(len, steps)) / _PACE_TAU_S
         self._performing = True
         try:
             await self._performer.perform(steps)
