@@ -13,7 +13,7 @@ from tests.tui.fake_cluster import FakeSession, a_job, a_snapshot
 from tui.app import Console
 from tui.client.session import Offline
 from tui.screens.overview import OverviewScreen
-from tui.widgets.live_table import LiveTable
+from tui.widgets.live_table import LiveTable, Row
 
 WAIT_S = 20.0
 
@@ -56,6 +56,17 @@ async def test_nodes_and_jobs_appear_and_change_in_place(session: FakeSession) -
         session.queue.put_nowait(a_snapshot(a_job(4), a_job(3), a_job(2), a_job(1)))
         await until(pilot, lambda: table.row_count == 4)
         assert table.selected == "2"
+
+
+async def test_a_table_has_room_for_its_cells_before_it_is_painted(session: FakeSession) -> None:
+    async with console(session) as pilot:
+        await until(pilot, lambda: bool(pilot.app.screen.query("#jobs")))
+        table = pilot.app.screen.query_one("#jobs", LiveTable)
+        cells = tuple("x" * 20 for _ in table.ordered_columns)
+        table.show_rows([Row("1", cells, "ok")])
+        assert {column.content_width for column in table.ordered_columns} == {20}
+        table.show_rows([Row("1", tuple(2 * cell for cell in cells), "ok")])
+        assert {column.content_width for column in table.ordered_columns} == {40}
 
 
 async def test_no_name_drives_the_terminal_or_runs_markup(session: FakeSession) -> None:
