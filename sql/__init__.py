@@ -1,7 +1,7 @@
 """The tables of Corral: migrations, and the named queries that the store runs.
 
-SQL lives in `.sql` files only. `queries("tasks")["insert_tasks"]` is the text of one query of
-`sql/coordinator/queries/tasks.sql`; its parameters are positional (`$1` …).
+SQL lives in `.sql` files only. `queries("jobs")["live"]` is the text of one query of
+`sql/coordinator/queries/jobs.sql`; its parameters are positional (`$1` …).
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ class NotLeader(StoreError):
 
 
 class OutcomeUnknown(StoreError):
-    """The connection broke during COMMIT: ask `committed`, then write the same batch again."""
+    """The connection broke before the commit was answered: ask `committed`, then write the batch again."""
 
 
 class Disagreement(StoreError):
