@@ -125,8 +125,8 @@ class Loop:
         """On a busy system, let more events arrive before the next commit."""
         quiet_s = now - self._batch_started_s
         self._effects_per_s *= math.exp(-quiet_s / _PACE_TAU_S)
-        if self._effects_per_s > BUSY_EFFECTS_PER_S and quiet_s < BUSY_WINDOW_S:
-            await asyncio.sleep(BUSY_WINDOW_S - quiet_s)
+        busy = self._effects_per_s > BUSY_EFFECTS_PER_S
+        await asyncio.sleep(max(BUSY_WINDOW_S - quiet_s, 0.0) if busy else 0.0)
         self._batch_started_s = asyncio.get_running_loop().time()
 
     async def _run_batch(self) -> None:
