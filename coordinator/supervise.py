@@ -186,7 +186,8 @@ def _lock(layout: Layout) -> int:
     layout.data.mkdir(mode=0o711, parents=True, exist_ok=True)
     if os.geteuid() == 0:
         layout.data.chmod(0o711)
-    layout.logs.mkdir(mode=0o700, exist_ok=True)
+    layout.logs.mkdir(exist_ok=True)
+    layout.logs.chmod(0o700)
     descriptor = os.open(layout.data / "supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -162,8 +162,8 @@ def start(layout: Layout, *, agents: int | None) -> SupervisorStatus:
     """Start a supervisor and wait until all is healthy, telling how it goes. Raises CommandError."""
     log_path = layout.log("supervisor")
     try:
-        layout.data.mkdir(parents=True, exist_ok=True)
-        log_path.parent.mkdir(exist_ok=True)
+        layout.data.mkdir(mode=0o711, parents=True, exist_ok=True)
+        log_path.parent.mkdir(mode=0o700, exist_ok=True)
         with log_path.open("ab") as log:
             supervisor = subprocess.Popen(
                 supervisor_command(layout.data, agents=agents),

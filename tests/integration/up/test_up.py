@@ -60,6 +60,7 @@ def test_servers_run_under_accounts_of_their_own_and_listen_on_loopback_only(cor
 def test_secrets_are_readable_by_their_owner_only(corral: Corral) -> None:
     secrets = [corral.data / "client.json", corral.data / "coordinator.toml", *corral.data.glob("*/*.creds")]
     assert len(secrets) >= 3
+    secrets += [*corral.data.glob("*.password"), corral.data / "logs"]
     assert all(path.stat().st_mode & 0o077 == 0 for path in secrets)
 
 
