@@ -228,12 +228,13 @@ async def test_a_restarted_agent_adopts_and_reports_exactly_once(world: World, n
     assert alive(pid)
     await coordinator.command(m.Cancel(epoch=1, attempts=(B,)))
     await coordinator.ended(B)
-    kinds = [(type(event), event.attempt) for event in coordinator.events]
-    assert len(kinds) == len(set(kinds)) == 4
+    # A start may be said again: the agent can go before it hears that the first report was taken.
+    ends = [event.attempt for event in coordinator.events if isinstance(event, Ended)]
+    assert sorted(ends) == [A, B]
     await coordinator.assign(A, "true")  # said again: it ran already
     await coordinator.assign(AttemptRef(1, 0, 2), "true")
     await coordinator.ended(AttemptRef(1, 0, 2))
-    assert len([event for event in coordinator.events if event.attempt == A]) == 2
+    assert [isinstance(event, Ended) for event in coordinator.events if event.attempt == A].count(True) == 1
 
 
 async def test_an_outage_keeps_results_until_they_are_acknowledged(world: World) -> None:

@@ -66,12 +66,11 @@ class Proxy:
                 end.close()
 
     async def _answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-        finally:
-            writer.close()
+        # Cancelled it closes nothing: the client must not learn of the cut before the data is passed on.
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
 
 
 ONE_CALL, PIECES = "one-call", "pieces"
