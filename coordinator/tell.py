@@ -177,13 +177,14 @@ class Teller:
             await send_error(self._bus, asker, fault_error(refusal.faults))
 
     async def _feed(self, batch: Batch) -> None:
-        """Tell every owner what the commit changed; arrays speak through their job."""
+        """Tell every owner what the commit changed; arrays, and tasks that merely came to be, speak
+        through their job: ten thousand new tasks are one line."""
         for job in batch.job_changes:
             await self._bus.publish(
                 subjects.feed_job(job.owner, job.number), encode(_job_line(job), Codec.JSON)
             )
         for _, change in batch.new_tasks:
-            if not is_range_id(change.id):
+            if len(change.path) > 1 and not is_range_id(change.id):
                 await self._feed_task(change)
         for change in batch.task_changes:
             if not is_range_id(change.id):

@@ -277,3 +277,10 @@ def test_all_faults_become_one_error() -> None:
     error = fault_error(faults)
     assert (error.code, error.status) == ("E_A", 409)
     assert [(more.code, more.field) for more in error.more] == [("E_B", "/b")]
+
+
+async def test_tasks_that_merely_came_to_be_speak_through_their_job(shell: Shell) -> None:
+    feed = await collect(shell.client("alice"), "corral.feed.>")
+    await shell.submit(command=None, tasks=[{"command": ["true"]}, {"command": ["true"]}])
+    await until(lambda: bool(feed))
+    assert [message.subject.split(".")[3] for message in feed] == ["job"]
