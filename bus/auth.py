@@ -126,8 +126,9 @@ class Authority:
         return self._public(Key.SYSTEM)
 
     def operator_jwt(self) -> str:
+        """The same text at every call: a running server refuses to reload where it has changed."""
         claims = {"type": "operator", "version": 2, "system_account": self.system_account}
-        return self._sign(Key.OPERATOR, self._public(Key.OPERATOR), "corral", nats=claims)
+        return self._sign(Key.OPERATOR, self._public(Key.OPERATOR), "corral", nats=claims, issued_at=0)
 
     def revoke(self, public_key: str) -> None:
         """Refuse this credential from now on; `bus.server.reload` makes the server close its connections."""
@@ -202,10 +203,11 @@ class Authority:
         *,
         nats: dict[str, Any],
         expires_in_s: float | None = None,
+        issued_at: int | None = None,
     ) -> str:
         now = time.time()
         claims: dict[str, Any] = {
-            "iat": int(now),
+            "iat": int(now) if issued_at is None else issued_at,
             "iss": self._public(issuer),
             "sub": subject,
             "name": name,
