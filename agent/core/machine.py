@@ -189,18 +189,22 @@ def _on_guard(
     ends: Iterable[Ended | Returned],
     out: list[Effect],
 ) -> None:
-    for start in starts:
-        held = ledger.held.get(start.attempt)
-        if held is not None:
-            _started(ledger, held, start, out)
-    for end in ends:
-        held = ledger.held.get(end.attempt)
-        if held is None:
-            out.append(effects.SaveEnd(end.attempt))  # known already; the guard may forget it
+    """Starts and ends in the order in which they happened: a place is free before the next one takes it."""
+    happened: list[tuple[float, events.Start | Ended | Returned]] = [(s.started_at, s) for s in starts]
+    happened += [(end.ended_at if isinstance(end, Ended) else 0.0, end) for end in ends]
+    happened.sort(key=lambda pair: (pair[0], isinstance(pair[1], events.Start)))
+    for _, event in happened:
+        held = ledger.held.get(event.attempt)
+        if isinstance(event, events.Start):
+            if held is not None:
+                _started(ledger, held, event, out)
             continue
-        if isinstance(end, Ended) and end.started_at is not None and held.started_at is None:
-            _started(ledger, held, events.Start(end.attempt, held.pid or 0, end.started_at), out)
-        _finish(ledger, end, out)
+        if held is None:
+            out.append(effects.SaveEnd(event.attempt))  # known already; the guard may forget it
+            continue
+        if isinstance(event, Ended) and event.started_at is not None and held.started_at is None:
+            _started(ledger, held, events.Start(event.attempt, held.pid or 0, event.started_at), out)
+        _finish(ledger, event, out)
 
 
 def _started(ledger: Ledger, held: Held, start: events.Start, out: list[Effect]) -> None:

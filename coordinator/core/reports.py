@@ -44,12 +44,16 @@ def on_reported(out: list[Effect], cluster: Cluster, event: TasksReported, *, no
     node = cluster.nodes.get(event.node)
     drop: list[AttemptRef] = []
     ends = 0
+    # a start whose end is in the same batch says nothing that the end does not say
+    ended = {report.attempt for report in event.events if isinstance(report, Ended) and _is_verdict(report)}
     for report in event.events:
         attempt = node.attempts.get(report.attempt) if node is not None else None
         if node is None or attempt is None:
             drop.append(report.attempt)
             continue
         match report:
+            case Started() if report.attempt in ended:
+                attempt.confirmed_at = now_s
             case Started():
                 _on_started(out, cluster, node, attempt, now_s=now_s)
             case Ended():
@@ -64,6 +68,11 @@ def on_reported(out: list[Effect], cluster: Cluster, event: TasksReported, *, no
         note_ends(node, ends, now_s)
     if event.reply:
         out.append(AnswerReport(reply=event.reply, sequence=event.sequence, drop=tuple(drop)))
+
+
+def _is_verdict(report: Ended) -> bool:
+    """Whether the attempt ended by what it did, rather than by what was done to it."""
+    return report.outcome not in _LOSSES and report.started_at is not None
 
 
 def _on_started(out: list[Effect], cluster: Cluster, node: Node, attempt: Attempt, *, now_s: float) -> None:

@@ -278,3 +278,23 @@ def test_work_that_arrives_after_the_leases_ran_out_is_refused() -> None:
     (refusal,) = step(ledger, late, NOW)
     assert isinstance(refusal, effects.Refuse) and not ledger.held
     assert step(ledger, events.Assigned(epoch=1, orders=(order(1),)), NOW)
+
+
+def test_a_place_is_told_free_before_it_is_told_taken() -> None:
+    """One frame of the guard holds a chain of quick tasks: they are reported in the order of their lives."""
+    ledger = Ledger()
+    step(ledger, events.Assigned(epoch=1, orders=(order(0), order(1))), NOW)
+    starts = (events.Start(ref(0), 11, 1.0), events.Start(ref(1), 12, 2.0))
+    ends = tuple(
+        Ended(
+            attempt=ref(index),
+            outcome=Outcome.EXITED,
+            started_at=1.0 + index,
+            ended_at=2.0 + index,
+            exit_code=0,
+        )
+        for index in (0, 1)
+    )
+    step(ledger, events.GuardReported(starts=starts, ends=ends), NOW)
+    told = [(type(event).__name__, event.attempt.index) for _, event in ledger.outbox]
+    assert told == [("Started", 0), ("Ended", 0), ("Started", 1), ("Ended", 1)]

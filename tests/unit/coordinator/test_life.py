@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bus.spec import TaskSpec
-from bus.values import AttemptRef, JobState, NodeHealth, Outcome, Resources, Role, TaskState
+from bus.values import AttemptRef, Ended, JobState, NodeHealth, Outcome, Resources, Role, Started, TaskState
 from coordinator.core.effects import (
     AnswerRegister,
     AnswerReport,
@@ -538,3 +538,19 @@ def test_a_task_cancelled_in_the_waiting_line_is_passed_over(pool) -> None:
     pool.cancel(job)
     other = pool.submit(command=["true"])
     assert [p.attempt.job for p in pool.schedule()] == [other]
+
+
+def test_a_start_is_not_counted_where_its_end_is_known(pool) -> None:
+    """A quick task that waited never takes a place in the books, and never makes others give theirs back."""
+    busy_pool(pool)
+    node = pool.cluster.nodes["n1"]
+    waiting = next(a for a in node.attempts.values() if not a.holding)
+    ref, capacity = waiting.ref, node.capacity
+    placement = pool.held["n1"][ref]
+    pool.report(
+        "n1",
+        Started(attempt=ref, started_at=pool.now_s, pid=1),
+        Ended(attempt=ref, outcome=Outcome.EXITED, started_at=pool.now_s, ended_at=pool.now_s, exit_code=0),
+    )
+    assert node.capacity == capacity and placement.attempt not in node.attempts
+    assert pool.history(ref.job, ref.index)[-2:] == ["running", "completed"]
