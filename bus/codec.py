@@ -104,8 +104,13 @@ def answer(request: bytes, result: Struct) -> tuple[bytes, dict[str, str]]:
     codec = codec_of(request)
     if not isinstance(result, Error):
         return encode(result, codec), {}
-    headers = {"Nats-Service-Error-Code": str(result.status), "Nats-Service-Error": result.message[:1000]}
-    return encode(ErrorReply(error=result), codec), headers
+    return encode(ErrorReply(error=result), codec), error_headers(result)
+
+
+def error_headers(error: Error) -> dict[str, str]:
+    """The micro-service protocol's headers of a refusal. The stable code stands for the text: a message may
+    quote its sender, and what it quotes must not end a header."""
+    return {"Nats-Service-Error-Code": str(error.status), "Nats-Service-Error": error.code}
 
 
 def decode_from_agent(data: bytes, *, subject: str = "") -> FromAgent:

@@ -15,7 +15,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from bus import api, messages, subjects
-from bus.codec import Codec, decode_from_agent_reply, encode
+from bus.codec import Codec, decode_from_agent_reply, encode, error_headers
 from bus.errors import BusError, DecodeError
 from bus.subjects import NodeVerb
 from bus.transport import Bus
@@ -46,8 +46,6 @@ log = logging.getLogger(__name__)
 COMMAND_TIMEOUT_S = 2.0
 UNANSWERED_PAUSE_S = 0.25
 RETRY_AFTER_S = 1.0
-ERROR_CODE_HEADER = "Nats-Service-Error-Code"
-ERROR_HEADER = "Nats-Service-Error"
 _ASSIGN_BYTES_MAX = 512 * 1024
 _ITEM_BYTES = 128
 
@@ -351,5 +349,5 @@ def away(why: str) -> api.Error:
 
 async def send_error(bus: Bus, asker: Asker, error: api.Error) -> None:
     """An error answer: micro-service headers and body."""
-    headers = {ERROR_CODE_HEADER: str(error.status), ERROR_HEADER: error.code}
-    await bus.publish(asker.subject, encode(api.ErrorReply(error=error), asker.codec), headers=headers)
+    reply = encode(api.ErrorReply(error=error), asker.codec)
+    await bus.publish(asker.subject, reply, headers=error_headers(error))
