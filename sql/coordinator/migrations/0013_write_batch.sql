@@ -285,7 +285,10 @@ begin
             ('cpu', a.cpu_millis), ('memory', a.mem_mib), ('gpu', a.gpus), ('storage', a.storage_mib),
             ('network', a.net_mbps)
         ) as r (resource, amount)
-    where u.holding and not a.holding and r.amount > 0;
+    where u.holding and not a.holding and r.amount > 0
+    -- a place given back before the start (the node chose another order) may be taken again
+    on conflict (task_id, rank, fence, resource) do update
+    set status = 'active', released_at = null, allocated_at = excluded.allocated_at;
     update corral.attempts a
     set state = u.state, waiting = u.waiting, holding = u.holding, gpu_uuids = u.gpu_uuids,
         started_at = to_timestamp(u.started), ended_at = to_timestamp(u.ended), exit_code = u.exit_code,

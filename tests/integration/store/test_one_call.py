@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -261,3 +262,8 @@ async def test_a_prefilled_attempt_takes_its_request_when_it_starts(
     for _ in range(2):  # taken once, however often it is said
         await leader.commit(attempts=[running], ledgers=[ledger(on, REQUEST)])
         assert await database.fetchval(held, task.id) == 2
+    # given back before it started after all, and taken again
+    await leader.commit(attempts=[msgspec.structs.replace(waiting, new=False)], ledgers=[ledger(on, NOTHING)])
+    assert await database.fetchval(held, task.id) == 0
+    await leader.commit(attempts=[running], ledgers=[ledger(on, REQUEST)])
+    assert await database.fetchval(held, task.id) == 2
