@@ -1,7 +1,7 @@
 """What clients may ask of the coordinator on `corral.u.<user>.<noun>.<verb>`, and the answers.
 
-`OPERATIONS` is the whole list: request type, answer type, and the least role that may ask.
-Requests are strict (unknown fields refused); answers grow by fields with defaults.
+`OPERATIONS` is the whole list: request type (`bus.requests`), answer type, and the least role that may ask.
+Answers grow by fields with defaults.
 """
 
 from __future__ import annotations
@@ -10,6 +10,25 @@ from typing import Any
 
 from msgspec import Struct
 
+from bus.requests import (
+    Cancel,
+    Empty,
+    EventList,
+    Hold,
+    JobList,
+    JobQuery,
+    LogFollow,
+    LogQuery,
+    NodeList,
+    NodeQuery,
+    NodeSteer,
+    Retry,
+    TaskList,
+    TaskQuery,
+    TokenCreate,
+    TokenQuery,
+    WhyQuery,
+)
 from bus.spec import JobSpec
 from bus.values import (
     Inventory,
@@ -24,70 +43,6 @@ from bus.values import (
     TaskState,
     Usage,
 )
-
-
-class Request(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Base of all requests."""
-
-
-class JobQuery(Request):
-    """`job`: number, id or unique prefix of the id (8 characters and more), or "@last"."""
-
-    job: str
-
-
-class JobList(Request):
-    """Newest first; `before` is the job number from which to continue (exclusive)."""
-
-    states: list[JobState] = []
-    user: str | None = None  # operators and admins may name another; None: all one may see
-    limit: int = 100
-    before: int | None = None
-
-
-class TaskQuery(Request):
-    """`task`: "1042.7"; a job with a single task may be named by its number alone."""
-
-    task: str
-
-
-class TaskList(Request):
-    """Tasks of a job by index; ranges of an array that were never touched come as one row."""
-
-    job: str
-    states: list[TaskState] = []
-    limit: int = 100
-    after: int = -1
-
-
-class Cancel(Request):
-    """`target`: a job ("1042") or a task ("1042.7")."""
-
-    target: str
-
-
-class LogQuery(Request):
-    """A piece of a task's output; `attempt` 0 means the newest."""
-
-    task: str
-    stream: Stream = Stream.STDOUT
-    attempt: int = 0
-    offset: int = 0
-    limit: int = 262_144
-
-
-class LogFollow(Request):
-    """Asks the node to publish new output on the caller's log subject for 30 s; renew while reading."""
-
-    task: str
-
-
-class NodeQuery(Request):
-    node: str
-
-
-class Empty(Request):
-    """Nothing to say."""
 
 
 class Submitted(Struct, kw_only=True):
@@ -124,12 +79,17 @@ class Job(Struct, kw_only=True):
     ended_at: float | None = None
     exit_code: int | None = None  # of the first task that failed, else 0 once completed
     reason: str = ""
+    held: bool = False
     spec: dict[str, Any] | None = None  # in `job.show` only
 
 
 class Jobs(Struct, kw_only=True):
+    """`next` is "" on the last page; `total` counts all that the filter lets through."""
+
     jobs: list[Job]
-    more: bool = False
+    next: str = ""
+    total: int = 0
+    states: dict[str, int] = {}  # how many of `total` are in each state
 
 
 class Attempt(Struct, kw_only=True):
@@ -170,8 +130,12 @@ class Task(Struct, kw_only=True):
 
 
 class Tasks(Struct, kw_only=True):
+    """`total` and `states` count tasks, not rows: a range counts as many as it stands for."""
+
     tasks: list[Task]
-    more: bool = False
+    next: str = ""
+    total: int = 0
+    states: dict[str, int] = {}
 
 
 class Cancelled(Struct, kw_only=True):
@@ -194,12 +158,130 @@ class Node(Struct, kw_only=True):
     last_heartbeat_s: float  # age
     labels: dict[str, str]
     version: str
+    reason: str = ""  # why it is cordoned or draining, and who did it
     usage: Usage | None = None
     inventory: Inventory | None = None  # in `node.show` only
 
 
 class Nodes(Struct, kw_only=True):
     nodes: list[Node]
+    next: str = ""
+    total: int = 0
+    states: dict[str, int] = {}
+
+
+class Happened(Struct, kw_only=True):
+    """One event. `kind` is a stable word ("task_failed", "node_drained", "job_held" …)."""
+
+    id: str
+    at: float
+    kind: str
+    severity: str = "info"  # debug, info, warning, error, critical
+    message: str = ""
+    user: str | None = None
+    job: int | None = None
+    task: str | None = None
+    node: str | None = None
+    details: dict[str, Any] = {}
+
+
+class Events(Struct, kw_only=True):
+    events: list[Happened]
+    next: str = ""
+
+
+class Changed(Struct, kw_only=True):
+    """What a steering request changed: so many tasks (0: it was so already)."""
+
+    tasks: int
+
+
+class Blocker(Struct, kw_only=True):
+    """One thing that keeps a task from starting, and what would remove it."""
+
+    code: str  # a stable word: "busy:cpu_millis", "label:zone", "needs", "held", "array_limit", …
+    message: str
+    nodes: int = 0  # how many nodes it rules out; 0: it is not about nodes
+    remedy: str = ""
+
+
+class Candidate(Struct, kw_only=True):
+    """One node as the scheduler saw it. `obstacles` empty: feasible, with its score (smaller is better)."""
+
+    node: str
+    score: float | None = None
+    obstacles: list[str] = []
+    chosen: bool = False
+
+
+class Why(Struct, kw_only=True):
+    """Why a task is where it is (`placed`), or why it is not placed yet (`blockers`)."""
+
+    task: str
+    state: TaskState
+    summary: str  # one sentence
+    waiting_s: float | None = None
+    ahead: int | None = None  # tasks before it in the waiting line
+    blockers: list[Blocker] = []
+    node: str | None = None
+    attempt: int = 0
+    order: str = ""  # the rule that chose the task, and the one that chose the node
+    rank: str = ""
+    candidates: list[Candidate] = []
+    decided_at: float | None = None
+
+
+class PlannedGroup(Struct, kw_only=True):
+    """Tasks of a plan that are alike: `first` to `first + count - 1`."""
+
+    name: str
+    first: int
+    count: int
+    command: list[str] = []
+    tool: str | None = None
+    needs: list[str] = []
+    limit: int = 0
+    resources: Resources
+    now: dict[str, int] = {}  # node -> how many tasks would start there at once
+    waits: int = 0
+    blockers: list[Blocker] = []
+    candidates: list[Candidate] = []
+
+
+class Plan(Struct, kw_only=True):
+    """What a job would become if it were submitted now; nothing is kept."""
+
+    name: str
+    tasks: int
+    starts_now: int
+    groups: list[PlannedGroup]
+
+
+class Whoami(Struct, kw_only=True):
+    user: str
+    role: Role
+    cluster: str = ""
+    version: str = ""
+    expires_at: float | None = None  # of the credential; None: it does not expire
+
+
+class Token(Struct, kw_only=True):
+    """`secret` (the whole token) is told once, to who made it."""
+
+    id: str
+    kind: str
+    name: str | None
+    role: Role | None
+    created_at: float
+    expires_at: float
+    used_at: float | None = None
+    revoked_at: float | None = None
+    created_by: str = ""
+    secret: str = ""
+
+
+class Tokens(Struct, kw_only=True):
+    tokens: list[Token]
 
 
 class Log(Struct, kw_only=True):
@@ -241,15 +323,24 @@ class Cluster(Struct, kw_only=True):
 
 
 class Error(Struct, kw_only=True):
-    """Every refusal: `code` is stable (E_…), `field` a JSON pointer or flag, `hint` what would be right."""
+    """Every refusal.
+
+    `code` is stable (E_…, see `bus.codes`), `message` says what is wrong, `field` where (a JSON pointer, or a
+    flag of the command), `got` what was found there (cut to 80 characters), `expected` and `hint` what would
+    be right. `retryable`: the same request may succeed later.
+    """
 
     code: str
     message: str
     field: str = ""
+    got: str = ""
+    expected: str = ""
     hint: str = ""
     status: int = 400
-    more: list[Error] = []  # further faults of the same spec
+    retryable: bool = False
     retry_after_s: float | None = None
+    request_id: str = ""  # names the request in the coordinator's log and audit
+    more: list[Error] = []  # further faults of the same request
 
 
 class ErrorReply(Struct, kw_only=True):
@@ -298,11 +389,24 @@ OPERATIONS: dict[str, Operation] = {
     "job.show": Operation(JobQuery, Job, Role.READONLY),
     "job.list": Operation(JobList, Jobs, Role.READONLY),
     "job.cancel": Operation(Cancel, Cancelled, Role.USER),
+    "job.retry": Operation(Retry, Changed, Role.USER),
+    "job.hold": Operation(Hold, Changed, Role.USER),
+    "job.release": Operation(Hold, Changed, Role.USER),
+    "job.plan": Operation(JobSpec, Plan, Role.USER),
     "task.list": Operation(TaskList, Tasks, Role.READONLY),
     "task.show": Operation(TaskQuery, Task, Role.READONLY),
     "task.logs": Operation(LogQuery, Log, Role.READONLY),
     "task.follow": Operation(LogFollow, Following, Role.READONLY),
-    "node.list": Operation(Empty, Nodes, Role.READONLY),
+    "task.why": Operation(WhyQuery, Why, Role.READONLY),
+    "node.list": Operation(NodeList, Nodes, Role.READONLY),
     "node.show": Operation(NodeQuery, Node, Role.READONLY),
+    "node.cordon": Operation(NodeSteer, Node, Role.OPERATOR),
+    "node.drain": Operation(NodeSteer, Node, Role.OPERATOR),
+    "node.undrain": Operation(NodeSteer, Node, Role.OPERATOR),
+    "event.list": Operation(EventList, Events, Role.READONLY),
+    "user.whoami": Operation(Empty, Whoami, Role.READONLY),
+    "token.create": Operation(TokenCreate, Token, Role.ADMIN),
+    "token.list": Operation(Empty, Tokens, Role.ADMIN),
+    "token.revoke": Operation(TokenQuery, Token, Role.ADMIN),
     "cluster.status": Operation(Empty, Cluster, Role.READONLY),
 }

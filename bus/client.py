@@ -11,46 +11,63 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from bus import subjects
 from bus.api import (
-    Cancel,
     Cancelled,
+    Changed,
     Cluster,
-    Empty,
+    Events,
     Following,
     Job,
     JobChanged,
-    JobList,
-    JobQuery,
     Jobs,
     Log,
-    LogFollow,
-    LogQuery,
     Node,
     NodeChanged,
-    NodeQuery,
     Nodes,
+    Plan,
     Submitted,
     Task,
     TaskChanged,
-    TaskList,
-    TaskQuery,
     Tasks,
+    Token,
+    Tokens,
+    Whoami,
+    Why,
 )
 from bus.codec import decode_answer, encode
 from bus.errors import DecodeError
 from bus.follow import Follower
 from bus.layout import Layout, default_data_dir, read_client_settings, read_secret
 from bus.patience import outlast
+from bus.requests import (
+    Cancel,
+    Empty,
+    EventList,
+    Hold,
+    JobList,
+    JobQuery,
+    LogFollow,
+    LogQuery,
+    NodeList,
+    NodeQuery,
+    NodeSteer,
+    Retry,
+    TaskList,
+    TaskQuery,
+    TokenCreate,
+    TokenQuery,
+    WhyQuery,
+)
 from bus.spec import JobSpec
 from bus.subjects import FeedSubject, Noun, SubjectError
 from bus.transport import Bus, Message
-from bus.values import JobState, Stream, TaskState
+from bus.values import JobState, Role, Stream, TaskState
 
 S = TypeVar("S", bound=Struct)
 
@@ -126,28 +143,57 @@ class Client:
         *,
         states: Sequence[JobState] = (),
         user: str | None = None,
+        filter: str = "",
+        sort: str = "",
         limit: int = 100,
-        before: int | None = None,
+        cursor: str = "",
     ) -> Jobs:
         """Newest first; see JobList."""
-        return await self._call(
-            "job.list", JobList(states=list(states), user=user, limit=limit, before=before), Jobs
-        )
+        asked = JobList(states=list(states), user=user, filter=filter, sort=sort, limit=limit, cursor=cursor)
+        return await self._call("job.list", asked, Jobs)
 
     async def cancel(self, target: str | int) -> Cancelled:
         """A job ("1042") or a task ("1042.7")."""
         return await self._call("job.cancel", Cancel(target=str(target)), Cancelled)
 
+    async def retry(self, target: str | int) -> Changed:
+        """Queue again what failed or ran out of time: of a job ("1042"), or one task ("1042.7")."""
+        return await self._call("job.retry", Retry(target=str(target)), Changed)
+
+    async def hold(self, job: str | int) -> Changed:
+        """Keep the job's waiting tasks from being placed."""
+        return await self._call("job.hold", Hold(job=str(job)), Changed)
+
+    async def release(self, job: str | int) -> Changed:
+        """The opposite of `hold`."""
+        return await self._call("job.release", Hold(job=str(job)), Changed)
+
+    async def plan(self, spec: JobSpec) -> Plan:
+        """What the job would become if it were submitted now; nothing is kept."""
+        return await self._call("job.plan", spec, Plan)
+
+    async def why(self, target: str | int) -> Why:
+        """Why a task is where it is, or is not placed yet; see WhyQuery."""
+        return await self._call("task.why", WhyQuery(target=str(target)), Why)
+
     async def task(self, task: str | int) -> Task:
         return await self._call("task.show", TaskQuery(task=str(task)), Task)
 
     async def tasks(
-        self, job: str | int, *, states: Sequence[TaskState] = (), limit: int = 100, after: int = -1
+        self,
+        job: str | int,
+        *,
+        states: Sequence[TaskState] = (),
+        filter: str = "",
+        sort: str = "",
+        limit: int = 100,
+        cursor: str = "",
     ) -> Tasks:
         """By index; see TaskList."""
-        return await self._call(
-            "task.list", TaskList(job=str(job), states=list(states), limit=limit, after=after), Tasks
+        asked = TaskList(
+            job=str(job), states=list(states), filter=filter, sort=sort, limit=limit, cursor=cursor
         )
+        return await self._call("task.list", asked, Tasks)
 
     async def logs(
         self,
@@ -166,11 +212,53 @@ class Client:
         """Have the task's node publish its output for us for a while; see `follow`."""
         return await self._call("task.follow", LogFollow(task=str(task)), Following)
 
-    async def nodes(self) -> Nodes:
-        return await self._call("node.list", Empty(), Nodes)
+    async def nodes(
+        self, *, filter: str = "", sort: str = "", limit: int = 10_000, cursor: str = ""
+    ) -> Nodes:
+        """By name; see NodeList."""
+        asked = NodeList(filter=filter, sort=sort, limit=limit, cursor=cursor)
+        return await self._call("node.list", asked, Nodes)
 
     async def node(self, node: str) -> Node:
         return await self._call("node.show", NodeQuery(node=node), Node)
+
+    async def cordon(self, node: str, *, reason: str = "") -> Node:
+        """The node takes no new work; what it has stays."""
+        return await self._call("node.cordon", NodeSteer(node=node, reason=reason), Node)
+
+    async def drain(self, node: str, *, reason: str = "") -> Node:
+        """The node takes no new work, gives back what waits there, and ends what runs."""
+        return await self._call("node.drain", NodeSteer(node=node, reason=reason), Node)
+
+    async def undrain(self, node: str, *, reason: str = "") -> Node:
+        """The node takes work again, whether it was cordoned or drained."""
+        return await self._call("node.undrain", NodeSteer(node=node, reason=reason), Node)
+
+    async def events(self, query: EventList | None = None) -> Events:
+        """What happened, newest first."""
+        return await self._call("event.list", query or EventList(), Events)
+
+    async def whoami(self) -> Whoami:
+        return await self._call("user.whoami", Empty(), Whoami)
+
+    async def create_token(
+        self,
+        kind: Literal["node", "user"],
+        *,
+        name: str | None = None,
+        role: Role = Role.USER,
+        ttl_s: float = 3600.0,
+    ) -> Token:
+        """A single-use token for `corral join` or `corral login`; see TokenCreate."""
+        asked = TokenCreate(kind=kind, name=name, role=role, ttl_s=ttl_s)
+        return await self._call("token.create", asked, Token)
+
+    async def tokens(self) -> Tokens:
+        return await self._call("token.list", Empty(), Tokens)
+
+    async def revoke_token(self, token: str) -> Token:
+        """By its public id."""
+        return await self._call("token.revoke", TokenQuery(token=token), Token)
 
     async def cluster(self) -> Cluster:
         return await self._call("cluster.status", Empty(), Cluster)

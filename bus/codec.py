@@ -17,7 +17,7 @@ import msgpack
 import msgspec
 from msgspec import Struct
 
-from bus.api import OPERATIONS, Empty, Error, ErrorReply
+from bus.api import OPERATIONS, Error, ErrorReply
 from bus.errors import ApiError, DecodeError
 from bus.faults import find_faults
 from bus.limits import (
@@ -32,6 +32,7 @@ from bus.limits import (
     is_clean,
 )
 from bus.messages import FromAgent, FromAgentReply, ToAgent, ToAgentReply
+from bus.requests import Empty
 
 S = TypeVar("S", bound=Struct)
 

@@ -8,7 +8,7 @@ import re
 import msgspec
 from msgspec import Struct
 
-from bus import api
+from bus import api, requests
 from bus.api import Error
 from bus.errors import ApiError
 from bus.spec import JobSpec
@@ -71,7 +71,7 @@ class Jobs:
         self._post(event)
         return None
 
-    async def cancel(self, user: UserRow, request: api.Cancel, asker: Asker) -> Struct | None:
+    async def cancel(self, user: UserRow, request: requests.Cancel, asker: Asker) -> Struct | None:
         """Answered by the loop for live jobs; a job that is over has nothing left to cancel."""
         self._check_database()
         number, index = await self._resolve(user, request.target, field="/target")
@@ -93,7 +93,7 @@ class Jobs:
 
     async def show(self, user: UserRow, request: Struct) -> Struct:
         """`job.show`."""
-        assert isinstance(request, api.JobQuery)
+        assert isinstance(request, requests.JobQuery)
         number = await self._find(user, request.job, field="/job")
         job = await self._reads.job(number, viewer=viewer(user))
         if job is None:
@@ -102,23 +102,21 @@ class Jobs:
 
     async def list(self, user: UserRow, request: Struct) -> Struct:
         """`job.list`."""
-        assert isinstance(request, api.JobList)
+        assert isinstance(request, requests.JobList)
         check_limit(request.limit)
         await self._loop.barrier()
         return await self._reads.jobs(request, viewer=viewer(user))
 
     async def tasks(self, user: UserRow, request: Struct) -> Struct:
         """`task.list`."""
-        assert isinstance(request, api.TaskList)
+        assert isinstance(request, requests.TaskList)
         check_limit(request.limit)
-        if not -1 <= request.after <= TASKS_MAX:
-            raise out_of_range(f"got {request.after}; expected -1–{TASKS_MAX}", "/after")
         number = await self._find(user, request.job, field="/job")
         return await self._reads.tasks(number, request)
 
     async def task(self, user: UserRow, request: Struct) -> Struct:
         """`task.show`."""
-        assert isinstance(request, api.TaskQuery)
+        assert isinstance(request, requests.TaskQuery)
         ref = await self.resolve_task(user, request.task)
         task = await self._reads.task(ref, viewer=viewer(user))
         if task is None:

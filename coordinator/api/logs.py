@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from bus import api, subjects
+from bus import api, requests, subjects
 from bus.api import Error
 from bus.errors import ApiError, BusError, DecodeError
 from bus.values import TaskRef
@@ -32,7 +32,7 @@ class Logs:
 
     async def read(self, user: UserRow, request: Struct) -> Struct:
         """`task.logs`: a piece of one stream; empty and not ended while the task has no attempt yet."""
-        assert isinstance(request, api.LogQuery)
+        assert isinstance(request, requests.LogQuery)
         if request.offset < 0:
             raise out_of_range(f"got {request.offset}; expected 0 or more", "/offset")
         if not 1 <= request.limit <= _LIMIT_MAX:
@@ -59,7 +59,7 @@ class Logs:
         )
 
     async def _fetch(
-        self, request: api.LogQuery, ref: TaskRef, place: AttemptPlace, *, over: bool
+        self, request: requests.LogQuery, ref: TaskRef, place: AttemptPlace, *, over: bool
     ) -> api.Log:
         try:
             chunk = await self._teller.fetch_log(
@@ -95,7 +95,7 @@ class Logs:
 
     async def follow(self, user: UserRow, request: Struct) -> Struct:
         """`task.follow`: the subject that carries new output for the next 30 s."""
-        assert isinstance(request, api.LogFollow)
+        assert isinstance(request, requests.LogFollow)
         ref = await self._jobs.resolve_task(user, request.task)
         place = await self._reads.attempt_place(ref, fence=0, viewer=viewer(user))
         if place is None:

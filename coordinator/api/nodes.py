@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from bus import api
+from bus import api, requests
 from bus.api import Error
 from bus.errors import ApiError
 from bus.values import NodeAdmin, NodeHealth, NodeName, Resources
@@ -46,7 +46,7 @@ class Nodes:
 
     async def show(self, user: UserRow, request: Struct) -> Struct:
         """`node.show`."""
-        assert isinstance(request, api.NodeQuery)
+        assert isinstance(request, requests.NodeQuery)
         await self._loop.barrier()
         node = self._loop.cluster.nodes.get(NodeName(request.node))
         if node is None:

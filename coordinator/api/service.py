@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
-from bus import api, subjects
+from bus import requests, subjects
 from bus.api import OPERATIONS, Error
 from bus.codec import codec_of, decode_request, encode
 from bus.errors import ApiError, BusError, DecodeError
@@ -133,7 +133,7 @@ class Api:
         user = await self._access.check(subject.user, operation)
         if isinstance(request, JobSpec):
             answer = await self._jobs.submit(user, request, asker)
-        elif isinstance(request, api.Cancel):
+        elif isinstance(request, requests.Cancel):
             answer = await self._jobs.cancel(user, request, asker)
         else:
             answer = await self._reads[operation](user, request)

@@ -15,7 +15,7 @@ import msgspec
 from asyncpg.protocol import Record
 from msgspec import Struct
 
-from bus import api
+from bus import api, requests
 from bus.messages import NeededOutput
 from bus.values import JobKind, JobState, NodeName, Resources, TaskRef, TaskState, UserName
 from coordinator.store.connection import Session
@@ -94,14 +94,19 @@ class Reads:
             raise AmbiguousJob(f"{text} begins the ids of {', '.join(map(str, found))}")
         return found[0] if found else None
 
-    async def jobs(self, query: api.JobList, *, viewer: str | None) -> api.Jobs:
+    async def jobs(self, query: requests.JobList, *, viewer: str | None) -> api.Jobs:
         """A page of jobs, newest first; `query.user` narrows what `viewer` may see."""
         if viewer is not None and query.user not in (None, viewer):
             return api.Jobs(jobs=[])
         rows = await self._session.fetch(
-            _SQL["list_jobs"], query.user or viewer, list(query.states), query.before, query.limit + 1
+            _SQL["list_jobs"],
+            query.user or viewer,
+            list(query.states),
+            int(query.cursor) if query.cursor else None,
+            query.limit + 1,
         )
-        return api.Jobs(jobs=[_job(row) for row in rows[: query.limit]], more=len(rows) > query.limit)
+        jobs = [_job(row) for row in rows[: query.limit]]
+        return api.Jobs(jobs=jobs, next=str(jobs[-1].number) if len(rows) > query.limit else "")
 
     async def job(self, number: int, *, viewer: str | None) -> api.Job | None:
         row = await self._session.fetchrow(_SQL["show_job"], viewer, number)
@@ -111,19 +116,22 @@ class Reads:
         job.spec = msgspec.json.decode(row["spec"])
         return job
 
-    async def tasks(self, job: int, query: api.TaskList) -> api.Tasks:
+    async def tasks(self, job: int, query: requests.TaskList) -> api.Tasks:
         """A page of the tasks of `job`, which the caller may see; each gap left in a range is one row."""
         limit = query.limit + 1
-        arguments = (job, list(query.states), query.after, limit)
+        after = int(query.cursor) if query.cursor else -1
+        arguments = (job, list(query.states), after, limit)
         tasks = [_task(row, job) for row in await self._session.fetch(_SQL["list_tasks"], *arguments)]
         for row in await self._session.fetch(_SQL["list_ranges"], *arguments):
-            first, last = max(row["index"], query.after + 1), row["index"] + row["count"] - 1
+            first, last = max(row["index"], after + 1), row["index"] + row["count"] - 1
             for gap in await self._session.fetch(_SQL["gaps"], row["id"], first, last, limit):
                 stretch = _task(row, job)
                 stretch.index, stretch.count = gap["first"], gap["count"]
                 tasks.append(stretch)
         tasks.sort(key=lambda task: task.index)
-        return api.Tasks(tasks=tasks[: query.limit], more=len(tasks) > query.limit)
+        page = tasks[: query.limit]
+        last = page[-1].index + page[-1].count - 1 if page else 0
+        return api.Tasks(tasks=page, next=str(last) if len(tasks) > query.limit else "")
 
     async def task(self, ref: TaskRef, *, viewer: str | None) -> api.Task | None:
         """One task with its output and attempts; an untouched element of a range as a task of its own."""

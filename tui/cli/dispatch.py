@@ -10,25 +10,6 @@ from bus.errors import CorralError
 from tui.cli import diagnostics, output
 from tui.cli.diagnostics import Exit
 
-_VERBS: dict[str, tuple[str, str]] = {
-    "up": ("tui.up", "up"),
-    "down": ("tui.up", "down"),
-    "status": ("tui.up", "status"),
-    "console": ("tui.up", "console"),
-    "top": ("tui.up", "console"),
-    "submit": ("tui.cli.submit", "submit"),
-    "run": ("tui.cli.submit", "run"),
-    "cancel": ("tui.cli.jobs", "cancel"),
-    "wait": ("tui.cli.jobs", "wait"),
-    "jobs": ("tui.cli.jobs", "jobs"),
-    "job": ("tui.cli.jobs", "job"),
-    "tasks": ("tui.cli.jobs", "tasks"),
-    "logs": ("tui.cli.logs", "logs"),
-    "nodes": ("tui.cli.nodes", "nodes"),
-    "node": ("tui.cli.nodes", "node"),
-}
-"""Verb -> module and function: a verb imports only what it needs, which is what makes it quick."""
-
 PIPE_CLOSED = 141
 """What a shell reports for a program that SIGPIPE ended."""
 
@@ -89,10 +70,17 @@ def parse(argv: Sequence[str]) -> Namespace | None:
 
 
 def _carry_out(arguments: Namespace) -> int:
-    module, function = _VERBS[arguments.verb]
+    module, function = where(arguments.verb)
     result: int | Coroutine[None, None, int] = getattr(import_module(module), function)(arguments)
     if isinstance(result, int):
         return result
     import asyncio
 
     return asyncio.run(result)
+
+
+def where(verb: str) -> tuple[str, str]:
+    """The module and function of a verb: it imports only what it needs, which is what makes it quick."""
+    from tui.cli.parser import families
+
+    return next(family.VERBS[verb] for family in families() if verb in family.VERBS)

@@ -42,7 +42,7 @@ async def jobs(arguments: Namespace) -> int:
         return Exit.OK
     now_s = time.time()
     output.table(JOB_COLUMNS, [job_row(job, now_s=now_s) for job in answer.jobs])
-    if answer.more:
+    if answer.next:
         note(f"the newest {len(answer.jobs)}; --limit shows more")
     return Exit.OK
 
@@ -72,7 +72,7 @@ async def tasks(arguments: Namespace) -> int:
         return Exit.OK
     now_s = time.time()
     output.table(TASK_COLUMNS, [task_row(task, now_s=now_s) for task in answer.tasks])
-    if answer.more:
+    if answer.next:
         note(f"the first {len(answer.tasks)}; --limit shows more")
     return Exit.OK
 

@@ -54,7 +54,7 @@ class OverviewScreen(LiveScreen):
                 for job in jobs
             ]
         )
-        more = " and older ones" if snapshot.jobs.more else ""
+        more = " and older ones" if snapshot.jobs.next else ""
         self.query_one("#nodes-title", Static).update(f"nodes  {len(nodes)}" if nodes else NO_NODES)
         self.query_one("#jobs-title", Static).update(f"jobs  newest {len(jobs)}{more}" if jobs else NO_JOBS)
 

@@ -53,7 +53,7 @@ class TasksScreen(LiveScreen):
             self.query_one("#job-title", Static).update(f"job {self._job}: {safe_line(str(error))}")
             return
         reason = f"  {job.reason}" if job.reason else ""
-        shown = f"  first {len(answer.tasks)} rows" if answer.more else ""
+        shown = f"  first {len(answer.tasks)} rows" if answer.next else ""
         title = f"job {job.number}  {job.name}  {job.state}  {counts_text(job.counts)}{reason}{shown}"
         self.query_one("#job-title", Static).update(safe_line(title))
         self.query_one("#tasks", LiveTable).show_rows(

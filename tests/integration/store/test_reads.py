@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bus import api
+from bus import requests
 from bus.values import AttemptState, JobState, Role, TaskRef, TaskState, UserName
 from coordinator.core.effects import NewJob, NewTask
 from coordinator.store.reads import AmbiguousJob, Reads
@@ -57,13 +57,13 @@ async def test_lists_are_paged_and_filtered(leader: Leader, reads: Reads) -> Non
     jobs = [new_job(owner=BOB) for _ in range(3)]
     for job in jobs:
         await submit(leader, job, new_task(job))
-    page = await reads.jobs(api.JobList(limit=2), viewer="bob")
+    page = await reads.jobs(requests.JobList(limit=2), viewer="bob")
     assert [job.number for job in page.jobs] == [jobs[2].number, jobs[1].number] and page.more
-    rest = await reads.jobs(api.JobList(limit=2, before=jobs[1].number), viewer="bob")
+    rest = await reads.jobs(requests.JobList(limit=2, before=jobs[1].number), viewer="bob")
     assert [job.number for job in rest.jobs] == [jobs[0].number] and not rest.more
-    assert (await reads.jobs(api.JobList(states=[JobState.FAILED]), viewer="bob")).jobs == []
-    assert (await reads.jobs(api.JobList(user="bob"), viewer="alice")).jobs == []
-    assert len((await reads.jobs(api.JobList(user="bob"), viewer=None)).jobs) == 3
+    assert (await reads.jobs(requests.JobList(states=[JobState.FAILED]), viewer="bob")).jobs == []
+    assert (await reads.jobs(requests.JobList(user="bob"), viewer="alice")).jobs == []
+    assert len((await reads.jobs(requests.JobList(user="bob"), viewer=None)).jobs) == 3
     shown = await reads.job(jobs[0].number, viewer="bob")
     assert shown is not None and shown.spec == {"command": ["true"]} and shown.counts.queued == 1
     assert await reads.job(jobs[0].number, viewer="alice") is None
@@ -91,14 +91,14 @@ async def test_a_range_shows_its_gaps_and_its_touched_elements(
     seen: list[tuple[int, int, str]] = []
     after, more = -1, True
     while more:
-        page = await reads.tasks(job.number, api.TaskList(job="", limit=limit, after=after))
+        page = await reads.tasks(job.number, requests.TaskList(job="", limit=limit, after=after))
         seen += [(task.index, task.count, task.state) for task in page.tasks]
         assert len(page.tasks) <= limit
         more, after = page.more, page.tasks[-1].index + page.tasks[-1].count - 1
     assert seen == [
         (0, 1, "assigned"), (1, 2, "queued"), (3, 1, "assigned"), (4, 1, "assigned"), (5, 5, "queued"),
     ]  # fmt: skip
-    only = await reads.tasks(job.number, api.TaskList(job="", states=[A]))
+    only = await reads.tasks(job.number, requests.TaskList(job="", states=[A]))
     assert [task.index for task in only.tasks] == [0, 3, 4]
     untouched = await reads.task(TaskRef(job.number, 7), viewer="alice")
     assert untouched is not None and (untouched.index, untouched.count) == (7, 1)

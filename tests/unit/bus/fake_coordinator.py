@@ -7,24 +7,12 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from bus import subjects
-from bus.api import (
-    Error,
-    Following,
-    Job,
-    JobChanged,
-    JobQuery,
-    Log,
-    LogFollow,
-    LogQuery,
-    Task,
-    TaskChanged,
-    TaskCounts,
-    TaskQuery,
-)
+from bus.api import Error, Following, Job, JobChanged, Log, Task, TaskChanged, TaskCounts
 from bus.client import Client
 from bus.codec import Codec, answer, decode_request, encode
 from bus.memory import MemoryHub
 from bus.messages import LogChunk
+from bus.requests import JobQuery, LogFollow, LogQuery, TaskQuery
 from bus.transport import Message
 from bus.values import JobKind, JobState, Resources, Stream, TaskRef, TaskState
 

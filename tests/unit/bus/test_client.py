@@ -10,19 +10,11 @@ import msgspec
 import pytest
 
 from bus import patience
-from bus.api import (
-    OPERATIONS,
-    Cancel,
-    Error,
-    JobChanged,
-    JobList,
-    NodeChanged,
-    TaskChanged,
-    TaskList,
-)
+from bus.api import OPERATIONS, Error, JobChanged, NodeChanged, TaskChanged
 from bus.client import Client
 from bus.codec import Codec, encode
 from bus.errors import ApiError, CredentialsError, NoResponders
+from bus.requests import Cancel, JobList, TaskList
 from bus.spec import JobSpec, ResourceSpec
 from bus.values import JobState, NodeAdmin, NodeHealth, TaskState
 from tests.unit.bus.fake_coordinator import FakeCoordinator

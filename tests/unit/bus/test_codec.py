@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bus.api import OPERATIONS, Empty, Error, Job, JobList, Log, Submitted
+from bus.api import OPERATIONS, Error, Job, Log, Submitted
 from bus.codec import (
     Codec,
     answer,
@@ -35,6 +35,7 @@ from bus.messages import (
     LogChunk,
     Report,
 )
+from bus.requests import Empty, JobList
 from bus.spec import JobSpec
 from bus.values import AttemptRef, Ended, Outcome, Resources, Returned, Started, Stream, TaskRef, TaskSettings
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from bus import api, messages, subjects
+from bus import api, messages, requests, subjects
 from bus.codec import Codec, decode_to_agent, decode_to_agent_reply, encode
 from bus.memory import MemoryBus, MemoryHub
 from bus.messages import CommandReply, NeededOutput
@@ -148,12 +148,12 @@ class FakeReads(Reads):
                     )
         return None
 
-    async def jobs(self, query: api.JobList, *, viewer: str | None) -> api.Jobs:
+    async def jobs(self, query: requests.JobList, *, viewer: str | None) -> api.Jobs:
         self._check()
         found = [await self.job(job.number, viewer=viewer) for b in self.store.batches for job in b.new_jobs]
         return api.Jobs(jobs=[job for job in found if job is not None])
 
-    async def tasks(self, job: int, query: api.TaskList) -> api.Tasks:
+    async def tasks(self, job: int, query: requests.TaskList) -> api.Tasks:
         self._check()
         return api.Tasks(tasks=[task for ref, task in self.shown.items() if ref.job == job])
 

@@ -1,0 +1,24 @@
+"""Verbs for the processes of this machine."""
+
+from __future__ import annotations
+
+from tui.cli.parser import Parser, Verbs, verb
+
+VERBS = {
+    "up": ("tui.up", "up"),
+    "down": ("tui.up", "down"),
+    "status": ("tui.up", "status"),
+    "console": ("tui.up", "console"),
+    "top": ("tui.up", "console"),
+}
+
+
+def add(verbs: Verbs, shared: Parser) -> None:
+    up = verb(verbs, shared, "up", "start Corral on this machine and open the console")
+    up.add_argument("--detach", action="store_true", help="return as soon as it runs")
+    up.add_argument("--no-console", action="store_true", help="say what runs instead of opening the console")
+    up.add_argument("--agents", type=int, metavar="N", help="agents on this machine, sharing it (default: 1)")
+    verb(verbs, shared, "down", "stop what `corral up` started")
+    verb(verbs, shared, "status", "every process of this machine with its health")
+    verb(verbs, shared, "console", "open the console (also: top)")
+    verb(verbs, shared, "top", "open the console")
