@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NoReturn, TypeVar
 
@@ -19,7 +20,7 @@ from msgspec import Struct
 
 from bus.api import OPERATIONS, Error, ErrorReply
 from bus.errors import ApiError, DecodeError
-from bus.faults import find_faults
+from bus.faults import find_faults, nearest
 from bus.limits import (
     ANSWER_BYTES_MAX,
     BYTES_MAX,
@@ -32,6 +33,7 @@ from bus.limits import (
     is_clean,
 )
 from bus.messages import FromAgent, FromAgentReply, ToAgent, ToAgentReply
+from bus.refusal import kind_of, quote, refusal
 from bus.requests import Empty
 
 S = TypeVar("S", bound=Struct)
@@ -47,6 +49,9 @@ class Codec(StrEnum):
 
 # possessive, so that no text makes it backtrack
 _BRACKET_OR_STRING = re.compile(rb'[][{}]|"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+
+# a message is as large as it looks: nothing is inflated here, so no bomb can be sent
+_COMPRESSED = {b"\x28\xb5\x2f\xfd": "zstd", b"\x1f\x8b": "gzip"}
 
 _TO_JSON = msgspec.json.Encoder()
 _TO_MSGPACK = msgspec.msgpack.Encoder()
@@ -77,11 +82,27 @@ def decode_request(operation: str, data: bytes, *, subject: str = "") -> Struct:
     """A client's request by its key in `OPERATIONS`; an empty payload will do where nothing is asked."""
     known = OPERATIONS.get(operation)
     if known is None:
-        names = ", ".join(OPERATIONS)
-        _refuse(subject, "E_SUBJECT", f"unknown operation {operation[:80]!r}", f"one of {names}", status=404)
+        near = nearest(operation, list(OPERATIONS))
+        guess = f"did you mean {near}? " if near else ""
+        hint = f"{guess}there are {', '.join(OPERATIONS)}"
+        _refuse(subject, "E_SUBJECT", "unknown operation", got=quote(operation), hint=hint)
     if not data and known.request is Empty:
         return Empty()
     return decode(data, known.request, subject=subject)
+
+
+def check_headers(headers: Mapping[str, str], *, subject: str = "") -> None:
+    """Refuse a body in an encoding that is not spoken here. Raises DecodeError."""
+    for name, value in headers.items():
+        if name.lower() == "content-encoding" and value.strip().lower() not in ("", "identity"):
+            _refuse(
+                subject,
+                "E_ENCODING",
+                "the body is encoded",
+                field="Content-Encoding",
+                got=quote(value),
+                expected="identity: plain JSON or MessagePack",
+            )
 
 
 def decode_answer(data: bytes, kind: type[S], *, subject: str = "") -> S:
@@ -150,7 +171,8 @@ def _checked_version(tree: dict[str, Any], kind: type[Struct], subject: str) -> 
     if isinstance(version, int) and not isinstance(version, bool):
         if version not in VERSIONS:
             spoken = ", ".join(map(str, VERSIONS))
-            _refuse(subject, "E_VERSION", f"version {version}; this server speaks {spoken}", "", pointer="/v")
+            message = f"version {quote(version)}; this server speaks {spoken}"
+            _refuse(subject, "E_VERSION", message, field="/v")
         if "v" not in kind.__struct_fields__:
             # every request may say which version it speaks, whether or not its type has a use for it
             return {key: value for key, value in tree.items() if key != "v"}
@@ -163,14 +185,14 @@ def _load(
     if not data:
         _refuse(subject, "E_EMPTY", "empty message; expected a JSON object")
     if len(data) > bytes_max:
-        _refuse(subject, "E_TOO_LARGE", f"{len(data)} bytes > {bytes_max}", status=413)
+        _refuse(subject, "E_TOO_LARGE", f"{len(data)} bytes > {bytes_max}")
     load = _load_json if codec_of(data) is Codec.JSON else _load_msgpack
     tree = load(data, subject)
     if not is_clean(tree, keys_max=keys_max):
         raise DecodeError(find_flaws(tree), subject=subject)
     if type(tree) is not dict:
-        kind = {list: "array", str: "string", bool: "boolean", type(None): "null"}.get(type(tree), "number")
-        _refuse(subject, "E_TYPE", f"at /: got {kind}, expected object", pointer="")
+        error = refusal("E_TYPE", field="/", got=kind_of(tree), expected="object", status=400)
+        raise DecodeError([error], subject=subject)
     return tree
 
 
@@ -180,7 +202,7 @@ def _load_msgpack(data: bytes, subject: str) -> Any:
     except UnicodeDecodeError as error:
         _refuse(subject, "E_ENCODING", f"not UTF-8: {error.reason} in a MessagePack string")
     except msgpack.exceptions.StackError:
-        _refuse(subject, "E_DEPTH", f"depth > {DEPTH_MAX}", "flatten the message")
+        _refuse(subject, "E_DEPTH", f"depth > {DEPTH_MAX}", hint="flatten the message")
     # ValueError covers msgpack's FormatError, ExtraData and its limits
     except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
         _refuse(subject, "E_MSGPACK", f"not MessagePack: {str(error)[:80] or type(error).__name__}")
@@ -189,6 +211,9 @@ def _load_msgpack(data: bytes, subject: str) -> Any:
 def _load_json(data: bytes, subject: str) -> Any:
     if data.startswith(b"\xef\xbb\xbf"):
         _refuse(subject, "E_JSON", "byte order mark; send UTF-8 without BOM")
+    for magic, encoding in _COMPRESSED.items():
+        if data.startswith(magic):
+            _refuse(subject, "E_ENCODING", f"compressed ({encoding})", expected="plain JSON or MessagePack")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:4]:
         _refuse(subject, "E_ENCODING", "not UTF-8: looks like UTF-16 or UTF-32")
     try:
@@ -197,12 +222,13 @@ def _load_json(data: bytes, subject: str) -> Any:
         byte = data[error.start]
         _refuse(subject, "E_ENCODING", f"not UTF-8: byte 0x{byte:02X} at offset {error.start}")
     if _is_too_deep(data):
-        _refuse(subject, "E_DEPTH", f"depth > {DEPTH_MAX}", "flatten the message")
+        _refuse(subject, "E_DEPTH", f"depth > {DEPTH_MAX}", hint="flatten the message")
     try:
         return _JSON_DECODER.decode(text)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno} (offset {error.pos})"
-        _refuse(subject, "E_JSON", f"not JSON at {where}: {error.msg}", "send one JSON object in UTF-8")
+        hint = "send one JSON object in UTF-8"
+        _refuse(subject, "E_JSON", f"not JSON at {where}: {error.msg}", hint=hint)
 
 
 def _is_too_deep(data: bytes) -> bool:
@@ -254,7 +280,14 @@ _JSON_DECODER = json.JSONDecoder(
 
 
 def _refuse(
-    subject: str, code: str, message: str, hint: str = "", *, pointer: str = "", status: int = 400
+    subject: str,
+    code: str,
+    message: str = "",
+    *,
+    field: str = "",
+    got: str = "",
+    expected: str = "",
+    hint: str = "",
 ) -> NoReturn:
-    error = Error(code=code, message=message, field=pointer, hint=hint, status=status)
+    error = refusal(code, message, field=field, got=got, expected=expected, hint=hint)
     raise DecodeError([error], subject=subject) from None

@@ -46,7 +46,7 @@ class DecodeError(CorralError):
         self.faults = tuple(faults)
         self.subject = subject
         where = f"{subject}: " if subject else ""
-        super().__init__(where + "; ".join(fault.message for fault in self.faults[:5]))
+        super().__init__(where + "; ".join(one_line(fault) for fault in self.faults[:5]))
 
     @property
     def code(self) -> str:
@@ -54,7 +54,7 @@ class DecodeError(CorralError):
 
     @property
     def reason(self) -> str:
-        return self.faults[0].message
+        return one_line(self.faults[0])
 
     @property
     def pointer(self) -> str:
@@ -74,7 +74,7 @@ class ApiError(CorralError):
 
     def __init__(self, error: Error) -> None:
         self.error = error
-        super().__init__(f"{error.code}: {error.message}")
+        super().__init__(f"{error.code}: {one_line(error)}")
 
 
 class CredentialsError(CorralError):
@@ -84,3 +84,14 @@ class CredentialsError(CorralError):
         self.code = code
         self.hint = hint
         super().__init__(message)
+
+
+def one_line(error: Error) -> str:
+    """What is wrong, where, what was found and what would be right, as one sentence."""
+    text = error.message
+    if error.field and error.field not in text:
+        text += f" at {error.field}"
+    details = [f"got {error.got}"] if error.got else []
+    if error.expected:
+        details.append(f"expected {error.expected}")
+    return f"{text}: {'; '.join(details)}" if details else text

@@ -9,7 +9,7 @@ import difflib
 import re
 import types
 from enum import Enum
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
 from msgspec import NODEFAULT, Struct
@@ -17,11 +17,19 @@ from msgspec.structs import FieldInfo, fields
 
 from bus.api import Error
 from bus.limits import escape
+from bus.refusal import describe, kind_of, quote, refusal
 
 FAULTS_MAX = 20
 
 _PATH = re.compile(r" - at `(?:key in )?\$?(.*?)`$")
 _EXPECTED = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
+_HINTS = {
+    "command": 'a list of words: ["sh", "-c", "echo hello"]; `corral submit --shell TEXT` makes it',
+    "cpu": 'millicores as an integer, or text: "0.5", "500m"',
+    "input": 'an object, for example {"text": "hello"}',
+}
+"""What helps with a value of the wrong type, by the name of its field."""
+
 _NAMES = {
     "str": "string",
     "int": "integer",
@@ -82,8 +90,11 @@ def _visit_struct(value: dict[str, Any], kind: type[Struct], pointer: str, found
             found.append(_unknown(key, list(known), pointer))
     for name, field in known.items():
         if name not in value and _is_required(field):
-            where = f"{pointer}/{name}"
-            found.append(_error("E_REQUIRED", f"{where} is required", where))
+            found.append(
+                refusal(
+                    "E_REQUIRED", field=f"{pointer}/{name}", expected=_wanted(field.type), hint=_hint(name)
+                )
+            )
 
 
 def _inside(value: object, kind: Any) -> Any:
@@ -111,9 +122,8 @@ def _is_required(field: FieldInfo) -> bool:
 def _unknown(key: str, known: list[str], pointer: str) -> Error:
     guess = nearest(key, known)
     shown = escape(key)
-    text = f"unknown field {shown}" + (f"; did you mean {guess}?" if guess else "")
-    hint = f"use {guess}" if guess else "known: " + ", ".join(sorted(known))
-    return _error("E_FIELD", text, f"{pointer}/{shown}", hint)
+    hint = f"did you mean {guess}?" if guess else "known: " + ", ".join(sorted(known))
+    return refusal("E_FIELD", f"unknown field {shown}", field=f"{pointer}/{shown}", hint=hint)
 
 
 def _from_message(message: str, pointer: str, value: object, kind: Any) -> Error:
@@ -122,37 +132,43 @@ def _from_message(message: str, pointer: str, value: object, kind: Any) -> Error
     tail = path[1].replace(".", "/").replace("[", "/").replace("]", "") if path else ""
     where = pointer + tail
     text = _PATH.sub("", message)
-    expected = _EXPECTED.search(text)
-    at = where or "/"
-    if expected:
+    if expected := _EXPECTED.search(text):
         wanted = " or ".join(_NAMES.get(part, part) for part in expected[1].split(" | "))
-        got = _NAMES.get(expected[2], expected[2])
+        # where msgspec speaks of something inside of `value`, its word is all that is known
+        got = _NAMES.get(expected[2], expected[2]) if tail else describe(value)
         code = "E_NULL" if got == "null" else "E_TYPE"
-        return _error(code, f"at {at}: got {got}, expected {wanted}", where)
+        return refusal(
+            code, field=where or "/", got=got, expected=wanted, hint=_hint(where.rpartition("/")[2])
+        )
     if text.startswith("Invalid enum value"):
         members = _enum_values(kind)
-        hint = "one of " + ", ".join(members) if members else ""
+        expected_words = "one of " + ", ".join(members) if members else ""
         guess = nearest(value, members) if isinstance(value, str) else None
-        if guess:
-            hint = f"did you mean {guess}? {hint}"
-        return _error("E_ENUM", f"at {at}: got {str(value)[:80]!r}", where, hint)
+        hint = f"did you mean {guess}?" if guess else ""
+        return refusal("E_ENUM", field=where or "/", got=quote(value), expected=expected_words, hint=hint)
     if "missing required field" in text:
         name = text.rsplit("`", 2)[-2]
-        return _error("E_REQUIRED", f"{where}/{name} is required", f"{where}/{name}")
+        return refusal("E_REQUIRED", field=f"{where}/{name}")
     if "unknown field" in text:
-        return _error("E_FIELD", text, where)
-    return _error("E_VALUE", f"at {at}: {text}", where)
+        return refusal("E_FIELD", text, field=where)
+    return refusal("E_VALUE", text, field=where or "/", got=kind_of(value))
+
+
+def _hint(name: str) -> str:
+    return _HINTS.get(name, "")
+
+
+def _wanted(kind: Any) -> str:
+    """The type of a field in JSON's words; "" where it is no simple one."""
+    return _NAMES.get(getattr(kind, "__name__", ""), "")
 
 
 def _enum_values(kind: Any) -> list[str]:
     kinds = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
-    return [
-        str(member.value)
-        for one in kinds
-        if isinstance(one, type) and issubclass(one, Enum)
-        for member in one
-    ]
-
-
-def _error(code: str, message: str, pointer: str, hint: str = "") -> Error:
-    return Error(code=code, message=message, field=pointer, hint=hint, status=422)
+    found: list[str] = []
+    for one in kinds:
+        if isinstance(one, type) and issubclass(one, Enum):
+            found += (str(member.value) for member in one)
+        elif get_origin(one) is Literal:
+            found += (str(word) for word in get_args(one))
+    return found

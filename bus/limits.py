@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from bus.api import Error
+from bus.refusal import quote, refusal
 
 BYTES_MAX = 1024 * 1024
 ANSWER_BYTES_MAX = 8 * 1024 * 1024
@@ -68,13 +69,16 @@ def find_flaws(tree: object) -> list[Error]:
     while pending and len(found) < 20:
         value, pointer, depth = pending.pop()
         if isinstance(value, dict | list) and depth > DEPTH_MAX:
-            found.append(_fault("E_DEPTH", f"depth > {DEPTH_MAX}", pointer, "flatten the message"))
+            found.append(
+                refusal("E_DEPTH", f"depth > {DEPTH_MAX}", field=pointer, hint="flatten the message")
+            )
         elif isinstance(value, dict):
             if len(value) > KEYS_MAX:
-                found.append(_fault("E_KEYS", f"{len(value)} keys > {KEYS_MAX} in one object", pointer))
+                message = f"{len(value)} keys > {KEYS_MAX} in one object"
+                found.append(refusal("E_KEYS", message, field=pointer))
             for key in value:
                 if not _is_clean_text(key):
-                    found.append(_fault("E_CHAR", "NUL or lone surrogate in a key", pointer))
+                    found.append(refusal("E_CHAR", "NUL or lone surrogate in a key", field=pointer))
             pending.extend(
                 (item, f"{pointer}/{escape(key)}", depth + 1) for key, item in reversed(value.items())
             )
@@ -111,22 +115,19 @@ def _scalar_flaw(value: object, pointer: str) -> list[Error]:
     where = pointer or "/"
     match value:
         case Flaw():
-            return [_fault(value.code, f"{where} {value.message}", pointer, value.hint)]
+            return [refusal(value.code, f"{where} {value.message}", field=pointer, hint=value.hint)]
         case str() if "\0" in value:
-            return [_fault("E_CHAR", f"NUL not allowed at {where}", pointer)]
+            return [refusal("E_CHAR", f"NUL not allowed at {where}", field=pointer)]
         case str() if not _is_clean_text(value):
-            return [_fault("E_CHAR", f"lone surrogate not allowed at {where}", pointer)]
+            return [refusal("E_CHAR", f"lone surrogate not allowed at {where}", field=pointer)]
         case bool():
             return []
         case int() if not INT_MIN <= value <= INT_MAX:
-            return [_fault("E_NUMBER", f"outside int64 at {where}", pointer)]
+            return [refusal("E_NUMBER", f"outside int64 at {where}", field=pointer)]
         case float() if not math.isfinite(value):
-            return [_fault("E_NUMBER", f"not a finite number at {where}", pointer)]
+            return [refusal("E_NUMBER", f"not a finite number at {where}", field=pointer, got=quote(value))]
         case None | str() | int() | float() | bytes():
             return []
         case _:
-            return [_fault("E_TYPE", f"a {type(value).__name__} is not allowed at {where}", pointer)]
-
-
-def _fault(code: str, message: str, pointer: str, hint: str = "") -> Error:
-    return Error(code=code, message=message, field=pointer, hint=hint, status=400)
+            message = f"a {type(value).__name__} is not allowed at {where}"
+            return [refusal("E_TYPE", message, field=pointer)]

@@ -17,6 +17,7 @@ from msgspec import Struct
 from bus import api, messages, subjects
 from bus.codec import Codec, decode_from_agent_reply, encode, error_headers
 from bus.errors import BusError, DecodeError
+from bus.refusal import refusal
 from bus.subjects import NodeVerb
 from bus.transport import Bus
 from bus.values import AttemptRef, NodeName, Stream, TaskRef
@@ -327,8 +328,14 @@ def build_assigns(placements: Sequence[Placement], epoch: int) -> Iterable[messa
 def fault_error(faults: Sequence[Fault]) -> api.Error:
     """All faults as one error: the first, with the others in `more`."""
     first, *more = (
-        api.Error(
-            code=fault.code, message=fault.message, field=fault.field, hint=fault.hint, status=fault.status
+        refusal(
+            fault.code,
+            fault.message,
+            field=fault.field,
+            got=fault.got,
+            expected=fault.expected,
+            hint=fault.hint,
+            status=fault.status,
         )
         for fault in faults
     )
@@ -338,12 +345,8 @@ def fault_error(faults: Sequence[Fault]) -> api.Error:
 
 def away(why: str) -> api.Error:
     """Not now: the database or the cluster is not there."""
-    return api.Error(
-        code="E_UNAVAILABLE",
-        message=f"not available now: {why}",
-        status=503,
-        hint="try again",
-        retry_after_s=RETRY_AFTER_S,
+    return refusal(
+        "E_UNAVAILABLE", f"not available now: {why}", hint="try again", retry_after_s=RETRY_AFTER_S
     )
 
 

@@ -50,6 +50,7 @@ class NewJob(Struct, frozen=True, kw_only=True, gc=False):
     digest: bytes
     tasks: int
     submitted_at: float
+    message_key: str | None = None  # of the published message that it came by
 
 
 class JobChange(Struct, frozen=True, kw_only=True, gc=False):
@@ -282,8 +283,10 @@ class Fault(Struct, frozen=True, kw_only=True, gc=False):
     """One thing wrong with a request; see SECURITY section 3 for the codes."""
 
     code: str
-    message: str
+    message: str = ""  # "": the title of the code
     field: str = ""
+    got: str = ""
+    expected: str = ""
     hint: str = ""
     status: int = 422
 

@@ -56,9 +56,9 @@ MANY_KEYS = json.dumps({"metadata": {f"k{number}": 0 for number in range(KEYS_MA
         ("B1", b"", "E_EMPTY", "empty message; expected a JSON object"),
         ("B2", b"hello", "E_JSON", "line 1 column 1"),
         ("B3", b'{"cmd":["ec', "E_JSON", "offset 8"),
-        ("B4", b"[1]", "E_TYPE", "at /: got array, expected object"),
+        ("B4", b"[1]", "E_TYPE", "at /: got array; expected object"),
         ("B4", b'"x"', "E_TYPE", "got string"),
-        ("B4", b"3", "E_TYPE", "got number"),
+        ("B4", b"3", "E_TYPE", "got integer"),
         ("B4", b"null", "E_TYPE", "got null"),
         ("B4", b"\x91\x01", "E_TYPE", "got array"),
         ("B5", b"\xef\xbb\xbf{}", "E_JSON", "byte order mark; send UTF-8 without BOM"),
@@ -68,7 +68,7 @@ MANY_KEYS = json.dumps({"metadata": {f"k{number}": 0 for number in range(KEYS_MA
         ("B7", b'{"name":"\xe9"}', "E_ENCODING", "0xE9 at offset 9"),
         ("B8", BIG, "E_TOO_LARGE", f"> {BYTES_MAX}"),
         ("B10", b'{"v":99}', "E_VERSION", "this server speaks 1"),
-        ("B12", b'{"comand":["x"]}', "E_FIELD", "unknown field comand; did you mean command?"),
+        ("B12", b'{"comand":["x"]}', "E_FIELD", "unknown field comand"),
         ("B21", b"[" * 100_000, "E_DEPTH", "depth > 32"),
         ("B21", b'{"metadata":' + b'{"a":' * 40 + b"1" + b"}" * 41, "E_DEPTH", "depth > 32"),
         ("B21", b"\x81\xa1a" + b"\x91" * 40 + b"\x90", "E_DEPTH", "depth > 32"),
@@ -97,14 +97,14 @@ MANY_KEYS = json.dumps({"metadata": {f"k{number}": 0 for number in range(KEYS_MA
         ("B25", b'{"metadata":{"x":%s}}' % (b"9" * 5000), "E_NUMBER", "outside int64"),
         ("B25", b'{"metadata":{"x":9223372036854775808}}', "E_NUMBER", "outside int64"),
         ("B25", msgpack.packb({"metadata": {"x": 2**63}}), "E_NUMBER", "outside int64 at /metadata/x"),
-        ("B26", b'{"priority":true}', "E_TYPE", "got boolean, expected integer"),
-        ("B27", b'{"priority":"4"}', "E_TYPE", "got string, expected integer"),
+        ("B26", b'{"retries":true}', "E_TYPE", "got boolean true; expected integer"),
+        ("B27", b'{"retries":"4"}', "E_TYPE", "got string '4'; expected integer"),
         ("B28", b'{"name":"a\\u0000"}', "E_CHAR", "NUL not allowed at /name"),
         ("B28", msgpack.packb({"name": "a\0"}), "E_CHAR", "NUL not allowed at /name"),
         ("B28", b'{"metadata":{"a\\u0000":1}}', "E_CHAR", "in a key"),
         ("B29", b'{"name":"\\ud800"}', "E_CHAR", "lone surrogate"),
         ("B29", b"\x81\xa4name\xa3\xed\xa0\x80", "E_ENCODING", "not UTF-8"),
-        ("B30", b'{"retries":null}', "E_NULL", "got null, expected integer"),
+        ("B30", b'{"retries":null}', "E_NULL", "got null; expected integer"),
         ("B31", b'{"__class__":"os.system"}', "E_FIELD", "unknown field __class__"),
         ("", b"\x81\xa1a", "E_MSGPACK", "not MessagePack"),
         ("", b"\x81\xa1a\x01\x01", "E_MSGPACK", "not MessagePack"),
@@ -155,9 +155,9 @@ def test_every_fault_is_told_at_once_with_its_pointer() -> None:
 
 
 def test_enum_faults_list_the_values_and_the_nearest() -> None:
-    hint = refused(b'{"type":"batsh"}').hint
-    assert hint.startswith("did you mean batch?")
-    assert "rendering" in hint
+    fault = refused(b'{"type":"batsh"}').to_error()
+    assert fault.hint == "did you mean batch?"
+    assert "rendering" in fault.expected
 
 
 def test_missing_required_field() -> None:
@@ -173,7 +173,7 @@ def test_unknown_operation() -> None:
 
 
 def test_nothing_may_be_said_where_nothing_is_asked() -> None:
-    assert decode_request("node.list", b"") == Empty()
+    assert decode_request("cluster.status", b"") == Empty()
     with pytest.raises(DecodeError):
         decode_request("job.list", b"")
 
