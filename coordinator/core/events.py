@@ -86,7 +86,10 @@ class CommandConfirmed(Struct, frozen=True, kw_only=True):
 
 
 class JobSubmitted(Struct, frozen=True, kw_only=True):
-    """`spec_json` is what is kept; `digest` (SHA-256 of it) tells a repeated dedupe key from a clash."""
+    """`spec_json` is what is kept; `digest` (SHA-256 of it) tells a repeated dedupe key from a clash.
+
+    `message_key`: what the published message is known by; its repetition was ruled out before.
+    """
 
     job_id: UUID
     number: int
@@ -94,6 +97,7 @@ class JobSubmitted(Struct, frozen=True, kw_only=True):
     spec: JobSpec
     spec_json: bytes
     digest: bytes
+    message_key: str | None = None
     reply: ReplyToken = 0
 
 

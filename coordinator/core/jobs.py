@@ -120,6 +120,7 @@ def _new_job_row(job: Job, event: JobSubmitted, *, now_s: float) -> NewJob:
         digest=event.digest,
         tasks=job.total,
         submitted_at=now_s,
+        message_key=event.message_key,
     )
 
 
