@@ -51,7 +51,6 @@ class NewJob(Struct, frozen=True, kw_only=True, gc=False):
     tasks: int
     submitted_at: float
     message_key: str | None = None  # of the published message that it came by
-    message_key: str | None = None  # of the published message that it came by
 
 
 class JobChange(Struct, frozen=True, kw_only=True, gc=False):
