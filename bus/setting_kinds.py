@@ -1,0 +1,92 @@
+"""What values settings take: from text or TOML to a checked value, and how a value is shown."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+Value = str | int
+
+EMBEDDED = "embedded"
+"""The database that Corral brings along."""
+
+AGENTS_MAX = 64
+MASK = "****"
+
+
+class Kind(StrEnum):
+    PATH = "path"
+    NATS_URL = "NATS address"
+    DSN = "PostgreSQL address"
+    AGENTS = "number"
+    CHOICE = "choice"
+
+
+def convert(kind: Kind, value: Any, *, choices: tuple[str, ...] = (), base: Path | None = None) -> Value:
+    """`value` checked; a relative path is one below `base`. Raises ValueError saying what is expected."""
+    if kind is Kind.AGENTS:
+        return _count(value)
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise ValueError(f"a text, one of {', '.join(choices)}" if choices else f"a text, a {kind}")
+    match kind:
+        case Kind.PATH:
+            path = Path(value).expanduser()
+            return str((base / path if base else path).absolute())
+        case Kind.NATS_URL:
+            return _nats_url(value)
+        case Kind.DSN:
+            return _dsn(value)
+        case Kind.CHOICE:
+            if value not in choices:
+                raise ValueError(f"one of {', '.join(choices)}")
+            return value
+
+
+def masked(kind: Kind, value: object) -> str:
+    """As text, without the password that an address may hold."""
+    text = str(value)
+    if kind is not Kind.DSN and kind is not Kind.NATS_URL:
+        return text
+    text = re.sub(r"(//[^/?#]*?:)[^/?#]*(@)", rf"\1{MASK}\2", text)
+    return re.sub(r"(?i)([?&](?:password|sslpassword)=)[^&#]*", rf"\1{MASK}", text)
+
+
+def _count(value: Any) -> int:
+    expected = f"a whole number from 0 to {AGENTS_MAX}"
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,4}", value, re.ASCII):
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= AGENTS_MAX:
+        raise ValueError(expected)
+    return value
+
+
+def _nats_url(text: str) -> str:
+    expected = "nats://HOST:PORT or tls://HOST:PORT"
+    parts = _split(text, expected)
+    if parts.scheme not in ("nats", "tls") or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise ValueError(expected)
+    if parts.username is not None:
+        raise ValueError(f"{expected}, without a user or password: credentials are a file")
+    return text
+
+
+def _dsn(text: str) -> str:
+    if text == EMBEDDED:
+        return text
+    expected = f'postgresql://USER@HOST:PORT/NAME, or "{EMBEDDED}"'
+    parts = _split(text, expected)
+    if parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/"):
+        raise ValueError(expected)
+    return text
+
+
+def _split(text: str, expected: str) -> Any:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # raises where it is no port
+    except ValueError:
+        raise ValueError(expected) from None
+    return parts
