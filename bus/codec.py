@@ -118,12 +118,11 @@ def decode_answer(data: bytes, kind: type[S], *, subject: str = "") -> S:
     return answer
 
 
-def answer(request: bytes, result: Struct) -> tuple[bytes, dict[str, str]]:
-    """Payload and headers that answer `request`, in the codec it was asked in.
+def answer(result: Struct, codec: Codec) -> tuple[bytes, dict[str, str]]:
+    """Payload and headers of an answer, in the codec it was asked in.
 
     An `Error` becomes an ErrorReply with the headers of the micro-service protocol.
     """
-    codec = codec_of(request)
     if not isinstance(result, Error):
         return encode(result, codec), {}
     return encode(ErrorReply(error=result), codec), error_headers(result)

@@ -9,7 +9,7 @@ import logging
 
 from bus import messages, subjects
 from bus.api import Error
-from bus.codec import codec_of, decode_from_agent, encode
+from bus.codec import codec_of, decode_from_agent
 from bus.errors import BusError, DecodeError
 from bus.subjects import NodeSubject, NodeVerb, SubjectError
 from bus.transport import Bus, Message, Subscription
@@ -19,7 +19,7 @@ from coordinator.ingest import WrongSender, check_sender, to_event
 from coordinator.loop import Loop, Overloaded
 from coordinator.store.errors import StoreError
 from coordinator.store.reads import Reads
-from coordinator.tell import Asker, Replies, away, send_error
+from coordinator.tell import Asker, Replies, away, send
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class Agents:
         if asker is None:
             return
         try:
-            await send_error(self._bus, asker, error)
+            await send(self._bus, asker, error)
         except BusError as lost:
             log.warning("answer to %s lost: %s", asker.subject, lost)
 
@@ -112,6 +112,6 @@ class Agents:
         )
         page = messages.InputsReply(outputs=tuple(outputs), more=more)
         try:
-            await self._bus.publish(asker.subject, encode(page, asker.codec))
+            await send(self._bus, asker, page)
         except BusError as lost:
             log.warning("inputs of %s: %s; the agent will ask again", request.attempt, lost)

@@ -13,9 +13,10 @@ from typing import Any, assert_never
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bus import api, messages, subjects
-from bus.codec import Codec, decode_from_agent_reply, encode, error_headers
+from bus.codec import Codec, answer, decode_from_agent_reply, encode
 from bus.errors import BusError, DecodeError
 from bus.refusal import refusal
 from bus.subjects import NodeVerb
@@ -52,25 +53,30 @@ _ITEM_BYTES = 128
 
 
 class Asker(Struct, frozen=True):
-    """Where an answer goes, and in which codec."""
+    """Where an answer goes, and in which codec; `request_id` names the request if it is refused."""
 
     subject: str
     codec: Codec
+    request_id: str = ""
+
+
+Waiter = asyncio.Future[Struct]
+"""Somebody in this process who waits for an answer: published submissions have no asker on the bus."""
 
 
 class Replies:
     """Askers that wait for an answer out of the loop, by the token that travels through the core."""
 
     def __init__(self) -> None:
-        self._waiting: dict[ReplyToken, Asker] = {}
+        self._waiting: dict[ReplyToken, Asker | Waiter] = {}
         self._last = 0
 
-    def expect(self, asker: Asker) -> ReplyToken:
+    def expect(self, asker: Asker | Waiter) -> ReplyToken:
         self._last += 1
         self._waiting[self._last] = asker
         return self._last
 
-    def take(self, token: ReplyToken) -> Asker | None:
+    def take(self, token: ReplyToken) -> Asker | Waiter | None:
         return self._waiting.pop(token, None)
 
 
@@ -138,7 +144,7 @@ class Teller:
             case AnswerRegister():
                 await self._answer(tell.reply, self._register_reply(tell))
             case Refuse():
-                await self._refuse(tell)
+                await self._answer(tell.reply, fault_error(tell.faults))
             case _:
                 assert_never(tell)
 
@@ -167,13 +173,11 @@ class Teller:
 
     async def _answer(self, token: ReplyToken, message: Struct) -> None:
         asker = self._replies.take(token)
-        if asker is not None:
-            await self._bus.publish(asker.subject, encode(message, asker.codec))
-
-    async def _refuse(self, refusal: Refuse) -> None:
-        asker = self._replies.take(refusal.reply)
-        if asker is not None:
-            await send_error(self._bus, asker, fault_error(refusal.faults))
+        match asker:
+            case Asker():
+                await send(self._bus, asker, message)
+            case asyncio.Future() if not asker.done():
+                asker.set_result(message)
 
     async def _feed(self, batch: Batch) -> None:
         """Tell every owner what the commit changed; arrays, and tasks that merely came to be, speak
@@ -350,7 +354,10 @@ def away(why: str) -> api.Error:
     )
 
 
-async def send_error(bus: Bus, asker: Asker, error: api.Error) -> None:
-    """An error answer: micro-service headers and body."""
-    reply = encode(api.ErrorReply(error=error), asker.codec)
-    await bus.publish(asker.subject, reply, headers=error_headers(error))
+async def send(bus: Bus, asker: Asker, message: Struct) -> None:
+    """One answer, in the asker's codec. A refusal names its request, here and in the log."""
+    if isinstance(message, api.Error) and asker.request_id:
+        message = replace(message, request_id=asker.request_id)
+        log.info("request %s refused: %s", asker.request_id, message.code)
+    payload, headers = answer(message, asker.codec)
+    await bus.publish(asker.subject, payload, headers=headers)

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from bus import requests, subjects
 from bus.api import OPERATIONS, Error
-from bus.codec import codec_of, decode_request, encode
+from bus.codec import codec_of, decode_request
 from bus.errors import ApiError, BusError, DecodeError
 from bus.service import Endpoint, Service
 from bus.spec import JobSpec
@@ -28,7 +28,7 @@ from coordinator.api.nodes import Nodes
 from coordinator.loop import Overloaded
 from coordinator.store.errors import StoreError
 from coordinator.store.rows import UserRow
-from coordinator.tell import Asker, away, send_error
+from coordinator.tell import Asker, away, send
 
 log = logging.getLogger(__name__)
 
@@ -138,10 +138,10 @@ class Api:
         else:
             answer = await self._reads[operation](user, request)
         if answer is not None:
-            await self._bus.publish(asker.subject, encode(answer, asker.codec))
+            await send(self._bus, asker, answer)
 
     async def _say(self, asker: Asker, error: Error) -> None:
         try:
-            await send_error(self._bus, asker, error)
+            await send(self._bus, asker, error)
         except BusError as lost:
             log.warning("answer to %s lost: %s", asker.subject, lost)

@@ -11,7 +11,7 @@ import pytest
 from bus import subjects
 from bus.api import Cluster, Error, JobChanged, TaskCounts
 from bus.client import Client
-from bus.codec import Codec, answer, decode_request, encode
+from bus.codec import Codec, answer, codec_of, decode_request, encode
 from bus.connection import NatsBus
 from bus.errors import ApiError, CredentialsError, Forbidden, NoResponders
 from bus.layout import ClientSettings, Layout, write_client_settings, write_secret
@@ -50,7 +50,7 @@ async def served(server: NatsServer) -> NatsBus:
         assert isinstance(sender, subjects.ApiSubject)
         decode_request(sender.operation, message.data)
         known = cluster if sender.operation == "cluster.status" else Error(code="E_NOT_FOUND", message="no")
-        payload, headers = answer(message.data, known)
+        payload, headers = answer(known, codec_of(message.data))
         await bus.publish(message.reply, payload, headers=headers)
 
     await bus.subscribe(subjects.API_ALL, serve)

@@ -9,7 +9,7 @@ from msgspec import Struct
 from bus import subjects
 from bus.api import Error, Following, Job, JobChanged, Log, Task, TaskChanged, TaskCounts
 from bus.client import Client
-from bus.codec import Codec, answer, decode_request, encode
+from bus.codec import Codec, answer, codec_of, decode_request, encode
 from bus.memory import MemoryHub
 from bus.messages import LogChunk
 from bus.requests import JobQuery, LogFollow, LogQuery, TaskQuery
@@ -68,7 +68,8 @@ class FakeCoordinator:
         assert subjects.is_own_inbox(message.subject, message.reply)
         request = decode_request(sender.operation, message.data)
         self.asked.append(request)
-        payload, headers = answer(message.data, self.on_asked(request) or self._answer(request))
+        result = self.on_asked(request) or self._answer(request)
+        payload, headers = answer(result, codec_of(message.data))
         await self.bus.publish(message.reply, payload, headers=headers)
 
     def _answer(self, request: Struct) -> Struct:

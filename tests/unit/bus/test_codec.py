@@ -230,7 +230,7 @@ def test_only_messages_of_the_union(data: bytes) -> None:
 def test_answers_keep_the_codec_of_the_question() -> None:
     done = Submitted(number=1, id="x", tasks=1)
     for codec in Codec:
-        payload, headers = answer(encode({"job": "1"}, codec), done)
+        payload, headers = answer(done, codec)
         assert (codec_of(payload), headers) == (codec, {})
         assert decode_answer(payload, Submitted) == done
 
@@ -239,7 +239,7 @@ def test_refusals_carry_the_service_headers_and_raise() -> None:
     wrong = Error(
         code="E_NOT_FOUND", message="no such job", status=404, more=[Error(code="E_X", message="y")]
     )
-    payload, headers = answer(b"{}", wrong)
+    payload, headers = answer(wrong, Codec.JSON)
     assert headers["Nats-Service-Error-Code"] == "404"
     with pytest.raises(ApiError) as caught:
         decode_answer(payload, Job)
