@@ -66,6 +66,9 @@ def parse(argv: Sequence[str]) -> Namespace | None:
         if not hasattr(arguments, "command"):
             arguments.parser.error(f"{arguments.verb} takes no command after --")
         arguments.command = command
+    from tui.cli.config import fill
+
+    fill(arguments)
     return arguments
 
 

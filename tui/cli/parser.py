@@ -62,7 +62,7 @@ def _shared() -> Parser:
     group.add_argument("--url", metavar="URL", help="another cluster's NATS address")
     group.add_argument("--credentials", metavar="FILE", help="credentials for --url")
     group.add_argument(
-        "-o", "--output", choices=("table", "json"), default="table", help="form of the answer"
+        "-o", "--output", choices=("table", "json"), help="form of the answer"
     )
     return shared
 
@@ -90,7 +90,7 @@ class Family(Protocol):
     def add(self, verbs: Verbs, shared: Parser) -> None: ...
 
 
-FAMILIES = ("machine", "jobs", "views")
+FAMILIES = ("machine", "jobs", "views", "settings")
 
 
 def families() -> list[Family]:
