@@ -58,7 +58,7 @@ class JobSpec(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=Tr
     v: int = 1
     name: str | None = None
     type: JobKind = JobKind.BATCH
-    priority: int = 5
+    priority: int | str = 5  # 1–10, or "low", "normal", "high"
     command: list[str] | None = None
     tool: str | None = None
     input: Json | None = None

@@ -23,11 +23,12 @@ RATE_MBPS_MAX = 10_000_000
 DURATION_S_MAX = 365 * 86_400.0
 ARRAY_COUNT_MAX = 1_000_000
 ARRAY_INDEX_MAX = 2**31 - 1
+PRIORITIES = {"low": 2, "normal": 5, "high": 8}
 _TEXT_MAX = 64
 _RANGE_TEXT_MAX = 65_536
 
 _NUMBER = r"([0-9]{1,18}(?:\.[0-9]{1,9})?)"
-_CPU = re.compile(_NUMBER + r"(m?)")
+_CPU = re.compile(r"(-?[0-9]{1,18}(?:\.[0-9]{1,9})?)(m?)")  # signed: a number below the range is still one
 _SIZE = re.compile(_NUMBER + r" ?(?:([kmgtp])(i?b?)|b|)", re.IGNORECASE)
 _RATE = re.compile(_NUMBER + r" ?([kmgt]?)(bit/s|bit|bps|)", re.IGNORECASE)
 _COMPOUND = re.compile(r"(?:[0-9]{1,9}(?:\.[0-9]{1,6})?(?:ms|[wdhms]))+")
@@ -137,6 +138,18 @@ def parse_mbps(value: int | float | str) -> int:
     if not 0 <= amount <= RATE_MBPS_MAX:
         raise UnitError(value, "0–10,000,000 Mbit/s", "E_RANGE")
     return math.ceil(amount)
+
+
+def parse_priority(value: int | str) -> int:
+    """1 to 10; "low" is 2, "normal" 5, "high" 8."""
+    expected = f"1–10, or {', '.join(PRIORITIES)}"
+    if isinstance(value, str):
+        if value not in PRIORITIES:
+            raise UnitError(value, expected, "E_RANGE")
+        return PRIORITIES[value]
+    if not 1 <= value <= 10:
+        raise UnitError(value, expected, "E_RANGE")
+    return value
 
 
 def parse_duration_s(value: int | float | str, *, zero_ok: bool = False) -> float:

@@ -7,102 +7,158 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import islice
 
+from bus.refusal import quote
 from bus.spec import Constraints, JobSpec, TaskSpec
 from bus.values import is_name
 from coordinator.core.effects import Fault
+from coordinator.core.task_types import REQUIRED_INPUT
 
 NAME_MAX = 128
 ARGUMENTS_MAX_BYTES = 128 * 1024
+LABELS_MAX = 64
+LABEL_VALUE_MAX = 256
+FAULTS_MAX = 20
+"""Faults told of one spec; enough to mend it, and an answer of bounded size."""
+
+_NEAR_MAX = 1000  # names compared for a suggestion: comparing is slow, and a spec may hold 10,000
 _GROUP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_TYPE_NAME = re.compile(r"[a-z0-9_]{3,50}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,62}")
 _DEDUPE_KEY = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _DENIED_ENV = ("LD_", "CORRAL_", "NATS_", "PG")
 _DENIED_ENV_NAMES = frozenset({"PYTHONPATH", "PYTHONSTARTUP", "BASH_ENV", "ENV", "IFS"})
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_JOINERS = frozenset("\u200c\u200d")  # within words of some scripts, and within emoji
+_CYCLE_SHOWN = 10
 _RETRY_ON = ("failed", "timeout")
 
 
 def check_job(spec: JobSpec, faults: list[Fault]) -> None:
     """The fields that belong to the job as a whole."""
     if spec.v != 1:
-        faults.append(Fault(code="E_VERSION", message=f"version {spec.v}; this server speaks 1", field="/v"))
-    check_range(spec.priority, 1, 10, field="/priority", faults=faults)
+        faults.append(
+            Fault(code="E_VERSION", message=f"version {quote(spec.v)}; this server speaks 1", field="/v")
+        )
     if spec.name is not None:
         _check_name(spec.name, faults)
     if spec.dedupe_key is not None and not _DEDUPE_KEY.fullmatch(spec.dedupe_key):
-        faults.append(Fault(code="E_KEY", message="1–128 of [A-Za-z0-9._:-]", field="/dedupe_key"))
+        got, expected = quote(spec.dedupe_key), "1–128 of [A-Za-z0-9._:-]"
+        faults.append(Fault(code="E_KEY", field="/dedupe_key", got=got, expected=expected))
     for position, word in enumerate(spec.retry_on):
         if word not in _RETRY_ON:
             faults.append(
                 Fault(
                     code="E_ENUM",
-                    message=f"got {word!r}; expected one of {', '.join(_RETRY_ON)}",
                     field=f"/retry_on/{position}",
+                    got=quote(word),
+                    expected=f"one of {', '.join(_RETRY_ON)}",
                 )
             )
 
 
+def is_plain(text: str) -> bool:
+    """Whether nothing in `text` is invisible, or would turn it around on a terminal."""
+    return not any(
+        unicodedata.category(character) in _INVISIBLE and character not in _JOINERS for character in text
+    )
+
+
 def _check_name(name: str, faults: list[Fault]) -> None:
     if not name.strip():
-        message = "empty name"
+        message = "an empty name"
     elif len(name) > NAME_MAX:
-        message = f"{len(name)} characters; at most {NAME_MAX}"
-    elif any(unicodedata.category(character) in _INVISIBLE for character in name):
-        message = "control or invisible characters"
+        message = f"a name of {len(name)} characters"
+    elif not is_plain(name):
+        message = "control or invisible characters in a name"
     else:
         return
-    faults.append(Fault(code="E_NAME", message=message, field="/name", hint="letters of any script are fine"))
+    expected = f"1–{NAME_MAX} characters of any script, none of them invisible"
+    faults.append(Fault(code="E_NAME", message=message, field="/name", got=quote(name), expected=expected))
 
 
 def check_range(value: int, low: int, high: int, *, field: str, faults: list[Fault]) -> None:
     """`low` ≤ value ≤ `high`."""
     if not low <= value <= high:
-        faults.append(Fault(code="E_RANGE", message=f"got {value}; expected {low}–{high}", field=field))
+        faults.append(Fault(code="E_RANGE", field=field, got=quote(value), expected=f"{low}–{high}"))
 
 
 def check_what(task: TaskSpec, path: str, *, tools: Mapping[str, str | None], faults: list[Fault]) -> None:
     """Exactly one of command and tool, and each of them sound."""
-    if (task.command is None) == (task.tool is None):
-        missing = task.command is None
+    if task.command is None and task.tool is None:
+        hint = 'for example "command": ["sh", "-c", "echo hello"]'
         faults.append(
-            Fault(
-                code="E_REQUIRED" if missing else "E_FIELD",
-                message="neither command nor tool" if missing else "command and tool exclude each other",
-                field=f"{path}/command",
-                hint='for example "command": ["sh", "-c", "echo hello"]' if missing else "",
-            )
+            Fault(code="E_REQUIRED", message="neither command nor tool", field=f"{path}/command", hint=hint)
         )
     if task.command is not None:
+        if task.tool is not None:
+            message = "command and tool exclude each other"
+            faults.append(Fault(code="E_FIELD", message=message, field=f"{path}/command"))
         _check_command(task.command, f"{path}/command", faults)
-    if task.tool is not None and task.tool not in tools:
-        near = get_close_matches(task.tool, tools, 1)
+    if task.input == {}:
         faults.append(
-            Fault(
-                code="E_TYPE_UNKNOWN",
-                message=f"no tool {task.tool!r}; there are {', '.join(sorted(tools))}",
-                field=f"{path}/tool",
-                hint=f"did you mean {near[0]}?" if near else "",
-            )
+            Fault(code="E_INPUT", message="an empty input", field=f"{path}/input", hint="leave it out")
         )
+    if task.tool is not None and task.tool not in tools:
+        _check_type(task, path, tools, faults)
     if task.name is not None and not _GROUP_NAME.fullmatch(task.name):
-        faults.append(Fault(code="E_NAME", message="1–63 of [A-Za-z0-9_.-]", field=f"{path}/name"))
+        got, expected = quote(task.name), "1–63 of [A-Za-z0-9_.-]"
+        faults.append(Fault(code="E_NAME", field=f"{path}/name", got=got, expected=expected))
+
+
+def _check_type(task: TaskSpec, path: str, tools: Iterable[str], faults: list[Fault]) -> None:
+    """Why `task.tool`, which no node has, cannot be run."""
+    tool = task.tool or ""
+    field = f"{path}/tool"
+    if not _TYPE_NAME.fullmatch(tool):
+        expected = "3–50 of [a-z0-9_]"
+        faults.append(Fault(code="E_TYPE_NAME", field=field, got=quote(tool), expected=expected))
+        return
+    for key in REQUIRED_INPUT.get(tool, ()):
+        if key not in (task.input or {}):
+            message = f'Missing required input key "{key}" for task type "{tool}"'
+            faults.append(Fault(code="E_INPUT", message=message, field=f"{path}/input/{key}"))
+    known = sorted(tools)
+    message = "no node has a tool for this task type" if tool in REQUIRED_INPUT else ""
+    expected = f"one of {', '.join(known)}"
+    faults.append(
+        Fault(
+            code="E_TYPE_UNKNOWN",
+            message=message,
+            field=field,
+            got=quote(tool),
+            expected=expected,
+            hint=_suggestion(tool, known, faults),
+        )
+    )
+
+
+def _suggestion(word: str, known: Iterable[str], faults: Sequence[Fault]) -> str:
+    """The known name that was probably meant; "" where none is near, or nobody will read it."""
+    if len(faults) >= FAULTS_MAX:
+        return ""
+    near = get_close_matches(word[:80], list(islice(known, _NEAR_MAX)), 1)
+    return f"did you mean {near[0]}?" if near else ""
 
 
 def _check_command(command: Sequence[str], field: str, faults: list[Fault]) -> None:
     if not command or not command[0]:
-        faults.append(Fault(code="E_COMMAND", message="an empty command", field=field))
+        hint = 'for example ["sh", "-c", "echo hello"]'
+        faults.append(Fault(code="E_COMMAND", field=field, expected="a program and its words", hint=hint))
     elif any("\0" in word for word in command):
         faults.append(Fault(code="E_CHAR", message="NUL not allowed", field=field))
-    elif sum(len(word) + 1 for word in command) > ARGUMENTS_MAX_BYTES:
+    elif (size := sum(len(word.encode()) + 1 for word in command)) > ARGUMENTS_MAX_BYTES:
         faults.append(
             Fault(
                 code="E_TOO_LARGE",
-                message=f"arguments over {ARGUMENTS_MAX_BYTES} bytes",
+                message="arguments too long",
                 field=field,
+                got=f"{size} bytes",
+                expected=f"at most {ARGUMENTS_MAX_BYTES}",
                 hint="give long input as stdin or in a file",
             )
         )
@@ -111,15 +167,16 @@ def _check_command(command: Sequence[str], field: str, faults: list[Fault]) -> N
 def check_env(env: Mapping[str, str], path: str, faults: list[Fault]) -> None:
     """Names a task may set: no loader or shell hooks, nothing that we set ourselves."""
     for name, value in env.items():
+        got, expected = quote(name), ""
         if not _ENV_NAME.fullmatch(name):
-            message = f"{name!r} is no name; expected [A-Za-z_][A-Za-z0-9_]*"
+            message, expected = "not a variable's name", "[A-Za-z_][A-Za-z0-9_]*"
         elif name.startswith(_DENIED_ENV) or name in _DENIED_ENV_NAMES:
-            message = f"{name} may not be set by a job"
+            message, expected = "", "a name that neither loader, shell nor Corral reads"
         elif "\0" in value:
-            message = f"NUL in {name}"
+            message, got = f"NUL in the value of {name[:80]}", ""
         else:
             continue
-        faults.append(Fault(code="E_ENV", message=message, field=path))
+        faults.append(Fault(code="E_ENV", message=message, field=path, got=got, expected=expected))
 
 
 def check_workdir(workdir: str | None, field: str, faults: list[Fault]) -> None:
@@ -130,26 +187,34 @@ def check_workdir(workdir: str | None, field: str, faults: list[Fault]) -> None:
         faults.append(
             Fault(
                 code="E_PATH",
-                message=f"got {workdir[:80]!r}; expected an absolute path without ..",
                 field=field,
+                got=quote(workdir),
+                expected="an absolute path without ..",
             )
         )
 
 
 def check_constraints(constraints: Constraints, faults: list[Fault]) -> None:
-    """Label keys and node names that could exist."""
-    for key in constraints.labels:
+    """Labels and node names that could exist."""
+    field = "/constraints/labels"
+    if len(constraints.labels) > LABELS_MAX:
+        got, expected = f"{len(constraints.labels)} labels", f"at most {LABELS_MAX}"
+        faults.append(
+            Fault(code="E_LABEL", message="too many labels", field=field, got=got, expected=expected)
+        )
+    for key, value in constraints.labels.items():
         if not _LABEL_KEY.fullmatch(key):
+            expected = "1–63 of [A-Za-z0-9_./-]"
+            faults.append(Fault(code="E_LABEL", field=field, got=quote(key), expected=expected))
+        elif len(value) > LABEL_VALUE_MAX or not is_plain(value):
+            message, expected = f"the value of label {key}", f"at most {LABEL_VALUE_MAX} visible characters"
             faults.append(
-                Fault(code="E_LABEL", message=f"{key[:80]!r} is no label", field="/constraints/labels")
+                Fault(code="E_LABEL", message=message, field=field, got=quote(value), expected=expected)
             )
-    for node in constraints.nodes:
+    for position, node in enumerate(constraints.nodes):
         if not is_name(node):
-            faults.append(
-                Fault(
-                    code="E_CONSTRAINT", message=f"{node[:80]!r} is no node name", field="/constraints/nodes"
-                )
-            )
+            where, expected = f"/constraints/nodes/{position}", "a node's name: 1–63 of [a-z0-9_-]"
+            faults.append(Fault(code="E_CONSTRAINT", field=where, got=quote(node), expected=expected))
 
 
 def check_needs(tasks: Sequence[TaskSpec], faults: list[Fault]) -> None:
@@ -159,26 +224,25 @@ def check_needs(tasks: Sequence[TaskSpec], faults: list[Fault]) -> None:
         if task.name is None:
             continue
         if task.name in needs:
-            faults.append(
-                Fault(code="E_NAME_CLASH", message=f"{task.name!r} twice", field=f"/tasks/{position}/name")
-            )
+            where = f"/tasks/{position}/name"
+            faults.append(Fault(code="E_NAME_CLASH", field=where, got=quote(task.name)))
         needs[task.name] = task.needs
-    known = set(needs)
     for position, task in enumerate(tasks):
         for name in task.needs:
-            if name not in known:
-                near = get_close_matches(name, known, 1)
+            if name not in needs:
                 faults.append(
                     Fault(
                         code="E_NOT_FOUND",
-                        message=f"no task named {name!r} in this job",
+                        message="no such task in this job",
                         field=f"/tasks/{position}/needs",
-                        hint=f"did you mean {near[0]}?" if near else "",
+                        got=quote(name),
+                        hint=_suggestion(name, needs, faults),
                     )
                 )
     cycle = find_cycle(needs)
     if cycle:
-        faults.append(Fault(code="E_CYCLE", message=" -> ".join(cycle), field="/tasks"))
+        shown = cycle if len(cycle) <= _CYCLE_SHOWN else [*cycle[:_CYCLE_SHOWN], "…", cycle[-1]]
+        faults.append(Fault(code="E_CYCLE", field="/tasks", got=" -> ".join(shown)))
 
 
 def find_cycle(needs: Mapping[str, Sequence[str]]) -> list[str] | None:

@@ -19,6 +19,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
+from bus.refusal import quote
 from bus.spec import Constraints, JobSpec, ResourceSpec, TaskSpec
 from bus.units import (
     ArrayRange,
@@ -27,6 +28,7 @@ from bus.units import (
     parse_cpu_millis,
     parse_duration_s,
     parse_mbps,
+    parse_priority,
     parse_size_mib,
 )
 from bus.values import Resources, TaskSettings, TaskState, UserName
@@ -65,6 +67,7 @@ class Derived(Struct, frozen=True):
     """A spec that is in order: the job's name and its groups, in the order of their task numbers."""
 
     name: str
+    priority: int
     parts: tuple[Part, ...]
 
     @property
@@ -77,6 +80,7 @@ def derive(spec: JobSpec, owner: UserName) -> Derived | tuple[Fault, ...]:
     faults: list[Fault] = []
     deriver = _Deriver(spec, owner, faults)
     parts = deriver.parts()
+    priority = deriver.priority()
     checks.check_job(spec, faults)
     if not faults:
         total = sum(part.count for part in parts)
@@ -84,20 +88,22 @@ def derive(spec: JobSpec, owner: UserName) -> Derived | tuple[Fault, ...]:
             faults.append(
                 Fault(
                     code="E_ARRAY",
-                    message=f"{total} tasks in one job; at most {TASKS_MAX}",
+                    message="too many tasks in one job",
+                    got=f"{total} tasks",
+                    expected=f"at most {TASKS_MAX}",
                     hint="submit several jobs",
                 )
             )
     if faults:
-        return tuple(faults)
-    return Derived(spec.name or deriver.default_name(), tuple(parts))
+        return tuple(faults[: checks.FAULTS_MAX])
+    return Derived(spec.name or deriver.default_name(), priority, tuple(parts))
 
 
 def build_job(
     derived: Derived, *, spec: JobSpec, job_id: UUID, number: int, owner: UserName, submitted_at: float
 ) -> Job:
     """The job as the cluster keeps it; its groups wait (`pending`) where they need others."""
-    job = Job(job_id, number, owner, derived.name, spec.type, spec.priority, submitted_at, derived.tasks)
+    job = Job(job_id, number, owner, derived.name, spec.type, derived.priority, submitted_at, derived.tasks)
     first = 0
     shapes: dict[int, Shape] = {}
     for part in derived.parts:
@@ -161,9 +167,11 @@ class _Deriver:
         if len(spec.tasks) > EXPLICIT_TASKS_MAX:
             self._fault(
                 "E_TOO_MANY",
-                f"{len(spec.tasks)} explicit tasks; at most {EXPLICIT_TASKS_MAX} in one message",
+                "too many tasks in one message",
                 "/tasks",
-                "use `array` or `for_each`, which stay one short message",
+                got=f"{len(spec.tasks)} tasks",
+                expected=f"at most {EXPLICIT_TASKS_MAX}",
+                hint="use `array` or `for_each`, which stay one short message",
             )
             return parts
         for field in ("command", "tool", "input", "array", "for_each"):
@@ -179,16 +187,26 @@ class _Deriver:
         if spec.tool:
             return spec.tool
         command = spec.command or (spec.tasks[0].command if spec.tasks else None)
-        return command[0].rsplit("/", 1)[-1][:128] if command else "job"
+        name = command[0].rsplit("/", 1)[-1][: checks.NAME_MAX] if command else ""
+        return name if name.strip() and checks.is_plain(name) else "job"
 
-    def _fault(self, code: str, message: str, field: str, hint: str = "") -> None:
-        self._faults.append(Fault(code=code, message=message, field=field, hint=hint))
+    def priority(self) -> int:
+        """1 to 10, whether it was written as a number or a word."""
+        return self._parse(parse_priority, self._spec.priority, field="/priority", default=1)
 
-    def _parse(self, parse: Callable[[T], R], value: T, *, field: str, default: R) -> R:
+    def _fault(
+        self, code: str, message: str, field: str, *, got: str = "", expected: str = "", hint: str = ""
+    ) -> None:
+        self._faults.append(
+            Fault(code=code, message=message, field=field, got=got, expected=expected, hint=hint)
+        )
+
+    def _parse(self, parse: Callable[[T], R], value: T, *, field: str, default: R, code: str = "") -> R:
         try:
             return parse(value)
         except UnitError as error:
-            self._fault(error.code, str(error), field)
+            got = quote(error.got)
+            self._fault(code or error.code, "", field, got=got, expected=error.expected)
             return default
 
     def _parts_of(self, task: TaskSpec, path: str) -> list[Part]:
@@ -235,13 +253,17 @@ class _Deriver:
         elif task.for_each is not None:
             items = task.for_each
             if not items or not all(items):
-                self._fault("E_ARRAY", "a list of non-empty items", f"{path}/for_each")
+                self._fault(
+                    "E_ARRAY", "an empty item or list", f"{path}/for_each", expected="a list of items"
+                )
             if any("*" in item or "?" in item for item in items[:1]) and len(items) == 1:
                 self._fault(
                     "E_ARRAY",
-                    f"a file pattern {items[0]!r}; expected the list of files",
+                    "a pattern instead of files",
                     f"{path}/for_each",
-                    "`corral submit --for-each` expands patterns where the files are",
+                    got=quote(items[0]),
+                    expected="the list of files",
+                    hint="`corral submit --for-each` expands patterns where the files are",
                 )
             return Values(items=tuple(items)), len(items), 0
         return None, 1, 0
@@ -270,10 +292,11 @@ class _Deriver:
         checks.check_workdir(workdir, f"{path}/workdir", self._faults)
         retries = spec.retries if task.retries is None else task.retries
         checks.check_range(retries, 0, 10, field=f"{path}/retries", faults=self._faults)
-        backoff = self._duration(spec.backoff, "/backoff", 1.0)
-        backoff_max = self._duration(spec.backoff_max, "/backoff_max", 300.0)
+        backoff = self._duration(spec.backoff, "/backoff", 1.0, code="E_RANGE")
+        backoff_max = self._duration(spec.backoff_max, "/backoff_max", backoff, code="E_RANGE")
         if backoff_max < backoff:
-            self._fault("E_RANGE", "backoff_max below backoff", "/backoff_max")
+            got, least = quote(spec.backoff_max), f"at least the backoff of {backoff:g} s"
+            self._fault("E_RANGE", "", "/backoff_max", got=got, expected=least)
         return TaskSettings(
             resources=self._resources(task.resources or spec.resources, f"{path}/resources"),
             task_type=TOOL_TYPES.get(tool, "shell") if tool else "shell",
@@ -293,8 +316,8 @@ class _Deriver:
             nodes=tuple(constraints.nodes),
         )
 
-    def _duration(self, value: float | str, field: str, default: float) -> float:
-        return self._parse(parse_duration_s, value, field=field, default=default)
+    def _duration(self, value: float | str, field: str, default: float, *, code: str = "") -> float:
+        return self._parse(parse_duration_s, value, field=field, default=default, code=code)
 
     def _resources(self, asked: ResourceSpec | None, path: str) -> Resources:
         asked = asked or ResourceSpec()

@@ -133,7 +133,7 @@ def test_every_fault_is_told_at_once_with_its_pointer() -> None:
     spec = {
         "comand": ["x"],
         "command": [1, "ok", None],
-        "priority": "4",
+        "priority": True,
         "resources": {"cpu": 1.5, "mem": 3},
         "tasks": [{"name": "a"}, {"nam": "b", "needs": "a"}],
         "env": {"A": 1},

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bus.spec import Constraints, JobSpec, ResourceSpec, TaskSpec
 from bus.values import Resources
-from coordinator.core.checks import find_cycle
+from coordinator.core.checks import FAULTS_MAX, find_cycle
 from coordinator.core.intake import Derived, derive
 
 
@@ -105,6 +105,13 @@ def test_derivation_is_deterministic() -> None:
         ({"command": ["x" * 200_000]}, "E_TOO_LARGE"),  # B35
         ({"command": ["true"], "tool": "wordcount"}, "E_FIELD"),
         ({"tool": "wordcuont"}, "E_TYPE_UNKNOWN"),  # B52
+        ({"tool": "AB"}, "E_TYPE_NAME"),  # B51
+        ({"tool": "summarization"}, "E_TYPE_UNKNOWN"),
+        ({"tool": "translation", "input": {"text": "a", "target_lang": "th"}}, "E_INPUT"),  # B53
+        ({"command": ["true"], "input": {}}, "E_INPUT"),
+        ({"command": ["true"], "priority": "urgent"}, "E_RANGE"),  # B49
+        ({"command": ["true"], "backoff": -1.0}, "E_RANGE"),  # B48
+        ({"command": ["true"], "name": "   "}, "E_NAME"),
         ({"command": ["true"], "workdir": "tmp"}, "E_PATH"),  # B38
         ({"command": ["true"], "workdir": "/a/../b"}, "E_PATH"),
         ({"command": ["true"], "resources": ResourceSpec(cpu=0)}, "E_RANGE"),  # B39
@@ -123,6 +130,12 @@ def test_derivation_is_deterministic() -> None:
         ({"command": ["true"], "name": "a\x1b[2J"}, "E_NAME"),  # B56
         ({"command": ["true"], "name": "a\u202eb"}, "E_NAME"),
         ({"command": ["true"], "constraints": Constraints(labels={"a=b": "c"})}, "E_LABEL"),  # B57
+        ({"command": ["true"], "constraints": Constraints(labels={"a": "x" * 257})}, "E_LABEL"),
+        ({"command": ["true"], "constraints": Constraints(labels={"a": "\u202e"})}, "E_LABEL"),
+        (
+            {"command": ["true"], "constraints": Constraints(labels={f"k{i}": "" for i in range(65)})},
+            "E_LABEL",
+        ),
         ({"command": ["true"], "constraints": Constraints(nodes=["A B"])}, "E_CONSTRAINT"),
         ({"command": ["true"], "env": {"A=B": "1"}}, "E_ENV"),  # B63
         ({"command": ["true"], "env": {"LD_PRELOAD": "x"}}, "E_ENV"),
@@ -143,6 +156,37 @@ def test_derivation_is_deterministic() -> None:
 )
 def test_bad_specs_are_refused(fields, code) -> None:
     assert code in codes(**fields)
+
+
+@pytest.mark.contract("S4.25")
+@pytest.mark.parametrize(("word", "priority"), [("low", 2), ("normal", 5), ("high", 8), (1, 1), (10, 10)])
+def test_priorities_have_names(word: int | str, priority: int) -> None:
+    derived = derive(JobSpec(command=["true"], priority=word), "alice")
+    assert isinstance(derived, Derived) and derived.priority == priority
+
+
+def test_missing_input_is_told_in_the_contracts_words() -> None:
+    faults = derive(JobSpec(tool="translation", input={"text": "a", "target_lang": "th"}), "alice")
+    assert isinstance(faults, tuple)
+    assert faults[0].message == 'Missing required input key "source_lang" for task type "translation"'
+    assert [fault.code for fault in faults] == ["E_INPUT", "E_TYPE_UNKNOWN"]
+
+
+def test_faults_of_ten_thousand_tasks_are_a_few_and_quick() -> None:
+    tasks = [TaskSpec(name=f"t{i}", command=["x"], needs=[f"u{i}"]) for i in range(10_000)]
+    faults = derive(JobSpec(tasks=tasks), "alice")
+    assert isinstance(faults, tuple) and len(faults) == FAULTS_MAX
+
+
+def test_a_long_circle_is_shown_in_part() -> None:
+    tasks = [TaskSpec(name=f"t{i}", command=["x"], needs=[f"t{(i + 1) % 100}"]) for i in range(100)]
+    (fault,) = derive(JobSpec(tasks=tasks), "alice")  # type: ignore[misc]
+    assert fault.code == "E_CYCLE" and "… -> t" in fault.got and len(fault.got) < 100
+
+
+def test_a_command_lends_its_name_only_if_that_can_be_shown() -> None:
+    derived = derive(JobSpec(command=["/bin/\x1b[2J"]), "alice")
+    assert isinstance(derived, Derived) and derived.name == "job"
 
 
 def test_near_names_are_suggested() -> None:

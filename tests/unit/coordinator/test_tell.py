@@ -273,10 +273,12 @@ async def test_a_node_that_answers_something_else_is_an_error(shell: Shell) -> N
 
 
 def test_all_faults_become_one_error() -> None:
-    faults = [Fault(code="E_A", message="a", status=409), Fault(code="E_B", message="b", field="/b")]
+    faults = [Fault(code="E_KEY", message="a", status=409), Fault(code="E_RANGE", field="/b", got="3")]
     error = fault_error(faults)
-    assert (error.code, error.status) == ("E_A", 409)
-    assert [(more.code, more.field) for more in error.more] == [("E_B", "/b")]
+    assert (error.code, error.message, error.status) == ("E_KEY", "a", 409)
+    assert [(more.code, more.message, more.field, more.got) for more in error.more] == [
+        ("E_RANGE", "out of range", "/b", "3")
+    ]
 
 
 async def test_tasks_that_merely_came_to_be_speak_through_their_job(shell: Shell) -> None:
