@@ -9,8 +9,9 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-from bus.api import OPERATIONS, Error
+from bus.api import OPERATIONS
 from bus.errors import ApiError
+from bus.refusal import refusal
 from bus.values import Role, UserName
 from coordinator.store.rows import UserRow
 
@@ -42,19 +43,14 @@ class Access:
         """The user, if `operation` is theirs to ask. Raises ApiError (401, 403)."""
         user = await self.find(name)
         if user is None:
-            raise ApiError(
-                Error(code="E_AUTH", message=f"no user {name}", status=401, hint="ask an admin to add you")
-            )
+            raise ApiError(refusal("E_AUTH", f"no user {name}", hint="ask an admin to add you"))
         if not user.active:
-            raise ApiError(Error(code="E_SUSPENDED", message=f"user {name} is suspended", status=403))
+            raise ApiError(refusal("E_SUSPENDED", f"user {name} is suspended"))
         needed = OPERATIONS[operation].role
         if user.role.rank < needed.rank:
+            got, expected = f"the role {user.role}", f"{needed} or above"
             raise ApiError(
-                Error(
-                    code="E_FORBIDDEN",
-                    message=f"{operation} needs the role {needed}; {name} is {user.role}",
-                    status=403,
-                )
+                refusal("E_FORBIDDEN", f"{name} may not ask {operation}", got=got, expected=expected)
             )
         return user
 

@@ -9,8 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from bus import api, requests
-from bus.api import Error
 from bus.errors import ApiError
+from bus.refusal import quote, refusal
 from bus.spec import JobSpec
 from bus.values import TaskRef
 from coordinator.api.access import viewer
@@ -130,15 +130,8 @@ class Jobs:
             job = await self._reads.job(number, viewer=viewer(user))
             if job is None or job.counts.total != 1:
                 count = job.counts.total if job else 0
-                raise ApiError(
-                    Error(
-                        code="E_ID",
-                        message=f"job {number} has {count} tasks",
-                        field="/task",
-                        hint=f"name one, for example {number}.0",
-                        status=422,
-                    )
-                )
+                hint = f"name one, for example {number}.0"
+                raise ApiError(refusal("E_ID", f"job {number} has {count} tasks", field="/task", hint=hint))
             index = 0
         return TaskRef(number, index)
 
@@ -159,62 +152,54 @@ class Jobs:
             # the last job is one's own, whoever asks
             number = await self._reads.find_job(ident, viewer=user.name if ident == "@last" else viewer(user))
         except AmbiguousJob as error:
-            raise ApiError(Error(code="E_AMBIGUOUS", message=str(error), field=field, status=409)) from error
+            raise ApiError(refusal("E_AMBIGUOUS", str(error), field=field, got=quote(ident))) from error
         if number is None:
             raise not_found(ident, field)
         return number
 
     def _check_database(self) -> None:
         if not self._performer.available:
-            raise ApiError(
-                Error(
-                    code="E_UNAVAILABLE",
-                    message="the database is away; nothing can be accepted now",
-                    status=503,
-                    hint="try again",
-                    retry_after_s=1.0,
-                )
-            )
+            message = "the database is away; nothing can be accepted now"
+            raise ApiError(refusal("E_UNAVAILABLE", message, hint="try again", retry_after_s=1.0))
 
 
 def _repeated(first: DuplicateOf, digest: bytes) -> Struct:
     if first.digest == digest:
         return api.Submitted(number=first.number, id=str(first.id), tasks=first.tasks, duplicate=True)
     raise ApiError(
-        Error(
-            code="E_IDEM_CONFLICT",
-            message=f"job {first.number} has this key and another body",
+        refusal(
+            "E_IDEM_CONFLICT",
+            f"job {first.number} has this key and another body",
             field="/dedupe_key",
-            hint=f"stored {first.digest.hex()[:12]}, sent {digest.hex()[:12]}",
-            status=409,
+            got=f"a body of hash {digest.hex()[:12]}",
+            expected=f"that of hash {first.digest.hex()[:12]}",
         )
     )
 
 
 def check_limit(limit: int) -> None:
     """Pages hold 1 to `_LIMIT_MAX` rows."""
-    if not 1 <= limit <= _LIMIT_MAX:
-        raise out_of_range(f"got {limit}; expected 1–{_LIMIT_MAX}", "/limit")
+    check_range(limit, 1, _LIMIT_MAX, field="/limit")
 
 
-def out_of_range(message: str, field: str) -> ApiError:
-    return ApiError(Error(code="E_RANGE", message=message, field=field, status=422))
+def check_range(value: int, low: int, high: int, *, field: str) -> None:
+    """`low` ≤ value ≤ `high`. Raises ApiError."""
+    if not low <= value <= high:
+        raise ApiError(refusal("E_RANGE", field=field, got=quote(value), expected=f"{low}–{high}"))
 
 
 def not_found(what: str, field: str) -> ApiError:
     """The same answer for what does not exist and for what is somebody else's."""
-    return ApiError(
-        Error(code="E_NOT_FOUND", message=f"no job or task {what[:80]!r}", field=field, status=404)
-    )
+    return ApiError(refusal("E_NOT_FOUND", "no such job or task", field=field, got=quote(what)))
 
 
 def bad_id(what: str, field: str) -> ApiError:
     return ApiError(
-        Error(
-            code="E_ID",
-            message=f"got {what[:80]!r}; expected a job or task",
+        refusal(
+            "E_ID",
             field=field,
+            got=quote(what),
+            expected="a job or task",
             hint="1042, 1042.7, @last, or the first 8 characters of a job's id",
-            status=422,
         )
     )

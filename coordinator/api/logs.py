@@ -5,11 +5,11 @@ from __future__ import annotations
 from msgspec import Struct
 
 from bus import api, requests, subjects
-from bus.api import Error
 from bus.errors import ApiError, BusError, DecodeError
+from bus.refusal import refusal
 from bus.values import TaskRef
 from coordinator.api.access import viewer
-from coordinator.api.jobs import Jobs, not_found, out_of_range
+from coordinator.api.jobs import Jobs, check_range, not_found
 from coordinator.core.model import TERMINAL
 from coordinator.loop import Loop
 from coordinator.store.reads import AttemptPlace, Reads
@@ -18,6 +18,7 @@ from coordinator.tell import Teller
 
 _LIMIT_MAX = 512 * 1024
 _ATTEMPT_MAX = 2**31 - 1
+_OFFSET_MAX = 2**63 - 1
 _FOLLOW_S = 30.0
 
 
@@ -33,12 +34,9 @@ class Logs:
     async def read(self, user: UserRow, request: Struct) -> Struct:
         """`task.logs`: a piece of one stream; empty and not ended while the task has no attempt yet."""
         assert isinstance(request, requests.LogQuery)
-        if request.offset < 0:
-            raise out_of_range(f"got {request.offset}; expected 0 or more", "/offset")
-        if not 1 <= request.limit <= _LIMIT_MAX:
-            raise out_of_range(f"got {request.limit}; expected 1–{_LIMIT_MAX}", "/limit")
-        if not 0 <= request.attempt <= _ATTEMPT_MAX:
-            raise out_of_range(f"got {request.attempt}; expected 0–{_ATTEMPT_MAX}", "/attempt")
+        check_range(request.offset, 0, _OFFSET_MAX, field="/offset")
+        check_range(request.limit, 1, _LIMIT_MAX, field="/limit")
+        check_range(request.attempt, 0, _ATTEMPT_MAX, field="/attempt")
         ref = await self._jobs.resolve_task(user, request.task)
         task = await self._reads.task(ref, viewer=viewer(user))
         if task is None:
@@ -71,15 +69,9 @@ class Logs:
                 limit=request.limit,
             )
         except (BusError, DecodeError) as error:
-            raise ApiError(
-                Error(
-                    code="E_UNAVAILABLE",
-                    message=f"node {place.node} keeps this output and does not answer: {error}",
-                    status=503,
-                    hint="try again when the node is back",
-                    retry_after_s=2.0,
-                )
-            ) from error
+            message = f"node {place.node} keeps this output and does not answer: {error}"
+            hint = "try again when the node is back"
+            raise ApiError(refusal("E_UNAVAILABLE", message, hint=hint, retry_after_s=2.0)) from error
         return api.Log(
             task=str(ref),
             attempt=place.fence,

@@ -15,8 +15,9 @@ from msgspec import Struct
 
 from bus import requests, subjects
 from bus.api import OPERATIONS, Error
-from bus.codec import codec_of, decode_request
+from bus.codec import check_headers, codec_of, decode_request
 from bus.errors import ApiError, BusError, DecodeError
+from bus.refusal import refusal
 from bus.service import Endpoint, Service
 from bus.spec import JobSpec
 from bus.subjects import ApiSubject, SubjectError
@@ -112,23 +113,22 @@ class Api:
         try:
             await self._dispatch(subject, message, asker)
         except (ApiError, DecodeError) as error:
-            refusal = error.error if isinstance(error, ApiError) else error.to_error()
-            problem = f"{refusal.status}:{refusal.message}"
-            await self._say(asker, refusal)
+            refused = error.error if isinstance(error, ApiError) else error.to_error()
+            problem = f"{refused.status}:{refused.message}"
+            await self._say(asker, refused)
         except (Overloaded, StoreError, BusError) as error:
             problem = f"503:{error}"
             await self._say(asker, away(str(error)))
         except Exception:
             log.exception("%s failed", message.subject)
             problem = "500:internal error"
-            await self._say(
-                asker, Error(code="E_INTERNAL", message="internal error, see the log", status=500)
-            )
+            await self._say(asker, refusal("E_INTERNAL"))
         if subject.operation in OPERATIONS:
             self._service.record(subject.operation, seconds=time.perf_counter() - started, error=problem)
 
     async def _dispatch(self, subject: ApiSubject, message: Message, asker: Asker) -> None:
         operation = subject.operation
+        check_headers(message.headers, subject=message.subject)
         request = decode_request(operation, message.data, subject=message.subject)
         user = await self._access.check(subject.user, operation)
         if isinstance(request, JobSpec):
