@@ -12,7 +12,7 @@ from bus import api, requests
 from bus.errors import ApiError
 from bus.refusal import quote, refusal
 from bus.spec import JobSpec
-from bus.values import TaskRef
+from bus.values import TaskRef, UserName
 from coordinator.api.access import viewer
 from coordinator.clock import Clock, job_id
 from coordinator.core.events import CancelAsked, JobSubmitted
@@ -21,10 +21,24 @@ from coordinator.loop import Loop, Overloaded
 from coordinator.perform import Performer
 from coordinator.store.reads import AmbiguousJob, DuplicateOf, Reads
 from coordinator.store.rows import UserRow
-from coordinator.tell import Asker, Replies
+from coordinator.tell import Asker, Replies, Waiter
 
 _TASK = re.compile(r"(?P<job>[^.]+)(?:\.(?P<index>[0-9]{1,7}))?", re.ASCII)
 _LIMIT_MAX = 1000
+
+
+class Sealed(Struct, frozen=True):
+    """A spec as it is kept, and the digest that two equal ones share."""
+
+    spec: JobSpec
+    json: bytes
+    digest: bytes
+
+
+def seal(spec: JobSpec) -> Sealed:
+    """What is stored of `spec`."""
+    encoded = msgspec.json.encode(spec)
+    return Sealed(spec, encoded, hashlib.sha256(encoded).digest())
 
 
 class Jobs:
@@ -49,31 +63,37 @@ class Jobs:
 
     async def submit(self, user: UserRow, spec: JobSpec, asker: Asker) -> Struct | None:
         """Answered by the loop, after the commit; at once where the key was seen before."""
-        self._check_database()
-        spec_json = msgspec.json.encode(spec)
-        digest = hashlib.sha256(spec_json).digest()
+        self.check_database()
+        sealed = seal(spec)
         if spec.dedupe_key is not None:
             await self._loop.barrier()
             first = await self._reads.duplicate(user.name, spec.dedupe_key)
             if first is not None:
-                return _repeated(first, digest)
+                return _repeated(first, sealed.digest)
+        self.enter(user.name, sealed, asker)
+        return None
+
+    def enter(
+        self, owner: UserName, sealed: Sealed, asker: Asker | Waiter, *, message_key: str | None = None
+    ) -> None:
+        """Give a job its number and id and hand it to the loop, which answers. Raises Overloaded."""
         number = self._next_number
         self._next_number += 1
         event = JobSubmitted(
             job_id=job_id(self._clock.now_s()),
             number=number,
-            owner=user.name,
-            spec=spec,
-            spec_json=spec_json,
-            digest=digest,
+            owner=owner,
+            spec=sealed.spec,
+            spec_json=sealed.json,
+            digest=sealed.digest,
+            message_key=message_key,
             reply=self._replies.expect(asker),
         )
         self._post(event)
-        return None
 
     async def cancel(self, user: UserRow, request: requests.Cancel, asker: Asker) -> Struct | None:
         """Answered by the loop for live jobs; a job that is over has nothing left to cancel."""
-        self._check_database()
+        self.check_database()
         number, index = await self._resolve(user, request.target, field="/target")
         if number not in self._loop.cluster.jobs:
             return api.Cancelled(tasks=0)
@@ -157,7 +177,8 @@ class Jobs:
             raise not_found(ident, field)
         return number
 
-    def _check_database(self) -> None:
+    def check_database(self) -> None:
+        """Raises ApiError (E_UNAVAILABLE) while nothing can be committed."""
         if not self._performer.available:
             message = "the database is away; nothing can be accepted now"
             raise ApiError(refusal("E_UNAVAILABLE", message, hint="try again", retry_after_s=1.0))
