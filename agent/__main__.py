@@ -16,8 +16,8 @@ from agent.config import Config, ConfigError, parse_arguments
 from agent.guard.client import GuardError
 from agent.loop import Agent
 from agent.spool import SpoolError
-from bus.auth import parse_credentials
 from bus.connection import NatsBus
+from bus.credentials import parse_credentials
 from bus.errors import BusError, CredentialsError, Disconnected
 from bus.layout import read_secret
 

@@ -1,13 +1,13 @@
 """Who is who on the bus: the cluster's own keys, and the credentials signed with them.
 
 Operator mode of nats-server: an operator key signs the accounts, the account key signs users. Adding
-one needs no server restart and works while the coordinator is away. A credential is a `.creds` file as every
-NATS client reads it: a JWT with the permissions of its role, and the seed of its own key.
+one needs no server restart and works while the coordinator is away.
 """
 
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
 import json
 import os
@@ -19,16 +19,20 @@ from typing import Any
 import nkeys
 from msgspec import Struct
 
+from bus import tls
+from bus.credentials import Credentials, credentials_text, with_ca
 from bus.errors import CredentialsError
 from bus.layout import read_secret, write_secret
 from bus.permissions import (
     Permissions,
     agent_permissions,
     coordinator_permissions,
+    public_permissions,
     user_permissions,
 )
-from bus.subjects import Peer, inbox_prefix
-from bus.values import Role, is_name
+from bus.subjects import PUBLIC_NAME, Peer
+from bus.tokens import Anchor
+from bus.values import Role
 
 _UNLIMITED = {
     "subs": -1,
@@ -42,6 +46,7 @@ _UNLIMITED = {
 }
 _STORAGE = {"mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1}
 _ANSWER_WITHIN_S = 60
+_PUBLIC_SUBSCRIPTIONS_MAX = 4
 
 
 class Key(StrEnum):
@@ -57,61 +62,50 @@ _PREFIX = {
 }
 
 
-class Credentials(Struct, frozen=True):
-    """A name, its kind and role, and the text of its `.creds` file (secret: never logged)."""
+class UserKey(Struct, frozen=True):
+    """A key pair made where it is used: only `public` leaves the machine."""
 
-    name: str
-    peer: Peer
-    role: Role | None
-    text: str
-
-    @property
-    def inbox_prefix(self) -> str:
-        return inbox_prefix(self.peer, self.name)
-
-    @property
-    def jwt(self) -> str:
-        return _section(self.text, "NATS USER JWT")
-
-    @property
-    def public_key(self) -> str:
-        """By which it can be revoked; no secret."""
-        return str(_claims(self.jwt)["sub"])
-
-    @property
-    def seed(self) -> bytes:
-        return _section(self.text, "USER NKEY SEED").encode()
+    public: str
+    seed: str
 
     def __repr__(self) -> str:
-        return f"Credentials({self.name!r}, {self.peer}, {self.role})"
+        return f"UserKey({self.public})"
 
 
-def parse_credentials(text: str) -> Credentials:
-    """Read a `.creds` file's text. The claims are not verified: the server does that.
+def new_user_key() -> UserKey:
+    """For a person or a node that joins."""
+    seed = _new_seed(nkeys.PREFIX_BYTE_USER)
+    return UserKey(_public_key(nkeys.from_seed(bytearray(seed))), seed.decode())
 
-    Raises CredentialsError (E_TOKEN_FORMAT).
-    """
+
+def is_user_key(text: str) -> bool:
+    """Whether `text` is the public half of a user's key, its checksum included."""
     try:
-        claims = _claims(_section(text, "NATS USER JWT"))
-        _section(text, "USER NKEY SEED")
-        tags = dict(tag.split(":", 1) for tag in claims["nats"].get("tags", []))
-        role = Role(tags["role"]) if "role" in tags else None
-        name = str(claims["name"])
-        peer = Peer(tags.get("peer", Peer.USER))
-    except (KeyError, IndexError, ValueError, TypeError, AttributeError):
-        raise CredentialsError(
-            "E_TOKEN_FORMAT", "not a NATS credentials file made by Corral", "ask an admin for a new one"
-        ) from None
-    if not is_name(name):
-        raise CredentialsError("E_TOKEN_FORMAT", f"not a name: {name[:80]!r}")
-    return Credentials(name, peer, role, text)
+        raw = base64.b32decode(text)
+    except ValueError:
+        return False
+    return len(raw) == 35 and raw[0] == nkeys.PREFIX_BYTE_USER and _crc16(raw[:-2]) == raw[-2:]
+
+
+def public_credentials(anchor: Anchor) -> Credentials:
+    """What anyone may hold who was given a token: allowed to ask for admission, and nothing else.
+
+    It is the same for all; the token carries only the signature, the claims are fixed. Raises
+    CredentialsError where `anchor` is no cluster's.
+    """
+    signed = _public_claims(anchor.account)
+    jwt = (signed + b"." + _base64url(anchor.public_signature)).decode()
+    text = f"-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n"
+    root = tls.Root(anchor.root_key, anchor.root_signature)
+    return with_ca(Credentials(PUBLIC_NAME, Peer.PUBLIC, None, text), root.pem())
 
 
 class Authority:
     """The cluster's keys: mints and revokes credentials, and signs the claims that the server is given."""
 
-    def __init__(self, seeds: dict[Key, bytes], revocations: Path) -> None:
-        self._revocations = revocations
+    def __init__(self, seeds: dict[Key, bytes], folder: Path) -> None:
+        self._revocations = folder / "revoked.json"
+        self.tls = tls.Authority.create_or_load(folder / "ca.key")
         self._keys = {key: nkeys.from_seed(bytearray(seed)) for key, seed in seeds.items()}
 
     @classmethod
@@ -119,11 +113,27 @@ class Authority:
         """The keys in `folder`, made at the first call. Files are 0600, the folder 0700."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         seeds = {key: _create_or_load(folder / f"{key}.nk", _PREFIX[key]) for key in Key}
-        return cls(seeds, folder / "revoked.json")
+        return cls(seeds, folder)
 
     @property
     def system_account(self) -> str:
         return self._public(Key.SYSTEM)
+
+    @property
+    def ca(self) -> str:
+        """The certificate (PEM) of the authority that signs the server's."""
+        return self.tls.root.pem()
+
+    @property
+    def revocations(self) -> Path:
+        """The file of what is revoked: where it has changed, the server must be told."""
+        return self._revocations
+
+    def anchor(self) -> Anchor:
+        """What a token must carry, so that its bearer finds us."""
+        account = base64.b32decode(self._public(Key.ACCOUNT))[1:-2]
+        signature = self._keys[Key.ACCOUNT].sign(_public_claims(account))
+        return Anchor(self.tls.root.key, self.tls.root.signature, account, bytes(signature))
 
     def operator_jwt(self) -> str:
         """The same text at every call: a running server refuses to reload where it has changed."""
@@ -169,6 +179,15 @@ class Authority:
         """For one coordinator; a standby needs its own name."""
         return self._mint(name, Peer.COORDINATOR, None, coordinator_permissions(name), None)
 
+    def user_jwt(self, name: str, role: Role, *, key: str, expires_in_s: float | None = None) -> str:
+        """For the holder of `key`, a person or their program. Raises SubjectError for what is no name."""
+        claims = _user_claims(Peer.USER, role, user_permissions(name, role))
+        return self._sign(Key.ACCOUNT, key, name, nats=claims, expires_in_s=expires_in_s)
+
+    def agent_jwt(self, node: str, *, key: str) -> str:
+        """For the holder of `key`, the agent of one node. Raises SubjectError for what is no name."""
+        return self._sign(Key.ACCOUNT, key, node, nats=_user_claims(Peer.NODE, None, agent_permissions(node)))
+
     def _mint(
         self,
         name: str,
@@ -177,23 +196,10 @@ class Authority:
         permissions: Permissions,
         expires_in_s: float | None,
     ) -> Credentials:
-        seed = _new_seed(nkeys.PREFIX_BYTE_USER)
-        subject = _public_key(nkeys.from_seed(bytearray(seed)))
-        tags = [f"peer:{peer}", *([f"role:{role}"] if role else [])]
-        claims: dict[str, Any] = {
-            "type": "user",
-            "version": 2,
-            "subs": -1,
-            "data": -1,
-            "payload": -1,
-            "tags": tags,
-            "pub": {"allow": list(permissions.publish), "deny": list(permissions.publish_deny)},
-            "sub": {"allow": list(permissions.subscribe)},
-        }
-        if permissions.respond:
-            claims["resp"] = {"max": 1, "ttl": _ANSWER_WITHIN_S * 10**9}
-        jwt = self._sign(Key.ACCOUNT, subject, name, nats=claims, expires_in_s=expires_in_s)
-        return Credentials(name, peer, role, _creds_text(jwt, seed.decode()))
+        pair = new_user_key()
+        claims = _user_claims(peer, role, permissions)
+        jwt = self._sign(Key.ACCOUNT, pair.public, name, nats=claims, expires_in_s=expires_in_s)
+        return Credentials(name, peer, role, credentials_text(jwt, pair.seed, self.ca))
 
     def _sign(
         self,
@@ -215,14 +221,61 @@ class Authority:
         }
         if expires_in_s is not None:
             claims["exp"] = int(now + expires_in_s)
-        digest = hashlib.sha256(json.dumps(claims).encode()).digest()
-        claims["jti"] = base64.b32encode(digest).decode().rstrip("=")
-        head = _base64url(json.dumps({"typ": "JWT", "alg": "ed25519-nkey"}).encode())
-        signed = head + b"." + _base64url(json.dumps(claims).encode())
+        signed = _encoded(claims)
         return (signed + b"." + _base64url(self._keys[issuer].sign(signed))).decode()
 
     def _public(self, key: Key) -> str:
         return _public_key(self._keys[key])
+
+
+def _user_claims(peer: Peer, role: Role | None, permissions: Permissions) -> dict[str, Any]:
+    claims: dict[str, Any] = {
+        "type": "user",
+        "version": 2,
+        "subs": -1,
+        "data": -1,
+        "payload": -1,
+        "tags": [f"peer:{peer}", *([f"role:{role}"] if role else [])],
+        "pub": {"allow": list(permissions.publish), "deny": list(permissions.publish_deny)},
+        "sub": {"allow": list(permissions.subscribe)},
+    }
+    if permissions.respond:
+        claims["resp"] = {"max": 1, "ttl": _ANSWER_WITHIN_S * 10**9}
+    return claims
+
+
+def _public_claims(account: bytes) -> bytes:
+    """What the account signs as the public credential: fixed for ever, since tokens carry but the signature.
+
+    It names no key of its own but the account's, as a user: nobody needs to prove anything.
+    """
+    claims = _user_claims(Peer.PUBLIC, None, public_permissions())
+    claims |= {"bearer_token": True, "subs": _PUBLIC_SUBSCRIPTIONS_MAX}
+    return _encoded(
+        {
+            "iat": 0,
+            "iss": _encode_key(nkeys.PREFIX_BYTE_ACCOUNT, account),
+            "sub": _encode_key(nkeys.PREFIX_BYTE_USER, account),
+            "name": PUBLIC_NAME,
+            "nats": claims,
+        }
+    )
+
+
+def _encoded(claims: dict[str, Any]) -> bytes:
+    """A JWT but for its signature."""
+    digest = hashlib.sha256(json.dumps(claims).encode()).digest()
+    marked = claims | {"jti": base64.b32encode(digest).decode().rstrip("=")}
+    head = _base64url(json.dumps({"typ": "JWT", "alg": "ed25519-nkey"}).encode())
+    return head + b"." + _base64url(json.dumps(marked).encode())
+
+
+def _encode_key(prefix: int, raw: bytes) -> str:
+    return base64.b32encode((body := bytes([prefix]) + raw) + _crc16(body)).decode()
+
+
+def _crc16(data: bytes) -> bytes:
+    return binascii.crc_hqx(data, 0).to_bytes(2, "little")
 
 
 def _create_or_load(path: Path, prefix: int) -> bytes:
@@ -248,25 +301,6 @@ def _new_seed(prefix: int) -> bytes:
 
 def _public_key(pair: nkeys.KeyPair) -> str:
     return bytes(pair.public_key).decode()
-
-
-def _creds_text(jwt: str, seed: str) -> str:
-    return (
-        f"-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n"
-        f"-----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
-    )
-
-
-def _section(text: str, title: str) -> str:
-    lines = text.splitlines()
-    begin = lines.index(f"-----BEGIN {title}-----")
-    return lines[begin + 1].strip()
-
-
-def _claims(jwt: str) -> dict[str, Any]:
-    body = jwt.split(".")[1]
-    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
-    return claims
 
 
 def _base64url(data: bytes) -> bytes:

@@ -103,8 +103,8 @@ class Client:
         Raises CredentialsError, Disconnected, Forbidden.
         """
         # nats-py takes longer to import than a request to be answered: only those who connect pay for it
-        from bus.auth import parse_credentials
         from bus.connection import NatsBus
+        from bus.credentials import parse_credentials
 
         if url is None or credentials is None:
             settings = read_client_settings(Layout(data or default_data_dir()))

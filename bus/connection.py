@@ -13,6 +13,7 @@ import json
 import logging
 import re
 import secrets
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -25,8 +26,16 @@ from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
 
-from bus.auth import Credentials
-from bus.errors import BusError, Disconnected, Forbidden, NoResponders, RequestTimeout, TooLarge
+from bus.credentials import Credentials
+from bus.errors import (
+    BusError,
+    CredentialsError,
+    Disconnected,
+    Forbidden,
+    NoResponders,
+    RequestTimeout,
+    TooLarge,
+)
 from bus.storage import key_subject, stream_of
 from bus.transport import Handler, Message, Subscription
 
@@ -43,7 +52,29 @@ QUEUE_BYTES_MAX = 64 * 1024 * 1024
 _DROP_REPORT_S = 10.0
 
 _DENIED = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"', re.IGNORECASE)
-_REFUSED = ("authorization violation", "authentication expired", "account authentication")
+_REFUSED = (
+    "authorization violation",
+    "authentication expired",
+    "authentication revoked",
+    "account authentication",
+)
+_REFUSALS_MAX = 3
+"""Refused so often in a row while reconnecting, a credential is taken for revoked: nobody knocks for ever."""
+
+_EXPIRED = "E_TOKEN_EXPIRED"
+_REVOKED = "E_TOKEN_REVOKED"
+_TLS = "tls"
+
+LOGIN_HINT = "corral login URL TOKEN gets new ones; an admin makes a token with corral token user NAME"
+TLS_HINT = "is it the right address? the name in it must be one that corral up --listen was given"
+
+
+class Refused(Forbidden, CredentialsError):
+    """The server does not take these credentials: expired, revoked, or of another cluster."""
+
+
+class Untrusted(Disconnected, CredentialsError):
+    """What answers at the address does not prove that it is the cluster's server; it was told nothing."""
 
 
 class ConnectionState(StrEnum):
@@ -69,7 +100,11 @@ class NatsBus:
         self._denied_subscriptions: set[str] = set()
         self._subscriptions: set[_NatsSubscription] = set()
         self._flushing: set[asyncio.Future[None]] = set()
-        self._refused: asyncio.Future[str] | None = None
+        self._opening: asyncio.Future[str] | None = None
+        self._refusals = 0
+        self._refusal: Refused | None = None
+        self._url = ""
+        self._tls_wanted = False
         self._dropped = 0
         self._drops_told_at = -_DROP_REPORT_S
 
@@ -85,8 +120,13 @@ class NatsBus:
     ) -> NatsBus:
         """A connection that is up. `name` is shown by the server's monitoring.
 
-        Raises Disconnected where no server answers in time, Forbidden where it refuses the credentials.
+        To a `tls://` address nothing is said before the server has proved its name, by the authority
+        that the credentials carry or else by the system's. Raises Refused where the credentials are expired
+        (without asking) or the server refuses them, Untrusted where it proves nothing, Disconnected
+        where none answers in time.
         """
+        if credentials.expires_at is not None and credentials.expires_at <= time.time():
+            raise Refused(_EXPIRED, f"the credentials of {credentials.name} have expired", LOGIN_HINT)
         bus = cls(credentials, on_state)
         await bus._open(url, name, timeout_s)
         return bus
@@ -111,6 +151,8 @@ class NatsBus:
     async def publish(
         self, subject: str, data: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
     ) -> None:
+        if self._refusal is not None:
+            raise self._refusal
         if not self._client.is_connected:
             raise Disconnected(f"no connection to publish {subject}")
         try:
@@ -195,7 +237,9 @@ class NatsBus:
         self._fail_waiting(Disconnected("the connection was closed"))
 
     async def _open(self, url: str, name: str, timeout_s: float) -> None:
-        self._refused = asyncio.get_running_loop().create_future()
+        self._opening = asyncio.get_running_loop().create_future()
+        self._url = url
+        self._tls_wanted = url.startswith(f"{_TLS}://")
         opening = asyncio.create_task(
             self._client.connect(
                 url,
@@ -212,14 +256,17 @@ class NatsBus:
                 ping_interval=PING_INTERVAL_S,
                 max_outstanding_pings=PINGS_LOST_MAX,
                 connect_timeout=2,
+                # our own server waits a moment for a client that begins with TLS, and so hears nothing else
+                tls_handshake_first=self._tls_wanted and bool(self._credentials.ca),
+                tls=client_context(self._credentials.ca) if self._tls_wanted else None,
             ),
             name="nats connect",
         )
         try:
-            first: set[asyncio.Future[Any]] = {opening, self._refused}
+            first: set[asyncio.Future[Any]] = {opening, self._opening}
             await asyncio.wait(first, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-            if self._refused.done():
-                raise Forbidden(f"{url} refuses the credentials of {self.identity}: {self._refused.result()}")
+            if self._opening.done():
+                self._opening.result()
             if not opening.done():
                 raise Disconnected(f"no NATS server answers at {url} within {timeout_s:g} s")
             try:
@@ -232,10 +279,16 @@ class NatsBus:
                 await opening
             await self._client.close()
             raise
+        self._opening = None
         self._client.options["reconnect_time_wait"] = RECONNECT_FIRST_S
         await self._client.subscribe(self._inbox + "*", cb=self._on_answer)
 
     def _sign(self, nonce: str) -> bytes:
+        # whoever sits between could strip the server's offer of TLS: then we say nothing at all
+        if self._tls_wanted and not self._client._server_info.get("tls_required"):
+            raise nats_errors.SecureConnRequiredError
+        if not self._credentials.seed:
+            return b""
         pair = nkeys.from_seed(bytearray(self._credentials.seed))
         try:
             return base64.b64encode(pair.sign(nonce.encode()))
@@ -243,6 +296,8 @@ class NatsBus:
             pair.wipe()
 
     async def _round_trip(self) -> None:
+        if self._refusal is not None:
+            raise self._refusal
         if not self._client.is_connected:
             raise Disconnected("no connection")
         loop = asyncio.get_running_loop()
@@ -284,7 +339,6 @@ class NatsBus:
             waiting[1].set_result(_own(message))
 
     async def _on_error(self, error: Exception) -> None:
-        text = str(error).lower()
         denied = _DENIED.search(str(error))
         if denied:
             self._deny(denied[1].lower(), denied[2])
@@ -294,13 +348,45 @@ class NatsBus:
                 self._drops_told_at = time.monotonic()
                 log.warning("slow consumer of %s: %d messages dropped so far", error.subject, self._dropped)
         else:
-            refused = any(word in text for word in _REFUSED)
-            if refused and self._refused is not None and not self._refused.done():
-                self._refused.set_result(text)
-            # an attempt to connect failed: wait longer before the next
+            self._on_failed_attempt(error)
+            # wait longer before the next
             wait_s = self._client.options.get("reconnect_time_wait", RECONNECT_FIRST_S)
             self._client.options["reconnect_time_wait"] = min(wait_s * 2, RECONNECT_MAX_S)
             log.debug("bus: %s", error)
+
+    def _on_failed_attempt(self, error: Exception) -> None:
+        """Some failures are not worth another attempt: while opening at once, later only refusals."""
+        verdict = self._verdict(error)
+        if verdict is None:
+            return
+        if self._opening is not None:
+            if not self._opening.done():
+                self._opening.set_exception(verdict)
+        elif isinstance(verdict, Refused):
+            self._refusals += 1
+            if self._refusals >= _REFUSALS_MAX and self._refusal is None:
+                log.error("%s", verdict)
+                self._refusal = verdict
+                # not from here: we run inside the very task that closing cancels
+                self._ending = asyncio.create_task(self._client.close(), name="nats close")
+
+    def _verdict(self, error: Exception | None) -> Refused | Untrusted | None:
+        text = str(error).lower()
+        if any(word in text for word in _REFUSED):
+            if "expired" in text:
+                return Refused(_EXPIRED, f"the credentials of {self.identity} have expired", LOGIN_HINT)
+            said = f"the server refuses the credentials of {self.identity}: revoked, or of another cluster"
+            return Refused(_REVOKED, said, LOGIN_HINT)
+        match error:
+            case ssl.SSLCertVerificationError():
+                why = f"its certificate does not fit: {error.verify_message}"
+            case ssl.SSLError() if "WRONG_VERSION_NUMBER" in str(error):
+                why = "it speaks no TLS"
+            case nats_errors.SecureConnRequiredError():
+                why = "it offers no TLS"
+            case _:
+                return None
+        return Untrusted("E_TLS", f"{self._url} cannot be trusted: {why}", TLS_HINT)
 
     def _deny(self, what: str, subject: str) -> None:
         log.warning("%s may not use %s (%s)", self.identity, subject, what)
@@ -315,12 +401,17 @@ class NatsBus:
             self._denied_publishes.add(subject)
 
     async def _on_disconnected(self) -> None:
-        self._fail_waiting(Disconnected("the connection was lost before the answer came"))
+        if self._refusal is None and self._client.is_closed:
+            verdict = self._verdict(self._client.last_error)
+            self._refusal = verdict if isinstance(verdict, Refused) else None
+        lost = Disconnected("the connection was lost before the answer came")
+        self._fail_waiting(self._refusal or lost)
         if not self._client.is_closed:
             self._tell(ConnectionState.DISCONNECTED)
 
     async def _on_reconnected(self) -> None:
         self._client.options["reconnect_time_wait"] = RECONNECT_FIRST_S
+        self._refusals = 0
         self._tell(ConnectionState.CONNECTED)
 
     async def _on_closed(self) -> None:
@@ -337,6 +428,13 @@ class NatsBus:
         for lost in self._flushing:
             if not lost.done():
                 lost.set_result(None)
+
+
+def client_context(ca_pem: str) -> ssl.SSLContext:
+    """TLS 1.3 and nothing older, the server's name checked, by this authority; "" takes the system's."""
+    context = ssl.create_default_context(cadata=ca_pem or None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    return context
 
 
 class _NatsSubscription:

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from bus.api import OPERATIONS
 from bus.storage import BUCKETS, OWNED, PRIVATE, SHARED, key_subject, stream_of
-from bus.subjects import Peer, api, errors, feed_of, inbox_prefix, matches
+from bus.subjects import PUBLIC_NAME, AuthVerb, Peer, api, auth, errors, feed_of, inbox_prefix, matches
 from bus.values import Role
 
 
@@ -81,6 +81,18 @@ def coordinator_permissions(name: str) -> Permissions:
         publish=(">",),
         publish_deny=("$SYS.>",),
         subscribe=(f"{inbox_prefix(Peer.COORDINATOR, name)}.>", "corral.>", "$SRV.>", "$KV.>"),
+    )
+
+
+def public_permissions() -> Permissions:
+    """For whoever was given a token: it asks for admission, and hears the answer.
+
+    All bearers share one inbox. No secret goes there: an answer holds a JWT, worth nothing without the key
+    that it was made for.
+    """
+    return Permissions(
+        publish=tuple(auth(verb) for verb in AuthVerb),
+        subscribe=(f"{inbox_prefix(Peer.PUBLIC, PUBLIC_NAME)}.>",),
     )
 
 

@@ -1,7 +1,8 @@
 """The NATS server that Corral brings along: where its binary is, its configuration, its start and stop.
 
 `prepare` writes the configuration and says how to start the process; the supervisor starts it (`corral up`),
-or `running` does (tests). The server listens on loopback only and admits nobody without credentials.
+or `running` does (tests). The server admits nobody without credentials. It listens on loopback, or where it
+is told to: then over TLS 1.3 only.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from msgspec import Struct
 from bus.auth import Authority
 from bus.errors import BusError
 from bus.layout import write_secret
+from bus.tls import ServerCertificate
 
 HOST = "127.0.0.1"
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
@@ -37,6 +39,13 @@ class ServerError(BusError):
     """The server cannot be found, is too old, or did not start; the message names its log."""
 
 
+class Listen(Struct, frozen=True, kw_only=True):
+    """Where other machines reach the server: an address of this one, and what it proves itself with."""
+
+    host: str
+    certificate: ServerCertificate
+
+
 class NatsProcess(Struct, frozen=True, kw_only=True):
     """How to start the server. `uid` and `gid` are None where it runs as the caller."""
 
@@ -46,10 +55,17 @@ class NatsProcess(Struct, frozen=True, kw_only=True):
     log: Path
     uid: int | None = None
     gid: int | None = None
+    listen: Listen | None = None  # None: loopback, without TLS
 
     @property
     def url(self) -> str:
-        return f"nats://{HOST}:{self.port}"
+        """For clients on this machine."""
+        return local_url(self.port, listen=self.listen.host if self.listen else "")
+
+    @property
+    def host(self) -> str:
+        """Where it answers on this machine."""
+        return reach(self.listen.host) if self.listen else HOST
 
 
 def find_binary() -> Path:
@@ -83,6 +99,7 @@ def prepare(
     uid: int | None = None,
     gid: int | None = None,
     binary: Path | None = None,
+    listen: Listen | None = None,
 ) -> NatsProcess:
     """Make `data` the server's folder (configuration, log, JetStream), owned by `uid` where given.
 
@@ -108,9 +125,23 @@ def prepare(
         log=data / "nats.log",
         uid=uid,
         gid=gid,
+        listen=listen,
     )
     _write_config(process, authority)
     return process
+
+
+def reach(host: str) -> str:
+    """Where this machine itself finds what listens on `host`."""
+    return {"0.0.0.0": HOST, "::": "::1"}.get(host, host)
+
+
+def local_url(port: int, *, listen: str) -> str:
+    """Of the server for clients on this machine; `listen` "" is loopback without TLS."""
+    if not listen:
+        return f"nats://{HOST}:{port}"
+    host = reach(listen)
+    return f"tls://[{host}]:{port}" if ":" in host else f"tls://{host}:{port}"
 
 
 def reload(process: NatsProcess, *, authority: Authority, pid: int) -> None:
@@ -131,7 +162,7 @@ async def wait_ready(process: NatsProcess, *, timeout_s: float = 10.0) -> None:
     """Until the server greets on its port. Raises ServerError after `timeout_s`."""
     try:
         async with asyncio.timeout(timeout_s):
-            while not await _greets(process.port):  # noqa: ASYNC110
+            while not await _greets(process.host, process.port):  # noqa: ASYNC110
                 await asyncio.sleep(0.005)  # nothing tells us but asking
     except TimeoutError:
         raise ServerError(f"nats-server did not start within {timeout_s:g} s; see {process.log}") from None
@@ -174,9 +205,9 @@ def stop(child: subprocess.Popen[bytes], *, grace_s: float = 5.0) -> None:
         child.wait()
 
 
-async def _greets(port: int) -> bool:
+async def _greets(host: str, port: int) -> bool:
     try:
-        reader, writer = await asyncio.open_connection(HOST, port)
+        reader, writer = await asyncio.open_connection(host, port)
     except OSError:
         return False
     try:
@@ -206,20 +237,27 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def _write_config(process: NatsProcess, authority: Authority) -> None:
-    path = process.folder / "nats.conf"
-    write_secret(path, _config(process.port, process.folder / "jetstream", authority))
-    if process.uid is not None and process.gid is not None:
-        os.chown(path, process.uid, process.gid)
+    files = {"nats.conf": _config(process, authority)}
+    if process.listen is not None:
+        certificate = process.listen.certificate
+        files = {"server.pem": certificate.certificate, "server.key": certificate.key, **files}
+    for name, text in files.items():
+        path = process.folder / name
+        write_secret(path, text)
+        if process.uid is not None and process.gid is not None:
+            os.chown(path, process.uid, process.gid)
 
 
-def _config(port: int, store: Path, authority: Authority) -> str:
+def _config(process: NatsProcess, authority: Authority) -> str:
     """Strings are JSON strings, which the server's format takes as they are."""
+    store = process.folder / "jetstream"
+    host = process.listen.host if process.listen else HOST
     accounts = "\n".join(f"  {key}: {jwt}" for key, jwt in authority.account_jwts().items())
     return f"""\
 # written by Corral at each start; changes here are lost
 server_name: corral
-host: {HOST}
-port: {port}
+host: {json.dumps(host)}
+port: {process.port}
 max_payload: {MAX_PAYLOAD_BYTES}
 jetstream {{
   store_dir: {json.dumps(str(store), ensure_ascii=False)}
@@ -231,5 +269,19 @@ system_account: {authority.system_account}
 resolver: MEMORY
 resolver_preload: {{
 {accounts}
+}}
+{_tls(process) if process.listen else ""}"""
+
+
+def _tls(process: NatsProcess) -> str:
+    """Who begins with TLS at once hears nothing else; other clients are greeted a moment later."""
+    folder = process.folder
+    return f"""\
+tls {{
+  cert_file: {json.dumps(str(folder / "server.pem"), ensure_ascii=False)}
+  key_file: {json.dumps(str(folder / "server.key"), ensure_ascii=False)}
+  min_version: "1.3"
+  handshake_first: "100ms"
+  timeout: 5
 }}
 """

@@ -2,8 +2,8 @@
 
 `docs/protocol.md` shows them in a table; a test keeps it true. Users and nodes are names
 (`bus.values.is_name`), tasks are the token `1042-7`. Inboxes tell who receives an answer: users
-`_INBOX_<user>`, nodes `_INBOX_N_<node>`, coordinators `_INBOX_C_<name>`; no name has capitals, so no user can
-pass for a node.
+`_INBOX_<user>`, nodes `_INBOX_N_<node>`, coordinators `_INBOX_C_<name>`, those not yet admitted
+`_INBOX_P_public`; no name has capitals, so no user can pass for a node.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from msgspec import Struct
 
 from bus.errors import CorralError
 from bus.values import NodeName, TaskRef, UserName, is_name
+
+PUBLIC_NAME = "public"
+"""Whoever connects with the public credential."""
 
 EVERYBODY = "_"
 """In the place of a user on the feed: what everybody may see (nodes, the cluster)."""
@@ -54,6 +57,14 @@ class Peer(StrEnum):
     USER = "user"
     NODE = "node"
     COORDINATOR = "coordinator"
+    PUBLIC = "public"  # whoever holds a token, before being admitted
+
+
+class AuthVerb(StrEnum):
+    """What the public credential may ask."""
+
+    JOIN = "join"
+    LOGIN = "login"
 
 
 class NodeSubject(Struct, frozen=True):
@@ -107,16 +118,35 @@ class StreamSubject(Struct, frozen=True):
     direction: Direction
 
 
-Parsed = NodeSubject | LogSubject | ApiSubject | PublishSubject | ErrorsSubject | FeedSubject | StreamSubject
+class AuthSubject(Struct, frozen=True):
+    """`corral.auth.<verb>`: asks for admission with a token."""
+
+    verb: AuthVerb
+
+
+Parsed = (
+    NodeSubject
+    | LogSubject
+    | ApiSubject
+    | PublishSubject
+    | ErrorsSubject
+    | FeedSubject
+    | StreamSubject
+    | AuthSubject
+)
 
 API_ALL = "corral.u.*.*.*"
 """All requests of all users: what the leading coordinator subscribes to."""
+
+AUTH_ALL = "corral.auth.*"
+"""All requests for admission."""
 
 SUBMISSIONS_ALL = "corral.u.*.publish"
 
 _WORD = re.compile(r"[a-z][a-z_]{0,30}")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _VERBS = frozenset(map(str, NodeVerb))
+_AUTH = frozenset(map(str, AuthVerb))
 _NOUNS = frozenset(map(str, Noun))
 _DIRECTIONS = frozenset(map(str, Direction))
 _TASK = re.compile(r"([1-9][0-9]{0,17})-(0|[1-9][0-9]{0,9})")
@@ -151,6 +181,11 @@ def api(user: str, operation: str) -> str:
     if _WORD.fullmatch(noun) is None or _WORD.fullmatch(verb) is None:
         raise SubjectError(f"not an operation: {operation[:80]!r}")
     return f"corral.u.{_name(user)}.{noun}.{verb}"
+
+
+def auth(verb: AuthVerb) -> str:
+    """Where a stranger asks for admission."""
+    return f"corral.auth.{verb}"
 
 
 def publish(user: str) -> str:
@@ -207,7 +242,7 @@ def parse_task_token(token: str) -> TaskRef:
 
 def inbox_prefix(peer: Peer, name: str) -> str:
     """Where `name` receives answers; no other connection may subscribe there."""
-    letter = {Peer.USER: "", Peer.NODE: "N_", Peer.COORDINATOR: "C_"}[peer]
+    letter = {Peer.USER: "", Peer.NODE: "N_", Peer.COORDINATOR: "C_", Peer.PUBLIC: "P_"}[peer]
     return f"_INBOX_{letter}{_name(name)}"
 
 
@@ -221,6 +256,8 @@ def parse(subject: str) -> Parsed:
             return LogSubject(NodeName(_name(name)), UserName(_name(user)), parse_task_token(task))
         case ["corral", "node", name, verb] if verb in _VERBS:
             return NodeSubject(NodeName(_name(name)), NodeVerb(verb))
+        case ["corral", "auth", verb] if verb in _AUTH:
+            return AuthSubject(AuthVerb(verb))
         case ["corral", "u", user, "publish"]:
             return PublishSubject(UserName(_name(user)))
         case ["corral", "u", user, "errors"]:
@@ -250,6 +287,8 @@ def is_own_inbox(subject: str, reply: str) -> bool:
     match sender:
         case ApiSubject() | PublishSubject():
             return reply.startswith(inbox_prefix(Peer.USER, sender.user) + ".")
+        case AuthSubject():
+            return reply.startswith(inbox_prefix(Peer.PUBLIC, PUBLIC_NAME) + ".")
         case NodeSubject(verb=NodeVerb.COMMAND):
             return is_coordinator_inbox(reply)
         case NodeSubject():

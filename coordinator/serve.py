@@ -14,9 +14,9 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 
 from bus import jetstream
-from bus.auth import parse_credentials
 from bus.codec import Codec, encode
 from bus.connection import NatsBus
+from bus.credentials import parse_credentials
 from bus.errors import BusError
 from bus.layout import read_secret
 from bus.storage import Bucket

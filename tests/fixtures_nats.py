@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from bus import server
-from bus.auth import Authority, Credentials
+from bus.auth import Authority
 from bus.connection import NatsBus
+from bus.credentials import Credentials
 from bus.jetstream import ensure_buckets, ensure_streams
 
 

@@ -11,8 +11,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from bus.api import Cluster, Node
-from bus.auth import Authority, Credentials
+from bus.auth import Authority
 from bus.client import Client
+from bus.credentials import Credentials
 from bus.layout import ClientSettings, Layout, read_secret, write_client_settings, write_secret
 from bus.values import Role
 from coordinator.supervisor.setup import legal_name

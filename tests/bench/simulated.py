@@ -18,9 +18,9 @@ import uvloop
 from msgspec import Struct
 
 from bus import subjects
-from bus.auth import parse_credentials
 from bus.codec import decode_to_agent_reply, encode
 from bus.connection import NatsBus
+from bus.credentials import parse_credentials
 from bus.errors import BusError
 from bus.messages import Heartbeat, HeartbeatReply, Register, RegisterReply, UsageReport
 from bus.subjects import NodeVerb

@@ -12,8 +12,8 @@ import pytest
 
 from bus import server
 from bus.auth import Authority
-from bus.connection import ConnectionState, NatsBus
-from bus.errors import Disconnected, Forbidden
+from bus.connection import ConnectionState, NatsBus, Refused
+from bus.errors import Disconnected
 from bus.transport import Message
 from bus.values import Role
 
@@ -96,9 +96,10 @@ async def test_a_revoked_credential_is_out_at_once(tmp_path: Path) -> None:
         authority.revoke(credentials.public_key)
         server.reload(process, authority=authority, pid=child.pid)
         await states.wait(ConnectionState.CLOSED)
-        with pytest.raises(Disconnected):
+        with pytest.raises(Refused, match="revoked") as refused:
             await alice.publish("corral.u.alice.job.list", b"")
-        with pytest.raises(Forbidden):
+        assert refused.value.code == "E_TOKEN_REVOKED"
+        with pytest.raises(Refused):
             await NatsBus.connect(process.url, credentials, name="a")
         await bob.flush()
         await bob.close()

@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from bus.api import OPERATIONS
-from bus.auth import Authority, Credentials
+from bus.auth import Authority
 from bus.connection import NatsBus
+from bus.credentials import Credentials
 from bus.errors import BusError, Forbidden
 from bus.subjects import is_coordinator_inbox
 from bus.transport import Message

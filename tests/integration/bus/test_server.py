@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from bus import server
-from bus.auth import Authority, parse_credentials
+from bus.auth import Authority
 from bus.connection import NatsBus
+from bus.credentials import parse_credentials
 from bus.errors import CredentialsError
 from bus.subjects import SubjectError
 from bus.values import Role

@@ -15,11 +15,12 @@ from bus.permissions import (
     Permissions,
     agent_permissions,
     coordinator_permissions,
+    public_permissions,
     user_permissions,
 )
 from bus.server import MAX_PAYLOAD_BYTES
 from bus.storage import BUCKETS, OWNED, PRIVATE, SHARED, STREAMS
-from bus.subjects import Direction, NodeVerb
+from bus.subjects import AuthVerb, Direction, NodeVerb
 from bus.values import Role, TaskRef
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "protocol.md"
@@ -34,6 +35,8 @@ SUBJECTS = {
     subjects.node("n1", NodeVerb.COMMAND): ("request", "coordinator → agent", "`Assign`, `Cancel`, `Retract`, `FetchLog`, `Follow`; obeyed only with the highest epoch seen"),
     subjects.log("n1", "alice", TASK): ("publish", "agent → followers", "`LogChunk`: live output, only while `alice` follows"),
     subjects.api("alice", "job.submit"): ("request", "client → coordinator", "the operations below"),
+    subjects.auth(AuthVerb.JOIN): ("request", "stranger → coordinator", "`Admission`: a machine with a token of kind node wants a credential for its own key"),
+    subjects.auth(AuthVerb.LOGIN): ("request", "stranger → coordinator", "`Admission`: a person with a token of kind user wants the same"),
     subjects.publish("alice"): ("JetStream", "client → coordinator", "a `JobSpec` that waits for a coordinator"),
     subjects.errors("alice"): ("publish", "coordinator → client", "`ErrorReply`: why such a submission was rejected"),
     subjects.feed_job("alice", 1042): ("publish", "coordinator → clients", "`JobChanged`, after every commit that changed it"),
@@ -115,6 +118,7 @@ def drawn() -> dict[str, str]:
             ["who", "may publish", "may subscribe"],
             [
                 *([str(role), *rights(permissions)] for role, permissions in people.items()),
+                ["stranger with a token", *rights(public_permissions())],
                 ["agent", *rights(agent_permissions("n1"))],
                 ["coordinator", *rights(coordinator_permissions("coordinator"))],
             ],
