@@ -305,7 +305,22 @@ CODES: dict[str, Code] = {
         403,
         5,
     ),
+    "E_FENCED": Code(
+        "somebody else has its place",
+        "A node's attempt was given to somebody else, or a second agent runs with the same key; what the"
+        " older one says changes nothing.",
+        "give every machine one agent with a key of its own",
+        409,
+        6,
+    ),
     # the state of things
+    "E_CONFLICT": Code(
+        "not in its present state",
+        "What is asked does not go together with the state of the job, task or node.",
+        "look at its state first",
+        409,
+        6,
+    ),
     "E_UNAVAILABLE": Code(
         "not available now",
         "Nobody answers: the coordinator, the database or a node is away, or just starting.",

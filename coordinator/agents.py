@@ -6,17 +6,21 @@ Whatever cannot be taken is counted, logged and answered with an error, but only
 from __future__ import annotations
 
 import logging
+from collections import deque
 
 from bus import messages, subjects
 from bus.api import Error
 from bus.codec import codec_of, decode_from_agent
-from bus.errors import BusError, DecodeError
+from bus.errors import ApiError, BusError, DecodeError, one_line
+from bus.refusal import refusal
 from bus.subjects import NodeSubject, NodeVerb, SubjectError
 from bus.transport import Bus, Message, Subscription
-from coordinator.bounds import OutOfBounds, check
+from bus.values import NodeName
+from coordinator.bounds import check
 from coordinator.clock import Clock, uuid7
 from coordinator.ingest import WrongSender, check_sender, to_event
 from coordinator.loop import Loop, Overloaded
+from coordinator.notices import Notices
 from coordinator.store.errors import StoreError
 from coordinator.store.reads import Reads
 from coordinator.tell import Asker, Replies, away, send
@@ -24,18 +28,24 @@ from coordinator.tell import Asker, Replies, away, send
 log = logging.getLogger(__name__)
 
 _INPUTS_PAGE_BYTES = 512 * 1024
+SKEW_MAX_S = 60.0
+_PAST_KEPT = 8  # incarnations of a node that are not taken back
 _VERBS = (NodeVerb.HEARTBEAT, NodeVerb.REPORT, NodeVerb.REGISTER, NodeVerb.USAGE, NodeVerb.INPUTS)
 
 
 class Agents:
     """Subscribes to every node's subjects; `rejected` counts what was not taken."""
 
-    def __init__(self, bus: Bus, loop: Loop, replies: Replies, reads: Reads, clock: Clock) -> None:
+    def __init__(
+        self, bus: Bus, loop: Loop, replies: Replies, reads: Reads, clock: Clock, notices: Notices
+    ) -> None:
         self._bus = bus
         self._loop = loop
         self._replies = replies
         self._reads = reads
         self._clock = clock
+        self._notices = notices
+        self._past: dict[NodeName, deque[str]] = {}
         self._subscriptions: list[Subscription] = []
         self.rejected = 0
 
@@ -66,11 +76,11 @@ class Agents:
             check(decoded)
             await self._take(subject, decoded, asker)
         except DecodeError as error:
+            self._note(subject.node, error.to_error())
             await self._refuse(message, asker, error.to_error())
-        except WrongSender as error:
-            await self._refuse(message, asker, Error(code="E_SUBJECT", message=str(error), status=403))
-        except OutOfBounds as error:
-            await self._refuse(message, asker, Error(code="E_RANGE", message=str(error), status=422))
+        except ApiError as error:
+            self._note(subject.node, error.error)
+            await self._refuse(message, asker, error.error)
         except (Overloaded, StoreError) as error:
             await self._refuse(message, asker, away(str(error)))
 
@@ -79,6 +89,10 @@ class Agents:
             if asker is not None:
                 await self._answer_inputs(decoded, asker)
             return
+        if isinstance(decoded, messages.Register):
+            self._check_incarnation(subject.node, decoded.incarnation)
+        elif isinstance(decoded, messages.UsageReport):
+            self._check_clock(subject.node, decoded.sampled_at)
         answered = asker is not None and not isinstance(decoded, messages.UsageReport)
         reply = self._replies.expect(asker) if asker is not None and answered else 0
         event = to_event(decoded, sender=subject.node, node_id=uuid7(self._clock.now_s()), reply=reply)
@@ -88,8 +102,31 @@ class Agents:
             self._replies.take(reply)
             raise
 
+    def _check_incarnation(self, node: NodeName, incarnation: str) -> None:
+        """Of two live agents with one key the younger one stays. Raises WrongSender."""
+        known = self._loop.cluster.nodes.get(node)
+        if known is None or known.incarnation == incarnation:
+            return
+        past = self._past.setdefault(node, deque(maxlen=_PAST_KEPT))
+        if incarnation in past:
+            message = f"another agent of {node} has taken its place"
+            hint = "one machine, one agent: stop this one, or give it a name and a key of its own"
+            raise WrongSender(refusal("E_FENCED", message, hint=hint))
+        past.append(known.incarnation)
+
+    def _check_clock(self, node: NodeName, sampled_at: float) -> None:
+        """Times of agents decide nothing; but people compare them."""
+        skew_s = sampled_at - self._clock.now_s()
+        if abs(skew_s) > SKEW_MAX_S:
+            text = f"the clock of {node} is {abs(skew_s):.0f} s {'ahead' if skew_s > 0 else 'behind'}"
+            self._notices.note(node, "clock_skew", text)
+
+    def _note(self, node: NodeName, error: Error) -> None:
+        kind = "duplicate_agent" if error.code == "E_FENCED" and not error.field else "message_refused"
+        self._notices.note(node, kind, f"{node}: {error.code}: {one_line(error)}")
+
     async def _refuse(self, message: Message, asker: Asker | None, error: Error) -> None:
-        self._reject(message, error.message)
+        self._reject(message, one_line(error))
         if asker is None:
             return
         try:
@@ -106,7 +143,8 @@ class Agents:
         task = self._loop.cluster.find_task(request.attempt.task)
         attempt = task.attempt if task is not None else None
         if task is None or attempt is None or attempt.ref != request.attempt or attempt.node != request.node:
-            raise WrongSender(f"node {request.node} does not hold {request.attempt}")
+            message = f"node {request.node} does not hold {request.attempt}"
+            raise WrongSender(refusal("E_FENCED", message, field="/attempt"))
         outputs, more = await self._reads.needed_outputs(
             request.attempt.job, task.group.needs, after=request.after, page_bytes=_INPUTS_PAGE_BYTES
         )

@@ -11,7 +11,17 @@ from typing import assert_never
 
 from msgspec import Struct
 
-from bus.messages import FromAgent, Heartbeat, InputsRequest, Register, Report, UsageReport
+from bus.errors import ApiError
+from bus.messages import (
+    PROTOCOL_VERSION,
+    FromAgent,
+    Heartbeat,
+    InputsRequest,
+    Register,
+    Report,
+    UsageReport,
+)
+from bus.refusal import quote, refusal
 from bus.values import OUTPUT_LIMIT, Ended, Resources, Returned, Started, Usage
 
 AMOUNT_MAX = 2**50
@@ -20,14 +30,16 @@ GAUGE_MAX = 1e12
 TEXT_MAX = 1024
 MESSAGE_MAX = 8192
 INDEX_MAX = 2**31 - 1
+LABELS_MAX = 64
+INSTANT_MIN, INSTANT_MAX = 946_684_800.0, 4_102_444_800.0  # 2000 to 2100: a clock that was never set is 1970
 
 
-class OutOfBounds(Exception):
-    """A value that no agent in its right mind sends; the text names it."""
+class OutOfBounds(ApiError):
+    """A value that no agent in its right mind sends; the error names it."""
 
 
 def check(message: FromAgent) -> None:
-    """Raises OutOfBounds."""
+    """Raises OutOfBounds: E_RANGE, or E_VERSION for an agent of another protocol."""
     match message:
         case Heartbeat():
             _gauge("load", message.load)
@@ -36,6 +48,7 @@ def check(message: FromAgent) -> None:
                 _check_event(event)
         case UsageReport():
             _gauge("load", message.load)
+            _check_instant("sampled_at", message.sampled_at)
             for usage in (message.usage, *(sample.usage for sample in message.tasks)):
                 _check_usage(usage)
         case Register():
@@ -65,7 +78,20 @@ def _check_usage(usage: Usage) -> None:
 
 
 def _check_register(message: Register) -> None:
+    if message.protocol != PROTOCOL_VERSION:
+        older = "the agent is older" if message.protocol < PROTOCOL_VERSION else "the agent is newer"
+        raise OutOfBounds(
+            refusal(
+                "E_VERSION",
+                f"{older} than its coordinator",
+                field="/protocol",
+                got=quote(message.protocol),
+                expected=str(PROTOCOL_VERSION),
+                hint=f"install the coordinator's version of Corral on {message.node[:63]}, then restart it",
+            )
+        )
     _check_amounts(message.capacity)
+    _within("number of labels", len(message.labels), 0, LABELS_MAX)
     inventory = message.inventory
     _within("cpu_cores", inventory.cpu_cores, 0, COUNT_MAX)
     for gpu in inventory.gpus:
@@ -77,18 +103,28 @@ def _check_register(message: Register) -> None:
 
 
 def _check_amounts(amounts: Resources) -> None:
+    most = {"cpu_millis": 1000 * COUNT_MAX, "gpus": COUNT_MAX}
     for name in amounts.__struct_fields__:
-        _within(name, getattr(amounts, name), 0, COUNT_MAX if name == "gpus" else AMOUNT_MAX)
+        _within(name, getattr(amounts, name), 0, most.get(name, AMOUNT_MAX))
+
+
+def _check_instant(name: str, at: float) -> None:
+    if not INSTANT_MIN <= at <= INSTANT_MAX:
+        raise _out(name, at, "an instant of this century, in seconds of the Unix epoch")
 
 
 def _gauge(name: str, value: float) -> None:
     if not -GAUGE_MAX <= value <= GAUGE_MAX:
-        raise OutOfBounds(f"{name} is {value:g}; expected {-GAUGE_MAX:g} to {GAUGE_MAX:g}")
+        raise _out(name, value, f"{-GAUGE_MAX:g} to {GAUGE_MAX:g}")
 
 
 def _within(name: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
-        raise OutOfBounds(f"{name} is {value}; expected {low} to {high}")
+        raise _out(name, value, f"{low} to {high}")
+
+
+def _out(name: str, value: float, expected: str) -> OutOfBounds:
+    return OutOfBounds(refusal("E_RANGE", f"{name} is out of range", got=quote(value), expected=expected))
 
 
 def _texts(value: object) -> Iterator[str]:

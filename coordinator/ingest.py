@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import assert_never
 from uuid import UUID
 
+from bus.errors import ApiError
 from bus.messages import FromAgent, Heartbeat, InputsRequest, Register, Report, UsageReport
+from bus.refusal import quote, refusal
 from bus.subjects import NodeSubject, NodeVerb
 from bus.values import NodeName
 from coordinator.core.events import (
@@ -18,8 +20,8 @@ from coordinator.core.events import (
 )
 
 
-class WrongSender(Exception):
-    """An agent spoke for another node, of another matter, or would have the answer go elsewhere."""
+class WrongSender(ApiError):
+    """An agent spoke for another node, of another matter, or of an attempt that it does not hold."""
 
 
 _KINDS: dict[NodeVerb, type[FromAgent]] = {
@@ -34,9 +36,14 @@ _KINDS: dict[NodeVerb, type[FromAgent]] = {
 def check_sender(message: FromAgent, sender: NodeSubject) -> None:
     """What was said must be what its subject is for, of the node itself. Raises WrongSender."""
     if not isinstance(message, _KINDS[sender.verb]):
-        raise WrongSender(f"{type(message).__name__} sent as {sender.verb}")
+        message_kind = type(message).__name__
+        raise WrongSender(refusal("E_SUBJECT", f"{message_kind} sent as {sender.verb}", status=403))
     if message.node != sender.node:
-        raise WrongSender(f"node {sender.node} sent a message of {message.node[:63]!r}")
+        raise WrongSender(
+            refusal(
+                "E_NODE_KEY", field="/node", got=quote(message.node), expected=f"{sender.node}, the key's"
+            )
+        )
 
 
 def to_event(

@@ -32,6 +32,7 @@ from coordinator.config import Config, ConfigError, load_config
 from coordinator.core.model import Cluster
 from coordinator.core.rebuild import restore_attempt, restore_job, restore_node
 from coordinator.loop import Loop
+from coordinator.notices import Notices
 from coordinator.perform import Performer
 from coordinator.store.errors import NotLeader, StoreUnavailable
 from coordinator.store.reads import Reads
@@ -175,7 +176,7 @@ async def _lead_until(
     performer = Performer(store, tell=teller.tell, record=writer.put)
     loop = Loop(cluster, performer, clock, answer_beat=teller.answer_beat)
     jobs = Jobs(loop, performer, reads, replies, clock, next_number=snapshot.next_number)
-    agents = Agents(bus, loop, replies, reads, clock)
+    agents = Agents(bus, loop, replies, reads, clock, Notices(writer.put, clock))
     nodes = Nodes(
         loop,
         clock,

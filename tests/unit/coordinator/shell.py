@@ -31,6 +31,7 @@ from coordinator.api.service import Api
 from coordinator.clock import Clock
 from coordinator.core.model import Cluster
 from coordinator.loop import Loop
+from coordinator.notices import Notices
 from coordinator.perform import Performer
 from coordinator.store.reads import AmbiguousJob, AttemptPlace, DuplicateOf, Reads
 from coordinator.store.rows import Batch, UserRow
@@ -296,7 +297,8 @@ class Shell:
             self.loop, self.clock, epoch=7, version="test", timeseries="none", unreadable=lambda: 0
         )
         self.logs = Logs(self.loop, self.jobs, self.reads, self.teller)
-        self.agents = Agents(self.bus, self.loop, self.replies, self.reads, self.clock)
+        self.notices = Notices(self.records.extend, self.clock)
+        self.agents = Agents(self.bus, self.loop, self.replies, self.reads, self.clock, self.notices)
         self.api = Api(
             self.bus, Access(self.reads), jobs=self.jobs, nodes=self.nodes, logs=self.logs, version="1.2.3"
         )

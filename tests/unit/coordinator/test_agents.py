@@ -30,6 +30,8 @@ from coordinator import loop as loop_module
 from coordinator.store.errors import StoreUnavailable
 from tests.unit.coordinator.shell import ANYWHERE, FakeAgent, Shell, collect, running_shell, until
 
+SAMPLED_AT = 2_000_000_000.0
+
 
 @pytest.fixture
 async def shell() -> AsyncIterator[Shell]:
@@ -74,7 +76,7 @@ async def test_a_report_is_acknowledged_after_its_commit(shell: Shell) -> None:
 
 async def test_usage_is_recorded_and_never_answered(shell: Shell) -> None:
     agent = await shell.agent()
-    report = UsageReport(node="n1", sampled_at=1.0, usage=Usage(cpu_millis=1.0, mem_mib=2.0), load=0.1)
+    report = UsageReport(node="n1", sampled_at=SAMPLED_AT, usage=Usage(cpu_millis=1.0, mem_mib=2.0), load=0.1)
     inbox = await collect(agent.bus, "_INBOX_N_n1.>")
     await agent.bus.publish(subjects.node("n1", NodeVerb.USAGE), encode(report), reply="_INBOX_N_n1.x")
     await until(lambda: any(getattr(record, "usage", None) == report.usage for record in shell.records))
@@ -90,7 +92,11 @@ async def test_usage_is_recorded_and_never_answered(shell: Shell) -> None:
         (b"{}", "E_", "422"),
         (b'{"type": "dance", "node": "n1"}', "E_", "422"),
         (b" " * (1024 * 1024 + 1), "E_TOO_LARGE", "413"),
-        (encode(Heartbeat(node="n2", incarnation="i", sequence=1, load=0.0), Codec.JSON), "E_SUBJECT", "403"),
+        (
+            encode(Heartbeat(node="n2", incarnation="i", sequence=1, load=0.0), Codec.JSON),
+            "E_NODE_KEY",
+            "403",
+        ),
         (encode(Heartbeat(node="n1", incarnation="i", sequence=1, load=1e99), Codec.JSON), "E_RANGE", "422"),
         (encode(Report(node="n1", sequence=1, events=()), Codec.JSON), "E_SUBJECT", "403"),
     ],
@@ -174,7 +180,7 @@ async def test_nobody_else_gets_them(shell: Shell) -> None:
     ):
         with pytest.raises(ApiError) as caught:
             await node.ask(InputsRequest(node=node.name, attempt=attempt))
-        assert caught.value.error.status == 403
+        assert caught.value.error.code == "E_FENCED"
 
 
 async def test_inputs_wait_for_the_database(shell: Shell) -> None:
@@ -194,3 +200,57 @@ async def test_a_bus_that_goes_away_is_only_logged(shell: Shell, caplog: Any, da
     await shell.agents._on_message(message)
     shell.wire.set_connected(True)
     assert "no connection" in caplog.text
+
+
+def told(shell: Shell, kind: str) -> list[Any]:
+    return [record for record in shell.records if getattr(record, "event_type", "") == kind]
+
+
+async def test_rubbish_of_a_node_is_one_event_a_minute(shell: Shell) -> None:
+    """B94: dropped and counted; the first is told, the rest with the next one."""
+    for _ in range(5):
+        await say(shell, NodeVerb.HEARTBEAT, b"{")
+    assert shell.agents.rejected == 5 and len(told(shell, "message_refused")) == 1
+    assert "E_JSON" in told(shell, "message_refused")[0].message
+
+
+async def test_a_wrong_clock_is_noticed_and_its_samples_are_taken(shell: Shell) -> None:
+    """B88."""
+    agent = await shell.agent()
+    for _ in range(3):
+        report = UsageReport(
+            node="n1",
+            sampled_at=shell.clock.now_s() + 3600,
+            usage=Usage(cpu_millis=1.0, mem_mib=2.0),
+            load=0.1,
+        )
+        await agent.bus.publish(subjects.node("n1", NodeVerb.USAGE), encode(report))
+    await until(lambda: told(shell, "clock_skew"))
+    assert "3600 s ahead" in told(shell, "clock_skew")[0].message
+    assert shell.agents.rejected == 0
+
+
+async def test_the_older_of_two_agents_with_one_key_is_fenced(shell: Shell) -> None:
+    """B86."""
+    agent = FakeAgent(shell.hub, "n1")
+    await agent.register(incarnation="older")
+    await agent.register(incarnation="younger")
+    with pytest.raises(ApiError) as refused:
+        await agent.register(incarnation="older")
+    assert (
+        refused.value.error.code == "E_FENCED" and "a name and a key of its own" in refused.value.error.hint
+    )
+    assert shell.cluster.nodes["n1"].incarnation == "younger"
+    assert len(told(shell, "duplicate_agent")) == 1
+
+
+@pytest.mark.parametrize(("protocol", "word"), [(0, "older"), (99, "newer")])
+async def test_an_agent_of_another_protocol_is_told_what_to_install(
+    shell: Shell, protocol: int, word: str
+) -> None:
+    """B93."""
+    agent = FakeAgent(shell.hub, "n1")
+    message = {**msgspec.to_builtins(agent.registration()), "protocol": protocol}
+    error = error_of(await say(shell, NodeVerb.REGISTER, msgspec.json.encode(message)))
+    assert (error["code"], error["got"]) == ("E_VERSION", str(protocol))
+    assert word in error["message"] and "install" in error["hint"]

@@ -58,7 +58,7 @@ MESSAGES: dict[NodeVerb, FromAgent] = {
     NodeVerb.REGISTER: REGISTER,
     NodeVerb.HEARTBEAT: Heartbeat(node="n1", incarnation="i", sequence=4, load=0.5, live=(REF,)),
     NodeVerb.USAGE: UsageReport(
-        node="n1", sampled_at=1.0, usage=USAGE, load=0.1, tasks=(TaskUsage(attempt=REF, usage=USAGE),)
+        node="n1", sampled_at=2e9, usage=USAGE, load=0.1, tasks=(TaskUsage(attempt=REF, usage=USAGE),)
     ),
     NodeVerb.REPORT: Report(node="n1", sequence=2, events=(Started(attempt=REF, started_at=1.0, pid=3),)),
     NodeVerb.INPUTS: InputsRequest(node="n1", attempt=REF),
@@ -130,12 +130,16 @@ def found(**changes: Any) -> Register:
         (ended(message="x" * 10_000), "length of message"),
         (ended(output=b" " * 600_000), "length of output"),
         (Heartbeat(node="n1", incarnation="i", sequence=1, load=1e300), "load"),
-        (UsageReport(node="n1", sampled_at=1.0, usage=USAGE, load=-1e300), "load"),
+        (UsageReport(node="n1", sampled_at=2e9, usage=USAGE, load=-1e300), "load"),
         (
-            UsageReport(node="n1", sampled_at=1.0, usage=Usage(cpu_millis=1e99, mem_mib=0), load=0),
+            UsageReport(node="n1", sampled_at=2e9, usage=Usage(cpu_millis=1e99, mem_mib=0), load=0),
             "cpu_millis",
         ),
+        (UsageReport(node="n1", sampled_at=0.0, usage=USAGE, load=0), "sampled_at"),
         (InputsRequest(node="n1", attempt=REF, after=2**40), "after"),
+        (registered(protocol=2), "newer than its coordinator"),
+        (registered(capacity=Resources(10**12)), "cpu_millis"),
+        (registered(labels={f"k{number}": "" for number in range(65)}), "number of labels"),
         (registered(capacity=Resources(-1)), "cpu_millis"),
         (registered(capacity=Resources(2**60)), "cpu_millis"),
         (registered(capacity=Resources(gpus=10**6)), "gpus"),

@@ -1,0 +1,56 @@
+"""What is noticed about agents' messages, as events of the cluster: at most one a minute, a node and a kind.
+
+A broken agent sends rubbish as fast as it sends anything; the history must stay readable beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from bus.values import NodeName
+from coordinator.clock import Clock
+from coordinator.core.effects import EventRecord, Record
+
+INTERVAL_S = 60.0
+_KEPT = 4096  # nodes come out of subjects, which the server checked: this bounds memory all the same
+
+
+class _Seen(Struct):
+    told_at: float
+    untold: int = 0
+
+
+class Notices:
+    """`note` turns what happened into an event, or counts it towards the next one."""
+
+    def __init__(self, record: Callable[[Sequence[Record]], object], clock: Clock) -> None:
+        self._record = record
+        self._clock = clock
+        self._seen: dict[tuple[NodeName, str], _Seen] = {}
+
+    def note(self, node: NodeName, kind: str, message: str, *, severity: str = "warning") -> None:
+        """Tell it now, unless the same was told of `node` within INTERVAL_S."""
+        now_s = self._clock.now_s()
+        seen = self._seen.get((node, kind))
+        if seen is not None and now_s - seen.told_at < INTERVAL_S:
+            seen.untold += 1
+            return
+        untold = seen.untold if seen is not None else 0
+        if len(self._seen) >= _KEPT:
+            self._seen.pop(next(iter(self._seen)))
+        self._seen[node, kind] = _Seen(now_s)
+        text = message + (f" (and {untold} more since the last one)" if untold else "")
+        self._record(
+            [
+                EventRecord(
+                    at=now_s,
+                    event_type=kind,
+                    severity=severity,
+                    message=text,
+                    node=node,
+                    details={"untold": untold} if untold else {},
+                )
+            ]
+        )
