@@ -1,13 +1,14 @@
 """What the coordinator asks of JetStream: make the buckets and streams, take what was submitted meanwhile.
 
 JSON requests to the server's own API over our connection. A submission is acknowledged only after its
-commit; where the coordinator dies with it, JetStream gives it again after ACK_WAIT_S.
+commit; where the coordinator dies with it, the next one gets it at once, and the same one after ACK_WAIT_S.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 
 from msgspec import Struct
@@ -15,7 +16,7 @@ from msgspec import Struct
 from bus.api import Error, ErrorReply
 from bus.codec import Codec, encode
 from bus.connection import NatsBus
-from bus.errors import BusError
+from bus.errors import BusError, one_line
 from bus.storage import (
     BUCKETS,
     DEDUPE_WINDOW_S,
@@ -33,7 +34,8 @@ from bus.values import UserName
 
 REQUEST_TIMEOUT_S = 5.0
 ACK_WAIT_S = 30
-PULL_BATCH = 256
+PULL_BATCH = 512
+PULL_BYTES = 16 * 1024 * 1024
 PULL_EXPIRES_S = 5
 _NS = 1_000_000_000
 _BUCKET_BYTES_MAX = 128 * 1024 * 1024
@@ -53,13 +55,19 @@ async def ensure_streams(bus: NatsBus) -> None:
 
 
 class Submission(Struct, frozen=True):
-    """Something published on `corral.u.<user>.publish`. `message_id`: the sender's Nats-Msg-Id, or ""."""
+    """Something published on `corral.u.<user>.publish`.
+
+    `message_id`: the sender's Nats-Msg-Id, or "". `place`: its sequence number and instant in the stream, the
+    same at every delivery; also after the stream was lost and numbers begin again no other message has it.
+    """
 
     user: UserName
     data: bytes
     message_id: str
     deliveries: int
+    place: str
     token: str  # where its acknowledgement goes
+    headers: dict[str, str] = {}
 
 
 class Submissions:
@@ -73,11 +81,21 @@ class Submissions:
         self._expected = 0
         self._pull_ends_at = 0.0
         self._pulls = 0
+        self._broken = False
 
     @classmethod
     async def open(cls, bus: NatsBus) -> Submissions:
-        """The line behind `ensure_streams`. Raises BusError."""
+        """The line, its stream made if need be. Raises BusError."""
         line = cls(bus)
+        await line._make()
+        line._subscription = await bus.subscribe(f"{line._inbox}.*", line._on_message)
+        return line
+
+    async def _make(self) -> None:
+        await _ensure(self._bus, SUBMISSIONS.name, _stream_config(SUBMISSIONS))
+        # anew: what a coordinator that died had taken is given again now, not after ACK_WAIT_S
+        with suppress(_JetStreamError):
+            await _ask(self._bus, f"CONSUMER.DELETE.{SUBMISSIONS.name}.{SUBMISSIONS_CONSUMER}", {})
         config = {
             "durable_name": SUBMISSIONS_CONSUMER,
             "ack_policy": "explicit",
@@ -86,15 +104,20 @@ class Submissions:
             "deliver_policy": "all",
         }
         await _ask(
-            bus,
+            self._bus,
             f"CONSUMER.CREATE.{SUBMISSIONS.name}.{SUBMISSIONS_CONSUMER}",
             {"stream_name": SUBMISSIONS.name, "config": config},
         )
-        line._subscription = await bus.subscribe(f"{line._inbox}.*", line._on_message)
-        return line
+        self._broken = False
+        self._expected = 0
 
     async def fetch(self, *, wait_s: float) -> list[Submission]:
-        """What has arrived, at once; else what arrives first within `wait_s`; else nothing."""
+        """What has arrived, at once; else what arrives first within `wait_s`; else nothing.
+
+        Raises BusError while there is no JetStream; where it lost the line, a new one is made.
+        """
+        if self._broken:
+            await self._make()
         now = asyncio.get_running_loop().time()
         if self._expected <= 0 or now > self._pull_ends_at:
             await self._pull(now)
@@ -119,22 +142,29 @@ class Submissions:
 
     async def reject(self, submission: Submission, error: Error) -> None:
         """It cannot be a job: keep it among the dead letters, tell its user why, forget it."""
-        headers = {"Corral-Error-Code": error.code, "Corral-Error": error.message[:1000]}
+        # as JSON: a message may quote its sender, and what it quotes must not end a header
+        headers = {"Corral-Error-Code": error.code, "Corral-Error": json.dumps(one_line(error)[:1000])}
+        if submission.message_id:
+            headers["Corral-Message-Id"] = submission.message_id
         await _stored(self._bus, dead_letter(submission.user), submission.data, headers)
         reason = encode(ErrorReply(error=error), Codec.JSON)
-        await self._bus.publish(errors(submission.user), reason)
+        await self._bus.publish(errors(submission.user), reason, headers=headers)
         await self.done(submission)
 
     async def close(self) -> None:
+        """What arrived and was not fetched goes back at once. Twice is fine."""
         if self._subscription is not None:
             await self._subscription.unsubscribe()
+        with suppress(BusError):
+            while not self._arrived.empty():
+                await self.retry(self._arrived.get_nowait(), delay_s=0.0)
 
     async def _pull(self, now: float) -> None:
         # each pull has its own reply subject: a late word about an old one must not end the new one
         self._pulls += 1
         self._expected = PULL_BATCH
         self._pull_ends_at = now + PULL_EXPIRES_S + 1
-        asked = {"batch": PULL_BATCH, "expires": PULL_EXPIRES_S * _NS}
+        asked = {"batch": PULL_BATCH, "max_bytes": PULL_BYTES, "expires": PULL_EXPIRES_S * _NS}
         await self._bus.publish(
             f"$JS.API.CONSUMER.MSG.NEXT.{SUBMISSIONS.name}.{SUBMISSIONS_CONSUMER}",
             json.dumps(asked).encode(),
@@ -146,17 +176,24 @@ class Submissions:
         if message.subject.startswith(self._inbox):
             if message.subject == f"{self._inbox}.{self._pulls}":
                 self._expected = 0
+                # nobody answers for the consumer, or it was deleted
+                gone = message.headers.get("Description", "") == "Consumer Deleted"
+                self._broken = gone or message.headers.get("Status") == "503"
             return
         self._expected -= 1
         sender = parse(message.subject)
         assert isinstance(sender, PublishSubject)
+        # $JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<delivery>.<nanoseconds>.<pending>
+        _, _, _, _, deliveries, sequence, _, instant_ns, _ = message.reply.split(".")
         self._arrived.put_nowait(
             Submission(
                 sender.user,
                 message.data,
                 message.headers.get("Nats-Msg-Id", ""),
-                int(message.reply.split(".")[-5]),
+                int(deliveries),
+                f"{sequence}-{instant_ns}",
                 message.reply,
+                message.headers,
             )
         )
 

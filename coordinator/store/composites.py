@@ -55,7 +55,7 @@ def new_job(job: NewJob, change: JobChange | None) -> Row:
     return (
         job.id, job.number, job.owner, clean(job.name), job.kind, job.priority, storable(job.spec),
         storable(job.metadata), job.dedupe_key, job.digest, job.tasks, job.submitted_at,
-        *(_untouched(job) if change is None else _counters(change)),
+        *(_untouched(job) if change is None else _counters(change)), job.message_key,
     )  # fmt: skip
 
 

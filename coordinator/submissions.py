@@ -1,0 +1,211 @@
+"""Jobs that were published on `corral.u.<user>.publish`, kept by JetStream while no coordinator runs.
+
+Taken in batches, each submission entered like a request, and acknowledged only after the commit that made
+it a job. JetStream may deliver a message again (we died before the acknowledgement, or its sender repeats
+it): its key, the sender's Nats-Msg-Id or else its place in the stream, is committed with the job, and looked
+up before. One batch at a time: whatever a later one repeats is in the database by then.
+What can never be a job goes to the dead letters, and its sender and the audit hear why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from bus.api import Error, Submitted
+from bus.codec import check_headers, decode_request
+from bus.errors import ApiError, BusError, DecodeError
+from bus.jetstream import Submission, Submissions
+from bus.refusal import quote, refusal
+from bus.spec import JobSpec
+from bus.subjects import publish
+from coordinator.api.access import Access
+from coordinator.api.jobs import Jobs, Sealed, seal
+from coordinator.loop import Overloaded
+from coordinator.store.audit import Audit, Refused
+from coordinator.store.errors import StoreError
+from coordinator.store.published import Key, PublishedKeys
+from coordinator.store.reads import DuplicateOf
+from coordinator.tell import Waiter
+
+log = logging.getLogger(__name__)
+
+FETCH_S = 1.0
+PAUSE_S = 1.0
+"""After the database or JetStream was found away."""
+
+RETRY_S = 2.0
+STOP_S = 2.0
+
+_MESSAGE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
+
+
+class _Candidate(Struct, frozen=True):
+    """A submission that may become a job: known by its message's `key`, and by its dedupe key's `name`."""
+
+    submission: Submission
+    sealed: Sealed
+    key: Key
+    name: Key | None
+
+
+class Intake:
+    """Makes jobs of what JetStream keeps."""
+
+    def __init__(
+        self, line: Submissions, access: Access, jobs: Jobs, keys: PublishedKeys, audit: Audit
+    ) -> None:
+        self._line = line
+        self._access = access
+        self._jobs = jobs
+        self._keys = keys
+        self._audit = audit
+        self._stopping = asyncio.Event()
+        self._ended = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until `stop`. What is in hand then is finished, what is not begun goes back at once."""
+        try:
+            while not self._stopping.is_set():
+                try:
+                    batch = await self._line.fetch(wait_s=FETCH_S)
+                    if batch and not await self._take(batch):
+                        await self._pause()
+                except BusError as error:
+                    log.warning("published submissions: %s", error)
+                    await self._pause()
+        finally:
+            self._ended.set()
+
+    async def stop(self) -> None:
+        """Take no more. Twice is fine."""
+        self._stopping.set()
+        try:
+            await asyncio.wait_for(self._ended.wait(), FETCH_S + STOP_S)
+        except TimeoutError:
+            log.warning("published submissions: the last batch is not committed; JetStream keeps it")
+        await self._line.close()
+
+    async def _pause(self) -> None:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), PAUSE_S)
+        except TimeoutError:
+            pass
+
+    async def _take(self, batch: Sequence[Submission]) -> bool:
+        """False: the database is away, and everything not decided will come again."""
+        try:
+            judged = await asyncio.gather(*map(self._judge, batch))
+            candidates = [each for each in judged if each is not None]
+            while candidates:
+                first, candidates = _first_of_each_key(candidates)
+                await self._enter(first)
+        except (StoreError, Overloaded) as error:
+            log.warning("published submissions wait: %s", error)
+        except ApiError as error:
+            log.warning("published submissions wait: %s", error.error.message)
+        else:
+            return True
+        for submission in batch:
+            await self._line.retry(submission, delay_s=RETRY_S)  # what was acknowledged stays so
+        return False
+
+    async def _judge(self, submission: Submission) -> _Candidate | None:
+        """What can be said of a submission alone; None: it was rejected. Raises StoreError."""
+        try:
+            check_headers(submission.headers)
+            key = message_key(submission)
+            user = await self._access.check(submission.user, "job.submit")
+            spec = decode_request("job.submit", submission.data)
+        except (ApiError, DecodeError) as error:
+            await self._reject(submission, error.error if isinstance(error, ApiError) else error.to_error())
+            return None
+        assert isinstance(spec, JobSpec)
+        name = None if spec.dedupe_key is None else (user.name, spec.dedupe_key)
+        return _Candidate(submission, seal(spec), (user.name, key), name)
+
+    async def _enter(self, candidates: Sequence[_Candidate]) -> None:
+        """Candidates of different keys. Raises StoreError, Overloaded, ApiError: try again later."""
+        self._jobs.check_database()
+        known = await self._keys.by_message([each.key for each in candidates])
+        named = await self._keys.by_dedupe_key([each.name for each in candidates if each.name is not None])
+        settling = []
+        try:
+            for each in candidates:
+                if each.key in known:
+                    settling.append(self._repeated(each, known[each.key], "Nats-Msg-Id"))
+                elif each.name in named:
+                    settling.append(self._repeated(each, named[each.name], "/dedupe_key"))
+                else:
+                    answer: Waiter = asyncio.get_running_loop().create_future()
+                    self._jobs.enter(each.submission.user, each.sealed, answer, message_key=each.key[1])
+                    settling.append(self._settle(each, answer))
+        finally:
+            await asyncio.gather(*settling)
+
+    async def _repeated(self, candidate: _Candidate, first: DuplicateOf, field: str) -> None:
+        if first.digest == candidate.sealed.digest:
+            await self._line.done(candidate.submission)
+            return
+        stored, sent = first.digest.hex()[:12], candidate.sealed.digest.hex()[:12]
+        error = refusal(
+            "E_IDEM_CONFLICT",
+            f"job {first.number} has this key and another body",
+            field=field,
+            got=sent,
+            expected=stored,
+        )
+        await self._reject(candidate.submission, error)
+
+    async def _settle(self, candidate: _Candidate, answer: Waiter) -> None:
+        said = await answer
+        if isinstance(said, Error):
+            await self._reject(candidate.submission, said)
+            return
+        assert isinstance(said, Submitted), "a submission is accepted or refused"
+        await self._line.done(candidate.submission)
+
+    async def _reject(self, submission: Submission, error: Error) -> None:
+        self._audit.refused(
+            Refused(
+                actor=submission.user,
+                action="publish",
+                object=publish(submission.user),
+                code=error.code,
+                details={"message": error.message[:200], "message_id": submission.message_id[:128]},
+            )
+        )
+        await self._line.reject(submission, error)
+
+
+def _first_of_each_key(
+    candidates: Sequence[_Candidate],
+) -> tuple[list[_Candidate], list[_Candidate]]:
+    """The first one decides about those that repeat its key."""
+    first: list[_Candidate] = []
+    others: list[_Candidate] = []
+    seen: set[Key] = set()
+    for each in candidates:
+        (others if each.key in seen else first).append(each)
+        seen.add(each.key)
+    return first, others
+
+
+def message_key(submission: Submission) -> str:
+    """By what the message is known among its sender's. Raises ApiError (E_KEY)."""
+    if not submission.message_id:
+        return f"@{submission.place}"  # no Nats-Msg-Id begins so
+    if _MESSAGE_ID.fullmatch(submission.message_id) is None:
+        raise ApiError(
+            refusal(
+                "E_KEY",
+                field="Nats-Msg-Id",
+                got=quote(submission.message_id),
+                expected="1–128 of [A-Za-z0-9._:-]",
+            )
+        )
+    return submission.message_id
