@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 _TIMEOUT_S = 10.0
 _RETRY_S = 0.5
-_REFUSED_FOR_GOOD = (403, 404, 409, 422)
+_REFUSED_FOR_GOOD = range(400, 500)
 _AT_ONCE = 4
 
 
