@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from enum import IntEnum
 
@@ -17,8 +18,10 @@ from bus.errors import (
     NoResponders,
     RequestTimeout,
     TooLarge,
+    one_line,
 )
-from tui.view.safe import safe_text
+from tui.view.safe import safe_line, safe_text
+from tui.view.tones import paint
 
 
 class Exit(IntEnum):
@@ -41,10 +44,20 @@ class Exit(IntEnum):
 class CommandError(CorralError):
     """Something that the command itself found wrong, with the exit code it ends with."""
 
-    def __init__(self, code: str, message: str, *, exit: Exit, hint: str = "", field: str = "") -> None:
-        self.error = Error(code=code, message=message, field=field, hint=hint)
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        exit: Exit,
+        hint: str = "",
+        field: str = "",
+        got: str = "",
+        expected: str = "",
+    ) -> None:
+        self.error = Error(code=code, message=message, field=field, got=got, expected=expected, hint=hint)
         self.exit = exit
-        super().__init__(message)
+        super().__init__(one_line(self.error))
 
 
 _EXIT_OF_STATUS = {
@@ -58,7 +71,7 @@ _EXIT_OF_STATUS = {
 }
 
 
-def describe(error: BaseException) -> tuple[Error, Exit]:
+def describe(error: BaseException) -> tuple[Error, int]:
     """An error as people and scripts are told it, and the exit code that goes with it."""
     match error:
         case CommandError():
@@ -87,6 +100,9 @@ def describe(error: BaseException) -> tuple[Error, Exit]:
         case TooLarge():
             hint = "an array or --for-each keeps a large job in one short message"
             return Error(code="E_TOO_LARGE", message=_said(error, "message too large"), hint=hint), Exit.USAGE
+        case OSError():
+            message = f"{error.filename or 'input or output'}: {error.strerror or error}"
+            return Error(code="E_IO", message=message), Exit.UNAVAILABLE
         case _:
             return Error(code="E_INTERNAL", message=f"{type(error).__name__}: {error}"), Exit.UNAVAILABLE
 
@@ -95,15 +111,15 @@ def report(error: BaseException, *, as_json: bool = False) -> int:
     """Tell what went wrong on stderr; returns the exit code."""
     answer, code = describe(error)
     if as_json:
-        _write(
-            json.dumps({"error": _fields(answer) | {"more": [_fields(item) for item in answer.more]}}) + "\n"
-        )
+        fields = _fields(answer) | {"more": [_fields(item) for item in answer.more]}
+        _write(json.dumps({"error": fields}) + "\n")
         return int(code)
+    hinted = ""
     for item in (answer, *answer.more):
-        where = f" at {item.field}" if item.field and item.field not in item.message else ""
-        _write(f"error[{item.code}]: {safe_text(item.message)}{safe_text(where)}\n")
-        if item.hint:
-            _write(f"hint: {safe_text(item.hint)}\n")
+        _write(f"{_coloured(f'error[{item.code}]:')} {safe_line(one_line(item))}\n")
+        if (hint := item.hint or _usual_hint(item.code)) and hint != hinted:
+            _write(f"hint: {safe_line(hint)}\n")
+            hinted = hint
     return int(code)
 
 
@@ -114,38 +130,61 @@ def note(text: str) -> None:
 
 def raw(data: bytes) -> None:
     """A job's own stderr, byte for byte."""
-    sys.stderr.buffer.write(data)
-    sys.stderr.buffer.flush()
+    if sys.stderr is not None:
+        sys.stderr.buffer.write(data)
+        sys.stderr.buffer.flush()
+
+
+def redraw(text: str) -> None:
+    """Put one line, already safe and no wider than the terminal, in the place of the last one drawn."""
+    _write(f"\r\x1b[K{text}")
 
 
 def is_terminal() -> bool:
     """Whether somebody watches stderr."""
-    return sys.stderr.isatty()
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def can_redraw() -> bool:
+    """Whether a line on stderr can be drawn over: a terminal that understands more than text."""
+    return is_terminal() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def _write(text: str) -> None:
+    if sys.stderr is None:
+        return  # started with stderr closed
     try:
         sys.stderr.write(text)
         sys.stderr.flush()
-    except (BrokenPipeError, ValueError):
+    except (OSError, ValueError):
         return  # nobody is left to be told
 
 
-def _exit_of_answer(error: Error) -> Exit:
+def _coloured(text: str) -> str:
+    return paint(text, "bad") if can_redraw() and not os.environ.get("NO_COLOR") else text
+
+
+def _usual_hint(code: str) -> str:
+    from bus.codes import CODES
+
+    known = CODES.get(code)
+    return known.hint if known is not None else ""
+
+
+def _exit_of_answer(error: Error) -> int:
+    from bus.codes import CODES
+
+    known = CODES.get(error.code)
+    if known is not None and known.exit != Exit.USAGE:
+        return known.exit
     if error.code in ("E_UNSATISFIABLE", "E_QUOTA"):
         return Exit.UNSATISFIABLE
     return _EXIT_OF_STATUS.get(error.status, Exit.USAGE)
 
 
 def _fields(error: Error) -> dict[str, object]:
-    return {
-        "code": error.code,
-        "message": error.message,
-        "field": error.field,
-        "hint": error.hint,
-        "status": error.status,
-        "retryable": error.retry_after_s is not None,
-    }
+    fields = {name: getattr(error, name) for name in error.__struct_fields__ if name != "more"}
+    return fields | {"pointer": error.field}
 
 
 def _said(error: Exception, otherwise: str) -> str:

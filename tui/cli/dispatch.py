@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Coroutine, Sequence
 from importlib import import_module
+from itertools import pairwise
 
 from bus.errors import CorralError
 from tui.cli import diagnostics, output
@@ -16,13 +17,13 @@ PIPE_CLOSED = 141
 
 def run(argv: Sequence[str]) -> int:
     """Carry out one command line; every error becomes one line on stderr and an exit code."""
-    as_json = "json" in argv or any(item.endswith("=json") for item in argv)
+    as_json = wants_json(argv)
     try:
         arguments = parse(argv)
         if arguments is None:
             output.finish()
             return Exit.OK
-        as_json = arguments.output == "json"
+        as_json = arguments.output in ("json", "jsonl")
         code = _carry_out(arguments)
         output.finish()
         return code
@@ -34,6 +35,14 @@ def run(argv: Sequence[str]) -> int:
         return PIPE_CLOSED
     except (CorralError, OSError) as error:
         return diagnostics.report(error, as_json=as_json)
+
+
+def wants_json(argv: Sequence[str]) -> bool:
+    """Whether a line that cannot be parsed asks for JSON."""
+    words = list(argv)[: list(argv).index("--")] if "--" in argv else list(argv)
+    asked = {word.removeprefix("--output=").removeprefix("-o") for word in words if word.startswith("-")}
+    asked |= {form for option, form in pairwise(words) if option in ("-o", "--output")}
+    return not asked.isdisjoint({"json", "jsonl"})
 
 
 def parse(argv: Sequence[str]) -> Namespace | None:
@@ -69,6 +78,8 @@ def parse(argv: Sequence[str]) -> Namespace | None:
     from tui.cli.config import fill
 
     fill(arguments)
+    if arguments.output not in arguments.formats:
+        arguments.output = arguments.formats[0]
     return arguments
 
 

@@ -1,32 +1,110 @@
-"""`logs`: what a task printed."""
+"""`logs`: what tasks printed."""
 
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
+from bus.api import Log
 from bus.values import Stream
 from tui.cli import output
-from tui.cli.connect import client, task_id
-from tui.cli.diagnostics import Exit
+from tui.cli.connect import client
+from tui.cli.diagnostics import CommandError, Exit
+from tui.cli.ids import Target, attempt_id
+
+if TYPE_CHECKING:
+    from bus.client import Client
+
+PIECE = 262_144
+"""Bytes asked for at once."""
+
+TAIL_PIECE = 65_536
 
 
 async def logs(arguments: Namespace) -> int:
-    """Print a task's stdout (or stderr) so far; with --follow until the task has ended."""
-    task = task_id(arguments.task)
+    """Print tasks' stdout (or stderr) so far; with --follow until the task has ended."""
+    targets = [attempt_id(task) for task in arguments.tasks]
     stream = Stream.STDERR if arguments.stderr else Stream.STDOUT
+    if arguments.attempt is not None:
+        targets = [Target(target.name, arguments.attempt) for target in targets]
+    if arguments.follow and (len(targets) > 1 or targets[0].attempt or arguments.output != "table"):
+        message = "it follows the newest attempt of one task, as plain output"
+        raise CommandError("E_USAGE", message, exit=Exit.USAGE, field="--follow")
     async with client(arguments) as corral:
-        if arguments.output == "json":
-            output.as_json(await corral.logs(task, stream=stream))
-            return Exit.OK
-        writer = output.LogWriter(raw=arguments.raw)
-        if arguments.follow:
-            async for piece in corral.follow(task, stream=stream):
+        for place, target in enumerate(targets):
+            start = 0
+            if arguments.tail is not None:
+                start = await tail_offset(corral, target, stream, lines=arguments.tail)
+            if arguments.output != "table":
+                await _print_documents(arguments.output, _so_far(corral, target, stream, start=start))
+                continue
+            if len(targets) > 1:
+                output.lines([*([""] if place else []), f"==> {target} <=="])
+                output.finish()
+            writer = output.LogWriter(raw=arguments.raw)
+            pieces = _followed if arguments.follow else _bytes
+            async for piece in pieces(corral, target, stream, start=start):
                 writer.write(piece)
-            return Exit.OK
-        offset = 0
-        while True:
-            piece_answer = await corral.logs(task, stream=stream, offset=offset)
-            writer.write(piece_answer.data)
-            offset += len(piece_answer.data)
-            if not piece_answer.data or offset >= piece_answer.size:
-                return Exit.OK
+            writer.finish()
+    return Exit.OK
+
+
+async def tail_offset(corral: Client, target: Target, stream: Stream, *, lines: int) -> int:
+    """Where the last `lines` lines begin. A last line without its end counts as one."""
+    first = await corral.logs(target.name, stream=stream, attempt=target.attempt, limit=1)
+    end = offset = first.size
+    found = b""
+    while offset > 0 and lines > 0:
+        length = min(TAIL_PIECE, offset)
+        offset -= length
+        piece = await corral.logs(
+            target.name, stream=stream, attempt=target.attempt, offset=offset, limit=length
+        )
+        found = piece.data[:length] + found
+        body = found.removesuffix(b"\n")
+        if body.count(b"\n") >= lines:
+            kept = body.split(b"\n")[-lines:]
+            return end - len(found) + len(body) - len(b"\n".join(kept))
+    return offset
+
+
+async def _so_far(corral: Client, target: Target, stream: Stream, *, start: int) -> AsyncIterator[Log]:
+    offset = start
+    while True:
+        piece = await corral.logs(
+            target.name, stream=stream, attempt=target.attempt, offset=offset, limit=PIECE
+        )
+        offset += len(piece.data)
+        yield piece
+        if not piece.data or offset >= piece.size:
+            return
+
+
+async def _print_documents(form: str, logs: AsyncIterator[Log]) -> None:
+    """One line a piece, or one document with all of it."""
+    if form == "jsonl":
+        async for log in logs:
+            output.as_json_lines([log])
+        return
+    whole: Log | None = None
+    async for log in logs:
+        whole = log if whole is None else replace(log, offset=whole.offset, data=whole.data + log.data)
+    output.as_json(whole)
+
+
+async def _bytes(corral: Client, target: Target, stream: Stream, *, start: int) -> AsyncIterator[bytes]:
+    async for log in _so_far(corral, target, stream, start=start):
+        yield log.data
+
+
+async def _followed(corral: Client, target: Target, stream: Stream, *, start: int) -> AsyncIterator[bytes]:
+    """Everything from `start` of the newest attempt on, a later attempt from its first byte."""
+    before = start
+    async for piece in corral.follow(target.name, stream=stream):
+        fresh = piece[before:]
+        before = max(0, before - len(piece))
+        if fresh:
+            yield fresh

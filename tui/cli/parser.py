@@ -12,7 +12,12 @@ from typing import NoReturn, Protocol, cast
 from tui.cli.diagnostics import CommandError, Exit
 
 EPILOG = """jobs are named by number (1042), tasks by job and index (1042.7); @last is your newest job.
-first steps: corral up; corral run -- echo hello; corral jobs"""
+first steps: corral up; corral run -- echo hello; corral jobs
+corral help VERB, corral help E_CODE and corral help TOPIC explain more; topics: {topics}"""
+
+TOPICS = ("columns", "exit", "filter", "ids", "output", "time", "units")
+
+FORMATS = ("table", "wide", "json", "jsonl", "name")
 
 
 class Parser(argparse.ArgumentParser):
@@ -23,17 +28,18 @@ class Parser(argparse.ArgumentParser):
         raise CommandError("E_USAGE", message, exit=Exit.USAGE, hint=self._hint(message))
 
     def _hint(self, message: str) -> str:
+        usual = f"{self.prog} --help shows what it takes"
         known = sorted(set(re.findall(r"--?[a-z][a-z-]*", self.format_help())))
         if invalid := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
             word, known = invalid[1], re.findall(r"[a-z]+", invalid[2])
         elif unknown := re.search(r"unrecognized arguments: (\S+)", message):
             word = unknown[1].partition("=")[0]
             if not word.startswith("-"):
-                return f"{self.prog} --help shows what it takes"
+                return usual
         else:
-            return f"{self.prog} --help shows what it takes"
+            return usual
         near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-        return f"did you mean {near[0]}?" if near else f"{self.prog} --help shows what it takes"
+        return f"did you mean {near[0]}?" if near else usual
 
 
 def build() -> Parser:
@@ -41,7 +47,7 @@ def build() -> Parser:
     parser = Parser(
         prog="corral",
         description="One pool of all your machines: start it, give it work, watch it.",
-        epilog=EPILOG,
+        epilog=EPILOG.format(topics=", ".join(TOPICS)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -61,9 +67,6 @@ def _shared() -> Parser:
     )
     group.add_argument("--url", metavar="URL", help="another cluster's NATS address")
     group.add_argument("--credentials", metavar="FILE", help="credentials for --url")
-    group.add_argument(
-        "-o", "--output", choices=("table", "json"), help="form of the answer"
-    )
     return shared
 
 
@@ -71,14 +74,40 @@ class Verbs(Protocol):
     """What `add_subparsers` returns, as far as it is used here (argparse keeps its type private)."""
 
     def add_parser(
-        self, name: str, *, parents: Sequence[Parser], help: str, description: str, allow_abbrev: bool
+        self,
+        name: str,
+        *,
+        aliases: Sequence[str],
+        parents: Sequence[Parser],
+        help: str,
+        description: str,
+        allow_abbrev: bool,
     ) -> Parser: ...
 
 
-def verb(verbs: Verbs, shared: Parser, name: str, text: str) -> Parser:
-    """A verb with the options that every verb takes."""
-    parser = verbs.add_parser(name, parents=[shared], help=text, description=text, allow_abbrev=False)
-    parser.set_defaults(parser=parser)
+def verb(
+    verbs: Verbs,
+    shared: Parser,
+    name: str,
+    text: str,
+    *,
+    formats: Sequence[str] = FORMATS,
+    aliases: Sequence[str] = (),
+) -> Parser:
+    """A verb with the options that every verb takes; `formats`: what its answer can look like.
+
+    `-o` has no default here: what was not typed comes from the settings, else it is the first format.
+    """
+    parser = verbs.add_parser(
+        name, aliases=aliases, parents=[shared], help=text, description=text, allow_abbrev=False
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        choices=formats,
+        help=argparse.SUPPRESS if len(formats) == 1 else f"form of the answer (default: {formats[0]})",
+    )
+    parser.set_defaults(parser=parser, formats=formats)
     return parser
 
 
@@ -90,7 +119,7 @@ class Family(Protocol):
     def add(self, verbs: Verbs, shared: Parser) -> None: ...
 
 
-FAMILIES = ("machine", "jobs", "views", "settings")
+FAMILIES = ("machine", "jobs", "views", "nodes", "settings")
 
 
 def families() -> list[Family]:

@@ -1,4 +1,4 @@
-"""`submit` and `run`: give the cluster work."""
+"""`submit`, `run` and `plan`: give the cluster work, or ask what would become of it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import asyncio
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from bus.api import Task
+from bus.api import Submitted, Task
 from bus.errors import CorralError
 from bus.values import Stream
 from tui.cli import diagnostics, output
 from tui.cli.connect import client
 from tui.cli.diagnostics import CommandError, Exit
-from tui.cli.jobs import exit_of, summary
+from tui.cli.progress import Progress
 from tui.cli.specification import job_spec
+from tui.cli.waiting import ended_jobs, exit_code, print_ended, task_exit_code
+from tui.view.explanations import plan_lines
 from tui.view.safe import SafeStream
 
 if TYPE_CHECKING:
@@ -24,25 +26,37 @@ CANCEL_TIMEOUT_S = 5.0
 
 async def submit(arguments: Namespace) -> int:
     """Hand a job over; answers with its number and id."""
+    if arguments.plan:
+        return await plan(arguments)
     spec = job_spec(arguments)
     async with client(arguments) as corral:
         answer = await corral.submit(spec)
         if not arguments.wait:
-            if arguments.output == "json":
-                output.as_json(answer)
-            else:
-                again = " (already there: same --dedupe-key)" if answer.duplicate else ""
-                tasks = f"{answer.tasks} task{'s' if answer.tasks != 1 else ''}"
-                output.lines([f"job {answer.number}: {tasks}{again}"])
+            output.one(
+                arguments.output, answer, name=str(answer.number), text=lambda: [submitted_line(answer)]
+            )
             return Exit.OK
-        if diagnostics.is_terminal():
-            diagnostics.note(f"job {answer.number} accepted; waiting (ctrl-C leaves it running)")
-        job = await corral.wait(str(answer.number))
-    if arguments.output == "json":
-        output.as_json(job)
-    else:
-        output.lines([summary(job)])
-    return exit_of([job])
+        if not arguments.quiet:
+            diagnostics.note(submitted_line(answer))
+        ended = await ended_jobs(corral, [str(answer.number)], quiet=arguments.quiet)
+        code = await exit_code(corral, ended)
+    print_ended(arguments, ended)
+    return code
+
+
+async def plan(arguments: Namespace) -> int:
+    """What a job would become if it were submitted now: its tasks, and where they would start."""
+    spec = job_spec(arguments)
+    async with client(arguments) as corral:
+        answer = await corral.plan(spec)
+    output.one(arguments.output, answer, name=answer.name, text=lambda: plan_lines(answer))
+    return Exit.OK
+
+
+def submitted_line(answer: Submitted) -> str:
+    """The job's number and how many tasks it became."""
+    again = " (already there: same --dedupe-key)" if answer.duplicate else ""
+    return f"job {answer.number}: {answer.tasks} task{'s' if answer.tasks != 1 else ''}{again}"
 
 
 async def run(arguments: Namespace) -> int:
@@ -54,50 +68,55 @@ async def run(arguments: Namespace) -> int:
     spec.retries = 0
     async with client(arguments) as corral:
         job = (await corral.submit(spec)).number
+        progress = Progress(corral, [str(job)], quiet=arguments.quiet, until_started=True)
         try:
-            async with asyncio.TaskGroup() as streams:
-                streams.create_task(_copy_stdout(corral, f"{job}.0", raw=arguments.raw), name="stdout")
-                streams.create_task(_copy_stderr(corral, f"{job}.0", raw=arguments.raw), name="stderr")
+            async with progress, asyncio.TaskGroup() as streams:
+                streams.create_task(
+                    _copy_stdout(corral, f"{job}.0", progress, raw=arguments.raw), name="stdout"
+                )
+                streams.create_task(
+                    _copy_stderr(corral, f"{job}.0", progress, raw=arguments.raw), name="stderr"
+                )
             await corral.wait(str(job))
             task = await corral.task(f"{job}.0")
         except asyncio.CancelledError:
             await _cancel(corral, job)
             raise
         except BaseExceptionGroup as group:
+            await _cancel(corral, job)
             raise group.exceptions[0] from None
-    return exit_code(task)
+    _tell_end(task)
+    return task_exit_code(task)
 
 
-def exit_code(task: Task) -> int:
-    """The task's own exit code as a shell gives it; a task that never ran is a failure with its message."""
-    if task.signal is not None:
-        return 128 + task.signal
-    if task.exit_code is not None:
-        if task.exit_code in (126, 127) and task.message:
-            diagnostics.note(f"corral: {task.message}")
-        return task.exit_code
-    diagnostics.note(
-        f"corral: task {task.job}.{task.index} {task.state}{f': {task.message}' if task.message else ''}"
-    )
-    return Exit.JOB_FAILED
+def _tell_end(task: Task) -> None:
+    """What the exit code alone would not say: that the command was not found, or never ran."""
+    never_ran = task.exit_code is None and task.signal is None
+    if never_ran or (task.exit_code in (126, 127) and task.message):
+        said = task.message if not never_ran else f"task {task.job}.{task.index} {task.state}"
+        more = f": {task.message}" if never_ran and task.message else ""
+        diagnostics.note(f"corral: {said}{more}")
 
 
-async def _copy_stdout(corral: Client, task: str, *, raw: bool) -> None:
+async def _copy_stdout(corral: Client, task: str, progress: Progress, *, raw: bool) -> None:
     writer = output.LogWriter(raw=raw)
     async for piece in corral.follow(task, stream=Stream.STDOUT):
+        progress.clear()
         writer.write(piece)
 
 
-async def _copy_stderr(corral: Client, task: str, *, raw: bool) -> None:
+async def _copy_stderr(corral: Client, task: str, progress: Progress, *, raw: bool) -> None:
     safe = None if raw or not diagnostics.is_terminal() else SafeStream()
     async for piece in corral.follow(task, stream=Stream.STDERR):
+        progress.clear()
         diagnostics.raw(piece if safe is None else safe.feed(piece).encode())
 
 
 async def _cancel(corral: Client, job: int) -> None:
+    """End the job that nobody waits for any more. A second ctrl-C leaves it to itself."""
     try:
         async with asyncio.timeout(CANCEL_TIMEOUT_S):
             await corral.cancel(str(job))
         diagnostics.note(f"job {job} cancelled")
-    except (CorralError, TimeoutError):
+    except (CorralError, TimeoutError, asyncio.CancelledError):
         diagnostics.note(f"job {job} may still run; corral cancel {job} ends it")

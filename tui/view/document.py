@@ -9,12 +9,26 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from tui.view.instants import rfc3339
+
+INSTANTS = frozenset(
+    {
+        "ended_at", "assigned_at", "at", "created_at", "decided_at", "expires_at", "revoked_at", "since",
+        "started_at", "submitted_at", "used_at",
+    }
+)  # fmt: skip
+"""Fields that hold seconds of the Unix epoch on the wire; a document has them as RFC 3339 in UTC."""
+
 
 def document(value: object) -> Any:
-    """`value` as plain JSON types. Unlike on the wire, a `Resources` is an object with named amounts."""
+    """`value` as plain JSON types.
+
+    Unlike on the wire, a `Resources` is an object with named amounts, and instants are text. What a job or a
+    node brought along (mappings) is left as it is, whatever its keys are called.
+    """
     match value:
         case Struct():
-            return {name: document(getattr(value, name)) for name in value.__struct_fields__}
+            return {name: _field(name, getattr(value, name)) for name in value.__struct_fields__}
         case Mapping():
             return {str(key): document(item) for key, item in value.items()}
         case list() | tuple():
@@ -23,3 +37,9 @@ def document(value: object) -> Any:
             return base64.b64encode(value).decode("ascii")
         case _:
             return msgspec.to_builtins(value)
+
+
+def _field(name: str, value: object) -> Any:
+    if name in INSTANTS and isinstance(value, int | float):
+        return rfc3339(value)
+    return document(value)

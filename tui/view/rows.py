@@ -1,54 +1,22 @@
-"""Answers of the coordinator into the cells of their tables."""
+"""Answers of the coordinator into the cells of their usual tables."""
 
 from __future__ import annotations
 
 from bus.api import Job, Node, Task, TaskCounts
 from bus.supervision import ProcessStatus
-from bus.units import format_cpu_millis
-from tui.view.amounts import NONE, count, duration, mebibytes, share
-from tui.view.states import JOB_BADGES, NODE_BADGES, PROCESS_BADGES, TASK_BADGES, node_word
+from tui.view.amounts import NONE, count, duration
+from tui.view.columns import JOB_FIELDS, NODE_FIELDS, TASK_FIELDS
+from tui.view.fields import cells, choose, columns
+from tui.view.states import PROCESS_BADGES
 from tui.view.table import Column
 
-JOB_COLUMNS = (
-    Column("JOB", right=True),
-    Column("S"),
-    Column("STATE"),
-    Column("NAME", flexible=True),
-    Column("USER", flexible=True),
-    Column("TASKS", right=True),
-    Column("DONE", right=True),
-    Column("RUN", right=True),
-    Column("FAIL", right=True),
-    Column("AGE", right=True),
-    Column("TIME", right=True),
-)
+_JOB = choose(JOB_FIELDS, (), wide=False)
+_TASK = choose(TASK_FIELDS, (), wide=False)
+_NODE = choose(NODE_FIELDS, (), wide=False)
 
-TASK_COLUMNS = (
-    Column("TASK"),
-    Column("S"),
-    Column("STATE"),
-    Column("NAME", flexible=True),
-    Column("NODE", flexible=True),
-    Column("TRY", right=True),
-    Column("CPU", right=True),
-    Column("MEM", right=True),
-    Column("EXIT", right=True),
-    Column("TIME", right=True),
-    Column("MESSAGE", flexible=True),
-)
-
-NODE_COLUMNS = (
-    Column("NODE", flexible=True),
-    Column("S"),
-    Column("STATE"),
-    Column("KIND"),
-    Column("CPU", right=True),
-    Column("MEMORY", right=True),
-    Column("GPU", right=True),
-    Column("RUN", right=True),
-    Column("LOAD", right=True),
-    Column("SEEN", right=True),
-)
+JOB_COLUMNS = columns(_JOB)
+TASK_COLUMNS = columns(_TASK)
+NODE_COLUMNS = columns(_NODE)
 
 PROCESS_COLUMNS = (
     Column("PROCESS"),
@@ -64,61 +32,17 @@ PROCESS_COLUMNS = (
 
 def job_row(job: Job, *, now_s: float) -> tuple[str, ...]:
     """The cells of JOB_COLUMNS."""
-    badge = JOB_BADGES[job.state]
-    return (
-        str(job.number),
-        badge.glyph,
-        str(job.state),
-        job.name,
-        job.user,
-        count(job.counts.total),
-        count(job.counts.completed),
-        count(job.counts.running),
-        count(job.counts.failed),
-        duration(now_s - job.submitted_at),
-        duration(elapsed_s(job.started_at, job.ended_at, now_s=now_s)),
-    )
+    return cells(_JOB, job, now_s=now_s)
 
 
 def task_row(task: Task, *, now_s: float) -> tuple[str, ...]:
     """The cells of TASK_COLUMNS; a range of untouched tasks is one row."""
-    badge = TASK_BADGES[task.state]
-    return (
-        task_name(task),
-        badge.glyph,
-        str(task.state) if task.count == 1 else f"{task.state} ×{count(task.count)}",
-        task.name,
-        task.node or NONE,
-        str(task.fence) if task.fence else NONE,
-        format_cpu_millis(task.resources.cpu_millis),
-        mebibytes(task.resources.mem_mib),
-        exit_word(task.exit_code, task.signal),
-        duration(elapsed_s(task.started_at, task.ended_at, now_s=now_s)),
-        task.message,
-    )
-
-
-def task_name(task: Task) -> str:
-    """A task as people type it, "7.3"; a range of untouched ones "7.10–99"."""
-    last = f"–{task.index + task.count - 1}" if task.count > 1 else ""
-    return f"{task.job}.{task.index}{last}"
+    return cells(_TASK, task, now_s=now_s)
 
 
 def node_row(node: Node) -> tuple[str, ...]:
     """The cells of NODE_COLUMNS."""
-    cpu, memory, gpu = share(node.allocated, node.capacity)
-    return (
-        node.name,
-        NODE_BADGES[node.health].glyph,
-        node_word(node.health, node.admin),
-        str(node.kind),
-        cpu,
-        memory,
-        gpu,
-        count(node.running),
-        f"{node.load:.2f}",
-        duration(node.last_heartbeat_s),
-    )
+    return cells(_NODE, node, now_s=0.0)
 
 
 def process_row(process: ProcessStatus, *, now_s: float) -> tuple[str, ...]:
@@ -133,20 +57,6 @@ def process_row(process: ProcessStatus, *, now_s: float) -> tuple[str, ...]:
         duration(now_s - process.since) if process.since else NONE,
         process.message,
     )
-
-
-def exit_word(exit_code: int | None, signal: int | None) -> str:
-    """How something ended: an exit code, "sig 9", or nothing yet."""
-    if signal is not None:
-        return f"sig {signal}"
-    return NONE if exit_code is None else str(exit_code)
-
-
-def elapsed_s(started_at: float | None, ended_at: float | None, *, now_s: float) -> float | None:
-    """How long it ran, or has been running; None where it never started."""
-    if started_at is None:
-        return None
-    return (now_s if ended_at is None else ended_at) - started_at
 
 
 def counts_text(counts: TaskCounts) -> str:

@@ -54,6 +54,20 @@ PROCESS_BADGES: dict[ProcessHealth, Badge] = {
     ProcessHealth.STOPPED: Badge("⊘", "-", "idle"),
 }
 
+SEVERITY_BADGES: dict[str, Badge] = {
+    "debug": Badge("·", ".", "idle"),
+    "info": Badge("•", "i", "plain"),
+    "warning": Badge("▲", "!", "warn"),
+    "error": Badge("✖", "x", "bad"),
+    "critical": Badge("✖", "X", "bad"),
+}
+
+
+def node_tone(health: NodeHealth, admin: NodeAdmin) -> str:
+    """Of a node: its health's, but a steered one that is well is a warning."""
+    tone = NODE_BADGES[health].tone
+    return tone if admin is NodeAdmin.ACTIVE or tone != "ok" else "warn"
+
 
 def node_word(health: NodeHealth, admin: NodeAdmin) -> str:
     """Health and, where somebody steers the node, how: "healthy", "healthy, draining"."""

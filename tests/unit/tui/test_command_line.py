@@ -12,7 +12,7 @@ import pytest
 from bus.api import Error
 from bus.errors import ApiError, CredentialsError, Disconnected, NoResponders, RequestTimeout
 from tui.cli import diagnostics
-from tui.cli.connect import job_id, task_id
+from tui.cli.ids import job_id, task_id
 from tui.cli.diagnostics import CommandError, Exit
 from tui.cli.dispatch import parse, run
 from tui.cli.specification import convert, job_spec
@@ -142,7 +142,7 @@ def test_anything_else_is_no_job(text: str) -> None:
     ],
 )
 def test_each_error_has_its_exit_code(error: Exception, code: Exit) -> None:
-    assert diagnostics.describe(error)[1] is code
+    assert diagnostics.describe(error)[1] == code
 
 
 def test_errors_as_json_are_one_document(capsys: pytest.CaptureFixture[str]) -> None:

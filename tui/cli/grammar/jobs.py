@@ -2,41 +2,85 @@
 
 from __future__ import annotations
 
+from tui.cli.options import seconds, whole
 from tui.cli.parser import Parser, Verbs, verb
 
 VERBS = {
     "submit": ("tui.cli.submit", "submit"),
     "run": ("tui.cli.submit", "run"),
-    "cancel": ("tui.cli.jobs", "cancel"),
-    "wait": ("tui.cli.jobs", "wait"),
+    "plan": ("tui.cli.submit", "plan"),
+    "wait": ("tui.cli.waiting", "wait"),
+    "cancel": ("tui.cli.steering", "cancel"),
+    "retry": ("tui.cli.steering", "retry"),
+    "hold": ("tui.cli.steering", "hold"),
+    "release": ("tui.cli.steering", "release"),
 }
 
 
 def add(verbs: Verbs, shared: Parser) -> None:
     submit = verb(verbs, shared, "submit", "give the cluster a job")
-    submit.add_argument("--file", metavar="FILE", help="job as JSON or TOML; - reads JSON from stdin")
-    submit.add_argument("--tool", metavar="NAME", help="a tool instead of a command, such as wordcount")
+    _add_form(submit)
+    submit.add_argument("--wait", action="store_true", help="until the job has ended; exit as `wait` does")
+    submit.add_argument("-q", "--quiet", action="store_true", help="with --wait: show no progress")
     submit.add_argument(
-        "--for-each", metavar="GLOB", action="append", help="one task for each file that matches"
+        "--plan", "--dry-run", action="store_true", help="submit nothing: show what would become of it"
     )
-    submit.add_argument("--array", metavar="RANGE", help="one task an index: 0-99, 0-99%%10, 1,5,9-20:2")
-    submit.add_argument("--retries", type=int, metavar="N", help="tries after a failure (default: 3)")
-    submit.add_argument("--wait", action="store_true", help="until the job has ended; exit 1 if it failed")
     _add_job_options(submit)
-    run = verb(verbs, shared, "run", "run one command: stream its output, exit with its code")
+    run = verb(
+        verbs,
+        shared,
+        "run",
+        "run one command: stream its output, exit with its code",
+        formats=("table",),
+    )
     run.add_argument("--raw", action="store_true", help="output byte for byte, on a terminal too")
+    run.add_argument("-q", "--quiet", action="store_true", help="do not say why it does not start yet")
     _add_job_options(run)
+    plan = verb(verbs, shared, "plan", "what a job would become, and where it would start; nothing is kept")
+    _add_form(plan)
+    _add_job_options(plan)
+    wait = verb(
+        verbs, shared, "wait", "until jobs have ended; exits as a job's only task did, else 1 if one failed"
+    )
+    wait.add_argument("jobs", nargs="+", metavar="JOB")
+    wait.add_argument(
+        "--timeout", type=seconds("--timeout"), metavar="TIME", help="give up after this long (exit 75)"
+    )
+    wait.add_argument("-q", "--quiet", action="store_true", help="show no progress")
     cancel = verb(verbs, shared, "cancel", "end jobs or single tasks")
     cancel.add_argument("targets", nargs="+", metavar="JOB|TASK")
-    wait = verb(verbs, shared, "wait", "until jobs have ended; exit 1 if one failed")
-    wait.add_argument("jobs", nargs="+", metavar="JOB")
-    wait.add_argument("--timeout", metavar="TIME", help="give up after this long (exit 75)")
+    retry = verb(verbs, shared, "retry", "queue again what failed or ran out of time")
+    retry.add_argument("targets", nargs="+", metavar="JOB|TASK")
+    hold = verb(verbs, shared, "hold", "keep the waiting tasks of jobs from starting")
+    hold.add_argument("jobs", nargs="+", metavar="JOB")
+    release = verb(verbs, shared, "release", "let held jobs start again")
+    release.add_argument("jobs", nargs="+", metavar="JOB")
+
+
+def _add_form(parser: Parser) -> None:
+    parser.add_argument("--file", metavar="FILE", help="job as JSON or TOML; - reads JSON from stdin")
+    parser.add_argument("--tool", metavar="NAME", help="a tool instead of a command, such as wordcount")
+    parser.add_argument(
+        "--for-each", metavar="GLOB", action="append", help="one task for each file that matches"
+    )
+    parser.add_argument("--array", metavar="RANGE", help="one task an index: 0-99, 0-99%%10, 1,5,9-20:2")
+    parser.add_argument(
+        "--retries",
+        type=whole("--retries", least=0, most=10),
+        metavar="N",
+        help="tries after a failure (default: 3)",
+    )
 
 
 def _add_job_options(parser: Parser) -> None:
     job = parser.add_argument_group("the job")
     job.add_argument("--name", metavar="TEXT")
-    job.add_argument("--priority", type=int, metavar="1-10", help="10 goes first (default: 5)")
+    job.add_argument(
+        "--priority",
+        type=whole("--priority", least=1, most=10),
+        metavar="1-10",
+        help="10 goes first (default: 5)",
+    )
     job.add_argument("--env", action="append", metavar="NAME=VALUE")
     job.add_argument("--workdir", metavar="DIR")
     job.add_argument("--stdin", metavar="FILE", help="what the command reads; - passes this command's own")
@@ -47,7 +91,7 @@ def _add_job_options(parser: Parser) -> None:
     needs = parser.add_argument_group("what a task needs")
     needs.add_argument("--cpu", metavar="CORES", help="2, 0.5, 500m (default: 1)")
     needs.add_argument("--memory", metavar="SIZE", help="4GiB, 512M (default: 64M)")
-    needs.add_argument("--gpu", type=int, metavar="N")
+    needs.add_argument("--gpu", type=whole("--gpu", least=0, most=1024), metavar="N")
     needs.add_argument("--storage", metavar="SIZE")
     needs.add_argument("--net", metavar="RATE", help="100Mbit, 1Gbit")
     needs.add_argument(

@@ -14,11 +14,13 @@ VERBS = {
 
 
 def add(verbs: Verbs, shared: Parser) -> None:
-    up = verb(verbs, shared, "up", "start Corral on this machine and open the console")
+    up = verb(
+        verbs, shared, "up", "start Corral on this machine and open the console", formats=("table", "json")
+    )
     up.add_argument("--detach", action="store_true", help="return as soon as it runs")
     up.add_argument("--no-console", action="store_true", help="say what runs instead of opening the console")
     up.add_argument("--agents", type=int, metavar="N", help="agents on this machine, sharing it (default: 1)")
-    verb(verbs, shared, "down", "stop what `corral up` started")
-    verb(verbs, shared, "status", "every process of this machine with its health")
-    verb(verbs, shared, "console", "open the console (also: top)")
-    verb(verbs, shared, "top", "open the console")
+    verb(verbs, shared, "down", "stop what `corral up` started", formats=("table", "json"))
+    verb(verbs, shared, "status", "every process of this machine with its health", formats=("table", "json"))
+    verb(verbs, shared, "console", "open the console (also: top)", formats=("table",))
+    verb(verbs, shared, "top", "open the console", formats=("table",))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from tui.cli.options import LIMIT_MAX, moment, whole, words
 from tui.cli.parser import Parser, Verbs, verb
 
 VERBS = {
     "jobs": ("tui.cli.jobs", "jobs"),
     "job": ("tui.cli.jobs", "job"),
     "tasks": ("tui.cli.jobs", "tasks"),
+    "task": ("tui.cli.jobs", "task"),
     "logs": ("tui.cli.logs", "logs"),
+    "why": ("tui.cli.explain", "why"),
+    "events": ("tui.cli.events", "events"),
     "nodes": ("tui.cli.nodes", "nodes"),
     "node": ("tui.cli.nodes", "node"),
 }
@@ -16,20 +20,67 @@ VERBS = {
 
 def add(verbs: Verbs, shared: Parser) -> None:
     jobs = verb(verbs, shared, "jobs", "jobs, newest first")
-    jobs.add_argument("--state", action="append", metavar="STATE", help="only these states")
+    jobs.add_argument("--state", action="append", metavar="STATE", help="only these states: failed,cancelled")
     jobs.add_argument("--user", metavar="NAME", help="another user's (operators and admins)")
-    jobs.add_argument("--limit", type=int, default=50, metavar="N")
-    job = verb(verbs, shared, "job", "one job in full")
-    job.add_argument("job", metavar="JOB")
+    add_list_options(jobs, limit=50)
+    job = verb(verbs, shared, "job", "jobs in full")
+    job.add_argument("jobs", nargs="+", metavar="JOB")
     tasks = verb(verbs, shared, "tasks", "the tasks of a job, or one task in full")
     tasks.add_argument("target", metavar="JOB|TASK")
-    tasks.add_argument("--state", action="append", metavar="STATE", help="only these states")
-    tasks.add_argument("--limit", type=int, default=100, metavar="N")
-    logs = verb(verbs, shared, "logs", "what a task printed")
-    logs.add_argument("task", metavar="TASK")
+    tasks.add_argument("--state", action="append", metavar="STATE", help="only these states: failed,timeout")
+    add_list_options(tasks, limit=100)
+    task = verb(verbs, shared, "task", "tasks in full, with their attempts")
+    task.add_argument("tasks", nargs="+", metavar="TASK")
+    logs = verb(verbs, shared, "logs", "what tasks printed", formats=("table", "json", "jsonl"))
+    logs.add_argument("tasks", nargs="+", metavar="TASK")
     logs.add_argument("-f", "--follow", action="store_true", help="go on until the task ends")
     logs.add_argument("--stderr", action="store_true", help="its stderr instead of its stdout")
+    logs.add_argument(
+        "--attempt",
+        type=whole("--attempt", least=1, most=999_999_999),
+        metavar="N",
+        help="of an earlier attempt; 1042.7#2 says the same",
+    )
+    logs.add_argument(
+        "--tail", type=whole("--tail", least=0, most=1_000_000), metavar="N", help="the last N lines"
+    )
     logs.add_argument("--raw", action="store_true", help="byte for byte, on a terminal too")
-    verb(verbs, shared, "nodes", "the cluster's nodes")
-    node = verb(verbs, shared, "node", "one node in full")
-    node.add_argument("node", metavar="NODE")
+    why = verb(verbs, shared, "why", "why tasks do not start, or are where they are")
+    why.add_argument("targets", nargs="+", metavar="JOB|TASK")
+    _add_events(verb(verbs, shared, "events", "what happened, newest first"))
+    nodes = verb(verbs, shared, "nodes", "the cluster's nodes")
+    add_list_options(nodes, limit=1000)
+    node = verb(verbs, shared, "node", "nodes in full")
+    node.add_argument("nodes", nargs="+", metavar="NODE")
+
+
+def _add_events(events: Parser) -> None:
+    events.add_argument("target", nargs="?", metavar="JOB|TASK", help="only what concerns it")
+    events.add_argument("--node", metavar="NODE", help="only what concerns this node")
+    events.add_argument(
+        "--since", type=moment("--since"), metavar="TIME", help="10m, yesterday, 2026-11-22T10:00Z"
+    )
+    events.add_argument("--until", type=moment("--until"), metavar="TIME")
+    events.add_argument("-f", "--follow", action="store_true", help="go on with what happens; oldest first")
+    add_list_options(events, limit=50)
+
+
+def add_list_options(parser: Parser, *, limit: int) -> None:
+    """What every list takes."""
+    group = parser.add_argument_group("the list")
+    group.add_argument(
+        "--filter", default="", metavar="COND", help="'state=failed age>1h' (corral help filter)"
+    )
+    group.add_argument("--sort", default="", metavar="FIELD", help="by this field; -FIELD descending")
+    group.add_argument(
+        "--columns", type=words, metavar="A,B", help="these columns, in this order (corral help columns)"
+    )
+    group.add_argument(
+        "--limit",
+        type=whole("--limit", least=1, most=LIMIT_MAX, hint="--all shows everything"),
+        default=limit,
+        metavar="N",
+        help="at most so many (default: %(default)s)",
+    )
+    group.add_argument("--cursor", default="", metavar="CURSOR", help="go on where a list was cut")
+    group.add_argument("--all", action="store_true", help="everything, page after page")

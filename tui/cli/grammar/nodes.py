@@ -1,0 +1,23 @@
+"""Verbs that say what nodes take."""
+
+from __future__ import annotations
+
+from tui.cli.parser import Parser, Verbs, verb
+
+VERBS = {
+    "cordon": ("tui.cli.steering", "cordon"),
+    "drain": ("tui.cli.steering", "drain"),
+    "undrain": ("tui.cli.steering", "undrain"),
+    "uncordon": ("tui.cli.steering", "undrain"),
+}
+
+
+def add(verbs: Verbs, shared: Parser) -> None:
+    for name, text, aliases in (
+        ("cordon", "let nodes take no new work; what they have stays", ()),
+        ("drain", "empty nodes: no new work, and what they have ends or goes elsewhere", ()),
+        ("undrain", "let cordoned or drained nodes take work again", ("uncordon",)),
+    ):
+        parser = verb(verbs, shared, name, text, aliases=aliases)
+        parser.add_argument("nodes", nargs="+", metavar="NODE")
+        parser.add_argument("--reason", default="", metavar="TEXT", help="shown to everybody who asks")

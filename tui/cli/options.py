@@ -1,0 +1,77 @@
+"""Values of options: text in, a checked value out, or a refusal that names the option."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from tui.cli.diagnostics import CommandError, Exit
+
+LIMIT_MAX = 10_000
+
+
+def whole(option: str, *, least: int, most: int, hint: str = "") -> Callable[[str], int]:
+    """A reader of whole numbers for argparse's `type`. What it returns raises CommandError."""
+
+    def read(text: str) -> int:
+        readable = re.fullmatch(r"-?[0-9]{1,18}", text, re.ASCII)
+        if readable is None or not least <= int(text) <= most:
+            raise CommandError(
+                "E_RANGE",
+                "not a number in range",
+                exit=Exit.USAGE,
+                field=option,
+                got=repr(text[:80]),
+                expected=f"{least:,} to {most:,}",
+                hint=hint,
+            )
+        return int(text)
+
+    return read
+
+
+def words(text: str) -> list[str]:
+    """ "a,b" as ["a", "b"]."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def seconds(option: str) -> Callable[[str], float]:
+    """A reader of durations; what it returns raises CommandError."""
+
+    def read(text: str) -> float:
+        from bus.units import parse_duration_s
+
+        try:
+            return parse_duration_s(text)
+        except ValueError as error:
+            raise _unreadable("E_DURATION", error, option, text, "90, 1h30m or 1-02:00:00") from None
+
+    return read
+
+
+def moment(option: str) -> Callable[[str], float]:
+    """A reader of instants, in seconds of the Unix epoch; what it returns raises CommandError."""
+
+    def read(text: str) -> float:
+        from tui.cli.moments import EXPECTED, parse_moment
+
+        now = datetime.fromtimestamp(time.time(), UTC).astimezone()
+        try:
+            return parse_moment(text, now=now)
+        except (ValueError, OverflowError) as error:
+            raise _unreadable("E_TIME", error, option, text, EXPECTED) from None
+
+    return read
+
+
+def _unreadable(code: str, error: Exception, option: str, text: str, expected: str) -> CommandError:
+    return CommandError(
+        code,
+        "not a duration" if code == "E_DURATION" else "not an instant",
+        exit=Exit.USAGE,
+        field=option,
+        got=repr(text[:80]),
+        expected=expected,
+    )

@@ -1,0 +1,79 @@
+"""`wait`: until jobs have ended, and the exit code that says how."""
+
+from __future__ import annotations
+
+import asyncio
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from bus.api import Job, Task
+from bus.values import JobState
+from tui.cli import output
+from tui.cli.connect import client
+from tui.cli.diagnostics import CommandError, Exit, note
+from tui.cli.ids import job_id
+from tui.cli.progress import Progress
+from tui.view.descriptions import summary
+
+if TYPE_CHECKING:
+    from bus.client import Client
+
+
+async def wait(arguments: Namespace) -> int:
+    """Until every job named has ended; of one job with one task, exits as the task did."""
+    names = [job_id(name) for name in arguments.jobs]
+    async with client(arguments) as corral:
+        try:
+            async with asyncio.timeout(arguments.timeout):
+                ended = await ended_jobs(corral, names, quiet=arguments.quiet)
+        except TimeoutError:
+            raise CommandError(
+                "E_TIMEOUT",
+                f"not ended within {arguments.timeout:g} s: {', '.join(names)}",
+                exit=Exit.TIMEOUT,
+                hint="they go on; corral wait comes back to them",
+            ) from None
+        code = await exit_code(corral, ended)
+    print_ended(arguments, ended)
+    return code
+
+
+async def ended_jobs(corral: Client, names: Sequence[str], *, quiet: bool) -> list[Job]:
+    """The jobs once all have ended; shows how far they are. Interrupted, it says that they go on."""
+    try:
+        async with Progress(corral, names, quiet=quiet):
+            return [await corral.wait(name) for name in names]
+    except asyncio.CancelledError:
+        left = ", ".join(names)
+        note(f"job {left} goes on: corral wait {' '.join(names)} comes back to it, corral cancel ends it")
+        raise
+
+
+async def exit_code(corral: Client, ended: Sequence[Job]) -> int:
+    """0 where all completed, else 1; a single task's own code where it is only that."""
+    if all(job.state is JobState.COMPLETED for job in ended):
+        return Exit.OK
+    if len(ended) == 1 and ended[0].counts.total == 1:
+        return task_exit_code(await corral.task(f"{ended[0].number}.0"))
+    return Exit.JOB_FAILED
+
+
+def task_exit_code(task: Task) -> int:
+    """The task's own exit code as a shell gives it; a task that never ran has failed."""
+    if task.signal is not None:
+        return 128 + task.signal
+    return task.exit_code if task.exit_code is not None else Exit.JOB_FAILED
+
+
+def print_ended(arguments: Namespace, ended: Sequence[Job]) -> None:
+    """The jobs that ended, a line each."""
+    match arguments.output:
+        case "json":
+            output.as_json({"jobs": list(ended)})
+        case "jsonl":
+            output.as_json_lines(ended)
+        case "name":
+            output.lines(str(job.number) for job in ended)
+        case _:
+            output.lines(map(summary, ended))

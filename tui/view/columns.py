@@ -1,0 +1,141 @@
+"""What there is to see of each kind of row, in the order of a table; the wide ones last."""
+
+from __future__ import annotations
+
+from bus.api import Happened, Job, Node, Task
+from bus.units import format_cpu_millis
+from tui.view.amounts import NONE, count, duration, mebibytes, share
+from tui.view.fields import Field
+from tui.view.instants import local, local_short
+from tui.view.states import JOB_BADGES, NODE_BADGES, SEVERITY_BADGES, TASK_BADGES, node_word
+
+JOB_FIELDS: tuple[Field[Job], ...] = (
+    Field("number", "JOB", lambda job, _: str(job.number), right=True),
+    Field("mark", "S", lambda job, _: JOB_BADGES[job.state].glyph, tinted=True),
+    Field("state", "STATE", lambda job, _: job_state(job), tinted=True),
+    Field("name", "NAME", lambda job, _: job.name, flexible=True),
+    Field("user", "USER", lambda job, _: job.user, flexible=True),
+    Field("tasks", "TASKS", lambda job, _: count(job.counts.total), right=True),
+    Field("done", "DONE", lambda job, _: count(job.counts.completed), right=True),
+    Field("running", "RUN", lambda job, _: count(job.counts.running), right=True),
+    Field("failed", "FAIL", lambda job, _: count(job.counts.failed), right=True),
+    Field("age", "AGE", lambda job, now_s: duration(now_s - job.submitted_at), right=True),
+    Field(
+        "time",
+        "TIME",
+        lambda job, now_s: duration(elapsed_s(job.started_at, job.ended_at, now_s=now_s)),
+        right=True,
+    ),
+    Field("priority", "PRI", lambda job, _: str(job.priority), right=True, wide=True),
+    Field("kind", "KIND", lambda job, _: str(job.kind), wide=True),
+    Field("exit", "EXIT", lambda job, _: exit_word(job.exit_code, None), right=True, wide=True),
+    Field("submitted", "SUBMITTED", lambda job, _: local(job.submitted_at), wide=True),
+    Field("started", "STARTED", lambda job, _: local(job.started_at), wide=True),
+    Field("ended", "ENDED", lambda job, _: local(job.ended_at), wide=True),
+    Field("id", "ID", lambda job, _: job.id, wide=True),
+    Field("reason", "REASON", lambda job, _: job.reason, flexible=True, wide=True),
+)
+
+TASK_FIELDS: tuple[Field[Task], ...] = (
+    Field("task", "TASK", lambda task, _: task_name(task)),
+    Field("mark", "S", lambda task, _: TASK_BADGES[task.state].glyph, tinted=True),
+    Field("state", "STATE", lambda task, _: task_state(task), tinted=True),
+    Field("name", "NAME", lambda task, _: task.name, flexible=True),
+    Field("node", "NODE", lambda task, _: task.node or NONE, flexible=True),
+    Field("try", "TRY", lambda task, _: str(task.fence) if task.fence else NONE, right=True),
+    Field("cpu", "CPU", lambda task, _: format_cpu_millis(task.resources.cpu_millis), right=True),
+    Field("memory", "MEM", lambda task, _: mebibytes(task.resources.mem_mib), right=True),
+    Field("exit", "EXIT", lambda task, _: exit_word(task.exit_code, task.signal), right=True),
+    Field(
+        "time",
+        "TIME",
+        lambda task, now_s: duration(elapsed_s(task.started_at, task.ended_at, now_s=now_s)),
+        right=True,
+    ),
+    Field("message", "MESSAGE", lambda task, _: task.message, flexible=True),
+    Field("gpu", "GPU", lambda task, _: str(task.resources.gpus), right=True, wide=True),
+    Field("priority", "PRI", lambda task, _: str(task.priority), right=True, wide=True),
+    Field("retries", "RETRIES", lambda task, _: str(task.retries), right=True, wide=True),
+    Field("submitted", "SUBMITTED", lambda task, _: local(task.submitted_at), wide=True),
+    Field("started", "STARTED", lambda task, _: local(task.started_at), wide=True),
+    Field("ended", "ENDED", lambda task, _: local(task.ended_at), wide=True),
+    Field("id", "ID", lambda task, _: task.id, wide=True),
+)
+
+NODE_FIELDS: tuple[Field[Node], ...] = (
+    Field("node", "NODE", lambda node, _: node.name, flexible=True),
+    Field("mark", "S", lambda node, _: NODE_BADGES[node.health].glyph, tinted=True),
+    Field("state", "STATE", lambda node, _: node_word(node.health, node.admin), tinted=True),
+    Field("kind", "KIND", lambda node, _: str(node.kind)),
+    Field("cpu", "CPU", lambda node, _: share(node.allocated, node.capacity)[0], right=True),
+    Field("memory", "MEMORY", lambda node, _: share(node.allocated, node.capacity)[1], right=True),
+    Field("gpu", "GPU", lambda node, _: share(node.allocated, node.capacity)[2], right=True),
+    Field("running", "RUN", lambda node, _: count(node.running), right=True),
+    Field("load", "LOAD", lambda node, _: f"{node.load:.2f}", right=True),
+    Field("seen", "SEEN", lambda node, _: duration(node.last_heartbeat_s), right=True),
+    Field("waiting", "WAIT", lambda node, _: count(node.waiting), right=True, wide=True),
+    Field("version", "VERSION", lambda node, _: node.version, wide=True),
+    Field("labels", "LABELS", lambda node, _: labels_text(node.labels), flexible=True, wide=True),
+    Field("id", "ID", lambda node, _: node.id, wide=True),
+    Field("reason", "REASON", lambda node, _: node.reason, flexible=True, wide=True),
+)
+
+EVENT_FIELDS: tuple[Field[Happened], ...] = (
+    Field("at", "WHEN", lambda event, now_s: local_short(event.at, now_s=now_s), least=8),
+    Field("age", "AGE", lambda event, now_s: duration(now_s - event.at), right=True, least=6),
+    Field("mark", "S", lambda event, _: severity_glyph(event.severity), tinted=True),
+    Field("kind", "EVENT", lambda event, _: event.kind, tinted=True, least=16),
+    Field("about", "ABOUT", lambda event, _: about(event), least=10),
+    Field("message", "MESSAGE", lambda event, _: event.message, flexible=True),
+    Field("severity", "SEVERITY", lambda event, _: event.severity, wide=True),
+    Field("user", "USER", lambda event, _: event.user or NONE, wide=True),
+    Field("node", "NODE", lambda event, _: event.node or NONE, wide=True),
+    Field("id", "ID", lambda event, _: event.id, wide=True),
+)
+
+
+def job_state(job: Job) -> str:
+    """Its state, and that somebody holds it."""
+    return f"{job.state}, held" if job.held and not job.state.is_terminal else str(job.state)
+
+
+def task_state(task: Task) -> str:
+    """Its state; of a range of untouched tasks also how many they are."""
+    return str(task.state) if task.count == 1 else f"{task.state} ×{count(task.count)}"
+
+
+def task_name(task: Task) -> str:
+    """A task as people type it, "7.3"; a range of untouched ones "7.10–99"."""
+    last = f"–{task.index + task.count - 1}" if task.count > 1 else ""
+    return f"{task.job}.{task.index}{last}"
+
+
+def labels_text(labels: dict[str, str]) -> str:
+    """ "gpu=h100,zone=a", by name."""
+    return ",".join(f"{name}={value}" for name, value in sorted(labels.items())) or NONE
+
+
+def about(event: Happened) -> str:
+    """What an event is about: the task, else the job, else the node."""
+    if event.task is not None:
+        return event.task
+    return str(event.job) if event.job is not None else event.node or NONE
+
+
+def severity_glyph(severity: str) -> str:
+    """Of a severity that we do not know, the one of information."""
+    return SEVERITY_BADGES.get(severity, SEVERITY_BADGES["info"]).glyph
+
+
+def exit_word(exit_code: int | None, signal: int | None) -> str:
+    """How something ended: an exit code, "sig 9", or nothing yet."""
+    if signal is not None:
+        return f"sig {signal}"
+    return NONE if exit_code is None else str(exit_code)
+
+
+def elapsed_s(started_at: float | None, ended_at: float | None, *, now_s: float) -> float | None:
+    """How long it ran, or has been running; None where it never started."""
+    if started_at is None:
+        return None
+    return (now_s if ended_at is None else ended_at) - started_at

@@ -1,0 +1,92 @@
+"""Why a task is where it is, and what would become of a job: answers for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bus.api import Blocker, Candidate, Plan, PlannedGroup, Why
+from tui.view.amounts import NONE, duration
+from tui.view.descriptions import amounts_text
+from tui.view.table import Column, render
+
+_BLOCKERS = (Column("WHAT KEEPS IT"), Column("NODES", right=True), Column("WHAT WOULD HELP"))
+_CANDIDATES = (Column("NODE"), Column("S"), Column("SCORE", right=True), Column("WHY NOT"))
+
+
+def why_lines(why: Why, *, width: int | None = None) -> list[str]:
+    """The sentence, then all blockers with their remedies, then every node as the scheduler saw it."""
+    lines = [f"task {why.task} ({why.state}): {why.summary}"]
+    if why.waiting_s is not None:
+        ahead = f", {why.ahead:,} before it in line" if why.ahead is not None else ""
+        lines.append(f"waiting    {duration(why.waiting_s)}{ahead}")
+    if why.node is not None:
+        lines.append(f"placed     on {why.node}{f', attempt {why.attempt}' if why.attempt else ''}")
+    if why.order or why.rank:
+        lines.append(f"chosen by  {' · '.join(rule for rule in (why.order, why.rank) if rule)}")
+    lines += blockers_lines(why.blockers, width=width)
+    lines += candidates_lines(why.candidates, width=width)
+    return lines
+
+
+def plan_lines(plan: Plan, *, width: int | None = None) -> list[str]:
+    """The groups of tasks that a job would become, where each would start, and what keeps the rest."""
+    name = f"{plan.name}: " if plan.name else ""
+    lines = [f"{name}{_tasks(plan.tasks)}, {plan.starts_now:,} would start now"]
+    for group in plan.groups:
+        lines += ["", *_group_lines(group, width=width)]
+    return lines
+
+
+def blockers_lines(blockers: Sequence[Blocker], *, width: int | None) -> list[str]:
+    """A table of what keeps a task from starting; nothing where nothing does."""
+    if not blockers:
+        return []
+    rows = [
+        (item.message or item.code, f"{item.nodes:,}" if item.nodes else NONE, item.remedy or NONE)
+        for item in blockers
+    ]
+    return ["", *render(_BLOCKERS, rows, width=width)]
+
+
+def candidates_lines(candidates: Sequence[Candidate], *, width: int | None) -> list[str]:
+    """A table of the nodes, the chosen one and the best first."""
+    if not candidates:
+        return []
+    rows = [
+        (
+            item.node,
+            "✔" if item.chosen else "✖" if item.obstacles else "○",
+            NONE if item.score is None else f"{item.score:.3g}",
+            ", ".join(item.obstacles) or NONE,
+        )
+        for item in sorted(candidates, key=_place)
+    ]
+    return ["", *render(_CANDIDATES, rows, width=width)]
+
+
+def _place(candidate: Candidate) -> tuple[bool, bool, float, str]:
+    score = candidate.score if candidate.score is not None else float("inf")
+    return (not candidate.chosen, bool(candidate.obstacles), score, candidate.node)
+
+
+def _group_lines(group: PlannedGroup, *, width: int | None) -> list[str]:
+    last = group.first + group.count - 1
+    indices = f"{group.first}–{last}" if group.count > 1 else f"{group.first}"
+    what = " ".join(group.command) or f"tool {group.tool}"
+    limit = f", at most {group.limit} at once" if group.limit else ""
+    lines = [
+        f"{group.name or 'tasks'} [{indices}]: {_tasks(group.count)}{limit}",
+        f"  runs     {what[:200]}",
+        f"  asks for {amounts_text(group.resources)}",
+    ]
+    if group.needs:
+        lines.append(f"  after    {', '.join(group.needs)}")
+    now = ", ".join(f"{count:,} on {node}" for node, count in group.now.items())
+    lines.append(f"  now      {now or 'none'}{f'; {group.waits:,} would wait' if group.waits else ''}")
+    lines += [f"  {line}" if line else "" for line in blockers_lines(group.blockers, width=width)]
+    lines += [f"  {line}" if line else "" for line in candidates_lines(group.candidates, width=width)]
+    return lines
+
+
+def _tasks(number: int) -> str:
+    return f"{number:,} task{'' if number == 1 else 's'}"
