@@ -105,7 +105,7 @@ _TABLE = (
         kind=Kind.CHOICE,
         meaning="form of the command's answers",
         default="table",
-        choices=("table", "json"),
+        choices=("table", "wide", "json", "jsonl", "name"),
         flags=("--output",),
     ),
 )
