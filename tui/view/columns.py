@@ -1,4 +1,7 @@
-"""What there is to see of each kind of row, in the order of a table; the wide ones last."""
+"""What there is to see of each kind of row, in the order of a table; the wide ones last.
+
+Names are those of `bus.fields` where both have a field.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,12 @@ JOB_FIELDS: tuple[Field[Job], ...] = (
     Field("name", "NAME", lambda job, _: job.name, flexible=True),
     Field("user", "USER", lambda job, _: job.user, flexible=True),
     Field("tasks", "TASKS", lambda job, _: count(job.counts.total), right=True),
-    Field("done", "DONE", lambda job, _: count(job.counts.completed), right=True),
+    Field("completed", "DONE", lambda job, _: count(job.counts.completed), right=True),
     Field("running", "RUN", lambda job, _: count(job.counts.running), right=True),
     Field("failed", "FAIL", lambda job, _: count(job.counts.failed), right=True),
     Field("age", "AGE", lambda job, now_s: duration(now_s - job.submitted_at), right=True),
     Field(
-        "time",
+        "runtime",
         "TIME",
         lambda job, now_s: duration(elapsed_s(job.started_at, job.ended_at, now_s=now_s)),
         right=True,
@@ -42,18 +45,18 @@ TASK_FIELDS: tuple[Field[Task], ...] = (
     Field("state", "STATE", lambda task, _: task_state(task), tinted=True),
     Field("name", "NAME", lambda task, _: task.name, flexible=True),
     Field("node", "NODE", lambda task, _: task.node or NONE, flexible=True),
-    Field("try", "TRY", lambda task, _: str(task.fence) if task.fence else NONE, right=True),
+    Field("attempt", "TRY", lambda task, _: str(task.fence) if task.fence else NONE, right=True),
     Field("cpu", "CPU", lambda task, _: format_cpu_millis(task.resources.cpu_millis), right=True),
     Field("memory", "MEM", lambda task, _: mebibytes(task.resources.mem_mib), right=True),
     Field("exit", "EXIT", lambda task, _: exit_word(task.exit_code, task.signal), right=True),
     Field(
-        "time",
+        "runtime",
         "TIME",
         lambda task, now_s: duration(elapsed_s(task.started_at, task.ended_at, now_s=now_s)),
         right=True,
     ),
     Field("message", "MESSAGE", lambda task, _: task.message, flexible=True),
-    Field("gpu", "GPU", lambda task, _: str(task.resources.gpus), right=True, wide=True),
+    Field("gpus", "GPU", lambda task, _: str(task.resources.gpus), right=True, wide=True),
     Field("priority", "PRI", lambda task, _: str(task.priority), right=True, wide=True),
     Field("retries", "RETRIES", lambda task, _: str(task.retries), right=True, wide=True),
     Field("submitted", "SUBMITTED", lambda task, _: local(task.submitted_at), wide=True),
@@ -63,16 +66,16 @@ TASK_FIELDS: tuple[Field[Task], ...] = (
 )
 
 NODE_FIELDS: tuple[Field[Node], ...] = (
-    Field("node", "NODE", lambda node, _: node.name, flexible=True),
+    Field("name", "NODE", lambda node, _: node.name, flexible=True),
     Field("mark", "S", lambda node, _: NODE_BADGES[node.health].glyph, tinted=True),
     Field("state", "STATE", lambda node, _: node_word(node.health, node.admin), tinted=True),
     Field("kind", "KIND", lambda node, _: str(node.kind)),
     Field("cpu", "CPU", lambda node, _: share(node.allocated, node.capacity)[0], right=True),
     Field("memory", "MEMORY", lambda node, _: share(node.allocated, node.capacity)[1], right=True),
-    Field("gpu", "GPU", lambda node, _: share(node.allocated, node.capacity)[2], right=True),
+    Field("gpus", "GPU", lambda node, _: share(node.allocated, node.capacity)[2], right=True),
     Field("running", "RUN", lambda node, _: count(node.running), right=True),
     Field("load", "LOAD", lambda node, _: f"{node.load:.2f}", right=True),
-    Field("seen", "SEEN", lambda node, _: duration(node.last_heartbeat_s), right=True),
+    Field("heartbeat", "SEEN", lambda node, _: duration(node.last_heartbeat_s), right=True),
     Field("waiting", "WAIT", lambda node, _: count(node.waiting), right=True, wide=True),
     Field("version", "VERSION", lambda node, _: node.version, wide=True),
     Field("labels", "LABELS", lambda node, _: labels_text(node.labels), flexible=True, wide=True),
