@@ -95,6 +95,13 @@ CODES: dict[str, Code] = {
         "docs/protocol.md lists every subject",
         404,
     ),
+    "E_REPLY": Code(
+        "the answer would go elsewhere",
+        "A request names the subject for its answer; it must lie below its sender's own inbox.",
+        "set the client's inbox prefix; to submit without an answer, publish on corral.u.<user>.publish",
+        403,
+        5,
+    ),
     # fields of a request
     "E_FIELD": Code(
         "unknown field",

@@ -81,15 +81,14 @@ class Submissions:
         self._expected = 0
         self._pull_ends_at = 0.0
         self._pulls = 0
-        self._broken = False
+        self._broken = True
 
-    @classmethod
-    async def open(cls, bus: NatsBus) -> Submissions:
-        """The line, its stream made if need be. Raises BusError."""
-        line = cls(bus)
-        await line._make()
-        line._subscription = await bus.subscribe(f"{line._inbox}.*", line._on_message)
-        return line
+    async def open(self) -> None:
+        """Make the line, and again where JetStream lost it; nothing while it stands. Raises BusError."""
+        if self._subscription is None:
+            self._subscription = await self._bus.subscribe(f"{self._inbox}.*", self._on_message)
+        if self._broken:
+            await self._make()
 
     async def _make(self) -> None:
         await _ensure(self._bus, SUBMISSIONS.name, _stream_config(SUBMISSIONS))
@@ -112,12 +111,7 @@ class Submissions:
         self._expected = 0
 
     async def fetch(self, *, wait_s: float) -> list[Submission]:
-        """What has arrived, at once; else what arrives first within `wait_s`; else nothing.
-
-        Raises BusError while there is no JetStream; where it lost the line, a new one is made.
-        """
-        if self._broken:
-            await self._make()
+        """What has arrived, at once; else what arrives first within `wait_s`; else nothing. Raises BusError."""
         now = asyncio.get_running_loop().time()
         if self._expected <= 0 or now > self._pull_ends_at:
             await self._pull(now)

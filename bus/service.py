@@ -46,6 +46,11 @@ class Service:
         self._started = datetime.now(UTC).isoformat()
         self._subscriptions: list[Subscription] = []
 
+    @property
+    def id(self) -> str:
+        """Unique among all instances, as `nats micro` shows it."""
+        return self._id
+
     async def start(self) -> None:
         """From here on it is found."""
         for verb in ("PING", "INFO", "STATS"):

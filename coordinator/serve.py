@@ -34,11 +34,14 @@ from coordinator.core.rebuild import restore_attempt, restore_job, restore_node
 from coordinator.loop import Loop
 from coordinator.notices import Notices
 from coordinator.perform import Performer
+from coordinator.store.audit import Audit
 from coordinator.store.errors import NotLeader, StoreUnavailable
+from coordinator.store.published import PublishedKeys
 from coordinator.store.reads import Reads
 from coordinator.store.relational import RelationalStore
 from coordinator.store.rows import Snapshot, TaskSeen
 from coordinator.store.telemetry import TelemetryStore, TelemetryWriter
+from coordinator.submissions import Intake
 from coordinator.tell import Replies, Teller
 from sql.errors import SchemaError
 from sql.migrate import migrate
@@ -186,27 +189,42 @@ async def _lead_until(
         unreadable=lambda: agents.rejected,
     )
     logs = Logs(loop, jobs, reads, teller)
-    service = Api(bus, Access(reads), jobs=jobs, nodes=nodes, logs=logs, version=package_version("corral"))
+    audit = Audit(config.dsn, now_s=clock.now_s, record=writer.put)
+    access = Access(reads)
+    service = Api(
+        bus,
+        access,
+        jobs=jobs,
+        nodes=nodes,
+        logs=logs,
+        refused=audit.refused,
+        version=package_version("corral"),
+    )
+    intake = Intake(bus, access, jobs, PublishedKeys(config.dsn), audit)
     gc.freeze()
     async with asyncio.TaskGroup() as group:
         group.create_task(writer.run(), name="telemetry")
         running = group.create_task(loop.run(), name="loop")
         renewing = group.create_task(_renew(store), name="renew")
         publishing = group.create_task(_publish_summary(bus, nodes), name="summary")
+        auditing = group.create_task(audit.run(), name="audit")
+        taking = group.create_task(intake.run(), name="submissions")
         await agents.start()
         await service.start()
         log.info("serving %d live jobs on %d nodes", len(cluster.jobs), len(cluster.nodes))
         stopping = group.create_task(stop.wait(), name="stop")
         await asyncio.wait({running, renewing, stopping}, return_when=asyncio.FIRST_COMPLETED)
         await service.stop()
+        await intake.stop()
         await agents.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(2.0):
                 await loop.barrier()
-        for task in (running, renewing, publishing, stopping):
+        for task in (running, renewing, publishing, auditing, taking, stopping):
             task.cancel()
         await teller.close()
         await writer.close()
+    await audit.close()
     await reads.close()
     await telemetry.close()
 

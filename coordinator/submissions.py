@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from bus.api import Error, Submitted
 from bus.codec import check_headers, decode_request
+from bus.connection import NatsBus
 from bus.errors import ApiError, BusError, DecodeError
 from bus.jetstream import Submission, Submissions
 from bus.refusal import quote, refusal
@@ -56,10 +57,9 @@ class _Candidate(Struct, frozen=True):
 class Intake:
     """Makes jobs of what JetStream keeps."""
 
-    def __init__(
-        self, line: Submissions, access: Access, jobs: Jobs, keys: PublishedKeys, audit: Audit
-    ) -> None:
-        self._line = line
+    def __init__(self, bus: NatsBus, access: Access, jobs: Jobs, keys: PublishedKeys, audit: Audit) -> None:
+        self._bus = bus
+        self._line = Submissions(bus)
         self._access = access
         self._jobs = jobs
         self._keys = keys
@@ -72,6 +72,7 @@ class Intake:
         try:
             while not self._stopping.is_set():
                 try:
+                    await self._line.open()
                     batch = await self._line.fetch(wait_s=FETCH_S)
                     if batch and not await self._take(batch):
                         await self._pause()
@@ -89,6 +90,7 @@ class Intake:
         except TimeoutError:
             log.warning("published submissions: the last batch is not committed; JetStream keeps it")
         await self._line.close()
+        await self._keys.close()
 
     async def _pause(self) -> None:
         try:

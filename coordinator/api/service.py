@@ -7,6 +7,7 @@ sender may have been told about, then ask the database.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -15,18 +16,19 @@ from msgspec import Struct
 
 from bus import requests, subjects
 from bus.api import OPERATIONS, Error
-from bus.codec import check_headers, codec_of, decode_request
-from bus.errors import ApiError, BusError, DecodeError
-from bus.refusal import refusal
+from bus.codec import Codec, check_headers, codec_of, decode_request
+from bus.errors import ApiError, BusError, DecodeError, one_line
+from bus.refusal import quote, refusal
 from bus.service import Endpoint, Service
 from bus.spec import JobSpec
-from bus.subjects import ApiSubject, SubjectError
+from bus.subjects import ApiSubject, Peer, SubjectError, inbox_prefix
 from bus.transport import Bus, Message
 from coordinator.api.access import Access
 from coordinator.api.jobs import Jobs
 from coordinator.api.logs import Logs
 from coordinator.api.nodes import Nodes
 from coordinator.loop import Overloaded
+from coordinator.store.audit import Refused
 from coordinator.store.errors import StoreError
 from coordinator.store.rows import UserRow
 from coordinator.tell import Asker, away, send
@@ -49,10 +51,12 @@ class Api:
         jobs: Jobs,
         nodes: Nodes,
         logs: Logs,
+        refused: Callable[[Refused], None],
         version: str,
     ) -> None:
         self._bus = bus
         self._access = access
+        self._refused = refused
         self._jobs = jobs
         self._reads: dict[str, Handler] = {
             "job.show": jobs.show,
@@ -74,6 +78,7 @@ class Api:
             description="Corral's coordinator",
             endpoints=[Endpoint(name, f"corral.u.*.{name}") for name in OPERATIONS],
         )
+        self._numbers = itertools.count(1)
 
     async def start(self) -> None:
         """Answer requests from here on."""
@@ -105,9 +110,9 @@ class Api:
             return  # the server lets nobody publish there
         assert isinstance(subject, ApiSubject), "we subscribe to nothing else"
         if not subjects.is_own_inbox(message.subject, message.reply):
-            log.warning("%s: dropped: reply %r is not the sender's inbox", message.subject, message.reply)
+            await self._drop(subject, message)
             return
-        asker = Asker(message.reply, codec_of(message.data))
+        asker = Asker(message.reply, codec_of(message.data), self._new_request_id())
         started = time.perf_counter()
         problem = ""
         try:
@@ -120,7 +125,7 @@ class Api:
             problem = f"503:{error}"
             await self._say(asker, away(str(error)))
         except Exception:
-            log.exception("%s failed", message.subject)
+            log.exception("request %s on %s failed", asker.request_id, message.subject)
             problem = "500:internal error"
             await self._say(asker, refusal("E_INTERNAL"))
         if subject.operation in OPERATIONS:
@@ -139,6 +144,28 @@ class Api:
             answer = await self._reads[operation](user, request)
         if answer is not None:
             await send(self._bus, asker, answer)
+
+    def _new_request_id(self) -> str:
+        """Short, and told apart from those of the coordinators before us."""
+        return f"{self._service.id[:4].lower()}-{next(self._numbers):x}"
+
+    async def _drop(self, subject: ApiSubject, message: Message) -> None:
+        """Answered, it would have us publish where its sender may not: they hear why where only they listen."""
+        error = refusal(
+            "E_REPLY", got=quote(message.reply), expected=f"{inbox_prefix(Peer.USER, subject.user)}.…"
+        )
+        error.request_id = self._new_request_id()
+        log.warning("request %s on %s dropped: %s", error.request_id, message.subject, one_line(error))
+        self._refused(
+            Refused(
+                actor=subject.user,
+                action="request",
+                object=message.subject,
+                code=error.code,
+                details={"reply": error.got, "request_id": error.request_id},
+            )
+        )
+        await self._say(Asker(subjects.errors(subject.user), Codec.JSON), error)
 
     async def _say(self, asker: Asker, error: Error) -> None:
         try:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 from msgspec import Struct
 
+from bus.values import UserName
+from coordinator.core.effects import EventRecord, Record
 from coordinator.store.connection import Session
 from coordinator.store.errors import Disagreement, StoreUnavailable
 from coordinator.store.json_text import clean, storable
@@ -47,19 +49,19 @@ class _Window(Struct):
 
 
 class Audit:
-    """`refused` notes, `run` writes; `told` hears of every row, so that others can show it."""
+    """`refused` notes, `run` writes; what is written becomes an event of the cluster too."""
 
     def __init__(
         self,
         dsn: str,
         *,
         now_s: Callable[[], float],
-        told: Callable[[Refused, int], None],
+        record: Callable[[Sequence[Record]], None],
         window_s: float = WINDOW_S,
     ) -> None:
         self._session = Session(dsn)
         self._now_s = now_s
-        self._told = told
+        self._record = record
         self._window_s = window_s
         self._windows: dict[tuple[str, str, str], _Window] = {}
         self._waiting: list[tuple[float, Refused, int]] = []
@@ -110,8 +112,17 @@ class Audit:
         if len(self._waiting) >= WAITING_MAX:
             self.dropped += 1
             return
-        self._waiting.append((self._now_s(), refusal, count))
-        self._told(refusal, count)
+        now_s = self._now_s()
+        self._waiting.append((now_s, refusal, count))
+        event = EventRecord(
+            at=now_s,
+            event_type=f"{refusal.action}_refused",
+            severity="warning",
+            message=f"{refusal.actor} on {refusal.object}: {refusal.code}, {count} times",
+            user=UserName(refusal.actor),
+            details=refusal.details,
+        )
+        self._record([event])
 
     async def _write(self) -> None:
         """One row after the other: there are few. Raises StoreUnavailable; what is not written stays."""

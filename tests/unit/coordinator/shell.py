@@ -33,6 +33,7 @@ from coordinator.core.model import Cluster
 from coordinator.loop import Loop
 from coordinator.notices import Notices
 from coordinator.perform import Performer
+from coordinator.store.audit import Refused
 from coordinator.store.reads import AmbiguousJob, AttemptPlace, DuplicateOf, Reads
 from coordinator.store.rows import Batch, UserRow
 from coordinator.tell import Replies, Teller
@@ -297,10 +298,17 @@ class Shell:
             self.loop, self.clock, epoch=7, version="test", timeseries="none", unreadable=lambda: 0
         )
         self.logs = Logs(self.loop, self.jobs, self.reads, self.teller)
+        self.refused: list[Refused] = []
         self.notices = Notices(self.records.extend, self.clock)
         self.agents = Agents(self.bus, self.loop, self.replies, self.reads, self.clock, self.notices)
         self.api = Api(
-            self.bus, Access(self.reads), jobs=self.jobs, nodes=self.nodes, logs=self.logs, version="1.2.3"
+            self.bus,
+            Access(self.reads),
+            jobs=self.jobs,
+            nodes=self.nodes,
+            logs=self.logs,
+            refused=self.refused.append,
+            version="1.2.3",
         )
         self.running: asyncio.Task[None] | None = None
 
