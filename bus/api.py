@@ -17,6 +17,7 @@ from bus.requests import (
     Hold,
     JobList,
     JobQuery,
+    KeyQuery,
     LogFollow,
     LogQuery,
     NodeList,
@@ -191,9 +192,13 @@ class Events(Struct, kw_only=True):
 
 
 class Changed(Struct, kw_only=True):
-    """What a steering request changed: so many tasks (0: it was so already)."""
+    """What a steering request changed: so many tasks (0: it was so already, or nothing of it waits).
+
+    `hint` says what it left as it was, where somebody may have expected otherwise.
+    """
 
     tasks: int
+    hint: str = ""
 
 
 class Blocker(Struct, kw_only=True):
@@ -278,6 +283,14 @@ class Token(Struct, kw_only=True):
     revoked_at: float | None = None
     created_by: str = ""
     secret: str = ""
+
+
+class Admitted(Struct, kw_only=True):
+    """Who the asker is from now on, and the JWT that says so."""
+
+    name: str
+    jwt: str
+    role: Role | None = None  # None: a node
 
 
 class Tokens(Struct, kw_only=True):
@@ -405,6 +418,8 @@ OPERATIONS: dict[str, Operation] = {
     "node.undrain": Operation(NodeSteer, Node, Role.OPERATOR),
     "event.list": Operation(EventList, Events, Role.READONLY),
     "user.whoami": Operation(Empty, Whoami, Role.READONLY),
+    "user.renew": Operation(KeyQuery, Admitted, Role.READONLY),
+    "user.logout": Operation(KeyQuery, Token, Role.READONLY),
     "token.create": Operation(TokenCreate, Token, Role.ADMIN),
     "token.list": Operation(Empty, Tokens, Role.ADMIN),
     "token.revoke": Operation(TokenQuery, Token, Role.ADMIN),

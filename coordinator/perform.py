@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from coordinator.core.effects import (
     AttemptChange,
+    AuditRow,
     Effect,
     EventRecord,
     JobChange,
@@ -76,6 +77,8 @@ class Joiner:
                     self._ledgers[effect.name] = effect
                 case NodeRow():
                     self._add_node(effect)
+                case AuditRow():
+                    self.batch.audits.append(effect)
                 case NewJob():
                     self.batch.new_jobs.append(effect)
                 case UsageRecord() | EventRecord():
@@ -107,7 +110,9 @@ class Joiner:
         first, steps = before
         assert first.path[-1] == change.path[0], f"{change.task}: {first.path} then {change.path}"
         output = first.output if change.output is None else change.output
-        joined = replace(change, path=first.path + change.path[1:], output=output)
+        asked_by = change.asked_by or first.asked_by
+        path = first.path + change.path[1:]
+        joined = replace(change, path=path, output=output, asked_by=asked_by)
         self._changes[change.id] = (joined, steps + 1)
 
     def _add_attempt(self, change: AttemptChange) -> None:

@@ -25,6 +25,8 @@ from bus.values import AttemptRef, NodeName, Stream, TaskRef
 from coordinator.core.effects import (
     AnswerBeat,
     AnswerCancel,
+    AnswerChanged,
+    AnswerNode,
     AnswerRegister,
     AnswerReport,
     AnswerSubmit,
@@ -32,15 +34,17 @@ from coordinator.core.effects import (
     JobChange,
     Placement,
     Refuse,
+    ReplyToken,
     SendAssign,
     SendCancel,
     SendRetract,
     TaskChange,
     Tell,
 )
-from coordinator.core.events import CommandConfirmed, CommandUnanswered, Event, ReplyToken
+from coordinator.core.events import CommandConfirmed, CommandUnanswered, Event
 from coordinator.core.model import Limits, is_range_id
 from coordinator.loop import Overloaded
+from coordinator.shown import node_shown
 from coordinator.store.rows import Batch
 
 log = logging.getLogger(__name__)
@@ -141,6 +145,10 @@ class Teller:
                 await self._answer(tell.reply, submitted)
             case AnswerCancel():
                 await self._answer(tell.reply, api.Cancelled(tasks=tell.tasks))
+            case AnswerChanged():
+                await self._answer(tell.reply, api.Changed(tasks=tell.tasks, hint=tell.hint))
+            case AnswerNode():
+                await self._answer(tell.reply, node_shown(tell.node, now_s=tell.at))
             case AnswerRegister():
                 await self._answer(tell.reply, self._register_reply(tell))
             case Refuse():

@@ -6,15 +6,17 @@ step; counters, ledgers and range rows that changed are written once, by `flush`
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from bus.values import AttemptRef, AttemptState, Resources, TaskRef, TaskState
+from bus.values import AttemptRef, AttemptState, NodeAdmin, Resources, TaskRef, TaskState, UserName
 from coordinator.core.effects import (
     AttemptChange,
     Effect,
+    EventRecord,
     JobChange,
     NewTask,
     NodeLedger,
@@ -69,6 +71,7 @@ def move(
     signal: int | None = None,
     message: str = "",
     output: bytes | None = None,
+    asked_by: str | None = None,
 ) -> None:
     """Take a task along `states`. A task that is over is forgotten; its job's counters stay."""
     group, job = task.group, task.group.job
@@ -105,6 +108,7 @@ def move(
             message=message,
             output=output,
             changed_at=now_s,
+            asked_by=asked_by,
         )
     )
     if job.started_at is None and task.started_at is not None:
@@ -175,12 +179,26 @@ def group_change(
 
 
 def enqueue(cluster: Cluster, entry: Group | Task, *, now_s: float) -> None:
-    """Put a group's untouched elements, or one task, into the waiting line of its shape."""
-    if isinstance(entry, Group):
-        group = entry
-        sequence = group.sequence = group.sequence or cluster.next_sequence()
+    """Put a group's untouched elements, or one task, into the waiting line of its shape.
+
+    Tasks of a held job stay out of the lines. Those of a limited group wait behind its one entry, which is
+    in the line only while the limit leaves room.
+    """
+    group = entry if isinstance(entry, Group) else entry.group
+    if group.job.held_by is not None:
+        return
+    if isinstance(entry, Task) and group.limit:
+        group.again = group.again or deque()
+        group.again.append(entry)
+        entry = group
+    if isinstance(entry, Task):
+        sequence = cluster.next_sequence()
+    elif entry.in_line:
+        cluster.dirty = True
+        return
     else:
-        group, sequence = entry.group, cluster.next_sequence()
+        entry.in_line = True
+        sequence = entry.sequence = entry.sequence or cluster.next_sequence()
     line = cluster.lines.get(group.shape)
     if line is None:
         line = cluster.lines[group.shape] = Line()
@@ -191,8 +209,7 @@ def enqueue(cluster: Cluster, entry: Group | Task, *, now_s: float) -> None:
 
 def unpark(cluster: Cluster, group: Group, *, now_s: float) -> None:
     """A group that stood at its own limit has room again."""
-    if group.parked and group.live < group.limit:
-        group.parked = False
+    if group.limit and not group.in_line and group.wants_place:
         enqueue(cluster, group, now_s=now_s)
 
 
@@ -304,6 +321,37 @@ def end_attempt(
     del cluster.nodes[attempt.node].attempts[attempt.ref]
     attempt.task.attempt = None
     record_attempt(out, cluster, attempt, ended_at=now_s, exit_code=exit_code, signal=signal, message=message)
+    note_drained(out, cluster.nodes[attempt.node], now_s=now_s)
+
+
+def note_drained(out: list[Effect], node: Node, *, now_s: float) -> None:
+    """Say so when the last attempt has left a draining node."""
+    if node.admin is NodeAdmin.DRAINING and not node.attempts:
+        text = f"node {node.name} is drained: nothing runs on it any more"
+        out.append(node_event(node, "node_drained", "info", text, now_s=now_s))
+
+
+def node_event(
+    node: Node,
+    kind: str,
+    severity: str,
+    message: str,
+    *,
+    now_s: float,
+    user: UserName | None = None,
+    details: dict[str, Any] | None = None,
+) -> EventRecord:
+    """A line of the cluster's history about `node`."""
+    return EventRecord(
+        at=now_s,
+        event_type=kind,
+        severity=severity,
+        message=message,
+        node=node.name,
+        node_id=node.id,
+        user=user,
+        details=details or {},
+    )
 
 
 def new_task_row(group: Group, *, now_s: float) -> NewTask:
@@ -382,6 +430,9 @@ def node_row(node: Node, *, registered: bool) -> NodeRow:
         admin=node.admin,
         registered=registered,
         last_heartbeat_at=node.last_beat_s,
+        admin_reason=node.admin_reason,
+        admin_by=node.admin_by,
+        admin_at=node.admin_at,
     )
 
 
@@ -428,4 +479,6 @@ def job_change(job: Job) -> JobChange:
         ended_at=job.ended_at,
         exit_code=job.exit_code,
         reason=job.reason,
+        held_by=job.held_by or "",
+        held_at=job.held_at,
     )

@@ -32,7 +32,9 @@ from bus.values import (
     Usage,
     UserName,
 )
-from coordinator.core.events import ReplyToken
+from coordinator.core.model import Node
+
+ReplyToken = int
 
 # rows
 
@@ -72,6 +74,8 @@ class JobChange(Struct, frozen=True, kw_only=True, gc=False):
     ended_at: float | None
     exit_code: int | None
     reason: str
+    held_by: str = ""  # "": not held
+    held_at: float | None = None
 
 
 class NewTask(Struct, frozen=True, kw_only=True, gc=False):
@@ -120,6 +124,7 @@ class TaskChange(Struct, frozen=True, kw_only=True, gc=False):
     message: str
     output: bytes | None
     changed_at: float
+    asked_by: str | None = None  # who had a failed task queued again
 
     @property
     def state(self) -> TaskState:
@@ -169,6 +174,9 @@ class NodeRow(Struct, frozen=True, kw_only=True, gc=False):
     admin: NodeAdmin
     registered: bool  # inventory and capacity may have changed (else only health, admin, ledger)
     last_heartbeat_at: float
+    admin_reason: str = ""
+    admin_by: str = ""
+    admin_at: float | None = None
 
 
 class NodeLedger(Struct, frozen=True, kw_only=True, gc=False):
@@ -179,7 +187,17 @@ class NodeLedger(Struct, frozen=True, kw_only=True, gc=False):
     allocated: Resources
 
 
-Row = NewJob | JobChange | NewTask | TaskChange | AttemptChange | NodeRow | NodeLedger
+class AuditRow(Struct, frozen=True, kw_only=True, gc=False):
+    """Who did what, to what: written with the change itself."""
+
+    at: float
+    actor: str
+    action: str  # an operation of the API
+    object: str
+    details: dict[str, Any] = {}
+
+
+Row = NewJob | JobChange | NewTask | TaskChange | AttemptChange | NodeRow | NodeLedger | AuditRow
 
 
 # records
@@ -279,6 +297,22 @@ class AnswerCancel(Struct, frozen=True, kw_only=True, gc=False):
     tasks: int
 
 
+class AnswerChanged(Struct, frozen=True, kw_only=True, gc=False):
+    """How many tasks a steering request changed; `hint` says what it left as it was."""
+
+    reply: ReplyToken
+    tasks: int
+    hint: str = ""
+
+
+class AnswerNode(Struct, frozen=True, kw_only=True, gc=False):
+    """The node after it was steered, as it stood at `at`."""
+
+    reply: ReplyToken
+    node: Node
+    at: float
+
+
 class Fault(Struct, frozen=True, kw_only=True, gc=False):
     """One thing wrong with a request; see SECURITY section 3 for the codes."""
 
@@ -305,6 +339,8 @@ Tell = (
     | AnswerReport
     | AnswerSubmit
     | AnswerCancel
+    | AnswerChanged
+    | AnswerNode
     | Refuse
 )
 

@@ -14,16 +14,18 @@ from bus.spec import JobSpec
 from bus.values import (
     AttemptRef,
     Inventory,
+    NodeAdmin,
     NodeKind,
     NodeName,
     Resources,
     Role,
     TaskEvent,
+    TaskRef,
+    TaskState,
     Usage,
     UserName,
 )
-
-ReplyToken = int
+from coordinator.core.effects import JobChange, NewJob, ReplyToken
 
 
 class AgentRegistered(Struct, frozen=True, kw_only=True):
@@ -111,6 +113,80 @@ class CancelAsked(Struct, frozen=True, kw_only=True):
     reply: ReplyToken = 0
 
 
+class HoldAsked(Struct, frozen=True, kw_only=True):
+    """Keep what waits of a job from being placed; `held` False: place it again."""
+
+    job: int
+    held: bool
+    by: UserName
+    role: Role
+    reply: ReplyToken = 0
+
+
+class TaskSeen(Struct, frozen=True):
+    """A task (or range) row as the database has it."""
+
+    task: TaskRef
+    id: UUID
+    count: int
+    remaining: int
+    state: TaskState
+    version: int
+    node: NodeName | None
+    fence: int
+    retries: int
+    changed_at: float
+    started_at: float | None
+
+
+class RangeSeen(Struct, frozen=True):
+    """The row that stands for the untouched elements of the range that begins at `first`."""
+
+    first: int
+    state: TaskState
+    version: int
+    remaining: int
+
+
+class JobOver(Struct, frozen=True, kw_only=True):
+    """All that the memory of a job that is over is made of.
+
+    `ended`: how many tasks of the group that begins at an index ended in a state, in rows of their own.
+    """
+
+    job: NewJob
+    change: JobChange
+    ended: tuple[tuple[int, TaskState, int], ...]
+    ranges: tuple[RangeSeen, ...]
+
+
+class RetryAsked(Struct, frozen=True, kw_only=True):
+    """Queue `failed` again: rows of tasks in failed or timeout, in order of their indices.
+
+    They were read when the cluster's `requeues` was `as_of`, and as many as `before` were queued by earlier
+    events of the same request. `over`: the job, where it was over then.
+    """
+
+    job: int
+    failed: tuple[TaskSeen, ...]
+    over: JobOver | None
+    as_of: int
+    before: int
+    by: UserName
+    role: Role
+    reply: ReplyToken = 0
+
+
+class NodeSteered(Struct, frozen=True, kw_only=True):
+    """Give a node another admin state: active, inactive (cordoned) or draining."""
+
+    node: NodeName
+    admin: NodeAdmin
+    reason: str
+    by: UserName
+    reply: ReplyToken = 0
+
+
 class Tick(Struct, frozen=True):
     """Time has passed: leases, backoffs, deadlines."""
 
@@ -128,6 +204,9 @@ Event = (
     | CommandConfirmed
     | JobSubmitted
     | CancelAsked
+    | HoldAsked
+    | RetryAsked
+    | NodeSteered
     | Tick
     | ScheduleDue
 )

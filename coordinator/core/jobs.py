@@ -25,7 +25,7 @@ from coordinator.core.effects import (
     Refuse,
     SendCancel,
 )
-from coordinator.core.events import CancelAsked, JobSubmitted
+from coordinator.core.events import CancelAsked, HoldAsked, JobSubmitted, RetryAsked
 from coordinator.core.groups import cancel_dependents
 from coordinator.core.intake import build_job, derive
 from coordinator.core.model import Attempt, Cluster, Job, Task
@@ -139,7 +139,7 @@ def on_cancel(out: list[Effect], cluster: Cluster, event: CancelAsked, *, now_s:
     out.append(AnswerCancel(reply=event.reply, tasks=ended))
 
 
-def may_steer(job: Job, event: CancelAsked) -> bool:
+def may_steer(job: Job, event: CancelAsked | HoldAsked | RetryAsked) -> bool:
     """Owners steer their own jobs, operators any."""
     return job.owner == event.by or event.role.rank >= Role.OPERATOR.rank
 

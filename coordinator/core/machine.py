@@ -18,7 +18,10 @@ from coordinator.core.events import (
     CommandConfirmed,
     CommandUnanswered,
     Event,
+    HoldAsked,
     JobSubmitted,
+    NodeSteered,
+    RetryAsked,
     ScheduleDue,
     TasksReported,
     Tick,
@@ -35,8 +38,9 @@ from coordinator.core.nodes import (
     on_unanswered,
     on_usage,
 )
-from coordinator.core.placing import on_schedule
+from coordinator.core.placing import is_unwanted, on_schedule, retract
 from coordinator.core.reports import on_reported
+from coordinator.core.steering import on_hold, on_retry, on_steered
 
 
 def step(cluster: Cluster, event: Event, now_s: float) -> list[Effect]:
@@ -59,6 +63,12 @@ def step(cluster: Cluster, event: Event, now_s: float) -> list[Effect]:
             on_unanswered(out, cluster, event, now_s=now_s)
         case CancelAsked():
             on_cancel(out, cluster, event, now_s=now_s)
+        case HoldAsked():
+            on_hold(out, cluster, event, now_s=now_s)
+        case RetryAsked():
+            on_retry(out, cluster, event, now_s=now_s)
+        case NodeSteered():
+            on_steered(out, cluster, event, now_s=now_s)
         case AgentRegistered():
             on_registered(out, cluster, event, now_s=now_s)
         case Tick():
@@ -77,6 +87,7 @@ def reconcile(cluster: Cluster, now_s: float) -> list[Effect]:
     out: list[Effect] = []
     remind_cancels(out, cluster)
     for attempt in cluster.attempts():
-        attempt.retracting = False  # `check_starts` asks again where it still matters
+        attempt.retracting = False  # asked again where it still matters: below, and by `check_starts`
+    retract(out, [attempt for attempt in cluster.attempts() if is_unwanted(cluster, attempt)])
     flush(out, cluster, now_s=now_s)
     return out

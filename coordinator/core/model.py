@@ -8,6 +8,7 @@ much memory as one. Only the machine's modules change these objects.
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -114,6 +115,9 @@ class Node(Struct, eq=False):
     ends_per_s: float = 0.0  # decayed rate of ended attempts, see `note_ends`
     ends_s: float = 0.0
     written: Resources = Resources()  # the capacity that its row has
+    admin_reason: str = ""  # why it takes no work, in the words of `admin_by`
+    admin_by: str = ""
+    admin_at: float | None = None
     holding: int = 0  # how many attempts are in the ledger; the others wait
 
     @property
@@ -189,8 +193,9 @@ class Group(Struct, eq=False):
     completed: int = 0
     failed: int = 0
     cancelled: int = 0
-    parked: bool = False  # at its limit: not in the waiting line
-    sequence: int = 0  # its place in the waiting line, kept while it is parked
+    in_line: bool = False  # an entry of the waiting line stands for it
+    sequence: int = 0  # its place in the waiting line, kept while it has no entry there
+    again: deque[Task] | None = None  # of a limited group: touched tasks that wait, before the untouched
 
     @property
     def is_range(self) -> bool:
@@ -216,6 +221,28 @@ class Group(Struct, eq=False):
     @property
     def over(self) -> bool:
         return self.completed + self.failed + self.cancelled == self.count
+
+    @property
+    def full(self) -> bool:
+        """As many of its tasks are live as its own limit allows."""
+        return bool(self.limit) and self.live >= self.limit
+
+    def next_again(self) -> Task | None:
+        """The first touched task that waits for the limit; those that no longer wait are dropped here."""
+        while self.again:
+            if self.again[0].state is TaskState.QUEUED:
+                return self.again[0]
+            self.again.popleft()
+        return None
+
+    @property
+    def wants_place(self) -> bool:
+        """Whether its entry in the waiting line stands for anything that may start now."""
+        if self.full:
+            return False
+        return self.next_again() is not None or (
+            self.untouched_state is TaskState.QUEUED and self.untouched > 0
+        )
 
     def label(self) -> str:
         """The group's name for people and for `needs`."""
@@ -285,6 +312,8 @@ class Job(Struct, eq=False):
     ended_at: float | None = None
     exit_code: int | None = None
     reason: str = ""
+    held_by: UserName | None = None  # none of its tasks is in a waiting line
+    held_at: float | None = None
 
     @property
     def state(self) -> JobState:
@@ -322,6 +351,10 @@ class Waiting(NamedTuple):
     since_s: float  # when it began to wait
     entry: Group | Task
 
+    @property
+    def job(self) -> Job:
+        return self.entry.job if isinstance(self.entry, Group) else self.entry.group.job
+
 
 class Cluster(Struct, eq=False):
     """Everything. `order` and `rank` name the static rules in force (`coordinator.core.scheduler`)."""
@@ -335,7 +368,9 @@ class Cluster(Struct, eq=False):
     retries: list[tuple[float, int, TaskRef]] = field(default_factory=list)  # heap by due time
     dedupe: dict[tuple[UserName, str], tuple[bytes, int, UUID, int]] = field(default_factory=dict)
     blocked: dict[Shape, dict[str, Any]] = field(default_factory=dict)
+    reserved: set[NodeName] = field(default_factory=set)  # kept free by the last round for who waits long
     sequence: int = 0
+    requeues: int = 0  # how often failed tasks were queued again: what was read before is stale
     unknown_senders: int = 0  # usage reports of nodes that never registered
     dirty: bool = True  # something changed since the last scheduling round
     changed_jobs: dict[int, Job] = field(default_factory=dict)
@@ -371,13 +406,26 @@ class Line(Struct, eq=False):
             if isinstance(entry, Task):
                 if entry.state is TaskState.QUEUED:
                     return self.entries[0]
-            elif not entry.parked and entry.untouched and entry.untouched_state is TaskState.QUEUED:
+            elif entry.wants_place:
                 return self.entries[0]
+            else:
+                entry.in_line = False
             heapq.heappop(self.entries)
         return None
 
     def pop(self) -> None:
         heapq.heappop(self.entries)
+
+    def remove(self, job: Job) -> None:
+        """Take out every entry of `job`."""
+        kept = []
+        for waiting in self.entries:
+            if waiting.job is not job:
+                kept.append(waiting)
+            elif isinstance(waiting.entry, Group):
+                waiting.entry.in_line = False
+        self.entries = kept
+        heapq.heapify(kept)
 
 
 _INDEX_MASK = (1 << 32) - 1

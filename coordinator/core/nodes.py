@@ -11,18 +11,16 @@ from __future__ import annotations
 from itertools import islice
 
 from bus.values import AttemptRef, AttemptState, NodeAdmin, NodeHealth, NodeName, Usage
-from coordinator.core.changes import node_row, widest
+from coordinator.core.changes import node_event, node_row, widest
 from coordinator.core.effects import (
     AnswerBeat,
     AnswerRegister,
     Effect,
-    EventRecord,
-    SendRetract,
     UsageRecord,
 )
 from coordinator.core.events import AgentBeat, AgentRegistered, CommandConfirmed, CommandUnanswered, UsageSeen
 from coordinator.core.model import Attempt, Cluster, Node, Shape
-from coordinator.core.placing import resend
+from coordinator.core.placing import resend, retract
 from coordinator.core.reports import lose
 from coordinator.core.scheduler.feasible import obstacles
 
@@ -36,11 +34,11 @@ def on_registered(out: list[Effect], cluster: Cluster, event: AgentRegistered, *
     if node is None:
         node = _new_node(event, now_s=now_s)
         cluster.nodes[node.name] = node
-        out.append(_event(node, "node_registered", "info", f"node {node.name} joined", now_s=now_s))
+        out.append(node_event(node, "node_joined", "info", f"node {node.name} joined", now_s=now_s))
     else:
         if node.incarnation != event.incarnation:
             text = f"agent of {node.name} started again" + (" after a reboot" if rebooted else "")
-            out.append(_event(node, "agent_restarted", "info", text, now_s=now_s))
+            out.append(node_event(node, "agent_restarted", "info", text, now_s=now_s))
         _update_node(node, event, now_s=now_s)
     cluster.dirty = True
     out.append(node_row(node, registered=True))
@@ -141,7 +139,7 @@ def on_usage(out: list[Effect], cluster: Cluster, event: UsageSeen, *, now_s: fl
     beyond = exceeded(node, event.usage)
     if beyond and not node.anomalous:
         text = f"node {node.name} reports more than it has: {', '.join(beyond)}"
-        out.append(_event(node, "usage_anomaly", "warning", text, now_s=now_s))
+        out.append(node_event(node, "usage_anomaly", "warning", text, now_s=now_s))
     node.anomalous = bool(beyond)
     out.append(
         UsageRecord(
@@ -220,7 +218,7 @@ def check_leases(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
             for attempt in list(node.attempts.values()):
                 lose(out, cluster, attempt, AttemptState.LOST, now_s=now_s)
             text = f"{count} attempts of {node.name} lost: its lease ended"
-            out.append(_event(node, "attempts_lost", "warning", text, now_s=now_s))
+            out.append(node_event(node, "attempts_lost", "warning", text, now_s=now_s))
 
 
 def check_starts(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
@@ -233,16 +231,11 @@ def check_starts(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
         stale = [
             attempt
             for attempt in node.attempts.values()
-            if attempt.state is AttemptState.ASSIGNED
-            and not attempt.holding
-            and not attempt.retracting
+            if not attempt.holding
             and now_s - attempt.assigned_at >= limits.retract_after_s
             and any(name != node.name for name in _free_places(cluster, attempt.task.group.shape, places))
         ]
-        for attempt in stale:
-            attempt.retracting = True
-        if stale:
-            out.append(SendRetract(node=node.name, attempts=tuple(attempt.ref for attempt in stale)))
+        retract(out, stale)
 
 
 def _free_places(cluster: Cluster, shape: Shape, known: dict[Shape, list[NodeName]]) -> list[NodeName]:
@@ -259,10 +252,5 @@ def _set_health(out: list[Effect], cluster: Cluster, node: Node, health: NodeHea
     out.append(node_row(node, registered=False))
     severity = "info" if health is NodeHealth.HEALTHY else "warning"
     text = f"node {node.name}: {before} -> {health}"
-    out.append(_event(node, f"node_{health}", severity, text, now_s=now_s))
-
-
-def _event(node: Node, event_type: str, severity: str, message: str, *, now_s: float) -> EventRecord:
-    return EventRecord(
-        at=now_s, event_type=event_type, severity=severity, message=message, node=node.name, node_id=node.id
-    )
+    kind = "node_back" if health is NodeHealth.HEALTHY else f"node_{health}"
+    out.append(node_event(node, kind, severity, text, now_s=now_s))

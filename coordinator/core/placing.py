@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
-from bus.values import NodeName, TaskState
+from bus.values import AttemptRef, AttemptState, NodeAdmin, NodeName, TaskState
 from coordinator.core.changes import begin_attempt, element_input
-from coordinator.core.effects import Effect, Placement, SendAssign
+from coordinator.core.effects import Effect, Placement, SendAssign, SendRetract
 from coordinator.core.model import Attempt, Cluster, Group, Shape, Task
 from coordinator.core.scheduler.round import decide
 
@@ -46,10 +47,12 @@ def _take(cluster: Cluster, shape: Shape) -> Task:
     if isinstance(entry, Task):
         line.pop()
         return entry
-    task = entry.touch()
-    if entry.limit and entry.live + 1 >= entry.limit:
-        entry.parked = True
-    return task
+    task = entry.next_again()
+    if task is not None:
+        assert entry.again is not None
+        entry.again.popleft()
+        return task
+    return entry.touch()
 
 
 def placement(attempt: Attempt) -> Placement:
@@ -81,10 +84,27 @@ def _element(group: Group, index: int) -> tuple[int | None, bytes | None]:
     return array_index, msgspec.json.encode(merged) if merged else None
 
 
+def is_unwanted(cluster: Cluster, attempt: Attempt) -> bool:
+    """Assigned and not started where nothing shall start: its job is held, or its node drains."""
+    return attempt.state is AttemptState.ASSIGNED and (
+        attempt.task.group.job.held_by is not None or cluster.nodes[attempt.node].admin is NodeAdmin.DRAINING
+    )
+
+
+def retract(out: list[Effect], attempts: Iterable[Attempt]) -> None:
+    """Have nodes give back what they have not started; what has started meanwhile goes on."""
+    batches: dict[NodeName, list[AttemptRef]] = {}
+    for attempt in attempts:
+        if attempt.state is AttemptState.ASSIGNED and not attempt.retracting and not attempt.cancelling:
+            attempt.retracting = True
+            batches.setdefault(attempt.node, []).append(attempt.ref)
+    out.extend(SendRetract(node=name, attempts=tuple(refs)) for name, refs in batches.items())
+
+
 def resend(out: list[Effect], attempts: list[Attempt]) -> None:
     """Send assignments again whose arrival is in doubt; agents refuse what they have seen."""
     batches: dict[NodeName, list[Placement]] = {}
     for attempt in attempts:
-        if attempt.task.state is TaskState.ASSIGNED and not attempt.cancelling:
+        if attempt.task.state is TaskState.ASSIGNED and not (attempt.cancelling or attempt.retracting):
             batches.setdefault(attempt.node, []).append(placement(attempt))
     out.extend(SendAssign(node=name, placements=tuple(items)) for name, items in batches.items())

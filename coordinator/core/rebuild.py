@@ -7,34 +7,17 @@ leader treats every lease as renewed at takeover: nobody is declared lost for ou
 from __future__ import annotations
 
 from collections.abc import Iterable
-from uuid import UUID
 
 import msgspec
-from msgspec import Struct
 
 from bus.spec import JobSpec
-from bus.values import NodeName, TaskRef, TaskState
+from bus.values import NodeName, TaskState, UserName
 from coordinator.core.changes import COUNTER, add_to, enqueue, job_change
 from coordinator.core.effects import AttemptChange, JobChange, NewJob, NodeRow
+from coordinator.core.events import JobOver, TaskSeen
 from coordinator.core.intake import build_job, derive
-from coordinator.core.model import Attempt, Cluster, Group, Node
+from coordinator.core.model import Attempt, Cluster, Group, Job, Node
 from coordinator.core.reports import schedule_retry
-
-
-class TaskSeen(Struct, frozen=True):
-    """A task (or range) row of a live job, over or not."""
-
-    task: TaskRef
-    id: UUID
-    count: int
-    remaining: int
-    state: TaskState
-    version: int
-    node: NodeName | None
-    fence: int
-    retries: int
-    changed_at: float
-    started_at: float | None
 
 
 class RebuildError(Exception):
@@ -61,11 +44,63 @@ def restore_node(cluster: Cluster, row: NodeRow, *, now_s: float) -> None:
         lease_from_s=now_s,
         last_beat_s=now_s,
         written=row.capacity,
+        admin_reason=row.admin_reason,
+        admin_by=row.admin_by,
+        admin_at=row.admin_at,
     )
 
 
 def restore_job(cluster: Cluster, row: NewJob, change: JobChange, tasks: Iterable[TaskSeen]) -> None:
     """A live job with its touched tasks; raises RebuildError where rows and spec disagree."""
+    job = _job(row, change)
+    cluster.jobs[job.number] = job
+    if row.dedupe_key is not None:
+        cluster.dedupe[row.owner, row.dedupe_key] = (row.digest, row.number, row.id, row.tasks)
+    for seen in sorted(tasks, key=lambda seen: (seen.count == 1, seen.task.index)):
+        group = job.group_of(seen.task.index)
+        if group is None:
+            raise RebuildError(f"job {row.number} has no task {seen.task.index}")
+        if seen.count > 1:
+            group.version, group.untouched_state = seen.version, seen.state
+        else:
+            _restore_task(cluster, group, seen)
+    for group in job.groups:
+        _settle_group(cluster, group)
+    if job_change(job) != change:
+        raise RebuildError(f"job {row.number}: its counters disagree with its tasks")
+
+
+def restore_over(over: JobOver) -> Job:
+    """A job that is over, as it would be kept if it were not; raises RebuildError as `restore_job` does.
+
+    None of its tasks can start any more, so counts stand for them: a million ended elements are one number.
+    """
+    job = _job(over.job, over.change)
+    job.ended_at = over.change.ended_at
+    for group in job.groups:
+        group.cursor = group.end
+    for first, state, tasks in over.ended:
+        _count_ended(job, first, state, tasks)
+    for seen in over.ranges:
+        group = _count_ended(job, seen.first, seen.state, seen.remaining)
+        group.version, group.untouched_state = seen.version, seen.state
+    if job_change(job) != over.change:
+        raise RebuildError(f"job {job.number}: its counters disagree with its tasks")
+    return job
+
+
+def _count_ended(job: Job, first: int, state: TaskState, tasks: int) -> Group:
+    group = job.group_of(first)
+    if group is None or group.first != first:
+        raise RebuildError(f"job {job.number} has no group at {first}")
+    if tasks:
+        add_to(group, state, tasks)
+        setattr(job, COUNTER[state], getattr(job, COUNTER[state]) + tasks)
+    return group
+
+
+def _job(row: NewJob, change: JobChange) -> Job:
+    """The job by its spec and flags; its counters still empty."""
     spec = msgspec.json.decode(row.spec, type=JobSpec)
     derived = derive(spec, row.owner)
     if isinstance(derived, tuple):
@@ -82,21 +117,8 @@ def restore_job(cluster: Cluster, row: NewJob, change: JobChange, tasks: Iterabl
     job.pending = job.queued = 0
     job.cancel_requested = change.cancel_requested
     job.started_at, job.exit_code, job.reason = change.started_at, change.exit_code, change.reason
-    cluster.jobs[job.number] = job
-    if row.dedupe_key is not None:
-        cluster.dedupe[row.owner, row.dedupe_key] = (row.digest, row.number, row.id, row.tasks)
-    for seen in sorted(tasks, key=lambda seen: (seen.count == 1, seen.task.index)):
-        group = job.group_of(seen.task.index)
-        if group is None:
-            raise RebuildError(f"job {row.number} has no task {seen.task.index}")
-        if seen.count > 1:
-            group.version, group.untouched_state = seen.version, seen.state
-        else:
-            _restore_task(cluster, group, seen)
-    for group in job.groups:
-        _settle_group(cluster, group)
-    if job_change(job) != change:
-        raise RebuildError(f"job {row.number}: its counters disagree with its tasks")
+    job.held_by, job.held_at = UserName(change.held_by) if change.held_by else None, change.held_at
+    return job
 
 
 def _restore_task(cluster: Cluster, group: Group, seen: TaskSeen) -> None:
@@ -131,10 +153,7 @@ def _settle_group(cluster: Cluster, group: Group) -> None:
     left = group.untouched
     setattr(job, COUNTER[group.untouched_state], getattr(job, COUNTER[group.untouched_state]) + left)
     if left and group.untouched_state is TaskState.QUEUED:
-        group.sequence = cluster.next_sequence()
-        group.parked = bool(group.limit) and group.live >= group.limit
-        if not group.parked:
-            enqueue(cluster, group, now_s=job.submitted_at)
+        enqueue(cluster, group, now_s=job.submitted_at)
 
 
 def restore_attempt(cluster: Cluster, row: AttemptChange) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from bus.values import TaskState
+from bus.values import NodeAdmin, TaskState
 
 _S = TaskState
 
@@ -29,6 +29,18 @@ TASK_TRANSITIONS: dict[TaskState, frozenset[TaskState]] = {
     _S.COMPLETED: frozenset(),
     _S.CANCELLED: frozenset(),
 }
+
+
+_A = NodeAdmin
+
+NODE_TRANSITIONS: dict[NodeAdmin, frozenset[NodeAdmin]] = {
+    _A.ACTIVE: frozenset({_A.DRAINING, _A.INACTIVE, _A.MAINTENANCE, _A.FAILED}),
+    _A.DRAINING: frozenset({_A.ACTIVE, _A.INACTIVE, _A.MAINTENANCE, _A.FAILED}),
+    _A.INACTIVE: frozenset({_A.ACTIVE, _A.DRAINING, _A.MAINTENANCE, _A.FAILED}),
+    _A.MAINTENANCE: frozenset({_A.ACTIVE, _A.INACTIVE, _A.FAILED}),
+    _A.FAILED: frozenset({_A.ACTIVE, _A.INACTIVE, _A.MAINTENANCE}),
+}
+"""What a node may be made. Out of maintenance or failure it comes empty: there is nothing to drain."""
 
 
 class IllegalTransition(AssertionError):

@@ -9,6 +9,7 @@ import msgspec
 from bus.values import JobState, Resources
 from coordinator.core.effects import (
     AttemptChange,
+    AuditRow,
     JobChange,
     NewJob,
     NewTask,
@@ -30,7 +31,10 @@ _encode = msgspec.json.Encoder().encode
 def arguments(batch: Batch) -> tuple[list[Row], ...]:
     """The arrays of `corral.write_rows`, in its order. Registrations are left out: see `node_rows`."""
     changes = {change.id: change for change in batch.job_changes}
-    new_jobs = [new_job(job, changes.pop(job.id, None)) for job in batch.new_jobs]
+    new_jobs = [new_job(job, changes.get(job.id)) for job in batch.new_jobs]
+    for job in batch.new_jobs:
+        if job.id in changes and not changes[job.id].held_by:
+            del changes[job.id]  # the new row says it all
     known = [node for node in batch.nodes if not node.registered]
     named = {row.id for row in batch.ledgers}
     return (
@@ -42,6 +46,7 @@ def arguments(batch: Batch) -> tuple[list[Row], ...]:
         [new_attempt(each) for each in batch.attempts if each.new],
         [ledger(row) for row in batch.ledgers] + [ledger(node) for node in known if node.id not in named],
         [job_change(each) for each in changes.values()],
+        [audit(each) for each in batch.audits],
     )
 
 
@@ -60,7 +65,7 @@ def new_job(job: NewJob, change: JobChange | None) -> Row:
 
 
 def job_change(change: JobChange) -> Row:
-    return change.id, *_counters(change)
+    return change.id, *_counters(change), change.held_by, change.held_at
 
 
 def new_task(task: NewTask, change: TaskChange) -> Row:
@@ -79,7 +84,7 @@ def task_change(change: TaskChange, steps: int) -> Row:
         change.id, change.version, steps, change.path, change.remaining, change.node, change.fence,
         change.retries, change.started_at, change.completed_at, change.exit_code, change.signal,
         clean(change.message), None if change.output is None else storable(change.output),
-        change.changed_at,
+        change.changed_at, change.asked_by,
     )  # fmt: skip
 
 
@@ -100,8 +105,15 @@ def attempt_change(attempt: AttemptChange) -> Row:
     )  # fmt: skip
 
 
-def node_state(node: NodeRow) -> tuple[UUID, str, str, float]:
-    return node.id, node.health, node.admin, node.last_heartbeat_at
+def node_state(node: NodeRow) -> Row:
+    return (
+        node.id, node.health, node.admin, node.last_heartbeat_at, clean(node.admin_reason), node.admin_by,
+        node.admin_at,
+    )  # fmt: skip
+
+
+def audit(row: AuditRow) -> Row:
+    return row.at, row.actor, row.action, clean(row.object), storable(_encode(row.details))
 
 
 def ledger(row: NodeLedger | NodeRow) -> Row:

@@ -71,6 +71,9 @@ def _node(row: Record) -> NodeRow:
         admin=NodeAdmin(row["admin"]),
         registered=False,
         last_heartbeat_at=row["last_heartbeat_at"],
+        admin_reason=row["admin_reason"],
+        admin_by=row["admin_by"],
+        admin_at=row["admin_at"],
     )
 
 
@@ -107,6 +110,8 @@ def _job(row: Record) -> LiveJob:
         ended_at=row["ended_at"],
         exit_code=row["exit_code"],
         reason=row["reason"],
+        held_by=row["held_by"],
+        held_at=row["held_at"],
     )
     return LiveJob(job, change)
 

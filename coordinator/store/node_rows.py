@@ -62,6 +62,9 @@ async def _register(connection: Connection[Record], node: NodeRow) -> None:
         storable(_encode(inventory)),
         [clean(tool) for tool in node.tools],
         node.last_heartbeat_at,
+        clean(node.admin_reason),
+        node.admin_by,
+        node.admin_at,
     )
     await connection.execute(
         _SQL["upsert_agent"],

@@ -9,6 +9,7 @@ from msgspec import Struct
 from bus.values import Role, UserName
 from coordinator.core.effects import (
     AttemptChange,
+    AuditRow,
     JobChange,
     NewJob,
     NewTask,
@@ -16,7 +17,7 @@ from coordinator.core.effects import (
     NodeRow,
     TaskChange,
 )
-from coordinator.core.rebuild import TaskSeen
+from coordinator.core.events import TaskSeen
 
 __all__ = ["Batch", "LiveJob", "Snapshot", "TaskSeen", "UserRow"]
 
@@ -38,6 +39,7 @@ class Batch(Struct, kw_only=True):
     attempts: list[AttemptChange] = []
     nodes: list[NodeRow] = []
     ledgers: list[NodeLedger] = []
+    audits: list[AuditRow] = []
 
     @property
     def empty(self) -> bool:
@@ -49,6 +51,7 @@ class Batch(Struct, kw_only=True):
             or self.attempts
             or self.nodes
             or self.ledgers
+            or self.audits
         )
 
 

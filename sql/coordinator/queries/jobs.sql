@@ -5,10 +5,23 @@ select
     j.digest, j.total, extract(epoch from j.created_at)::double precision as created_at, j.state, j.pending,
     j.queued, j.assigned, j.running, j.completed, j.failed, j.cancelled, j.cancel_requested,
     extract(epoch from j.started_at)::double precision as started_at,
-    extract(epoch from j.ended_at)::double precision as ended_at, j.exit_code, j.reason
+    extract(epoch from j.ended_at)::double precision as ended_at, j.exit_code, j.reason, j.held_by,
+    extract(epoch from j.held_at)::double precision as held_at
 from corral.jobs j join corral.users o on o.id = j.user_id
 where j.state not in ('completed', 'failed', 'cancelled')
 order by j.number;
+
+-- name: one
+-- A job, over or not.
+select
+    j.id, j.number, o.username as owner, j.name, j.kind, j.priority, j.spec::text, j.metadata::text, j.dedupe_key,
+    j.digest, j.total, extract(epoch from j.created_at)::double precision as created_at, j.state, j.pending,
+    j.queued, j.assigned, j.running, j.completed, j.failed, j.cancelled, j.cancel_requested,
+    extract(epoch from j.started_at)::double precision as started_at,
+    extract(epoch from j.ended_at)::double precision as ended_at, j.exit_code, j.reason, j.held_by,
+    extract(epoch from j.held_at)::double precision as held_at
+from corral.jobs j join corral.users o on o.id = j.user_id
+where j.number = $1;
 
 -- name: next_number
 -- One more than any job ever had.

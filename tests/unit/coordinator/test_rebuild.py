@@ -42,10 +42,12 @@ def test_a_cancelled_array_and_what_it_still_runs_come_back(pool, compare) -> No
     assert rebuilt.jobs[job].cancelled == 8 and all(a.cancelling for a in rebuilt.attempts())
 
 
-def test_a_full_limited_array_comes_back_parked(pool, compare) -> None:
+def test_a_full_limited_array_comes_back_full(pool, compare) -> None:
     job = pool.submit(command=["true"], array="0-9%2")
     pool.schedule()
-    assert pool.rebuilt().jobs[job].groups[0].parked
+    rebuilt = pool.rebuilt()
+    (group,) = rebuilt.jobs[job].groups
+    assert group.full and rebuilt.lines[group.shape].head() is None
 
 
 def test_rows_that_contradict_the_spec_are_refused(pool) -> None:

@@ -1,0 +1,34 @@
+"""What people are shown of the coordinator's memory."""
+
+from __future__ import annotations
+
+from bus import api
+from coordinator.core.model import Node
+
+
+def node_shown(node: Node, *, now_s: float) -> api.Node:
+    """A node as `node.list` shows it."""
+    return api.Node(
+        name=node.name,
+        id=str(node.id),
+        health=node.health,
+        admin=node.admin,
+        kind=node.kind,
+        capacity=node.capacity,
+        allocated=node.allocated,
+        running=node.holding,
+        waiting=node.waiting,
+        load=node.load,
+        last_heartbeat_s=max(now_s - node.last_beat_s, 0.0),
+        labels=node.labels,
+        version=node.version,
+        reason=admin_reason(node),
+        usage=node.usage,
+    )
+
+
+def admin_reason(node: Node) -> str:
+    """Why the node takes no work, and who said so: "new disks (ann)"."""
+    if not node.admin_by:
+        return node.admin_reason
+    return f"{node.admin_reason} ({node.admin_by})" if node.admin_reason else f"by {node.admin_by}"
