@@ -111,7 +111,7 @@ class Submissions:
         self._expected = 0
 
     async def fetch(self, *, wait_s: float) -> list[Submission]:
-        """What has arrived, at once; else what arrives first within `wait_s`; else nothing. Raises BusError."""
+        """What has arrived, at once; else what arrives within `wait_s`; else nothing. Raises BusError."""
         now = asyncio.get_running_loop().time()
         if self._expected <= 0 or now > self._pull_ends_at:
             await self._pull(now)

@@ -150,7 +150,7 @@ class Api:
         return f"{self._service.id[:4].lower()}-{next(self._numbers):x}"
 
     async def _drop(self, subject: ApiSubject, message: Message) -> None:
-        """Answered, it would have us publish where its sender may not: they hear why where only they listen."""
+        """Answered, it would have us publish where its sender may not: they hear why on their own subject."""
         error = refusal(
             "E_REPLY", got=quote(message.reply), expected=f"{inbox_prefix(Peer.USER, subject.user)}.…"
         )
