@@ -78,6 +78,20 @@ def decode(data: bytes, kind: type[S], *, subject: str = "") -> S:
     return message
 
 
+def load(data: bytes, *, subject: str = "") -> dict[str, Any]:
+    """The plain values of a message or job file, all limits checked. Raises DecodeError."""
+    return _load(data, subject)
+
+
+def from_fields(fields: Mapping[str, object], kind: type[S]) -> S:
+    """A message out of values that came over no wire, judged as if they had. Raises DecodeError."""
+    tree = msgspec.to_builtins(fields)
+    if not is_clean(tree):
+        raise DecodeError(find_flaws(tree))
+    message: S = _converted(tree, kind, "")
+    return message
+
+
 def decode_request(operation: str, data: bytes, *, subject: str = "") -> Struct:
     """A client's request by its key in `OPERATIONS`; an empty payload will do where nothing is asked."""
     known = OPERATIONS.get(operation)

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-import difflib
 import glob
 import re
 import sys
 import tomllib
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from bus.spec import JobSpec
+from bus.api import Error
+from bus.codec import from_fields, load
+from bus.limits import BYTES_MAX
+from bus.refusal import quote, refused_amount
+from bus.spec import Constraints, JobSpec
+from bus.units import (
+    UnitError,
+    parse_array,
+    parse_cpu_millis,
+    parse_duration_s,
+    parse_mbps,
+    parse_priority,
+    parse_size_mib,
+)
 from tui.cli.diagnostics import CommandError, Exit
 
+_AMOUNTS: dict[str, Callable[[str], object]] = {
+    "priority": lambda text: parse_priority(_number_or_word(text)),
+    "cpu": parse_cpu_millis,
+    "memory": parse_size_mib,
+    "storage": parse_size_mib,
+    "net": parse_mbps,
+    "timeout": parse_duration_s,
+    "grace": parse_duration_s,
+    "array": parse_array,
+}
 _RESOURCE_OPTIONS = ("cpu", "memory", "gpu", "storage", "net")
 _PLAIN_OPTIONS = (
     "name", "priority", "tool", "array", "workdir", "timeout", "grace", "retries", "dedupe_key",
@@ -24,16 +44,22 @@ _PLAIN_OPTIONS = (
 
 
 def job_spec(arguments: Namespace) -> JobSpec:
-    """The job that the options of `submit` and `run` describe. Raises CommandError, naming the option."""
+    """The job that the options of `submit` and `run` describe.
+
+    Raises CommandError, naming the option, or DecodeError, naming the place in the file.
+    """
     fields: dict[str, Any] = {}
     file = getattr(arguments, "file", None)
     if file is not None:
         fields |= read_fields(file)
+    _check_amounts(arguments)
     fields |= {
         name: value for name in _PLAIN_OPTIONS if (value := getattr(arguments, name, None)) is not None
     }
-    if arguments.command:
-        fields["command"] = list(arguments.command)
+    if "priority" in fields:
+        fields["priority"] = _number_or_word(fields["priority"])
+    if command := _command(arguments):
+        fields["command"] = command
     if patterns := getattr(arguments, "for_each", None):
         fields["for_each"] = expand(patterns)
     if arguments.idempotent:
@@ -41,62 +67,104 @@ def job_spec(arguments: Namespace) -> JobSpec:
     if arguments.stdin is not None:
         fields["stdin"] = _read_text(arguments.stdin, option="--stdin")
     if arguments.env:
-        fields["env"] = {**fields.get("env", {}), **pairs(arguments.env, option="--env")}
+        fields["env"] = _mapping(fields, "env") | pairs(arguments.env, option="--env")
     resources = {name: value for name in _RESOURCE_OPTIONS if (value := getattr(arguments, name)) is not None}
     if resources:
-        fields["resources"] = {**(fields.get("resources") or {}), **resources}
+        fields["resources"] = _mapping(fields, "resources") | resources
     if arguments.label or arguments.node:
-        constraints = dict(fields.get("constraints") or {})
-        constraints["labels"] = {
-            **constraints.get("labels", {}),
-            **pairs(arguments.label or [], option="--label"),
-        }
-        constraints["nodes"] = [*constraints.get("nodes", []), *(arguments.node or [])]
-        fields["constraints"] = constraints
+        fields["constraints"] = _constraints(_mapping(fields, "constraints"), arguments)
     if not any(fields.get(name) for name in ("command", "tool", "tasks")):
         raise CommandError(
             "E_REQUIRED",
             "no command, tool or tasks: nothing to run",
             exit=Exit.USAGE,
-            hint="corral submit -- COMMAND ARGUMENTS, or --tool NAME, or --file FILE",
+            hint="corral submit -- COMMAND ARGUMENTS, or --shell TEXT, --tool NAME, --file FILE",
         )
-    return convert(fields)
+    return from_fields(fields, JobSpec)
 
 
-def convert(fields: dict[str, Any]) -> JobSpec:
-    """Checked field by field; an unknown one is refused with the nearest name. Raises CommandError."""
-    try:
-        return msgspec.convert(fields, JobSpec)
-    except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `")
-        pointer = "/" + path.rstrip("`").removeprefix("$").strip(".").replace(".", "/") if path else ""
-        hint = ""
-        if unknown := re.search(r"unknown field `([^`]*)`", message):
-            near = difflib.get_close_matches(unknown[1], _known_names(), n=1)
-            hint = f"did you mean {near[0]}?" if near else ""
-            pointer = f"{pointer.rstrip('/')}/{unknown[1]}"
-        raise CommandError(
-            "E_FIELD" if hint or "unknown" in message else "E_TYPE",
-            message,
+def _number_or_word(value: object) -> Any:
+    """Digits of an option as the number they are; all else as it is."""
+    return int(value) if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value, re.ASCII) else value
+
+
+def _command(arguments: Namespace) -> list[str]:
+    """The words after `--`, or the text of `--shell` as one word for a shell."""
+    shell = getattr(arguments, "shell", None)
+    if shell is None:
+        return list(arguments.command)
+    if arguments.command:
+        message = "a command and --shell exclude each other"
+        raise CommandError("E_USAGE", message, exit=Exit.USAGE, field="--shell")
+    return ["/bin/sh", "-c", shell]
+
+
+def _check_amounts(arguments: Namespace) -> None:
+    """Read the amounts here too, all at once: a refusal then names the option. Raises CommandError."""
+    refused: list[Error] = []
+    for name, parse in _AMOUNTS.items():
+        value = getattr(arguments, name, None)
+        if value is None:
+            continue
+        try:
+            parse(value)
+        except UnitError as error:
+            refused.append(refused_amount(error, f"--{name}"))
+    if refused:
+        first, *more = refused
+        raised = CommandError(
+            first.code,
+            first.message,
             exit=Exit.USAGE,
-            field=pointer,
-            hint=hint,
-        ) from None
+            field=first.field,
+            got=first.got,
+            expected=first.expected,
+            hint=first.hint,
+        )
+        raised.error.more = more
+        raise raised
+
+
+def _mapping(fields: dict[str, Any], name: str) -> dict[str, Any]:
+    """What the file says of `name`, to be added to; what is no mapping is refused with the whole spec."""
+    value = fields.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        from_fields({name: value}, JobSpec)  # raises: no such field takes anything else
+    return dict(value)
+
+
+def _constraints(constraints: dict[str, Any], arguments: Namespace) -> dict[str, Any]:
+    labels, nodes = constraints.get("labels", {}), constraints.get("nodes", [])
+    added = pairs(arguments.label or [], option="--label", code="E_CONSTRAINT")
+    for name, value in added.items():
+        if value.startswith("="):
+            text = f"{name}={value}"
+            raise CommandError(
+                "E_CONSTRAINT",
+                f"{text[:80]!r} at column {len(name) + 2}",
+                exit=Exit.USAGE,
+                field="--label",
+                expected="NAME=VALUE, with one equals sign",
+            )
+    if not isinstance(labels, dict) or not isinstance(nodes, list):
+        from_fields(constraints, Constraints)
+    return constraints | {"labels": {**labels, **added}, "nodes": [*nodes, *(arguments.node or [])]}
 
 
 def read_fields(name: str) -> dict[str, Any]:
-    """A job file: TOML by its name, else JSON; "-" reads JSON from stdin. Raises CommandError."""
-    text = _read_text(name, option="--file")
+    """A job file: TOML by its name, else JSON; "-" reads JSON from stdin.
+
+    Raises CommandError where it cannot be read, DecodeError where it is no JSON object.
+    """
+    if not name.endswith(".toml"):
+        return load(_read_bytes(name, option="--file"))
     try:
-        fields = tomllib.loads(text) if name.endswith(".toml") else msgspec.json.decode(text)
-    except (tomllib.TOMLDecodeError, msgspec.DecodeError) as error:
-        kind = "TOML" if name.endswith(".toml") else "JSON"
-        raise CommandError(
-            "E_JSON", f"{name}: not {kind}: {error}", exit=Exit.USAGE, field="--file"
-        ) from None
-    if not isinstance(fields, dict):
-        raise CommandError("E_TYPE", f"{name}: expected an object", exit=Exit.USAGE, field="--file")
-    return fields
+        return tomllib.loads(_read_text(name, option="--file"))
+    except tomllib.TOMLDecodeError as error:
+        message = f"{name}: not TOML: {error}"
+        raise CommandError("E_JSON", message, exit=Exit.USAGE, field="--file") from None
 
 
 def expand(patterns: Sequence[str]) -> list[str]:
@@ -116,31 +184,44 @@ def expand(patterns: Sequence[str]) -> list[str]:
     return sorted(found)
 
 
-def pairs(items: Sequence[str], *, option: str) -> dict[str, str]:
+def pairs(items: Sequence[str], *, option: str, code: str = "E_USAGE") -> dict[str, str]:
     """NAME=VALUE items as a mapping. Raises CommandError."""
     result = {}
     for item in items:
         name, equals, value = item.partition("=")
         if not equals or not name:
-            raise CommandError("E_USAGE", f"got {item!r}; expected NAME=VALUE", exit=Exit.USAGE, field=option)
+            raise CommandError(
+                code, "not a pair", exit=Exit.USAGE, field=option, got=quote(item), expected="NAME=VALUE"
+            )
         result[name] = value
     return result
 
 
 def _read_text(name: str, *, option: str) -> str:
     try:
-        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-        return data.decode("utf-8")
-    except OSError as error:
-        raise CommandError("E_PATH", f"{name}: {error.strerror}", exit=Exit.USAGE, field=option) from None
+        return _read_bytes(name, option=option).decode("utf-8")
     except UnicodeDecodeError as error:
         message = f"{name}: not UTF-8 at byte {error.start}"
         raise CommandError("E_ENCODING", message, exit=Exit.USAGE, field=option) from None
 
 
-def _known_names() -> list[str]:
-    from bus.spec import Constraints, ResourceSpec, TaskSpec
-
-    return sorted(
-        {name for kind in (JobSpec, TaskSpec, ResourceSpec, Constraints) for name in kind.__struct_fields__}
-    )
+def _read_bytes(name: str, *, option: str) -> bytes:
+    """At most one byte more than any message may hold: a device or a huge file is refused, not read whole."""
+    try:
+        if name == "-":
+            data = sys.stdin.buffer.read(BYTES_MAX + 1) if sys.stdin is not None else b""
+        else:
+            with open(name, "rb") as file:
+                data = file.read(BYTES_MAX + 1)
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or str(error)
+        raise CommandError("E_PATH", f"{name}: {said}", exit=Exit.USAGE, field=option) from None
+    if len(data) > BYTES_MAX:
+        raise CommandError(
+            "E_TOO_LARGE",
+            f"{name}: more than {BYTES_MAX} bytes",
+            exit=Exit.USAGE,
+            field=option,
+            hint="an array or --for-each stays one short message; let tasks open large files themselves",
+        )
+    return data

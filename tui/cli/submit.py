@@ -61,7 +61,7 @@ def submitted_line(answer: Submitted) -> str:
 
 async def run(arguments: Namespace) -> int:
     """Run one command in the cluster as if it ran here; ctrl-C cancels it."""
-    if not arguments.command:
+    if not arguments.command and arguments.shell is None:
         hint = "corral run -- COMMAND ARGUMENTS"
         raise CommandError("E_REQUIRED", "no command", exit=Exit.USAGE, hint=hint)
     spec = job_spec(arguments)

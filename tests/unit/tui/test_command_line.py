@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from bus.api import Error
-from bus.errors import ApiError, CredentialsError, Disconnected, NoResponders, RequestTimeout
+from bus.errors import ApiError, CredentialsError, DecodeError, Disconnected, NoResponders, RequestTimeout
 from tui.cli import diagnostics
 from tui.cli.ids import job_id, task_id
 from tui.cli.diagnostics import CommandError, Exit
 from tui.cli.dispatch import parse, run
-from tui.cli.specification import convert, job_spec
+from tui.cli.specification import job_spec
 
 
 def parsed(*argv: str) -> Namespace:
@@ -104,12 +104,12 @@ def test_a_file_gives_the_job_and_options_win(tmp_path: Path, name: str, text: s
     assert (spec.resources.cpu, spec.resources.memory) == ("2", "1G")
 
 
-def test_an_unknown_field_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(CommandError) as caught:
-        convert({"comand": ["true"]})
-    assert caught.value.error.code == "E_FIELD"
-    assert caught.value.error.field == "/comand"
-    assert caught.value.error.hint == "did you mean command?"
+def test_an_unknown_field_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text('{"comand": ["true"], "tool": "wordcount"}')
+    with pytest.raises(DecodeError) as caught:
+        job_spec(parsed("submit", "--file", str(tmp_path / "job.json")))
+    error = caught.value.to_error()
+    assert (error.code, error.field, error.hint) == ("E_FIELD", "/comand", "did you mean command?")
 
 
 @pytest.mark.parametrize("text", ["1042", "@last", "0198c2f4", "0198c2f4-7a11-7c3e-9b1e-2f6d0c9a1b2c"])

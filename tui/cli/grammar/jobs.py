@@ -75,11 +75,9 @@ def _add_form(parser: Parser) -> None:
 def _add_job_options(parser: Parser) -> None:
     job = parser.add_argument_group("the job")
     job.add_argument("--name", metavar="TEXT")
+    job.add_argument("--shell", metavar="TEXT", help="a line for /bin/sh instead of -- COMMAND")
     job.add_argument(
-        "--priority",
-        type=whole("--priority", least=1, most=10),
-        metavar="1-10",
-        help="10 goes first (default: 5)",
+        "--priority", metavar="1-10", help="10 goes first (default: 5); also low, normal or high"
     )
     job.add_argument("--env", action="append", metavar="NAME=VALUE")
     job.add_argument("--workdir", metavar="DIR")
