@@ -16,7 +16,7 @@ from agent.config import Config, ConfigError, parse_arguments
 from agent.guard.client import GuardError
 from agent.loop import Agent
 from agent.spool import SpoolError
-from bus.connection import NatsBus
+from bus.connection import ConnectionState, NatsBus, StateCallback
 from bus.credentials import parse_credentials
 from bus.errors import BusError, CredentialsError, Disconnected
 from bus.layout import read_secret
@@ -73,6 +73,8 @@ def _run(config: Config) -> int:
     with asyncio.Runner(loop_factory=factory) as runner:
         try:
             runner.run(_serve(config))
+        except CredentialsError:
+            raise  # though it came over the bus, it is the operator's to mend
         except (GuardError, SpoolError, BusError) as error:
             sys.stderr.write(f"error: {error}\n")
             return EXIT_BROKEN
@@ -91,21 +93,35 @@ async def _serve(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, serving.cancel)
+    refused = asyncio.Event()
+
+    def on_state(state: ConnectionState) -> None:
+        if state is ConnectionState.CLOSED and bus is not None and bus.refusal is not None:
+            refused.set()
+            serving.cancel()
+
+    bus: NatsBus | None = None
     with suppress(asyncio.CancelledError):
-        bus = await _connect(config)
+        bus = await _connect(config, on_state)
         try:
             await Agent(config, bus, version=_version()).run()
         finally:
             await bus.close()
+    if refused.is_set():
+        assert bus is not None
+        assert bus.refusal is not None
+        raise bus.refusal
 
 
-async def _connect(config: Config) -> NatsBus:
+async def _connect(config: Config, on_state: StateCallback) -> NatsBus:
     credentials = parse_credentials(read_secret(config.credentials))
     if credentials.name != config.node:
         raise ConfigError(f"{config.credentials} is for {credentials.name}, not for {config.node}")
     while True:
         try:
-            return await NatsBus.connect(config.nats_url, credentials, name=f"agent {config.node}")
+            return await NatsBus.connect(
+                config.nats_url, credentials, name=f"agent {config.node}", on_state=on_state
+            )
         except Disconnected as error:
             _log.warning("%s; trying again", error)
             await asyncio.sleep(_CONNECT_RETRY_S)

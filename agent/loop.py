@@ -25,6 +25,7 @@ from agent.executor import Executor
 from agent.gpus import GpuDriver, SimulatedGpus
 from agent.inputs import InputFetcher
 from agent.logs import Logs
+from agent.presence import Presence
 from agent.reporter import Reporter
 from agent.session import Session
 from agent.spool import Spool
@@ -86,6 +87,7 @@ class Agent:
         self._logs = Logs(bus, config.node, self._executor)
         self._usage_interval_s = 0.0
         self._registered = asyncio.Event()
+        self._presence = Presence(config.data)
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -113,6 +115,7 @@ class Agent:
                 finally:
                     await commands.unsubscribe()  # first: nothing can be started while the group ends
         finally:
+            self._presence.clear()
             self._spool.close()
             self._driver.close()
 
@@ -137,10 +140,12 @@ class Agent:
     def _on_registered(self, reply: RegisterReply) -> None:
         self._usage_interval_s = reply.usage_interval_s
         self._registered.set()
+        self._presence.show()
         self._reporter.resume()
 
     def _on_lost(self) -> None:
         self._registered.clear()
+        self._presence.clear()
         self._reporter.pause()
 
     def _fetch_inputs(self, order: Order) -> None:

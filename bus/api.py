@@ -85,12 +85,14 @@ class Job(Struct, kw_only=True):
 
 
 class Jobs(Struct, kw_only=True):
-    """`next` is "" on the last page; `total` counts all that the filter lets through."""
+    """`next` is "" on the last page; `total` counts all that the filter lets through, `exact` or not: then it is
+    at least so much."""
 
     jobs: list[Job]
     next: str = ""
     total: int = 0
     states: dict[str, int] = {}  # how many of `total` are in each state
+    exact: bool = True
 
 
 class Attempt(Struct, kw_only=True):
@@ -137,6 +139,7 @@ class Tasks(Struct, kw_only=True):
     next: str = ""
     total: int = 0
     states: dict[str, int] = {}
+    exact: bool = True
 
 
 class Cancelled(Struct, kw_only=True):

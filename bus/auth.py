@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,14 @@ class Authority:
 
     def revoke(self, public_key: str) -> None:
         """Refuse this credential from now on; `bus.server.reload` makes the server close its connections."""
-        write_secret(self._revocations, json.dumps({**self.revoked(), public_key: int(time.time())}))
+        self.revoke_all({public_key: int(time.time())})
+
+    def revoke_all(self, keys: Mapping[str, int]) -> None:
+        """Refuse each key's credentials that were issued up to a second of the Unix epoch."""
+        known = self.revoked()
+        if any(known.get(key, 0) < until for key, until in keys.items()):
+            merged = known | {key: max(until, known.get(key, 0)) for key, until in keys.items()}
+            write_secret(self._revocations, json.dumps(merged))
 
     def revoked(self) -> dict[str, int]:
         """Public keys, and up to when what was issued for them is refused (seconds of the Unix epoch)."""

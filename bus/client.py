@@ -13,11 +13,11 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Literal, TypeVar
 
-import msgspec
 from msgspec import Struct
 
 from bus import subjects
 from bus.api import (
+    Admitted,
     Cancelled,
     Changed,
     Cluster,
@@ -40,10 +40,11 @@ from bus.api import (
     Whoami,
     Why,
 )
-from bus.codec import decode_answer, encode
-from bus.errors import DecodeError
+from bus.codec import decode_answer, encode, from_fields
+from bus.errors import DecodeError, TooLarge
 from bus.follow import Follower
-from bus.layout import Layout, default_data_dir, read_client_settings, read_secret
+from bus.layout import find_client_settings, read_secret
+from bus.limits import BYTES_MAX
 from bus.patience import outlast
 from bus.requests import (
     Cancel,
@@ -52,6 +53,7 @@ from bus.requests import (
     Hold,
     JobList,
     JobQuery,
+    KeyQuery,
     LogFollow,
     LogQuery,
     NodeList,
@@ -107,7 +109,7 @@ class Client:
         from bus.credentials import parse_credentials
 
         if url is None or credentials is None:
-            settings = read_client_settings(Layout(data or default_data_dir()))
+            settings = find_client_settings(data)
             url = url or settings.url
             credentials = credentials or settings.credentials
         identity = parse_credentials(read_secret(Path(credentials)))
@@ -129,10 +131,11 @@ class Client:
     async def submit(self, spec: JobSpec | None = None, **fields: object) -> Submitted:
         """Hand over a job: a JobSpec, or its fields (`command=["echo", "hi"], array="0-9"`).
 
+        Raises DecodeError where the fields are none of a job, ApiError where the coordinator refuses it.
         Where no answer comes, the job may or may not be accepted; a `dedupe_key` makes repeating safe.
         """
         if spec is None:
-            spec = msgspec.convert(fields, JobSpec)
+            spec = from_fields(fields, JobSpec)
         return await self._call("job.submit", spec, Submitted)
 
     async def job(self, job: str | int) -> Job:
@@ -241,6 +244,14 @@ class Client:
     async def whoami(self) -> Whoami:
         return await self._call("user.whoami", Empty(), Whoami)
 
+    async def renew(self, key: str) -> Admitted:
+        """A fresh JWT for one of our own keys, before the old one expires."""
+        return await self._call("user.renew", KeyQuery(key=key), Admitted)
+
+    async def logout(self, key: str) -> Token:
+        """Have one of our own keys refused from now on; the answer may be lost with the connection."""
+        return await self._call("user.logout", KeyQuery(key=key), Token)
+
     async def create_token(
         self,
         kind: Literal["node", "user"],
@@ -319,7 +330,10 @@ class Client:
 
     async def _call(self, operation: str, request: Struct, kind: type[S]) -> S:
         subject = subjects.api(self.user, operation)
-        reply = await self._bus.request(subject, encode(request), timeout_s=self._timeout_s)
+        data = encode(request)
+        if len(data) > BYTES_MAX:
+            raise TooLarge(f"{len(data)} bytes > {BYTES_MAX}")
+        reply = await self._bus.request(subject, data, timeout_s=self._timeout_s)
         return decode_answer(reply.data, kind, subject=subject)
 
 

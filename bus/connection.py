@@ -140,6 +140,11 @@ class NatsBus:
         return self._client.is_connected
 
     @property
+    def refusal(self) -> Refused | None:
+        """Why the server takes our credentials no longer; the connection is closed for good."""
+        return self._refusal
+
+    @property
     def dropped(self) -> int:
         """Messages lost so far because a handler was too slow for its queue."""
         return self._dropped

@@ -20,6 +20,18 @@ class ClientSettings(Struct, frozen=True, kw_only=True):
     url: str
     credentials: str
     user: str
+    ca: str = ""  # path of the authority's certificate, for other clients
+
+
+class JoinedSettings(Struct, frozen=True, kw_only=True):
+    """`joined.json`: as which node this machine belongs to a cluster elsewhere.
+
+    `options` are further arguments of the agent.
+    """
+
+    url: str
+    node: str
+    options: list[str] = []
 
 
 class Layout(Struct, frozen=True):
@@ -39,6 +51,21 @@ class Layout(Struct, frozen=True):
     def keys(self) -> Path:
         """The cluster's signing keys: 0700."""
         return self.data / "keys"
+
+    @property
+    def tls(self) -> Path:
+        """The certificate of the NATS server, its key, and the authority's certificate."""
+        return self.data / "tls"
+
+    @property
+    def ca(self) -> Path:
+        """The authority's certificate (PEM), for other clients; no secret."""
+        return self.tls / "ca.pem"
+
+    @property
+    def joined(self) -> Path:
+        """Only on a machine that joined a cluster elsewhere."""
+        return self.data / "joined.json"
 
     @property
     def client(self) -> Path:
@@ -66,6 +93,10 @@ class Layout(Struct, frozen=True):
 
     def agent_credentials(self, node: str) -> Path:
         return self.agent(node) / "agent.creds"
+
+    def agent_registered(self, node: str) -> Path:
+        """There while the agent is registered with the coordinator and hears from it."""
+        return self.agent(node) / "registered"
 
     def log(self, process: str) -> Path:
         return self.logs / f"{_part(process)}.log"
@@ -108,8 +139,59 @@ def read_secret(path: Path) -> str:
             return file.read(65_536)
     except (OSError, UnicodeDecodeError) as error:
         raise CredentialsError(
-            "E_AUTH", f"cannot read {path}: {error}", "start with `corral up`, or name a folder by --data"
+            "E_AUTH",
+            f"no credentials: cannot read {path}: {error.strerror if isinstance(error, OSError) else error}",
+            "corral up starts a cluster on this machine; corral login URL TOKEN reaches one elsewhere",
         ) from error
+
+
+def profile_folder() -> Path:
+    """Of a person who logged in to a cluster elsewhere: `corral` in the XDG configuration home."""
+    home = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(home) if home else Path.home() / ".config") / "corral"
+
+
+def find_client_settings(data: Path | None) -> ClientSettings:
+    """How to reach the cluster: by the folder that is named, else this machine's own, else by the login.
+
+    Raises CredentialsError.
+    """
+    if data is not None or os.environ.get("CORRAL_DATA"):
+        return read_client_settings(Layout(data or default_data_dir()))
+    own, login = Layout(default_data_dir()), Layout(profile_folder())
+    if _is_there(own.client) or not _is_there(login.client):
+        return read_client_settings(own)
+    return read_client_settings(login)
+
+
+def write_joined(layout: Layout, settings: JoinedSettings) -> None:
+    """From here on the folder is that of a joined machine."""
+    write_secret(layout.joined, msgspec.json.encode(settings).decode() + "\n")
+
+
+def read_joined(layout: Layout) -> JoinedSettings | None:
+    """None where the folder is not that of a joined machine. Raises CredentialsError."""
+    if not layout.joined.exists():
+        return None
+    try:
+        return msgspec.json.decode(read_secret(layout.joined), type=JoinedSettings)
+    except msgspec.DecodeError as error:
+        raise CredentialsError("E_CONFIG", f"{layout.joined}: {error}", "join again") from error
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:  # somebody else's folder: none of ours
+        return False
+
+
+def make_agent_folder(layout: Layout, node: str) -> None:
+    """Tasks run under an account of their own: it must be able to pass through to its folder."""
+    folder = layout.agent(node)
+    for part in (folder.parent, folder):
+        part.mkdir(parents=True, exist_ok=True)
+        part.chmod(0o711 if os.geteuid() == 0 else 0o700)
 
 
 def write_client_settings(layout: Layout, settings: ClientSettings) -> None:

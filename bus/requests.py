@@ -123,6 +123,25 @@ class TokenQuery(Request):
     token: str
 
 
+class KeyQuery(Request):
+    """`key`: the public half of one of the asker's own keys."""
+
+    key: str
+
+
+class Admission(Request):
+    """Asks on `corral.auth.*`, with a token, for a credential for `key`, the public half of one's own.
+
+    `name`: of the node; None takes the one that the token is for, else `host`.
+    """
+
+    token: str
+    secret: bytes
+    key: str
+    name: str | None = None
+    host: str = ""
+
+
 class LogQuery(Request):
     """A piece of a task's output; `attempt` 0 means the newest."""
 

@@ -16,6 +16,7 @@ def main(argv: list[str] | None = None) -> int:
     supervise = verbs.add_parser("supervise", help="run and restart all processes of a data folder")
     supervise.add_argument("data", type=Path)
     supervise.add_argument("--agents", type=int, help="agents from now on, sharing this machine")
+    supervise.add_argument("--listen", help="address for other machines from now on; off: loopback only")
     arguments = parser.parse_args(argv)
     match arguments.verb:
         case "serve":
@@ -25,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
         case "supervise":
             from coordinator.supervise import supervise as run_supervisor
 
-            return run_supervisor(arguments.data, agents=arguments.agents)
+            return run_supervisor(arguments.data, agents=arguments.agents, listen=arguments.listen)
     return 2
 
 

@@ -31,6 +31,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     dsn: str  # of the relational database, as a role in corral_coordinator; may hold a password
     migrate_dsn: str | None = None  # the same as the schema's owner, for migrations only; None: as `dsn`
     timeseries_dsn: str | None = None  # None: the same database
+    keys: str | None = None  # folder of the bus's signing keys; None: the bus is not ours, nobody can join
     users: tuple[EnsuredUser, ...] = ()
     order: str = "fcfs"  # static order: fcfs, sjf, saf
     rank: str = "best_fit"  # static rank: best_fit, worst_fit, first_fit

@@ -1,5 +1,7 @@
 """The supervisor of one machine: PostgreSQL, NATS, coordinator, agents as siblings under one small process.
 
+On a machine that joined a cluster elsewhere, its agent alone.
+
 Started by `corral up` in its own session, or by the machine's service manager. It prepares the data folder
 (ports, keys, credentials, configuration), keeps every process running, and tells in `supervisor.json` how
 they are. SIGTERM stops all in order. One lock file makes sure that a data folder has one supervisor; what
@@ -19,7 +21,8 @@ from pathlib import Path
 
 from bus.auth import Authority
 from bus.errors import CorralError
-from bus.layout import Layout
+from bus.layout import JoinedSettings, Layout, read_joined
+from bus.server import local_url
 from bus.supervision import (
     Phase,
     ProcessStatus,
@@ -30,9 +33,10 @@ from bus.supervision import (
     write_status,
 )
 from coordinator.supervisor.access import Access
-from coordinator.supervisor.keeper import Keeper
-from coordinator.supervisor.services import Machine
-from coordinator.supervisor.setup import Setup, SetupError, choose_ports, load, save
+from coordinator.supervisor.keeper import Keeper, Service
+from coordinator.supervisor.refresh import Refresher
+from coordinator.supervisor.services import NATS, SERVERS, Machine, Member
+from coordinator.supervisor.setup import SetupError, choose_ports, listen_on, load, save, url_for_others
 
 log = logging.getLogger("corral.supervisor")
 
@@ -43,8 +47,8 @@ EXIT_CONFLICT = 6
 EXIT_CONFIGURATION = 78
 
 
-def supervise(data: Path, *, agents: int | None = None) -> int:
-    """Run until SIGTERM; returns the process's exit code. `agents` None: as many as the last time."""
+def supervise(data: Path, *, agents: int | None = None, listen: str | None = None) -> int:
+    """Run until SIGTERM; returns the process's exit code. `agents` and `listen` None: as the last time."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
     )
@@ -58,7 +62,7 @@ def supervise(data: Path, *, agents: int | None = None) -> int:
         log.error("cannot use the data folder %s: %s", layout.data, error.strerror)
         return EXIT_CONFIGURATION
     try:
-        return asyncio.run(Supervisor(layout, agents=agents).run())
+        return asyncio.run(Supervisor(layout, agents=agents, listen=listen).run())
     finally:
         os.close(lock)
 
@@ -66,11 +70,12 @@ def supervise(data: Path, *, agents: int | None = None) -> int:
 class Supervisor:
     """One run, from preparing to the last process's end."""
 
-    def __init__(self, layout: Layout, *, agents: int | None) -> None:
+    def __init__(self, layout: Layout, *, agents: int | None, listen: str | None = None) -> None:
         identity = identify(os.getpid())
         assert identity is not None
         self._layout = layout
         self._agents = agents
+        self._listen = listen
         now = time.time()
         self._status = SupervisorStatus(
             identity=identity,
@@ -82,6 +87,8 @@ class Supervisor:
         )
         self._stop = asyncio.Event()
         self._keepers: list[Keeper] = []
+        self._access: Access | None = None
+        self._machine: Machine | None = None
 
     async def run(self) -> int:
         """Prepare, keep, stop. Returns the exit code."""
@@ -89,7 +96,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         try:
-            access = await asyncio.to_thread(self._prepare)
+            await asyncio.to_thread(self._prepare)
         except (SetupError, CorralError, OSError) as error:
             self._status.message = str(error)
             self._enter(Phase.FAILED)
@@ -98,29 +105,22 @@ class Supervisor:
             await self._keep()
         finally:
             self._enter(Phase.STOPPING)
-            await access.close()
+            if self._access is not None:
+                await self._access.close()
             await self._stop_all()
             self._enter(Phase.STOPPED)
         return 0
 
-    def _prepare(self) -> Access:
+    def _prepare(self) -> None:
         """Everything on disk that the processes need. Raises SetupError, CorralError, OSError."""
         earlier = read_status(self._layout.supervisor)
         if earlier is not None:
             for name in end_leftovers(earlier):
                 log.warning("stopped %s, which an earlier supervisor had left running", name)
         self._write()
-        setup_path = self._layout.data / "setup.json"
-        setup = load(setup_path)
-        if self._agents is not None:
-            setup.agents = self._agents
-        setup = choose_ports(setup, data=self._layout.data)
-        save(setup_path, setup)
-        authority = Authority.create_or_load(self._layout.keys)
-        access = Access(self._layout, authority=authority, url=f"nats://127.0.0.1:{setup.nats_port}")
-        self._describe(setup, access)
-        machine = Machine(self._layout, setup=setup, authority=authority, access=access)
-        for service in machine.services():
+        joined = read_joined(self._layout)
+        services = self._prepare_cluster() if joined is None else self._prepare_member(joined)
+        for service in services:
             status = ProcessStatus(
                 name=service.name,
                 address=service.address,
@@ -130,13 +130,35 @@ class Supervisor:
             self._status.processes.append(status)
             self._keepers.append(Keeper(service, status=status, changed=self._write))
         self._write()
-        return access
 
-    def _describe(self, setup: Setup, access: Access) -> None:
+    def _prepare_cluster(self) -> list[Service]:
+        setup_path = self._layout.data / "setup.json"
+        setup = listen_on(load(setup_path), self._listen)
+        if self._agents is not None:
+            setup.agents = self._agents
+        setup = choose_ports(setup, data=self._layout.data)
+        save(setup_path, setup)
+        authority = Authority.create_or_load(self._layout.keys)
+        access = Access(
+            self._layout, authority=authority, url=local_url(setup.nats_port, listen=setup.listen)
+        )
         self._status.agents = setup.agents
         self._status.url = access.url
+        self._status.joins = url_for_others(setup)
         self._status.user = access.user
         self._status.credentials = str(access.write_client_settings())
+        self._access = access
+        self._machine = Machine(self._layout, setup=setup, authority=authority, access=access)
+        return self._machine.services()
+
+    def _prepare_member(self, joined: JoinedSettings) -> list[Service]:
+        if self._listen is not None or self._agents is not None:
+            raise SetupError(
+                f"this machine is the node {joined.node} of {joined.url}: --listen and --agents go over there"
+            )
+        self._status.agents = 1
+        self._status.url, self._status.node = joined.url, joined.node
+        return Member(self._layout, joined).services()
 
     async def _keep(self) -> None:
         """Keep all services until asked to stop."""
@@ -150,6 +172,9 @@ class Supervisor:
                 for keeper in self._keepers
             ]
             tasks.append(group.create_task(self._announce(), name="announce"))
+            if self._machine is not None:
+                refresher = Refresher(self._machine, by_name[NATS])
+                tasks.append(group.create_task(refresher.run(), name="refresh"))
             await self._stop.wait()
             for task in tasks:
                 task.cancel()
@@ -165,10 +190,11 @@ class Supervisor:
 
     async def _stop_all(self) -> None:
         """Agents together, then the coordinator, NATS, and PostgreSQL last."""
-        agents = self._keepers[3:]
+        agents = [keeper for keeper in self._keepers if keeper.service.name not in SERVERS]
         await asyncio.gather(*(keeper.stop() for keeper in agents))
-        for keeper in reversed(self._keepers[:3]):
-            await keeper.stop()
+        for keeper in reversed(self._keepers):
+            if keeper not in agents:
+                await keeper.stop()
 
     def _enter(self, phase: Phase) -> None:
         log.info("%s%s", phase, f": {self._status.message}" if self._status.message else "")

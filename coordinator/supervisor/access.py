@@ -13,8 +13,15 @@ from pathlib import Path
 from bus.api import Cluster, Node
 from bus.auth import Authority
 from bus.client import Client
-from bus.credentials import Credentials
-from bus.layout import ClientSettings, Layout, read_secret, write_client_settings, write_secret
+from bus.credentials import Credentials, parse_credentials, with_ca
+from bus.layout import (
+    ClientSettings,
+    Layout,
+    make_agent_folder,
+    read_secret,
+    write_client_settings,
+    write_secret,
+)
 from bus.values import Role
 from coordinator.supervisor.setup import legal_name
 
@@ -34,20 +41,25 @@ class Access:
     def write_client_settings(self) -> Path:
         """Credentials of the person, and `client.json` that leads the command to them."""
         path = self._layout.credentials(self.user)
-        credentials = _kept(path, lambda: self._authority.mint_user(self.user, Role.ADMIN))
-        settings = ClientSettings(url=self.url, credentials=str(credentials), user=self.user)
+        credentials = self._kept(path, lambda: self._authority.mint_user(self.user, Role.ADMIN))
+        self._layout.tls.mkdir(mode=0o700, exist_ok=True)
+        self._layout.ca.write_text(self._authority.ca)
+        settings = ClientSettings(
+            url=self.url, credentials=str(credentials), user=self.user, ca=str(self._layout.ca)
+        )
         write_client_settings(self._layout, settings)
         return credentials
 
     def write_coordinator_config(self, *, dsn: str, migrate_dsn: str) -> None:
         """`coordinator.toml`; it holds the database's passwords, so 0600."""
-        credentials = _kept(self._layout.keys / "coordinator.creds", self._authority.mint_coordinator)
+        credentials = self._kept(self._layout.keys / "coordinator.creds", self._authority.mint_coordinator)
         text = (
             "# Written by the supervisor at each start; changes here are lost.\n"
             f"nats_url = {_toml(self.url)}\n"
             f"credentials = {_toml(str(credentials))}\n"
             f"dsn = {_toml(dsn)}\n"
-            f"migrate_dsn = {_toml(migrate_dsn)}\n\n"
+            f"migrate_dsn = {_toml(migrate_dsn)}\n"
+            f"keys = {_toml(str(self._layout.keys))}\n\n"
             "[[users]]\n"
             f"name = {_toml(self.user)}\n"
             f"role = {_toml(str(Role.ADMIN))}\n"
@@ -56,12 +68,8 @@ class Access:
 
     def agent_credentials(self, name: str) -> Path:
         """Credentials of one node's agent; makes the agent's folder."""
-        folder = self._layout.agent(name)
-        for part in (folder.parent, folder):
-            # Tasks run under an account of their own: it must be able to pass through to its folder.
-            part.mkdir(exist_ok=True)
-            part.chmod(0o711 if os.geteuid() == 0 else 0o700)
-        return _kept(self._layout.agent_credentials(name), lambda: self._authority.mint_agent(name))
+        make_agent_folder(self._layout, name)
+        return self._kept(self._layout.agent_credentials(name), lambda: self._authority.mint_agent(name))
 
     async def cluster(self) -> Cluster:
         """What the coordinator says of the cluster. Raises CorralError."""
@@ -76,20 +84,21 @@ class Access:
         self._client = None
         await self._stack.aclose()
 
+    def _kept(self, path: Path, mint: Callable[[], Credentials]) -> Path:
+        """The credentials at `path`, minted at the first call; a file that others can read is refused."""
+        if not path.exists():
+            write_secret(path, mint().text)
+            return path
+        kept = parse_credentials(read_secret(path))
+        if kept.ca != self._authority.ca:  # from before there was an authority
+            write_secret(path, with_ca(kept, self._authority.ca).text)
+        return path
+
     async def _connected(self) -> Client:
         if self._client is None:
             connecting = Client.connect(data=self._layout.data)
             self._client = await self._stack.enter_async_context(connecting)
         return self._client
-
-
-def _kept(path: Path, mint: Callable[[], Credentials]) -> Path:
-    """The credentials at `path`, minted at the first call; a file that others can read is refused."""
-    if path.exists():
-        read_secret(path)
-    else:
-        write_secret(path, mint().text)
-    return path
 
 
 def _toml(text: str) -> str:

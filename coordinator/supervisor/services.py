@@ -6,16 +6,18 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from bus import server as nats_server
+from bus import tls
 from bus.auth import Authority
 from bus.errors import CorralError
-from bus.layout import Layout
+from bus.layout import JoinedSettings, Layout, make_agent_folder
 from bus.server import NatsProcess
 from bus.values import NodeHealth
 from coordinator.supervisor.access import Access
@@ -29,6 +31,7 @@ from sql.server import PostgresProcess
 POSTGRESQL = "postgresql"
 NATS = "nats"
 COORDINATOR = "coordinator"
+SERVERS = (POSTGRESQL, NATS, COORDINATOR)
 NATS_ACCOUNT = "corral-bus"
 """The unprivileged account of nats-server where Corral was started as root."""
 
@@ -109,6 +112,7 @@ class Machine:
                 authority=self._authority,
                 uid=account.uid if account else None,
                 gid=account.gid if account else None,
+                listen=self._listen(),
             )
 
         async def launch() -> Launch:
@@ -130,7 +134,34 @@ class Machine:
             except CorralError:
                 raise Unhealthy("does not greet on its port") from None
 
-        return Service(name=NATS, launch=launch, probe=probe, address=f"127.0.0.1:{self._setup.nats_port}")
+        return Service(name=NATS, launch=launch, probe=probe, address=self._access.url.partition("://")[2])
+
+    @property
+    def revocations(self) -> Path:
+        """The file of what is revoked."""
+        return self._authority.revocations
+
+    def refresh_nats(self, pid: int) -> None:
+        """Have the running server take new revocations and a renewed certificate. Blocks for milliseconds."""
+        assert self._nats is not None
+        self._nats = structs.replace(self._nats, listen=self._listen())
+        nats_server.reload(self._nats, authority=self._authority, pid=pid)
+
+    def certificate_is_due(self) -> bool:
+        """Whether the server's certificate was renewed just now: the running server must be told."""
+        return self._nats is not None and self._listen() != self._nats.listen
+
+    def _listen(self) -> nats_server.Listen | None:
+        host = self._setup.listen
+        if not host:
+            return None
+        certificate = tls.current_certificate(
+            self._layout.tls,
+            authority=self._authority.tls,
+            names=tls.names_of_machine(host),
+            now=datetime.now(UTC),
+        )
+        return nats_server.Listen(host=host, certificate=certificate)
 
     def _coordinator(self) -> Service:
         async def launch() -> Launch:
@@ -138,7 +169,7 @@ class Machine:
             self._access.write_coordinator_config(
                 dsn=self._postgres.coordinator_dsn, migrate_dsn=self._postgres.dsn
             )
-            return self._python(COORDINATOR, "coordinator", "serve", str(self._layout.data))
+            return python(self._layout, COORDINATOR, "coordinator", "serve", str(self._layout.data))
 
         async def probe() -> None:
             await _answered(self._access.cluster)
@@ -146,33 +177,66 @@ class Machine:
         return Service(name=COORDINATOR, launch=launch, probe=probe, needs=(POSTGRESQL, NATS))
 
     def _agent(self, name: str, share: Share | None) -> Service:
-        log_name = f"agent-{name[:57]}"
-
         async def launch() -> Launch:
-            options = [
-                "--data", str(self._layout.agent(name)),
-                "--name", name,
-                "--nats", self._access.url,
-                "--credentials", str(self._access.agent_credentials(name)),
-            ]  # fmt: skip
+            self._access.agent_credentials(name)
+            limits = []
             if share is not None:
-                options += ["--cpu", f"{share.cpu_millis}m", "--memory", f"{share.mem_mib}MiB"]
-            return self._python(log_name, "agent", *options)
+                limits = ["--cpu", f"{share.cpu_millis}m", "--memory", f"{share.mem_mib}MiB"]
+            return agent_launch(self._layout, name, url=self._access.url, options=limits)
 
         async def probe() -> None:
             node = await _answered(lambda: self._access.node(name))
             if node.health is not NodeHealth.HEALTHY:
                 raise Unhealthy(f"the coordinator sees it as {node.health}")
 
-        return Service(name=log_name, launch=launch, probe=probe, needs=(COORDINATOR,))
+        return Service(name=agent_log(name), launch=launch, probe=probe, needs=(COORDINATOR,))
 
-    def _python(self, name: str, module: str, *arguments: str) -> Launch:
-        # -P: nothing that lies in some working directory may stand in for our modules
-        return Launch(
-            argv=(sys.executable, "-P", "-m", module, *arguments),
-            cwd=Path("/"),
-            log=self._layout.log(name),
-        )
+
+class Member:
+    """The services of a machine that joined a cluster elsewhere: its agent."""
+
+    def __init__(self, layout: Layout, joined: JoinedSettings) -> None:
+        self._layout = layout
+        self._joined = joined
+
+    def services(self) -> list[Service]:
+        """One."""
+        joined, layout = self._joined, self._layout
+
+        async def launch() -> Launch:
+            make_agent_folder(layout, joined.node)
+            return agent_launch(layout, joined.node, url=joined.url, options=joined.options)
+
+        async def probe() -> None:
+            if not layout.agent_registered(joined.node).exists():
+                raise Unhealthy(f"not registered with {joined.url}")
+
+        return [Service(name=agent_log(joined.node), launch=launch, probe=probe)]
+
+
+def agent_log(name: str) -> str:
+    """Under which name an agent is kept and logs."""
+    return f"agent-{name[:57]}"
+
+
+def agent_launch(layout: Layout, name: str, *, url: str, options: Sequence[str]) -> Launch:
+    """How to start the agent of one node."""
+    arguments = (
+        "--data", str(layout.agent(name)),
+        "--name", name,
+        "--nats", url,
+        "--credentials", str(layout.agent_credentials(name)),
+    )  # fmt: skip
+    return python(layout, agent_log(name), "agent", *arguments, *options)
+
+
+def python(layout: Layout, name: str, module: str, *arguments: str) -> Launch:
+    """A program of ours. -P: nothing that lies in some working directory may stand in for our modules."""
+    return Launch(
+        argv=(sys.executable, "-P", "-m", module, *arguments),
+        cwd=Path("/"),
+        log=layout.log(name),
+    )
 
 
 def agent_names(host: str, agents: int) -> list[str]:

@@ -9,7 +9,14 @@ import zlib
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
+
+from bus.address import Address, AddressError, is_loopback, parse_address
+from bus.server import local_url
+from bus.tls import addresses_of_machine, is_wildcard
+
+LOOPBACK = "127.0.0.1"
+LISTEN_OFF = "off"
 
 NATS_PORTS = range(4222, 5222)
 POSTGRES_PORTS = range(5532, 6532)
@@ -27,6 +34,7 @@ class Setup(Struct, kw_only=True, forbid_unknown_fields=True):
     agents: int = 1
     nats_port: int = 0
     postgres_port: int = 0
+    listen: str = ""  # the address where NATS answers other machines; "": loopback only
 
 
 def load(path: Path) -> Setup:
@@ -48,11 +56,44 @@ def save(path: Path, setup: Setup) -> None:
 
 def choose_ports(setup: Setup, *, data: Path) -> Setup:
     """Keep the remembered ports if they are free, choose where none is remembered. Raises SetupError."""
-    return Setup(
-        agents=setup.agents,
-        nats_port=_port(setup.nats_port, NATS_PORTS, what="NATS", data=data),
-        postgres_port=_port(setup.postgres_port, POSTGRES_PORTS, what="PostgreSQL", data=data),
+    if setup.listen and not _is_ours(setup.listen):
+        raise SetupError(
+            f"{setup.listen} is no address of this machine, so NATS cannot listen on it; "
+            "corral up --listen ADDRESS names another, --listen off goes back to loopback"
+        )
+    return structs.replace(
+        setup,
+        nats_port=_port(setup.nats_port, NATS_PORTS, what="NATS", data=data, host=setup.listen or LOOPBACK),
+        postgres_port=_port(setup.postgres_port, POSTGRES_PORTS, what="PostgreSQL", data=data, host=LOOPBACK),
     )
+
+
+def listen_on(setup: Setup, wanted: str | None) -> Setup:
+    """With what `corral up --listen` says: ADDRESS[:PORT], "off", or None for what is remembered.
+
+    Raises SetupError.
+    """
+    if wanted is None:
+        return setup
+    if wanted == LISTEN_OFF:
+        return structs.replace(setup, listen="")
+    try:
+        address = parse_address(wanted)
+    except AddressError as error:
+        raise SetupError(f"--listen {wanted[:80]!r}: {error}") from None
+    return structs.replace(setup, listen=address.host, nats_port=address.port or setup.nats_port)
+
+
+def url_for_others(setup: Setup) -> str:
+    """What other machines join; "" where only this one can reach NATS."""
+    if not setup.listen or is_loopback(setup.listen):
+        return local_url(setup.nats_port, listen=setup.listen) if setup.listen else ""
+    host = setup.listen
+    if is_wildcard(host):
+        outside = [address for address in addresses_of_machine() if not is_loopback(address)]
+        # shortest first: what people type
+        host = min(outside, key=lambda address: (":" in address, len(address), address), default=host)
+    return Address(host, setup.nats_port).url()
 
 
 def legal_name(text: str, *, otherwise: str) -> str:
@@ -61,9 +102,9 @@ def legal_name(text: str, *, otherwise: str) -> str:
     return name or otherwise
 
 
-def _port(remembered: int, candidates: range, *, what: str, data: Path) -> int:
+def _port(remembered: int, candidates: range, *, what: str, data: Path, host: str) -> int:
     if remembered:
-        if not _is_free(remembered):
+        if not _is_free(host, remembered):
             raise SetupError(
                 f"port {remembered}, remembered for {what} in {data / 'setup.json'}, is taken by another "
                 "program; stop it, or remove the line to have another port chosen"
@@ -73,16 +114,27 @@ def _port(remembered: int, candidates: range, *, what: str, data: Path) -> int:
     first = zlib.crc32(os.fsencode(data)) % len(candidates)
     for step in range(len(candidates)):
         port = candidates[(first + step) % len(candidates)]
-        if _is_free(port):
+        if _is_free(host, port):
             return port
     raise SetupError(f"no free port for {what} in {candidates.start}–{candidates.stop - 1}")
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
+def _is_free(host: str, port: int) -> bool:
+    return _can_bind(host, port) is None
+
+
+def _is_ours(host: str) -> bool:
+    return _can_bind(host, 0) is None
+
+
+def _can_bind(host: str, port: int) -> OSError | None:
+    """None, or why not."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, address = found[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        return error
+    return None

@@ -1,0 +1,21 @@
+"""A file that is there while the coordinator knows this agent: how a supervisor sees it from outside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class Presence:
+    """`registered` in the agent's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "registered"
+        self.clear()  # of an agent that was killed
+
+    def show(self) -> None:
+        """The coordinator has taken our registration."""
+        self._path.touch(mode=0o600)
+
+    def clear(self) -> None:
+        """It has not, or the connection is gone."""
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,56 @@
+"""Tells the running NATS server what has changed beside it: credentials revoked, its certificate renewed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from bus.errors import CorralError
+from coordinator.supervisor.keeper import Keeper
+from coordinator.supervisor.services import Machine
+
+log = logging.getLogger("corral.supervisor")
+
+LOOK_S = 0.25
+"""The coordinator writes revocations into a file; so much later they hold (and 2 s are promised)."""
+
+CERTIFICATE_S = 3600.0
+
+
+class Refresher:
+    """`run` looks at the files for ever; a server that is down takes them at its start anyway."""
+
+    def __init__(self, machine: Machine, nats: Keeper) -> None:
+        self._machine = machine
+        self._nats = nats
+        self._seen = self._changed_at()
+        self._certificate_at = time.monotonic()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                await self._look()
+            except (CorralError, OSError) as error:
+                log.error("the NATS server was not told of a change: %s", error)
+
+    async def _look(self) -> None:
+        changed_at = self._changed_at()
+        due = changed_at != self._seen
+        if time.monotonic() - self._certificate_at >= CERTIFICATE_S:
+            self._certificate_at = time.monotonic()
+            due |= await asyncio.to_thread(self._machine.certificate_is_due)
+        identity = self._nats.status.identity
+        if not due or identity is None:
+            return
+        await asyncio.to_thread(self._machine.refresh_nats, identity.pid)
+        self._seen = changed_at
+        log.info("the NATS server was told of what is revoked or renewed")
+
+    def _changed_at(self) -> int:
+        try:
+            return self._machine.revocations.stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
