@@ -17,6 +17,10 @@ PIPE_CLOSED = 141
 
 def run(argv: Sequence[str]) -> int:
     """Carry out one command line; every error becomes one line on stderr and an exit code."""
+    if argv[:1] == ["__complete"]:
+        from tui.cli.completion import complete
+
+        return complete(argv[1:])
     as_json = wants_json(argv)
     try:
         arguments = parse(argv)
@@ -75,9 +79,10 @@ def parse(argv: Sequence[str]) -> Namespace | None:
         if not hasattr(arguments, "command"):
             arguments.parser.error(f"{arguments.verb} takes no command after --")
         arguments.command = command
-    from tui.cli.config import fill
+    if hasattr(arguments, "data"):  # not the verbs that must work under any settings, such as help
+        from tui.cli.config import fill
 
-    fill(arguments)
+        fill(arguments)
     if arguments.output not in arguments.formats:
         arguments.output = arguments.formats[0]
     return arguments

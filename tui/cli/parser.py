@@ -87,26 +87,26 @@ class Verbs(Protocol):
 
 def verb(
     verbs: Verbs,
-    shared: Parser,
+    shared: Parser | None,
     name: str,
     text: str,
     *,
     formats: Sequence[str] = FORMATS,
     aliases: Sequence[str] = (),
 ) -> Parser:
-    """A verb with the options that every verb takes; `formats`: what its answer can look like.
+    """A verb with the options of `shared`: None for those that ask nobody. `formats`: of its answer.
 
     `-o` has no default here: what was not typed comes from the settings, else it is the first format.
     """
+    parents = [] if shared is None else [shared]
     parser = verbs.add_parser(
-        name, aliases=aliases, parents=[shared], help=text, description=text, allow_abbrev=False
+        name, aliases=aliases, parents=parents, help=text, description=text, allow_abbrev=False
     )
-    parser.add_argument(
-        "-o",
-        "--output",
-        choices=formats,
-        help=argparse.SUPPRESS if len(formats) == 1 else f"form of the answer (default: {formats[0]})",
-    )
+    if len(formats) > 1:
+        text = f"form of the answer (default: {formats[0]})"
+        parser.add_argument("-o", "--output", choices=formats, help=text)
+    else:
+        parser.set_defaults(output=formats[0])
     parser.set_defaults(parser=parser, formats=formats)
     return parser
 
@@ -119,7 +119,7 @@ class Family(Protocol):
     def add(self, verbs: Verbs, shared: Parser) -> None: ...
 
 
-FAMILIES = ("machine", "jobs", "views", "nodes", "settings")
+FAMILIES = ("machine", "jobs", "views", "nodes", "settings", "help")
 
 
 def families() -> list[Family]:
