@@ -83,6 +83,11 @@ class Submissions:
         self._pulls = 0
         self._broken = True
 
+    @property
+    def broken(self) -> bool:
+        """Whether nothing comes before `open` is called (again)."""
+        return self._broken
+
     async def open(self) -> None:
         """Make the line, and again where JetStream lost it; nothing while it stands. Raises BusError."""
         if self._subscription is None:
@@ -146,12 +151,9 @@ class Submissions:
         await self.done(submission)
 
     async def close(self) -> None:
-        """What arrived and was not fetched goes back at once. Twice is fine."""
+        """Take no more; what is not done is given to the next line that opens. Twice is fine."""
         if self._subscription is not None:
             await self._subscription.unsubscribe()
-        with suppress(BusError):
-            while not self._arrived.empty():
-                await self.retry(self._arrived.get_nowait(), delay_s=0.0)
 
     async def _pull(self, now: float) -> None:
         # each pull has its own reply subject: a late word about an old one must not end the new one

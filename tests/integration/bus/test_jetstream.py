@@ -14,7 +14,6 @@ from bus.api import Error, ErrorReply
 from bus.auth import Authority
 from bus.codec import decode
 from bus.connection import NatsBus
-from bus.errors import BusError
 from bus.jetstream import Submission, Submissions, ensure_buckets, ensure_streams
 from bus.transport import Message
 from bus.values import Role
@@ -45,6 +44,12 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
         await ensure_streams(bus)
         await bus.close()
         yield made
+
+
+async def opened(bus: NatsBus) -> Submissions:
+    line = Submissions(bus)
+    await line.open()
+    return line
 
 
 async def collected(line: Submissions, count: int) -> list[Submission]:
@@ -98,12 +103,37 @@ async def test_settings_of_an_older_version_are_brought_up_to_date(place: Place)
     await bus.close()
 
 
-async def test_jetstream_s_refusals_are_raised(place: Place) -> None:
-    bus = await place.coordinator()
+async def test_a_line_that_was_lost_is_made_again(place: Place) -> None:
+    """JetStream lost its data: the pull is refused, and the next `open` makes stream and consumer anew."""
+    bus, alice = await place.coordinator(), await place.alice()
+    line = await opened(bus)
     await bus.request("$JS.API.STREAM.DELETE.CORRAL_SUBMISSIONS", b"", timeout_s=5)
-    with pytest.raises(BusError, match="stream not found"):
-        await Submissions.open(bus)
+    await alice.publish("corral.u.alice.publish", b"nobody keeps this")
+    async with asyncio.timeout(10):
+        while not line.broken:
+            await line.fetch(wait_s=0.1)
+    await line.open()
+    await alice.request("corral.u.alice.publish", b"kept", timeout_s=5)
+    assert [one.data for one in await collected(line, 1)] == [b"kept"]
+    await line.close()
     await bus.close()
+    await alice.close()
+
+
+async def test_the_next_coordinator_gets_at_once_what_the_last_one_held(place: Place) -> None:
+    """Not only after ACK_WAIT_S; the place of a message is the same at every delivery."""
+    alice = await place.alice()
+    await alice.request("corral.u.alice.publish", b"x", timeout_s=5)
+    died, lives = await place.coordinator(), await place.coordinator()
+    (held,) = await collected(await opened(died), 1)
+    await died.close()
+    line = await opened(lives)
+    (again,) = await collected(line, 1)
+    assert again.place == held.place
+    await line.done(again)
+    await line.close()
+    await lives.close()
+    await alice.close()
 
 
 async def test_submissions_wait_and_are_forgotten_once_done(place: Place) -> None:
@@ -113,7 +143,7 @@ async def test_submissions_wait_and_are_forgotten_once_done(place: Place) -> Non
             "corral.u.alice.publish", b"%d" % number, timeout_s=5, headers={"Nats-Msg-Id": f"m{number}"}
         )
     bus = await place.coordinator()
-    line = await Submissions.open(bus)
+    line = await opened(bus)
     got = await collected(line, 300)
     assert [int(one.data) for one in got] == list(range(300))
     assert got[7].user == "alice" and got[7].message_id == "m7" and got[7].deliveries == 1
@@ -130,7 +160,7 @@ async def test_submissions_wait_and_are_forgotten_once_done(place: Place) -> Non
 async def test_not_now_means_again(place: Place) -> None:
     alice, bus = await place.alice(), await place.coordinator()
     await alice.request("corral.u.alice.publish", b"x", timeout_s=5)
-    line = await Submissions.open(bus)
+    line = await opened(bus)
     (first,) = await collected(line, 1)
     await line.retry(first, delay_s=0.01)
     (second,) = await collected(line, 1)
@@ -144,7 +174,7 @@ async def test_a_rejected_submission_is_kept_and_its_user_told(place: Place) -> 
     told: asyncio.Queue[Message] = asyncio.Queue()
     await alice.subscribe("corral.u.alice.errors", told.put)
     await alice.request("corral.u.alice.publish", b"hello", timeout_s=5)
-    line = await Submissions.open(bus)
+    line = await opened(bus)
     (bad,) = await collected(line, 1)
     await line.reject(bad, Error(code="E_JSON", message="not JSON"))
     message = await asyncio.wait_for(told.get(), 5)
@@ -171,6 +201,6 @@ async def test_what_was_acknowledged_survives_kill_9(place: Place, tmp_path: Pat
     await bus.close()
     async with server.running(twin.process):
         bus = await twin.coordinator()
-        line = await Submissions.open(bus)
+        line = await opened(bus)
         assert [int(one.data) for one in await collected(line, 20)] == list(range(20))
         await bus.close()
