@@ -15,10 +15,11 @@ from typing import NoReturn
 
 from msgspec import Struct
 
-from bus.api import Error
+from bus.codes import CODES
 from bus.errors import ApiError
 from bus.faults import nearest
 from bus.fields import Field, Kind
+from bus.refusal import quote, refusal
 from bus.units import UnitError, parse_cpu_millis, parse_duration_s, parse_mbps, parse_size_mib
 
 LENGTH_MAX = 1024
@@ -269,9 +270,8 @@ class _Reader:
         try:
             return _read(field, word.text)
         except UnitError as error:
-            _refuse(
-                error.code, f"{name}: {error}", column=word.column, got=word.text, expected=error.expected
-            )
+            title = f"{name}: {CODES[error.code].title}"
+            _refuse(error.code, title, column=word.column, got=word.text, expected=error.expected)
 
     def _take(self, pattern: re.Pattern[str]) -> str | None:
         match = pattern.match(self._text, self._at)
@@ -402,9 +402,7 @@ def _refuse(
     hint: str = "",
 ) -> NoReturn:
     where = f"at column {column}: " if column else ""
+    got = quote(got) if got else ""
     raise ApiError(
-        Error(
-            code=code, message=f"{where}{message}", field=pointer, got=got[:80], expected=expected, hint=hint,
-            status=422,
-        )
-    ) from None  # fmt: skip
+        refusal(code, where + message, field=pointer, got=got, expected=expected, hint=hint)
+    ) from None

@@ -14,6 +14,7 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 
 from bus import jetstream
+from bus.auth import Authority
 from bus.codec import Codec, encode
 from bus.connection import NatsBus
 from bus.credentials import parse_credentials
@@ -24,23 +25,31 @@ from bus.values import UserName
 from coordinator.agents import Agents
 from coordinator.api.access import Access
 from coordinator.api.jobs import Jobs
+from coordinator.api.lists import Listings
 from coordinator.api.logs import Logs
 from coordinator.api.nodes import Nodes
 from coordinator.api.service import Api
+from coordinator.api.steer import Steer
+from coordinator.api.tokens import Tokens
 from coordinator.clock import Clock
 from coordinator.config import Config, ConfigError, load_config
 from coordinator.core.model import Cluster
 from coordinator.core.rebuild import restore_attempt, restore_job, restore_node
+from coordinator.joining import Admissions
 from coordinator.loop import Loop
 from coordinator.notices import Notices
 from coordinator.perform import Performer
 from coordinator.store.audit import Audit
 from coordinator.store.errors import NotLeader, StoreUnavailable
+from coordinator.store.events import Events
 from coordinator.store.published import PublishedKeys
+from coordinator.store.lists import Lists
+from coordinator.store.over import Over
 from coordinator.store.reads import Reads
 from coordinator.store.relational import RelationalStore
 from coordinator.store.rows import Snapshot, TaskSeen
 from coordinator.store.telemetry import TelemetryStore, TelemetryWriter
+from coordinator.store.tokens import Tokens as TokenStore
 from coordinator.submissions import Intake
 from coordinator.tell import Replies, Teller
 from sql.errors import SchemaError
@@ -188,7 +197,15 @@ async def _lead_until(
         timeseries=telemetry.edition,
         unreadable=lambda: agents.rejected,
     )
-    logs = Logs(loop, jobs, reads, teller)
+    lists, events = Lists(config.dsn), Events(config.dsn)
+    listings = Listings(loop, jobs.finder, clock, lists=lists, events=events)
+    logs = Logs(loop, jobs.finder, reads, teller)
+    authority = Authority.create_or_load(Path(config.keys)) if config.keys else None
+    token_store = TokenStore(config.dsn)
+    version = package_version("corral")
+    tokens = Tokens(token_store, authority, cluster=socket.gethostname(), version=version)
+    admissions = Admissions(bus, token_store, authority, cluster) if authority else None
+    over = Over(config.dsn)
     audit = Audit(config.dsn, now_s=clock.now_s, record=writer.put)
     access = Access(reads)
     service = Api(
@@ -197,8 +214,11 @@ async def _lead_until(
         jobs=jobs,
         nodes=nodes,
         logs=logs,
+        listings=listings,
+        steer=Steer(loop, jobs, over, replies),
+        tokens=tokens,
         refused=audit.refused,
-        version=package_version("corral"),
+        version=version,
     )
     intake = Intake(bus, access, jobs, PublishedKeys(config.dsn), audit)
     gc.freeze()
@@ -211,9 +231,14 @@ async def _lead_until(
         taking = group.create_task(intake.run(), name="submissions")
         await agents.start()
         await service.start()
+        await tokens.start()
+        if admissions is not None:
+            await admissions.start()
         log.info("serving %d live jobs on %d nodes", len(cluster.jobs), len(cluster.nodes))
         stopping = group.create_task(stop.wait(), name="stop")
         await asyncio.wait({running, renewing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if admissions is not None:
+            await admissions.stop()
         await service.stop()
         await intake.stop()
         await agents.stop()
@@ -224,7 +249,11 @@ async def _lead_until(
             task.cancel()
         await teller.close()
         await writer.close()
+    await token_store.close()
+    await over.close()
     await audit.close()
+    await lists.close()
+    await events.close()
     await reads.close()
     await telemetry.close()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 
 import msgspec
 from msgspec import Struct
@@ -12,19 +11,16 @@ from bus import api, requests
 from bus.errors import ApiError
 from bus.refusal import quote, refusal
 from bus.spec import JobSpec
-from bus.values import TaskRef, UserName
+from bus.values import UserName
 from coordinator.api.access import viewer
+from coordinator.api.find import Finder, not_found
 from coordinator.clock import Clock, job_id
 from coordinator.core.events import CancelAsked, JobSubmitted
-from coordinator.core.intake import TASKS_MAX
 from coordinator.loop import Loop, Overloaded
 from coordinator.perform import Performer
-from coordinator.store.reads import AmbiguousJob, DuplicateOf, Reads
+from coordinator.store.reads import DuplicateOf, Reads
 from coordinator.store.rows import UserRow
 from coordinator.tell import Asker, Replies, Waiter
-
-_TASK = re.compile(r"(?P<job>[^.]+)(?:\.(?P<index>[0-9]{1,7}))?", re.ASCII)
-_LIMIT_MAX = 1000
 
 
 class Sealed(Struct, frozen=True):
@@ -42,7 +38,7 @@ def seal(spec: JobSpec) -> Sealed:
 
 
 class Jobs:
-    """The handlers of `job.*`, `task.list` and `task.show`."""
+    """The handlers of `job.submit`, `job.cancel`, `job.show` and `task.show`."""
 
     def __init__(
         self,
@@ -60,6 +56,7 @@ class Jobs:
         self._replies = replies
         self._clock = clock
         self._next_number = next_number
+        self.finder = Finder(loop, reads)
 
     async def submit(self, user: UserRow, spec: JobSpec, asker: Asker) -> Struct | None:
         """Answered by the loop, after the commit; at once where the key was seen before."""
@@ -94,7 +91,7 @@ class Jobs:
     async def cancel(self, user: UserRow, request: requests.Cancel, asker: Asker) -> Struct | None:
         """Answered by the loop for live jobs; a job that is over has nothing left to cancel."""
         self.check_database()
-        number, index = await self._resolve(user, request.target, field="/target")
+        number, index = await self.finder.target(user, request.target, field="/target")
         if number not in self._loop.cluster.jobs:
             return api.Cancelled(tasks=0)
         event = CancelAsked(
@@ -114,68 +111,20 @@ class Jobs:
     async def show(self, user: UserRow, request: Struct) -> Struct:
         """`job.show`."""
         assert isinstance(request, requests.JobQuery)
-        number = await self._find(user, request.job, field="/job")
+        number = await self.finder.job(user, request.job, field="/job")
         job = await self._reads.job(number, viewer=viewer(user))
         if job is None:
             raise not_found(request.job, "/job")
         return job
 
-    async def list(self, user: UserRow, request: Struct) -> Struct:
-        """`job.list`."""
-        assert isinstance(request, requests.JobList)
-        check_limit(request.limit)
-        await self._loop.barrier()
-        return await self._reads.jobs(request, viewer=viewer(user))
-
-    async def tasks(self, user: UserRow, request: Struct) -> Struct:
-        """`task.list`."""
-        assert isinstance(request, requests.TaskList)
-        check_limit(request.limit)
-        number = await self._find(user, request.job, field="/job")
-        return await self._reads.tasks(number, request)
-
     async def task(self, user: UserRow, request: Struct) -> Struct:
         """`task.show`."""
         assert isinstance(request, requests.TaskQuery)
-        ref = await self.resolve_task(user, request.task)
+        ref, attempt = await self.finder.attempt(user, request.task, field="/task")
         task = await self._reads.task(ref, viewer=viewer(user))
-        if task is None:
+        if task is None or (attempt and all(each.fence != attempt for each in task.attempts)):
             raise not_found(request.task, "/task")
         return task
-
-    async def resolve_task(self, user: UserRow, text: str) -> TaskRef:
-        """The task that `text` names, if this user may see it. Raises ApiError."""
-        number, index = await self._resolve(user, text, field="/task")
-        if index is None:
-            job = await self._reads.job(number, viewer=viewer(user))
-            if job is None or job.counts.total != 1:
-                count = job.counts.total if job else 0
-                hint = f"name one, for example {number}.0"
-                raise ApiError(refusal("E_ID", f"job {number} has {count} tasks", field="/task", hint=hint))
-            index = 0
-        return TaskRef(number, index)
-
-    async def _resolve(self, user: UserRow, text: str, *, field: str) -> tuple[int, int | None]:
-        match = _TASK.fullmatch(text)
-        if match is None:
-            raise bad_id(text, field)
-        number = await self._find(user, match["job"], field=field)
-        index = None if match["index"] is None else int(match["index"])
-        if index is not None and index > TASKS_MAX:
-            raise not_found(text, field)
-        return number, index
-
-    async def _find(self, user: UserRow, ident: str, *, field: str) -> int:
-        """The number of the job that `ident` names and this user may see. Raises ApiError."""
-        await self._loop.barrier()
-        try:
-            # the last job is one's own, whoever asks
-            number = await self._reads.find_job(ident, viewer=user.name if ident == "@last" else viewer(user))
-        except AmbiguousJob as error:
-            raise ApiError(refusal("E_AMBIGUOUS", str(error), field=field, got=quote(ident))) from error
-        if number is None:
-            raise not_found(ident, field)
-        return number
 
     def check_database(self) -> None:
         """Raises ApiError (E_UNAVAILABLE) while nothing can be committed."""
@@ -198,29 +147,7 @@ def _repeated(first: DuplicateOf, digest: bytes) -> Struct:
     )
 
 
-def check_limit(limit: int) -> None:
-    """Pages hold 1 to `_LIMIT_MAX` rows."""
-    check_range(limit, 1, _LIMIT_MAX, field="/limit")
-
-
 def check_range(value: int, low: int, high: int, *, field: str) -> None:
     """`low` ≤ value ≤ `high`. Raises ApiError."""
     if not low <= value <= high:
         raise ApiError(refusal("E_RANGE", field=field, got=quote(value), expected=f"{low}–{high}"))
-
-
-def not_found(what: str, field: str) -> ApiError:
-    """The same answer for what does not exist and for what is somebody else's."""
-    return ApiError(refusal("E_NOT_FOUND", "no such job or task", field=field, got=quote(what)))
-
-
-def bad_id(what: str, field: str) -> ApiError:
-    return ApiError(
-        refusal(
-            "E_ID",
-            field=field,
-            got=quote(what),
-            expected="a job or task",
-            hint="1042, 1042.7, @last, or the first 8 characters of a job's id",
-        )
-    )

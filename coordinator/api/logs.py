@@ -9,7 +9,8 @@ from bus.errors import ApiError, BusError, DecodeError
 from bus.refusal import refusal
 from bus.values import TaskRef
 from coordinator.api.access import viewer
-from coordinator.api.jobs import Jobs, check_range, not_found
+from coordinator.api.find import Finder, bad_id, not_found
+from coordinator.api.jobs import check_range
 from coordinator.core.model import TERMINAL
 from coordinator.loop import Loop
 from coordinator.store.reads import AttemptPlace, Reads
@@ -25,9 +26,9 @@ _FOLLOW_S = 30.0
 class Logs:
     """The handlers of `task.logs` and `task.follow`."""
 
-    def __init__(self, loop: Loop, jobs: Jobs, reads: Reads, teller: Teller) -> None:
+    def __init__(self, loop: Loop, finder: Finder, reads: Reads, teller: Teller) -> None:
         self._loop = loop
-        self._jobs = jobs
+        self._finder = finder
         self._reads = reads
         self._teller = teller
 
@@ -37,14 +38,19 @@ class Logs:
         check_range(request.offset, 0, _OFFSET_MAX, field="/offset")
         check_range(request.limit, 1, _LIMIT_MAX, field="/limit")
         check_range(request.attempt, 0, _ATTEMPT_MAX, field="/attempt")
-        ref = await self._jobs.resolve_task(user, request.task)
+        ref, named = await self._finder.attempt(user, request.task, field="/task")
+        if named and request.attempt not in (0, named):
+            raise bad_id(request.task, "/task", expected=f"attempt {request.attempt}, as /attempt says")
+        attempt = named or request.attempt
         task = await self._reads.task(ref, viewer=viewer(user))
         if task is None:
             raise not_found(request.task, "/task")
-        place = await self._reads.attempt_place(ref, fence=request.attempt, viewer=viewer(user))
+        place = await self._reads.attempt_place(ref, fence=attempt, viewer=viewer(user))
+        if place is None and named:
+            raise not_found(request.task, "/task")
         over = task.state in TERMINAL
         if place is not None:
-            return await self._fetch(request, ref, place, over=over)
+            return await self._fetch(request, ref, place, settled=over or attempt > 0)
         return api.Log(
             task=str(ref),
             attempt=0,
@@ -57,7 +63,7 @@ class Logs:
         )
 
     async def _fetch(
-        self, request: requests.LogQuery, ref: TaskRef, place: AttemptPlace, *, over: bool
+        self, request: requests.LogQuery, ref: TaskRef, place: AttemptPlace, *, settled: bool
     ) -> api.Log:
         try:
             chunk = await self._teller.fetch_log(
@@ -81,15 +87,16 @@ class Logs:
             data=chunk.data,
             size=chunk.size,
             # a task that will run again has not said its last word; what never started has none to say
-            ended=(over or request.attempt > 0)
-            and (chunk.ended or (place.ended and chunk.error is not None)),
+            ended=settled and (chunk.ended or (place.ended and chunk.error is not None)),
         )
 
     async def follow(self, user: UserRow, request: Struct) -> Struct:
         """`task.follow`: the subject that carries new output for the next 30 s."""
         assert isinstance(request, requests.LogFollow)
-        ref = await self._jobs.resolve_task(user, request.task)
-        place = await self._reads.attempt_place(ref, fence=0, viewer=viewer(user))
+        ref, attempt = await self._finder.attempt(user, request.task, field="/task")
+        place = await self._reads.attempt_place(ref, fence=attempt, viewer=viewer(user))
+        if place is None and attempt:
+            raise not_found(request.task, "/task")
         if place is None:
             return api.Following(subject="", node=None, attempt=0, seconds=_FOLLOW_S)
         if not place.ended:

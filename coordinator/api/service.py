@@ -25,8 +25,11 @@ from bus.subjects import ApiSubject, Peer, SubjectError, inbox_prefix
 from bus.transport import Bus, Message
 from coordinator.api.access import Access
 from coordinator.api.jobs import Jobs
+from coordinator.api.lists import Listings
 from coordinator.api.logs import Logs
 from coordinator.api.nodes import Nodes
+from coordinator.api.steer import Steer
+from coordinator.api.tokens import Tokens
 from coordinator.loop import Overloaded
 from coordinator.store.audit import Refused
 from coordinator.store.errors import StoreError
@@ -51,6 +54,9 @@ class Api:
         jobs: Jobs,
         nodes: Nodes,
         logs: Logs,
+        listings: Listings,
+        steer: Steer,
+        tokens: Tokens,
         refused: Callable[[Refused], None],
         version: str,
     ) -> None:
@@ -60,14 +66,27 @@ class Api:
         self._jobs = jobs
         self._reads: dict[str, Handler] = {
             "job.show": jobs.show,
-            "job.list": jobs.list,
-            "task.list": jobs.tasks,
+            "job.list": listings.jobs,
+            "task.list": listings.tasks,
             "task.show": jobs.task,
             "task.logs": logs.read,
             "task.follow": logs.follow,
             "node.list": nodes.list,
             "node.show": nodes.show,
+            "event.list": listings.events,
+            "job.hold": steer.hold,
+            "job.release": steer.release,
+            "job.retry": steer.retry,
+            "node.cordon": steer.cordon,
+            "node.drain": steer.drain,
+            "node.undrain": steer.undrain,
             "cluster.status": nodes.cluster,
+            "user.whoami": tokens.whoami,
+            "user.renew": tokens.renew,
+            "user.logout": tokens.logout,
+            "token.create": tokens.create,
+            "token.list": tokens.list,
+            "token.revoke": tokens.revoke,
         }
         self._slots = asyncio.Semaphore(CONCURRENT_MAX)
         self._tasks: set[asyncio.Task[None]] = set()

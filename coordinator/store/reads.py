@@ -12,15 +12,15 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
-from asyncpg.protocol import Record
 from msgspec import Struct
 
-from bus import api, requests
+from bus import api
 from bus.messages import NeededOutput
-from bus.values import JobKind, JobState, NodeName, Resources, TaskRef, TaskState, UserName
+from bus.values import NodeName, TaskRef, UserName
 from coordinator.store.connection import Session
 from coordinator.store.load import user_row
 from coordinator.store.rows import UserRow
+from coordinator.store.shown import shown_attempt, shown_job, shown_task
 from sql import queries
 
 _SQL = queries("reads")
@@ -31,7 +31,11 @@ _MOST_OUTPUTS = 4096
 
 
 class AmbiguousJob(Exception):
-    """The start of an id fits more than one job."""
+    """The start of an id fits more than one job; `jobs` are the newest of them, six at most."""
+
+    def __init__(self, text: str, jobs: Sequence[int]) -> None:
+        self.jobs = tuple(jobs)
+        super().__init__(f"{text} begins the ids of {', '.join(map(str, jobs))}")
 
 
 class DuplicateOf(Struct, frozen=True):
@@ -91,60 +95,34 @@ class Reads:
         if number is not None and number in found:
             return number
         if len(found) > 1:
-            raise AmbiguousJob(f"{text} begins the ids of {', '.join(map(str, found))}")
+            raise AmbiguousJob(text, found)
         return found[0] if found else None
 
-    async def jobs(self, query: requests.JobList, *, viewer: str | None) -> api.Jobs:
-        """A page of jobs, newest first; `query.user` narrows what `viewer` may see."""
-        if viewer is not None and query.user not in (None, viewer):
-            return api.Jobs(jobs=[])
-        rows = await self._session.fetch(
-            _SQL["list_jobs"],
-            query.user or viewer,
-            list(query.states),
-            int(query.cursor) if query.cursor else None,
-            query.limit + 1,
-        )
-        jobs = [_job(row) for row in rows[: query.limit]]
-        return api.Jobs(jobs=jobs, next=str(jobs[-1].number) if len(rows) > query.limit else "")
+    async def task_by_id(self, identity: UUID, *, viewer: str | None) -> TaskRef | None:
+        """The task that has a row with this id; of a range, its first."""
+        row = await self._session.fetchrow(_SQL["task_by_id"], viewer, identity)
+        return None if row is None else TaskRef(row["number"], row["index"])
 
     async def job(self, number: int, *, viewer: str | None) -> api.Job | None:
         row = await self._session.fetchrow(_SQL["show_job"], viewer, number)
         if row is None:
             return None
-        job = _job(row)
+        job = shown_job(row)
         job.spec = msgspec.json.decode(row["spec"])
         return job
-
-    async def tasks(self, job: int, query: requests.TaskList) -> api.Tasks:
-        """A page of the tasks of `job`, which the caller may see; each gap left in a range is one row."""
-        limit = query.limit + 1
-        after = int(query.cursor) if query.cursor else -1
-        arguments = (job, list(query.states), after, limit)
-        tasks = [_task(row, job) for row in await self._session.fetch(_SQL["list_tasks"], *arguments)]
-        for row in await self._session.fetch(_SQL["list_ranges"], *arguments):
-            first, last = max(row["index"], after + 1), row["index"] + row["count"] - 1
-            for gap in await self._session.fetch(_SQL["gaps"], row["id"], first, last, limit):
-                stretch = _task(row, job)
-                stretch.index, stretch.count = gap["first"], gap["count"]
-                tasks.append(stretch)
-        tasks.sort(key=lambda task: task.index)
-        page = tasks[: query.limit]
-        last = page[-1].index + page[-1].count - 1 if page else 0
-        return api.Tasks(tasks=page, next=str(last) if len(tasks) > query.limit else "")
 
     async def task(self, ref: TaskRef, *, viewer: str | None) -> api.Task | None:
         """One task with its output and attempts; an untouched element of a range as a task of its own."""
         row = await self._session.fetchrow(_SQL["show_task"], viewer, ref.job, ref.index)
         if row is None:
             return None
-        task = _task(row, ref.job)
+        task = shown_task(row, ref.job)
         if task.count > 1:
             task.index, task.count = ref.index, 1
             return task
         task.output = None if row["output"] is None else msgspec.json.decode(row["output"])
         attempts = await self._session.fetch(_SQL["attempts_of_task"], row["id"])
-        task.attempts = [_attempt(attempt) for attempt in attempts]
+        task.attempts = [shown_attempt(attempt) for attempt in attempts]
         return task
 
     async def attempt_place(self, ref: TaskRef, *, fence: int, viewer: str | None) -> AttemptPlace | None:
@@ -172,60 +150,3 @@ class Reads:
         jobs = {row["state"]: int(row["count"]) for row in await self._session.fetch(_SQL["job_states"])}
         tasks = await self._session.fetchrow(_SQL["task_states"])
         return jobs, {} if tasks is None else {state: int(count) for state, count in tasks.items()}
-
-
-def _job(row: Record) -> api.Job:
-    return api.Job(
-        number=row["number"],
-        id=str(row["id"]),
-        name=row["name"],
-        user=row["username"],
-        kind=JobKind(row["kind"]),
-        priority=row["priority"],
-        state=JobState(row["state"]),
-        counts=api.TaskCounts(**{name: row[name] for name in api.TaskCounts.__struct_fields__}),
-        submitted_at=row["submitted_at"],
-        started_at=row["started_at"],
-        ended_at=row["ended_at"],
-        exit_code=row["exit_code"],
-        reason=row["reason"],
-    )
-
-
-def _task(row: Record, job: int) -> api.Task:
-    return api.Task(
-        id=str(row["id"]),
-        job=job,
-        index=row["index"],
-        count=row["count"],
-        name=row["group_name"],
-        state=TaskState(row["state"]),
-        node=row["node"],
-        fence=row["fence"],
-        retries=row["retries"],
-        priority=row["priority"],
-        resources=Resources(
-            row["cpu_millis"], row["mem_mib"], row["gpus"], row["storage_mib"], row["net_mbps"]
-        ),
-        submitted_at=row["submitted_at"],
-        started_at=row["started_at"],
-        ended_at=row["ended_at"],
-        exit_code=row["exit_code"],
-        signal=row["signal"],
-        message=row["error_message"] or "",
-    )
-
-
-def _attempt(row: Record) -> api.Attempt:
-    return api.Attempt(
-        fence=row["fence"],
-        node=row["node_name"],
-        state=row["state"],
-        assigned_at=row["assigned_at"],
-        started_at=row["started_at"],
-        ended_at=row["ended_at"],
-        exit_code=row["exit_code"],
-        signal=row["signal"],
-        message=row["message"],
-        explanation={} if row["explanation"] is None else msgspec.json.decode(row["explanation"]),
-    )

@@ -1,11 +1,12 @@
 -- name: find_jobs
--- Jobs by number, id, or start of the id. $1: whose jobs may be seen, null for everybody's.
+-- Jobs by number, id, or start of the id, the newest first after the one of that number. $1: whose jobs may be
+-- seen, null for everybody's.
 select j.number
 from corral.jobs j join corral.users o on o.id = j.user_id
 where ($1::text is null or o.username = $1)
     and (j.number = $2::bigint or (j.id >= $3::uuid and j.id <= $4::uuid))
-order by j.number
-limit 10;
+order by (j.number = $2) is true desc, j.number desc
+limit 6;
 
 -- name: last_job
 -- The newest job that a user submitted.
@@ -13,88 +14,31 @@ select max(j.number) as number
 from corral.jobs j join corral.users o on o.id = j.user_id
 where o.username = $1;
 
--- name: list_jobs
--- Newest first. $1: whose jobs may be seen, null for everybody's.
-select
-    j.number, j.id, j.name, o.username, j.kind, j.priority, j.state, j.total, j.pending, j.queued, j.assigned,
-    j.running, j.completed, j.failed, j.cancelled, j.exit_code, j.reason,
-    extract(epoch from j.created_at)::double precision as submitted_at,
-    extract(epoch from j.started_at)::double precision as started_at,
-    extract(epoch from j.ended_at)::double precision as ended_at
-from corral.jobs j join corral.users o on o.id = j.user_id
-where ($1::text is null or o.username = $1)
-    and (cardinality($2::text[]) = 0 or j.state = any ($2))
-    and ($3::bigint is null or j.number < $3)
-order by j.number desc
-limit $4;
+-- name: task_by_id
+-- The task that has a row with an id. $1: whose tasks may be seen, null for everybody's.
+select j.number, t.index
+from corral.tasks t
+    join corral.jobs j on j.id = t.job_id
+    join corral.users o on o.id = j.user_id
+where ($1::text is null or o.username = $1) and t.id = $2;
 
 -- name: show_job
 -- One job with its spec.
 select
-    j.number, j.id, j.name, o.username, j.kind, j.priority, j.state, j.total, j.pending, j.queued, j.assigned,
-    j.running, j.completed, j.failed, j.cancelled, j.exit_code, j.reason,
-    extract(epoch from j.created_at)::double precision as submitted_at,
-    extract(epoch from j.started_at)::double precision as started_at,
-    extract(epoch from j.ended_at)::double precision as ended_at, j.spec::text
+    j.number, j.id::text as id, j.name, o.username as "user", j.kind, j.priority, j.state, j.held,
+    j.total as tasks, j.pending, j.queued, j.assigned, j.running, j.completed, j.failed, j.cancelled,
+    j.created_at as submitted, j.started_at as started, j.ended_at as ended, j.exit_code as exit, j.reason,
+    j.spec::text
 from corral.jobs j join corral.users o on o.id = j.user_id
 where ($1::text is null or o.username = $1) and j.number = $2;
-
--- name: list_tasks
--- Single tasks of a job, and elements of its ranges that have rows of their own, by index.
-select
-    t.id, t.index, t.count, t.remaining, t.group_name, t.state, n.name as node, t.fence, t.retries, t.priority,
-    t.cpu_millis, t.mem_mib, t.gpus, t.storage_mib, t.net_mbps, t.exit_code, t.signal, t.error_message,
-    extract(epoch from t.created_at)::double precision as submitted_at,
-    extract(epoch from t.started_at)::double precision as started_at,
-    extract(epoch from t.completed_at)::double precision as ended_at
-from corral.tasks t left join corral.nodes n on n.id = t.node_id
-where t.job_id = (select j.id from corral.jobs j where j.number = $1)
-    and t.count = 1
-    and (cardinality($2::text[]) = 0 or t.state = any ($2))
-    and t.index > $3
-order by t.index
-limit $4;
-
--- name: list_ranges
--- Ranges of a job that still have untouched elements above an index.
-select
-    t.id, t.index, t.count, t.remaining, t.group_name, t.state, n.name as node, t.fence, t.retries, t.priority,
-    t.cpu_millis, t.mem_mib, t.gpus, t.storage_mib, t.net_mbps, t.exit_code, t.signal, t.error_message,
-    extract(epoch from t.created_at)::double precision as submitted_at,
-    extract(epoch from t.started_at)::double precision as started_at,
-    extract(epoch from t.completed_at)::double precision as ended_at
-from corral.tasks t left join corral.nodes n on n.id = t.node_id
-where t.job_id = (select j.id from corral.jobs j where j.number = $1)
-    and t.count > 1
-    and t.remaining > 0
-    and (cardinality($2::text[]) = 0 or t.state = any ($2))
-    and t.index + t.count - 1 > $3
-order by t.index
-limit $4;
-
--- name: gaps
--- The untouched stretches of range $1 within [$2, $3]: what lies between its elements with rows of their own.
-select index + 1 as first, next - index - 1 as count
-from (
-    select index, lead(index) over (order by index) as next
-    from (
-        select t.index from corral.tasks t where t.range_id = $1 and t.index between $2 and $3
-        union all
-        values ($2 - 1), ($3 + 1)
-    ) touched
-) pairs
-where next > index + 1
-order by index
-limit $4;
 
 -- name: show_task
 -- One task, or the range that it lies in untouched. Its own row comes before the range's.
 select
-    t.id, t.index, t.count, t.remaining, t.group_name, t.state, n.name as node, t.fence, t.retries, t.priority,
-    t.cpu_millis, t.mem_mib, t.gpus, t.storage_mib, t.net_mbps, t.exit_code, t.signal, t.error_message,
-    extract(epoch from t.created_at)::double precision as submitted_at,
-    extract(epoch from t.started_at)::double precision as started_at,
-    extract(epoch from t.completed_at)::double precision as ended_at, t.output::text
+    t.id as row_id, t.count, t.index, t.group_name as name, t.state, n.name as node, t.fence as attempt,
+    t.retries, t.priority, t.cpu_millis as cpu, t.mem_mib as memory, t.gpus, t.storage_mib as storage,
+    t.net_mbps as net, t.created_at as submitted, t.started_at as started, t.completed_at as ended,
+    t.exit_code as exit, t.signal, coalesce(t.error_message, '') as message, t.output::text
 from corral.tasks t
     join corral.jobs j on j.id = t.job_id
     join corral.users o on o.id = j.user_id
@@ -106,10 +50,7 @@ limit 1;
 -- name: attempts_of_task
 -- The tries of a task, first to last.
 select
-    fence, node_name, state, exit_code, signal, message, explanation::text,
-    extract(epoch from assigned_at)::double precision as assigned_at,
-    extract(epoch from started_at)::double precision as started_at,
-    extract(epoch from ended_at)::double precision as ended_at
+    fence, node_name, state, exit_code, signal, message, explanation::text, assigned_at, started_at, ended_at
 from corral.attempts
 where task_id = $1
 order by fence;

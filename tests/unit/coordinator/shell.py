@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from bus import api, messages, requests, subjects
+from bus import api, messages, subjects
 from bus.codec import Codec, decode_to_agent, decode_to_agent_reply, encode
 from bus.memory import MemoryBus, MemoryHub
 from bus.messages import CommandReply, NeededOutput
@@ -25,20 +25,32 @@ from bus.values import AttemptRef, Inventory, Resources, Role, TaskEvent, TaskRe
 from coordinator.agents import Agents
 from coordinator.api.access import Access
 from coordinator.api.jobs import Jobs
+from coordinator.api.lists import Listings
 from coordinator.api.logs import Logs
 from coordinator.api.nodes import Nodes
 from coordinator.api.service import Api
+from coordinator.api.steer import Steer
+from coordinator.api.tokens import Tokens
 from coordinator.clock import Clock
 from coordinator.core.model import Cluster
 from coordinator.loop import Loop
 from coordinator.notices import Notices
 from coordinator.perform import Performer
 from coordinator.store.audit import Refused
+from coordinator.store.events import Events, Scope
+from coordinator.store.listing import Listing
+from coordinator.store.lists import Lists
+from coordinator.store.over import Over
 from coordinator.store.reads import AmbiguousJob, AttemptPlace, DuplicateOf, Reads
 from coordinator.store.rows import Batch, UserRow
+from coordinator.store.tokens import Tokens as TokenStore
 from coordinator.tell import Replies, Teller
 
 WAIT_S = 5.0
+AMBIGUOUS = "abcdef01"
+"""Begins the ids of several jobs."""
+TASK_ID = UUID(int=0xABCDEF02 << 96)
+"""The row of task 1.7."""
 ANYWHERE = Permissions(publish=(">",), subscribe=(">",))
 
 USERS = {
@@ -124,13 +136,17 @@ class FakeReads(Reads):
 
     async def find_job(self, text: str, *, viewer: str | None) -> int | None:
         self._check()
-        if text == "ambiguous":
-            raise AmbiguousJob("fits two jobs")
+        if text == AMBIGUOUS:
+            raise AmbiguousJob(text, range(9, 3, -1))
         for batch in reversed(self.store.batches):
             for job in batch.new_jobs:
                 if text in (str(job.number), "@last") and viewer in (None, job.owner):
                     return job.number
         return None
+
+    async def task_by_id(self, identity: UUID, *, viewer: str | None) -> TaskRef | None:
+        self._check()
+        return TaskRef(1, 7) if identity == TASK_ID else None
 
     async def job(self, number: int, *, viewer: str | None) -> api.Job | None:
         self._check()
@@ -150,15 +166,6 @@ class FakeReads(Reads):
                     )
         return None
 
-    async def jobs(self, query: requests.JobList, *, viewer: str | None) -> api.Jobs:
-        self._check()
-        found = [await self.job(job.number, viewer=viewer) for b in self.store.batches for job in b.new_jobs]
-        return api.Jobs(jobs=[job for job in found if job is not None])
-
-    async def tasks(self, job: int, query: requests.TaskList) -> api.Tasks:
-        self._check()
-        return api.Tasks(tasks=[task for ref, task in self.shown.items() if ref.job == job])
-
     async def task(self, ref: TaskRef, *, viewer: str | None) -> api.Task | None:
         self._check()
         return self.shown.get(ref)
@@ -172,6 +179,37 @@ class FakeReads(Reads):
     ) -> tuple[list[NeededOutput], bool]:
         self._check()
         return self.outputs, False
+
+
+class FakeLists(Lists):
+    """Pages of what the reads know; `listings` are the questions."""
+
+    def __init__(self, reads: Any) -> None:
+        super().__init__("")
+        self.reads = reads
+        self.listings: list[Listing] = []
+
+    async def jobs(self, listing: Listing, *, viewer: str | None) -> api.Jobs:
+        self.listings.append(listing)
+        numbers = [job.number for batch in self.reads.store.batches for job in batch.new_jobs]
+        found = [await self.reads.job(number, viewer=viewer) for number in numbers]
+        return api.Jobs(jobs=[job for job in found if job is not None])
+
+    async def tasks(self, job: int, listing: Listing) -> api.Tasks:
+        self.listings.append(listing)
+        return api.Tasks(tasks=[task for ref, task in self.reads.shown.items() if ref.job == job])
+
+
+class FakeEvents(Events):
+    """No events; `asked` are the questions: for whom, and about what."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.asked: list[tuple[str | None, Scope]] = []
+
+    async def page(self, listing: Listing, scope: Scope, *, viewer: str | None) -> api.Events:
+        self.asked.append((viewer, scope))
+        return api.Events(events=[])
 
 
 class RecordingBus:
@@ -273,6 +311,7 @@ class Shell:
         cluster: Cluster | None = None,
         store: Any = None,
         reads: Any = None,
+        over: Any = None,
         record: Callable[[list[Any]], None] | None = None,
         next_number: int = 1,
     ) -> None:
@@ -297,16 +336,26 @@ class Shell:
         self.nodes = Nodes(
             self.loop, self.clock, epoch=7, version="test", timeseries="none", unreadable=lambda: 0
         )
-        self.logs = Logs(self.loop, self.jobs, self.reads, self.teller)
+        self.logs = Logs(self.loop, self.jobs.finder, self.reads, self.teller)
+        self.lists = FakeLists(self.reads)
+        self.events = FakeEvents()
+        self.listings = Listings(
+            self.loop, self.jobs.finder, self.clock, lists=self.lists, events=self.events
+        )
         self.refused: list[Refused] = []
         self.notices = Notices(self.records.extend, self.clock)
         self.agents = Agents(self.bus, self.loop, self.replies, self.reads, self.clock, self.notices)
+        self.over = over or Over("")
+        self.tokens = Tokens(TokenStore(""), None, cluster="test", version="1.2.3")
         self.api = Api(
             self.bus,
             Access(self.reads),
             jobs=self.jobs,
             nodes=self.nodes,
             logs=self.logs,
+            listings=self.listings,
+            steer=Steer(self.loop, self.jobs, self.over, self.replies),
+            tokens=self.tokens,
             refused=self.refused.append,
             version="1.2.3",
         )

@@ -11,7 +11,7 @@ from bus.api import Task
 from bus.codec import Codec
 from bus.values import Ended, Outcome, Resources, TaskRef, TaskState
 from coordinator.store.reads import Reads
-from tests.unit.coordinator.shell import Shell, running_shell, until
+from tests.unit.coordinator.shell import AMBIGUOUS, Shell, running_shell, until
 
 
 @pytest.fixture
@@ -127,12 +127,10 @@ async def test_a_list_sees_what_its_sender_was_told(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("operation", "request_", "expected"),
     [
-        ("job.show", {"job": "ambiguous"}, ("E_AMBIGUOUS", 409, "/job")),
+        ("job.show", {"job": AMBIGUOUS}, ("E_AMBIGUOUS", 409, "/job")),
         ("job.list", {"limit": 0}, ("E_RANGE", 422, "/limit")),
-        ("job.list", {"limit": 1001}, ("E_RANGE", 422, "/limit")),
+        ("job.list", {"limit": 10_001}, ("E_RANGE", 422, "/limit")),
         ("task.list", {"job": "1", "limit": -1}, ("E_RANGE", 422, "/limit")),
-        ("task.list", {"job": "1", "after": 2**40}, ("E_RANGE", 422, "/after")),
-        ("task.list", {"job": "1", "after": -2}, ("E_RANGE", 422, "/after")),
         ("task.show", {"task": ""}, ("E_ID", 422, "/task")),
         ("task.show", {"task": "1.x"}, ("E_ID", 422, "/task")),
         ("task.show", {"task": "1.12345678"}, ("E_ID", 422, "/task")),

@@ -1,0 +1,54 @@
+"""What every list takes, understood: limit, filter, order and cursor become a Listing, or a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from bus.errors import ApiError
+from bus.fields import Field
+from bus.filter import Condition, Operator, Order, parse, parse_order
+from bus.refusal import quote, refusal
+from bus.requests import Page
+from coordinator.store.listing import CursorError, Listing, read_cursor
+from coordinator.store.rows import UserRow
+
+LIMIT_MAX = 10_000
+
+
+def understand(
+    request: Page, user: UserRow, fields: Mapping[str, Field], default: Order, *, now_s: float
+) -> Listing:
+    """The page that `user` wants. Raises ApiError: E_RANGE, E_CURSOR, and what filters and orders raise."""
+    if not 1 <= request.limit <= LIMIT_MAX:
+        got, hint = quote(request.limit), "ask for the next page with the cursor of the one before"
+        raise ApiError(refusal("E_RANGE", field="/limit", got=got, expected=f"1–{LIMIT_MAX}", hint=hint))
+    order = parse_order(request.sort, fields, default)
+    asked = {
+        name: value for name, value in msgspec.to_builtins(request).items() if name not in ("limit", "cursor")
+    }
+    scope = f"{type(request).__name__} {user.name} {msgspec.json.encode(asked, order='sorted').decode()}"
+    after = None
+    if request.cursor:
+        try:
+            after = read_cursor(request.cursor, scope, order, fields)
+        except CursorError as error:
+            hint = "use the `next` of the page before, with the same filter and sort; or start again without"
+            raise ApiError(
+                refusal("E_CURSOR", str(error), field="/cursor", got=quote(request.cursor), hint=hint)
+            ) from error
+        now_s = after.now_s
+    return Listing(
+        scope=scope,
+        conditions=parse(request.filter, fields, me=user.name, now_s=now_s),
+        order=order,
+        limit=request.limit,
+        now_s=now_s,
+        after=after,
+    )
+
+
+def states_wanted(states: Sequence[str]) -> tuple[Condition, ...]:
+    """The condition that a request's `states` stands for."""
+    return (Condition("state", Operator.EQUAL, tuple(map(str, states))),) if states else ()

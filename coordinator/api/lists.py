@@ -1,0 +1,79 @@
+"""Lists of jobs, tasks and events: filtered, ordered and paged by the database."""
+
+from __future__ import annotations
+
+import math
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from bus import api, requests
+from bus.errors import ApiError
+from bus.fields import EVENT_FIELDS, JOB_FIELDS, TASK_FIELDS
+from bus.filter import Condition, Operator, Order
+from bus.refusal import quote, refusal
+from coordinator.api.access import viewer
+from coordinator.api.find import Finder
+from coordinator.api.listing import states_wanted, understand
+from coordinator.clock import Clock
+from coordinator.loop import Loop
+from coordinator.store.events import Events, Scope
+from coordinator.store.lists import Lists
+from coordinator.store.rows import UserRow
+
+_NEWEST_JOBS = Order("number", descending=True)
+_BY_INDEX = Order("index")
+_NEWEST_EVENTS = Order("at", descending=True)
+_EVENT_ORDERS = {name: field for name, field in EVENT_FIELDS.items() if name in ("at", "age")}
+_INSTANT_MAX = 1e11
+
+
+class Listings:
+    """The handlers of `job.list`, `task.list` and `event.list`."""
+
+    def __init__(self, loop: Loop, finder: Finder, clock: Clock, *, lists: Lists, events: Events) -> None:
+        self._loop = loop
+        self._finder = finder
+        self._clock = clock
+        self._lists = lists
+        self._events = events
+
+    async def jobs(self, user: UserRow, request: Struct) -> Struct:
+        """`job.list`: newest first."""
+        assert isinstance(request, requests.JobList)
+        listing = understand(request, user, JOB_FIELDS, _NEWEST_JOBS, now_s=self._clock.now_s())
+        more = states_wanted(request.states)
+        if request.user is not None:
+            more += (Condition("user", Operator.EQUAL, (request.user,)),)
+        await self._loop.barrier()
+        listing = replace(listing, conditions=listing.conditions + more)
+        return await self._lists.jobs(listing, viewer=viewer(user))
+
+    async def tasks(self, user: UserRow, request: Struct) -> Struct:
+        """`task.list`: by index."""
+        assert isinstance(request, requests.TaskList)
+        listing = understand(request, user, TASK_FIELDS, _BY_INDEX, now_s=self._clock.now_s())
+        number = await self._finder.job(user, request.job, field="/job")
+        listing = replace(listing, conditions=listing.conditions + states_wanted(request.states))
+        return await self._lists.tasks(number, listing)
+
+    async def events(self, user: UserRow, request: Struct) -> Struct:
+        """`event.list`: newest first."""
+        assert isinstance(request, requests.EventList)
+        listing = understand(request, user, EVENT_FIELDS, _NEWEST_EVENTS, now_s=self._clock.now_s())
+        if listing.order.field not in _EVENT_ORDERS:
+            raise ApiError(refusal("E_FIELD", field="/sort", got=quote(request.sort), expected="at or -at"))
+        for instant, field in ((request.since, "/since"), (request.until, "/until")):
+            if instant is not None and not (math.isfinite(instant) and abs(instant) <= _INSTANT_MAX):
+                expected = "seconds of the Unix epoch"
+                raise ApiError(refusal("E_TIME", field=field, got=quote(instant), expected=expected))
+        scope = Scope(
+            job=None if request.job is None else await self._finder.job(user, request.job, field="/job"),
+            task=None if request.task is None else await self._finder.task(user, request.task, field="/task"),
+            node=request.node,
+            since=request.since,
+            until=request.until,
+        )
+        await self._loop.barrier()
+        events: api.Events = await self._events.page(listing, scope, viewer=viewer(user))
+        return events

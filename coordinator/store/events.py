@@ -1,0 +1,105 @@
+"""What happened, out of the tables that remember it: jobs, the changes of tasks, and what was noticed.
+
+Four sources are asked for the same page and merged. On a connection of their own, like lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from asyncpg.protocol import Record
+from msgspec import Struct
+
+from bus import api
+from bus.fields import EVENT_FIELDS
+from bus.values import TaskRef
+from coordinator.store.conditions import Statement, order_by
+from coordinator.store.connection import Session
+from coordinator.store.listing import Listing
+from sql import queries
+
+_SQL = queries("events")
+
+_OF_TASKS = ("task_changes", "notices")
+_OF_JOBS = ("task_changes", "job_submissions", "job_ends", "notices")
+
+
+class Scope(Struct, frozen=True, kw_only=True):
+    """What the events are to be about; None: anything."""
+
+    job: int | None = None
+    task: TaskRef | None = None
+    node: str | None = None
+    since: float | None = None
+    until: float | None = None
+
+
+class Events:
+    """The queries behind `event.list`; all raise StoreUnavailable when the database is away."""
+
+    def __init__(self, dsn: str) -> None:
+        self._session = Session(dsn)
+
+    async def close(self) -> None:
+        """Twice is fine."""
+        await self._session.close()
+
+    async def page(self, listing: Listing, scope: Scope, *, viewer: str | None) -> api.Events:
+        """What `viewer` may see: of their own jobs, and of nodes. None sees everything."""
+        found: list[Record] = []
+        for source in _OF_JOBS if scope.task is None and scope.node is None else _OF_TASKS:
+            found += await self._rows(source, listing, scope, viewer)
+        found.sort(key=lambda row: (row["at"], row["id"]), reverse=listing.order.descending)
+        page = found[: listing.limit]
+        following = ""
+        if len(found) > listing.limit:
+            following = listing.cursor(page[-1]["at"].timestamp(), page[-1]["id"])
+        return api.Events(events=[_happened(row) for row in page], next=following)
+
+    async def _rows(
+        self, source: str, listing: Listing, scope: Scope, viewer: str | None
+    ) -> Sequence[Record]:
+        statement = Statement(_SQL[source])
+        _narrow(statement, scope, source)
+        if viewer is not None:
+            owner = await self._session.fetchrow(queries("lists")["owner"], viewer)
+            own = f'"owner_id" = {statement.argument(owner and owner["id"], "uuid")}'
+            statement.require(f"({own} or is_everybodys)" if source == "notices" else own)
+        statement.require_all(listing.conditions, EVENT_FIELDS)
+        statement.require_after(listing.after, listing.order, EVENT_FIELDS, tie="id")
+        order = order_by(listing.order, EVENT_FIELDS, tie="id")
+        text = statement.text(order=order, limit=listing.limit + 1)
+        return await self._session.fetch(text, *statement.arguments)
+
+
+def _narrow(statement: Statement, scope: Scope, source: str) -> None:
+    if scope.job is not None:
+        statement.require(f'"job" = {statement.argument(scope.job, "bigint")}')
+    if scope.task is not None:
+        statement.require(f'"job" = {statement.argument(scope.task.job, "bigint")}')
+        if source == "task_changes":
+            statement.require(f'"task_index" = {statement.argument(scope.task.index, "integer")}')
+        else:
+            statement.require(f'"task" = {statement.argument(str(scope.task), "text")}')
+    if scope.node is not None:
+        statement.require(f'"node" = {statement.argument(scope.node, "text")}')
+    if scope.since is not None:
+        statement.require(f'"at" >= to_timestamp({statement.argument(scope.since, "double precision")})')
+    if scope.until is not None:
+        statement.require(f'"at" < to_timestamp({statement.argument(scope.until, "double precision")})')
+
+
+def _happened(row: Record) -> api.Happened:
+    return api.Happened(
+        id=row["id"],
+        at=row["at"].timestamp(),
+        kind=row["kind"],
+        severity=row["severity"],
+        message=row["message"],
+        user=row["user"] or None,
+        job=row["job"],
+        task=row["task"] or None,
+        node=row["node"] or None,
+        details=msgspec.json.decode(row["details"]),
+    )

@@ -1,0 +1,58 @@
+-- What event.list chooses from: three sources with a column for each field of bus/fields.py, completed by
+-- coordinator/store/conditions.py. Jobs and tasks are their own history; system_events has the rest.
+
+-- name: task_changes
+-- Every change of a task's state. Of an array's untouched elements: the change of all of them, under the first.
+select
+    format('%s:%s:%s', e.task_id, e.version, e.step) collate "C" as id, e.at,
+    'task_' || e.new_state as kind,
+    case
+        when e.new_state in ('failed', 'timeout') then 'error'
+        when e.new_state in ('retrying', 'reassigned') then 'warning'
+        else 'info'
+    end as severity,
+    (select o.username from corral.users o where o.id = j.user_id) as "user",
+    j.number as job, format('%s.%s', j.number, t.index) as task,
+    coalesce((select n.name from corral.nodes n where n.id = e.node_id), '') as node,
+    format('%s -> %s', e.old_state, e.new_state) as message,
+    json_build_object('from', e.old_state, 'to', e.new_state, 'attempt', e.fence, 'tasks', t.count)::text as details,
+    j.user_id as owner_id, t.index as task_index, false as is_everybodys
+from corral.task_events e
+    join corral.tasks t on t.id = e.task_id
+    join corral.jobs j on j.id = t.job_id;
+
+-- name: job_submissions
+-- Every job that was accepted.
+select
+    format('%s:submitted', j.id) collate "C" as id, j.created_at as at, 'job_submitted' as kind,
+    'info' as severity, (select o.username from corral.users o where o.id = j.user_id) as "user",
+    j.number as job, '' as task, '' as node, j.name as message,
+    json_build_object('tasks', j.total)::text as details,
+    j.user_id as owner_id, null::integer as task_index, false as is_everybodys
+from corral.jobs j;
+
+-- name: job_ends
+-- Every job that is over.
+select
+    format('%s:ended', j.id) collate "C" as id, j.ended_at as at, 'job_' || j.state as kind,
+    case j.state when 'failed' then 'error' else 'info' end as severity,
+    (select o.username from corral.users o where o.id = j.user_id) as "user",
+    j.number as job, '' as task, '' as node, j.reason as message,
+    json_build_object('exit', j.exit_code, 'completed', j.completed, 'failed', j.failed,
+                      'cancelled', j.cancelled)::text as details,
+    j.user_id as owner_id, null::integer as task_index, false as is_everybodys
+from corral.jobs j
+where j.ended_at is not null and j.state in ('completed', 'failed', 'cancelled');
+
+-- name: notices
+-- What was noticed: nodes that come, fall silent and are steered, jobs held, agents refused. Everybody's is what is
+-- about a node and about no job.
+select
+    e.id::text collate "C" as id, e.at, e.event_type as kind, e.severity,
+    coalesce((select o.username from corral.users o where o.id = e.user_id), '') as "user",
+    j.number as job, coalesce(e.details ->> 'task', '') as task,
+    coalesce((select n.name from corral.nodes n where n.id = e.node_id), e.details ->> 'node', '') as node,
+    e.message, e.details::text as details,
+    coalesce(j.user_id, e.user_id) as owner_id, null::integer as task_index,
+    e.job_id is null and e.node_id is not null as is_everybodys
+from corral.system_events e left join corral.jobs j on j.id = e.job_id;
