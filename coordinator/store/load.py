@@ -43,8 +43,8 @@ async def load(session: Session) -> Snapshot:
             next_number=await connection.fetchval(jobs["next_number"]),
             users=[user_row(row) for row in await connection.fetch(queries("users")["every"])],
             nodes=[_node(row) for row in await connection.fetch(queries("nodes")["every"])],
-            jobs=[_job(row) for row in await connection.fetch(jobs["live"])],
-            tasks=[_task(row) for row in await connection.fetch(tasks["of_live_jobs"])],
+            jobs=[live_job(row) for row in await connection.fetch(jobs["live"])],
+            tasks=[task_seen(row) for row in await connection.fetch(tasks["of_live_jobs"])],
             attempts=[_attempt(row) for row in await connection.fetch(attempts["live"])],
         )
 
@@ -77,7 +77,7 @@ def _node(row: Record) -> NodeRow:
     )
 
 
-def _job(row: Record) -> LiveJob:
+def live_job(row: Record) -> LiveJob:
     owner = UserName(row["owner"])
     job = NewJob(
         id=row["id"],
@@ -116,7 +116,7 @@ def _job(row: Record) -> LiveJob:
     return LiveJob(job, change)
 
 
-def _task(row: Record) -> TaskSeen:
+def task_seen(row: Record) -> TaskSeen:
     return TaskSeen(
         task=TaskRef(row["number"], row["index"]),
         id=row["id"],
