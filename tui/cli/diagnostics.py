@@ -7,6 +7,8 @@ import os
 import sys
 from enum import IntEnum
 
+from msgspec.structs import replace
+
 from bus.api import Error
 from bus.errors import (
     ApiError,
@@ -110,17 +112,33 @@ def describe(error: BaseException) -> tuple[Error, int]:
 def report(error: BaseException, *, as_json: bool = False) -> int:
     """Tell what went wrong on stderr; returns the exit code."""
     answer, code = describe(error)
+    faults = [completed(item) for item in (answer, *answer.more)]
     if as_json:
-        fields = _fields(answer) | {"more": [_fields(item) for item in answer.more]}
-        _write(json.dumps({"error": fields}) + "\n")
+        first, *more = map(_fields, faults)
+        _write(json.dumps({"error": first | {"more": more}}) + "\n")
         return int(code)
     hinted = ""
-    for item in (answer, *answer.more):
+    for item in faults:
         _write(f"{_coloured(f'error[{item.code}]:')} {safe_line(one_line(item))}\n")
-        if (hint := item.hint or _usual_hint(item.code)) and hint != hinted:
-            _write(f"hint: {safe_line(hint)}\n")
-            hinted = hint
+        if item.hint and item.hint != hinted:
+            _write(f"hint: {safe_line(item.hint)}\n")
+            hinted = item.hint
     return int(code)
+
+
+def completed(error: Error) -> Error:
+    """With what its code says of hint, status and trying again, where the error itself does not."""
+    from bus.codes import CODES
+
+    known = CODES.get(error.code)
+    if known is None:
+        return error
+    return replace(
+        error,
+        hint=error.hint or known.hint,
+        status=error.status if error.status != 400 else known.status,
+        retryable=error.retryable or known.retryable,
+    )
 
 
 def note(text: str) -> None:
@@ -162,13 +180,6 @@ def _write(text: str) -> None:
 
 def _coloured(text: str) -> str:
     return paint(text, "bad") if can_redraw() and not os.environ.get("NO_COLOR") else text
-
-
-def _usual_hint(code: str) -> str:
-    from bus.codes import CODES
-
-    known = CODES.get(code)
-    return known.hint if known is not None else ""
 
 
 def _exit_of_answer(error: Error) -> int:

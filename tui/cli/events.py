@@ -49,20 +49,20 @@ EVENTS = Listing[Happened](
 
 async def events(arguments: Namespace) -> int:
     """List events, newest first; with --follow oldest first and on and on."""
-    query = event_query(arguments)
+    query, chosen = event_query(arguments), chosen_fields(EVENTS, arguments)
     if arguments.follow and (arguments.until is not None or arguments.output == "json" or arguments.sort):
         message = "a list without an end has no --until, no --sort and no single JSON document"
         raise CommandError("E_USAGE", message, exit=Exit.USAGE, field="--follow", hint="-o jsonl streams")
     async with client(arguments) as corral:
         if arguments.follow:
-            return await _follow(corral, arguments, query)
+            return await _follow(corral, arguments, query, chosen)
 
         async def fetch(limit: int, cursor: str) -> Page[Happened]:
             asked = msgspec.structs.replace(query, limit=limit, cursor=cursor)
             answer = await corral.events(asked)
             return Page(answer.events, answer.next)
 
-        return await show(EVENTS, arguments, fetch)
+        return await show(EVENTS, chosen, arguments, fetch)
 
 
 def event_query(arguments: Namespace) -> EventList:
@@ -81,9 +81,10 @@ def event_query(arguments: Namespace) -> EventList:
     )
 
 
-async def _follow(corral: Client, arguments: Namespace, query: EventList) -> int:
+async def _follow(
+    corral: Client, arguments: Namespace, query: EventList, chosen: Sequence[Field[Happened]]
+) -> int:
     """For ever: the newest `--limit` events, then what follows them, each once."""
-    chosen = chosen_fields(EVENTS, arguments)
     seen: OrderedDict[str, None] = OrderedDict()
     stirred = asyncio.Event()
     listening = asyncio.create_task(_listen(corral, stirred), name="feed")

@@ -13,7 +13,7 @@ from tui.cli import output
 from tui.cli.connect import client
 from tui.cli.diagnostics import CommandError, Exit
 from tui.cli.ids import attempt_id, job_id, task_id
-from tui.cli.listing import Listing, Page, show
+from tui.cli.listing import Listing, Page, chosen_fields, show
 from tui.view.columns import JOB_FIELDS, TASK_FIELDS, task_name
 from tui.view.descriptions import describe_job, describe_task
 from tui.view.states import JOB_BADGES, TASK_BADGES
@@ -38,7 +38,7 @@ TASKS = Listing[Task](
 
 async def jobs(arguments: Namespace) -> int:
     """List jobs, newest first."""
-    states = parse_states(arguments.state, JobState)
+    states, chosen = parse_states(arguments.state, JobState), chosen_fields(JOBS, arguments)
     async with client(arguments) as corral:
 
         async def fetch(limit: int, cursor: str) -> Page[Job]:
@@ -52,7 +52,7 @@ async def jobs(arguments: Namespace) -> int:
             )
             return Page(answer.jobs, answer.next, answer.total, answer.states)
 
-        return await show(JOBS, arguments, fetch)
+        return await show(JOBS, chosen, arguments, fetch)
 
 
 async def job(arguments: Namespace) -> int:
@@ -76,7 +76,7 @@ async def tasks(arguments: Namespace) -> int:
     if "." in target:
         arguments.tasks = [target]
         return await task(arguments)
-    states = parse_states(arguments.state, TaskState)
+    states, chosen = parse_states(arguments.state, TaskState), chosen_fields(TASKS, arguments)
     async with client(arguments) as corral:
 
         async def fetch(limit: int, cursor: str) -> Page[Task]:
@@ -90,7 +90,7 @@ async def tasks(arguments: Namespace) -> int:
             )
             return Page(answer.tasks, answer.next, answer.total, answer.states)
 
-        return await show(TASKS, arguments, fetch)
+        return await show(TASKS, chosen, arguments, fetch)
 
 
 async def task(arguments: Namespace) -> int:

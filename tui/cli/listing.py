@@ -41,9 +41,8 @@ Fetch = Callable[[int, str], Awaitable[Page[T]]]
 """Asks for at most so many rows from a cursor on."""
 
 
-async def show(listing: Listing[T], arguments: Namespace, fetch: Fetch[T]) -> int:
+async def show(listing: Listing[T], chosen: Sequence[Field[T]], arguments: Namespace, fetch: Fetch[T]) -> int:
     """Print the rows that `--limit`, `--cursor` and `--all` ask for; says on stderr what was left out."""
-    chosen = chosen_fields(listing, arguments)
     pages = _pages(arguments, fetch)
     if arguments.output in ("jsonl", "name"):
         return await _stream(listing, arguments, pages)

@@ -8,7 +8,7 @@ from bus.api import Node
 from tui.cli import output
 from tui.cli.connect import client
 from tui.cli.diagnostics import Exit
-from tui.cli.listing import Listing, Page, show
+from tui.cli.listing import Listing, Page, chosen_fields, show
 from tui.view.columns import NODE_FIELDS
 from tui.view.descriptions import describe_node
 from tui.view.states import node_tone
@@ -23,6 +23,7 @@ NODES = Listing[Node](
 
 async def nodes(arguments: Namespace) -> int:
     """List the cluster's nodes."""
+    chosen = chosen_fields(NODES, arguments)
     async with client(arguments) as corral:
 
         async def fetch(limit: int, cursor: str) -> Page[Node]:
@@ -31,7 +32,7 @@ async def nodes(arguments: Namespace) -> int:
             )
             return Page(answer.nodes, answer.next, answer.total, answer.states)
 
-        return await show(NODES, arguments, fetch)
+        return await show(NODES, chosen, arguments, fetch)
 
 
 async def node(arguments: Namespace) -> int:

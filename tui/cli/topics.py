@@ -112,7 +112,7 @@ def _output() -> list[str]:
         "  -o jsonl   one JSON object a line, as the answers come in",
         "  -o name    the ids only, for xargs",
         "",
-        "Data goes to stdout; messages, progress and errors go to stderr (with -o json errors are JSON, too).",
+        "Data goes to stdout; messages, progress and errors go to stderr (with -o json errors are JSON).",
         "Instants in JSON are RFC 3339 in UTC, amounts are cpu_millis, mem_mib and the like. Colours and cut",
         "columns are for terminals only; NO_COLOR turns the colours off. The setting `output` names another",
         "usual form (corral config explain output).",
