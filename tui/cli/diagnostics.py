@@ -188,8 +188,6 @@ def _exit_of_answer(error: Error) -> int:
     known = CODES.get(error.code)
     if known is not None and known.exit != Exit.USAGE:
         return known.exit
-    if error.code in ("E_UNSATISFIABLE", "E_QUOTA"):
-        return Exit.UNSATISFIABLE
     return _EXIT_OF_STATUS.get(error.status, Exit.USAGE)
 
 
