@@ -79,6 +79,14 @@ def new_user_key() -> UserKey:
     return UserKey(_public_key(nkeys.from_seed(bytearray(seed))), seed.decode())
 
 
+def user_key(seed: str) -> UserKey:
+    """The pair of a seed that was kept. Raises CredentialsError (E_TOKEN_FORMAT)."""
+    try:
+        return UserKey(_public_key(nkeys.from_seed(bytearray(seed.encode()))), seed)
+    except (nkeys.NkeysError, ValueError):
+        raise CredentialsError("E_TOKEN_FORMAT", "not the seed of a key") from None
+
+
 def is_user_key(text: str) -> bool:
     """Whether `text` is the public half of a user's key, its checksum included."""
     try:

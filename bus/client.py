@@ -107,6 +107,7 @@ class Client:
         # nats-py takes longer to import than a request to be answered: only those who connect pay for it
         from bus.connection import NatsBus
         from bus.credentials import parse_credentials
+        from bus.renewal import is_due, renew
 
         if url is None or credentials is None:
             settings = find_client_settings(data)
@@ -115,7 +116,10 @@ class Client:
         identity = parse_credentials(read_secret(Path(credentials)))
         bus = await NatsBus.connect(url, identity, name=name)
         try:
-            yield cls(bus)
+            client = cls(bus)
+            if is_due(identity):
+                await renew(client.renew, identity, Path(credentials))
+            yield client
         finally:
             await bus.close()
 

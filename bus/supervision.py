@@ -80,6 +80,7 @@ class SupervisorStatus(Struct, kw_only=True):
     started_at: float
     updated_at: float
     url: str = ""
+    listen: str = ""  # the address where the bus answers other machines
     joins: str = ""  # URL for other machines; "" while it listens on loopback only
     node: str = ""  # of a machine that joined a cluster elsewhere
     user: str = ""

@@ -144,7 +144,7 @@ class Supervisor:
         )
         self._status.agents = setup.agents
         self._status.url = access.url
-        self._status.joins = url_for_others(setup)
+        self._status.listen, self._status.joins = setup.listen, url_for_others(setup)
         self._status.user = access.user
         self._status.credentials = str(access.write_client_settings())
         self._access = access

@@ -17,6 +17,7 @@ import time
 from argparse import Namespace
 from pathlib import Path
 
+from bus.address import SECURE, AddressError, parse_address
 from bus.errors import CorralError
 from bus.layout import Layout, default_data_dir
 from bus.supervision import (
@@ -41,6 +42,8 @@ POLL_S = 0.05
 TAKEOVER_S = 5
 """The guards end tasks 12 s after their lease was last renewed; stopping and starting take some of that."""
 
+LISTEN_OFF = "off"
+
 FAILURES_MAX = 3
 """A process that ended so often without ever being healthy will not become so by waiting."""
 
@@ -49,6 +52,7 @@ def up(arguments: Namespace) -> int:
     """Start everything unless it runs already, then open the console or say how to reach it."""
     if arguments.agents is not None and not 0 <= arguments.agents <= 64:
         raise CommandError("E_RANGE", "0–64 agents", exit=Exit.USAGE, field="--agents")
+    _check_listen(arguments.listen)
     layout = _layout(arguments)
     status = running(layout)
     if status is not None and status.phase is Phase.STOPPING:
@@ -57,13 +61,17 @@ def up(arguments: Namespace) -> int:
         status = None
     if status is None:
         started_at = time.monotonic()
-        status = start(layout, agents=arguments.agents)
+        status = start(layout, agents=arguments.agents, listen=arguments.listen)
         diagnostics.note(f"Corral runs ({time.monotonic() - started_at:.1f} s)")
     else:
         diagnostics.note(f"Corral already runs here (supervisor {status.identity.pid})")
         if arguments.agents not in (None, status.agents):
             diagnostics.note(
                 f"with {status.agents} agents; corral down, then corral up --agents {arguments.agents}"
+            )
+        if arguments.listen is not None and not _listens(status, arguments.listen):
+            diagnostics.note(
+                f"at {status.url}; corral down, then corral up --listen {arguments.listen} moves it"
             )
         if status.phase is Phase.STARTING:
             status = follow_start(layout, status.identity.pid)
@@ -158,7 +166,7 @@ def running(layout: Layout) -> SupervisorStatus | None:
     return status if status is not None and status.identity.alive else None
 
 
-def start(layout: Layout, *, agents: int | None) -> SupervisorStatus:
+def start(layout: Layout, *, agents: int | None, listen: str | None = None) -> SupervisorStatus:
     """Start a supervisor and wait until all is healthy, telling how it goes. Raises CommandError."""
     log_path = layout.log("supervisor")
     try:
@@ -166,7 +174,7 @@ def start(layout: Layout, *, agents: int | None) -> SupervisorStatus:
         log_path.parent.mkdir(mode=0o700, exist_ok=True)
         with log_path.open("ab") as log:
             supervisor = subprocess.Popen(
-                supervisor_command(layout.data, agents=agents),
+                supervisor_command(layout.data, agents=agents, listen=listen),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -204,10 +212,12 @@ def follow_other(layout: Layout) -> SupervisorStatus:
     return follow_start(layout, status.identity.pid)
 
 
-def supervisor_command(data: Path, *, agents: int | None) -> list[str]:
+def supervisor_command(data: Path, *, agents: int | None, listen: str | None) -> list[str]:
     """-P: the supervisor must not import whatever lies in some working directory."""
     command = [sys.executable, "-P", "-m", "coordinator", "supervise", str(data.absolute())]
-    return command if agents is None else [*command, "--agents", str(agents)]
+    if agents is not None:
+        command += ["--agents", str(agents)]
+    return command if listen is None else [*command, "--listen", listen]
 
 
 def follow_start(layout: Layout, supervisor_pid: int) -> SupervisorStatus:
@@ -259,6 +269,8 @@ def report(status: SupervisorStatus) -> dict[str, object]:
         "message": status.message,
         "data": status.data,
         "url": status.url,
+        "joins": status.joins,
+        "node": status.node,
         "user": status.user,
         "credentials": status.credentials,
         "processes": [
@@ -275,20 +287,23 @@ def report(status: SupervisorStatus) -> dict[str, object]:
 
 def how_to_reach(status: SupervisorStatus) -> list[str]:
     """What to do with a cluster that runs."""
-    lines = [
-        f"data       {status.data}",
-        f"bus        {status.url}  (credentials: {status.credentials})",
-        f"user       {status.user}",
-    ]
+    lines = [f"data       {status.data}"]
+    if status.node:
+        lines.append(f"node       {status.node} of {status.url}")
+    else:
+        lines.append(f"bus        {status.url}  (credentials: {status.credentials})")
+        lines.append(f"user       {status.user}")
     lines += [
         f"{process.name:<10} pid {process.identity.pid if process.identity else NONE}"
         f"  {process.health}  {process.address}"
         for process in status.processes
     ]
-    return [
-        *lines,
-        f"next       {command_here(Path(status.data))} run -- echo hello  (or console, status, down)",
-    ]
+    command = command_here(Path(status.data))
+    if status.node:
+        return [*lines, f"next       {command} status  (or down; up starts it again)"]
+    if status.joins:
+        lines.append(f"machines   here: {command} token node    there: corral join {status.joins} TOKEN")
+    return [*lines, f"next       {command} run -- echo hello  (or console, status, down)"]
 
 
 def command_here(data: Path) -> str:
@@ -298,6 +313,24 @@ def command_here(data: Path) -> str:
     if program.name == command and (found is None or not program.samefile(found)):
         command = shlex.quote(os.path.relpath(program))
     return command if data == default_data_dir() else f"CORRAL_DATA={shlex.quote(str(data))} {command}"
+
+
+def _check_listen(wanted: str | None) -> None:
+    if wanted in (None, LISTEN_OFF):
+        return
+    try:
+        parse_address(wanted)
+    except AddressError as error:
+        raise CommandError(
+            "E_USAGE", str(error), exit=Exit.USAGE, field="--listen", got=repr(wanted[:80])
+        ) from None
+
+
+def _listens(status: SupervisorStatus, wanted: str) -> bool:
+    """Whether the one that runs listens as is wanted."""
+    if wanted == LISTEN_OFF:
+        return not status.url.startswith(f"{SECURE}://")
+    return bool(status.joins) and parse_address(wanted).host == status.listen
 
 
 def _process(process: ProcessStatus) -> dict[str, object]:

@@ -20,6 +20,11 @@ def add(verbs: Verbs, shared: Parser) -> None:
     up.add_argument("--detach", action="store_true", help="return as soon as it runs")
     up.add_argument("--no-console", action="store_true", help="say what runs instead of opening the console")
     up.add_argument("--agents", type=int, metavar="N", help="agents on this machine, sharing it (default: 1)")
+    up.add_argument(
+        "--listen",
+        metavar="ADDRESS[:PORT]",
+        help="let other machines reach the bus there, over TLS; remembered (off: this machine only)",
+    )
     verb(verbs, shared, "down", "stop what `corral up` started", formats=("table", "json"))
     verb(verbs, shared, "status", "every process of this machine with its health", formats=("table", "json"))
     verb(verbs, shared, "console", "open the console (also: top)", formats=("table",))
