@@ -8,12 +8,16 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from bus import api, requests
-from bus.api import Error
 from bus.errors import ApiError
+from bus.fields import NODE_FIELDS
+from bus.filter import Order
+from bus.refusal import quote, refusal
 from bus.values import NodeAdmin, NodeHealth, NodeName, Resources
+from coordinator.api.listing import understand
+from coordinator.api.node_list import page
 from coordinator.clock import Clock
-from coordinator.core.model import Node
 from coordinator.loop import Loop
+from coordinator.shown import node_shown
 from coordinator.store.rows import UserRow
 
 
@@ -40,9 +44,12 @@ class Nodes:
 
     async def list(self, user: UserRow, request: Struct) -> Struct:
         """`node.list`."""
+        assert isinstance(request, requests.NodeList)
+        now_s = self._clock.now_s()
+        listing = understand(request, user, NODE_FIELDS, Order("name"), now_s=now_s)
         await self._loop.barrier()
-        nodes = self._loop.cluster.nodes
-        return api.Nodes(nodes=[self._shown(nodes[name]) for name in sorted(nodes)])
+        nodes = self._loop.cluster.nodes.values()
+        return page((node_shown(node, now_s=listing.now_s) for node in nodes), listing)
 
     async def show(self, user: UserRow, request: Struct) -> Struct:
         """`node.show`."""
@@ -50,10 +57,8 @@ class Nodes:
         await self._loop.barrier()
         node = self._loop.cluster.nodes.get(NodeName(request.node))
         if node is None:
-            raise ApiError(
-                Error(code="E_NOT_FOUND", message=f"no node {request.node[:80]!r}", field="/node", status=404)
-            )
-        shown = self._shown(node)
+            raise ApiError(refusal("E_NOT_FOUND", "no such node", field="/node", got=quote(request.node)))
+        shown = node_shown(node, now_s=self._clock.now_s())
         shown.inventory = node.inventory
         return shown
 
@@ -87,22 +92,4 @@ class Nodes:
             version=self._version,
             timeseries=self._timeseries,
             rejected=self._unreadable() + cluster.unknown_senders,
-        )
-
-    def _shown(self, node: Node) -> api.Node:
-        return api.Node(
-            name=node.name,
-            id=str(node.id),
-            health=node.health,
-            admin=node.admin,
-            kind=node.kind,
-            capacity=node.capacity,
-            allocated=node.allocated,
-            running=node.holding,
-            waiting=node.waiting,
-            load=node.load,
-            last_heartbeat_s=max(self._clock.now_s() - node.last_beat_s, 0.0),
-            labels=node.labels,
-            version=node.version,
-            usage=node.usage,
         )

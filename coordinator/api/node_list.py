@@ -1,0 +1,69 @@
+"""A page of nodes, chosen and ordered in memory by the same conditions that the database's lists take."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from bus import api
+from bus.fields import NODE_FIELDS
+from bus.filter import Value, matches
+from bus.values import NodeAdmin, NodeHealth
+from coordinator.store.listing import Counted, Listing
+
+_FIELDS: dict[str, Callable[[api.Node], Value]] = {
+    "name": lambda node: node.name,
+    "id": lambda node: node.id,
+    "state": lambda node: node_state(node),
+    "health": lambda node: str(node.health),
+    "admin": lambda node: str(node.admin),
+    "kind": lambda node: str(node.kind),
+    "cpu": lambda node: node.capacity.cpu_millis,
+    "memory": lambda node: node.capacity.mem_mib,
+    "gpus": lambda node: node.capacity.gpus,
+    "storage": lambda node: node.capacity.storage_mib,
+    "net": lambda node: node.capacity.net_mbps,
+    "free_cpu": lambda node: (node.capacity - node.allocated).cpu_millis,
+    "free_memory": lambda node: (node.capacity - node.allocated).mem_mib,
+    "free_gpus": lambda node: (node.capacity - node.allocated).gpus,
+    "running": lambda node: node.running,
+    "waiting": lambda node: node.waiting,
+    "load": lambda node: node.load,
+    "heartbeat": lambda node: node.last_heartbeat_s,
+    "version": lambda node: node.version,
+    "reason": lambda node: node.reason,
+}
+
+
+def node_state(node: api.Node) -> str:
+    """Health and steering in one word: what is worse to know first."""
+    if node.health is NodeHealth.UNREACHABLE or node.admin is NodeAdmin.ACTIVE:
+        return str(node.health)
+    return str(node.admin)
+
+
+def value_of(node: api.Node, field: str) -> Value:
+    """What a field of `bus.fields.NODE_FIELDS` says of a node; a label it does not have is absent."""
+    head, _, key = field.partition(".")
+    return node.labels.get(key) if NODE_FIELDS[head].keyed else _FIELDS[field](node)
+
+
+def page(nodes: Iterable[api.Node], listing: Listing) -> api.Nodes:
+    """The page that `listing` wants, counted like every list."""
+    field, descending = listing.order.field, listing.order.descending
+
+    def place(node: api.Node) -> tuple[Value, str]:
+        return value_of(node, field), node.name
+
+    found = [node for node in nodes if matches(listing.conditions, partial(value_of, node))]
+    found.sort(key=place, reverse=descending)
+    states = Counter(map(node_state, found))
+    if listing.after is not None:
+        end = (listing.after.key, listing.after.tie)
+        found = [node for node in found if (place(node) < end if descending else place(node) > end)]
+    shown = found[: listing.limit]
+    following = ""
+    if len(found) > len(shown):
+        following = listing.cursor(*place(shown[-1]), Counted())
+    return api.Nodes(nodes=shown, next=following, total=states.total(), states=dict(states))
