@@ -48,6 +48,8 @@ _UNLIMITED = {
 _STORAGE = {"mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1}
 _ANSWER_WITHIN_S = 60
 _PUBLIC_SUBSCRIPTIONS_MAX = 4
+SYSTEM_NAME = "system"
+SYSTEM_LIFETIME_S = 300.0
 
 
 class Key(StrEnum):
@@ -194,6 +196,13 @@ class Authority:
     def mint_coordinator(self, name: str = "coordinator") -> Credentials:
         """For one coordinator; a standby needs its own name."""
         return self._mint(name, Peer.COORDINATOR, None, coordinator_permissions(name), None)
+
+    def mint_system(self) -> Credentials:
+        """For a look into a server's own account, and for telling it of revocations; for minutes only."""
+        pair = new_user_key()
+        claims = _user_claims(Peer.COORDINATOR, None, Permissions(publish=(">",), subscribe=(">",)))
+        jwt = self._sign(Key.SYSTEM, pair.public, SYSTEM_NAME, nats=claims, expires_in_s=SYSTEM_LIFETIME_S)
+        return Credentials(SYSTEM_NAME, Peer.COORDINATOR, None, credentials_text(jwt, pair.seed, self.ca))
 
     def user_jwt(self, name: str, role: Role, *, key: str, expires_in_s: float | None = None) -> str:
         """For the holder of `key`, a person or their program. Raises SubjectError for what is no name."""

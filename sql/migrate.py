@@ -61,9 +61,7 @@ async def migrate(dsn: str, *, folder: Path = MIGRATIONS) -> list[str]:
         await check_server(connection)
         await connection.execute(sql["lock"])
         await connection.execute(sql["bootstrap"])
-        applied = await connection.fetch(sql["applied"])
-        _compare(ours, [(row["number"], row["name"], row["sha256"]) for row in applied])
-        missing = ours[len(applied) :]
+        missing = ours[await check_schema(connection, ours) :]
         for migration in missing:
             async with connection.transaction():
                 await connection.execute(migration.text)
@@ -71,6 +69,16 @@ async def migrate(dsn: str, *, folder: Path = MIGRATIONS) -> list[str]:
         return [f"{each.number:04d}_{each.name}" for each in missing]
     finally:
         await connection.close()
+
+
+async def check_schema(
+    connection: asyncpg.Connection[asyncpg.Record], ours: list[Migration] | None = None
+) -> int:
+    """How many of `ours` are applied. Raises NewerSchema, DirtySchema where others are."""
+    applied = await connection.fetch(queries("migrations")["applied"])
+    ours = migrations() if ours is None else ours
+    _compare(ours, [(row["number"], row["name"], row["sha256"]) for row in applied])
+    return len(applied)
 
 
 async def connect(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
