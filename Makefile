@@ -8,9 +8,10 @@ STEP   := .ci/step
 
 # Tests that start real servers run without the coverage tracer: it would distort their timing.
 SERVERS := $(wildcard tests/integration tests/contract tests/chaos)
+DATABASE := tests/integration/sql tests/integration/store tests/contract
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status test format lint types imports unit servers coverage benches bench clean
+.PHONY: help up down status test timescale format lint types imports unit servers coverage benches bench clean
 
 help:  ## show these targets
 	@awk -F ':.*##' '/^[a-z]+:.*##/ {printf "  make %-9s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +52,9 @@ servers: $(VENV)/.dev-installed
 
 benches: $(VENV)/.dev-installed
 	@$(STEP) "benches, small (no figures)" $(BIN)/python -m tests.bench --quick --json /dev/null
+
+timescale: $(VENV)/.dev-installed  ## the database's tests on a real TimescaleDB (root, Debian)
+	@$(STEP) "tests on TimescaleDB" .ci/timescale $(BIN)/python -m pytest $(DATABASE)
 
 bench: $(VENV)/.dev-installed  ## measure throughput, latency, memory (JSON on stdout)
 	@$(BIN)/python -m tests.bench
