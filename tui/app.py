@@ -9,54 +9,81 @@ from textual import work
 from textual.app import App
 from textual.binding import Binding
 
-from tui.client.session import Session, Update
-from tui.screens.help import Help
+from bus.client import Client
+from tui.client.session import Offline, Online, Session
+from tui.modals.help import Help
+from tui.screens.events import EventsScreen
+from tui.screens.jobs import JobsScreen
 from tui.screens.live import LiveScreen
+from tui.screens.nodes import NodesScreen
 from tui.screens.overview import OverviewScreen
+from tui.theme.plain import AsciiOnly, encoding_is_unicode
 
 
 class Console(App[None]):
-    """Holds the session; screens only draw what it sees."""
+    """Holds the connection and what it last said; screens draw it."""
 
     CSS_PATH = "theme/console.tcss"
     TITLE = "corral"
     ENABLE_COMMAND_PALETTE = False
+    MODES = {"overview": OverviewScreen, "nodes": NodesScreen, "jobs": JobsScreen, "events": EventsScreen}
+    DEFAULT_MODE = "overview"
     BINDINGS = [
-        Binding("1", "overview", "overview", show=False),
+        Binding("1", "mode('overview')", "overview", show=False),
+        Binding("2", "mode('nodes')", "nodes", show=False),
+        Binding("3", "mode('jobs')", "jobs", show=False),
+        Binding("7", "mode('events')", "events", show=False),
         Binding("question_mark", "help", "help"),
         Binding("q", "quit", "leave"),
     ]
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, ascii_only: bool = False) -> None:
         super().__init__()
         self.session = session
-        self.latest: Update | None = None
+        self.online: Online | None = None
+        self.offline: Offline | None = None
+        if ascii_only:
+            self._filters.append(AsciiOnly())
 
     def on_mount(self) -> None:
         """Paint first, connect then."""
-        self.push_screen(OverviewScreen())
         self.call_after_refresh(self._watch)
 
     def action_help(self) -> None:
-        """The keys."""
-        self.push_screen(Help())
+        """The keys of the screen one looks at."""
+        self.push_screen(Help(self.screen))
 
-    def action_overview(self) -> None:
-        """Back to the first screen."""
-        while len(self.screen_stack) > 2:
-            self.pop_screen()
+    async def action_mode(self, mode: str) -> None:
+        """Another of the main screens; a second press leads back to its beginning."""
+        if self.current_mode != mode:
+            await self.switch_mode(mode)
+            return
+        while len(self.screen_stack) > 1:
+            await self.pop_screen()
+
+    def top(self) -> LiveScreen | None:
+        """The screen one looks at, below any modal."""
+        live = [screen for screen in self.screen_stack if isinstance(screen, LiveScreen)]
+        return live[-1] if live else None
 
     @work(exclusive=True, group="session")
     async def _watch(self) -> None:
         async with aclosing(self.session.updates()) as updates:
             async for update in updates:
-                self.latest = update
-                for screen in self.screen_stack:
-                    if isinstance(screen, LiveScreen):
-                        screen.show(update)
+                match update:
+                    case Online():
+                        self.online, self.offline = update, None
+                    case Offline():
+                        self.offline = update
+                    case _:
+                        pass
+                if (screen := self.top()) is not None:
+                    screen.hear(update)
 
 
 def open_console(*, url: str | None, credentials: Path | None, data: Path | None) -> int:
     """Run the console on this terminal until it is left; returns an exit code."""
-    Console(Session(url=url, credentials=credentials, data=data)).run()
-    return 0
+    session = Session(lambda: Client.connect(url, credentials, data, name="corral console"))
+    console = Console(session, ascii_only=not encoding_is_unicode())
+    console.run()
+    return console.return_code or 0

@@ -1,137 +1,229 @@
-"""The console shows what the session sees, opens what is selected, and does nothing unasked."""
+"""The console shows what the cluster says, opens what is selected, and does nothing unasked."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from msgspec.structs import replace
 
-from textual.pilot import Pilot
-from textual.widgets import DataTable, Log
-
-from tests.tui.fake_cluster import FakeSession, a_job, a_snapshot
-from tui.app import Console
-from tui.client.session import Offline
+from bus.api import Error, JobChanged, TaskCounts
+from bus.values import JobState, Role
+from tests.tui.driving import HOSTILE, gone, opened, painted, showing, until
+from tui.client.fake import FakeCluster
+from tui.client.fake_world import World
+from tui.screens.jobs import JobsScreen
 from tui.screens.overview import OverviewScreen
-from tui.widgets.live_table import LiveTable, Row
-
-WAIT_S = 20.0
+from tui.widgets.virtual_table import VirtualTable
 
 
-@asynccontextmanager
-async def console(session: FakeSession, *, size: tuple[int, int] = (120, 40)) -> AsyncIterator[Pilot[None]]:
-    app = Console(session)
-    async with app.run_test(size=size) as pilot:
-        yield pilot
+async def test_it_paints_before_it_connects(fake: FakeCluster) -> None:
+    fake.reachable = False
+    async with opened(fake) as pilot:
+        await showing(pilot, "corral", "loading", "? help")
 
 
-async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WAIT_S):
-        while not condition():
-            await pilot.pause(0.01)
-
-
-def painted(pilot: Pilot[None]) -> str:
-    """What stands on the screen."""
-    screen = pilot.app.screen
-    return "\n".join("".join(part.text for part in strip) for strip in screen._compositor.render_strips())
-
-
-async def showing(pilot: Pilot[None], text: str) -> None:
-    await until(pilot, lambda: text in painted(pilot))
-
-
-async def test_it_paints_before_it_connects(session: FakeSession) -> None:
-    async with console(session) as pilot:
-        await showing(pilot, "connecting")
-
-
-async def test_nodes_and_jobs_appear_and_change_in_place(session: FakeSession) -> None:
-    async with console(session) as pilot:
-        session.queue.put_nowait(a_snapshot(a_job(3), a_job(2), a_job(1)))
-        await showing(pilot, "healthy")
-        table = pilot.app.screen.query_one("#jobs", LiveTable)
-        await pilot.press("j")
-        assert table.selected == "2"
-        session.queue.put_nowait(a_snapshot(a_job(4), a_job(3), a_job(2), a_job(1)))
-        await until(pilot, lambda: table.row_count == 4)
-        assert table.selected == "2"
-
-
-async def test_a_table_has_room_for_its_cells_before_it_is_painted(session: FakeSession) -> None:
-    async with console(session) as pilot:
-        await until(pilot, lambda: bool(pilot.app.screen.query("#jobs")))
-        table = pilot.app.screen.query_one("#jobs", LiveTable)
-        cells = tuple("x" * 20 for _ in table.ordered_columns)
-        table.show_rows([Row("1", cells, "ok")])
-        assert {column.content_width for column in table.ordered_columns} == {20}
-        table.show_rows([Row("1", tuple(2 * cell for cell in cells), "ok")])
-        assert {column.content_width for column in table.ordered_columns} == {40}
-
-
-async def test_no_name_drives_the_terminal_or_runs_markup(session: FakeSession) -> None:
-    async with console(session, size=(200, 40)) as pilot:
-        session.queue.put_nowait(a_snapshot(a_job(1)))
-        await showing(pilot, "[@click=app.quit]y[/]")
-        for key, sign in (("enter", "1.0"), ("enter", "second")):
+async def test_each_main_screen_has_its_key(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await showing(pilot, "overview", "LIVE")
+        for key, crumb, sign in (
+            ("2", "nodes", "n-0003"),
+            ("3", "jobs", "STATE"),
+            ("7", "events", "EVENT"),
+            ("1", "overview", "memory"),
+        ):
             await pilot.press(key)
+            await showing(pilot, f" {crumb}  ", sign)
+
+
+async def test_enter_leads_to_tasks_and_their_output_and_escape_back(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await pilot.press("3")
+        await showing(pilot, "STATE")
+        await pilot.press("enter")
+        await showing(pilot, "jobs › 40 › tasks", "40.0")
+        await pilot.press("l")
+        await showing(pilot, "40.0 › output", "epoch 399", "! checkpoint written", "ended")
+        await pilot.press("escape")
+        await showing(pilot, "› tasks  ")
+        await pilot.press("minus")
+        await until(pilot, lambda: isinstance(pilot.app.screen, JobsScreen))
+
+
+async def test_cancel_says_the_effect_and_the_command_and_asks(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await pilot.press("3")
+        await showing(pilot, "STATE")
+        await pilot.press("C")
+        await showing(pilot, "Cancel job 40", "$ corral cancel 40", "never start")
+        await pilot.press("escape")
+        await gone(pilot, "$ corral cancel 40")
+        assert fake.done == []
+        await pilot.press("C")
+        await showing(pilot, "Cancel job 40")
+        await pilot.press("y")
+        await until(pilot, lambda: fake.done == [("cancel", "40")])
+        await showing(pilot, "⊘  cancelled")
+
+
+async def test_nodes_are_steered(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await pilot.press("2")
+        await showing(pilot, "n-0000")
+        for key, verb, word in (("u", "cordon", "maintenance"), ("r", "drain", "draining")):
+            await pilot.press(key)
+            await showing(pilot, f"$ corral {verb} n-0000")
+            await pilot.press("y")
+            await showing(pilot, word)
+        await pilot.press("t")
+        await showing(pilot, "$ corral undrain n-0000")
+        await pilot.press("enter")
+        await until(pilot, lambda: fake.done[-1] == ("undrain", "n-0000"))
+
+
+async def test_who_may_only_look_is_offered_nothing_else(fake: FakeCluster) -> None:
+    fake.role = Role.READONLY
+    async with opened(fake) as pilot:
+        await pilot.press("3")
+        await showing(pilot, "STATE", "LIVE")
+        assert "cancel" not in painted(pilot).splitlines()[-1]
+        await pilot.press("C")
+        await pilot.press("2")
+        await showing(pilot, "n-0000")
+        await pilot.press("r")
+        await pilot.press("question_mark")
+        await showing(pilot, "everywhere")
+        assert "drain" not in painted(pilot)
+    assert fake.done == []
+
+
+async def test_a_filter_is_the_servers_and_its_faults_are_said_in_place(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await pilot.press("3")
+        await showing(pilot, "STATE")
+        await pilot.press("slash", *"stat=failed", "enter")
+        await showing(pilot, "E_FIELD")
+        await pilot.press("escape", "slash", *"state=failed", "enter")
+        await showing(pilot, "[/state=failed]")
+        await gone(pilot, "completed")
+        await pilot.press("escape")
+        await gone(pilot, "[/state=failed]")
+        await showing(pilot, "completed")
+
+
+async def test_nothing_that_matches_is_said_with_the_way_out(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await pilot.press("3", "slash", *"name~zzz", "enter")
+        await showing(pilot, "Nothing matches name~zzz", "Esc shows everything")
+        await pilot.press("escape")
+        await showing(pilot, "STATE")
+
+
+async def test_shifted_letters_sort_and_turn_round(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await pilot.press("2")
+        await showing(pilot, "n-0000")
+        await pilot.press("N")
+        await showing(pilot, "NODE▴")
+        await pilot.press("N")
+        await showing(pilot, "NODE▾", "n-0019")
+
+
+async def test_the_feed_patches_rows_in_place_and_the_cursor_stays(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await pilot.press("3")
+        await showing(pilot, "STATE")
+        await pilot.press("j", "j")
+        table = pilot.app.screen.query_one(VirtualTable)
+        assert table.cursor == 2
+        asked = fake.asked.count("jobs")
+        fake.change(
+            JobChanged(
+                number=39,
+                state=JobState.PAUSED,
+                counts=TaskCounts(total=7777),
+                at=fake.world.jobs[0].submitted_at,
+            )
+        )
+        await showing(pilot, "⏸  paused", "7777")
+        assert fake.asked.count("jobs") == asked
+        assert table.cursor == 2
+
+
+async def test_new_rows_do_not_move_the_cursor_off_its_row(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await pilot.press("3")
+        await showing(pilot, "STATE")
+        await pilot.press("j", "j")
+        job = replace(fake.world.jobs[-1], number=41, name="newcomer")
+        fake.world.jobs.append(job)
+        fake.change(JobChanged(number=41, state=job.state, counts=job.counts, at=job.submitted_at))
+        await showing(pilot, "newcomer")
+        row = pilot.app.screen.query_one(VirtualTable).row
+        assert row is not None and row.number == 38
+
+
+async def test_offline_keeps_the_last_picture_and_comes_back_by_itself(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await pilot.press("3")
+        await showing(pilot, "STATE", "LIVE")
+        fake.reachable = False
+        await showing(pilot, "OFFLINE", "retry in", "no server answers", "old)")
+        assert "render-shot" in painted(pilot)
+        await pilot.press("C")
+        await pilot.pause()
+        assert fake.done == [] and "Cancel job" not in painted(pilot)
+        fake.world.jobs[-1] = replace(fake.world.jobs[-1], name="after-the-outage")
+        fake.reachable = True
+        await showing(pilot, "LIVE", "after-the-outage")
+
+
+async def test_a_refused_list_says_why_and_which_key_helps(fake: FakeCluster) -> None:
+    fake.refusals["nodes"] = Error(
+        code="E_FORBIDDEN", message="rita may not", hint="ask an admin", status=403
+    )
+    async with opened(fake) as pilot:
+        await pilot.press("2")
+        await showing(pilot, "E_FORBIDDEN: rita may not (ask an admin)", "ctrl-r asks again")
+        fake.refusals.clear()
+        await pilot.press("ctrl+r")
+        await showing(pilot, "n-0000")
+
+
+async def test_an_empty_cluster_says_what_to_do() -> None:
+    async with opened(FakeCluster(World(seed=1, now_s=0.0, nodes=0, jobs=0)), size=(80, 24)) as pilot:
+        await showing(pilot, "corral run -- echo hello")
+        await pilot.press("2")
+        await showing(pilot, "corral join")
+
+
+async def test_help_is_made_of_the_bindings(fake: FakeCluster) -> None:
+    async with opened(fake, size=(120, 60)) as pilot:
+        await pilot.press("3", "question_mark")
+        await showing(pilot, "here", "sort by AGE", "half a page down", "everywhere", "glyphs", "hold")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, JobsScreen))
+
+
+async def test_why_names_blockers_with_their_remedies(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await pilot.press("3", "slash", *"state=pending", "enter")
+        await showing(pilot, "[/state=pending]", "○  pending")
+        await pilot.press("w")
+        await showing(pilot, "what keeps it back", "all GPUs are held", "--gpu 1 fits now")
+
+
+async def test_no_name_drives_the_terminal_or_runs_markup(fake: FakeCluster) -> None:
+    jobs = fake.world.jobs
+    jobs[-1] = replace(jobs[-1], name=HOSTILE, reason=HOSTILE, user=HOSTILE)
+    async with opened(fake, size=(200, 60)) as pilot:
+        await pilot.press("3")
+        await showing(pilot, "[@click=app.quit]y[/]")
+        for keys, sign in ((("d",), "details"), (("escape", "C"), "Cancel job"), (("n", "enter"), "› tasks")):
+            await pilot.press(*keys)
             await showing(pilot, sign)
             assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(painted(pilot))
 
 
-async def test_enter_leads_to_tasks_and_their_output_and_escape_back(session: FakeSession) -> None:
-    async with console(session) as pilot:
-        session.queue.put_nowait(a_snapshot(a_job(7)))
-        await showing(pilot, "running")
-        await pilot.press("enter")
-        await showing(pilot, "7.2")
-        await pilot.press("enter")
-        await showing(pilot, "second ␛[31mline")
-        await pilot.press("e")
-        await showing(pilot, "a warning")
-        assert pilot.app.screen.query_one(Log).line_count
-        await pilot.press("escape")
-        await until(pilot, lambda: bool(pilot.app.screen.query("#tasks")))
-        await pilot.press("escape")
-        await until(pilot, lambda: bool(pilot.app.screen.query("#jobs")))
-
-
-async def test_cancel_asks_first_and_shows_the_command(session: FakeSession) -> None:
-    async with console(session) as pilot:
-        session.queue.put_nowait(a_snapshot(a_job(7)))
-        await showing(pilot, "running")
-        await pilot.press("C")
-        await showing(pilot, "as a command: corral cancel 7")
-        await pilot.press("escape")
+async def test_it_leaves_on_q(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
         await until(pilot, lambda: isinstance(pilot.app.screen, OverviewScreen))
-        assert session.fake.cancelled == []
-        await pilot.press("C")
-        await showing(pilot, "Cancel job 7?")
-        await pilot.press("y")
-        await until(pilot, lambda: session.fake.cancelled == ["7"])
-
-
-async def test_offline_keeps_the_last_picture_under_its_age(session: FakeSession) -> None:
-    async with console(session) as pilot:
-        session.queue.put_nowait(a_snapshot(a_job(7)))
-        await showing(pilot, "healthy")
-        session.queue.put_nowait(Offline("no server answers", 0.0, 2.0))
-        await showing(pilot, "OFFLINE")
-        assert pilot.app.screen.has_class("offline")
-        assert "healthy" in painted(pilot)
-        session.queue.put_nowait(a_snapshot(a_job(7)))
-        await until(pilot, lambda: not pilot.app.screen.has_class("offline"))
-
-
-async def test_an_empty_cluster_says_what_to_do(session: FakeSession) -> None:
-    async with console(session, size=(80, 24)) as pilot:
-        session.queue.put_nowait(a_snapshot())
-        await showing(pilot, "corral run -- echo hello")
-
-
-async def test_help_opens_and_closes(session: FakeSession) -> None:
-    async with console(session) as pilot:
-        await pilot.press("question_mark")
-        await showing(pilot, "this help")
-        await pilot.press("escape")
-        await until(pilot, lambda: bool(pilot.app.screen.query(DataTable)))
+        await pilot.press("q")
+    assert pilot.app.return_code == 0

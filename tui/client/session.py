@@ -1,7 +1,8 @@
-"""A picture of the cluster that keeps itself up to date, through any outage.
+"""The console's connection: made again for as long as somebody looks, and what it hears on the way.
 
-The feed says that something changed; the picture is then asked for anew, at most four times a second and
-at least every two. So a lost change costs two seconds, and a flood of changes costs four requests a second.
+The cluster's summary is asked for every two seconds, which is also how an outage is noticed. Changes from
+the feed are gathered, a newer one in the place of an older, and handed on at most four times a second: a
+flood of changes costs the console no more than four repaints a second.
 """
 
 from __future__ import annotations
@@ -10,102 +11,149 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from pathlib import Path
 
 from msgspec import Struct
 
-from bus.api import Cluster, Jobs, Nodes
-from bus.client import Client, wait_for_event
-from bus.errors import BusError, CorralError, Disconnected
+from bus.api import Cluster, JobChanged, NodeChanged, TaskChanged, Whoami
+from bus.client import Change, wait_for_event
+from bus.errors import ApiError, BusError, CorralError, CredentialsError, Disconnected, Forbidden
+from bus.values import Role, TaskRef
+from tui.client.source import Connect, Source
 
-REFRESH_MIN_S = 0.25
-REFRESH_MAX_S = 2.0
-RETRY_S = 2.0
-JOBS_MAX = 100
+GATHER_S = 0.25
+POLL_S = 2.0
+RETRY_FIRST_S, RETRY_MAX_S = 0.5, 5.0
 
 
-class Snapshot(Struct, frozen=True):
-    """The cluster as it was at `at_s` (Unix epoch); `latency_ms` is how long one answer took."""
+class Online(Struct, frozen=True):
+    """The cluster answered at `at_s` (Unix epoch), after `latency_ms`."""
 
+    me: Whoami
     cluster: Cluster
-    nodes: Nodes
-    jobs: Jobs
     at_s: float
     latency_ms: float
 
 
 class Offline(Struct, frozen=True):
-    """No picture can be had since `since_s`; the next try follows in `retry_s`."""
+    """Nothing can be asked since `since_s`; the next try comes at `retry_at_s` (Unix epoch)."""
 
     reason: str
     since_s: float
-    retry_s: float
+    retry_at_s: float
+    refused: bool = False  # the cluster is there, but does not want us
 
 
-Update = Snapshot | Offline
+class Deltas(Struct, frozen=True):
+    """The newest change of each thing that changed since the last ones."""
+
+    jobs: dict[int, JobChanged] = {}
+    tasks: dict[TaskRef, TaskChanged] = {}
+    nodes: dict[str, NodeChanged] = {}
+
+
+Update = Online | Offline | Deltas
 
 
 class Session:
-    """One console's connection: made again for as long as `updates` is read."""
+    """One console's connection."""
 
-    def __init__(self, *, url: str | None, credentials: Path | None, data: Path | None) -> None:
-        self._url = url
-        self._credentials = credentials
-        self._data = data
-        self._client: Client | None = None
-        self._stirred = asyncio.Event()
+    def __init__(self, connect: Connect) -> None:
+        self._connect = connect
+        self._source: Source | None = None
+        self._pending = Deltas(jobs={}, tasks={}, nodes={})
+        self._changed = asyncio.Event()
+        self._hurry = asyncio.Event()
 
     @property
-    def client(self) -> Client:
+    def source(self) -> Source:
         """The connection as it is now. Raises Disconnected while there is none."""
-        if self._client is None:
+        if self._source is None:
             raise Disconnected("no connection to the cluster")
-        return self._client
+        return self._source
 
-    def refresh(self) -> None:
-        """Have a new picture made soon: somebody just did something."""
-        self._stirred.set()
+    def hurry(self) -> None:
+        """Try or ask again now instead of at the next turn."""
+        self._hurry.set()
+        self._changed.set()
 
     async def updates(self) -> AsyncGenerator[Update, None]:
-        """Pictures, and words about their absence, for ever."""
-        offline_since_s: float | None = None
+        """What is known about the cluster, and words about its absence, for ever."""
+        since_s: float | None = None
+        retry_s = RETRY_FIRST_S
         while True:
             try:
-                async with Client.connect(
-                    url=self._url, credentials=self._credentials, data=self._data, name="corral console"
-                ) as client:
-                    self._client = client
-                    async with aclosing(self._pictures(client)) as pictures:
-                        async for picture in pictures:
-                            offline_since_s = None
-                            yield picture
+                async with self._connect() as source, aclosing(self._online(source)) as updates:
+                    async for update in updates:
+                        since_s, retry_s = None, RETRY_FIRST_S
+                        yield update
             except CorralError as error:
-                offline_since_s = offline_since_s or time.time()
-                yield Offline(str(error) or type(error).__name__, offline_since_s, RETRY_S)
+                now_s = time.time()
+                since_s = since_s or now_s
+                yield Offline(reason_of(error), since_s, now_s + retry_s, refused=is_refusal(error))
             finally:
-                self._client = None
-            await asyncio.sleep(RETRY_S)
+                self._source = None
+            await wait_for_event(self._hurry, timeout_s=retry_s)
+            retry_s = min(2 * retry_s, RETRY_MAX_S)
 
-    async def _pictures(self, client: Client) -> AsyncGenerator[Snapshot, None]:
-        """Until the connection fails: raises BusError."""
-        listening = asyncio.create_task(self._listen(client), name="console feed")
+    async def _online(self, source: Source) -> AsyncGenerator[Update, None]:
+        """Until the connection fails: raises CorralError."""
+        me = await source.whoami()
+        listening = asyncio.create_task(self._listen(source, me.role), name="console feed")
+        loop = asyncio.get_running_loop()
         try:
             while True:
-                asked_at = time.monotonic()
-                cluster = await client.cluster()
-                latency_ms = (time.monotonic() - asked_at) * 1000
-                nodes = await client.nodes()
-                jobs = await client.jobs(limit=JOBS_MAX)
-                yield Snapshot(cluster, nodes, jobs, time.time(), latency_ms)
-                await asyncio.sleep(REFRESH_MIN_S)
-                await wait_for_event(self._stirred, timeout_s=REFRESH_MAX_S - REFRESH_MIN_S)
+                asked_at = loop.time()
+                cluster = await source.cluster()
+                self._source = source
+                yield Online(me, cluster, time.time(), (loop.time() - asked_at) * 1000)
+                while (left_s := asked_at + POLL_S - loop.time()) > 0 and not self._hurry.is_set():
+                    await wait_for_event(self._changed, timeout_s=left_s)
+                    if deltas := self._take():
+                        yield deltas
+                        await asyncio.sleep(GATHER_S)
+                self._hurry.clear()
         finally:
             listening.cancel()
 
-    async def _listen(self, client: Client) -> None:
+    async def _listen(self, source: Source, role: Role) -> None:
         try:
-            async with aclosing(client.watch()) as changes:
-                async for _ in changes:
-                    self._stirred.set()
+            async with aclosing(source.watch(everyone=role.rank >= Role.OPERATOR.rank)) as changes:
+                async for change in changes:
+                    self._gather(change)
         except BusError:
-            return  # without the feed, the picture is two seconds old at most
+            return  # without the feed, screens still ask every few seconds
+
+    def _gather(self, change: Change) -> None:
+        match change:
+            case JobChanged(number=number):
+                self._pending.jobs[number] = change
+            case TaskChanged(job=job, index=index):
+                self._pending.tasks[TaskRef(job, index)] = change
+            case NodeChanged(node=node):
+                self._pending.nodes[node] = change
+        self._changed.set()
+
+    def _take(self) -> Deltas | None:
+        taken = self._pending
+        if not (taken.jobs or taken.tasks or taken.nodes):
+            return None
+        self._pending = Deltas(jobs={}, tasks={}, nodes={})
+        return taken
+
+
+def reason_of(error: CorralError) -> str:
+    """Why there is no connection, for a line of the screen."""
+    if isinstance(error, ApiError):
+        return f"{error.error.code}: {error.error.message}"
+    return str(error) or type(error).__name__
+
+
+def is_refusal(error: CorralError) -> bool:
+    """Whether waiting will not help: the credentials are not taken, or there are none."""
+    match error:
+        case Forbidden() | CredentialsError():
+            return True
+        case ApiError():
+            return error.error.status in (401, 403)
+        case _:
+            return False

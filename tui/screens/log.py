@@ -1,63 +1,122 @@
-"""The output of one task, live until it ends."""
+"""The output of one task, live until it ends: both streams, told apart by a mark and a colour."""
 
 from __future__ import annotations
 
-from textual import work
+import asyncio
+
+from rich.text import Text
+from textual import on, work
 from textual.binding import Binding
 from textual.widget import Widget
-from textual.widgets import Log, Static
 
-from bus.errors import CorralError
+from bus.errors import BusError, CorralError
 from bus.values import Stream
-from tui.screens.live import LiveScreen
-from tui.view.safe import SafeStream, safe_line
+from tui.screens.live import error_text
+from tui.screens.searching import Searching
+from tui.view.amounts import count
+from tui.view.lines import Line, LineCutter
+from tui.widgets.virtual_log import VirtualLog
 
-LINES_MAX = 10_000
+RETRY_S = 1.0
+TONES = {Stream.STDOUT: ("", " "), Stream.STDERR: ("warn", "!")}
+CHOICES: tuple[tuple[Stream, ...], ...] = (
+    (Stream.STDOUT, Stream.STDERR),
+    (Stream.STDOUT,),
+    (Stream.STDERR,),
+)
 
 
-class LogScreen(LiveScreen):
-    """`e` turns to the other stream. Only the last LINES_MAX lines are kept."""
+class LogScreen(Searching):
+    """`e` chooses the streams, `f` follows."""
 
     BINDINGS = [
-        Binding("escape,minus", "app.pop_screen", "back"),
-        Binding("e", "other_stream", "stdout/stderr"),
+        Binding("f", "follow", "follow"),
+        Binding("e", "streams", "stdout/stderr"),
     ]
 
     def __init__(self, task: str) -> None:
         super().__init__()
         self._task_id = task
-        self._stream = Stream.STDOUT
+        self._choice = 0
+        self._word = "…"
+        self.crumb = f"{task} › output"
 
     def body(self) -> list[Widget]:
-        """Which stream of which task, and its lines."""
-        return [
-            Static("", classes="title", markup=False, id="log-title"),
-            Log(max_lines=LINES_MAX, id="log"),
-        ]
+        """Its lines."""
+        return [VirtualLog(id="log", following=True)]
 
     def on_mount(self) -> None:
         """Start to follow."""
-        self.query_one("#log").focus()
+        self.log_view.focus()
         self._follow()
 
-    def action_other_stream(self) -> None:
-        """From stdout to stderr and back."""
-        self._stream = Stream.STDERR if self._stream is Stream.STDOUT else Stream.STDOUT
+    def facts_text(self) -> Text:
+        """Streams, how many lines, whether more will come, and what is looked for."""
+        view = self.log_view
+        streams = "+".join(CHOICES[self._choice])
+        lines = f"{count(view.line_count)} lines" + (
+            f" (first {count(view.dropped)} gone)" if view.dropped else ""
+        )
+        follow = "following" if view.following else "paused, f follows"
+        text = Text(f"{streams}   {lines}   {self._word}   {follow}   ")
+        text.append_text(super().facts_text())
+        return text
+
+    def action_follow(self) -> None:
+        """Stay at the end, or stop staying there."""
+        self.log_view.following = not self.log_view.following
+
+    def action_streams(self) -> None:
+        """Both, stdout, stderr, both."""
+        self._choice = (self._choice + 1) % len(CHOICES)
         self._follow()
+
+    @on(VirtualLog.Scrolled)
+    def _on_scrolled(self) -> None:
+        self.redraw_frame()
 
     @work(exclusive=True, group="follow")
     async def _follow(self) -> None:
-        log, safe = self.query_one("#log", Log), SafeStream()
-        log.clear()
-        self._say("following")
-        try:
-            async for piece in self.session.client.follow(self._task_id, stream=self._stream):
-                log.write(safe.feed(piece))
-        except CorralError as error:
-            self._say(str(error))
-        else:
-            self._say("ended" if log.line_count else "ended without a word here; e shows the other stream")
+        """Until the task is over; an outage is waited out, then it is read anew from the start."""
+        while True:
+            self.log_view.clear()
+            self._say("○ reading")
+            refusal: CorralError | None = None
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for stream in CHOICES[self._choice]:
+                        group.create_task(self._read(stream), name=f"follow {stream}")
+            except* BusError:
+                self._say("◐ no connection")
+            except* CorralError as refused:
+                refusal = first_of(refused)
+                self._say(f"✖ {error_text(refusal)}")
+            else:
+                self._say("■ ended" if self.log_view.line_count else "■ ended without a word here")
+                return
+            if refusal is not None:
+                return
+            self.session.hurry()
+            await asyncio.sleep(RETRY_S)
 
-    def _say(self, words: str) -> None:
-        title = f"task {self._task_id}  {self._stream}  {words}"
-        self.query_one("#log-title", Static).update(safe_line(title))
+    async def _read(self, stream: Stream) -> None:
+        tone, mark = TONES[stream]
+        cutter = LineCutter(tone=tone, mark=mark)
+        async for piece in self.session.source.follow(self._task_id, stream=stream):
+            self._show(cutter.feed(piece))
+            self._word = "● live"
+        self._show(cutter.feed(b"", final=True))
+
+    def _show(self, lines: list[Line]) -> None:
+        self.log_view.extend(lines)
+        self.redraw_frame()
+
+    def _say(self, word: str) -> None:
+        self._word = word
+        self.redraw_frame()
+
+
+def first_of(group: BaseExceptionGroup[CorralError]) -> CorralError:
+    """The first error inside."""
+    inner = group.exceptions[0]
+    return first_of(inner) if isinstance(inner, BaseExceptionGroup) else inner

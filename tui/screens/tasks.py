@@ -1,89 +1,100 @@
-"""One job: its state in a line, its tasks in a table."""
+"""The tasks of one job, by index; untouched tasks of an array share a row."""
 
 from __future__ import annotations
 
-from textual import on, work
+import time
+from functools import partial
+
+from msgspec.structs import replace
+from textual import on
 from textual.binding import Binding
-from textual.widget import Widget
-from textual.widgets import DataTable, Static
 
-from bus.errors import CorralError
-from tui.client.session import Snapshot
-from tui.screens.confirm import Confirm
-from tui.screens.live import LiveScreen
+from bus.api import Task, TaskChanged
+from bus.values import TaskState
+from tui.client.pages import Slice
+from tui.client.session import Deltas
+from tui.client.source import Source
+from tui.screens.document import task_details, why
+from tui.screens.listing import ListScreen, sort_bindings
 from tui.screens.log import LogScreen
-from tui.view.rows import TASK_COLUMNS, counts_text, task_row
-from tui.view.safe import safe_line
-from tui.view.states import TASK_BADGES
-from tui.widgets.live_table import LiveTable, Row
+from tui.view.facts import task_facts
+from tui.view.lines import Line
+from tui.view.listings import TASKS
+from tui.view.steering import steer_task
+from tui.widgets.virtual_table import VirtualTable
 
-TASKS_MAX = 200
+ENDED = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.TIMEOUT, TaskState.CANCELLED})
 
 
-class TasksScreen(LiveScreen):
+class TasksScreen(ListScreen[Task]):
     """Enter on a task opens its output."""
 
     BINDINGS = [
-        Binding("escape,minus", "app.pop_screen", "back"),
-        Binding("l", "open_log", "log"),
-        Binding("C", "cancel_task", "cancel task"),
+        Binding("l", "open_log", "logs"),
+        Binding("w", "why", "why"),
+        Binding("d", "details", "details"),
+        Binding("C", "steer('cancel')", "cancel"),
+        Binding("R", "steer('retry')", "retry", show=False),
+        *sort_bindings(TASKS),
     ]
+    listing = TASKS
+    empty = "This job has no tasks."
+    example = "state=failed,timeout node=n1 exit!=0 index<100"
 
-    def __init__(self, job: str) -> None:
+    def __init__(self, job: int) -> None:
         super().__init__()
         self._job = job
+        self.crumb = f"{job} › tasks"
 
-    def body(self) -> list[Widget]:
-        """A line about the job, and its tasks."""
-        return [
-            Static(f"job {self._job}", classes="title", markup=False, id="job-title"),
-            LiveTable(TASK_COLUMNS, id="tasks"),
-        ]
-
-    def on_snapshot(self, snapshot: Snapshot) -> None:
-        """Ask for the tasks anew."""
-        self._load(snapshot.at_s)
-
-    @work(exclusive=True, group="load")
-    async def _load(self, now_s: float) -> None:
-        try:
-            client = self.session.client
-            job, answer = await client.job(self._job), await client.tasks(self._job, limit=TASKS_MAX)
-        except CorralError as error:
-            self.query_one("#job-title", Static).update(f"job {self._job}: {safe_line(str(error))}")
-            return
-        reason = f"  {job.reason}" if job.reason else ""
-        shown = f"  first {len(answer.tasks)} rows" if answer.next else ""
-        title = f"job {job.number}  {job.name}  {job.state}  {counts_text(job.counts)}{reason}{shown}"
-        self.query_one("#job-title", Static).update(safe_line(title))
-        self.query_one("#tasks", LiveTable).show_rows(
-            [
-                Row(f"{task.job}.{task.index}", task_row(task, now_s=now_s), TASK_BADGES[task.state].tone)
-                for task in answer.tasks
-            ]
+    async def fetch(self, source: Source, *, cursor: str, limit: int) -> Slice[Task]:
+        """One page."""
+        answer = await source.tasks(
+            self._job, filter=self._filter, sort=self._sort, cursor=cursor, limit=limit
         )
+        return Slice(answer.tasks, answer.next, answer.total, answer.states)
 
-    @on(DataTable.RowSelected, "#tasks")
-    def _open_selected(self) -> None:
-        self.action_open_log()
+    def absorb(self, deltas: Deltas) -> bool:
+        """A task without a row of its own leaves its range: the list has other rows then."""
+        ours = [change for change in deltas.tasks.values() if change.job == self._job]
+        unknown = False
+        for change in ours:
+            key = f"{change.job}.{change.index}"
+            unknown |= not self.pages.patch(key, partial(patched, change))
+        return unknown or bool(ours and self._filter) or self._job in deltas.jobs
 
+    def preview(self, row: Task) -> list[Line]:
+        """Its facts."""
+        return task_facts(row, now_s=time.time())
+
+    @on(VirtualTable.Selected)
     def action_open_log(self) -> None:
         """The output of the task under the cursor."""
-        task = self.query_one("#tasks", LiveTable).selected
-        if task is not None:
-            self.app.push_screen(LogScreen(task))
+        if (task := self.table.row) is not None:
+            self.app.push_screen(LogScreen(self.listing.key(task)))
 
-    @work(exclusive=True, group="act")
-    async def action_cancel_task(self) -> None:
-        """Cancel the task under the cursor, once confirmed."""
-        task = self.query_one("#tasks", LiveTable).selected
-        if task is None or not await self.app.push_screen_wait(
-            Confirm(f"Cancel task {task}?", f"corral cancel {task}")
-        ):
-            return
-        try:
-            await self.session.client.cancel(task)
-        except CorralError as error:
-            self.tell(error)
-        else:
-            self.session.refresh()
+    def action_why(self) -> None:
+        """Why it waits, or why it is where it is."""
+        if (task := self.table.row) is not None:
+            self.app.push_screen(why(self.listing.key(task)))
+
+    def action_details(self) -> None:
+        """All that is known of it, with its attempts."""
+        if (task := self.table.row) is not None:
+            self.app.push_screen(task_details(self.listing.key(task)))
+
+    def action_steer(self, verb: str) -> None:
+        """Cancel or retry the task under the cursor."""
+        if (task := self.table.row) is not None:
+            self.steer(steer_task(verb, task))
+
+
+def patched(change: TaskChanged, task: Task) -> Task:
+    """`task` as the feed says it is now; a range is left to the next reload."""
+    if task.count > 1:
+        return task
+    running = change.state is TaskState.RUNNING
+    return replace(
+        task, state=change.state, node=change.node, fence=change.fence, exit_code=change.exit_code,
+        started_at=change.at if running and task.fence != change.fence else task.started_at,
+        ended_at=change.at if change.state in ENDED else None,
+    )  # fmt: skip

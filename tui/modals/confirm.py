@@ -1,35 +1,38 @@
-"""Asks before something is done that cannot be undone, and shows the command that does the same."""
+"""Asks before something is changed: says the effect, and shows the command that does the same."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from tui.view.safe import safe_line
+from tui.view.steering import Steering
 
 
 class Confirm(ModalScreen[bool]):
     """Answers True on `y` or Enter, False on anything else that closes it."""
 
-    BINDINGS = [
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y,enter", "answer(True)", "yes"),
         Binding("n,escape,q", "answer(False)", "no"),
     ]
 
-    def __init__(self, question: str, command: str) -> None:
+    def __init__(self, steering: Steering) -> None:
         super().__init__()
-        self._question = question
-        self._command = command
+        self.steering = steering
 
     def compose(self) -> ComposeResult:
         """A small box."""
         with Vertical(classes="box"):
-            yield Static(safe_line(self._question), markup=False)
-            yield Static(safe_line(f"as a command: {self._command}"), markup=False, classes="hint")
-            yield Static("y yes   n no", markup=False)
+            yield Static(safe_line(self.steering.question), markup=False, classes="question")
+            yield Static(safe_line(self.steering.effect), markup=False)
+            yield Static(f"$ {safe_line(self.steering.command)}", markup=False, classes="command")
+            yield Static("y yes    n no", markup=False, classes="answers")
 
     def action_answer(self, answer: bool) -> None:
         """Close with the answer."""

@@ -1,0 +1,75 @@
+"""What the console asks of a cluster. `bus.client.Client` is one source, `tui.client.fake` another."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from bus.api import (
+    Cancelled,
+    Changed,
+    Cluster,
+    Events,
+    Job,
+    Jobs,
+    Node,
+    Nodes,
+    Task,
+    Tasks,
+    Whoami,
+    Why,
+)
+from bus.client import Change
+from bus.requests import EventList
+from bus.values import Stream
+
+
+class Source(Protocol):
+    """The part of the client's interface that screens use; every call raises CorralErrors only."""
+
+    async def whoami(self) -> Whoami: ...
+
+    async def cluster(self) -> Cluster: ...
+
+    async def nodes(
+        self, *, filter: str = "", sort: str = "", limit: int = 10_000, cursor: str = ""
+    ) -> Nodes: ...
+
+    async def node(self, node: str) -> Node: ...
+
+    async def jobs(self, *, filter: str = "", sort: str = "", limit: int = 100, cursor: str = "") -> Jobs: ...
+
+    async def job(self, job: str | int) -> Job: ...
+
+    async def tasks(
+        self, job: str | int, *, filter: str = "", sort: str = "", limit: int = 100, cursor: str = ""
+    ) -> Tasks: ...
+
+    async def task(self, task: str | int) -> Task: ...
+
+    async def events(self, query: EventList | None = None) -> Events: ...
+
+    async def why(self, target: str | int) -> Why: ...
+
+    async def cancel(self, target: str | int) -> Cancelled: ...
+
+    async def retry(self, target: str | int) -> Changed: ...
+
+    async def hold(self, job: str | int) -> Changed: ...
+
+    async def release(self, job: str | int) -> Changed: ...
+
+    async def cordon(self, node: str, *, reason: str = "") -> Node: ...
+
+    async def drain(self, node: str, *, reason: str = "") -> Node: ...
+
+    async def undrain(self, node: str, *, reason: str = "") -> Node: ...
+
+    def follow(self, task: str | int, *, stream: Stream = Stream.STDOUT) -> AsyncGenerator[bytes, None]: ...
+
+    def watch(self, *, everyone: bool = False) -> AsyncGenerator[Change, None]: ...
+
+
+Connect = Callable[[], AbstractAsyncContextManager[Source]]
+"""Opens a connection for the time of a block; raises CorralErrors where there is none to be had."""

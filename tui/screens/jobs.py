@@ -1,0 +1,99 @@
+"""All jobs one may see, newest first."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+from msgspec.structs import replace
+from textual import on
+from textual.binding import Binding
+
+from bus.api import Job, JobChanged
+from tui.client.pages import Slice
+from tui.client.session import Deltas
+from tui.client.source import Source
+from tui.screens.document import job_details, why
+from tui.screens.listing import ListScreen, sort_bindings
+from tui.screens.log import LogScreen
+from tui.screens.tasks import TasksScreen
+from tui.view.facts import job_facts
+from tui.view.lines import Line
+from tui.view.listings import JOBS
+from tui.view.steering import steer_job
+from tui.widgets.virtual_table import VirtualTable
+
+
+class JobsScreen(ListScreen[Job]):
+    """Enter on a job opens its tasks."""
+
+    BINDINGS = [
+        Binding("t", "open_tasks", "tasks", show=False),
+        Binding("l", "open_log", "logs"),
+        Binding("w", "why", "why"),
+        Binding("d", "details", "details"),
+        Binding("C", "steer('cancel')", "cancel"),
+        Binding("R", "steer('retry')", "retry what failed", show=False),
+        Binding("h", "steer('hold')", "hold", show=False),
+        Binding("e", "steer('release')", "release", show=False),
+        *sort_bindings(JOBS),
+    ]
+    listing = JOBS
+    crumb = "jobs"
+    empty = "No jobs yet.\n\nIn a shell: corral run -- echo hello"
+    example = "state=running,failed name~train age<1h user=me"
+
+    async def fetch(self, source: Source, *, cursor: str, limit: int) -> Slice[Job]:
+        """One page."""
+        answer = await source.jobs(filter=self._filter, sort=self._sort, cursor=cursor, limit=limit)
+        return Slice(answer.jobs, answer.next, answer.total, answer.states)
+
+    def absorb(self, deltas: Deltas) -> bool:
+        """A job we do not know is new, or lies behind the last page."""
+        unknown = False
+        for number, change in deltas.jobs.items():
+            unknown |= not self.pages.patch(str(number), partial(patched, change))
+        return unknown or (bool(deltas.jobs) and bool(self._filter))
+
+    def preview(self, row: Job) -> list[Line]:
+        """Its facts."""
+        return job_facts(row, now_s=time.time())
+
+    @on(VirtualTable.Selected)
+    def action_open_tasks(self) -> None:
+        """The tasks of the job under the cursor."""
+        if (job := self.table.row) is not None:
+            self.app.push_screen(TasksScreen(job.number))
+
+    def action_open_log(self) -> None:
+        """The output of a job's only task; of several, one has to be chosen."""
+        if (job := self.table.row) is None:
+            return
+        if job.counts.total == 1:
+            self.app.push_screen(LogScreen(f"{job.number}.0"))
+        else:
+            self.action_open_tasks()
+
+    def action_why(self) -> None:
+        """Why it waits, or why it is where it is."""
+        if (job := self.table.row) is not None:
+            self.app.push_screen(why(str(job.number)))
+
+    def action_details(self) -> None:
+        """All that is known of it, with its command."""
+        if (job := self.table.row) is not None:
+            self.app.push_screen(job_details(str(job.number)))
+
+    def action_steer(self, verb: str) -> None:
+        """Cancel, retry, hold or release the job under the cursor."""
+        if (job := self.table.row) is not None:
+            self.steer(steer_job(verb, job))
+
+
+def patched(change: JobChanged, job: Job) -> Job:
+    """`job` as the feed says it is now; its times come with the next reload."""
+    return replace(
+        job, state=change.state, counts=change.counts, exit_code=change.exit_code,
+        started_at=job.started_at or (change.at if change.counts.running else None),
+        ended_at=change.at if change.state.is_terminal else None,
+    )  # fmt: skip

@@ -1,0 +1,300 @@
+"""A list of the cluster's things: filtered, sorted and paged by the coordinator, kept up to date here."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import ClassVar, Generic, TypeVar
+
+from msgspec import Struct
+from rich.text import Text
+from textual import on, work
+from textual.binding import Binding
+from textual.containers import Container
+from textual.widget import Widget
+from textual.widgets import Static
+
+from bus.errors import BusError, CorralError
+from tui.client.pages import JUMP_ROWS, PAGE_ROWS, Pages, Slice
+from tui.client.session import Deltas
+from tui.client.source import Source
+from tui.client.wake import Wake
+from tui.screens.live import LiveScreen, error_text
+from tui.view.amounts import count
+from tui.view.lines import Line
+from tui.view.listings import Listing
+from tui.view.safe import safe_line
+from tui.widgets.prompt import Prompt
+from tui.widgets.virtual_log import VirtualLog
+from tui.widgets.virtual_table import VirtualTable
+
+T = TypeVar("T", bound=Struct)
+
+RELOAD_S = 5.0
+"""How long a list is trusted that nobody told of a change; the feed may lose some, and has no usage."""
+
+AGES_S = 1.0
+ROWS_MAX = 200_000
+"""More rows than this are not gathered on the way to the end of a list: a filter finds what is looked for."""
+
+
+def sort_bindings(listing: Listing[T]) -> list[Binding]:
+    """The shifted letters that sort a listing."""
+    return [
+        Binding(column.letter, f"sort('{column.sort}')", f"sort by {column.title}", show=False)
+        for column in listing.columns
+        if column.letter
+    ]
+
+
+class ListScreen(LiveScreen, Generic[T]):
+    """Subclasses say what is listed, how it is asked for, and what a change does to a row."""
+
+    BINDINGS = [
+        Binding("slash", "filter", "filter"),
+        Binding("exclamation_mark", "faults", "only what went wrong, or all", show=False),
+        Binding("ctrl+r", "reload", "ask again now", show=False),
+    ]
+    listing: ClassVar[Listing]  # type: ignore[type-arg]
+    empty = ""
+    example = ""
+
+    def __init__(self, *, filter: str = "") -> None:
+        super().__init__()
+        self._filter = filter
+        self._sort = ""
+        self._pages: Pages[T] = self._new_pages()
+        self._fault = ""
+        self._wake = Wake()
+
+    async def fetch(self, source: Source, *, cursor: str, limit: int) -> Slice[T]:
+        """One page from the coordinator."""
+        raise NotImplementedError
+
+    def absorb(self, deltas: Deltas) -> bool:
+        """Patch rows; True where the list itself has to be asked for again."""
+        raise NotImplementedError
+
+    def preview(self, row: T) -> list[Line]:
+        """What the pane beside the table says of the row under the cursor."""
+        raise NotImplementedError
+
+    def body(self) -> list[Widget]:
+        """The table, a note in its place, and the pane beside it."""
+        return [
+            Container(
+                VirtualTable(self.listing, id="table"),
+                Static("loading …", markup=False, id="note"),
+                VirtualLog(id="preview"),
+                id="split",
+            )
+        ]
+
+    @property
+    def table(self) -> VirtualTable[T]:
+        """The table."""
+        return self.query_one("#table", VirtualTable)
+
+    @property
+    def pages(self) -> Pages[T]:
+        """The rows known so far."""
+        return self._pages
+
+    def on_mount(self) -> None:
+        """Begin to keep the list up to date."""
+        self.table.focus()
+        self.query_one("#preview").can_focus = False
+        self.set_interval(AGES_S, self._tick)
+        self._draw()
+        self._keep()
+
+    def on_online(self) -> None:
+        """Look again where something was missing; else the list has its own pace."""
+        if not self._pages.loaded or self._fault:
+            self._wake.now()
+
+    def on_screen_resume(self) -> None:
+        """What was missed while away is asked for."""
+        super().on_screen_resume()
+        self._wake.now()
+
+    def on_deltas(self, deltas: Deltas) -> None:
+        """Patch what is known, ask for what is not."""
+        if self.absorb(deltas):
+            self._wake.soon()
+        self.table.show(self._pages.rows, now_s=time.time(), sort=self._sort)
+        self._draw_preview()
+
+    def on_steered(self) -> None:
+        """See what came of it."""
+        self._wake.now()
+
+    def facts_text(self) -> Text:
+        """The filter, how many there are, and how many in each state."""
+        text = Text("")
+        if self._filter:
+            text.append(f"[/{safe_line(self._filter)}]  ", style="bold")
+        if self._pages.loaded:
+            text.append(count(self._pages.total) if self._pages.total else str(len(self._pages.rows)))
+            for state, number in sorted(self._pages.states.items(), key=lambda item: -item[1]):
+                text.append(f"   {count(number)} {safe_line(state)}", style="dim")
+        if self._fault and self._pages.rows:
+            text.append(f"   ✖ {safe_line(self._fault)}", style="bold")
+        return text
+
+    def action_reload(self) -> None:
+        """Ask again now, also for the connection."""
+        self.session.hurry()
+        self._wake.now()
+
+    def action_filter(self) -> None:
+        """Type a condition; the coordinator knows its words."""
+        self.query_one(Prompt).open(self._filter, example=self.example)
+
+    def action_faults(self) -> None:
+        """Only what went wrong, or everything again."""
+        self._ask_for(filter="" if self._filter == self.listing.faults else self.listing.faults)
+
+    def action_sort(self, sort: str) -> None:
+        """By this field, and the other way round the second time."""
+        self._ask_for(sort=f"-{sort}" if self._sort == sort else sort)
+
+    def action_back(self) -> None:
+        """A filter is taken away first."""
+        if self._filter:
+            self._ask_for(filter="")
+        else:
+            super().action_back()
+
+    @on(Prompt.Answered)
+    async def _on_answer(self, event: Prompt.Answered) -> None:
+        """Try the condition before anything else is shown: what is wrong with it is said in its place."""
+        if event.text == self._filter:
+            self._close_prompt()
+            return
+        before, self._filter = self._filter, event.text
+        try:
+            await self.fetch(self.session.source, cursor="", limit=1)
+        except CorralError as error:
+            self._filter = before
+            self.query_one(Prompt).complain(error_text(error))
+            return
+        self._close_prompt()
+        self._ask_for(filter=event.text)
+
+    @on(Prompt.Closed)
+    def _on_closed(self) -> None:
+        self.table.focus()
+
+    @on(VirtualTable.Moved)
+    def _on_moved(self) -> None:
+        self._draw_preview()
+        if not self._pages.complete and self.table.window[1] + PAGE_ROWS // 2 > self.table.row_count:
+            self._wake.more()
+
+    @on(VirtualTable.EndWanted)
+    def _on_end_wanted(self) -> None:
+        if not self._pages.complete:
+            self._wake.end()
+
+    @on(VirtualTable.SortWanted)
+    def _on_sort_wanted(self, event: VirtualTable.SortWanted) -> None:
+        self.action_sort(event.sort)
+
+    def _close_prompt(self) -> None:
+        self.query_one(Prompt).display = False
+        self.table.focus()
+
+    def _ask_for(self, *, filter: str | None = None, sort: str | None = None) -> None:
+        """A list with another filter or order, from its beginning."""
+        self._filter = self._filter if filter is None else filter
+        self._sort = self._sort if sort is None else sort
+        self._pages = self._new_pages()
+        self._fault = ""
+        self._wake.now()
+
+    def _new_pages(self) -> Pages[T]:
+        async def fetch(cursor: str, limit: int) -> Slice[T]:
+            return await self.fetch(self.session.source, cursor=cursor, limit=limit)
+
+        return Pages(fetch, self.listing.key)
+
+    @work(exclusive=True, group="keep")
+    async def _keep(self) -> None:
+        """One request after the other: what is asked for never overtakes itself."""
+        while True:
+            await self._wake.wait(RELOAD_S)
+            if not self.is_current or not self.is_online:
+                continue
+            pages = self._pages
+            try:
+                await self._turn(pages)
+            except BusError:
+                self.session.hurry()  # it finds out what is wrong, and says so in the heading
+                continue
+            except CorralError as error:
+                self._fault = error_text(error)
+            else:
+                self._fault = ""
+            if pages is self._pages:
+                self._draw()
+
+    async def _turn(self, pages: Pages[T]) -> None:
+        """Ask for what is wanted most."""
+        if self._wake.take_more() and pages.loaded:
+            await pages.extend()
+        elif self._wake.take_end() and pages.loaded:
+            while not pages.complete and len(pages.rows) < ROWS_MAX and pages is self._pages:
+                await pages.extend(limit=JUMP_ROWS)
+                self._draw()
+            self.table.move_to(len(pages.rows) - 1)
+        else:
+            first, last = self.table.window
+            await pages.reload(first, last)
+            await self._until_settled()
+
+    async def _until_settled(self) -> None:
+        """Rows do not change places under a hand that is still aiming."""
+        left_s = self.table.aiming_s
+        while left_s > 0:
+            await asyncio.sleep(left_s)
+            left_s = self.table.aiming_s
+
+    def _tick(self) -> None:
+        """Ages grow also where nothing happens."""
+        if self.is_current and self.is_online:
+            self.table.tick(time.time())
+
+    def _draw(self) -> None:
+        """Everything as of now; the cursor goes where its row went."""
+        table, pages = self.table, self._pages
+        row = table.row
+        cursor = None if row is None else pages.position(self.listing.key(row))
+        table.show(pages.rows, now_s=time.time(), cursor=cursor, sort=self._sort)
+        note = self._note()
+        table.display = not note
+        self.query_one("#note", Static).display = bool(note)
+        self.query_one("#note", Static).update(note)
+        if not note and self.focused is None:
+            table.focus()
+        self._draw_preview()
+        self.redraw_frame()
+
+    def _note(self) -> str:
+        """What stands in the place of a table without rows: why, and which key helps."""
+        if self._pages.rows:
+            return ""
+        if self._fault:
+            return f"✖ {safe_line(self._fault)}\n\nctrl-r asks again."
+        if not self._pages.loaded:
+            return "loading …"
+        if self._filter:
+            return f"Nothing matches {safe_line(self._filter)}\n\nEsc shows everything, / changes the filter."
+        return self.empty
+
+    def _draw_preview(self) -> None:
+        pane = self.query_one("#preview", VirtualLog)
+        row = self.table.row
+        pane.set_class(row is None, "-empty")
+        if row is not None:
+            pane.replace(self.preview(row))

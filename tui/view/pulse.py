@@ -1,0 +1,112 @@
+"""The cluster in a few lines: what is used, what waits, and how that went since one looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bus.api import Cluster
+from bus.values import JobState, TaskState
+from tui.view.amounts import NONE, count, share
+from tui.view.states import JOB_BADGES, TASK_BADGES
+
+Part = tuple[str, str]
+"""A text and its tone."""
+
+LABEL_CELLS = 8
+BAR_CELLS_MAX = 40
+EIGHTHS = " ▏▎▍▌▋▊▉"
+STEPS = "▁▂▃▄▅▆▇█"
+FULL, HIGH = 0.95, 0.8
+
+
+def pulse_lines(cluster: Cluster, running: Sequence[int], *, width: int, tall: bool) -> list[list[Part]]:
+    """Lines of parts. `running`: how many tasks ran, a figure for each moment one looked."""
+    tasks = [
+        (TASK_BADGES[state].glyph, str(state), cluster.tasks.get(state, 0), TASK_BADGES[state].tone)
+        for state in TaskState
+    ]
+    jobs = [
+        (JOB_BADGES[state].glyph, str(state), cluster.jobs.get(state, 0), JOB_BADGES[state].tone)
+        for state in JobState
+    ]
+    lines = [*_bars(cluster, width=width, stacked=tall), _counts("tasks", tasks), _counts("jobs", jobs)]
+    if tall:
+        lines.append(_history(running, width=width))
+    return lines
+
+
+def bar(used: float, cells: int) -> str:
+    """So many cells, filled to the eighth."""
+    eighths = round(max(0.0, min(1.0, used)) * cells * 8)
+    whole, rest = divmod(eighths, 8)
+    drawn = "█" * whole + (EIGHTHS[rest] if rest else "")
+    return drawn + "░" * (cells - len(drawn))
+
+
+def sparkline(values: Sequence[int], cells: int) -> str:
+    """The newest `cells` values, the highest of them as a full block."""
+    shown = values[-cells:]
+    top = max(shown, default=0)
+    if top == 0:
+        return STEPS[0] * len(shown)
+    return "".join(STEPS[round(value / top * (len(STEPS) - 1))] for value in shown)
+
+
+def _bars(cluster: Cluster, *, width: int, stacked: bool) -> list[list[Part]]:
+    """Cores, memory and GPUs: below each other, or beside each other where lines are few."""
+    used, total = cluster.allocated, cluster.capacity
+    words = share(used, total)
+    amounts = (
+        ("cpu", used.cpu_millis, total.cpu_millis, words[0]),
+        ("memory", used.mem_mib, total.mem_mib, words[1]),
+        ("gpu", used.gpus, total.gpus, words[2]),
+    )
+    present = [amount for amount in amounts if amount[2] or amount[0] != "gpu"]
+    if not stacked:
+        cells = max(4, min(14, width // len(present) - 12))
+        line: list[Part] = []
+        for label, have, of, _ in present:
+            ratio = have / of if of else 0.0
+            line += [
+                (f"{label} ", "label"),
+                (bar(ratio, cells), tone_of(ratio)),
+                (f" {percent(have, of)}   ", ""),
+            ]
+        return [line]
+    cells = max(8, min(BAR_CELLS_MAX, width - LABEL_CELLS - 26))
+    return [
+        [
+            (f"{label:<{LABEL_CELLS}}", "label"),
+            (bar(have / of if of else 0.0, cells), tone_of(have / of if of else 0.0)),
+            (f" {percent(have, of):>5}  {text}", ""),
+        ]
+        for label, have, of, text in present
+    ]
+
+
+def _counts(label: str, counts: Sequence[tuple[str, str, int, str]]) -> list[Part]:
+    line: list[Part] = [(f"{label:<{LABEL_CELLS}}", "label")]
+    shown = [one for one in counts if one[2]]
+    for glyph, word, number, tone in shown:
+        line += [(f"{glyph} {count(number)} {word}", tone), ("   ", "")]
+    return line if shown else [*line, ("none", "idle")]
+
+
+def _history(running: Sequence[int], *, width: int) -> list[Part]:
+    cells = max(8, min(60, width - LABEL_CELLS - 24))
+    now = count(running[-1]) if running else NONE
+    return [
+        (f"{'running':<{LABEL_CELLS}}", "label"),
+        (sparkline(running, cells), "busy"),
+        (f" {now} now, most {count(max(running, default=0))}", ""),
+    ]
+
+
+def percent(have: float, of: float) -> str:
+    """ "62 %"; a dash where there is nothing to share out."""
+    return f"{100 * have / of:.0f} %" if of else NONE
+
+
+def tone_of(ratio: float) -> str:
+    """How full is full."""
+    return "bad" if ratio >= FULL else "warn" if ratio >= HIGH else "ok"

@@ -1,0 +1,93 @@
+"""The first line: which cluster, who looks, how fresh the picture is, and the figures that matter most."""
+
+from __future__ import annotations
+
+import time
+
+from rich.text import Text
+from textual.widgets import Static
+
+from tui.client.session import Offline, Online
+from tui.view.amounts import count, duration, share
+from tui.view.safe import safe_line
+
+STALE_S = 5.0
+WAITING = ("pending", "queued", "assigned", "retrying", "reassigned")
+NARROW, WIDE = 60, 110
+
+
+class Heading(Static):
+    """Draws its ages anew once a second."""
+
+    def __init__(self) -> None:
+        super().__init__("", markup=False, id="heading")
+        self._online: Online | None = None
+        self._offline: Offline | None = None
+
+    def on_mount(self) -> None:
+        """Start the clock."""
+        self.set_interval(1.0, self.redraw)
+        self.redraw()
+
+    def on_resize(self) -> None:
+        """Say what fits."""
+        self.redraw()
+
+    def show(self, online: Online | None, offline: Offline | None) -> None:
+        """Take the newest word."""
+        self._online, self._offline = online, offline
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Draw it as of now."""
+        self.set_class(self._offline is not None, "-offline")
+        self.update(heading_text(self._online, self._offline, now_s=time.time(), width=self.size.width))
+
+
+def heading_text(online: Online | None, offline: Offline | None, *, now_s: float, width: int) -> Text:
+    """What there is room for, the most important first."""
+    text = Text(" corral ", no_wrap=True, overflow="ellipsis", style="bold")
+    if online is not None and width >= NARROW and (name := online.me.cluster):
+        text.append(f"{safe_line(name)} ", style="not bold")
+    if offline is not None:
+        text.append(offline_text(offline, online, now_s=now_s), style="bold")
+        return text
+    if online is None:
+        text.append("○ connecting …", style="not bold")
+        return text
+    age_s = now_s - online.at_s
+    fresh = f"● LIVE {online.latency_ms:.0f} ms" if age_s < STALE_S else f"◐ {duration(age_s)} old"
+    text.append(f"{fresh}  ", style="not bold")
+    text.append(figures(online, width=width), style="not bold")
+    if width >= WIDE:
+        who = f"{safe_line(online.me.user)} ({online.me.role}) "
+        text.pad_right(max(2, width - text.cell_len - len(who)))
+        text.append(who, style="not bold")
+    return text
+
+
+def offline_text(offline: Offline, online: Online | None, *, now_s: float) -> str:
+    """ "✖ OFFLINE 12s, retry in 2 s: no server answers (shown: 14s old)"."""
+    since = duration(now_s - offline.since_s)
+    retry = max(0.0, offline.retry_at_s - now_s)
+    word = "REFUSED" if offline.refused else "OFFLINE"
+    shown = f"  (shown: {duration(now_s - online.at_s)} old)" if online is not None else ""
+    return f"✖ {word} {since}, retry in {retry:.0f} s{shown}: {safe_line(offline.reason)}"
+
+
+def figures(online: Online, *, width: int) -> str:
+    """Nodes, running, waiting and failed tasks, and what is used where there is room."""
+    cluster = online.cluster
+    tasks = cluster.tasks
+    waiting = sum(tasks.get(state, 0) for state in WAITING)
+    failed = tasks.get("failed", 0) + tasks.get("timeout", 0)
+    parts = [
+        f"N {cluster.active_nodes}/{cluster.total_nodes}",
+        f"R {count(tasks.get('running', 0))}",
+        f"P {count(waiting)}",
+        f"F {count(failed)}",
+    ]
+    if width >= WIDE:
+        cpu, memory, gpu = share(cluster.allocated, cluster.capacity)
+        parts.append(f" cpu {cpu}  mem {memory}  gpu {gpu}")
+    return "  ".join(parts)

@@ -1,0 +1,79 @@
+"""The line one types into: a filter, or words to look for. What is wrong with it is said above it."""
+
+from __future__ import annotations
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.events import Paste
+from textual.message import Message
+from textual.widgets import Input, Static
+
+from tui.view.safe import safe_line
+
+LENGTH_MAX = 512
+
+
+class SafeInput(Input):
+    """Takes the first line of what is pasted, cut and made safe: a clipboard may hold anything."""
+
+    def _on_paste(self, event: Paste) -> None:
+        event.stop()
+        event.prevent_default()
+        line = event.text[:LENGTH_MAX].partition("\n")[0].partition("\r")[0]
+        room = LENGTH_MAX - len(self.value)
+        self.insert_text_at_cursor(safe_line(line)[:room])
+
+
+class Prompt(Vertical):
+    """Hidden until it is opened. Posts Answered on Enter; Escape closes it."""
+
+    BINDINGS = [Binding("escape", "close", "close", show=False)]
+
+    class Answered(Message):
+        """Enter was pressed."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class Closed(Message):
+        """Nothing is asked any more."""
+
+    def __init__(self) -> None:
+        super().__init__(id="prompt")
+        self.display = False
+
+    def compose(self) -> ComposeResult:
+        """What is wrong, and below it the line."""
+        yield Static("", markup=False, id="prompt-fault")
+        with Horizontal(id="prompt-line"):
+            yield Static("/", markup=False, id="prompt-sign")
+            yield SafeInput(max_length=LENGTH_MAX, compact=True, select_on_focus=False, id="prompt-input")
+
+    def open(self, text: str, *, example: str) -> None:
+        """Take a new line, beginning with `text`."""
+        self.complain("")
+        field = self.query_one(SafeInput)
+        field.placeholder = example
+        field.value = text
+        field.cursor_position = len(text)
+        self.display = True
+        field.focus()
+
+    def complain(self, fault: str) -> None:
+        """Say what is wrong with the line; "" for nothing."""
+        label = self.query_one("#prompt-fault", Static)
+        label.update(safe_line(fault))
+        label.display = bool(fault)
+
+    def action_close(self) -> None:
+        """Leave it as it was."""
+        self.display = False
+        self.post_message(self.Closed())
+
+    @on(Input.Submitted)
+    def _answer(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.post_message(self.Answered(event.value.strip()))

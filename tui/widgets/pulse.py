@@ -1,0 +1,54 @@
+"""The cluster's figures above the overview, with a memory of how many tasks ran."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import ClassVar
+
+from rich.text import Text
+from textual.widgets import Static
+
+from bus.api import Cluster
+from tui.view.pulse import Part, pulse_lines
+from tui.widgets.virtual_table import TONES
+
+MOMENTS_MAX = 240
+TALL_ROWS = 34
+
+
+class Pulse(Static):
+    """Takes the cluster's summary as often as it comes."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"pulse--label", *(f"pulse--{tone}" for tone in TONES)}
+
+    def __init__(self) -> None:
+        super().__init__("", markup=False, id="pulse")
+        self._cluster: Cluster | None = None
+        self._moments: deque[int] = deque(maxlen=MOMENTS_MAX)
+
+    def show(self, cluster: Cluster) -> None:
+        """One more moment."""
+        self._cluster = cluster
+        self._moments.append(cluster.tasks.get("running", 0))
+        self.redraw()
+
+    def on_resize(self) -> None:
+        """Fit the bars."""
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Draw what is known."""
+        if self._cluster is None:
+            self.update("")
+            return
+        width = self.size.width or self.app.size.width
+        tall = self.app.size.height >= TALL_ROWS
+        lines = pulse_lines(self._cluster, tuple(self._moments), width=width, tall=tall)
+        self.update(Text("\n").join(self._line(line) for line in lines))
+
+    def _line(self, parts: list[Part]) -> Text:
+        text = Text("", no_wrap=True, overflow="ellipsis")
+        for words, tone in parts:
+            name = f"pulse--{tone}"
+            text.append(words, style=self.get_component_rich_style(name, partial=True) if tone else "")
+        return text

@@ -1,0 +1,284 @@
+"""A table of any length that draws only the lines one sees.
+
+It owns a cursor and column widths, no rows: it asks its `rows` for those on the screen. So mounting costs the
+same for fifty rows as for a million. Everything it draws passes `safe_line`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import ClassVar, Generic, TypeVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.binding import Binding, BindingType
+from textual.events import Click, MouseScrollDown, MouseScrollUp, Resize
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from tui.view.fields import Field
+from tui.view.grid import GAP, GridColumn, fit_columns, widen
+from tui.view.listings import Listing
+from tui.view.safe import fit, safe_line, text_width
+
+T = TypeVar("T")
+
+SETTLED_S = 0.7
+"""A reader who moved the cursor this short a time ago is still aiming: rows must not move under it."""
+
+TONES = ("ok", "busy", "wait", "warn", "bad", "idle")
+CURSOR_MARK = "▌"
+
+
+class VirtualTable(ScrollView, Generic[T], can_focus=True):
+    """One listing. `show` takes its rows, which are kept by reference and never changed here."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "table--header",
+        "table--sorted",
+        "table--cursor",
+        "table--plain",
+        *(f"table--{tone}" for tone in TONES),
+    }
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,j", "move(1)", "next row", show=False),
+        Binding("up,k", "move(-1)", "row before", show=False),
+        Binding("pagedown,ctrl+f", "page(1)", "page down", show=False),
+        Binding("pageup,ctrl+b", "page(-1)", "page up", show=False),
+        Binding("ctrl+d", "page(0.5)", "half a page down", show=False),
+        Binding("ctrl+u", "page(-0.5)", "half a page up", show=False),
+        Binding("home,g", "first", "first row", show=False),
+        Binding("end,G", "last", "last row", show=False),
+        Binding("enter", "select", "open", show=False),
+    ]
+
+    class Moved(Message):
+        """The cursor is on another row, or the rows on the screen are others."""
+
+    class Selected(Message):
+        """Enter, or a click on the row under the cursor."""
+
+    class EndWanted(Message):
+        """The reader wants the last row of all; not all may be loaded."""
+
+    class SortWanted(Message):
+        """A click on the head of a column that can be sorted."""
+
+        def __init__(self, sort: str) -> None:
+            super().__init__()
+            self.sort = sort
+
+    def __init__(self, listing: Listing, *, id: str) -> None:  # type: ignore[type-arg]
+        super().__init__(id=id)
+        self._columns: tuple[GridColumn[T], ...] = listing.columns
+        self._tone_of = listing.tone
+        self._rows: Sequence[T] = ()
+        self._wanted = [len(column.title) for column in self._columns]
+        self._layout_width = -1
+        self._shown: list[tuple[int, int]] = []
+        self._cursor = 0
+        self._moved_at = -SETTLED_S
+        self._now_s = 0.0
+        self._sort = ""
+
+    @property
+    def cursor(self) -> int:
+        """The position of the row under the cursor."""
+        return self._cursor
+
+    @property
+    def row_count(self) -> int:
+        return len(self._rows)
+
+    @property
+    def row(self) -> T | None:
+        """The row under the cursor."""
+        return self._rows[self._cursor] if self._cursor < len(self._rows) else None
+
+    @property
+    def aiming_s(self) -> float:
+        """How long from now the reader must be still until rows may change places; 0: they may now."""
+        return max(0.0, self._moved_at + SETTLED_S - time.monotonic())
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """The first and the last position on the screen."""
+        first = self.scroll_offset.y
+        return first, max(first, first + self._page_rows - 1)
+
+    @property
+    def _page_rows(self) -> int:
+        return max(1, self.scrollable_content_region.height - 1)
+
+    def show(self, rows: Sequence[T], *, now_s: float, cursor: int | None = None, sort: str = "") -> None:
+        """Draw `rows` as of `now_s`; `cursor` is where its row stands now, on the same line of the screen."""
+        line = self._cursor - self.scroll_offset.y
+        self._rows, self._now_s = rows, now_s
+        if sort != self._sort:
+            self._sort, self._layout_width = sort, -1
+        if cursor is not None and cursor != self._cursor:
+            self._cursor = cursor
+            self._resize_virtual()
+            # at the top one waits for what is new: there rows come in above the cursor
+            if self.scroll_offset.y > 0 or cursor >= self._page_rows:
+                self.scroll_to(y=max(0, cursor - line), animate=False)
+        self._cursor = max(0, min(self._cursor, len(rows) - 1))
+        self._resize_virtual()
+        self.refresh()
+
+    def tick(self, now_s: float) -> None:
+        """Draw the same rows with their ages as of `now_s`."""
+        self._now_s = now_s
+        self.refresh()
+
+    def move_to(self, position: int) -> None:
+        """Put the cursor there, in sight."""
+        position = max(0, min(position, len(self._rows) - 1))
+        self._moved_at = time.monotonic()
+        before, self._cursor = self._cursor, position
+        top = self.scroll_offset.y
+        if position < top:
+            self.scroll_to(y=position, animate=False)
+        elif position >= top + self._page_rows:
+            self.scroll_to(y=position - self._page_rows + 1, animate=False)
+        for line in {before, position}:
+            self.refresh(Region(0, line - self.scroll_offset.y + 1, self.size.width, 1))
+        self.post_message(self.Moved())
+
+    def action_move(self, rows: int) -> None:
+        """So many rows down, or up."""
+        self.move_to(self._cursor + rows)
+
+    def action_page(self, pages: float) -> None:
+        """So many screens down, or up: the cursor stays on its line."""
+        rows = round(pages * self._page_rows)
+        self.scroll_to(y=max(0, min(self.scroll_offset.y + rows, self.max_scroll_y)), animate=False)
+        self.move_to(self._cursor + rows)
+
+    def action_first(self) -> None:
+        """The first row."""
+        self.move_to(0)
+
+    def action_last(self) -> None:
+        """The last row."""
+        self.move_to(len(self._rows) - 1)
+        self.post_message(self.EndWanted())
+
+    def action_select(self) -> None:
+        """Open the row under the cursor."""
+        if self.row is not None:
+            self.post_message(self.Selected())
+
+    def on_resize(self, _: Resize) -> None:
+        """Keep the cursor in sight."""
+        self._resize_virtual()
+        top = self.scroll_offset.y
+        if not top <= self._cursor < top + self._page_rows:
+            self.scroll_to(y=max(0, self._cursor - self._page_rows + 1), animate=False)
+
+    def on_click(self, event: Click) -> None:
+        """A row takes the cursor, and opens where it has it already; a head sorts."""
+        if event.y == 0:
+            left = 1
+            for index, width in self._shown:
+                if left <= event.x < left + width + GAP and self._columns[index].sort:
+                    self.post_message(self.SortWanted(self._columns[index].sort))
+                    return
+                left += width + GAP
+            return
+        position = self.scroll_offset.y + event.y - 1
+        if position == self._cursor:
+            self.action_select()
+        elif position < len(self._rows):
+            self.move_to(position)
+
+    def on_mouse_scroll_down(self, _: MouseScrollDown) -> None:
+        """Rows further down may have to be asked for."""
+        self.post_message(self.Moved())
+
+    def on_mouse_scroll_up(self, _: MouseScrollUp) -> None:
+        """Rows further up may be old."""
+        self.post_message(self.Moved())
+
+    def render_line(self, y: int) -> Strip:
+        """The head, a row, or nothing."""
+        width = self.scrollable_content_region.width
+        self._lay_out(width)
+        if y == 0:
+            return self._head(width)
+        position = self.scroll_offset.y + y - 1
+        if position >= len(self._rows):
+            return Strip.blank(width, self.get_component_rich_style("table--plain"))
+        return self._line(self._rows[position], width, is_cursor=position == self._cursor)
+
+    def _resize_virtual(self) -> None:
+        self.virtual_size = Size(self.scrollable_content_region.width, len(self._rows) + 1)
+
+    def _lay_out(self, width: int) -> None:
+        """Widths follow what is on the screen; they only grow."""
+        first, last = self.window
+        cells = [self._cells(row) for row in self._rows[first : last + 1]]
+        if widen(self._wanted, cells) or width != self._layout_width:
+            self._layout_width = width
+            wanted = [
+                want + (2 if self._is_sorted(column) and want < len(column.title) + 2 else 0)
+                for want, column in zip(self._wanted, self._columns, strict=True)
+            ]
+            self._shown = fit_columns(self._columns, wanted, width - 2)
+
+    def _cells(self, row: T) -> tuple[str, ...]:
+        return tuple(_cell(column.field, row, self._now_s) for column in self._columns)
+
+    def _head(self, width: int) -> Strip:
+        plain = self.get_component_rich_style("table--header")
+        marked = self.get_component_rich_style("table--sorted")
+        segments = [Segment(" ", plain)]
+        for index, column_width in self._shown:
+            column = self._columns[index]
+            arrow = ("▾" if self._sort.startswith("-") else "▴") if self._is_sorted(column) else ""
+            title = fit(column.title, max(0, column_width - len(arrow))).rstrip() + arrow
+            segments.append(
+                Segment(_aligned(title, column_width, right=column.field.right), marked if arrow else plain)
+            )
+            segments.append(Segment(" " * GAP, plain))
+        return Strip(segments).adjust_cell_length(width, plain)
+
+    def _line(self, row: T, width: int, *, is_cursor: bool) -> Strip:
+        tone = self._tone_of(row)
+        plain = self.get_component_rich_style("table--plain")
+        toned = self.get_component_rich_style(f"table--{tone}") if tone in TONES else plain
+        if is_cursor:
+            over = self.get_component_rich_style("table--cursor")
+            plain, toned = plain + over, toned + _background(over)
+        segments = [Segment(CURSOR_MARK if is_cursor else " ", toned)]
+        for index, column_width in self._shown:
+            field = self._columns[index].field
+            cell = safe_line(_cell(field, row, self._now_s))
+            segments.append(
+                Segment(_aligned(cell, column_width, right=field.right), toned if field.tinted else plain)
+            )
+            segments.append(Segment(" " * GAP, plain))
+        return Strip(segments).adjust_cell_length(width, plain)
+
+    def _is_sorted(self, column: GridColumn[T]) -> bool:
+        return bool(column.sort) and self._sort.removeprefix("-") == column.sort
+
+
+def _cell(field: Field[T], row: T, now_s: float) -> str:
+    return field.cell(row, now_s)
+
+
+def _aligned(text: str, width: int, *, right: bool) -> str:
+    """Exactly `width` cells of a safe line."""
+    fitted = fit(text, width)
+    if not right:
+        return fitted
+    bare = fitted.rstrip()
+    return " " * (width - text_width(bare)) + bare
+
+
+def _background(style: Style) -> Style:
+    return Style(bgcolor=style.bgcolor, bold=style.bold, reverse=style.reverse)
