@@ -10,11 +10,11 @@ from bus.messages import FromAgent, Heartbeat, InputsRequest, Register, Report, 
 from bus.refusal import quote, refusal
 from bus.subjects import NodeSubject, NodeVerb
 from bus.values import NodeName
+from coordinator.core.effects import ReplyToken
 from coordinator.core.events import (
     AgentBeat,
     AgentRegistered,
     Event,
-    ReplyToken,
     TasksReported,
     UsageSeen,
 )

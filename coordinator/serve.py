@@ -31,6 +31,7 @@ from coordinator.api.nodes import Nodes
 from coordinator.api.service import Api
 from coordinator.api.steer import Steer
 from coordinator.api.tokens import Tokens
+from coordinator.api.why import Reasons
 from coordinator.clock import Clock
 from coordinator.config import Config, ConfigError, load_config
 from coordinator.core.model import Cluster
@@ -216,6 +217,7 @@ async def _lead_until(
         logs=logs,
         listings=listings,
         steer=Steer(loop, jobs, over, replies),
+        reasons=Reasons(loop, jobs.finder, reads, clock),
         tokens=tokens,
         refused=audit.refused,
         version=version,

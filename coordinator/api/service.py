@@ -30,6 +30,7 @@ from coordinator.api.logs import Logs
 from coordinator.api.nodes import Nodes
 from coordinator.api.steer import Steer
 from coordinator.api.tokens import Tokens
+from coordinator.api.why import Reasons
 from coordinator.loop import Overloaded
 from coordinator.store.audit import Refused
 from coordinator.store.errors import StoreError
@@ -56,6 +57,7 @@ class Api:
         logs: Logs,
         listings: Listings,
         steer: Steer,
+        reasons: Reasons,
         tokens: Tokens,
         refused: Callable[[Refused], None],
         version: str,
@@ -77,6 +79,8 @@ class Api:
             "job.hold": steer.hold,
             "job.release": steer.release,
             "job.retry": steer.retry,
+            "job.plan": reasons.plan,
+            "task.why": reasons.why,
             "node.cordon": steer.cordon,
             "node.drain": steer.drain,
             "node.undrain": steer.undrain,
@@ -155,7 +159,7 @@ class Api:
         check_headers(message.headers, subject=message.subject)
         request = decode_request(operation, message.data, subject=message.subject)
         user = await self._access.check(subject.user, operation)
-        if isinstance(request, JobSpec):
+        if isinstance(request, JobSpec) and operation == "job.submit":
             answer = await self._jobs.submit(user, request, asker)
         elif isinstance(request, requests.Cancel):
             answer = await self._jobs.cancel(user, request, asker)

@@ -53,7 +53,7 @@ def on_submitted(out: list[Effect], cluster: Cluster, event: JobSubmitted, *, no
         owner=event.owner,
         submitted_at=now_s,
     )
-    faults = _unsatisfiable(cluster, job)
+    faults = unsatisfiable(cluster, job)
     if faults:
         out.append(Refuse(reply=event.reply, faults=faults))
         return
@@ -90,7 +90,7 @@ def _answer_repeated(event: JobSubmitted, first: tuple[bytes, int, UUID, int]) -
     return Refuse(reply=event.reply, faults=(fault,))
 
 
-def _unsatisfiable(cluster: Cluster, job: Job) -> tuple[Fault, ...]:
+def unsatisfiable(cluster: Cluster, job: Job) -> tuple[Fault, ...]:
     """Refuse only what no registered node, up or down, could ever hold."""
     faults = []
     seen = set()

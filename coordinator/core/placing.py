@@ -20,8 +20,9 @@ def on_schedule(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
         return
     cluster.dirty = False
     batches: dict[NodeName, list[Placement]] = {}
-    for decision in decide(cluster, now_s):
-        task = _take(cluster, decision.shape)
+    cluster.reserved.clear()
+    for decision in decide(cluster, now_s, reserved=cluster.reserved):
+        task = take(cluster, decision.shape)
         node = decision.node
         wanted = task.group.settings.resources.gpus
         attempt = begin_attempt(
@@ -38,7 +39,7 @@ def on_schedule(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
     out.extend(SendAssign(node=name, placements=tuple(items)) for name, items in batches.items())
 
 
-def _take(cluster: Cluster, shape: Shape) -> Task:
+def take(cluster: Cluster, shape: Shape) -> Task:
     """The task at the head of the line of `shape`."""
     line = cluster.lines[shape]
     head = line.head()

@@ -20,6 +20,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from bus.values import NodeName
 from coordinator.core.model import Cluster, Line, Node, Shape, Waiting
 from coordinator.core.scheduler.feasible import mismatches, obstacles
 from coordinator.core.scheduler.rank import RANKS
@@ -37,8 +38,11 @@ class Decision(Struct, frozen=True):
     explanation: dict[str, Any]
 
 
-def decide(cluster: Cluster, now_s: float) -> Iterator[Decision]:
-    """The decisions of one round, in order; apply each before asking for the next."""
+def decide(cluster: Cluster, now_s: float, *, reserved: set[NodeName]) -> Iterator[Decision]:
+    """The decisions of one round, in order; apply each before asking for the next.
+
+    `reserved` grows by the nodes that are kept free for heads which have waited too long.
+    """
     cluster.blocked.clear()
     heads: list[tuple[Waiting, int, Shape]] = []
     for position, (shape, line) in enumerate(list(cluster.lines.items())):
@@ -48,7 +52,6 @@ def decide(cluster: Cluster, now_s: float) -> Iterator[Decision]:
         else:
             heads.append((head, position, shape))
     heapq.heapify(heads)
-    reserved: set[str] = set()
     candidates: dict[Shape, Candidates] = {}
     blocked: list[Shape] = []
     while heads:
@@ -93,7 +96,7 @@ class Candidates:
         heapq.heapify(self._heap)
         self._feasible = len(self._heap)
 
-    def best(self, reserved: set[str]) -> Node | None:
+    def best(self, reserved: set[NodeName]) -> Node | None:
         """The best-ranked node that still fits and is not kept for another shape."""
         while self._heap:
             score, name, node = self._heap[0]
@@ -136,7 +139,7 @@ def _note_blocked(cluster: Cluster, shape: Shape, options: Candidates) -> None:
     cluster.blocked[shape] = {"nodes": len(cluster.nodes), "reasons": counts}
 
 
-def _reserve(cluster: Cluster, shape: Shape, line: Line, reserved: set[str], *, now_s: float) -> None:
+def _reserve(cluster: Cluster, shape: Shape, line: Line, reserved: set[NodeName], *, now_s: float) -> None:
     """Keep the node with the least lacking for a head that has waited too long."""
     head = line.head()
     if head is None or now_s - head.since_s < cluster.limits.reserve_after_s:
@@ -152,7 +155,7 @@ def _reserve(cluster: Cluster, shape: Shape, line: Line, reserved: set[str], *, 
 
 
 def _prefill(
-    cluster: Cluster, blocked: list[Shape], reserved: set[str], *, now_s: float
+    cluster: Cluster, blocked: list[Shape], reserved: set[NodeName], *, now_s: float
 ) -> Iterator[Decision]:
     for shape in blocked:
         line = cluster.lines.get(shape)

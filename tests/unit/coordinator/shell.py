@@ -31,6 +31,7 @@ from coordinator.api.nodes import Nodes
 from coordinator.api.service import Api
 from coordinator.api.steer import Steer
 from coordinator.api.tokens import Tokens
+from coordinator.api.why import Reasons
 from coordinator.clock import Clock
 from coordinator.core.model import Cluster
 from coordinator.loop import Loop
@@ -355,6 +356,7 @@ class Shell:
             logs=self.logs,
             listings=self.listings,
             steer=Steer(self.loop, self.jobs, self.over, self.replies),
+            reasons=Reasons(self.loop, self.jobs.finder, self.reads, self.clock),
             tokens=self.tokens,
             refused=self.refused.append,
             version="1.2.3",

@@ -1,0 +1,122 @@
+"""`task.why` and `job.plan`: why a task waits or is where it is, and what a job would become."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from bus import api, requests
+from bus.errors import ApiError
+from bus.spec import JobSpec
+from bus.values import AttemptState, TaskRef, TaskState
+from coordinator.api.access import viewer
+from coordinator.api.find import Finder, not_found
+from coordinator.clock import Clock
+from coordinator.core import why
+from coordinator.core.model import Group
+from coordinator.core.plan import plan
+from coordinator.loop import Loop
+from coordinator.store.reads import Reads
+from coordinator.store.rows import UserRow
+from coordinator.tell import fault_error
+
+
+class Reasons:
+    """The handlers of `task.why` and `job.plan`: out of memory; what is placed out of the rows."""
+
+    def __init__(self, loop: Loop, finder: Finder, reads: Reads, clock: Clock) -> None:
+        self._loop = loop
+        self._finder = finder
+        self._reads = reads
+        self._clock = clock
+
+    async def plan(self, user: UserRow, request: Struct) -> Struct:
+        """`job.plan`: raises ApiError with every fault that a submission would be refused for."""
+        assert isinstance(request, JobSpec)
+        await self._loop.barrier()
+        planned = plan(self._loop.cluster, request, user.name, now_s=self._clock.now_s())
+        if isinstance(planned, tuple):
+            raise ApiError(fault_error(planned))
+        return planned
+
+    async def why(self, user: UserRow, request: Struct) -> Struct:
+        """`task.why`."""
+        assert isinstance(request, requests.WhyQuery)
+        number, index = await self._finder.target(user, request.target, field="/target")
+        job = self._loop.cluster.jobs.get(number)
+        if index is None and job is not None:
+            index = why.first_waiting(job)
+            index = why.newest_placed(job) if index is None else index
+        if index is None:
+            shown = await self._reads.job(number, viewer=viewer(user))
+            index = shown.counts.total - 1 if shown is not None else 0
+        group = job.group_of(index) if job is not None else None
+        if group is not None and why.waits(group, index):
+            return self._waiting(group, index)
+        ref = TaskRef(number, index)
+        task = await self._reads.task(ref, viewer=viewer(user))
+        if task is None:
+            raise not_found(request.target, "/target")
+        return placed(task, str(ref))
+
+    def _waiting(self, group: Group, index: int) -> api.Why:
+        cluster, now_s = self._loop.cluster, self._clock.now_s()
+        task = group.find_task(index)
+        ahead, since_s = why.ahead(cluster, group, index)
+        blockers = why.blockers(cluster, group, index, now_s=now_s) + why.line_blocker(ahead)
+        ref = str(TaskRef(group.job.number, index))
+        first = f"{ref} waits: {blockers[0].message}" if blockers else f"{ref} is about to be placed"
+        more = f", and {len(blockers) - 1} more" if len(blockers) > 1 else ""
+        return api.Why(
+            task=ref,
+            state=group.untouched_state if task is None else task.state,
+            summary=first + more,
+            waiting_s=max(now_s - (since_s or group.job.submitted_at), 0.0),
+            ahead=ahead,
+            blockers=blockers,
+            attempt=0 if task is None else task.fence,
+            order=cluster.order,
+            rank=cluster.rank,
+            candidates=why.candidates(cluster, group.shape),
+        )
+
+
+def placed(task: api.Task, ref: str) -> api.Why:
+    """What the newest attempt kept of the decision; also long after its end."""
+    if not task.attempts:
+        reason = f": {task.message}" if task.message else ""
+        return api.Why(
+            task=ref, state=task.state, summary=f"{ref} is {task.state}, and was never placed{reason}"
+        )
+    newest = task.attempts[-1]
+    explanation = newest.explanation
+    return api.Why(
+        task=ref,
+        state=task.state,
+        summary=f"{ref} {_fate(newest, task.state)} on {newest.node}: {_rule(explanation)}",
+        node=newest.node,
+        attempt=newest.fence,
+        order=explanation.get("order", ""),
+        rank=explanation.get("rank", ""),
+        candidates=why.decided(explanation, newest.node),
+        decided_at=newest.assigned_at,
+    )
+
+
+def _fate(attempt: api.Attempt, state: TaskState) -> str:
+    match attempt.state:
+        case AttemptState.ASSIGNED:
+            return "was placed"
+        case AttemptState.RUNNING:
+            return "runs"
+        case _:
+            return f"was placed, and is {state},"
+
+
+def _rule(explanation: dict[str, Any]) -> str:
+    if explanation.get("rank") == "prefill":
+        return f"ahead of a free place, as {explanation.get('pace_per_s', 0)} tasks end there per second"
+    feasible, rejected = explanation.get("feasible", 0), len(explanation.get("rejected", {}))
+    of = "the only node that could take it" if feasible == 1 else f"best of {feasible} nodes"
+    return f"{of} by {explanation.get('rank', '?')}" + (f"; {rejected} could not" if rejected else "")

@@ -1,0 +1,45 @@
+"""Resources in words: what a task asks for, a node lacks, a flag would say."""
+
+from __future__ import annotations
+
+from bus.units import format_cpu_millis, format_mbps, format_size_mib
+
+RESOURCES = ("cpu_millis", "mem_mib", "gpus", "storage_mib", "net_mbps")
+"""The fields of `bus.values.Resources`."""
+
+_FLAGS = {
+    "cpu_millis": "--cpu",
+    "mem_mib": "--memory",
+    "gpus": "--gpu",
+    "storage_mib": "--storage",
+    "net_mbps": "--net",
+}
+
+
+def describe(resource: str, amount: int) -> str:
+    """An amount with its noun: "2 cores", "512 MiB of memory"."""
+    match resource:
+        case "cpu_millis":
+            return f"{format_cpu_millis(amount)} core{'' if amount == 1000 else 's'}"
+        case "gpus":
+            return f"{amount} GPU{'' if amount == 1 else 's'}"
+        case "net_mbps":
+            return f"{format_mbps(amount)} of network"
+        case "storage_mib":
+            return f"{format_size_mib(amount)} of storage"
+        case _:
+            return f"{format_size_mib(amount)} of memory"
+
+
+def flag(resource: str, amount: int) -> str:
+    """The flag of `corral submit` that asks for `amount`."""
+    match resource:
+        case "cpu_millis":
+            text = format_cpu_millis(amount)
+        case "gpus":
+            text = str(amount)
+        case "net_mbps":
+            text = f"{amount}M"
+        case _:
+            text = f"{amount}Mi"
+    return f"{_FLAGS[resource]} {text}"

@@ -1,0 +1,119 @@
+"""What a job would become if it were submitted now: the same checks, groups and decisions, on scratch books.
+
+The scheduler runs on copies of the nodes with nothing but the planned job in the lines; what waits already is
+in nobody's way that fits now, or it would have been placed in the last round. The cluster stays as it is.
+"""
+
+from __future__ import annotations
+
+import copy
+from uuid import UUID
+
+from bus.api import Blocker, Plan, PlannedGroup
+from bus.spec import JobSpec
+from bus.values import TaskState, UserName
+from coordinator.core.changes import enqueue
+from coordinator.core.effects import Fault
+from coordinator.core.intake import build_job, derive
+from coordinator.core.jobs import unsatisfiable
+from coordinator.core.model import Cluster, Group, Job
+from coordinator.core.placing import take
+from coordinator.core.scheduler.order import ORDERS
+from coordinator.core.scheduler.round import decide
+from coordinator.core.why import blockers, candidates, line_blocker, tasks_ahead
+
+STARTS_MAX = 2_000
+"""Starts that a plan looks at: bounds its time, whatever the size of the job and of the cluster."""
+
+EXPLAINED_MAX = 50
+"""Groups that a plan explains; of ten thousand it says only how many tasks start and wait."""
+
+
+def plan(cluster: Cluster, spec: JobSpec, owner: UserName, *, now_s: float) -> Plan | tuple[Fault, ...]:
+    """The plan, or every fault that a submission would be refused for."""
+    derived = derive(spec, owner)
+    if isinstance(derived, tuple):
+        return derived
+    job = build_job(derived, spec=spec, job_id=UUID(int=0), number=0, owner=owner, submitted_at=now_s)
+    faults = unsatisfiable(cluster, job)
+    if faults:
+        return faults
+    scratch = _scratch(cluster)
+    seen = [candidates(scratch, group.shape) for group in job.groups[:EXPLAINED_MAX]]
+    started, complete = _place(scratch, job, now_s=now_s)
+    groups = []
+    for position, group in enumerate(job.groups):
+        now = started.get(group.first, {})
+        planned = PlannedGroup(
+            name=group.label(),
+            first=group.first,
+            count=group.count,
+            command=list(group.command),
+            tool=group.settings.tool,
+            needs=list(group.needs),
+            limit=group.limit,
+            resources=group.settings.resources,
+            now=now,
+            waits=group.count - sum(now.values()),
+        )
+        if position < EXPLAINED_MAX:
+            planned.candidates = seen[position]
+            for candidate in planned.candidates:
+                candidate.chosen = candidate.node in now
+            if planned.waits:
+                planned.blockers = _why_not(cluster, scratch, group, complete=complete, now_s=now_s)
+        groups.append(planned)
+    return Plan(
+        name=derived.name,
+        tasks=job.total,
+        starts_now=sum(sum(nodes.values()) for nodes in started.values()),
+        groups=groups,
+    )
+
+
+def _scratch(cluster: Cluster) -> Cluster:
+    """Books to write in: the nodes are copies, whose live attempts are only looked at."""
+    return Cluster(
+        limits=cluster.limits,
+        order=cluster.order,
+        rank=cluster.rank,
+        nodes={name: copy.copy(node) for name, node in cluster.nodes.items()},
+        reserved=set(cluster.reserved),
+    )
+
+
+def _place(scratch: Cluster, job: Job, *, now_s: float) -> tuple[dict[int, dict[str, int]], bool]:
+    """How many tasks of each group start on each node; and whether the round came to its end."""
+    started: dict[int, dict[str, int]] = {}
+    for group in job.groups:
+        if group.untouched_state is TaskState.QUEUED:
+            enqueue(scratch, group, now_s=now_s)
+    decisions = decide(scratch, now_s, reserved=scratch.reserved)
+    for count, decision in enumerate(decisions):
+        if decision.waiting:
+            break  # assigned ahead of a free place: that is not a start
+        if count == STARTS_MAX:
+            return started, False
+        task = take(scratch, decision.shape)
+        task.group.live += 1
+        decision.node.allocated += task.group.settings.resources
+        nodes = started.setdefault(task.group.first, {})
+        nodes[decision.node.name] = nodes.get(decision.node.name, 0) + 1
+    return started, True
+
+
+def _why_not(
+    cluster: Cluster, scratch: Cluster, group: Group, *, complete: bool, now_s: float
+) -> list[Blocker]:
+    if not complete and group.untouched_state is TaskState.QUEUED:
+        return [
+            Blocker(
+                code="plan_limit",
+                message=f"the plan looks at the first {STARTS_MAX} starts only",
+                remedy="submit it to see the rest start",
+            )
+        ]
+    found = blockers(scratch, group, group.cursor, now_s=now_s)
+    if group.untouched_state is TaskState.QUEUED:
+        found += line_blocker(tasks_ahead(cluster, group.job.priority, ORDERS[cluster.order](group)))
+    return found

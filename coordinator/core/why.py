@@ -1,0 +1,310 @@
+"""Why a task waits: everything that keeps it from starting, each with what would remove it.
+
+Pure: it reads the cluster and changes nothing. What is placed is explained by what its attempt kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from bus.api import Blocker, Candidate
+from bus.values import NodeAdmin, NodeHealth, TaskState
+from coordinator.core.amounts import RESOURCES, describe, flag
+from coordinator.core.model import Attempt, Cluster, Group, Job, Node, Shape, Task, Waiting
+from coordinator.core.scheduler.feasible import obstacles
+from coordinator.core.scheduler.rank import RANKS
+
+NODES_NAMED = 4
+CANDIDATES_MAX = 16
+ENDS_NAMED = 3
+
+_WAITING = frozenset({TaskState.PENDING, TaskState.QUEUED, TaskState.RETRYING, TaskState.REASSIGNED})
+
+
+def first_waiting(job: Job) -> int | None:
+    """The index of the first task of `job` that waits; None if none does."""
+    for group in job.groups:
+        found = [task.index for task in (group.tasks or {}).values() if task.state in _WAITING]
+        if group.untouched:
+            found.append(group.cursor)
+        if found:
+            return min(found)
+    return None
+
+
+def newest_placed(job: Job) -> int | None:
+    """The index of the task that was placed last among those that are assigned or run."""
+    live = [
+        (task.attempt.assigned_at, task.index)
+        for group in job.groups
+        for task in (group.tasks or {}).values()
+        if task.attempt is not None
+    ]
+    return max(live)[1] if live else None
+
+
+def waits(group: Group, index: int) -> bool:
+    """Whether the task at `index` waits for a place."""
+    task = group.find_task(index)
+    return group.is_untouched(index) if task is None else task.state in _WAITING
+
+
+def blockers(cluster: Cluster, group: Group, index: int, *, now_s: float) -> list[Blocker]:
+    """Everything that keeps task `index` of `group` from starting; empty: it is about to be placed."""
+    task = group.find_task(index)
+    found = [*_of_job(group), *_of_needs(group), *_of_retry(cluster, group, task, now_s=now_s)]
+    if group.full:
+        found.append(
+            Blocker(
+                code="array_limit",
+                message=f"{group.live} of its tasks are live, and the job allows %{group.limit}",
+                remedy=f"when one of them ends; or submit with a limit above %{group.limit}",
+            )
+        )
+    return found + node_blockers(cluster, group.shape)
+
+
+def line_blocker(ahead: int | None) -> list[Blocker]:
+    """What goes first, as a blocker."""
+    if not ahead:
+        return []
+    go = "1 task goes" if ahead == 1 else f"{ahead} tasks go"
+    return [
+        Blocker(code="line", message=f"{go} first", remedy="when they are placed; or a higher --priority")
+    ]
+
+
+def _of_job(group: Group) -> Iterator[Blocker]:
+    job = group.job
+    if job.held_by is not None:
+        yield Blocker(
+            code="held",
+            message=f"job {job.number} is held by {job.held_by}",
+            remedy=f"corral release {job.number}",
+        )
+
+
+def _of_needs(group: Group) -> Iterator[Blocker]:
+    if group.untouched_state is not TaskState.PENDING:
+        return
+    for name in group.needs:
+        needed = group.job.needed[name]
+        left = needed.count - needed.completed
+        if left:
+            states = [f"{needed.completed} of {needed.count} completed"]
+            states += [f"{needed.live} placed"] if needed.live else []
+            waiting = left - needed.live - needed.failed - needed.cancelled
+            states += [f"{waiting} waiting"] if waiting else []
+            yield Blocker(
+                code="needs",
+                message=f"needs {name} (from task {group.job.number}.{needed.first} on): {', '.join(states)}",
+                remedy=f"when all of {name} have completed",
+            )
+
+
+def _of_retry(cluster: Cluster, group: Group, task: Task | None, *, now_s: float) -> Iterator[Blocker]:
+    if task is None or task.state is not TaskState.RETRYING:
+        return
+    due_s = next((due for due, _, ref in cluster.retries if ref == task.ref), now_s)
+    yield Blocker(
+        code="backoff",
+        message=f"failed, and is retried for time {task.retries} of {group.settings.max_retries}",
+        remedy=f"in {max(due_s - now_s, 0.0):.0f} s",
+    )
+
+
+def node_blockers(cluster: Cluster, shape: Shape) -> list[Blocker]:
+    """What keeps tasks of `shape` off every node; empty if one of them could take a task now."""
+    if not cluster.nodes:
+        return [Blocker(code="no_nodes", message="no node has joined", remedy="corral join on a machine")]
+    ruled_out: dict[str, list[Node]] = {}
+    for node in cluster.nodes.values():
+        found = node_obstacles(cluster, node, shape)
+        if not found:
+            return []
+        for code in found:
+            ruled_out.setdefault(code, []).append(node)
+    return [_of_nodes(cluster, shape, code, nodes) for code, nodes in ruled_out.items()]
+
+
+def node_obstacles(cluster: Cluster, node: Node, shape: Shape) -> tuple[str, ...]:
+    """What the last round saw against `node`, its reservations included."""
+    found = obstacles(node, shape)
+    return ("reserved",) if not found and node.name in cluster.reserved else found
+
+
+def _of_nodes(cluster: Cluster, shape: Shape, code: str, nodes: list[Node]) -> Blocker:
+    """One reason, counted over the nodes that it rules out."""
+    kind, _, what = code.partition(":")
+    some = f"{len(nodes)} of {len(cluster.nodes)} nodes" if len(nodes) > 1 else f"node {nodes[0].name}"
+    plural = len(nodes) > 1
+    message, remedy = code, ""
+    match kind:
+        case "busy":
+            message, remedy = _busy(shape, what, nodes, some)
+        case "capacity":
+            most = max(nodes, key=lambda node: (getattr(node.capacity, what), node.name))
+            message = f"{some} could never hold {describe(what, getattr(shape.resources, what))}"
+            remedy = f"ask for {describe(what, getattr(most.capacity, what))}, as {most.name} has, or less"
+        case "label":
+            message = f"{some} {'lack' if plural else 'lacks'} the label {what}={dict(shape.labels)[what]}"
+            remedy = "give a node that label, or submit without the constraint"
+        case "tool":
+            message = f"{some} {'do' if plural else 'does'} not have the tool {what}"
+            remedy = "when a node with the tool joins"
+        case "node":
+            message = f"{some} {'are' if plural else 'is'} not among those asked for: {_names(shape.nodes)}"
+            remedy = "submit without the constraint"
+        case "kind":
+            message, remedy = f"{some}: {what} nodes run no tasks", "when a node that runs tasks joins"
+        case "health" | "admin":
+            message, remedy = _away(kind, what, nodes)
+        case "reserved":
+            message = f"{_names(node.name for node in nodes)} is kept free for a task that has waited longer"
+            remedy = "when that task has started"
+    return Blocker(code=code, message=message, nodes=len(nodes), remedy=remedy)
+
+
+def _away(kind: str, what: str, nodes: list[Node]) -> tuple[str, str]:
+    names = _names(node.name for node in nodes)
+    verb = "are" if len(nodes) > 1 else "is"
+    if kind == "health":
+        back = "when it is back" if len(nodes) == 1 else "when one is back"
+        return f"{names} {verb} {what}", back if what == NodeHealth.UNREACHABLE else "when it is well"
+    word = "cordoned" if what == NodeAdmin.INACTIVE else what
+    reasons = {node.admin_reason for node in nodes} - {""}
+    reason = f": {', '.join(sorted(reasons))}" if reasons else ""
+    return f"{names} {verb} {word}{reason}", f"corral undrain {nodes[0].name}"
+
+
+def _busy(shape: Shape, resource: str, nodes: list[Node], some: str) -> tuple[str, str]:
+    """How much is missing where least is, and what would free it."""
+    wanted = getattr(shape.resources, resource)
+    nearest = min(nodes, key=lambda node: (_distance(node, shape), node.name))
+    free = max(getattr(nearest.free, resource), 0)
+    lack = "lack" if len(nodes) > 1 else "lacks"
+    message = f"{some} {lack} {describe(resource, wanted)}"
+    if free:
+        message += f"; nearest {nearest.name} is short of {describe(resource, wanted - free)}"
+    ways = []
+    if len(obstacles(nearest, shape)) == 1 and free:
+        ways.append(f"would start with {flag(resource, free)}")
+    ends = _ends(nearest, shape)
+    if ends:
+        ways.append(f"when {ends} ends")
+    return message, ", or ".join(ways)
+
+
+def _distance(node: Node, shape: Shape) -> tuple[int, float]:
+    """Smaller is nearer: first the obstacles that time alone does not remove, then the share that lacks."""
+    found = obstacles(node, shape)
+    lasting = sum(not code.startswith("busy:") for code in found)
+    free, wanted = node.free, shape.resources
+    short = sum(
+        (getattr(wanted, name) - getattr(free, name)) / getattr(wanted, name)
+        for name in RESOURCES
+        if getattr(wanted, name) > getattr(free, name)
+    )
+    return lasting, short
+
+
+def _ends(node: Node, shape: Shape) -> str:
+    """The attempts on `node`, oldest first, whose end makes room; "" if their ends do not."""
+    holding = [attempt for attempt in node.attempts.values() if attempt.holding]
+    alone = [each for each in holding if shape.resources.fits(node.free + each.requested)]
+    if alone:
+        return str(min(alone, key=_age).ref.task)
+    free, ending = node.free, []
+    for attempt in sorted(holding, key=_age):
+        free += attempt.requested
+        ending.append(str(attempt.ref.task))
+        if shape.resources.fits(free):
+            return _names(ending, most=ENDS_NAMED)
+    return ""
+
+
+def _age(attempt: Attempt) -> tuple[float, str]:
+    return attempt.assigned_at, str(attempt.ref)
+
+
+def _names(names: Iterable[str], *, most: int = NODES_NAMED) -> str:
+    known = list(names)
+    if len(known) > most:
+        return f"{', '.join(known[:most])} and {len(known) - most} more"
+    return ", ".join(known)
+
+
+def candidates(cluster: Cluster, shape: Shape) -> list[Candidate]:
+    """The nodes as a round would see them now: the feasible ones best first, then some of the others."""
+    score = RANKS[cluster.rank]
+    seen = [
+        Candidate(
+            node=node.name,
+            score=None if found else round(score(node, shape.resources), 4),
+            obstacles=list(found),
+        )
+        for node in cluster.nodes.values()
+        for found in [node_obstacles(cluster, node, shape)]
+    ]
+    seen.sort(key=lambda each: (len(each.obstacles), each.score or 0.0, each.node))
+    return seen[:CANDIDATES_MAX]
+
+
+def decided(explanation: dict[str, Any], chosen: str) -> list[Candidate]:
+    """The candidates of a decision, as its attempt kept them."""
+    found = [
+        Candidate(node=name, score=score, chosen=name == chosen)
+        for name, score in explanation.get("candidates", [])
+    ]
+    if all(not each.chosen for each in found):
+        found.insert(0, Candidate(node=chosen, chosen=True))
+    rejected = explanation.get("rejected", {})
+    return found + [Candidate(node=name, obstacles=list(reasons)) for name, reasons in rejected.items()]
+
+
+def ahead(cluster: Cluster, group: Group, index: int) -> tuple[int | None, float | None]:
+    """How many tasks go before task `index` of `group`, and since when it waits; None: it is in no line."""
+    task = group.find_task(index)
+    behind_group = task is None or bool(group.limit)
+    own: Waiting | None = None
+    line = cluster.lines.get(group.shape)
+    for waiting in line.entries if line is not None else ():
+        if waiting.entry is (group if behind_group else task):
+            own = waiting
+    if own is None:
+        return None, None
+    before = tasks_before(cluster, own[:3])
+    if task is None:
+        skipped = sum(each < index for each in group.skipped or ())
+        before += index - group.cursor - skipped
+        before += len(group.again or ())
+    elif behind_group:
+        before += list(group.again or ()).index(task)
+    return before, own.since_s
+
+
+def tasks_before(cluster: Cluster, own: tuple[int, float, int]) -> int:
+    """How many tasks of all lines go before the place `own`: priority (negated), key, sequence."""
+    return sum(
+        _size(waiting.entry)
+        for line in cluster.lines.values()
+        for waiting in line.entries
+        if waiting[:3] < own
+    )
+
+
+def tasks_ahead(cluster: Cluster, priority: int, key: float) -> int:
+    """How many tasks would go before one that came now."""
+    return tasks_before(cluster, (-priority, key, cluster.sequence + 1))
+
+
+def _size(entry: Group | Task) -> int:
+    """How many tasks an entry stands for that may start: no more than its own limit leaves room for."""
+    if isinstance(entry, Task):
+        return int(entry.state is TaskState.QUEUED)
+    if not entry.wants_place:
+        return 0
+    waiting = len(entry.again or ())
+    waiting += entry.untouched if entry.untouched_state is TaskState.QUEUED else 0
+    return min(waiting, entry.limit - entry.live) if entry.limit else waiting
