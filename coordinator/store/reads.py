@@ -121,7 +121,7 @@ class Reads:
             task.index, task.count = ref.index, 1
             return task
         task.output = None if row["output"] is None else msgspec.json.decode(row["output"])
-        attempts = await self._session.fetch(_SQL["attempts_of_task"], row["id"])
+        attempts = await self._session.fetch(_SQL["attempts_of_task"], row["row_id"])
         task.attempts = [shown_attempt(attempt) for attempt in attempts]
         return task
 

@@ -122,10 +122,13 @@ class TelemetryStore:
             self._users.update(await cursor.fetchall())
 
     def _event_row(self, record: EventRecord) -> tuple[object, ...]:
+        details = record.details
+        if record.node is not None and record.node_id is None:
+            details = {"node": record.node} | details  # a node that never registered has no row to point at
         return (
             _instant(record.at), record.event_type, record.severity, "coordinator", record.node_id,
             record.job_id, self._users.get(record.user or ""), clean(record.message),
-            Jsonb(record.details, dumps=_dump),
+            Jsonb(details, dumps=_dump),
         )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Pages of jobs and tasks out of a real database: chosen, ordered, counted; nothing left out or told twice."""
+"""Pages of jobs and tasks out of a real database: the right ones, in order, none left out, none twice."""
 
 from __future__ import annotations
 

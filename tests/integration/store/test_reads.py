@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import pytest
 
-from bus import requests
-from bus.values import AttemptState, JobState, Role, TaskRef, TaskState, UserName
+from bus.values import AttemptState, JobState, TaskRef, TaskState, UserName
 from coordinator.core.effects import NewJob, NewTask
 from coordinator.store.reads import AmbiguousJob, Reads
 from tests.integration.store.conftest import Leader
@@ -45,68 +45,63 @@ async def test_jobs_are_found_by_number_id_and_prefix(leader: Leader, reads: Rea
 
 async def test_an_ambiguous_prefix_is_said_to_be_one(leader: Leader, reads: Reads) -> None:
     first = new_job()
-    twin = new_job(id=type(first.id)(int=first.id.int ^ 1))
-    await submit(leader, first, new_task(first))
-    await submit(leader, twin, new_task(twin))
-    with pytest.raises(AmbiguousJob):
-        await reads.find_job(str(first.id)[:13], viewer=None)
-
-
-async def test_lists_are_paged_and_filtered(leader: Leader, reads: Reads) -> None:
-    await leader.store.ensure_user(BOB, Role.USER)
-    jobs = [new_job(owner=BOB) for _ in range(3)]
-    for job in jobs:
+    twins = [first] + [new_job(id=UUID(int=first.id.int ^ flip)) for flip in range(1, 9)]
+    for job in twins:
         await submit(leader, job, new_task(job))
-    page = await reads.jobs(requests.JobList(limit=2), viewer="bob")
-    assert [job.number for job in page.jobs] == [jobs[2].number, jobs[1].number] and page.more
-    rest = await reads.jobs(requests.JobList(limit=2, before=jobs[1].number), viewer="bob")
-    assert [job.number for job in rest.jobs] == [jobs[0].number] and not rest.more
-    assert (await reads.jobs(requests.JobList(states=[JobState.FAILED]), viewer="bob")).jobs == []
-    assert (await reads.jobs(requests.JobList(user="bob"), viewer="alice")).jobs == []
-    assert len((await reads.jobs(requests.JobList(user="bob"), viewer=None)).jobs) == 3
-    shown = await reads.job(jobs[0].number, viewer="bob")
+    with pytest.raises(AmbiguousJob) as caught:
+        await reads.find_job(str(first.id)[:13], viewer=None)
+    assert caught.value.jobs == tuple(job.number for job in twins[:2:-1])
+
+
+async def test_a_number_names_its_job_even_where_it_begins_ids(leader: Leader, reads: Reads) -> None:
+    newer = [new_job(id=UUID(hex=f"12345678{part:024x}")) for part in range(7)]
+    job = new_job(number=12345678)
+    for each in (job, *newer):
+        await submit(leader, each, new_task(each))
+    assert await reads.find_job("12345678", viewer=None) == 12345678
+
+
+async def test_a_job_is_shown_to_who_may_see_it(leader: Leader, reads: Reads) -> None:
+    job = new_job()
+    await submit(leader, job, new_task(job))
+    shown = await reads.job(job.number, viewer="alice")
     assert shown is not None and shown.spec == {"command": ["true"]} and shown.counts.queued == 1
-    assert await reads.job(jobs[0].number, viewer="alice") is None
+    assert (shown.id, shown.user, shown.submitted_at, shown.held) == (str(job.id), "alice", T0, False)
+    assert await reads.job(job.number, viewer="bob") is None
 
 
-@pytest.mark.parametrize("limit", [1, 2, 3, 100])
-async def test_a_range_shows_its_gaps_and_its_touched_elements(
-    leader: Leader, reads: Reads, limit: int
-) -> None:
-    name = f"range{limit}"
-    on = node(name)
+async def test_a_task_is_shown_with_its_attempts(leader: Leader, reads: Reads) -> None:
+    on = node("shown")
     job = new_job(tasks=10)
     whole = new_task(job, size=10)
     await submit(leader, job, whole)
-    touched = [new_task(job, index, range_id=whole.id) for index in (0, 3, 4)]
+    touched = new_task(job, 3, range_id=whole.id)
     await leader.commit(
         nodes=[on],
-        new_tasks=[(task, change(task, 2, Q, A, node=name, fence=1)) for task in touched],
-        task_changes=[change(whole, 2, Q, remaining=7)],
+        new_tasks=[(touched, change(touched, 2, Q, A, node="shown", fence=1))],
+        task_changes=[change(whole, 2, Q, remaining=9)],
         steps=[1],
-        attempts=[attempt(task, on, AttemptState.ASSIGNED, new=True) for task in touched],
-        ledgers=[ledger(on, REQUEST + REQUEST + REQUEST)],
-        job_changes=[job_change(job, JobState.SCHEDULED, queued=7, assigned=3)],
+        attempts=[attempt(touched, on, AttemptState.ASSIGNED, new=True)],
+        ledgers=[ledger(on, REQUEST)],
+        job_changes=[job_change(job, JobState.SCHEDULED, queued=9, assigned=1)],
     )
-    seen: list[tuple[int, int, str]] = []
-    after, more = -1, True
-    while more:
-        page = await reads.tasks(job.number, requests.TaskList(job="", limit=limit, after=after))
-        seen += [(task.index, task.count, task.state) for task in page.tasks]
-        assert len(page.tasks) <= limit
-        more, after = page.more, page.tasks[-1].index + page.tasks[-1].count - 1
-    assert seen == [
-        (0, 1, "assigned"), (1, 2, "queued"), (3, 1, "assigned"), (4, 1, "assigned"), (5, 5, "queued"),
-    ]  # fmt: skip
-    only = await reads.tasks(job.number, requests.TaskList(job="", states=[A]))
-    assert [task.index for task in only.tasks] == [0, 3, 4]
     untouched = await reads.task(TaskRef(job.number, 7), viewer="alice")
     assert untouched is not None and (untouched.index, untouched.count) == (7, 1)
-    assert untouched.attempts == []
+    assert untouched.attempts == [] and untouched.node is None
     mine = await reads.task(TaskRef(job.number, 3), viewer="alice")
-    assert mine is not None and mine.state is A and mine.attempts[0].node == name
+    assert mine is not None and mine.state is A and mine.attempts[0].node == "shown"
+    assert mine.attempts[0].assigned_at == T0 + 1 and mine.attempts[0].ended_at is None
     assert await reads.task(TaskRef(job.number, 10), viewer="alice") is None
     assert await reads.task(TaskRef(job.number, 3), viewer="bob") is None
+
+
+async def test_the_row_of_a_task_is_told_from_a_job(leader: Leader, reads: Reads) -> None:
+    job = new_job()
+    task = new_task(job)
+    await submit(leader, job, task)
+    assert await reads.task_by_id(task.id, viewer="alice") == TaskRef(job.number, 0)
+    assert await reads.task_by_id(task.id, viewer="bob") is None
+    assert await reads.task_by_id(job.id, viewer=None) is None
 
 
 async def test_outputs_come_in_pages(leader: Leader, reads: Reads) -> None:
