@@ -36,7 +36,7 @@ from bus.errors import (
     RequestTimeout,
     TooLarge,
 )
-from bus.storage import key_subject, stream_of
+from bus.storage import DELETED, key_subject, stream_of
 from bus.transport import Handler, Message, Subscription
 
 log = logging.getLogger(__name__)
@@ -219,8 +219,7 @@ class NatsBus:
         return entry.data
 
     async def kv_delete(self, bucket: str, key: str) -> None:
-        # watchers see the marker; it goes by itself (servers before 2.11 keep it)
-        await self._stored(key_subject(bucket, key), b"", {"KV-Operation": "DEL", "Nats-TTL": "60s"})
+        await self._stored(key_subject(bucket, key), b"", DELETED)
 
     async def flush(self) -> None:
         """Until the server has seen what was published. Raises Forbidden where it denied any of it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -20,9 +21,11 @@ from bus.errors import BusError, one_line
 from bus.storage import (
     BUCKETS,
     DEDUPE_WINDOW_S,
+    DELETED,
     STREAMS,
     SUBMISSIONS,
     SUBMISSIONS_CONSUMER,
+    Bucket,
     BucketSpec,
     StreamSpec,
     key_subject,
@@ -52,6 +55,38 @@ async def ensure_streams(bus: NatsBus) -> None:
     """Make the streams that are missing, bring the others up to date. Raises BusError."""
     for spec in STREAMS:
         await _ensure(bus, spec.name, _stream_config(spec))
+
+
+async def bucket_made_at(bus: NatsBus, bucket: Bucket) -> str | None:
+    """When the bucket was made, as JetStream says it: another one holds nothing. None: there is none."""
+    try:
+        info = await _ask(bus, f"STREAM.INFO.{stream_of(bucket)}", {})
+    except _JetStreamError:
+        return None
+    made_at: str = info["created"]
+    return made_at
+
+
+async def empty_bucket(bus: NatsBus, bucket: Bucket) -> None:
+    """Forget all its values. Raises BusError."""
+    await _ask(bus, f"STREAM.PURGE.{stream_of(bucket)}", {})
+
+
+async def put_many(bus: NatsBus, bucket: Bucket, values: Sequence[tuple[str, bytes | None]]) -> None:
+    """Put values, and delete those that are None, in order; only the last one's storing is waited for.
+
+    Raises BusError; a caller who must know of every value puts all of them again.
+    """
+    if not values:
+        return
+    *others, (key, value) = values
+    for other, kept in others:
+        headers = DELETED if kept is None else None
+        await bus.publish(key_subject(bucket, other), kept or b"", headers=headers)
+    if value is None:
+        await bus.kv_delete(bucket, key)
+    else:
+        await bus.kv_put(bucket, key, value)
 
 
 class Submission(Struct, frozen=True):
@@ -211,19 +246,21 @@ class _JetStreamError(BusError):
         super().__init__(message)
 
 
-async def _ask(bus: NatsBus, what: str, request: dict[str, Any]) -> None:
-    _check(await bus.request(f"$JS.API.{what}", json.dumps(request).encode(), timeout_s=REQUEST_TIMEOUT_S))
+async def _ask(bus: NatsBus, what: str, request: dict[str, Any]) -> dict[str, Any]:
+    asked = json.dumps(request).encode()
+    return _checked(await bus.request(f"$JS.API.{what}", asked, timeout_s=REQUEST_TIMEOUT_S))
 
 
 async def _stored(bus: NatsBus, subject: str, data: bytes, headers: dict[str, str]) -> None:
-    _check(await bus.request(subject, data, timeout_s=REQUEST_TIMEOUT_S, headers=headers))
+    _checked(await bus.request(subject, data, timeout_s=REQUEST_TIMEOUT_S, headers=headers))
 
 
-def _check(answer: Message) -> None:
+def _checked(answer: Message) -> dict[str, Any]:
     said: dict[str, Any] = json.loads(answer.data)
     if "error" in said:
         error = said["error"]
         raise _JetStreamError(error.get("err_code", 0), f"JetStream: {error.get('description')}")
+    return said
 
 
 def _bucket_config(bucket: str, spec: BucketSpec) -> dict[str, Any]:

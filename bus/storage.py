@@ -47,6 +47,10 @@ PRIVATE = (Bucket.SESSIONS,)
 """For the coordinator alone."""
 
 
+DELETED = {"KV-Operation": "DEL", "Nats-TTL": "60s"}
+"""The headers of a deletion: watchers see the marker, which goes by itself (servers before 2.11 keep it)."""
+
+
 class StreamSpec(Struct, frozen=True):
     """`limit_bytes` bounds the disk; what does not fit is refused, so nothing acknowledged is dropped."""
 

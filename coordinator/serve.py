@@ -10,17 +10,16 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version as package_version
 from pathlib import Path
 
 from bus import jetstream
 from bus.auth import Authority
-from bus.codec import Codec, encode
 from bus.connection import NatsBus
 from bus.credentials import parse_credentials
 from bus.errors import BusError
 from bus.layout import read_secret
-from bus.storage import Bucket
 from bus.values import UserName
 from coordinator.agents import Agents
 from coordinator.api.access import Access
@@ -32,8 +31,10 @@ from coordinator.api.service import Api
 from coordinator.api.steer import Steer
 from coordinator.api.tokens import Tokens
 from coordinator.api.why import Reasons
+from coordinator.caches import Caches
 from coordinator.clock import Clock
 from coordinator.config import Config, ConfigError, load_config
+from coordinator.core.effects import Tell
 from coordinator.core.model import Cluster
 from coordinator.core.rebuild import restore_attempt, restore_job, restore_node
 from coordinator.joining import Admissions
@@ -48,7 +49,7 @@ from coordinator.store.lists import Lists
 from coordinator.store.over import Over
 from coordinator.store.reads import Reads
 from coordinator.store.relational import RelationalStore
-from coordinator.store.rows import Snapshot, TaskSeen
+from coordinator.store.rows import Batch, Snapshot, TaskSeen
 from coordinator.store.telemetry import TelemetryStore, TelemetryWriter
 from coordinator.store.tokens import Tokens as TokenStore
 from coordinator.submissions import Intake
@@ -63,7 +64,6 @@ EXIT_UNAVAILABLE = 69
 EXIT_NOT_LEADER = 75
 LEAD_WAIT_S = 3600.0
 CONNECT_WAIT_S = 30.0
-SUMMARY_S = 5.0
 
 
 def serve(data: Path) -> int:
@@ -186,7 +186,13 @@ async def _lead_until(
     replies = Replies()
     reads = Reads(config.dsn)
     teller = Teller(bus, replies, limits=cluster.limits, epoch=epoch, post=lambda event: loop.post(event))
-    performer = Performer(store, tell=teller.tell, record=writer.put)
+    caches = Caches(bus, cluster, (live.change for live in snapshot.jobs), summary=lambda: nodes.summary())
+
+    def tell(batch: Batch, tells: Sequence[Tell]) -> None:
+        teller.tell(batch, tells)
+        caches.changed(batch.job_changes)
+
+    performer = Performer(store, tell=tell, record=writer.put)
     loop = Loop(cluster, performer, clock, answer_beat=teller.answer_beat)
     jobs = Jobs(loop, performer, reads, replies, clock, next_number=snapshot.next_number)
     agents = Agents(bus, loop, replies, reads, clock, Notices(writer.put, clock))
@@ -228,7 +234,7 @@ async def _lead_until(
         group.create_task(writer.run(), name="telemetry")
         running = group.create_task(loop.run(), name="loop")
         renewing = group.create_task(_renew(store), name="renew")
-        publishing = group.create_task(_publish_summary(bus, nodes), name="summary")
+        publishing = group.create_task(caches.run(), name="caches")
         auditing = group.create_task(audit.run(), name="audit")
         taking = group.create_task(intake.run(), name="submissions")
         await agents.start()
@@ -268,13 +274,3 @@ async def _renew(store: RelationalStore) -> None:
         except StoreUnavailable as error:
             log.warning("leadership not renewed: %s", error)
         await asyncio.sleep(1.0)
-
-
-async def _publish_summary(bus: NatsBus, nodes: Nodes) -> None:
-    """The cluster's state for `nats kv get corral_cluster state`; a cache, so losing a write is fine."""
-    while True:
-        try:
-            await bus.kv_put(Bucket.CLUSTER, "state", encode(nodes.summary(), Codec.JSON))
-        except BusError as error:
-            log.debug("summary not published: %s", error)
-        await asyncio.sleep(SUMMARY_S)
