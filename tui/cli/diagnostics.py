@@ -62,6 +62,7 @@ class CommandError(CorralError):
         super().__init__(one_line(self.error))
 
 
+# of codes that only a newer coordinator knows
 _EXIT_OF_STATUS = {
     401: Exit.NOT_AUTHENTICATED,
     403: Exit.FORBIDDEN,
@@ -186,9 +187,7 @@ def _exit_of_answer(error: Error) -> int:
     from bus.codes import CODES
 
     known = CODES.get(error.code)
-    if known is not None and known.exit != Exit.USAGE:
-        return known.exit
-    return _EXIT_OF_STATUS.get(error.status, Exit.USAGE)
+    return known.exit if known is not None else _EXIT_OF_STATUS.get(error.status, Exit.USAGE)
 
 
 def _fields(error: Error) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from argparse import Namespace
 from collections.abc import Coroutine, Sequence
 from importlib import import_module
@@ -67,7 +68,7 @@ def parse(argv: Sequence[str]) -> Namespace | None:
         output.lines([f"corral {version('corral')}"])
         return None
     try:
-        arguments, unknown = parser.parse_known_args(head)
+        arguments, unknown = parser.parse_known_args(glued(head))
     except SystemExit:  # argparse has printed the help that was asked for
         return None
     if arguments.verb is None:
@@ -86,6 +87,17 @@ def parse(argv: Sequence[str]) -> Namespace | None:
     if arguments.output not in arguments.formats:
         arguments.output = arguments.formats[0]
     return arguments
+
+
+def glued(words: Sequence[str]) -> list[str]:
+    """ "--sort -age" as "--sort=-age": argparse would take the field for an option."""
+    result: list[str] = []
+    for word in words:
+        if result and result[-1] == "--sort" and re.fullmatch(r"-[a-z][a-z_.]*", word):
+            result[-1] += f"={word}"
+        else:
+            result.append(word)
+    return result
 
 
 def _carry_out(arguments: Namespace) -> int:

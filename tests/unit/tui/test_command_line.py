@@ -12,9 +12,9 @@ import pytest
 from bus.api import Error
 from bus.errors import ApiError, CredentialsError, DecodeError, Disconnected, NoResponders, RequestTimeout
 from tui.cli import diagnostics
-from tui.cli.ids import job_id, task_id
 from tui.cli.diagnostics import CommandError, Exit
 from tui.cli.dispatch import parse, run
+from tui.cli.ids import job_id, task_id
 from tui.cli.specification import job_spec
 
 
