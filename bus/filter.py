@@ -7,11 +7,12 @@ makes SQL of them that means the same. docs/filter.md is the guide for people.
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import NoReturn
+from typing import NoReturn, assert_never
 
 from msgspec import Struct
 
@@ -43,6 +44,14 @@ _FLIPPED = {
     Operator.AT_MOST: Operator.AT_LEAST,
     Operator.MORE: Operator.LESS,
     Operator.AT_LEAST: Operator.AT_MOST,
+}
+
+
+_COMPARE: dict[Operator, Callable[[float, float], bool]] = {
+    Operator.LESS: operator.lt,
+    Operator.AT_MOST: operator.le,
+    Operator.MORE: operator.gt,
+    Operator.AT_LEAST: operator.ge,
 }
 
 
@@ -138,15 +147,7 @@ def _stands(condition: Condition, value: Value) -> bool:
             limit = condition.values[0]
             if value is None or isinstance(value, str) or limit is None or isinstance(limit, str):
                 return False
-            match ordering:
-                case Operator.LESS:
-                    return value < limit
-                case Operator.AT_MOST:
-                    return value <= limit
-                case Operator.MORE:
-                    return value > limit
-                case Operator.AT_LEAST:
-                    return value >= limit
+            return bool(_COMPARE[ordering](value, limit))
 
 
 class _Word(Struct, frozen=True):
@@ -357,6 +358,8 @@ def _read(field: Field, text: str) -> Value:
             return parse_duration_s(text, zero_ok=True)
         case Kind.INSTANT:
             return _instant_s(text)
+        case _:
+            assert_never(field.kind)
 
 
 def _choice(text: str, choices: tuple[str, ...]) -> str:
