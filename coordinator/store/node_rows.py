@@ -93,9 +93,9 @@ def host_name(reported: str, name: str) -> str:
 
 
 def address(text: str | None) -> str | None:
-    """`text` as an IP address, None where it is none."""
+    """`text` as an IP address, None where it is none. A zone ("fe80::1%eth0") goes: `inet` knows none."""
     try:
-        return str(ipaddress.ip_address(text or ""))
+        return str(ipaddress.ip_address((text or "").partition("%")[0]))
     except ValueError:
         return None
 
