@@ -14,7 +14,7 @@ from tui.cli.connect import client
 from tui.cli.diagnostics import CommandError, Exit
 from tui.cli.progress import Progress
 from tui.cli.specification import job_spec
-from tui.cli.waiting import ended_jobs, exit_code, print_ended, task_exit_code
+from tui.cli.waiting import ended_jobs, exit_code, print_ended, task_exit_code, told_to_go_on
 from tui.view.explanations import plan_lines
 from tui.view.safe import SafeStream
 
@@ -38,7 +38,9 @@ async def submit(arguments: Namespace) -> int:
             return Exit.OK
         if not arguments.quiet:
             diagnostics.note(submitted_line(answer))
-        ended = await ended_jobs(corral, [str(answer.number)], quiet=arguments.quiet)
+        names = [str(answer.number)]
+        with told_to_go_on(names):
+            ended = await ended_jobs(corral, names, quiet=arguments.quiet)
         code = await exit_code(corral, ended)
     print_ended(arguments, ended)
     return code
@@ -115,8 +117,9 @@ async def _copy_stderr(corral: Client, task: str, progress: Progress, *, raw: bo
 async def _cancel(corral: Client, job: int) -> None:
     """End the job that nobody waits for any more. A second ctrl-C leaves it to itself."""
     try:
+        diagnostics.note(f"cancelling job {job}; ctrl-C again leaves it as it is")
         async with asyncio.timeout(CANCEL_TIMEOUT_S):
             await corral.cancel(str(job))
         diagnostics.note(f"job {job} cancelled")
-    except (CorralError, TimeoutError, asyncio.CancelledError):
+    except (CorralError, TimeoutError, asyncio.CancelledError, KeyboardInterrupt):
         diagnostics.note(f"job {job} may still run; corral cancel {job} ends it")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bus.api import Job, Task
@@ -24,29 +25,37 @@ async def wait(arguments: Namespace) -> int:
     """Until every job named has ended; of one job with one task, exits as the task did."""
     names = [job_id(name) for name in arguments.jobs]
     async with client(arguments) as corral:
-        try:
-            async with asyncio.timeout(arguments.timeout):
-                ended = await ended_jobs(corral, names, quiet=arguments.quiet)
-        except TimeoutError:
-            raise CommandError(
-                "E_TIMEOUT",
-                f"not ended within {arguments.timeout:g} s: {', '.join(names)}",
-                exit=Exit.TIMEOUT,
-                hint="they go on; corral wait comes back to them",
-            ) from None
+        with told_to_go_on(names):
+            try:
+                async with asyncio.timeout(arguments.timeout):
+                    ended = await ended_jobs(corral, names, quiet=arguments.quiet)
+            except TimeoutError:
+                raise CommandError(
+                    "E_TIMEOUT",
+                    f"not ended within {arguments.timeout:g} s: {', '.join(names)}",
+                    exit=Exit.TIMEOUT,
+                    hint=f"they go on; corral wait {' '.join(names)} comes back to them",
+                ) from None
         code = await exit_code(corral, ended)
     print_ended(arguments, ended)
     return code
 
 
 async def ended_jobs(corral: Client, names: Sequence[str], *, quiet: bool) -> list[Job]:
-    """The jobs once all have ended; shows how far they are. Interrupted, it says that they go on."""
+    """The jobs once all have ended; shows how far they are."""
+    async with Progress(corral, names, quiet=quiet):
+        return [await corral.wait(name) for name in names]
+
+
+@contextmanager
+def told_to_go_on(names: Sequence[str]) -> Iterator[None]:
+    """Who interrupts the block is told that the jobs go on."""
     try:
-        async with Progress(corral, names, quiet=quiet):
-            return [await corral.wait(name) for name in names]
+        yield
     except asyncio.CancelledError:
-        left = ", ".join(names)
-        note(f"job {left} goes on: corral wait {' '.join(names)} comes back to it, corral cancel ends it")
+        jobs = f"job{'s' if len(names) > 1 else ''} {', '.join(names)}"
+        together = " ".join(names)
+        note(f"{jobs} not ended: corral wait {together} comes back, corral cancel {together} ends it")
         raise
 
 

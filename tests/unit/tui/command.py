@@ -50,6 +50,10 @@ def a_task(job: int = 7, index: int = 0, **changes: Any) -> Task:
     return msgspec.structs.replace(task, **changes)
 
 
+class Silence(Exception):
+    """Raised instead of an answer: the coordinator says nothing."""
+
+
 def connection(answer_to: Answer) -> Callable[..., AbstractAsyncContextManager[Client]]:
     """A stand-in for `Client.connect` whose coordinator answers what `answer_to` says, else E_NOT_FOUND."""
 
@@ -61,7 +65,10 @@ def connection(answer_to: Answer) -> Callable[..., AbstractAsyncContextManager[C
         async def serve(message: Message) -> None:
             sender = subjects.parse(message.subject)
             assert isinstance(sender, subjects.ApiSubject)
-            said = answer_to(decode_request(sender.operation, message.data))
+            try:
+                said = answer_to(decode_request(sender.operation, message.data))
+            except Silence:
+                return
             said = said or Error(code="E_NOT_FOUND", message="no such thing", status=404)
             payload, headers = answer(said, codec_of(message.data))
             await coordinator.publish(message.reply, payload, headers=headers)
