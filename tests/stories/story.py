@@ -16,10 +16,13 @@ from collections.abc import Iterator
 from typing import Any, assert_never
 
 from bus.spec import TaskSpec
-from bus.values import AttemptRef, NodeName, Outcome, Resources, Role, Started, TaskRef
+from bus.values import AttemptRef, NodeAdmin, NodeName, Outcome, Resources, Role, Started, TaskRef
+from coordinator.core import why
 from coordinator.core.effects import (
     AnswerBeat,
     AnswerCancel,
+    AnswerChanged,
+    AnswerNode,
     AnswerRegister,
     AnswerReport,
     AnswerSubmit,
@@ -164,6 +167,41 @@ class Story:
         self.world.cancel(int(job), int(index) if index else None, by=by, role=Role(role))
         yield from self.lines(self.world.tells)
 
+    def do_hold(self, job: str, *, by: str = "alice", role: str = "user") -> Iterator[str]:
+        self.world.hold(int(job), by=by, role=Role(role))
+        yield from self.lines(self.world.tells)
+
+    def do_release(self, job: str, *, by: str = "alice", role: str = "user") -> Iterator[str]:
+        self.world.hold(int(job), held=False, by=by, role=Role(role))
+        yield from self.lines(self.world.tells)
+
+    def do_retry(self, target: str, *, by: str = "alice", role: str = "user") -> Iterator[str]:
+        job, _, index = target.partition(".")
+        self.world.retry(int(job), int(index) if index else None, by=by, role=Role(role))
+        yield from self.lines(self.world.tells)
+
+    def do_cordon(self, node: str, *, by: str = "olga", reason: str = "") -> Iterator[str]:
+        yield from self.lines(self.world.steer(node, NodeAdmin.INACTIVE, by=by, reason=reason))
+
+    def do_drain(self, node: str, *, by: str = "olga", reason: str = "") -> Iterator[str]:
+        yield from self.lines(self.world.steer(node, NodeAdmin.DRAINING, by=by, reason=reason))
+
+    def do_undrain(self, node: str, *, by: str = "olga") -> Iterator[str]:
+        yield from self.lines(self.world.steer(node, NodeAdmin.ACTIVE, by=by))
+
+    def do_why(self, task: str) -> Iterator[str]:
+        """What keeps a task from starting, and what would remove it."""
+        number, index = map(int, task.split("."))
+        cluster = self.world.cluster
+        group = cluster.jobs[number].group_of(index)
+        assert group is not None
+        before, _ = why.ahead(cluster, group, index)
+        found = why.blockers(cluster, group, index, now_s=self.world.now_s) + why.line_blocker(before)
+        for blocker in found:
+            yield f"? {blocker.code}: {blocker.message} → {blocker.remedy}"
+        if not found:
+            yield "? about to be placed"
+
     def do_reconcile(self) -> Iterator[str]:
         yield from self.lines(self.world.reconcile())
 
@@ -229,8 +267,10 @@ class Story:
 
     def rows(self, batch: Batch) -> Iterator[str]:
         for node in batch.nodes:
-            words = "joined" if node.registered else str(node.health)
-            yield f"+ node {node.name}: {words}"
+            words = ["joined" if node.registered else str(node.health)]
+            words += [str(node.admin)] if node.admin is not NodeAdmin.ACTIVE else []
+            words += [f"{node.admin_reason} ({node.admin_by})"] if node.admin_by else []
+            yield f"+ node {node.name}: {', '.join(words)}"
         for job in batch.new_jobs:
             yield f"+ job {job.number} of {job.owner}: {job.tasks} tasks"
         for _, change in batch.new_tasks:
@@ -243,6 +283,8 @@ class Story:
             yield f"+ ledger of {ledger.name}: {ledger.allocated.cpu_millis / 1000:g} cpu"
         for counts in batch.job_changes:
             yield f"+ {job_line(counts)}"
+        for audit in batch.audits:
+            yield f"+ audit: {audit.actor} {audit.action} {audit.object}"
 
     def task_line(self, change: TaskChange) -> str:
         path = " → ".join(change.path)
@@ -288,6 +330,7 @@ def job_line(job: JobChange) -> str:
     names = ("pending", "queued", "assigned", "running", "completed", "failed", "cancelled")
     counts = ", ".join(f"{getattr(job, name)} {name}" for name in names if getattr(job, name))
     tail = "" if job.exit_code is None else f", exit code {job.exit_code}"
+    tail += f", held by {job.held_by}" if job.held_by else ""
     reason = f" ({job.reason})" if job.reason else ""
     return f"job {job.number} {job.state}: {counts}{tail}{reason}"
 
@@ -307,6 +350,11 @@ def tell_line(tell: Tell) -> str:
             return f"submitter: job {tell.number}, {tell.tasks} tasks{again}"
         case AnswerCancel():
             return f"asker: {tell.tasks} tasks end"
+        case AnswerChanged():
+            hint = f"; {tell.hint}" if tell.hint else ""
+            return f"asker: {tell.tasks} tasks change{hint}"
+        case AnswerNode():
+            return f"asker: {tell.node.name} is {tell.node.admin}"
         case AnswerRegister():
             return f"node: welcome, drop {refs_text(tell.drop)}"
         case AnswerBeat():

@@ -7,7 +7,8 @@ the real `Joiner`, keeps what nodes were told, and checks the invariants after e
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from bus.values import (
     Ended,
     Inventory,
     JobState,
+    NodeAdmin,
     NodeKind,
     NodeName,
     Outcome,
@@ -36,6 +38,7 @@ from bus.values import (
 from coordinator.core.effects import (
     AnswerBeat,
     AnswerCancel,
+    AnswerChanged,
     AnswerRegister,
     AnswerReport,
     AnswerSubmit,
@@ -59,14 +62,20 @@ from coordinator.core.events import (
     CancelAsked,
     CommandConfirmed,
     Event,
+    HoldAsked,
+    JobOver,
     JobSubmitted,
+    NodeSteered,
+    RangeSeen,
+    RetryAsked,
     ScheduleDue,
+    TaskSeen,
     TasksReported,
     Tick,
 )
 from coordinator.core.machine import reconcile, step
-from coordinator.core.model import Cluster, Limits, is_range_id
-from coordinator.core.rebuild import TaskSeen, restore_attempt, restore_job, restore_node
+from coordinator.core.model import Cluster, Limits, Task, is_range_id
+from coordinator.core.rebuild import restore_attempt, restore_job, restore_node
 from coordinator.core.transitions import check_path
 from coordinator.perform import Joiner
 from coordinator.store.rows import Batch, LiveJob, Snapshot
@@ -137,29 +146,63 @@ class Mirror:
             users=[],
             nodes=list(self.nodes.values()),
             jobs=list(live.values()),
-            tasks=[
-                TaskSeen(
-                    change.task,
-                    change.id,
-                    new.count,
-                    change.remaining,
-                    change.state,
-                    change.version,
-                    change.node,
-                    change.fence,
-                    change.retries,
-                    change.changed_at,
-                    change.started_at,
-                )
-                for new, change in self.tasks.values()
-                if new.job_id in live
-            ],
+            tasks=[seen(new, change) for new, change in self.tasks.values() if new.job_id in live],
             attempts=[
                 attempt
                 for attempt in self.attempts.values()
                 if attempt.state in (AttemptState.ASSIGNED, AttemptState.RUNNING)
             ],
         )
+
+
+    def failed(self, number: int, index: int | None = None) -> tuple[TaskSeen, ...]:
+        """Rows of failed tasks of a job, as the store reads them."""
+        rows = [
+            seen(new, change)
+            for new, change in self.tasks.values()
+            if new.task.job == number and new.count == 1 and change.state in FAILED
+        ]
+        rows.sort(key=lambda row: row.task.index)
+        return tuple(row for row in rows if index is None or row.task.index == index)
+
+    def over(self, number: int) -> JobOver:
+        """A job that is over, as the store reads it."""
+        job, change = next(each for each in self.jobs.values() if each[0].number == number)
+        assert change is not None
+        rows = [row for row in self.tasks.values() if row[0].task.job == number]
+        firsts = {new.id: new.task.index for new, _ in rows}
+        ended = Counter(
+            (firsts[new.range_id or new.id], row.state) for new, row in rows if new.count == 1
+        )
+        return JobOver(
+            job=job,
+            change=change,
+            ended=tuple((first, state, tasks) for (first, state), tasks in ended.items()),
+            ranges=tuple(
+                RangeSeen(new.task.index, row.state, row.version, row.remaining)
+                for new, row in rows
+                if new.count > 1
+            ),
+        )
+
+
+FAILED = (TaskState.FAILED, TaskState.TIMEOUT)
+
+
+def seen(new: NewTask, change: TaskChange) -> TaskSeen:
+    return TaskSeen(
+        change.task,
+        change.id,
+        new.count,
+        change.remaining,
+        change.state,
+        change.version,
+        change.node,
+        change.fence,
+        change.retries,
+        change.changed_at,
+        change.started_at,
+    )
 
 
 class World:
@@ -292,6 +335,34 @@ class World:
         tells = self.happen(CancelAsked(job=job, index=index, by=UserName(by), role=role, reply=4))
         return next(tell for tell in tells if isinstance(tell, AnswerCancel | Refuse))
 
+    def hold(self, job: int, *, held: bool = True, by: str = "alice", role: Role = Role.USER) -> Any:
+        """Hold or release; the answer."""
+        (answer,) = [
+            tell
+            for tell in self.happen(HoldAsked(job=job, held=held, by=UserName(by), role=role, reply=5))
+            if isinstance(tell, AnswerChanged | Refuse)
+        ]
+        return answer
+
+    def retry(
+        self, job: int, index: int | None = None, *, by: str = "alice", role: Role = Role.USER, **other: Any
+    ) -> Any:
+        """Queue again what failed of a job, as the service asks for it; the answer."""
+        fields: dict[str, Any] = {
+            "failed": self.mirror.failed(job, index),
+            "over": None if job in self.cluster.jobs else self.mirror.over(job),
+            "as_of": self.cluster.requeues,
+            "before": 0,
+        }
+        asked = RetryAsked(job=job, by=UserName(by), role=role, reply=6, **(fields | other))
+        (answer,) = [tell for tell in self.happen(asked) if isinstance(tell, AnswerChanged | Refuse)]
+        return answer
+
+    def steer(self, node: str, admin: NodeAdmin, *, reason: str = "", by: str = "olga") -> list[Tell]:
+        return self.happen(
+            NodeSteered(node=NodeName(node), admin=admin, reason=reason, by=UserName(by), reply=8)
+        )
+
     def wait(self, seconds: float) -> list[Tell]:
         self.now_s += seconds
         return self.happen(Tick())
@@ -402,8 +473,29 @@ def essence(cluster: Cluster) -> dict[str, Any]:
             (str(a.ref), a.node, a.holding, str(a.state), a.cancelling) for a in cluster.attempts()
         ),
         "ledgers": {name: node.allocated for name, node in cluster.nodes.items()},
-        "retrying": len(cluster.retries),
+        "retrying": sum(
+            task is not None and task.state is TaskState.RETRYING
+            for task in (cluster.find_task(ref) for _, _, ref in cluster.retries)
+        ),
+        "held": {number: (job.held_by, job.held_at) for number, job in cluster.jobs.items()},
+        "admin": {
+            name: (str(node.admin), node.admin_reason, node.admin_by, node.admin_at)
+            for name, node in cluster.nodes.items()
+        },
+        "lines": sorted(set(waiting_in_line(cluster))),
     }
+
+
+def waiting_in_line(cluster: Cluster) -> Iterator[str]:
+    """What the lines would offer: single tasks, and groups by their first task."""
+    for line in cluster.lines.values():
+        for waiting in line.entries:
+            if isinstance(waiting.entry, Task):
+                if waiting.entry.state is TaskState.QUEUED:
+                    yield str(waiting.entry.ref)
+            elif waiting.entry.wants_place:
+                again = sorted(t.index for t in waiting.entry.again or () if t.state is TaskState.QUEUED)
+                yield f"{waiting.entry.job.number}.{waiting.entry.first}- {again}"
 
 
 INVENTORY = Inventory(

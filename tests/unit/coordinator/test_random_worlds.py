@@ -11,8 +11,10 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from bus.spec import JobSpec, ResourceSpec, TaskSpec
-from bus.values import NodeHealth, Outcome, Resources, Role
+from bus.values import NodeAdmin, NodeHealth, Outcome, Resources, Role, UserName
 from coordinator.core.events import Tick
+from coordinator.core.plan import plan
+from coordinator.core.why import ahead, blockers, waits
 from tests.unit.coordinator.conftest import World, essence
 
 SPECS = [
@@ -30,6 +32,7 @@ SPECS = [
         ]
     ),
 ]
+STEERED = (NodeAdmin.ACTIVE, NodeAdmin.INACTIVE, NodeAdmin.DRAINING)
 NODES = ("n1", "n2", "n3")
 OUTCOMES = [
     (Outcome.EXITED, 0),
@@ -114,6 +117,39 @@ class Worlds(RuleBasedStateMachine):
             job = data.draw(st.sampled_from(sorted(self.world.cluster.jobs)))
             self.world.cancel(job, index, by="olga", role=Role.OPERATOR)
 
+    @rule(data=st.data(), held=st.booleans())
+    def hold(self, data, held) -> None:
+        if self.world.cluster.jobs:
+            job = data.draw(st.sampled_from(sorted(self.world.cluster.jobs)))
+            self.world.hold(job, held=held, by="olga", role=Role.OPERATOR)
+
+    @rule(data=st.data(), index=st.one_of(st.none(), st.integers(0, 7)), stale=st.booleans())
+    def retry(self, data, index, stale) -> None:
+        """Of any job there ever was; also with rows that were read before another retry."""
+        accepted = sorted(job.number for job, _ in self.world.mirror.jobs.values())
+        if accepted:
+            job = data.draw(st.sampled_from(accepted))
+            as_of = self.world.cluster.requeues - stale
+            self.world.retry(job, index, by="olga", role=Role.OPERATOR, as_of=as_of)
+
+    @rule(node=st.sampled_from(NODES), admin=st.sampled_from(STEERED), reason=st.sampled_from(["", "disks"]))
+    def steer(self, node, admin, reason) -> None:
+        self.world.steer(node, admin, reason=reason)
+
+    @rule(data=st.data(), spec=st.sampled_from(SPECS))
+    def ask(self, data, spec) -> None:
+        """Whoever asks why, or for a plan, changes nothing."""
+        cluster = self.world.cluster
+        before = (essence(cluster), cluster.sequence, cluster.dirty, repr(cluster.nodes))
+        plan(cluster, spec, UserName("alice"), now_s=self.world.now_s)
+        for job in cluster.jobs.values():
+            for group in job.groups:
+                for index in range(group.first, group.end):
+                    if waits(group, index):
+                        blockers(cluster, group, index, now_s=self.world.now_s)
+                        ahead(cluster, group, index)
+        assert (essence(cluster), cluster.sequence, cluster.dirty, repr(cluster.nodes)) == before
+
     @rule()
     def reconcile(self) -> None:
         self.world.reconcile()
@@ -128,6 +164,10 @@ class Worlds(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         world = self.world
+        for job in list(world.cluster.jobs):
+            world.hold(job, held=False, by="olga", role=Role.OPERATOR)
+        for node in list(world.cluster.nodes):
+            world.steer(node, NodeAdmin.ACTIVE)
         for _ in range(200):
             if not world.cluster.jobs:
                 return
