@@ -41,6 +41,14 @@ from bus.transport import Handler, Message, Subscription
 
 log = logging.getLogger(__name__)
 
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return "eof_received" not in record.getMessage()
+
+
+# asyncio warns at the end of each connection that nats-py raised to TLS; nothing is wrong with it
+logging.getLogger("asyncio").addFilter(_is_news)
+
 CONNECT_TIMEOUT_S = 5.0
 FLUSH_TIMEOUT_S = 5.0
 KV_TIMEOUT_S = 5.0

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 RATE_PER_S, BURST = 10.0, 20
 """All strangers together: a secret of 256 bits needs no more, but the database must not be kept busy."""
 
+_ASK_ANOTHER = "an admin makes another one with corral token"
 _KINDS = {AuthVerb.JOIN: TokenKind.NODE, AuthVerb.LOGIN: TokenKind.USER}
 
 
@@ -129,7 +130,9 @@ class Admissions:
         """The token, if the secret is its own and it still serves this key."""
         token = await self._tokens.find(asked.token)
         if token is None or not token.is_opened_by(asked.secret):
-            raise ApiError(refusal("E_TOKEN_REVOKED", "no such token here", field="/token"))
+            raise ApiError(
+                refusal("E_TOKEN_REVOKED", "no such token here", field="/token", hint=_ASK_ANOTHER)
+            )
         if token.kind is not _KINDS[verb]:
             hint = f"corral {'join' if token.kind is TokenKind.NODE else 'login'} takes it"
             raise ApiError(
@@ -138,11 +141,17 @@ class Admissions:
                 )
             )
         if token.told.revoked_at is not None:
-            raise ApiError(refusal("E_TOKEN_REVOKED", "the token was revoked", field="/token"))
+            raise ApiError(
+                refusal("E_TOKEN_REVOKED", "the token was revoked", field="/token", hint=_ASK_ANOTHER)
+            )
         if token.credential not in (None, asked.key):
-            raise ApiError(refusal("E_TOKEN_REVOKED", "the token was used already", field="/token"))
+            raise ApiError(
+                refusal("E_TOKEN_REVOKED", "the token was used already", field="/token", hint=_ASK_ANOTHER)
+            )
         if token.credential is None and token.expired:
-            raise ApiError(refusal("E_TOKEN_EXPIRED", "the token has expired", field="/token"))
+            raise ApiError(
+                refusal("E_TOKEN_EXPIRED", "the token has expired", field="/token", hint=_ASK_ANOTHER)
+            )
         return token
 
     def _node_name(self, token: TokenSeen, asked: Admission) -> str:
@@ -182,7 +191,11 @@ class Admissions:
         except NameTaken:
             raise ApiError(_of_another(name)) from None
         if not taken:
-            raise ApiError(refusal("E_TOKEN_REVOKED", "the token was used a moment ago", field="/token"))
+            raise ApiError(
+                refusal(
+                    "E_TOKEN_REVOKED", "the token was used a moment ago", field="/token", hint=_ASK_ANOTHER
+                )
+            )
 
     async def _user(self, name: str, role: Role) -> Role:
         """Of an existing user the role that they have."""
