@@ -18,7 +18,7 @@ PIPE_CLOSED = 141
 
 def run(argv: Sequence[str]) -> int:
     """Carry out one command line; every error becomes one line on stderr and an exit code."""
-    if argv[:1] == ["__complete"]:
+    if argv and argv[0] == "__complete":
         from tui.cli.completion import complete
 
         return complete(argv[1:])
