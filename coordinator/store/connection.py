@@ -27,6 +27,12 @@ WRITER_SESSION = SESSION | {
     "enable_mergejoin": "off",
 }
 
+LIST_SESSION = SESSION | {
+    # Each list asks for something else, and one plan for any filter fits none (measured: 15 ms instead of 1
+    # to count a user's 1,000 jobs among 100,000).
+    "plan_cache_mode": "force_custom_plan",
+}
+
 CUT = (
     OSError,
     TimeoutError,

@@ -13,16 +13,19 @@ from msgspec import Struct
 
 from bus import api
 from bus.fields import EVENT_FIELDS
+from bus.filter import Operator
 from bus.values import TaskRef
 from coordinator.store.conditions import Statement, order_by
-from coordinator.store.connection import Session
+from coordinator.store.connection import LIST_SESSION, Session
 from coordinator.store.listing import Listing
 from sql import queries
 
 _SQL = queries("events")
 
-_OF_TASKS = ("task_changes", "notices")
-_OF_JOBS = ("task_changes", "job_submissions", "job_ends", "notices")
+_KINDS = {"task_changes": "task_", "job_submissions": "job_submitted", "job_ends": "job_", "notices": ""}
+"""The sources, and how the kinds that each has begin."""
+
+_OF_JOBS = ("job_submissions", "job_ends")
 
 
 class Scope(Struct, frozen=True, kw_only=True):
@@ -39,7 +42,7 @@ class Events:
     """The queries behind `event.list`; all raise StoreUnavailable when the database is away."""
 
     def __init__(self, dsn: str) -> None:
-        self._session = Session(dsn)
+        self._session = Session(dsn, settings=LIST_SESSION)
 
     async def close(self) -> None:
         """Twice is fine."""
@@ -48,7 +51,7 @@ class Events:
     async def page(self, listing: Listing, scope: Scope, *, viewer: str | None) -> api.Events:
         """What `viewer` may see: of their own jobs, and of nodes. None sees everything."""
         found: list[Record] = []
-        for source in _OF_JOBS if scope.task is None and scope.node is None else _OF_TASKS:
+        for source in _sources(listing, scope):
             found += await self._rows(source, listing, scope, viewer)
         found.sort(key=lambda row: (row["at"], row["id"]), reverse=listing.order.descending)
         page = found[: listing.limit]
@@ -57,11 +60,23 @@ class Events:
             following = listing.cursor(page[-1]["at"].timestamp(), page[-1]["id"])
         return api.Events(events=[_happened(row) for row in page], next=following)
 
+    async def _narrow_to_node(self, statement: Statement, node: str, source: str) -> None:
+        """By the node's id: its name stands in another table. One that never registered has but a name."""
+        row = await self._session.fetchrow(_SQL["node_id"], node)
+        if row is not None:
+            statement.require(f'"node_id" = {statement.argument(row["id"], "uuid")}')
+        elif source == "notices":
+            statement.require(f'"node" = {statement.argument(node, "text")}')
+        else:
+            statement.require("false")
+
     async def _rows(
         self, source: str, listing: Listing, scope: Scope, viewer: str | None
     ) -> Sequence[Record]:
         statement = Statement(_SQL[source])
         _narrow(statement, scope, source)
+        if scope.node is not None:
+            await self._narrow_to_node(statement, scope.node, source)
         if viewer is not None:
             owner = await self._session.fetchrow(queries("lists")["owner"], viewer)
             own = f'"owner_id" = {statement.argument(owner and owner["id"], "uuid")}'
@@ -73,6 +88,18 @@ class Events:
         return await self._session.fetch(text, *statement.arguments)
 
 
+def _sources(listing: Listing, scope: Scope) -> list[str]:
+    """Those that can have anything of what is asked for."""
+    sources = list(_KINDS)
+    if scope.task is not None or scope.node is not None:
+        sources = [source for source in sources if source not in _OF_JOBS]
+    for condition in listing.conditions:
+        if condition.field == "kind" and condition.operator is Operator.EQUAL and not condition.negated:
+            kinds = [str(value) for value in condition.values]
+            sources = [source for source in sources if any(kind.startswith(_KINDS[source]) for kind in kinds)]
+    return sources
+
+
 def _narrow(statement: Statement, scope: Scope, source: str) -> None:
     if scope.job is not None:
         statement.require(f'"job" = {statement.argument(scope.job, "bigint")}')
@@ -82,8 +109,6 @@ def _narrow(statement: Statement, scope: Scope, source: str) -> None:
             statement.require(f'"task_index" = {statement.argument(scope.task.index, "integer")}')
         else:
             statement.require(f'"task" = {statement.argument(str(scope.task), "text")}')
-    if scope.node is not None:
-        statement.require(f'"node" = {statement.argument(scope.node, "text")}')
     if scope.since is not None:
         statement.require(f'"at" >= to_timestamp({statement.argument(scope.since, "double precision")})')
     if scope.until is not None:

@@ -15,7 +15,7 @@ from bus import api
 from bus.fields import JOB_FIELDS, TASK_FIELDS
 from bus.filter import Condition, Operator, Value
 from coordinator.store.conditions import Statement, order_by
-from coordinator.store.connection import Session
+from coordinator.store.connection import LIST_SESSION, Session
 from coordinator.store.listing import Counted, Listing
 from coordinator.store.ranges import Ranges
 from coordinator.store.shown import instant_s, shown_job, shown_task
@@ -23,15 +23,16 @@ from sql import queries
 
 _SQL = queries("lists")
 
-COUNT_MAX = 100_000
-"""Rows that are counted; of more, the answer says only that there are more."""
+COUNT_MAX = 10_000
+"""Rows that are counted; of more, the answer says only that there are more (measured: 2 ms for 10,000 jobs,
+25 ms for 100,000, and 1.3 ms for a page)."""
 
 
 class Lists:
     """The queries behind `job.list` and `task.list`."""
 
     def __init__(self, dsn: str) -> None:
-        self._session = Session(dsn)
+        self._session = Session(dsn, settings=LIST_SESSION)
         self._ranges = Ranges(self._session)
 
     async def close(self) -> None:

@@ -16,7 +16,7 @@ select
     coalesce((select n.name from corral.nodes n where n.id = e.node_id), '') as node,
     format('%s -> %s', e.old_state, e.new_state) as message,
     json_build_object('from', e.old_state, 'to', e.new_state, 'attempt', e.fence, 'tasks', t.count)::text as details,
-    j.user_id as owner_id, t.index as task_index, false as is_everybodys
+    e.node_id, j.user_id as owner_id, t.index as task_index, false as is_everybodys
 from corral.task_events e
     join corral.tasks t on t.id = e.task_id
     join corral.jobs j on j.id = t.job_id;
@@ -28,7 +28,7 @@ select
     'info' as severity, (select o.username from corral.users o where o.id = j.user_id) as "user",
     j.number as job, '' as task, '' as node, j.name as message,
     json_build_object('tasks', j.total)::text as details,
-    j.user_id as owner_id, null::integer as task_index, false as is_everybodys
+    null::uuid as node_id, j.user_id as owner_id, null::integer as task_index, false as is_everybodys
 from corral.jobs j;
 
 -- name: job_ends
@@ -40,7 +40,7 @@ select
     j.number as job, '' as task, '' as node, j.reason as message,
     json_build_object('exit', j.exit_code, 'completed', j.completed, 'failed', j.failed,
                       'cancelled', j.cancelled)::text as details,
-    j.user_id as owner_id, null::integer as task_index, false as is_everybodys
+    null::uuid as node_id, j.user_id as owner_id, null::integer as task_index, false as is_everybodys
 from corral.jobs j
 where j.ended_at is not null and j.state in ('completed', 'failed', 'cancelled');
 
@@ -53,6 +53,10 @@ select
     j.number as job, coalesce(e.details ->> 'task', '') as task,
     coalesce((select n.name from corral.nodes n where n.id = e.node_id), e.details ->> 'node', '') as node,
     e.message, e.details::text as details,
-    coalesce(j.user_id, e.user_id) as owner_id, null::integer as task_index,
+    e.node_id, coalesce(j.user_id, e.user_id) as owner_id, null::integer as task_index,
     e.job_id is null and e.node_id is not null as is_everybodys
 from corral.system_events e left join corral.jobs j on j.id = e.job_id;
+
+-- name: node_id
+-- The id of a node.
+select id from corral.nodes where name = $1;

@@ -133,6 +133,10 @@ async def test_scope_and_conditions_narrow_it(leader: Leader, events: Events) ->
     assert kinds(await events.page(wanted("job!=none task=''"), of_job, viewer=None)) == [
         "job_failed", "job_submitted",
     ]  # fmt: skip
+    assert kinds(await events.page(wanted("kind=job_failed,task_running"), of_job, viewer=None)) == [
+        "job_failed", "task_running",
+    ]  # fmt: skip
+    assert kinds(await events.page(wanted("kind=nothing"), of_job, viewer=None)) == []
     late = Scope(job=job.number, since=T0 + 3, until=T0 + 4)
     assert kinds(await events.page(wanted(), late, viewer=None)) == ["job_failed"]
     before = Scope(job=job.number, until=T0 + 3)
