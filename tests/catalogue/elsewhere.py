@@ -1,5 +1,60 @@
-"""Rows of the catalogue that need more than one message: the tests that keep them."""
+"""Rows of the catalogue that need more than one message, or more than a shell: the tests that keep them."""
 
 from __future__ import annotations
 
-ELSEWHERE: dict[str, tuple[str, ...]] = {}
+ELSEWHERE: dict[str, tuple[str, ...]] = {
+    "B14": ("test_matrix",),
+    "B15": ("test_nothing_is_answered_outside_the_senders_inbox",),
+    "B16": (
+        "test_the_same_key_and_body_is_the_same_job",
+        "test_the_same_line_twice_is_the_same_job",
+        "test_the_same_id_and_body_is_one_job",
+    ),
+    "B17": (
+        "test_the_same_key_and_another_body_shows_both_hashes",
+        "test_another_line_with_the_same_key_is_a_conflict",
+        "test_the_same_id_with_another_body_is_rejected",
+    ),
+    "B19": (
+        "test_expiry_ends_an_open_connection",
+        "test_a_revoked_credential_is_out_at_once",
+    ),
+    "B36": (
+        "test_what_cannot_be_executed_says_why",
+        "test_what_cannot_run_is_not_retried",
+    ),
+    "B37": (
+        "test_what_cannot_be_executed_says_why",
+        "test_what_cannot_run_is_not_retried",
+    ),
+    "B86": ("test_the_older_of_two_agents_with_one_key_is_fenced",),
+    "B88": ("test_a_wrong_clock_is_noticed_and_its_samples_are_taken",),
+    "B90": ("test_a_beat_names_what_the_agent_must_drop",),
+    "B91": ("test_every_pair",),
+    "B106": (
+        "test_what_looks_like_sql_is_text",
+        "test_filter_sort_and_states_are_the_coordinators",
+    ),
+    "B111": ("test_a_finished_task_is_read_to_its_end",),
+    "B114": (
+        "test_a_reader_that_has_enough_ends_an_endless_list",
+        "test_closed_streams_leave_no_traceback",
+    ),
+    "B115": (
+        "test_a_wrong_file_is_named_with_its_line",
+        "test_a_file_that_was_named_must_be_there",
+    ),
+    "B116": ("test_the_environment_wins_over_the_users_file_and_both_are_explained",),
+    "B117": (
+        "test_a_server_that_is_not_there_is_named",
+        "test_credentials_of_another_cluster_are_refused",
+        "test_expired_credentials_are_refused",
+    ),
+    "B119": ("test_a_newer_schema_is_refused",),
+    "B120": ("test_a_living_leader_is_not_replaced",),
+    "B121": ("test_a_dumb_terminal_gets_plain_lines",),
+    "B122": (
+        "test_ctrl_c_cancels_and_a_second_one_says_what_may_still_run",
+        "test_an_interrupted_run_cancels_its_job",
+    ),
+}

@@ -1,4 +1,4 @@
-"""Specs bent in every way, lines of random words: one clear answer, no traceback, no effect, bounded memory."""
+"""Bent specs, lines of random words: one clear answer, no traceback, no effect, bounded memory."""
 
 from __future__ import annotations
 
