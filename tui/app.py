@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 
 from textual import work
@@ -11,13 +13,14 @@ from textual.binding import Binding
 
 from bus.client import Client
 from tui.client.session import Offline, Online, Session
+from tui.client.source import Connect
 from tui.modals.help import Help
 from tui.screens.events import EventsScreen
 from tui.screens.jobs import JobsScreen
 from tui.screens.live import LiveScreen
 from tui.screens.nodes import NodesScreen
 from tui.screens.overview import OverviewScreen
-from tui.theme.plain import AsciiOnly, encoding_is_unicode
+from tui.theme.plain import AsciiOnly, encoding_is_unicode, is_monochrome
 
 
 class Console(App[None]):
@@ -81,9 +84,18 @@ class Console(App[None]):
                     screen.hear(update)
 
 
-def open_console(*, url: str | None, credentials: Path | None, data: Path | None) -> int:
-    """Run the console on this terminal until it is left; returns an exit code."""
-    session = Session(lambda: Client.connect(url, credentials, data, name="corral console"))
-    console = Console(session, ascii_only=not encoding_is_unicode())
+def open_console(*, url: str | None, credentials: Path | None, data: Path | None, demo: bool = False) -> int:
+    """Run the console on this terminal until it is left; returns an exit code.
+
+    `demo`: on a cluster that exists only in this process.
+    """
+    if is_monochrome():
+        os.environ["NO_COLOR"] = "1"
+    connect: Connect = partial(Client.connect, url, credentials, data, name="corral console")
+    if demo:
+        from tui.client.fake import demo_cluster
+
+        connect = demo_cluster().connect
+    console = Console(Session(connect), ascii_only=not encoding_is_unicode())
     console.run()
     return console.return_code or 0

@@ -157,6 +157,7 @@ def console(arguments: Namespace) -> int:
         url=arguments.url,
         credentials=Path(arguments.credentials) if arguments.credentials else None,
         data=Path(arguments.data) if arguments.data else None,
+        demo=getattr(arguments, "demo", False),  # `up` opens it too
     )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.tui.driving import NOW_S
 from tui.client.fake import FakeCluster
 from tui.client.fake_world import World
 
 SEED = 7
-NOW_S = 1_790_000_000.0
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from bus.api import Error, JobChanged, TaskCounts
 from bus.values import JobState, Role
-from tests.tui.driving import HOSTILE, gone, opened, painted, showing, until
+from tests.tui.driving import HOSTILE, NOW_S, gone, opened, painted, showing, until
 from tui.client.fake import FakeCluster
 from tui.client.fake_world import World
 from tui.screens.jobs import JobsScreen
@@ -74,7 +74,12 @@ async def test_nodes_are_steered(fake: FakeCluster) -> None:
             await showing(pilot, word)
         await pilot.press("t")
         await showing(pilot, "$ corral undrain n-0000")
-        await pilot.press("enter")
+        await pilot.press("enter")  # comes too easily to mean yes
+        await gone(pilot, "$ corral undrain")
+        assert fake.done[-1] == ("drain", "n-0000")
+        await pilot.press("t")
+        await showing(pilot, "$ corral undrain n-0000")
+        await pilot.press("y")
         await until(pilot, lambda: fake.done[-1] == ("undrain", "n-0000"))
 
 
@@ -139,7 +144,7 @@ async def test_the_feed_patches_rows_in_place_and_the_cursor_stays(fake: FakeClu
                 number=39,
                 state=JobState.PAUSED,
                 counts=TaskCounts(total=7777),
-                at=fake.world.jobs[0].submitted_at,
+                at=NOW_S,
             )
         )
         await showing(pilot, "⏸  paused", "7777")

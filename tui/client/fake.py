@@ -44,6 +44,8 @@ from tui.client.fake_world import World
 
 T = TypeVar("T", bound=Struct)
 
+DEMO_SEED = 1
+
 
 class FakeCluster:
     """`connect` is what a Session takes. Tests may take the cluster away with `reachable`."""
@@ -198,6 +200,11 @@ class FakeCluster:
         node = self.world.steer(name, admin)
         self.change(NodeChanged(node=name, health=node.health, admin=admin, at=time.time()))
         return node
+
+
+def demo_cluster() -> FakeCluster:
+    """The one of `corral top --demo`: big, lively, and the same each time."""
+    return FakeCluster(World(seed=DEMO_SEED, now_s=time.time()), lively=True)
 
 
 def selected(

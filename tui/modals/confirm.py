@@ -15,11 +15,11 @@ from tui.view.steering import Steering
 
 
 class Confirm(ModalScreen[bool]):
-    """Answers True on `y` or Enter, False on anything else that closes it."""
+    """Answers True on `y` alone: Enter comes too easily to a hand that types on. Anything else closes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y,enter", "answer(True)", "yes"),
-        Binding("n,escape,q", "answer(False)", "no"),
+        Binding("y", "answer(True)", "yes"),
+        Binding("n,escape,q,enter", "answer(False)", "no"),
     ]
 
     def __init__(self, steering: Steering) -> None:

@@ -16,6 +16,7 @@ class Searching(LiveScreen):
     """For screens with one VirtualLog named `log`."""
 
     BINDINGS = [
+        Binding("escape,minus", "back", "back"),
         Binding("slash", "find", "find"),
         Binding("n", "find_next(True)", "next place", show=False),
         Binding("N", "find_next(False)", "place before", show=False),

@@ -106,7 +106,7 @@ NODES: Listing[Node] = Listing(
         """\
 name 0 8 24 name N
 mark 0 0 1 - -
-state 1 7 24 state T
+state 1 0 24 state T
 kind 6 0 8 kind -
 cpu 1 0 13 free_cpu U
 memory 2 0 16 free_memory M

@@ -14,7 +14,6 @@ Part = tuple[str, str]
 
 LABEL_CELLS = 8
 BAR_CELLS_MAX = 40
-EIGHTHS = " ▏▎▍▌▋▊▉"
 STEPS = "▁▂▃▄▅▆▇█"
 FULL, HIGH = 0.95, 0.8
 
@@ -29,18 +28,17 @@ def pulse_lines(cluster: Cluster, running: Sequence[int], *, width: int, tall: b
         (JOB_BADGES[state].glyph, str(state), cluster.jobs.get(state, 0), JOB_BADGES[state].tone)
         for state in JobState
     ]
-    lines = [*_bars(cluster, width=width, stacked=tall), _counts("tasks", tasks), _counts("jobs", jobs)]
+    lines = [*_bars(cluster, width=width, stacked=tall), _counts("tasks", tasks)]
     if tall:
-        lines.append(_history(running, width=width))
+        lines += [_counts("jobs", jobs), _history(running, width=width)]
     return lines
 
 
 def bar(used: float, cells: int) -> str:
-    """So many cells, filled to the eighth."""
-    eighths = round(max(0.0, min(1.0, used)) * cells * 8)
-    whole, rest = divmod(eighths, 8)
-    drawn = "█" * whole + (EIGHTHS[rest] if rest else "")
-    return drawn + "░" * (cells - len(drawn))
+    """So many cells, filled to the half of one."""
+    whole, half = divmod(round(max(0.0, min(1.0, used)) * cells * 2), 2)
+    drawn = "━" * whole + "╸" * half
+    return drawn + "┄" * (cells - len(drawn))
 
 
 def sparkline(values: Sequence[int], cells: int) -> str:

@@ -44,10 +44,11 @@ class Pulse(Static):
         width = self.size.width or self.app.size.width
         tall = self.app.size.height >= TALL_ROWS
         lines = pulse_lines(self._cluster, tuple(self._moments), width=width, tall=tall)
-        self.update(Text("\n").join(self._line(line) for line in lines))
+        text = Text("\n", no_wrap=True, overflow="ellipsis").join(self._line(line) for line in lines)
+        self.update(text)
 
     def _line(self, parts: list[Part]) -> Text:
-        text = Text("", no_wrap=True, overflow="ellipsis")
+        text = Text("")
         for words, tone in parts:
             name = f"pulse--{tone}"
             text.append(words, style=self.get_component_rich_style(name, partial=True) if tone else "")

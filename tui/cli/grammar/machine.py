@@ -27,5 +27,6 @@ def add(verbs: Verbs, shared: Parser) -> None:
     )
     verb(verbs, shared, "down", "stop what `corral up` started", formats=("table", "json"))
     verb(verbs, shared, "status", "every process of this machine with its health", formats=("table", "json"))
-    verb(verbs, shared, "console", "open the console (also: top)", formats=("table",))
-    verb(verbs, shared, "top", "open the console", formats=("table",))
+    for name, about in (("console", "open the console (also: top)"), ("top", "open the console")):
+        console = verb(verbs, shared, name, about, formats=("table",))
+        console.add_argument("--demo", action="store_true", help="on a made-up cluster of 1,000 nodes")
