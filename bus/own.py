@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
-import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -73,8 +73,8 @@ async def greet(url: str) -> Greeting:
                 writer.close()
     except TimeoutError:
         raise ServerAway(f"no NATS server answers at {place} within {GREETING_TIMEOUT_S:g} s") from None
-    except (OSError, ValueError, ssl.SSLError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    except (OSError, ValueError) as error:
+        why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         raise ServerAway(f"no NATS server answers at {place}: {why}") from None
     return parse_greeting(line, place=place)
 
@@ -119,13 +119,16 @@ async def check(url: str, authority: Authority, *, include: str) -> Greeting:
     place = urlsplit(url).netloc
     greeting = await greet(url)
     check_greeting(greeting, place=place)
+    strange = ServerUnfit(
+        f"{place} does not trust this cluster's operator",
+        f'add to nats-server.conf: include "{include}"; then restart the server',
+    )
+    if not greeting.operator_mode:
+        raise strange  # it would let anybody in
     try:
         bus = await NatsBus.connect(url, authority.mint_system(), name="corral check")
     except Refused:
-        raise ServerUnfit(
-            f"{place} does not trust this cluster's operator",
-            f'add to nats-server.conf: include "{include}"; then restart the server',
-        ) from None
+        raise strange from None
     await bus.close()
     return greeting
 

@@ -76,11 +76,6 @@ _TABLE = (
         meaning="the same database as a login in corral_coordinator (default: Corral makes one)",
     ),
     Setting(
-        key="database.timeseries_dsn",
-        kind=Kind.DSN,
-        meaning="another database for usage and events, migrated and with such a login (default: the same)",
-    ),
-    Setting(
         key="agents",
         kind=Kind.AGENTS,
         meaning="agents that share this machine (default: as the last time, at first 1)",

@@ -17,6 +17,8 @@ def main(argv: list[str] | None = None) -> int:
     supervise.add_argument("data", type=Path)
     supervise.add_argument("--agents", type=int, help="agents from now on, sharing this machine")
     supervise.add_argument("--listen", help="address for other machines from now on; off: loopback only")
+    check = verbs.add_parser("check", help="look at servers that somebody else runs; a fault as JSON")
+    check.add_argument("data", type=Path)
     arguments = parser.parse_args(argv)
     match arguments.verb:
         case "serve":
@@ -27,6 +29,10 @@ def main(argv: list[str] | None = None) -> int:
             from coordinator.supervise import supervise as run_supervisor
 
             return run_supervisor(arguments.data, agents=arguments.agents, listen=arguments.listen)
+        case "check":
+            from coordinator.own_servers import report_check
+
+            return report_check(arguments.data)
     return 2
 
 

@@ -23,6 +23,7 @@ from bus.auth import Authority
 from bus.errors import CorralError
 from bus.layout import JoinedSettings, Layout, read_joined
 from bus.server import local_url
+from bus.settings import load as load_settings
 from bus.supervision import (
     Phase,
     ProcessStatus,
@@ -32,6 +33,7 @@ from bus.supervision import (
     read_status,
     write_status,
 )
+from coordinator.own_servers import on_servers, own_servers
 from coordinator.supervisor.access import Access
 from coordinator.supervisor.keeper import Keeper, Service
 from coordinator.supervisor.refresh import Refresher
@@ -132,23 +134,29 @@ class Supervisor:
         self._write()
 
     def _prepare_cluster(self) -> list[Service]:
+        settings = load_settings()
+        servers = own_servers(settings)
         setup_path = self._layout.data / "setup.json"
         setup = listen_on(load(setup_path), self._listen)
         if self._agents is not None:
             setup.agents = self._agents
-        setup = choose_ports(setup, data=self._layout.data)
+        elif isinstance(wanted := settings.get("agents"), int):
+            setup.agents = wanted
+        setup = on_servers(setup, servers, data=self._layout.data)
+        setup = choose_ports(setup, data=self._layout.data, own_nats=servers.nats is not None)
         save(setup_path, setup)
         authority = Authority.create_or_load(self._layout.keys)
-        access = Access(
-            self._layout, authority=authority, url=local_url(setup.nats_port, listen=setup.listen)
-        )
+        url = servers.nats or local_url(setup.nats_port, listen=setup.listen)
+        access = Access(self._layout, authority=authority, url=url)
         self._status.agents = setup.agents
         self._status.url = access.url
-        self._status.listen, self._status.joins = setup.listen, url_for_others(setup)
+        self._status.listen, self._status.joins = setup.listen, servers.nats or url_for_others(setup)
         self._status.user = access.user
         self._status.credentials = str(access.write_client_settings())
         self._access = access
-        self._machine = Machine(self._layout, setup=setup, authority=authority, access=access)
+        self._machine = Machine(
+            self._layout, setup=setup, authority=authority, access=access, servers=servers
+        )
         return self._machine.services()
 
     def _prepare_member(self, joined: JoinedSettings) -> list[Service]:
@@ -173,7 +181,7 @@ class Supervisor:
             ]
             tasks.append(group.create_task(self._announce(), name="announce"))
             if self._machine is not None:
-                refresher = Refresher(self._machine, by_name[NATS])
+                refresher = Refresher(self._machine, by_name.get(NATS))
                 tasks.append(group.create_task(refresher.run(), name="refresh"))
             await self._stop.wait()
             for task in tasks:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import os
 import secrets
 import ssl
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ from msgspec import Struct
 from sql import queries
 from sql.errors import DatabaseRefused, Reason, SchemaError
 from sql.migrate import OLDEST_SERVER, check_schema, migrate, migrations
+from sql.secure import with_tls
 
 CONNECT_TIMEOUT_S = 5.0
 SCRAM_ITERATIONS = 4096
@@ -154,7 +156,9 @@ async def _connected(dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Recor
     """A connection for one-off work. Raises DatabaseRefused where there is none to be had."""
     place, user = place_of(dsn), unquote(urlsplit(dsn).username or "")
     try:
-        connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
+        connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
+            with_tls(dsn), timeout=CONNECT_TIMEOUT_S
+        )
     except ssl.SSLError as error:
         why = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else error.reason
         hint = "sslrootcert= names the authority, and the host must be one that the certificate names"
@@ -181,4 +185,6 @@ async def _connected(dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Recor
 
 
 def _reason(error: Exception) -> str:
-    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)  # its own text repeats the address in Python's notation
+    return str(error)

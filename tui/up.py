@@ -17,9 +17,14 @@ import time
 from argparse import Namespace
 from pathlib import Path
 
+import msgspec
+
 from bus.address import SECURE, AddressError, parse_address
+from bus.api import Error
 from bus.errors import CorralError
 from bus.layout import Layout, default_data_dir
+from bus.setting_kinds import EMBEDDED
+from bus.settings import SETTINGS
 from bus.supervision import (
     Phase,
     ProcessHealth,
@@ -61,7 +66,9 @@ def up(arguments: Namespace) -> int:
         status = None
     if status is None:
         started_at = time.monotonic()
-        status = start(layout, agents=arguments.agents, listen=arguments.listen)
+        environment = environment_of(arguments)
+        check_own_servers(layout, arguments, environment)
+        status = start(layout, agents=arguments.agents, listen=arguments.listen, environment=environment)
         diagnostics.note(f"Corral runs ({time.monotonic() - started_at:.1f} s)")
     else:
         diagnostics.note(f"Corral already runs here (supervisor {status.identity.pid})")
@@ -167,7 +174,39 @@ def running(layout: Layout) -> SupervisorStatus | None:
     return status if status is not None and status.identity.alive else None
 
 
-def start(layout: Layout, *, agents: int | None, listen: str | None = None) -> SupervisorStatus:
+def environment_of(arguments: Namespace) -> dict[str, str]:
+    """For our programs: what was typed goes on as variables, since everybody may read an argv."""
+    typed = {"nats.url": arguments.url, "database.dsn": arguments.database}
+    said = {SETTINGS[key].variable: value for key, value in typed.items() if value is not None}
+    return {**os.environ, **said}
+
+
+def check_own_servers(layout: Layout, arguments: Namespace, environment: dict[str, str]) -> None:
+    """Have servers that somebody else runs looked at before anything is started. Raises CommandError."""
+    if layout.joined.exists() or (arguments.url is None and arguments.database in (None, EMBEDDED)):
+        return
+    command = [sys.executable, "-P", "-m", "coordinator", "check", str(layout.data.absolute())]
+    done = subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    if done.returncode != 0:
+        try:
+            error = msgspec.json.decode(done.stdout, type=Error)
+        except msgspec.DecodeError:
+            said = done.stderr.decode(errors="replace").strip().splitlines()
+            raise CommandError(
+                "E_START", said[-1] if said else "the check failed", exit=Exit.UNAVAILABLE
+            ) from None
+        raise CommandError(error.code, error.message, exit=Exit(done.returncode), hint=error.hint)
+
+
+def start(
+    layout: Layout,
+    *,
+    agents: int | None,
+    listen: str | None = None,
+    environment: dict[str, str] | None = None,
+) -> SupervisorStatus:
     """Start a supervisor and wait until all is healthy, telling how it goes. Raises CommandError."""
     log_path = layout.log("supervisor")
     try:
@@ -176,6 +215,7 @@ def start(layout: Layout, *, agents: int | None, listen: str | None = None) -> S
         with log_path.open("ab") as log:
             supervisor = subprocess.Popen(
                 supervisor_command(layout.data, agents=agents, listen=listen),
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

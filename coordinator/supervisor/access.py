@@ -50,7 +50,7 @@ class Access:
         write_client_settings(self._layout, settings)
         return credentials
 
-    def write_coordinator_config(self, *, dsn: str, migrate_dsn: str) -> None:
+    def write_coordinator_config(self, *, dsn: str, migrate_dsn: str, order: str, rank: str) -> None:
         """`coordinator.toml`; it holds the database's passwords, so 0600."""
         credentials = self._kept(self._layout.keys / "coordinator.creds", self._authority.mint_coordinator)
         text = (
@@ -59,6 +59,8 @@ class Access:
             f"credentials = {_toml(str(credentials))}\n"
             f"dsn = {_toml(dsn)}\n"
             f"migrate_dsn = {_toml(migrate_dsn)}\n"
+            f"order = {_toml(order)}\n"
+            f"rank = {_toml(rank)}\n"
             f"keys = {_toml(str(self._layout.keys))}\n\n"
             "[[users]]\n"
             f"name = {_toml(self.user)}\n"

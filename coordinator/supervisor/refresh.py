@@ -21,7 +21,7 @@ CERTIFICATE_S = 3600.0
 class Refresher:
     """`run` looks at the files for ever; a server that is down takes them at its start anyway."""
 
-    def __init__(self, machine: Machine, nats: Keeper) -> None:
+    def __init__(self, machine: Machine, nats: Keeper | None) -> None:
         self._machine = machine
         self._nats = nats
         self._seen = self._changed_at()
@@ -42,6 +42,11 @@ class Refresher:
         if time.monotonic() - self._certificate_at >= CERTIFICATE_S:
             self._certificate_at = time.monotonic()
             due |= await asyncio.to_thread(self._machine.certificate_is_due)
+        if self._nats is None:  # somebody else's server, which takes what we push
+            if changed_at != self._seen:
+                await self._machine.push_claims()
+                self._seen = changed_at
+            return
         identity = self._nats.status.identity
         if not due or identity is None:
             return

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from msgspec import Struct, structs
 
+from bus import own as own_nats
 from bus import server as nats_server
 from bus import tls
 from bus.auth import Authority
@@ -20,6 +21,7 @@ from bus.errors import CorralError
 from bus.layout import JoinedSettings, Layout, make_agent_folder
 from bus.server import NatsProcess
 from bus.values import NodeHealth
+from coordinator.own_servers import Addresses, OwnServers, check_nats, ready_database, write_include
 from coordinator.supervisor.access import Access
 from coordinator.supervisor.child import Launch
 from coordinator.supervisor.keeper import LaunchFailed, Service, Unhealthy
@@ -52,11 +54,14 @@ class Share(Struct, frozen=True, kw_only=True):
 class Machine:
     """Makes the services of one data folder; remembers what the later ones need of the earlier ones."""
 
-    def __init__(self, layout: Layout, *, setup: Setup, authority: Authority, access: Access) -> None:
+    def __init__(
+        self, layout: Layout, *, setup: Setup, authority: Authority, access: Access, servers: OwnServers
+    ) -> None:
         self._layout = layout
         self._setup = setup
         self._authority = authority
         self._access = access
+        self._servers = servers
         self._postgres: PostgresProcess | None = None
         self._nats: NatsProcess | None = None
 
@@ -65,8 +70,8 @@ class Machine:
         names = agent_names(self._access.host, self._setup.agents)
         share = share_of_machine(self._setup.agents)
         return [
-            self._postgresql(),
-            self._nats_server(),
+            *([self._postgresql()] if self._servers.database is None else []),
+            *([self._nats_server()] if self._servers.nats is None else []),
             self._coordinator(),
             *(self._agent(name, share) for name in names),
         ]
@@ -147,6 +152,11 @@ class Machine:
         self._nats = structs.replace(self._nats, listen=self._listen())
         nats_server.reload(self._nats, authority=self._authority, pid=pid)
 
+    async def push_claims(self) -> None:
+        """Have somebody else's server take new revocations. Raises BusError."""
+        assert self._servers.nats is not None
+        await own_nats.push_claims(self._servers.nats, self._authority)
+
     def certificate_is_due(self) -> bool:
         """Whether the server's certificate was renewed just now: the running server must be told."""
         return self._nats is not None and self._listen() != self._nats.listen
@@ -164,17 +174,38 @@ class Machine:
         return nats_server.Listen(host=host, certificate=certificate)
 
     def _coordinator(self) -> Service:
+        servers = self._servers
+
         async def launch() -> Launch:
-            assert self._postgres is not None
+            addresses = await self._addresses()
             self._access.write_coordinator_config(
-                dsn=self._postgres.coordinator_dsn, migrate_dsn=self._postgres.dsn
+                dsn=addresses.coordinator, migrate_dsn=addresses.owner, order=servers.order, rank=servers.rank
             )
             return python(self._layout, COORDINATOR, "coordinator", "serve", str(self._layout.data))
 
         async def probe() -> None:
             await _answered(self._access.cluster)
 
-        return Service(name=COORDINATOR, launch=launch, probe=probe, needs=(POSTGRESQL, NATS))
+        needs = (
+            *((POSTGRESQL,) if servers.database is None else ()),
+            *((NATS,) if servers.nats is None else ()),
+        )
+        return Service(name=COORDINATOR, launch=launch, probe=probe, needs=needs)
+
+    async def _addresses(self) -> Addresses:
+        """The database's, once somebody else's servers were found fit. Raises LaunchFailed."""
+        servers = self._servers
+        try:
+            if servers.nats is not None:
+                include = await asyncio.to_thread(write_include, self._layout, self._authority)
+                await check_nats(servers.nats, self._authority, include=include)
+                await self.push_claims()
+            if servers.database is not None:
+                return await ready_database(servers, self._layout)
+        except CorralError as error:
+            raise LaunchFailed(str(error)) from error
+        assert self._postgres is not None
+        return Addresses(self._postgres.coordinator_dsn, self._postgres.dsn)
 
     def _agent(self, name: str, share: Share | None) -> Service:
         async def launch() -> Launch:

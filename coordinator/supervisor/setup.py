@@ -35,6 +35,7 @@ class Setup(Struct, kw_only=True, forbid_unknown_fields=True):
     nats_port: int = 0
     postgres_port: int = 0
     listen: str = ""  # the address where NATS answers other machines; "": loopback only
+    database: str = ""  # host and name of somebody else's server that holds the state; "": our own
 
 
 def load(path: Path) -> Setup:
@@ -54,18 +55,24 @@ def save(path: Path, setup: Setup) -> None:
     os.replace(temporary, path)
 
 
-def choose_ports(setup: Setup, *, data: Path) -> Setup:
-    """Keep the remembered ports if they are free, choose where none is remembered. Raises SetupError."""
+def choose_ports(setup: Setup, *, data: Path, own_nats: bool = False) -> Setup:
+    """Keep the remembered ports if they are free, choose where none is remembered. Raises SetupError.
+
+    None is needed for a server that somebody else runs.
+    """
+    if own_nats and setup.listen:
+        raise SetupError("--listen is for the NATS server that Corral runs; nats.url names another one")
     if setup.listen and not _is_ours(setup.listen):
         raise SetupError(
             f"{setup.listen} is no address of this machine, so NATS cannot listen on it; "
             "corral up --listen ADDRESS names another, --listen off goes back to loopback"
         )
-    return structs.replace(
-        setup,
-        nats_port=_port(setup.nats_port, NATS_PORTS, what="NATS", data=data, host=setup.listen or LOOPBACK),
-        postgres_port=_port(setup.postgres_port, POSTGRES_PORTS, what="PostgreSQL", data=data, host=LOOPBACK),
-    )
+    nats_port, postgres_port = setup.nats_port, setup.postgres_port
+    if not own_nats:
+        nats_port = _port(nats_port, NATS_PORTS, what="NATS", data=data, host=setup.listen or LOOPBACK)
+    if not setup.database:
+        postgres_port = _port(postgres_port, POSTGRES_PORTS, what="PostgreSQL", data=data, host=LOOPBACK)
+    return structs.replace(setup, nats_port=nats_port, postgres_port=postgres_port)
 
 
 def listen_on(setup: Setup, wanted: str | None) -> Setup:

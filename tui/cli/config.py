@@ -16,19 +16,14 @@ _OPTIONS = {
     "nats.url": "url",
     "nats.credentials": "credentials",
     "database.dsn": "database",
-    "agents": "agents",
     "output": "output",
 }
 """Key -> attribute of the parsed command line. A verb has some of them."""
 
-_CHECKED_BY_VERB = {"agents"}
-
 
 def load_settings(arguments: Namespace) -> Settings:
     """What is said for this call. Raises CommandError: exit 78, or 2 for what was typed."""
-    flags: dict[str, Value | None] = {
-        key: getattr(arguments, name, None) for key, name in _OPTIONS.items() if key not in _CHECKED_BY_VERB
-    }
+    flags: dict[str, Value | None] = {key: getattr(arguments, name, None) for key, name in _OPTIONS.items()}
     try:
         return load(flags)
     except SettingsError as error:

@@ -21,6 +21,10 @@ def add(verbs: Verbs, shared: Parser) -> None:
     up.add_argument("--no-console", action="store_true", help="say what runs instead of opening the console")
     up.add_argument("--agents", type=int, metavar="N", help="agents on this machine, sharing it (default: 1)")
     up.add_argument(
+        "--nats", dest="url", metavar="URL", help="your own NATS server instead of one that Corral runs"
+    )
+    up.add_argument("--database", metavar="DSN", help="your own PostgreSQL, as the owner of the schema")
+    up.add_argument(
         "--listen",
         metavar="ADDRESS[:PORT]",
         help="let other machines reach the bus there, over TLS; remembered (off: this machine only)",
