@@ -24,8 +24,22 @@ class Parser(argparse.ArgumentParser):
     """argparse that raises instead of exiting, and suggests what was probably meant."""
 
     def error(self, message: str) -> NoReturn:
-        """Raises CommandError."""
-        raise CommandError("E_USAGE", message, exit=Exit.USAGE, hint=self._hint(message))
+        """Raises CommandError: argparse's words, in the form of every error."""
+        said = re.fullmatch(r"argument ([^:]+): (.*)", message, re.DOTALL)
+        field, what = (said[1].rpartition("/")[2], said[2]) if said else ("", message)
+        got = expected = ""
+        if invalid := re.fullmatch(r"invalid choice: ('.*'|\".*\") \(choose from (.*)\)", what, re.DOTALL):
+            what, got = "unknown word", invalid[1][:80]
+            expected = "a verb" if field == "VERB" else f"one of {invalid[2].replace(chr(39), '')}"
+        raise CommandError(
+            "E_USAGE",
+            what,
+            exit=Exit.USAGE,
+            field=field,
+            got=got,
+            expected=expected,
+            hint=self._hint(message),
+        )
 
     def _hint(self, message: str) -> str:
         usual = f"{self.prog} --help shows what it takes"

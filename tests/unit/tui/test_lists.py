@@ -119,7 +119,7 @@ def test_columns_are_those_named_in_that_order(corral: Corral) -> None:
         (("jobs", "--limit", "١٢"), "E_RANGE", "1 to 10,000"),
         (("jobs", "--state", "runing"), "E_ENUM", "running"),
         (("tasks", "7", "--state", "failed,"), "E_ENUM", "timeout"),
-        (("jobs", "-o", "yml"), "E_USAGE", "'table', 'wide', 'json', 'jsonl', 'name'"),
+        (("jobs", "-o", "yml"), "E_USAGE", "one of table, wide, json, jsonl, name"),
         (("events", "--since", "yesterday-ish"), "E_TIME", "2026-11-22T10:00Z"),
         (("events", "-f", "-o", "json"), "E_USAGE", "-o jsonl streams"),
     ],
