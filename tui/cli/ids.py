@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tui.cli.diagnostics import CommandError, Exit
 
-_JOB = r"[0-9]{1,18}|@last|[0-9a-f]{8}[0-9a-f-]{0,28}"
+_JOB = r"[0-9]{1,18}|@last|[0-9a-f]{8}(?:-[0-9a-f-]{0,27})?"
 _TARGET = re.compile(
     rf"(?P<job>{_JOB})(?:\.(?P<index>[0-9]{{1,7}}))?(?:#(?P<attempt>[0-9]{{1,9}}))?", re.ASCII
 )

@@ -136,11 +136,11 @@ def bar(counts: TaskCounts, *, width: int = BAR_CELLS) -> str:
 def amounts_text(resources: Resources) -> str:
     """The amounts in words, those that are not zero."""
     parts = [
-        f"{format_cpu_millis(resources.cpu_millis)} cores",
+        f"{format_cpu_millis(resources.cpu_millis)} core{'' if resources.cpu_millis == 1000 else 's'}",
         f"{format_size_mib(resources.mem_mib)} memory",
     ]
     if resources.gpus:
-        parts.append(f"{resources.gpus} GPUs")
+        parts.append(f"{resources.gpus} GPU{'' if resources.gpus == 1 else 's'}")
     if resources.storage_mib:
         parts.append(f"{format_size_mib(resources.storage_mib)} storage")
     if resources.net_mbps:

@@ -15,7 +15,7 @@ _CANDIDATES = (Column("NODE"), Column("S"), Column("SCORE", right=True), Column(
 
 def why_lines(why: Why, *, width: int | None = None) -> list[str]:
     """The sentence, then all blockers with their remedies, then every node as the scheduler saw it."""
-    lines = [f"task {why.task} ({why.state}): {why.summary}"]
+    lines = [why.summary or f"{why.task} is {why.state}", f"state      {why.state}"]
     if why.waiting_s is not None:
         ahead = f", {why.ahead:,} before it in line" if why.ahead is not None else ""
         lines.append(f"waiting    {duration(why.waiting_s)}{ahead}")
