@@ -457,6 +457,7 @@ def flush(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
 
 def _close(job: Job, *, now_s: float) -> None:
     job.ended_at = now_s
+    job.held_by = job.held_at = None  # nothing of it waits any more
     if job.exit_code is None and not job.failed and not job.cancelled:
         job.exit_code = 0
 

@@ -50,7 +50,7 @@ def on_registered(out: list[Effect], cluster: Cluster, event: AgentRegistered, *
             doubtful.append(attempt)
         elif rebooted:
             lose(out, cluster, attempt, AttemptState.LOST, now_s=now_s, message="node rebooted")
-    resend(out, doubtful)
+    resend(out, cluster, doubtful)
     if event.reply:
         out.append(AnswerRegister(reply=event.reply, drop=unknown))
 
@@ -111,7 +111,7 @@ def on_beat(out: list[Effect], cluster: Cluster, event: AgentBeat, *, now_s: flo
             lose(out, cluster, attempt, AttemptState.LOST, now_s=now_s, message="its node does not know it")
         elif attempt.confirmed_at is None and now_s - attempt.assigned_at > cluster.limits.missing_after_s:
             doubtful.append(attempt)
-    resend(out, doubtful)
+    resend(out, cluster, doubtful)
     if event.reply:
         drop = tuple(ref for ref in event.live if ref not in node.attempts)
         out.append(AnswerBeat(reply=event.reply, sequence=event.sequence, drop=drop, register_again=False))
@@ -195,7 +195,7 @@ def on_unanswered(out: list[Effect], cluster: Cluster, event: CommandUnanswered,
         return
     if now_s - node.last_beat_s <= cluster.limits.heartbeat_interval_s * 2:
         doubtful = _known(cluster, event.node, event.attempts)
-        resend(out, [attempt for attempt in doubtful if attempt.confirmed_at is None])
+        resend(out, cluster, [attempt for attempt in doubtful if attempt.confirmed_at is None])
 
 
 def _known(cluster: Cluster, name: NodeName, refs: tuple[AttemptRef, ...]) -> list[Attempt]:

@@ -102,10 +102,11 @@ def retract(out: list[Effect], attempts: Iterable[Attempt]) -> None:
     out.extend(SendRetract(node=name, attempts=tuple(refs)) for name, refs in batches.items())
 
 
-def resend(out: list[Effect], attempts: list[Attempt]) -> None:
+def resend(out: list[Effect], cluster: Cluster, attempts: list[Attempt]) -> None:
     """Send assignments again whose arrival is in doubt; agents refuse what they have seen."""
     batches: dict[NodeName, list[Placement]] = {}
     for attempt in attempts:
-        if attempt.task.state is TaskState.ASSIGNED and not (attempt.cancelling or attempt.retracting):
+        wanted = not (attempt.cancelling or is_unwanted(cluster, attempt))
+        if attempt.task.state is TaskState.ASSIGNED and wanted:
             batches.setdefault(attempt.node, []).append(placement(attempt))
     out.extend(SendAssign(node=name, placements=tuple(items)) for name, items in batches.items())

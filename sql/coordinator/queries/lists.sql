@@ -10,7 +10,8 @@ select
     j.kind, j.priority, j.state, j.held, j.total as tasks, j.pending, j.queued, j.assigned, j.running,
     j.completed, j.failed, j.cancelled, j.created_at as submitted, j.started_at as started, j.ended_at as ended,
     extract(epoch from coalesce(j.ended_at, to_timestamp($1)) - j.started_at)::double precision as runtime,
-    j.exit_code as exit, j.reason
+    j.exit_code as exit,
+    case when j.held and j.reason = '' then 'held by ' || j.held_by else j.reason end as reason
 from corral.jobs j;
 
 -- name: tasks

@@ -128,7 +128,8 @@ class Worlds(RuleBasedStateMachine):
         """Of any job there ever was; also with rows that were read before another retry."""
         accepted = sorted(job.number for job, _ in self.world.mirror.jobs.values())
         if accepted:
-            job = data.draw(st.sampled_from(accepted))
+            failed = [number for number in accepted if self.world.mirror.failed(number)]
+            job = data.draw(st.sampled_from(failed or accepted))
             as_of = self.world.cluster.requeues - stale
             self.world.retry(job, index, by="olga", role=Role.OPERATOR, as_of=as_of)
 
