@@ -215,7 +215,8 @@ def _read_bytes(name: str, *, option: str) -> bytes:
                 data = file.read(BYTES_MAX + 1)
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or str(error)
-        raise CommandError("E_PATH", f"{name}: {said}", exit=Exit.USAGE, field=option) from None
+        hint = "name a file that you can read, or - for standard input"
+        raise CommandError("E_PATH", f"{name}: {said}", exit=Exit.USAGE, field=option, hint=hint) from None
     if len(data) > BYTES_MAX:
         raise CommandError(
             "E_TOO_LARGE",

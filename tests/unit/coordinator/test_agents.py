@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -25,8 +26,9 @@ from bus.messages import (
 from bus.permissions import Permissions
 from bus.subjects import NodeVerb
 from bus.transport import Message
-from bus.values import AttemptRef, Ended, Outcome, TaskRef, Usage
+from bus.values import AttemptRef, Ended, NodeName, Outcome, TaskRef, Usage
 from coordinator import loop as loop_module
+from coordinator.notices import Notices
 from coordinator.store.errors import StoreUnavailable
 from tests.unit.coordinator.shell import ANYWHERE, FakeAgent, Shell, collect, running_shell, until
 
@@ -254,3 +256,20 @@ async def test_an_agent_of_another_protocol_is_told_what_to_install(
     error = error_of(await say(shell, NodeVerb.REGISTER, msgspec.json.encode(message)))
     assert (error["code"], error["got"]) == ("E_VERSION", str(protocol))
     assert word in error["message"] and "install" in error["hint"]
+
+
+def test_what_is_noticed_is_kept_of_a_bounded_number_of_nodes() -> None:
+    records: list[Any] = []
+    now_s = 1000.0
+    clock: Any = SimpleNamespace(now_s=lambda: now_s)
+    notices = Notices(records.extend, clock)
+    for number in range(5000):
+        notices.note(NodeName(f"n{number}"), "message_refused", "x")
+    assert len(records) == 5000 and len(notices._seen) == 4096
+    notices.note(NodeName("n4999"), "message_refused", "again")
+    notices.note(NodeName("n4999"), "clock_skew", "y")
+    assert len(records) == 5001
+    now_s += 60.0
+    notices.note(NodeName("n4999"), "message_refused", "again")
+    assert records[-1].message == "again (and 1 more since the last one)"
+    assert records[-1].details == {"untold": 1}
