@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -140,6 +141,12 @@ def completed(error: Error) -> Error:
         status=error.status if error.status != 400 else known.status,
         retryable=error.retryable or known.retryable,
     )
+
+
+def prepare() -> None:
+    """As `tui.cli.output.prepare`, for stderr."""
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(errors="replace")
 
 
 def note(text: str) -> None:

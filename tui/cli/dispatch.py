@@ -18,6 +18,8 @@ PIPE_CLOSED = 141
 
 def run(argv: Sequence[str]) -> int:
     """Carry out one command line; every error becomes one line on stderr and an exit code."""
+    output.prepare()
+    diagnostics.prepare()
     if argv and argv[0] == "__complete":
         from tui.cli.completion import complete
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -108,6 +109,12 @@ def is_terminal() -> bool:
 def is_coloured() -> bool:
     """Colours are for terminals that have them, unless NO_COLOR (no-color.org) says otherwise."""
     return is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def prepare() -> None:
+    """A terminal or file that is not UTF-8 gets question marks instead of a failure."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def finish() -> None:

@@ -27,7 +27,8 @@ def test_every_verb_of_the_issue_is_there() -> None:
     names = {name for verb in verbs() for name in (verb.name, *verb.aliases)}
     wanted = (
         "submit run jobs job tasks logs cancel retry hold release wait why plan nodes node drain undrain"
-        " cordon uncordon events top up down join login logout whoami config doctor help completion man status"
+        " cordon uncordon events top up down join login logout whoami config doctor help completion man"
+        " status"
     )
     assert set(wanted.split()) - names == set()
 

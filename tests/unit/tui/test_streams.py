@@ -120,6 +120,13 @@ def test_colours_can_be_turned_off(changes: dict[str, str]) -> None:
     assert b"running" in plain.shown and b"\x1b" not in plain.shown
 
 
+def test_a_locale_without_our_glyphs_is_no_failure() -> None:
+    done = shell("PYTHONIOENCODING=latin-1 corral jobs --limit 1 -o table")
+    assert done.returncode == 0
+    assert "running" in done.stdout and "?" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
 def test_progress_is_drawn_over_on_a_terminal() -> None:
     with terminal("wait", "7") as waiting:
         waiting.until(lambda shown: shown.count(b"\r\x1b[K") >= 2)
