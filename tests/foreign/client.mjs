@@ -66,11 +66,14 @@ await until(() => live.includes("dGljaw") || live.includes("tick"));
 say("follow", { subject: followed.subject, bytes: live.length });
 
 const kvm = new Kvm(jetstream(nc));
-const value = async (bucket, key) => {
+const value = async (bucket, key, wanted = () => true) => {
   const kv = await kvm.open(bucket, { allow_direct: true });
-  return until(async () => (await kv.get(key))?.json());
+  return until(async () => {
+    const found = (await kv.get(key))?.json();
+    return found && wanted(found) && found;
+  });
 };
-say("kv cluster", await value("corral_cluster", "state"));
+say("kv cluster", await value("corral_cluster", "state", (state) => state.total_nodes > 0));
 say("kv job", await value("corral_jobs", `${user}.${long.number}`));
 say("kv heartbeat", await value("corral_heartbeats", followed.node));
 say("cancel", (await ask("job.cancel", { target: String(long.number) })).body);
@@ -88,7 +91,9 @@ const published = await until(async () => {
   return body.jobs.length > 0 && body;
 });
 say("published", { jobs: published.jobs.length });
-nc.publish(`corral.u.${user}.publish`, '{"comand": ["true"]}', { headers: (() => { const h = headers(); h.set("Nats-Msg-Id", "from-node-2"); return h; })() });
+const named = headers();
+named.set("Nats-Msg-Id", "from-node-2");
+nc.publish(`corral.u.${user}.publish`, '{"comand": ["true"]}', { headers: named });
 say("rejected", await until(() => rejects[0]));
 
 // refusals: an error body, and the headers of the micro-service protocol

@@ -142,7 +142,7 @@ async def test_without_an_id_two_messages_are_two_jobs(cluster: LiveCluster, ali
         (b"[1]", "", "E_TYPE"),
         (b'{"comand": ["true"]}', "", "E_FIELD"),
         (b'{"command": ["true"], "priority": 99}', "", "E_RANGE"),
-        (b'{"command": ["true"], "resources": {"cpu": 64}}', "", "E_UNSATISFIABLE"),
+        (b'{"command": ["true"], "resources": {"cpu": "64"}}', "", "E_UNSATISFIABLE"),
         (b'{"command": ["true"]}', "no blanks", "E_KEY"),
         (b'{"command": ["true"]}', "k" * 129, "E_KEY"),
         (b" " * (1024 * 1024 + 1), "", "E_TOO_LARGE"),
