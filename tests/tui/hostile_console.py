@@ -1,4 +1,4 @@
-"""A console on a cluster whose every name and line tries to drive the terminal. Run on a pty by test_terminal."""
+"""A console on a cluster whose every text tries to drive the terminal. Run on a pty by test_terminal."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ def hostile() -> FakeCluster:
     """Every text that a stranger can choose holds every attack."""
     evil = "evil" + "".join(ATTACKS)
     world = World(seed=3, now_s=time.time(), nodes=5, jobs=8)
-    world.jobs = [
-        replace(job, name=evil, user=evil, reason=evil, spec={"command": [evil]}) for job in world.jobs
-    ]
+    world.jobs = [replace(job, name=evil, user=evil, reason=evil) for job in world.jobs]
     world.nodes = [replace(node, labels={evil: evil}, version=evil, reason=evil) for node in world.nodes]
     world.events = [replace(event, message=evil, kind=evil, user=evil) for event in world.events]
     tasks = world.tasks(8)

@@ -24,7 +24,7 @@ WALK = (
     (b"l", ("8.0 › output", "ended")),
     (b"\x1b", ("TASK",)),
     (b"7", ("EVENT", "evil")),
-    (b"\r", ("severity",)),
+    (b"\r", ("back",)),
     (b"2", ("NODE", "n-0000")),
     (b"d", ("n-0000 › details", "evil")),
     (b"1", ("memory",)),
