@@ -84,6 +84,8 @@ def _visit_struct(value: dict[str, Any], kind: type[Struct], pointer: str, found
     tag = kind.__struct_config__.tag_field
     strict = kind.__struct_config__.forbid_unknown_fields
     for key, item in value.items():
+        if len(found) >= FAULTS_MAX:
+            return  # guessing at names is slow, and nobody reads more
         if key in known:
             _visit(item, known[key].type, f"{pointer}/{escape(key)}", found)
         elif strict and key != tag:

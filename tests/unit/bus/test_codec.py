@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bus import faults
 from bus.api import OPERATIONS, Error, Job, Log, Submitted
 from bus.codec import (
     Codec,
@@ -152,6 +153,17 @@ def test_every_fault_is_told_at_once_with_its_pointer() -> None:
         ("E_TYPE", "/env/A"),
         ("E_TYPE", "/constraints/nodes"),
     }
+
+
+def test_of_thousands_of_unknown_fields_a_few_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    guesses: list[str] = []
+
+    def guess(word: str, known: list[str]) -> None:
+        guesses.append(word)
+
+    monkeypatch.setattr(faults, "nearest", guess)
+    told = refused(json.dumps({f"comand{number}": 1 for number in range(9_000)}).encode()).faults
+    assert len(told) == len(guesses) == faults.FAULTS_MAX
 
 
 def test_enum_faults_list_the_values_and_the_nearest() -> None:
