@@ -17,6 +17,7 @@ from msgspec import Struct
 from bus import requests, subjects
 from bus.api import OPERATIONS, Error
 from bus.codec import Codec, check_headers, codec_of, decode_request
+from bus.codes import CODES
 from bus.errors import ApiError, BusError, DecodeError, one_line
 from bus.refusal import quote, refusal
 from bus.service import Endpoint, Service
@@ -175,7 +176,10 @@ class Api:
     async def _drop(self, subject: ApiSubject, message: Message) -> None:
         """Answered, it would have us publish where its sender may not: they hear why on their own subject."""
         error = refusal(
-            "E_REPLY", got=quote(message.reply), expected=f"{inbox_prefix(Peer.USER, subject.user)}.…"
+            "E_REPLY",
+            got=quote(message.reply),
+            expected=f"{inbox_prefix(Peer.USER, subject.user)}.…",
+            hint=CODES["E_REPLY"].hint,
         )
         error.request_id = self._new_request_id()
         log.warning("request %s on %s dropped: %s", error.request_id, message.subject, one_line(error))
@@ -185,7 +189,7 @@ class Api:
                 action="request",
                 object=message.subject,
                 code=error.code,
-                details={"reply": error.got, "request_id": error.request_id},
+                details={"reply": message.reply[:200], "request_id": error.request_id},
             )
         )
         await self._say(Asker(subjects.errors(subject.user), Codec.JSON), error)
