@@ -19,6 +19,8 @@ def main(argv: list[str] | None = None) -> int:
     supervise.add_argument("--listen", help="address for other machines from now on; off: loopback only")
     check = verbs.add_parser("check", help="look at servers that somebody else runs; a fault as JSON")
     check.add_argument("data", type=Path)
+    doctor = verbs.add_parser("doctor", help="what the cluster's own side sees of its health, as JSON")
+    doctor.add_argument("data", type=Path)
     arguments = parser.parse_args(argv)
     match arguments.verb:
         case "serve":
@@ -33,6 +35,10 @@ def main(argv: list[str] | None = None) -> int:
             from coordinator.own_servers import report_check
 
             return report_check(arguments.data)
+        case "doctor":
+            from coordinator.doctor import doctor as look
+
+            return look(arguments.data)
     return 2
 
 
