@@ -59,7 +59,7 @@ def parse(argv: Sequence[str]) -> Namespace | None:
     """
     from tui.cli.parser import build
 
-    parser = build()
+    parser = build(argv[0] if argv else "")
     head, command = list(argv), []
     if "--" in head:
         cut = head.index("--")

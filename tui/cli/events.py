@@ -92,6 +92,9 @@ async def _follow(
         found = (await corral.events(query)).events
         newest_s = max((event.at for event in found), default=query.since or time.time())
         _print(arguments, chosen, found[::-1], heads=True)
+        # older than the list that was shown, but young enough to be looked at again
+        passed = await _since(corral, query, newest_s - OVERLAP_S)
+        seen.update((event.id, None) for event in passed if event.at <= newest_s)
         while True:
             seen.update((event.id, None) for event in found)
             while len(seen) > REMEMBERED_MAX:

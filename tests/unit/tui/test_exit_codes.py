@@ -126,7 +126,7 @@ def test_wait_gives_up_in_time_with_75(corral: Corral) -> None:
     corral.answer = ended(JobState.RUNNING)
     code, _, err = corral("wait", "7", "--timeout", "100ms", "--quiet")
     assert code == Exit.TIMEOUT
-    assert "corral wait comes back" in err
+    assert "corral wait 7 comes back" in err
 
 
 def test_one_bad_target_does_not_keep_the_others_from_their_turn(corral: Corral) -> None:
