@@ -390,7 +390,7 @@ def _refuse_field(name: str, known: list[str], *, pointer: str, column: int = 0)
         pointer=pointer,
         got=name,
         expected="one of " + ", ".join(known),
-        hint=f"use {guess}" if guess else "",
+        hint=f"use {guess}" if guess else "docs/filter.md says what each field holds",
     )
 
 

@@ -75,12 +75,12 @@ def read_cursor(text: str, scope: str, order: Order, fields: Mapping[str, Field]
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         position = msgspec.msgpack.decode(raw[_DIGEST_BYTES:], type=Position)
     except (ValueError, binascii.Error, msgspec.DecodeError):
-        raise CursorError("it cannot be read") from None
+        raise CursorError("the cursor cannot be read") from None
     if raw[:_DIGEST_BYTES] != _digest(raw[_DIGEST_BYTES:], scope):
-        raise CursorError("it belongs to another list, filter or order")
+        raise CursorError("the cursor belongs to another list, filter or order")
     # the digest is no secret: what reaches the database is checked once more
     if not (0 <= position.now_s <= _INSTANT_MAX and _fits(position, fields[order.field])):
-        raise CursorError("it cannot be read")
+        raise CursorError("the cursor cannot be read")
     return position
 
 

@@ -1,10 +1,11 @@
--- What event.list chooses from: three sources with a column for each field of bus/fields.py, completed by
+-- What event.list chooses from: four sources with a column for each field of bus/fields.py, completed by
 -- coordinator/store/conditions.py. Jobs and tasks are their own history; system_events has the rest.
 
 -- name: task_changes
 -- Every change of a task's state. Of an array's untouched elements: the change of all of them, under the first.
 select
-    format('%s:%s:%s', e.task_id, e.version, e.step) collate "C" as id, e.at,
+    -- at one instant, in the order in which it happened to a task
+    format('%s:%s:%s', e.task_id, lpad(e.version::text, 10, '0'), e.step) collate "C" as id, e.at,
     'task_' || e.new_state as kind,
     case
         when e.new_state in ('failed', 'timeout') then 'error'

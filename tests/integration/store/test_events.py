@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from uuid import uuid4
 
 import pytest
@@ -179,3 +180,23 @@ async def test_everybody_sees_their_jobs_and_the_nodes(
     page = await events.page(wanted(f"kind={mark}"), Scope(node="stranger"), viewer=None)
     assert [event.message for event in page.events] == ["of a stranger"]
     assert kinds(await events.page(wanted(), Scope(job=job.number), viewer="alice")) == []
+
+
+async def test_steps_of_one_instant_stay_in_their_order(leader: Leader, events: Events) -> None:
+    """Versions count on past 9, and so must what tells their steps apart."""
+    on = node("steps")
+    job = new_job()
+    task = new_task(job)
+    await leader.commit(
+        new_jobs=[job],
+        job_changes=[job_change(job, JobState.PENDING, queued=1)],
+        new_tasks=[(task, change(task, 8, Q))],
+    )
+    states = (Q, A, TaskState.REASSIGNED, Q, A, R, C)
+    await leader.commit(nodes=[on])
+    for version, (before, after) in enumerate(pairwise(states), start=9):
+        times = {"started_at": T0 + 5, "completed_at": T0 + 5} if after is C else {}
+        moved = change(task, version, before, after, changed_at=T0 + 5, **times)
+        await leader.commit(task_changes=[moved], steps=[1])
+    page = await events.page(wanted("kind~task_"), Scope(job=job.number), viewer=None)
+    assert kinds(page) == [f"task_{state}" for state in states[:0:-1]]
