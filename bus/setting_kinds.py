@@ -50,7 +50,8 @@ def masked(kind: Kind, value: object) -> str:
     text = str(value)
     if kind is not Kind.DSN and kind is not Kind.NATS_URL:
         return text
-    text = re.sub(r"(//[^/?#]*?:)[^/?#]*(@)", rf"\1{MASK}\2", text)
+    # up to the last @: also a password that is not quoted as it should be
+    text = re.sub(r"(//[^:@/]*:).*(@)", rf"\1{MASK}\2", text)
     return re.sub(r"(?i)([?&](?:password|sslpassword)=)[^&#]*", rf"\1{MASK}", text)
 
 

@@ -58,8 +58,9 @@ class Rights(Struct, frozen=True, kw_only=True):
 
 def place_of(dsn: str) -> str:
     """Host, port and database of an address, without user and password."""
-    parts = urlsplit(dsn)
-    return f"{parts.netloc.rpartition('@')[2] or 'localhost'}{parts.path}"
+    # up to the last @: a password that is not quoted as it should be must not be taken for the host
+    place = dsn.partition("://")[2].rpartition("@")[2].partition("?")[0]
+    return f"localhost{place}" if place.startswith("/") else place
 
 
 async def examine(dsn: str) -> Examined:
@@ -131,7 +132,7 @@ async def make_ready(dsn: str, *, login: str, password: str) -> str:
             await connection.execute(await connection.fetchval(text, login, scram_verifier(password)))
         parts = urlsplit(dsn)
         host = parts.netloc.rpartition("@")[2]
-        address = urlunsplit(parts._replace(netloc=f"{quote(login)}:{quote(password)}@{host}"))
+        address = urlunsplit(parts._replace(netloc=f"{quote(login)}:{quote(password, safe='')}@{host}"))
         await rights_of(address)
     except asyncpg.InsufficientPrivilegeError as error:
         hint = "the owner needs CREATE on the database and CREATEROLE; or name database.coordinator_dsn"

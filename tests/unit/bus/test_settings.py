@@ -122,8 +122,8 @@ def test_no_file_at_all_is_fine(files: Files) -> None:
 
 def test_a_wrong_variable_names_itself_and_no_password(files: Files) -> None:
     assert fault(files, CORRAL_AGENTS="two").error.field == "CORRAL_AGENTS"
-    error = fault(files, CORRAL_DATABASE_DSN="postgres//u:geheim@h/x")
-    assert "geheim" not in str(error.error)
+    for wrong in ("postgres//u:geheim@h/x", "postgresql://u:ge/geheim@h/x", "postgresql://u:x@geheim@h"):
+        assert "geheim" not in str(fault(files, CORRAL_DATABASE_DSN=wrong).error)
 
 
 def test_a_relative_path_lies_beside_its_file(files: Files) -> None:
