@@ -139,7 +139,6 @@ def _of_nodes(cluster: Cluster, shape: Shape, code: str, nodes: list[Node]) -> B
     kind, _, what = code.partition(":")
     some = f"{len(nodes)} of {len(cluster.nodes)} nodes" if len(nodes) > 1 else f"node {nodes[0].name}"
     plural = len(nodes) > 1
-    message, remedy = code, ""
     match kind:
         case "busy":
             message, remedy = _busy(shape, what, nodes, some)
@@ -160,7 +159,7 @@ def _of_nodes(cluster: Cluster, shape: Shape, code: str, nodes: list[Node]) -> B
             message, remedy = f"{some}: {what} nodes run no tasks", "when a node that runs tasks joins"
         case "health" | "admin":
             message, remedy = _away(kind, what, nodes)
-        case "reserved":
+        case _:
             message = f"{_names(node.name for node in nodes)} is kept free for a task that has waited longer"
             remedy = "when that task has started"
     return Blocker(code=code, message=message, nodes=len(nodes), remedy=remedy)
