@@ -11,48 +11,27 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version as package_version
 from pathlib import Path
 
 from bus import jetstream
-from bus.auth import Authority
 from bus.connection import NatsBus
 from bus.credentials import parse_credentials
 from bus.errors import BusError
 from bus.layout import read_secret
 from bus.values import UserName
-from coordinator.agents import Agents
-from coordinator.api.access import Access
-from coordinator.api.jobs import Jobs
-from coordinator.api.lists import Listings
-from coordinator.api.logs import Logs
-from coordinator.api.nodes import Nodes
-from coordinator.api.service import Api
-from coordinator.api.steer import Steer
-from coordinator.api.tokens import Tokens
-from coordinator.api.why import Reasons
 from coordinator.caches import Caches
 from coordinator.clock import Clock
 from coordinator.config import Config, ConfigError, load_config
 from coordinator.core.effects import Tell
 from coordinator.core.model import Cluster
 from coordinator.core.rebuild import restore_attempt, restore_job, restore_node
-from coordinator.joining import Admissions
+from coordinator.doors import Doors, Engine
 from coordinator.loop import Loop
-from coordinator.notices import Notices
 from coordinator.perform import Performer
-from coordinator.store.audit import Audit
 from coordinator.store.errors import NotLeader, StoreUnavailable
-from coordinator.store.events import Events
-from coordinator.store.published import PublishedKeys
-from coordinator.store.lists import Lists
-from coordinator.store.over import Over
-from coordinator.store.reads import Reads
 from coordinator.store.relational import RelationalStore
 from coordinator.store.rows import Batch, Snapshot, TaskSeen
 from coordinator.store.telemetry import TelemetryStore, TelemetryWriter
-from coordinator.store.tokens import Tokens as TokenStore
-from coordinator.submissions import Intake
 from coordinator.tell import Replies, Teller
 from sql.errors import SchemaError
 from sql.migrate import migrate
@@ -184,9 +163,8 @@ async def _lead_until(
     telemetry = await TelemetryStore.connect(config.timeseries_dsn or config.dsn)
     writer = TelemetryWriter(telemetry)
     replies = Replies()
-    reads = Reads(config.dsn)
     teller = Teller(bus, replies, limits=cluster.limits, epoch=epoch, post=lambda event: loop.post(event))
-    caches = Caches(bus, cluster, (live.change for live in snapshot.jobs), summary=lambda: nodes.summary())
+    caches = Caches(bus, cluster, (live.change for live in snapshot.jobs), summary=lambda: doors.summary())
 
     def tell(batch: Batch, tells: Sequence[Tell]) -> None:
         teller.tell(batch, tells)
@@ -194,75 +172,41 @@ async def _lead_until(
 
     performer = Performer(store, tell=tell, record=writer.put)
     loop = Loop(cluster, performer, clock, answer_beat=teller.answer_beat)
-    jobs = Jobs(loop, performer, reads, replies, clock, next_number=snapshot.next_number)
-    agents = Agents(bus, loop, replies, reads, clock, Notices(writer.put, clock))
-    nodes = Nodes(
-        loop,
-        clock,
-        epoch=epoch,
-        version=package_version("corral"),
-        timeseries=telemetry.edition,
-        unreadable=lambda: agents.rejected,
+    doors = Doors(
+        Engine(
+            config=config,
+            bus=bus,
+            clock=clock,
+            loop=loop,
+            performer=performer,
+            replies=replies,
+            teller=teller,
+            record=writer.put,
+            epoch=epoch,
+            next_number=snapshot.next_number,
+            timeseries=telemetry.edition,
+        )
     )
-    lists, events = Lists(config.dsn), Events(config.dsn)
-    listings = Listings(loop, jobs.finder, clock, lists=lists, events=events)
-    logs = Logs(loop, jobs.finder, reads, teller)
-    authority = Authority.create_or_load(Path(config.keys)) if config.keys else None
-    token_store = TokenStore(config.dsn)
-    version = package_version("corral")
-    tokens = Tokens(token_store, authority, cluster=socket.gethostname(), version=version)
-    admissions = Admissions(bus, token_store, authority, cluster) if authority else None
-    over = Over(config.dsn)
-    audit = Audit(config.dsn, now_s=clock.now_s, record=writer.put)
-    access = Access(reads)
-    service = Api(
-        bus,
-        access,
-        jobs=jobs,
-        nodes=nodes,
-        logs=logs,
-        listings=listings,
-        steer=Steer(loop, jobs, over, replies),
-        reasons=Reasons(loop, jobs.finder, reads, clock),
-        tokens=tokens,
-        refused=audit.refused,
-        version=version,
-    )
-    intake = Intake(bus, access, jobs, PublishedKeys(config.dsn), audit)
     gc.freeze()
     async with asyncio.TaskGroup() as group:
         group.create_task(writer.run(), name="telemetry")
         running = group.create_task(loop.run(), name="loop")
         renewing = group.create_task(_renew(store), name="renew")
-        publishing = group.create_task(caches.run(), name="caches")
-        auditing = group.create_task(audit.run(), name="audit")
-        taking = group.create_task(intake.run(), name="submissions")
-        await agents.start()
-        await service.start()
-        await tokens.start()
-        if admissions is not None:
-            await admissions.start()
+        beside = {"caches": caches.run(), **doors.work()}
+        helping = [group.create_task(work, name=name) for name, work in beside.items()]
+        await doors.open()
         log.info("serving %d live jobs on %d nodes", len(cluster.jobs), len(cluster.nodes))
         stopping = group.create_task(stop.wait(), name="stop")
         await asyncio.wait({running, renewing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if admissions is not None:
-            await admissions.stop()
-        await service.stop()
-        await intake.stop()
-        await agents.stop()
+        await doors.shut()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(2.0):
                 await loop.barrier()
-        for task in (running, renewing, publishing, auditing, taking, stopping):
+        for task in (running, renewing, stopping, *helping):
             task.cancel()
         await teller.close()
         await writer.close()
-    await token_store.close()
-    await over.close()
-    await audit.close()
-    await lists.close()
-    await events.close()
-    await reads.close()
+    await doors.close()
     await telemetry.close()
 
 

@@ -1,0 +1,128 @@
+"""All the doors of a leading coordinator: requests, agents, published submissions, strangers with a token."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Coroutine, Sequence
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from bus import api
+from bus.auth import Authority
+from bus.connection import NatsBus
+from coordinator.agents import Agents
+from coordinator.api.access import Access
+from coordinator.api.jobs import Jobs
+from coordinator.api.lists import Listings
+from coordinator.api.logs import Logs
+from coordinator.api.nodes import Nodes
+from coordinator.api.service import Api
+from coordinator.api.steer import Steer
+from coordinator.api.tokens import Tokens
+from coordinator.api.why import Reasons
+from coordinator.clock import Clock
+from coordinator.config import Config
+from coordinator.core.effects import Record
+from coordinator.joining import Admissions
+from coordinator.loop import Loop
+from coordinator.notices import Notices
+from coordinator.perform import Performer
+from coordinator.store.audit import Audit
+from coordinator.store.events import Events
+from coordinator.store.lists import Lists
+from coordinator.store.over import Over
+from coordinator.store.published import PublishedKeys
+from coordinator.store.reads import Reads
+from coordinator.store.tokens import Tokens as TokenStore
+from coordinator.submissions import Intake
+from coordinator.tell import Replies, Teller
+
+
+class Engine(Struct, frozen=True, kw_only=True):
+    """What the doors lead to."""
+
+    config: Config
+    bus: NatsBus
+    clock: Clock
+    loop: Loop
+    performer: Performer
+    replies: Replies
+    teller: Teller
+    record: Callable[[Sequence[Record]], None]
+    epoch: int
+    next_number: int
+    timeseries: str
+
+
+class Doors:
+    """`open` them, let `work` run beside, `shut` them while the loop still answers, `close` their stores."""
+
+    def __init__(self, engine: Engine) -> None:
+        dsn, bus, loop, clock = engine.config.dsn, engine.bus, engine.loop, engine.clock
+        version = package_version("corral")
+        reads, lists, events, over = Reads(dsn), Lists(dsn), Events(dsn), Over(dsn)
+        tokens = TokenStore(dsn)
+        self._stores = (reads, lists, events, over, tokens)
+        self._audit = Audit(dsn, now_s=clock.now_s, record=engine.record)
+        self._agents = Agents(bus, loop, engine.replies, reads, clock, Notices(engine.record, clock))
+        jobs = Jobs(loop, engine.performer, reads, engine.replies, clock, next_number=engine.next_number)
+        self._nodes = Nodes(
+            loop,
+            clock,
+            epoch=engine.epoch,
+            version=version,
+            timeseries=engine.timeseries,
+            unreadable=lambda: self._agents.rejected,
+        )
+        keys = engine.config.keys
+        authority = Authority.create_or_load(Path(keys)) if keys else None
+        self._tokens = Tokens(tokens, authority, cluster=socket.gethostname(), version=version)
+        self._admissions = Admissions(bus, tokens, authority, loop.cluster) if authority else None
+        access = Access(reads)
+        self._api = Api(
+            bus,
+            access,
+            jobs=jobs,
+            nodes=self._nodes,
+            logs=Logs(loop, jobs.finder, reads, engine.teller),
+            listings=Listings(loop, jobs.finder, clock, lists=lists, events=events),
+            steer=Steer(loop, jobs, over, engine.replies),
+            reasons=Reasons(loop, jobs.finder, reads, clock),
+            tokens=self._tokens,
+            refused=self._audit.refused,
+            version=version,
+        )
+        self._intake = Intake(bus, access, jobs, PublishedKeys(dsn), self._audit)
+
+    def work(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """What goes on beside the answers, until cancelled."""
+        return {"audit": self._audit.run(), "submissions": self._intake.run()}
+
+    def summary(self) -> api.Cluster:
+        """The cluster in a few numbers."""
+        return self._nodes.summary()
+
+    async def open(self) -> None:
+        """Listen from here on."""
+        await self._agents.start()
+        await self._api.start()
+        await self._tokens.start()
+        if self._admissions is not None:
+            await self._admissions.start()
+
+    async def shut(self) -> None:
+        """Take no more; what was begun is answered."""
+        if self._admissions is not None:
+            await self._admissions.stop()
+        await self._api.stop()
+        await self._intake.stop()
+        await self._agents.stop()
+
+    async def close(self) -> None:
+        """The connections to the database."""
+        await self._audit.close()
+        for store in self._stores:
+            await store.close()
