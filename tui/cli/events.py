@@ -42,7 +42,7 @@ REMEMBERED_MAX = 50_000
 EVENTS = Listing[Happened](
     noun="events",
     fields=EVENT_FIELDS,
-    name=lambda event: event.id,
+    names=lambda event: (event.id,),
     tone=lambda event: SEVERITY_BADGES.get(event.severity, SEVERITY_BADGES["info"]).tone,
 )
 

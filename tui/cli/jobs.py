@@ -23,14 +23,14 @@ State = TypeVar("State", bound=StrEnum)
 JOBS = Listing[Job](
     noun="jobs",
     fields=JOB_FIELDS,
-    name=lambda job: str(job.number),
+    names=lambda job: (str(job.number),),
     tone=lambda job: JOB_BADGES[job.state].tone,
 )
 
 TASKS = Listing[Task](
     noun="tasks",
     fields=TASK_FIELDS,
-    name=task_name,
+    names=lambda task: (f"{task.job}.{task.index + place}" for place in range(task.count)),
     tone=lambda task: TASK_BADGES[task.state].tone,
     size=lambda task: task.count,
 )

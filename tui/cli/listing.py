@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -27,12 +27,12 @@ class Page(Struct, Generic[T]):
 
 
 class Listing(Struct, Generic[T], frozen=True, kw_only=True):
-    """One kind of rows. `noun` heads them in JSON, `name` is what other verbs take, `size` how many a row
-    stands for."""
+    """One kind of rows. `noun` heads them in JSON, `names` are what other verbs take (several, where a row
+    stands for several), `size` is how many it stands for."""
 
     noun: str
     fields: tuple[Field[T], ...]
-    name: Callable[[T], str]
+    names: Callable[[T], Iterable[str]]
     tone: Callable[[T], str]
     size: Callable[[T], int] = lambda row: 1
 
@@ -94,7 +94,7 @@ async def _stream(listing: Listing[T], arguments: Namespace, pages: AsyncIterato
         if arguments.output == "jsonl":
             output.as_json_lines(last.rows)
         else:
-            output.lines(listing.name(row) for row in last.rows)
+            output.lines(name for row in last.rows for name in listing.names(row))
             output.finish()
     _tell_rest(arguments, last, shown)
     return Exit.OK

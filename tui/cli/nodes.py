@@ -16,7 +16,7 @@ from tui.view.states import node_tone
 NODES = Listing[Node](
     noun="nodes",
     fields=NODE_FIELDS,
-    name=lambda node: node.name,
+    names=lambda node: (node.name,),
     tone=lambda node: node_tone(node.health, node.admin),
 )
 

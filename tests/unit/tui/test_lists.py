@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from bus.api import Events, Happened, Jobs, Tasks
 from bus.requests import EventList, JobList, TaskList
 from bus.values import JobState, TaskState
 from tests.unit.tui.command import Corral, a_job, a_task
+from tui.cli import events
 from tui.cli.diagnostics import Exit
+from tui.cli.dispatch import parse
 
 
 def five_jobs(request: Struct) -> Struct | None:
@@ -148,9 +151,11 @@ def test_tasks_count_ranges_as_what_they_stand_for(corral: Corral) -> None:
     corral.answer = lambda request: (
         Tasks(tasks=tasks, next="c", total=100) if isinstance(request, TaskList) else None
     )
-    _, out, err = corral("tasks", "7", "-o", "name")
-    assert out == "7.10–99\n"
+    _, out, err = corral("tasks", "7")
+    assert out.splitlines()[1].split()[:4] == ["7.10–99", "○", "queued", "×90"]
     assert err.startswith("10 more: ")
+    names = corral("tasks", "7", "-o", "name")[1].splitlines()
+    assert names == [f"7.{index}" for index in range(10, 100)]
 
 
 def test_events_ask_for_what_concerns_a_thing_since_then(corral: Corral) -> None:
@@ -175,3 +180,32 @@ def test_the_usual_form_can_be_set(corral: Corral, tmp_path: Path, monkeypatch: 
     assert corral("jobs", "--limit", "1")[1] == "5\n"
     assert corral("jobs", "--limit", "1", "-o", "jsonl")[1].startswith("{")
     assert "E_RANGE" in corral("help", "E_RANGE")[1]
+
+
+async def test_followed_events_come_once_each_and_oldest_first(
+    corral: Corral, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Also those that are committed late, but none from before the list that was shown first."""
+    monkeypatch.setattr(events, "RECHECK_S", 0.01)
+    times = {"a": 96.0, "b": 99.0, "c": 100.0}
+    known = [Happened(id=name, at=at, kind="job_submitted") for name, at in times.items()]
+
+    def answer(request: Struct) -> Struct | None:
+        assert isinstance(request, EventList)
+        if len(corral.asked) == 4:
+            known.append(Happened(id="d", at=101.0, kind="job_submitted"))
+        if len(corral.asked) == 6:
+            known.append(Happened(id="e", at=100.5, kind="job_submitted"))
+        found = [event for event in known if event.at >= (request.since or 0)]
+        return Events(events=sorted(found, key=lambda event: -event.at)[: request.limit])
+
+    corral.answer = answer
+    arguments = parse(("events", "-f", "-o", "name", "--limit", "2"))
+    assert arguments is not None
+    following = asyncio.create_task(events.events(arguments))
+    async with asyncio.timeout(20):
+        while len(corral.asked) < 10:
+            await asyncio.sleep(0.01)
+    following.cancel()
+    await asyncio.wait([following])
+    assert capfd.readouterr().out == "b\nc\nd\ne\n"
