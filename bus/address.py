@@ -58,7 +58,10 @@ def parse_url(text: str) -> Address:
     """
     if "://" not in text:
         return parse_address(text)
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise AddressError("expected tls://HOST:PORT") from None
     if parts.scheme not in _SCHEMES:
         raise AddressError("expected tls://HOST:PORT")
     if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:

@@ -51,6 +51,7 @@ logging.getLogger("asyncio").addFilter(_is_news)
 
 CONNECT_TIMEOUT_S = 5.0
 FLUSH_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 1.0
 KV_TIMEOUT_S = 5.0
 RECONNECT_FIRST_S, RECONNECT_MAX_S = 0.05, 2.0
 PING_INTERVAL_S, PINGS_LOST_MAX = 5, 2
@@ -289,7 +290,10 @@ class NatsBus:
             opening.cancel()
             with suppress(asyncio.CancelledError, nats_errors.Error, OSError):
                 await opening
-            await self._client.close()
+            # nats-py waits for ever for the end of a connection whose TLS handshake was broken off
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await self._client.close()
             raise
         self._opening = None
         self._client.options["reconnect_time_wait"] = RECONNECT_FIRST_S

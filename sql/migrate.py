@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from sql import MIGRATIONS, queries
 from sql.errors import DirtySchema, NewerSchema, ServerTooOld
+from sql.secure import with_tls
 
 OLDEST_SERVER = 150_000
 """PostgreSQL 15: the first with security_invoker views."""
@@ -83,7 +84,7 @@ async def check_schema(
 
 async def connect(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
     """A plain connection for one-off work on the schema."""
-    connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(dsn, timeout=10)
+    connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(with_tls(dsn), timeout=10)
     return connection
 
 

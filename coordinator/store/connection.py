@@ -11,6 +11,7 @@ from asyncpg.connection import Connection
 from asyncpg.protocol import Record
 
 from coordinator.store.errors import Disagreement, StoreError, StoreUnavailable
+from sql.secure import with_tls
 
 CONNECT_TIMEOUT_S = 2.0
 COMMAND_TIMEOUT_S = 30.0
@@ -58,7 +59,7 @@ class Session:
     """One lazily opened connection. Not for two tasks at once: `use` queues them."""
 
     def __init__(self, dsn: str, *, settings: Mapping[str, str] = SESSION) -> None:
-        self._dsn = dsn
+        self._dsn = with_tls(dsn)
         self._settings = dict(settings)
         self._connection: Connection[Record] | None = None
         self._turn = asyncio.Lock()

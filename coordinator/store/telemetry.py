@@ -23,6 +23,7 @@ from coordinator.core.effects import EventRecord, Record, UsageRecord
 from coordinator.store.errors import StoreUnavailable
 from coordinator.store.json_text import clean, storable
 from sql import queries
+from sql.secure import with_tls
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ class TelemetryStore:
     async def _open(self) -> psycopg.AsyncConnection:
         if self._connection is None or self._connection.closed:
             self._connection = await psycopg.AsyncConnection.connect(
-                self._dsn,
+                with_tls(self._dsn),
                 autocommit=True,
                 connect_timeout=CONNECT_TIMEOUT_S,
                 application_name="corral-telemetry",
