@@ -6,14 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
-import msgspec
 import pytest
 
 from bus import patience
 from bus.api import OPERATIONS, Error, JobChanged, NodeChanged, TaskChanged
 from bus.client import Client
 from bus.codec import Codec, encode
-from bus.errors import ApiError, CredentialsError, NoResponders
+from bus.errors import ApiError, CredentialsError, DecodeError, NoResponders, TooLarge
 from bus.requests import Cancel, JobList, TaskList
 from bus.spec import JobSpec, ResourceSpec
 from bus.values import JobState, NodeAdmin, NodeHealth, TaskState
@@ -37,6 +36,21 @@ def test_there_is_a_method_for_every_operation() -> None:
         "task.show": Client.task,
         "task.logs": Client.logs,
         "task.follow": Client.following,
+        "task.why": Client.why,
+        "job.retry": Client.retry,
+        "job.hold": Client.hold,
+        "job.release": Client.release,
+        "job.plan": Client.plan,
+        "node.cordon": Client.cordon,
+        "node.drain": Client.drain,
+        "node.undrain": Client.undrain,
+        "event.list": Client.events,
+        "user.whoami": Client.whoami,
+        "user.renew": Client.renew,
+        "user.logout": Client.logout,
+        "token.create": Client.create_token,
+        "token.list": Client.tokens,
+        "token.revoke": Client.revoke_token,
         "node.list": Client.nodes,
         "node.show": Client.node,
         "cluster.status": Client.cluster,
@@ -55,20 +69,31 @@ async def test_fields_become_a_spec(fake: FakeCoordinator) -> None:
     with pytest.raises(ApiError):
         await fake.client.submit(command=["true"], resources={"cpu": "2"})
     assert fake.asked == [JobSpec(command=["true"], resources=ResourceSpec(cpu="2"))]
-    with pytest.raises(msgspec.ValidationError):
-        await fake.client.submit(comand=["true"])
+    with pytest.raises(DecodeError) as refused:
+        await fake.client.submit(comand=["true"], priority=1.5)
+    assert {(fault.code, fault.field) for fault in refused.value.faults} == {
+        ("E_FIELD", "/comand"),
+        ("E_TYPE", "/priority"),
+    }
+
+
+async def test_what_is_too_large_is_not_sent(fake: FakeCoordinator) -> None:
+    """B9."""
+    with pytest.raises(TooLarge, match="bytes > 1048576"):
+        await fake.client.submit(command=["cat"], stdin="x" * 2**20)
+    assert fake.asked == []
 
 
 async def test_lists_carry_their_filters(fake: FakeCoordinator) -> None:
     for asking in (
-        fake.client.jobs(states=[JobState.RUNNING], limit=5, before=9),
-        fake.client.tasks(7, states=[TaskState.FAILED], after=3),
+        fake.client.jobs(states=[JobState.RUNNING], limit=5, cursor="9"),
+        fake.client.tasks(7, states=[TaskState.FAILED], sort="-index"),
     ):
         with pytest.raises(ApiError):
             await asking
     assert fake.asked == [
-        JobList(states=[JobState.RUNNING], limit=5, before=9),
-        TaskList(job="7", states=[TaskState.FAILED], after=3),
+        JobList(states=[JobState.RUNNING], limit=5, cursor="9"),
+        TaskList(job="7", states=[TaskState.FAILED], sort="-index"),
     ]
 
 
