@@ -35,6 +35,9 @@ class Sizes(Struct, frozen=True, kw_only=True):
     simulated_nodes: int = 1_000
     ingest_s: float = 20.0
     command_runs: int = 9
+    console_rows: int = 50_000
+    console_keys: int = 100
+    console_s: float = 10.0
 
 
 FULL = Sizes()
@@ -52,6 +55,9 @@ QUICK = Sizes(
     simulated_nodes=20,
     ingest_s=1.5,
     command_runs=1,
+    console_rows=1_000,
+    console_keys=5,
+    console_s=0.5,
 )
 
 

@@ -21,8 +21,15 @@ HOSTILE = "x\x1b[2J\x1b]52;c;ZXZpbA==\x07[@click=app.quit]y[/]\u202ez\x9b31m"
 async def opened(
     fake: FakeCluster, *, size: tuple[int, int] = (120, 40), ascii_only: bool = False
 ) -> AsyncIterator[Pilot[None]]:
-    app = Console(Session(fake.connect), ascii_only=ascii_only)
-    async with app.run_test(size=size) as pilot:
+    async with on_session(Session(fake.connect), size=size, ascii_only=ascii_only) as pilot:
+        yield pilot
+
+
+@asynccontextmanager
+async def on_session(
+    session: Session, *, size: tuple[int, int] = (120, 40), ascii_only: bool = False
+) -> AsyncIterator[Pilot[None]]:
+    async with Console(session, ascii_only=ascii_only).run_test(size=size) as pilot:
         yield pilot
 
 

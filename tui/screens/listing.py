@@ -262,8 +262,9 @@ class ListScreen(LiveScreen, Generic[T]):
 
     def _tick(self) -> None:
         """Ages grow also where nothing happens."""
-        if self.is_current and self.is_online:
-            self.table.tick(time.time())
+        now_s = time.time()
+        if self.is_current and self.is_online and now_s - self.table.drawn_s > AGES_S / 2:
+            self.table.tick(now_s)
 
     def _draw(self) -> None:
         """Everything as of now; the cursor goes where its row went."""

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 from tui.view.fields import Field
-from tui.view.safe import safe_line, text_width
+from tui.view.safe import text_width
 
 T = TypeVar("T")
 
@@ -60,11 +60,11 @@ def fit_columns(columns: Sequence[GridColumn[T]], wanted: Sequence[int], width: 
 
 
 def widen(wanted: list[int], rows: Sequence[Sequence[str]]) -> bool:
-    """Grow the wanted widths to what `rows` need; True where one grew. Columns never shrink: no jumping."""
+    """Grow the wanted widths to what safe `rows` need; True where one grew. They never shrink: no jumping."""
     grew = False
     for cells in rows:
         for index, cell in enumerate(cells):
-            width = text_width(safe_line(cell))
+            width = text_width(cell)
             if width > wanted[index]:
                 wanted[index] = width
                 grew = True

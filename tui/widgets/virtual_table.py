@@ -19,7 +19,6 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tui.view.fields import Field
 from tui.view.grid import GAP, GridColumn, fit_columns, widen
 from tui.view.listings import Listing
 from tui.view.safe import fit, safe_line, text_width
@@ -79,6 +78,7 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
         self._wanted = [len(column.title) for column in self._columns]
         self._layout_width = -1
         self._shown: list[tuple[int, int]] = []
+        self._cells: dict[int, tuple[str, ...]] = {}
         self._cursor = 0
         self._moved_at = -SETTLED_S
         self._now_s = 0.0
@@ -88,6 +88,11 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
     def cursor(self) -> int:
         """The position of the row under the cursor."""
         return self._cursor
+
+    @property
+    def drawn_s(self) -> float:
+        """The moment that the ages on the screen are of."""
+        return self._now_s
 
     @property
     def row_count(self) -> int:
@@ -117,6 +122,7 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
         """Draw `rows` as of `now_s`; `cursor` is where its row stands now, on the same line of the screen."""
         line = self._cursor - self.scroll_offset.y
         self._rows, self._now_s = rows, now_s
+        self._cells.clear()
         if sort != self._sort:
             self._sort, self._layout_width = sort, -1
         if cursor is not None and cursor != self._cursor:
@@ -132,6 +138,7 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
     def tick(self, now_s: float) -> None:
         """Draw the same rows with their ages as of `now_s`."""
         self._now_s = now_s
+        self._cells.clear()
         self.refresh()
 
     def move_to(self, position: int) -> None:
@@ -212,7 +219,7 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
         position = self.scroll_offset.y + y - 1
         if position >= len(self._rows):
             return Strip.blank(width, self.get_component_rich_style("table--plain"))
-        return self._line(self._rows[position], width, is_cursor=position == self._cursor)
+        return self._line(position, width, is_cursor=position == self._cursor)
 
     def _resize_virtual(self) -> None:
         self.virtual_size = Size(self.scrollable_content_region.width, len(self._rows) + 1)
@@ -220,8 +227,9 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
     def _lay_out(self, width: int) -> None:
         """Widths follow what is on the screen; they only grow."""
         first, last = self.window
-        cells = [self._cells(row) for row in self._rows[first : last + 1]]
-        if widen(self._wanted, cells) or width != self._layout_width:
+        seen = range(first, min(last + 1, len(self._rows)))
+        fresh = [self._cells_at(position) for position in seen if position not in self._cells]
+        if widen(self._wanted, fresh) or width != self._layout_width:
             self._layout_width = width
             wanted = [
                 want + (2 if self._is_sorted(column) and want < len(column.title) + 2 else 0)
@@ -229,8 +237,14 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
             ]
             self._shown = fit_columns(self._columns, wanted, width - 2)
 
-    def _cells(self, row: T) -> tuple[str, ...]:
-        return tuple(_cell(column.field, row, self._now_s) for column in self._columns)
+    def _cells_at(self, position: int) -> tuple[str, ...]:
+        """The safe cells of a row; kept until rows or time change."""
+        cells = self._cells.get(position)
+        if cells is None:
+            row = self._rows[position]
+            cells = tuple(safe_line(column.field.cell(row, self._now_s)) for column in self._columns)
+            self._cells[position] = cells
+        return cells
 
     def _head(self, width: int) -> Strip:
         plain = self.get_component_rich_style("table--header")
@@ -246,8 +260,8 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
             segments.append(Segment(" " * GAP, plain))
         return Strip(segments).adjust_cell_length(width, plain)
 
-    def _line(self, row: T, width: int, *, is_cursor: bool) -> Strip:
-        tone = self._tone_of(row)
+    def _line(self, position: int, width: int, *, is_cursor: bool) -> Strip:
+        tone, cells = self._tone_of(self._rows[position]), self._cells_at(position)
         plain = self.get_component_rich_style("table--plain")
         toned = self.get_component_rich_style(f"table--{tone}") if tone in TONES else plain
         if is_cursor:
@@ -256,19 +270,16 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
         segments = [Segment(CURSOR_MARK if is_cursor else " ", toned)]
         for index, column_width in self._shown:
             field = self._columns[index].field
-            cell = safe_line(_cell(field, row, self._now_s))
             segments.append(
-                Segment(_aligned(cell, column_width, right=field.right), toned if field.tinted else plain)
+                Segment(
+                    _aligned(cells[index], column_width, right=field.right), toned if field.tinted else plain
+                )
             )
             segments.append(Segment(" " * GAP, plain))
         return Strip(segments).adjust_cell_length(width, plain)
 
     def _is_sorted(self, column: GridColumn[T]) -> bool:
         return bool(column.sort) and self._sort.removeprefix("-") == column.sort
-
-
-def _cell(field: Field[T], row: T, now_s: float) -> str:
-    return field.cell(row, now_s)
 
 
 def _aligned(text: str, width: int, *, right: bool) -> str:

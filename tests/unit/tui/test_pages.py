@@ -1,0 +1,103 @@
+"""Pages stay joined while the list changes under them: no row twice, none missing where one looks."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Struct
+
+from tui.client.pages import PAGE_ROWS, Pages, Slice
+
+
+class Row(Struct, frozen=True):
+    number: int
+    word: str = ""
+
+
+class Server:
+    """Newest first, by a cursor that names the last row given out."""
+
+    def __init__(self, count: int) -> None:
+        self.rows = [Row(number) for number in range(count, 0, -1)]
+        self.asked: list[tuple[str, int]] = []
+
+    async def fetch(self, cursor: str, limit: int) -> Slice[Row]:
+        self.asked.append((cursor, limit))
+        rows = [row for row in self.rows if not cursor or row.number < int(cursor)]
+        more = len(rows) > limit
+        return Slice(rows[:limit], str(rows[limit - 1].number) if more else "", len(self.rows), {"x": 1})
+
+
+def pages_of(server: Server) -> Pages[Row]:
+    return Pages(server.fetch, lambda row: str(row.number))
+
+
+async def test_the_end_is_reached_page_by_page() -> None:
+    server = Server(2 * PAGE_ROWS + 1)
+    pages = pages_of(server)
+    await pages.reload()
+    assert len(pages.rows) == PAGE_ROWS and pages.total == 2 * PAGE_ROWS + 1 and not pages.complete
+    await pages.extend()
+    await pages.extend()
+    assert pages.rows == server.rows and pages.complete
+    await pages.extend()
+    assert len(server.asked) == 3
+
+
+async def test_a_reload_asks_only_for_what_one_looks_at() -> None:
+    server = Server(5 * PAGE_ROWS)
+    pages = pages_of(server)
+    await pages.reload()
+    for _ in range(4):
+        await pages.extend()
+    server.asked.clear()
+    await pages.reload(2 * PAGE_ROWS + 10, 2 * PAGE_ROWS + 50)
+    assert len(server.asked) == 1 and pages.rows == server.rows
+
+
+async def test_new_rows_on_the_first_page_part_it_from_the_pages_behind() -> None:
+    server = Server(3 * PAGE_ROWS)
+    pages = pages_of(server)
+    await pages.reload()
+    await pages.extend()
+    server.rows.insert(0, Row(9_999))
+    await pages.reload(0, 30)
+    assert pages.rows == server.rows[:PAGE_ROWS] and pages.position("9999") == 0
+    await pages.extend()
+    assert pages.rows == server.rows[: 2 * PAGE_ROWS]
+
+
+async def test_a_patch_changes_a_row_where_it_stands() -> None:
+    server = Server(PAGE_ROWS + 10)
+    pages = pages_of(server)
+    await pages.reload()
+    await pages.extend()
+    assert pages.patch("5", lambda row: Row(row.number, "changed"))
+    assert pages.rows[pages.position("5") or 0] == Row(5, "changed")
+    assert not pages.patch("77777", lambda row: row)
+    await pages.reload(0, 0)
+    assert Row(5, "changed") in pages.rows
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["add", "drop", "reload", "extend"]), st.integers(0, 1500)), max_size=25
+    )
+)
+async def test_rows_never_come_twice(steps: list[tuple[str, int]]) -> None:
+    server = Server(1200)
+    pages = pages_of(server)
+    await pages.reload()
+    for word, number in steps:
+        match word:
+            case "add":
+                server.rows.insert(0, Row(server.rows[0].number + 1 if server.rows else 1))
+            case "drop" if server.rows:
+                server.rows.pop(number % len(server.rows))
+            case "reload":
+                await pages.reload(number, number + 40)
+            case _:
+                await pages.extend()
+        keys = [row.number for row in pages.rows]
+        assert len({*keys}) == len(keys) and keys == sorted(keys, reverse=True)
+        assert all(pages.position(str(key)) == place for place, key in enumerate(keys))
