@@ -195,13 +195,13 @@ async def test_the_service_is_found_and_counts(shell: Shell) -> None:
 async def test_requests_of_one_asker_do_not_wait_for_each_other(shell: Shell) -> None:
     """Slow reads take slots, not the door."""
     release = asyncio.Event()
-    shown = shell.reads.jobs
+    shown = shell.lists.jobs
 
     async def slow(query: Any, *, viewer: Any) -> Any:
         await release.wait()
         return await shown(query, viewer=viewer)
 
-    shell.reads.jobs = slow  # type: ignore[method-assign]
+    shell.lists.jobs = slow  # type: ignore[method-assign]
     waiting = [asyncio.create_task(shell.ask("alice", "job.list")) for _ in range(20)]
     assert "total_nodes" in await shell.ask("alice", "cluster.status")
     release.set()
