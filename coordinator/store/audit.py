@@ -78,6 +78,11 @@ class Audit:
         window.count += 1
         window.last = refusal
 
+    @property
+    def open_windows(self) -> int:
+        """Kinds of refusals that are being counted."""
+        return len(self._windows)
+
     async def run(self) -> None:
         """Until cancelled."""
         while True:
