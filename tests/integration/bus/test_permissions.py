@@ -105,6 +105,21 @@ PUBLISH: dict[str, set[str]] = {
     f"$JS.API.STREAM.MSG.GET.{BUCKET}": {"coordinator"},
     "$JS.API.STREAM.NAMES": {"coordinator"},
     "$JS.API.STREAM.CREATE.MINE": {"coordinator"},
+    "$JS.API.STREAM.DELETE.MINE": {"coordinator"},
+    "$JS.API.STREAM.PURGE.MINE": {"coordinator"},
+    "$JS.API.STREAM.MSG.DELETE.MINE": {"coordinator"},
+    "$JS.API.STREAM.MSG.GET.CORRAL_SUBMISSIONS": {"coordinator"},
+    "$JS.API.STREAM.MSG.GET.CORRAL_DEAD_LETTERS": {"coordinator"},
+    "$JS.API.STREAM.INFO.CORRAL_SUBMISSIONS": {"coordinator"},
+    "$JS.API.CONSUMER.DELETE.CORRAL_SUBMISSIONS.mine": {"coordinator"},
+    "$JS.API.CONSUMER.NAMES.CORRAL_SUBMISSIONS": {"coordinator"},
+    "$JS.API.INFO": {"coordinator"},
+    "$JS.ACK.CORRAL_SUBMISSIONS.coordinator.1.1.1.1.0": {"coordinator"},
+    "$KV.corral_jobs.alice.1": {"coordinator"},
+    "$KV.corral_sessions.alice": {"coordinator"},
+    "$SYS.REQ.CLAIMS.UPDATE": set(),
+    "$SYS.REQ.ACCOUNT.X.CLAIMS.UPDATE": set(),
+    "corral.auth.join": {"coordinator"},
     "$SYS.REQ.SERVER.PING": set(),
 }
 
@@ -140,6 +155,12 @@ SUBSCRIBE: dict[str, set[str]] = {
     "$SRV.PING": {"coordinator"},
     "$KV.corral_cluster.>": {"coordinator"},
     "$JS.API.>": set(),
+    "$JS.EVENT.>": set(),
+    "$JS.ACK.>": set(),
+    "$SYS.>": set(),
+    "$KV.corral_jobs.alice.>": {"coordinator"},
+    "corral.dead.alice": {"coordinator"},
+    "corral.auth.>": {"coordinator"},
 }
 
 
