@@ -265,6 +265,8 @@ def decided(explanation: dict[str, Any], chosen: str) -> list[Candidate]:
 def ahead(cluster: Cluster, group: Group, index: int) -> tuple[int | None, float | None]:
     """How many tasks go before task `index` of `group`, and since when it waits; None: it is in no line."""
     task = group.find_task(index)
+    if task is not None and task.state is not TaskState.QUEUED:
+        return None, None
     behind_group = task is None or bool(group.limit)
     own: Waiting | None = None
     line = cluster.lines.get(group.shape)

@@ -6,6 +6,8 @@ core. `World` checks the invariants after every event; a run that fails prints i
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -21,6 +23,7 @@ SPECS = [
     JobSpec(command=["true"]),
     JobSpec(command=["true"], resources=ResourceSpec(cpu=1500), priority=8),
     JobSpec(command=["true"], array="0-5", retries=1, backoff=0.5),
+    JobSpec(command=["true"], array="0-3%2", retries=0),
     JobSpec(command=["true"], array="3-20:4%2", idempotent=True),
     JobSpec(tool="wordcount", for_each=["/a", "/b", "/c"], retries=0),
     JobSpec(command=["true"], timeout=5.0, retry_on=["failed", "timeout"]),
@@ -122,6 +125,14 @@ class Worlds(RuleBasedStateMachine):
         if self.world.cluster.jobs:
             job = data.draw(st.sampled_from(sorted(self.world.cluster.jobs)))
             self.world.hold(job, held=held, by="olga", role=Role.OPERATOR)
+
+    @rule(codes=st.lists(st.sampled_from([0, 1]), min_size=1, max_size=3))
+    def work(self, codes) -> None:
+        """A round is placed and ends, so that jobs come to their end and some of them failed."""
+        self.world.schedule()
+        held = [(node, p) for node, placements in self.world.held.items() for p in placements.values()]
+        for (node, placement), code in zip(held, cycle(codes), strict=False):
+            self.world.end(placement, node, exit_code=code)
 
     @rule(data=st.data(), index=st.one_of(st.none(), st.integers(0, 7)), stale=st.booleans())
     def retry(self, data, index, stale) -> None:

@@ -258,6 +258,7 @@ def test_a_hold_a_limit_and_a_backoff_are_told_together(pool: World) -> None:
         "2 of its tasks are live, and the job allows %2",
         "when one of them ends; or submit with a limit above %2",
     )
+    assert place(pool, job, 0) == (None, None)
     found = told(pool, job, 0)
     message, remedy = found["backoff"]
     assert message == "failed, and is retried for time 1 of 3"
