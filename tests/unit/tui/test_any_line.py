@@ -22,9 +22,7 @@ VERBS = [verb for verb in verbs() if verb.name in HARMLESS]
 FLAGS = sorted({flag for verb in VERBS for option in verb.options for flag in option.flags} - {"--data"})
 WORDS = st.one_of(
     st.sampled_from(FLAGS),
-    st.sampled_from(
-        ["7", "7.0", "7.0#2", "@last", "-1", "1e9", "--", "-", "=", "a=b", "10m", "json"]
-    ),
+    st.sampled_from(["7", "7.0", "7.0#2", "@last", "-1", "1e9", "--", "-", "=", "a=b", "10m", "json"]),
     st.text(st.characters(exclude_characters="\x00"), max_size=12),
 )
 FORM = re.compile(r"(?:error\[(E_[A-Z_]+)\]: .+\n(?:hint: .+\n)?)+|\{\"error\": .+\}\n")

@@ -187,3 +187,25 @@ def test_the_console_needs_a_terminal() -> None:
     done = shell("corral top </dev/null")
     assert done.returncode == 2
     assert "error[E_TERMINAL]" in done.stderr
+
+
+@pytest.mark.parametrize("module", ["tui.cli.dispatch", "tui.cli.parser", "tui.cli.jobs"])
+def test_ctrl_c_while_it_starts_leaves_no_traceback(module: str) -> None:
+    program = f"""
+import os, signal, sys
+from tui.__main__ import main
+
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+sys.exit(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, "jobs"],
+        cwd=ROOT, env=environment(), capture_output=True, text=True, check=False, timeout=WAIT_S,
+    )  # fmt: skip
+    assert done.returncode == 130
+    assert "Traceback" not in done.stderr
