@@ -260,3 +260,19 @@ def test_an_unknown_node_is_guessed(pool: World) -> None:
 def test_answers_are_of_their_kind(pool: World) -> None:
     job = pool.submit(command=["true"])
     assert isinstance(pool.hold(job), AnswerChanged)
+
+
+def test_what_a_failure_cancelled_stays_cancelled_and_the_answer_says_so(pool: World) -> None:
+    job = pool.submit(
+        tasks=[
+            TaskSpec(name="a", command=["true"], retries=0),
+            TaskSpec(name="b", command=["true"], needs=["a"]),
+        ]
+    )
+    (placement,) = pool.schedule()
+    pool.end(placement, exit_code=1)
+    assert pool.retry(job).hint == "1 cancelled tasks stay cancelled: submit the job anew to run them too"
+    assert pool.job(job).reason == "task 1.0 failed on n1"
+    (again,) = pool.schedule()
+    pool.end(again)
+    assert pool.job_state(job) == "failed"
