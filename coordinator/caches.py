@@ -20,7 +20,7 @@ from bus import api
 from bus.codec import Codec, encode
 from bus.connection import NatsBus
 from bus.errors import BusError
-from bus.jetstream import bucket_made_at, empty_bucket, ensure_buckets, put_many
+from bus.jetstream import count_values, empty_bucket, ensure_buckets, put_many
 from bus.storage import Bucket
 from bus.values import JobState, NodeAdmin, NodeHealth
 from coordinator.core.effects import JobChange
@@ -100,7 +100,7 @@ class Caches:
         self._summary = summary
         self._dirty: dict[int, JobChange] = {}
         self._put: set[int] = set()
-        self._made_at = ""
+        self._begun = False
 
     def changed(self, jobs: Iterable[JobChange]) -> None:
         """A commit stands; its jobs are put with the next rounds."""
@@ -122,13 +122,13 @@ class Caches:
                     await self._put_slow()
                 await self._put_jobs()
             except BusError as error:
-                self._made_at = ""
+                self._begun = False
                 log.debug("caches not put: %s", error)
             await asyncio.sleep(ROUND_S)
 
     async def _put_slow(self) -> None:
-        made_at = await bucket_made_at(self._bus, Bucket.JOBS)
-        if made_at is None or made_at != self._made_at:
+        # fewer values than were put: JetStream lost its memory, or somebody purged the bucket
+        if not self._begun or await count_values(self._bus, Bucket.JOBS) < len(self._put):
             await self._begin_anew()
         beats = [
             (node.name, encode(_heartbeat(node), Codec.JSON))
@@ -145,10 +145,10 @@ class Caches:
         await empty_bucket(self._bus, Bucket.JOBS)
         self._put.clear()
         self._dirty = dict(self._live)
-        self._made_at = await bucket_made_at(self._bus, Bucket.JOBS) or ""
+        self._begun = True
 
     async def _put_jobs(self) -> None:
-        if not self._made_at or not self._dirty:
+        if not self._begun or not self._dirty:
             return
         taken = dict(itertools.islice(self._dirty.items(), JOBS_A_ROUND))
         for number in taken:

@@ -60,6 +60,7 @@ async def collected(line: Submissions, count: int) -> list[Submission]:
     return got
 
 
+@pytest.mark.contract("S2.3")
 async def test_making_again_changes_nothing_and_settings_are_as_promised(place: Place) -> None:
     bus = await place.coordinator()
     await ensure_buckets(bus)

@@ -88,7 +88,8 @@ async def test_heartbeats_of_healthy_nodes_and_the_waiting_line(
         assert beat["node"] == name and beat["health"] == "healthy" and beat["at"] > 0
 
 
-@pytest.mark.parametrize("loss", ["bucket", "every bucket", "coordinator"])
+@pytest.mark.contract("S2.77")
+@pytest.mark.parametrize("loss", ["values", "bucket", "every bucket", "coordinator"])
 async def test_all_is_put_again_after_a_loss(cluster: LiveCluster, operator: NatsBus, loss: str) -> None:
     """Whatever was lost: what lives is there again, and what ended meanwhile is not."""
     async with cluster.client() as client:
@@ -99,6 +100,9 @@ async def test_all_is_put_again_after_a_loss(cluster: LiveCluster, operator: Nat
 
         await cluster.until(shown, "the bucket shows it")
         match loss:
+            case "values":
+                for bucket in ("jobs", "queue", "cluster", "heartbeats"):
+                    await operator.request(f"$JS.API.STREAM.PURGE.KV_corral_{bucket}", b"", timeout_s=5)
             case "bucket":
                 await operator.request("$JS.API.STREAM.DELETE.KV_corral_jobs", b"", timeout_s=5)
             case "every bucket":
