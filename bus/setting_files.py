@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from bus.api import Error
 from bus.errors import CorralError
+from bus.setting_kinds import expanded
 
 SYSTEM_FILE = Path("/etc/corral/config.toml")
 FILE_VARIABLE = "CORRAL_CONFIG"
@@ -51,9 +52,17 @@ class Entry(Struct, frozen=True):
 
 
 def find_files(environment: Mapping[str, str]) -> Files:
-    """The user's file: $CORRAL_CONFIG, else corral/config.toml in the XDG configuration home."""
+    """The user's file: $CORRAL_CONFIG, else corral/config.toml in the XDG configuration home.
+
+    Raises SettingsError.
+    """
     if named := environment.get(FILE_VARIABLE):
-        return Files(Path(named).expanduser().absolute(), named=True)
+        try:
+            return Files(expanded(named).absolute(), named=True)
+        except ValueError as error:
+            raise SettingsError(
+                "no such file", field=FILE_VARIABLE, got=repr(named), expected=str(error)
+            ) from None
     home = environment.get("XDG_CONFIG_HOME")
     base = Path(home) if home else Path(environment.get("HOME") or "/") / ".config"
     return Files(base / "corral" / "config.toml")

@@ -33,7 +33,7 @@ def convert(kind: Kind, value: Any, *, choices: tuple[str, ...] = (), base: Path
         raise ValueError(f"a text, one of {', '.join(choices)}" if choices else f"a text, a {kind}")
     match kind:
         case Kind.PATH:
-            path = Path(value).expanduser()
+            path = expanded(value)
             return str((base / path if base else path).absolute())
         case Kind.NATS_URL:
             return _nats_url(value)
@@ -43,6 +43,14 @@ def convert(kind: Kind, value: Any, *, choices: tuple[str, ...] = (), base: Path
             if value not in choices:
                 raise ValueError(f"one of {', '.join(choices)}")
             return value
+
+
+def expanded(text: str) -> Path:
+    """With `~` as the home folder. Raises ValueError for the home of somebody who does not exist."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError("a path; nobody has such a home folder") from None
 
 
 def masked(kind: Kind, value: object) -> str:

@@ -116,6 +116,12 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
         load(environment={"CORRAL_CONFIG": str(tmp_path / "none.toml")})
 
 
+def test_a_home_of_nobody_is_a_fault_and_no_crash(files: Files) -> None:
+    assert fault(files, CORRAL_DATA="~nobody-of-that-name/x").error.field == "CORRAL_DATA"
+    with pytest.raises(SettingsError):
+        load(environment={"CORRAL_CONFIG": "~nobody-of-that-name/x"})
+
+
 def test_no_file_at_all_is_fine(files: Files) -> None:
     assert {said[0].source for said in load(environment={}, files=files).said.values()} == {Source.DEFAULT}
 
