@@ -6,12 +6,13 @@ from bus import subjects
 from bus.api import Admitted
 from bus.auth import UserKey, new_user_key, public_credentials
 from bus.codec import Codec, decode_answer, encode
-from bus.connection import NatsBus, Refused
+from bus.connection import NatsBus
 from bus.credentials import Credentials, credentials_text, parse_credentials
 from bus.errors import CredentialsError
 from bus.requests import Admission
 from bus.subjects import AuthVerb
 from bus.tokens import JoinToken, TokenKind
+from bus.trust import Refused
 
 ANSWER_TIMEOUT_S = 10.0
 

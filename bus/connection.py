@@ -13,7 +13,6 @@ import json
 import logging
 import re
 import secrets
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -26,10 +25,10 @@ from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
 
+from bus.address import SECURE
 from bus.credentials import Credentials
 from bus.errors import (
     BusError,
-    CredentialsError,
     Disconnected,
     Forbidden,
     NoResponders,
@@ -38,6 +37,7 @@ from bus.errors import (
 )
 from bus.storage import DELETED, key_subject, stream_of
 from bus.transport import Handler, Message, Subscription
+from bus.trust import NoTls, Refused, client_context, expired, verdict_of
 
 log = logging.getLogger(__name__)
 
@@ -61,29 +61,8 @@ QUEUE_BYTES_MAX = 64 * 1024 * 1024
 _DROP_REPORT_S = 10.0
 
 _DENIED = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"', re.IGNORECASE)
-_REFUSED = (
-    "authorization violation",
-    "authentication expired",
-    "authentication revoked",
-    "account authentication",
-)
 _REFUSALS_MAX = 3
 """Refused so often in a row while reconnecting, a credential is taken for revoked: nobody knocks for ever."""
-
-_EXPIRED = "E_TOKEN_EXPIRED"
-_REVOKED = "E_TOKEN_REVOKED"
-_TLS = "tls"
-
-LOGIN_HINT = "corral login URL TOKEN gets new ones; an admin makes a token with corral token user NAME"
-TLS_HINT = "is it the right address? the name in it must be one that corral up --listen was given"
-
-
-class Refused(Forbidden, CredentialsError):
-    """The server does not take these credentials: expired, revoked, or of another cluster."""
-
-
-class Untrusted(Disconnected, CredentialsError):
-    """What answers at the address does not prove that it is the cluster's server; it was told nothing."""
 
 
 class ConnectionState(StrEnum):
@@ -135,7 +114,7 @@ class NatsBus:
         where none answers in time.
         """
         if credentials.expires_at is not None and credentials.expires_at <= time.time():
-            raise Refused(_EXPIRED, f"the credentials of {credentials.name} have expired", LOGIN_HINT)
+            raise expired(credentials.name)
         bus = cls(credentials, on_state)
         await bus._open(url, name, timeout_s)
         return bus
@@ -252,7 +231,7 @@ class NatsBus:
     async def _open(self, url: str, name: str, timeout_s: float) -> None:
         self._opening = asyncio.get_running_loop().create_future()
         self._url = url
-        self._tls_wanted = url.startswith(f"{_TLS}://")
+        self._tls_wanted = url.startswith(f"{SECURE}://")
         opening = asyncio.create_task(
             self._client.connect(
                 url,
@@ -302,7 +281,7 @@ class NatsBus:
     def _sign(self, nonce: str) -> bytes:
         # whoever sits between could strip the server's offer of TLS: then we say nothing at all
         if self._tls_wanted and not self._client._server_info.get("tls_required"):
-            raise nats_errors.SecureConnRequiredError
+            raise NoTls("no TLS")
         if not self._credentials.seed:
             return b""
         pair = nkeys.from_seed(bytearray(self._credentials.seed))
@@ -372,7 +351,7 @@ class NatsBus:
 
     def _on_failed_attempt(self, error: Exception) -> None:
         """Some failures are not worth another attempt: while opening at once, later only refusals."""
-        verdict = self._verdict(error)
+        verdict = verdict_of(error, url=self._url, name=self.identity)
         if verdict is None:
             return
         if self._opening is not None:
@@ -385,24 +364,6 @@ class NatsBus:
                 self._refusal = verdict
                 # not from here: we run inside the very task that closing cancels
                 self._ending = asyncio.create_task(self._client.close(), name="nats close")
-
-    def _verdict(self, error: Exception | None) -> Refused | Untrusted | None:
-        text = str(error).lower()
-        if any(word in text for word in _REFUSED):
-            if "expired" in text:
-                return Refused(_EXPIRED, f"the credentials of {self.identity} have expired", LOGIN_HINT)
-            said = f"the server refuses the credentials of {self.identity}: revoked, or of another cluster"
-            return Refused(_REVOKED, said, LOGIN_HINT)
-        match error:
-            case ssl.SSLCertVerificationError():
-                why = f"its certificate does not fit: {error.verify_message}"
-            case ssl.SSLError() if "WRONG_VERSION_NUMBER" in str(error):
-                why = "it speaks no TLS"
-            case nats_errors.SecureConnRequiredError():
-                why = "it offers no TLS"
-            case _:
-                return None
-        return Untrusted("E_TLS", f"{self._url} cannot be trusted: {why}", TLS_HINT)
 
     def _deny(self, what: str, subject: str) -> None:
         log.warning("%s may not use %s (%s)", self.identity, subject, what)
@@ -418,7 +379,7 @@ class NatsBus:
 
     async def _on_disconnected(self) -> None:
         if self._refusal is None and self._client.is_closed:
-            verdict = self._verdict(self._client.last_error)
+            verdict = verdict_of(self._client.last_error, url=self._url, name=self.identity)
             self._refusal = verdict if isinstance(verdict, Refused) else None
         lost = Disconnected("the connection was lost before the answer came")
         self._fail_waiting(self._refusal or lost)
@@ -444,13 +405,6 @@ class NatsBus:
         for lost in self._flushing:
             if not lost.done():
                 lost.set_result(None)
-
-
-def client_context(ca_pem: str) -> ssl.SSLContext:
-    """TLS 1.3 and nothing older, the server's name checked, by this authority; "" takes the system's."""
-    context = ssl.create_default_context(cadata=ca_pem or None)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    return context
 
 
 class _NatsSubscription:

@@ -16,9 +16,10 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from bus.auth import Authority
-from bus.connection import NatsBus, Refused
+from bus.connection import NatsBus
 from bus.errors import BusError
 from bus.server import MAX_PAYLOAD_BYTES, OLDEST_VERSION
+from bus.trust import Refused
 
 GREETING_TIMEOUT_S = 5.0
 REQUEST_TIMEOUT_S = 5.0

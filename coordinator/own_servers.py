@@ -18,13 +18,13 @@ from msgspec import Struct, structs
 
 from bus.api import Error
 from bus.auth import Authority
-from bus.connection import Untrusted
 from bus.errors import BusError, CorralError
 from bus.layout import Layout, read_secret, write_secret
 from bus.own import ServerAway, ServerUnfit, check, include_text
 from bus.setting_files import SettingsError
 from bus.setting_kinds import EMBEDDED
 from bus.settings import Settings, load
+from bus.trust import Untrusted
 from coordinator.supervisor.setup import Setup, SetupError
 from sql.errors import DatabaseRefused, Reason
 from sql.own import examine, make_ready, place_of

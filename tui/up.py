@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -28,29 +26,22 @@ from bus.settings import SETTINGS
 from bus.supervision import (
     Phase,
     ProcessHealth,
-    ProcessStatus,
     SupervisorStatus,
     end_leftovers,
     end_process,
-    identify,
     read_status,
 )
+from tui import processes
 from tui.cli import diagnostics, output
 from tui.cli.diagnostics import CommandError, Exit
-from tui.view.amounts import NONE
 from tui.view.rows import PROCESS_COLUMNS, process_row
 
-START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0
 ASK_TIMEOUT_S = 2.0
-POLL_S = 0.05
 TAKEOVER_S = 5
 """The guards end tasks 12 s after their lease was last renewed; stopping and starting take some of that."""
 
 LISTEN_OFF = "off"
-
-FAILURES_MAX = 3
-"""A process that ended so often without ever being healthy will not become so by waiting."""
 
 
 def up(arguments: Namespace) -> int:
@@ -59,7 +50,7 @@ def up(arguments: Namespace) -> int:
         raise CommandError("E_RANGE", "0–64 agents", exit=Exit.USAGE, field="--agents")
     _check_listen(arguments.listen)
     layout = _layout(arguments)
-    status = running(layout)
+    status = processes.running(layout)
     if status is not None and status.phase is Phase.STOPPING:
         diagnostics.note(f"waiting for supervisor {status.identity.pid} to stop")
         end_process(status.identity, signal.SIGTERM, timeout_s=STOP_TIMEOUT_S)
@@ -68,7 +59,9 @@ def up(arguments: Namespace) -> int:
         started_at = time.monotonic()
         environment = environment_of(arguments)
         check_own_servers(layout, arguments, environment)
-        status = start(layout, agents=arguments.agents, listen=arguments.listen, environment=environment)
+        status = processes.start(
+            layout, agents=arguments.agents, listen=arguments.listen, environment=environment
+        )
         diagnostics.note(f"Corral runs ({time.monotonic() - started_at:.1f} s)")
     else:
         diagnostics.note(f"Corral already runs here (supervisor {status.identity.pid})")
@@ -81,12 +74,12 @@ def up(arguments: Namespace) -> int:
                 f"at {status.url}; corral down, then corral up --listen {arguments.listen} moves it"
             )
         if status.phase is Phase.STARTING:
-            status = follow_start(layout, status.identity.pid)
+            status = processes.follow_start(layout, status.identity.pid)
     if arguments.detach or arguments.no_console or not (sys.stdin.isatty() and output.is_terminal()):
         if arguments.output == "json":
-            output.as_json(report(status))
+            output.as_json(processes.report(status))
         else:
-            output.lines(how_to_reach(status))
+            output.lines(processes.how_to_reach(status))
         return Exit.OK
     code = console(arguments)
     diagnostics.note("the cluster goes on running; corral console comes back, corral down stops it")
@@ -129,7 +122,7 @@ def status(arguments: Namespace) -> int:
         )
     found = as_it_is(found)
     if arguments.output == "json":
-        output.as_json(report(found))
+        output.as_json(processes.report(found))
     else:
         now_s = time.time()
         output.lines(
@@ -168,12 +161,6 @@ def console(arguments: Namespace) -> int:
     )
 
 
-def running(layout: Layout) -> SupervisorStatus | None:
-    """The status of a supervisor that really runs."""
-    status = read_status(layout.supervisor)
-    return status if status is not None and status.identity.alive else None
-
-
 def environment_of(arguments: Namespace) -> dict[str, str]:
     """For our programs: what was typed goes on as variables, since everybody may read an argv."""
     typed = {"nats.url": arguments.url, "database.dsn": arguments.database}
@@ -200,96 +187,6 @@ def check_own_servers(layout: Layout, arguments: Namespace, environment: dict[st
         raise CommandError(error.code, error.message, exit=Exit(done.returncode), hint=error.hint)
 
 
-def start(
-    layout: Layout,
-    *,
-    agents: int | None,
-    listen: str | None = None,
-    environment: dict[str, str] | None = None,
-) -> SupervisorStatus:
-    """Start a supervisor and wait until all is healthy, telling how it goes. Raises CommandError."""
-    log_path = layout.log("supervisor")
-    try:
-        layout.data.mkdir(mode=0o711, parents=True, exist_ok=True)
-        log_path.parent.mkdir(mode=0o700, exist_ok=True)
-        with log_path.open("ab") as log:
-            supervisor = subprocess.Popen(
-                supervisor_command(layout.data, agents=agents, listen=listen),
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd="/",
-                start_new_session=True,
-            )
-    except OSError as error:
-        raise CommandError(
-            "E_DATA",
-            f"cannot use the data folder {layout.data}: {error.strerror}",
-            exit=Exit.CONFIGURATION,
-            hint="name another with --data DIR or CORRAL_DATA",
-        ) from None
-    try:
-        return follow_start(layout, supervisor.pid)
-    except (CommandError, KeyboardInterrupt) as error:
-        # What cannot start must not go on trying behind the person's back.
-        supervisor.terminate()
-        code = supervisor.wait(STOP_TIMEOUT_S)
-        if code == Exit.CONFLICT and isinstance(error, CommandError):
-            return follow_other(layout)
-        raise
-
-
-def follow_other(layout: Layout) -> SupervisorStatus:
-    """Follow a supervisor that somebody else started a moment before ours. Raises CommandError."""
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while (status := running(layout)) is None:  # it holds the folder, but has not told of itself yet
-        if time.monotonic() > deadline:
-            raise CommandError(
-                "E_START", f"another supervisor holds {layout.data} and says nothing", exit=Exit.CONFLICT
-            )
-        time.sleep(POLL_S)
-    diagnostics.note(f"supervisor {status.identity.pid} was quicker")
-    return follow_start(layout, status.identity.pid)
-
-
-def supervisor_command(data: Path, *, agents: int | None, listen: str | None) -> list[str]:
-    """-P: the supervisor must not import whatever lies in some working directory."""
-    command = [sys.executable, "-P", "-m", "coordinator", "supervise", str(data.absolute())]
-    if agents is not None:
-        command += ["--agents", str(agents)]
-    return command if listen is None else [*command, "--listen", listen]
-
-
-def follow_start(layout: Layout, supervisor_pid: int) -> SupervisorStatus:
-    """Tell of each process when it becomes healthy, until all are. Raises CommandError."""
-    told: set[str] = set()
-    deadline = time.monotonic() + START_TIMEOUT_S
-    log = layout.log("supervisor")
-    while time.monotonic() < deadline:
-        ended = identify(supervisor_pid) is None
-        status = read_status(layout.supervisor)
-        if status is not None and status.identity.pid == supervisor_pid:
-            for process in status.processes:
-                if process.ready_after_s is not None and process.name not in told:
-                    told.add(process.name)
-                    diagnostics.note(
-                        f"  ✔ {process.name:<12} {process.ready_after_s:5.1f} s  {process.address}"
-                    )
-            if status.phase is Phase.RUNNING:
-                return status
-            _raise_if_hopeless(status)
-        if ended:
-            last = _last_line(log)
-            raise CommandError(
-                "E_START", f"the supervisor ended: {last}", exit=Exit.UNAVAILABLE, hint=f"log: {log}"
-            )
-        time.sleep(POLL_S)
-    raise CommandError(
-        "E_TIMEOUT", f"not ready after {START_TIMEOUT_S:g} s", exit=Exit.TIMEOUT, hint=f"log: {log}"
-    )
-
-
 def as_it_is(status: SupervisorStatus) -> SupervisorStatus:
     """Correct what a killed supervisor can no longer correct itself."""
     if not status.identity.alive and status.phase not in (Phase.STOPPED, Phase.FAILED):
@@ -300,60 +197,6 @@ def as_it_is(status: SupervisorStatus) -> SupervisorStatus:
             process.identity = None
             process.health = ProcessHealth.STOPPED
     return status
-
-
-def report(status: SupervisorStatus) -> dict[str, object]:
-    """The status as a stable document."""
-    alive = status.identity.alive
-    return {
-        "phase": str(status.phase),
-        "message": status.message,
-        "data": status.data,
-        "url": status.url,
-        "joins": status.joins,
-        "node": status.node,
-        "user": status.user,
-        "credentials": status.credentials,
-        "processes": [
-            {
-                "name": "supervisor",
-                "pid": status.identity.pid if alive else None,
-                "health": "healthy" if alive else "stopped",
-                "restarts": 0,
-            },
-            *(_process(process) for process in status.processes),
-        ],
-    }
-
-
-def how_to_reach(status: SupervisorStatus) -> list[str]:
-    """What to do with a cluster that runs."""
-    lines = [f"data       {status.data}"]
-    if status.node:
-        lines.append(f"node       {status.node} of {status.url}")
-    else:
-        lines.append(f"bus        {status.url}  (credentials: {status.credentials})")
-        lines.append(f"user       {status.user}")
-    lines += [
-        f"{process.name:<10} pid {process.identity.pid if process.identity else NONE}"
-        f"  {process.health}  {process.address}"
-        for process in status.processes
-    ]
-    command = command_here(Path(status.data))
-    if status.node:
-        return [*lines, f"next       {command} status  (or down; up starts it again)"]
-    if status.joins:
-        lines.append(f"machines   here: {command} token node    there: corral join {status.joins} TOKEN")
-    return [*lines, f"next       {command} run -- echo hello  (or console, status, down)"]
-
-
-def command_here(data: Path) -> str:
-    """How this person types `corral` for this data folder."""
-    program, found = Path(sys.argv[0]), shutil.which("corral")
-    command = "corral"
-    if program.name == command and (found is None or not program.samefile(found)):
-        command = shlex.quote(os.path.relpath(program))
-    return command if data == default_data_dir() else f"CORRAL_DATA={shlex.quote(str(data))} {command}"
 
 
 def _check_listen(wanted: str | None) -> None:
@@ -372,37 +215,6 @@ def _listens(status: SupervisorStatus, wanted: str) -> bool:
     if wanted == LISTEN_OFF:
         return not status.url.startswith(f"{SECURE}://")
     return bool(status.joins) and parse_address(wanted).host == status.listen
-
-
-def _process(process: ProcessStatus) -> dict[str, object]:
-    return {
-        "name": process.name,
-        "pid": process.identity.pid if process.identity else None,
-        "health": str(process.health),
-        "address": process.address,
-        "restarts": process.restarts,
-        "since": process.since,
-        "ready_after_s": process.ready_after_s,
-        "message": process.message,
-        "log": process.log,
-    }
-
-
-def _raise_if_hopeless(status: SupervisorStatus) -> None:
-    if status.phase is Phase.FAILED:
-        raise CommandError("E_START", status.message, exit=Exit.CONFIGURATION)
-    for process in status.processes:
-        if process.failures >= FAILURES_MAX and process.ready_after_s is None:
-            message = f"{process.name} does not start: {process.message}: {_last_line(Path(process.log))}"
-            raise CommandError("E_START", message, exit=Exit.UNAVAILABLE, hint=f"log: {process.log}")
-
-
-def _last_line(path: Path) -> str:
-    try:
-        lines = path.read_text(errors="replace").strip().splitlines()
-    except OSError:
-        return "no log"
-    return lines[-1][:300] if lines else "no word in the log"
 
 
 def _layout(arguments: Namespace) -> Layout:

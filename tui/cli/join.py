@@ -25,7 +25,7 @@ from bus.layout import (
 )
 from bus.tokens import JoinToken, TokenKind
 from bus.values import is_name
-from tui import up
+from tui import processes
 from tui.cli import diagnostics, output
 from tui.cli.diagnostics import CommandError, Exit
 from tui.cli.tokens import given
@@ -59,11 +59,11 @@ def join(arguments: Namespace) -> int:
     write_joined(layout, JoinedSettings(url=url, node=node, options=options))
     (layout.data / _KEY).unlink()
     diagnostics.note(f"joined {url} as {node}")
-    status = up.start(layout, agents=None)
+    status = processes.start(layout, agents=None)
     if arguments.output == "json":
-        output.as_json(up.report(status))
+        output.as_json(processes.report(status))
     else:
-        output.lines(up.how_to_reach(status))
+        output.lines(processes.how_to_reach(status))
     return Exit.OK
 
 

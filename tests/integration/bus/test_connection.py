@@ -12,9 +12,10 @@ import pytest
 
 from bus import server
 from bus.auth import Authority
-from bus.connection import ConnectionState, NatsBus, Refused
+from bus.connection import ConnectionState, NatsBus
 from bus.errors import Disconnected
 from bus.transport import Message
+from bus.trust import Refused
 from bus.values import Role
 
 

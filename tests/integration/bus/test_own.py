@@ -13,7 +13,8 @@ import pytest
 
 from bus import own, server
 from bus.auth import Authority
-from bus.connection import NatsBus, Refused
+from bus.connection import NatsBus
+from bus.trust import Refused
 from bus.values import Role
 
 OLD = b'INFO {"version":"2.9.21","max_payload":1048576,"jetstream":true}\r\n'

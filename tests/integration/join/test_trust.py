@@ -15,12 +15,13 @@ import pytest
 from bus import server
 from bus.admission import ask_admission
 from bus.auth import Authority, public_credentials
-from bus.connection import ConnectionState, NatsBus, Refused, Untrusted
+from bus.connection import ConnectionState, NatsBus
 from bus.credentials import Credentials
 from bus.errors import BusError, CredentialsError, Disconnected, Forbidden
 from bus.subjects import AuthVerb, auth
 from bus.tokens import TokenKind, new_token
 from bus.transport import Message
+from bus.trust import Refused, Untrusted
 from bus.values import Role
 
 HOST = "127.0.0.1"

@@ -1,0 +1,64 @@
+"""Whether a server is the one that is meant, and whether it takes us: what a failed connection means.
+
+`bus.connection` asks; nothing here connects.
+"""
+
+from __future__ import annotations
+
+import ssl
+
+from bus.errors import CredentialsError, Disconnected, Forbidden
+
+LOGIN_HINT = "corral login URL TOKEN gets new ones; an admin makes a token with corral token user NAME"
+TLS_HINT = "is it the right address? the name in it must be one that corral up --listen was given"
+
+_REFUSED = (
+    "authorization violation",
+    "authentication expired",
+    "authentication revoked",
+    "account authentication",
+)
+
+
+class Refused(Forbidden, CredentialsError):
+    """The server does not take these credentials: expired, revoked, or of another cluster."""
+
+
+class Untrusted(Disconnected, CredentialsError):
+    """What answers at the address does not prove that it is the cluster's server; it was told nothing."""
+
+
+class NoTls(ssl.SSLError):
+    """The server greeted, and its greeting offers no TLS."""
+
+
+def expired(name: str) -> Refused:
+    """The refusal of credentials that ended, whoever noticed."""
+    return Refused("E_TOKEN_EXPIRED", f"the credentials of {name} have expired", LOGIN_HINT)
+
+
+def verdict_of(error: Exception | None, *, url: str, name: str) -> Refused | Untrusted | None:
+    """What the failure of a connection to `url` as `name` says for good; None: it may pass."""
+    text = str(error).lower()
+    if any(word in text for word in _REFUSED):
+        if "expired" in text:
+            return expired(name)
+        said = f"the server refuses the credentials of {name}: revoked, or of another cluster"
+        return Refused("E_TOKEN_REVOKED", said, LOGIN_HINT)
+    match error:
+        case ssl.SSLCertVerificationError():
+            why = f"its certificate does not fit: {error.verify_message}"
+        case ssl.SSLError() if "WRONG_VERSION_NUMBER" in str(error):
+            why = "it speaks no TLS"
+        case NoTls():
+            why = "it offers no TLS"
+        case _:
+            return None
+    return Untrusted("E_TLS", f"{url} cannot be trusted: {why}", TLS_HINT)
+
+
+def client_context(ca_pem: str) -> ssl.SSLContext:
+    """TLS 1.3 and nothing older, the server's name checked, by this authority; "" takes the system's."""
+    context = ssl.create_default_context(cadata=ca_pem or None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    return context
