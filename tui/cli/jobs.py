@@ -50,7 +50,7 @@ async def jobs(arguments: Namespace) -> int:
                 limit=limit,
                 cursor=cursor,
             )
-            return Page(answer.jobs, answer.next, answer.total, answer.states)
+            return Page(answer.jobs, answer.next, answer.total, answer.states, answer.exact)
 
         return await show(JOBS, chosen, arguments, fetch)
 
@@ -88,7 +88,7 @@ async def tasks(arguments: Namespace) -> int:
                 limit=limit,
                 cursor=cursor,
             )
-            return Page(answer.tasks, answer.next, answer.total, answer.states)
+            return Page(answer.tasks, answer.next, answer.total, answer.states, answer.exact)
 
         return await show(TASKS, chosen, arguments, fetch)
 

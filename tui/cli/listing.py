@@ -18,12 +18,16 @@ T = TypeVar("T")
 
 
 class Page(Struct, Generic[T]):
-    """Some rows; `next` is the cursor of those that follow, "" where there are none."""
+    """Some rows; `next` is the cursor of those that follow, "" where there are none.
+
+    `exact` False: there are more than `total`, nobody counted how many.
+    """
 
     rows: Sequence[T]
     next: str = ""
     total: int | None = None
     states: dict[str, int] | None = None
+    exact: bool | None = None
 
 
 class Listing(Struct, Generic[T], frozen=True, kw_only=True):
@@ -51,7 +55,7 @@ async def show(listing: Listing[T], chosen: Sequence[Field[T]], arguments: Names
     async for last in pages:
         rows.extend(last.rows)
     if arguments.output == "json":
-        known = {"next": last.next, "total": last.total, "states": last.states}
+        known = {"next": last.next, "total": last.total, "exact": last.exact, "states": last.states}
         output.as_json(
             {listing.noun: rows} | {name: value for name, value in known.items() if value is not None}
         )
@@ -113,7 +117,8 @@ def _tell_rest(arguments: Namespace, last: Page[T], shown: int) -> None:
         return
     # where the list was begun in the middle, nobody counted what came before
     rest = last.total - shown if last.total is not None and not arguments.cursor else 0
-    note(f"{f'{rest:,} more' if rest > 0 else 'more'}: --cursor {last.next} goes on, --all shows everything")
+    count = f"{rest:,}{'' if last.exact else '+'} more" if rest > 0 else "more"
+    note(f"{count}: --cursor {last.next} goes on, --all shows everything")
 
 
 def _unknown_column(error: UnknownField) -> CommandError:

@@ -30,7 +30,7 @@ async def nodes(arguments: Namespace) -> int:
             answer = await corral.nodes(
                 filter=arguments.filter, sort=arguments.sort, limit=limit, cursor=cursor
             )
-            return Page(answer.nodes, answer.next, answer.total, answer.states)
+            return Page(answer.nodes, answer.next, answer.total, answer.states, True)
 
         return await show(NODES, chosen, arguments, fetch)
 
