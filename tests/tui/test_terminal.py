@@ -27,7 +27,7 @@ WALK = (
     (b"\r", ("back",)),
     (b"2", ("NODE", "n-0000")),
     (b"d", ("n-0000 › details", "evil")),
-    (b"1", ("memory",)),
+    (b"1", ("overview",)),
 )
 FROM_DATA = (
     b"\x1b[?6661h",
@@ -56,10 +56,11 @@ def test_no_byte_of_an_attack_reaches_the_terminal() -> None:
             terminal.press(keys)
             terminal.wait_for(*words)
         terminal.press(b"/")
-        terminal.wait_for("health")
+        terminal.wait_for("user=me")
         terminal.press(b"\x1b[200~\x1b]52;c;ZXZpbA==\x07pasted\x1b[201~")
         terminal.wait_for("pasted")
         terminal.press(b"\x1b")
+        terminal.wait_for("STATE")
         leave(terminal)
     written = terminal.written
     assert not [attack for attack in FROM_DATA if attack in written]

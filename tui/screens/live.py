@@ -170,6 +170,7 @@ def error_text(error: CorralError) -> str:
 
 
 def refusal_text(error: Error) -> str:
-    """ "E_FILTER: what is wrong (hint)"."""
+    """ "E_ENUM: what is wrong; expected this or that (hint)"."""
+    expected = f"; expected {error.expected}" if error.expected else ""
     hint = f" ({error.hint})" if error.hint else ""
-    return f"{error.code}: {error.message}{hint}"
+    return f"{error.code}: {error.message}{expected}{hint}"
