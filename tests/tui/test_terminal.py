@@ -32,7 +32,6 @@ WALK = (
 FROM_DATA = (
     b"\x1b[?6661h",
     b"\x1b[13;37;41m",
-    b"\x1b]",
     b"\x1bP+q",
     b"\x1bc",
     *("\x9b\x9d\x9c\u202e\u2066\u200b\u2028\ufeff"[i].encode() for i in range(8)),
@@ -64,6 +63,7 @@ def test_no_byte_of_an_attack_reaches_the_terminal() -> None:
         leave(terminal)
     written = terminal.written
     assert not [attack for attack in FROM_DATA if attack in written]
+    assert not re.findall(rb"\x1b\](?!22;)", written), "the pointer's shape is the only OSC of Textual's own"
     assert "␛]52;c;ZXZpbA==".encode() in written
 
 
