@@ -7,10 +7,14 @@ from argparse import Namespace
 from collections.abc import Coroutine, Sequence
 from importlib import import_module
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from bus.errors import CorralError
 from tui.cli import diagnostics, output
 from tui.cli.diagnostics import Exit
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 PIPE_CLOSED = 141
 """What a shell reports for a program that SIGPIPE ended."""
@@ -109,7 +113,15 @@ def _carry_out(arguments: Namespace) -> int:
         return result
     import asyncio
 
-    return asyncio.run(result)
+    with asyncio.Runner() as runner:
+        runner.get_loop().set_exception_handler(_on_exception)
+        return runner.run(result)
+
+
+def _on_exception(loop: AbstractEventLoop, context: dict[str, object]) -> None:
+    """A second ctrl-C is raised in whichever task runs just then, which tells nobody anything."""
+    if not isinstance(context.get("exception"), KeyboardInterrupt):
+        loop.default_exception_handler(context)
 
 
 def where(verb: str) -> tuple[str, str]:
