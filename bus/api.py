@@ -85,8 +85,10 @@ class Job(Struct, kw_only=True):
 
 
 class Jobs(Struct, kw_only=True):
-    """`next` is "" on the last page; `total` counts all that the filter lets through, `exact` or not: then it is
-    at least so much."""
+    """`next` is "" on the last page; `total` counts all that the filter lets through.
+
+    `exact` False: it stopped counting there, and there are more.
+    """
 
     jobs: list[Job]
     next: str = ""

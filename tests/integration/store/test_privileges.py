@@ -26,7 +26,8 @@ async def test_it_is_no_superuser_and_owns_nothing(session: asyncpg.Connection) 
     owned = "select count(*) from pg_class where pg_get_userbyid(relowner) = session_user"
     assert await session.fetchval(owned) == 0
     member = "select count(*) from pg_auth_members where member = session_user::regrole"
-    member += " and roleid <> 'corral_coordinator'::regrole"  # on a server of one's own the login is one of its
+    # on a server of one's own the login is a member of the coordinator's role
+    member += " and roleid <> 'corral_coordinator'::regrole"
     assert await session.fetchval(member) == 0
 
 

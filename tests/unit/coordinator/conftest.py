@@ -154,7 +154,6 @@ class Mirror:
             ],
         )
 
-
     def failed(self, number: int, index: int | None = None) -> tuple[TaskSeen, ...]:
         """Rows of failed tasks of a job, as the store reads them."""
         rows = [
@@ -171,9 +170,7 @@ class Mirror:
         assert change is not None
         rows = [row for row in self.tasks.values() if row[0].task.job == number]
         firsts = {new.id: new.task.index for new, _ in rows}
-        ended = Counter(
-            (firsts[new.range_id or new.id], row.state) for new, row in rows if new.count == 1
-        )
+        ended = Counter((firsts[new.range_id or new.id], row.state) for new, row in rows if new.count == 1)
         return JobOver(
             job=job,
             change=change,
