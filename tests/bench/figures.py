@@ -30,6 +30,7 @@ class Sizes(Struct, frozen=True, kw_only=True):
     array_tasks: int = 100_000
     distinct_jobs: int = 10
     distinct_tasks_a_job: int = 10_000
+    published_jobs: int = 10_000
     rest_s: float = 3.0
     idle_s: float = 30.0
     simulated_nodes: int = 1_000
@@ -50,6 +51,7 @@ QUICK = Sizes(
     array_tasks=10_000,
     distinct_jobs=2,
     distinct_tasks_a_job=500,
+    published_jobs=200,
     rest_s=0.3,
     idle_s=1.0,
     simulated_nodes=20,
