@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bus.values import UserName
-from coordinator.store.connection import Session
+from coordinator.store.connection import WRITER_SESSION, Session
 from coordinator.store.reads import DuplicateOf
 from sql import queries
 
@@ -19,7 +19,7 @@ class PublishedKeys:
     """Looks keys up; raises StoreUnavailable when the database is away."""
 
     def __init__(self, dsn: str) -> None:
-        self._session = Session(dsn)
+        self._session = Session(dsn, settings=WRITER_SESSION)
 
     async def by_message(self, keys: Sequence[Key]) -> dict[Key, DuplicateOf]:
         """The jobs that came by messages with these keys."""
