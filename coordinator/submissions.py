@@ -1,9 +1,9 @@
 """Jobs that were published on `corral.u.<user>.publish`, kept by JetStream while no coordinator runs.
 
 Taken in batches, each submission entered like a request, and acknowledged only after the commit that made
-it a job. JetStream may deliver a message again (we died before the acknowledgement, or its sender repeats
-it): its key, the sender's Nats-Msg-Id or else its place in the stream, is committed with the job, and looked
-up before. One batch at a time: whatever a later one repeats is in the database by then.
+it a job; the next batch is entered meanwhile. JetStream may deliver a message again (we died before the
+acknowledgement, or its sender repeats it): its key, the sender's Nats-Msg-Id or else its place in the stream,
+is committed with the job, and looked up before. What repeats a key that is not committed yet waits for it.
 What can never be a job goes to the dead letters, and its sender and the audit hear why.
 """
 
@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
@@ -41,8 +42,16 @@ PAUSE_S = 1.0
 
 RETRY_S = 2.0
 STOP_S = 2.0
+IN_FLIGHT_MAX = 2_048
+"""Entered and not committed yet: what a commit takes is in it, and the next one's share gathers."""
 
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
+
+
+_T = TypeVar("_T")
+
+
+_Claim = tuple[str, Key]
 
 
 class _Candidate(Struct, frozen=True):
@@ -52,6 +61,12 @@ class _Candidate(Struct, frozen=True):
     sealed: Sealed
     key: Key
     name: Key | None
+
+    @property
+    def claims(self) -> tuple[_Claim, ...]:
+        """What no other one may have while this one is in flight."""
+        claims = (("message", self.key), ("name", self.name))
+        return tuple((kind, key) for kind, key in claims if key is not None)
 
 
 class Intake:
@@ -64,21 +79,25 @@ class Intake:
         self._jobs = jobs
         self._keys = keys
         self._audit = audit
+        self._claimed: set[_Claim] = set()
+        self._in_flight = 0
+        self._landed = asyncio.Condition()
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
 
     async def run(self) -> None:
         """Until `stop`. What is in hand then is finished, what is not begun goes back at once."""
         try:
-            while not self._stopping.is_set():
-                try:
-                    await self._line.open()
-                    batch = await self._line.fetch(wait_s=FETCH_S)
-                    if batch and not await self._take(batch):
+            async with asyncio.TaskGroup() as settling:
+                while not self._stopping.is_set():
+                    try:
+                        await self._line.open()
+                        batch = await self._line.fetch(wait_s=FETCH_S)
+                        if batch and not await self._take(batch, settling):
+                            await self._pause()
+                    except BusError as error:
+                        log.warning("published submissions: %s", error)
                         await self._pause()
-                except BusError as error:
-                    log.warning("published submissions: %s", error)
-                    await self._pause()
         finally:
             self._ended.set()
 
@@ -98,78 +117,85 @@ class Intake:
         except TimeoutError:
             pass
 
-    async def _take(self, batch: Sequence[Submission]) -> bool:
-        """False: the database is away, and everything not decided will come again."""
+    async def _take(self, batch: Sequence[Submission], settling: asyncio.TaskGroup) -> bool:
+        """False: the database is away, and everything not entered will come again."""
+        waiting = list(batch)
         try:
-            judged = await asyncio.gather(*map(self._judge, batch))
-            candidates = [each for each in judged if each is not None]
+            candidates = await self._judge_all(waiting)
             while candidates:
                 first, candidates = _first_of_each_key(candidates)
-                await self._enter(first)
+                await self._room_for(first)
+                await self._enter(first, settling)
+                waiting = [each.submission for each in candidates]
         except (StoreError, Overloaded) as error:
             log.warning("published submissions wait: %s", error)
         except ApiError as error:
             log.warning("published submissions wait: %s", error.error.message)
         else:
             return True
-        for submission in batch:
+        for submission in waiting:
             await self._line.retry(submission, delay_s=RETRY_S)  # what was acknowledged stays so
         return False
 
-    async def _judge(self, submission: Submission) -> _Candidate | None:
-        """What can be said of a submission alone; None: it was rejected. Raises StoreError."""
+    async def _judge_all(self, waiting: list[Submission]) -> list[_Candidate]:
+        """The candidates of a batch, in order; what is rejected is no longer `waiting`. Raises StoreError."""
+        judged = [await self._judge(submission) for submission in waiting]
+        pairs = list(zip(waiting, judged, strict=True))
+        rejected = [(submission, error) for submission, error in pairs if isinstance(error, Error)]
+        waiting[:] = [submission for submission, verdict in pairs if not isinstance(verdict, Error)]
+        await asyncio.gather(*(self._reject(submission, error) for submission, error in rejected))
+        return [verdict for verdict in judged if isinstance(verdict, _Candidate)]
+
+    async def _judge(self, submission: Submission) -> _Candidate | Error:
+        """What can be said of a submission alone. Raises StoreError."""
         try:
             check_headers(submission.headers)
             key = message_key(submission)
             user = await self._access.check(submission.user, "job.submit")
             spec = decode_request("job.submit", submission.data)
-        except (ApiError, DecodeError) as error:
-            await self._reject(submission, error.error if isinstance(error, ApiError) else error.to_error())
-            return None
+        except ApiError as error:
+            return error.error
+        except DecodeError as error:
+            return error.to_error()
         assert isinstance(spec, JobSpec)
         name = None if spec.dedupe_key is None else (user.name, spec.dedupe_key)
         return _Candidate(submission, seal(spec), (user.name, key), name)
 
-    async def _enter(self, candidates: Sequence[_Candidate]) -> None:
-        """Candidates of different keys. Raises StoreError, Overloaded, ApiError: try again later."""
+    async def _room_for(self, candidates: Sequence[_Candidate]) -> None:
+        """Until none of their keys is in flight, and not too much else."""
+        claims = {claim for each in candidates for claim in each.claims}
+        async with self._landed:
+            await self._landed.wait_for(
+                lambda: self._in_flight < IN_FLIGHT_MAX and self._claimed.isdisjoint(claims)
+            )
+
+    async def _enter(self, candidates: Sequence[_Candidate], settling: asyncio.TaskGroup) -> None:
+        """Candidates of different keys. Raises StoreError, ApiError: nothing was entered."""
         self._jobs.check_database()
         known = await self._keys.by_message([each.key for each in candidates])
         named = await self._keys.by_dedupe_key([each.name for each in candidates if each.name is not None])
-        settling = []
+        for each in candidates:
+            if each.key in known:
+                work = self._repeated(each, known[each.key], "Nats-Msg-Id")
+            elif each.name in named:
+                work = self._repeated(each, named[each.name], "/dedupe_key")
+            else:
+                work = self._entered(each)
+            self._in_flight += 1
+            self._claimed.update(each.claims)
+            settling.create_task(self._settle(each, work))
+
+    async def _settle(self, candidate: _Candidate, work: Coroutine[Any, Any, None]) -> None:
+        """To the end of one that is in flight."""
         try:
-            for each in candidates:
-                if each.key in known:
-                    settling.append(self._repeated(each, known[each.key], "Nats-Msg-Id"))
-                elif each.name in named:
-                    settling.append(self._repeated(each, named[each.name], "/dedupe_key"))
-                else:
-                    answer: Waiter = asyncio.get_running_loop().create_future()
-                    self._jobs.enter(each.submission.user, each.sealed, answer, message_key=each.key[1])
-                    settling.append(self._settle(each, answer))
+            await work
+        except BusError as error:
+            log.warning("published submissions: %s; JetStream gives it again", error)
         finally:
-            await asyncio.gather(*settling)
-
-    async def _repeated(self, candidate: _Candidate, first: DuplicateOf, field: str) -> None:
-        if first.digest == candidate.sealed.digest:
-            await self._line.done(candidate.submission)
-            return
-        stored, sent = first.digest.hex()[:12], candidate.sealed.digest.hex()[:12]
-        error = refusal(
-            "E_IDEM_CONFLICT",
-            f"job {first.number} has this key and another body",
-            field=field,
-            got=sent,
-            expected=stored,
-        )
-        await self._reject(candidate.submission, error)
-
-    async def _settle(self, candidate: _Candidate, answer: Waiter) -> None:
-        said = await answer
-        if isinstance(said, Error):
-            await self._reject(candidate.submission, said)
-            return
-        assert isinstance(said, Submitted), "a submission is accepted or refused"
-        await self._line.done(candidate.submission)
+            async with self._landed:
+                self._in_flight -= 1
+                self._claimed.difference_update(candidate.claims)
+                self._landed.notify_all()
 
     async def _reject(self, submission: Submission, error: Error) -> None:
         self._audit.refused(
@@ -182,6 +208,18 @@ class Intake:
             )
         )
         await self._line.reject(submission, error)
+
+
+async def _all_of(work: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
+    """The results. Raises the first failure, but when all have ended: what is on its way to a commit must not
+    meet its own second delivery, which would not find its key yet."""
+    ended = await asyncio.gather(*work, return_exceptions=True)
+    results: list[_T] = []
+    for result in ended:
+        if isinstance(result, BaseException):
+            raise result
+        results.append(result)
+    return results
 
 
 def _first_of_each_key(

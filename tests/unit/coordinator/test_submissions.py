@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from bus.api import Error
-from bus.errors import ApiError
+from bus.errors import ApiError, Disconnected
 from bus.jetstream import Submission
 from bus.values import UserName
+from coordinator import submissions
 from coordinator.api.access import Access
 from coordinator.store.audit import Refused
 from coordinator.store.errors import StoreUnavailable
@@ -29,6 +30,7 @@ class FakeLine:
     def __init__(self) -> None:
         self.arrived: asyncio.Queue[list[Submission]] = asyncio.Queue()
         self.fates: list[tuple[str, str]] = []  # (place, done | again | error code)
+        self.lost: set[str] = set()  # places whose next acknowledgement does not get out
 
     async def open(self) -> None:
         return
@@ -40,6 +42,9 @@ class FakeLine:
             return []
 
     async def done(self, submission: Submission) -> None:
+        if submission.place in self.lost:
+            self.lost.remove(submission.place)
+            raise Disconnected("no connection")
         self.fates.append((submission.place, "done"))
 
     async def retry(self, submission: Submission, *, delay_s: float) -> None:
@@ -195,6 +200,28 @@ async def test_nothing_is_acknowledged_before_its_commit(door: Door) -> None:
     door.shell.store.gate.set()
     await until(lambda: door.line.fates)
     assert door.line.fates == [("1-0", "done")]
+
+
+async def test_a_lost_acknowledgement_does_not_let_a_second_delivery_overtake_the_commit(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bus fails for one of a batch while the other waits for its commit: had its next delivery been
+    looked up before that, it would have become a second job."""
+    monkeypatch.setattr(submissions, "PAUSE_S", 0.0)
+    waits, repeated = door.message(TRUE, message_id="a"), door.message(TRUE, message_id="b")
+    assert await door.send(repeated) == ["done"]
+    door.line.fates.clear()
+    door.line.lost = {repeated.place}
+    door.shell.store.gate.clear()
+    begun = len(door.shell.store.tried)
+    for _ in range(2):
+        await door.line.arrived.put([waits, repeated])
+    await until(lambda: door.line.lost == set() and len(door.shell.store.tried) > begun)
+    for _ in range(100):  # turns in which the second delivery could be taken too early
+        await asyncio.sleep(0)
+    door.shell.store.gate.set()
+    await until(lambda: door.line.fates.count((waits.place, "done")) == 2)
+    assert door.jobs == 2
 
 
 @pytest.mark.parametrize("wrong", ["two words", "é", "k" * 129, "a\x00b", "@1-2"])
