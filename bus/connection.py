@@ -148,6 +148,9 @@ class NatsBus:
             raise self._refusal
         if not self._client.is_connected:
             raise Disconnected(f"no connection to publish {subject}")
+        if len(data) + _bytes_of(headers or {}) > self._client.max_payload:
+            # nats-py counts no headers, and the server closes the connection of whoever sends too much
+            raise TooLarge(f"{subject}: more bytes than the server takes")
         try:
             await self._client.publish(subject, data, reply, dict(headers) if headers else None)
         except (nats_errors.Error, OSError) as error:
@@ -450,6 +453,12 @@ class _NatsSubscription:
 
 def _own(message: Msg) -> Message:
     return Message(message.subject, message.data, message.reply, message.headers or {})
+
+
+def _bytes_of(headers: Mapping[str, str]) -> int:
+    """What they add to a message, its first line included."""
+    lines = sum(len(key) + len(value.encode()) + 4 for key, value in headers.items())
+    return lines + len("NATS/1.0\r\n\r\n") if headers else 0
 
 
 def _translated(error: Exception, subject: str) -> BusError:

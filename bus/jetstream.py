@@ -18,6 +18,7 @@ from bus.api import Error, ErrorReply
 from bus.codec import Codec, encode
 from bus.connection import NatsBus
 from bus.errors import BusError, one_line
+from bus.limits import BYTES_MAX
 from bus.storage import (
     BUCKETS,
     DEDUPE_WINDOW_S,
@@ -42,6 +43,7 @@ PULL_BYTES = 16 * 1024 * 1024
 PULL_EXPIRES_S = 5
 _NS = 1_000_000_000
 _BUCKET_BYTES_MAX = 128 * 1024 * 1024
+_ID_KEPT = 128  # no longer one is taken
 _NAME_TAKEN = 10058  # the stream exists with another configuration
 
 
@@ -174,12 +176,17 @@ class Submissions:
         await self._bus.publish(submission.token, b"-NAK " + delay.encode())
 
     async def reject(self, submission: Submission, error: Error) -> None:
-        """It cannot be a job: keep it among the dead letters, tell its user why, forget it."""
+        """It cannot be a job: keep it among the dead letters, tell its user why, forget it.
+
+        Of a body that is longer than any job may be, the letter keeps the beginning.
+        """
         # as JSON: a message may quote its sender, and what it quotes must not end a header
         headers = {"Corral-Error-Code": error.code, "Corral-Error": json.dumps(one_line(error)[:1000])}
         if submission.message_id:
-            headers["Corral-Message-Id"] = submission.message_id
-        await _stored(self._bus, dead_letter(submission.user), submission.data, headers)
+            headers["Corral-Message-Id"] = submission.message_id[:_ID_KEPT]
+        length = {"Corral-Bytes": str(len(submission.data))}
+        kept = submission.data[:BYTES_MAX]
+        await _stored(self._bus, dead_letter(submission.user), kept, headers | length)
         reason = encode(ErrorReply(error=error), Codec.JSON)
         await self._bus.publish(errors(submission.user), reason, headers=headers)
         await self.done(submission)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from bus.api import Error, ErrorReply
 from bus.auth import Authority
 from bus.codec import decode
 from bus.connection import NatsBus
+from bus.errors import TooLarge
 from bus.jetstream import Submission, Submissions, ensure_buckets, ensure_streams
 from bus.transport import Message
 from bus.values import Role
@@ -205,3 +207,37 @@ async def test_what_was_acknowledged_survives_kill_9(place: Place, tmp_path: Pat
         line = await opened(bus)
         assert [int(one.data) for one in await collected(line, 20)] == list(range(20))
         await bus.close()
+
+
+@pytest.mark.parametrize("id_bytes", [10, 60_000])  # JetStream takes up to 65,535 of headers
+async def test_what_only_just_fitted_is_rejected_like_anything_else(place: Place, id_bytes: int) -> None:
+    """The reason goes into headers: with a whole body they would be more than the server carries, which
+    closes the connection of whoever sends that. The dead letter keeps the beginning."""
+    alice, bus = await place.alice(), await place.coordinator()
+    headers = {"Nats-Msg-Id": "k" * id_bytes}
+    body = b"x" * (server.MAX_PAYLOAD_BYTES - id_bytes - 100)
+    await alice.request("corral.u.alice.publish", body, timeout_s=20, headers=headers)
+    line = await opened(bus)
+    (submission,) = await collected(line, 1)
+    await line.reject(submission, Error(code="E_TOO_LARGE", message="too large"))
+    await bus.flush()
+    asked = b'{"last_by_subj": "corral.dead.alice"}'
+    answer = await bus.request("$JS.API.STREAM.MSG.GET.CORRAL_DEAD_LETTERS", asked, timeout_s=5)
+    letter = json.loads(answer.data)["message"]
+    said = base64.b64decode(letter["hdrs"]).decode()
+    assert f"Corral-Bytes: {len(body)}\r\n" in said
+    assert f"Corral-Message-Id: {'k' * min(id_bytes, 128)}\r\n" in said
+    assert 0 < len(base64.b64decode(letter["data"])) < len(body)
+    await line.close()
+    await bus.close()
+    await alice.close()
+
+
+async def test_headers_count_towards_what_the_server_carries(place: Place) -> None:
+    """Refused here: the server would close the connection."""
+    alice = await place.alice()
+    body = b"x" * (server.MAX_PAYLOAD_BYTES - 100)
+    with pytest.raises(TooLarge):
+        await alice.publish("corral.u.alice.publish", body, headers={"Nats-Msg-Id": "k" * 200})
+    await alice.flush()
+    await alice.close()
