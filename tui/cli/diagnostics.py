@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sys
+from collections.abc import Callable
 from enum import IntEnum
 
 from msgspec.structs import replace
@@ -111,8 +112,13 @@ def describe(error: BaseException) -> tuple[Error, int]:
             return Error(code="E_INTERNAL", message=f"{type(error).__name__}: {error}"), Exit.UNAVAILABLE
 
 
-def report(error: BaseException, *, as_json: bool = False) -> int:
-    """Tell what went wrong on stderr; returns the exit code."""
+def report(
+    error: BaseException, *, as_json: bool = False, typed_as: Callable[[str], str] = lambda field: field
+) -> int:
+    """Tell what went wrong on stderr; returns the exit code.
+
+    `typed_as`: what people who typed a command line call a field; programs are told its pointer.
+    """
     answer, code = describe(error)
     faults = [completed(item) for item in (answer, *answer.more)]
     if as_json:
@@ -121,7 +127,8 @@ def report(error: BaseException, *, as_json: bool = False) -> int:
         return int(code)
     hinted = ""
     for item in faults:
-        _write(f"{_coloured(f'error[{item.code}]:')} {safe_line(one_line(item))}\n")
+        said = one_line(replace(item, field=typed_as(item.field)) if item.field else item)
+        _write(f"{_coloured(f'error[{item.code}]:')} {safe_line(said)}\n")
         if item.hint and item.hint != hinted:
             _write(f"hint: {safe_line(item.hint)}\n")
             hinted = item.hint

@@ -28,13 +28,12 @@ def run(argv: Sequence[str]) -> int:
         from tui.cli.completion import complete
 
         return complete(argv[1:])
-    as_json = wants_json(argv)
+    arguments = None
     try:
         arguments = parse(argv)
         if arguments is None:
             output.finish()
             return Exit.OK
-        as_json = arguments.output in ("json", "jsonl")
         code = _carry_out(arguments)
         output.finish()
         return code
@@ -45,7 +44,11 @@ def run(argv: Sequence[str]) -> int:
         output.abandon()
         return PIPE_CLOSED
     except (CorralError, OSError) as error:
-        return diagnostics.report(error, as_json=as_json)
+        if arguments is None:
+            return diagnostics.report(error, as_json=wants_json(argv))
+        from tui.cli.flags import report
+
+        return report(error, arguments)
 
 
 def wants_json(argv: Sequence[str]) -> bool:

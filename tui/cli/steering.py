@@ -9,7 +9,8 @@ from bus.api import Node
 from bus.errors import ApiError
 from tui.cli import output
 from tui.cli.connect import client
-from tui.cli.diagnostics import Exit, report
+from tui.cli.diagnostics import Exit
+from tui.cli.flags import report
 from tui.cli.ids import job_id, task_id
 from tui.view.states import node_word
 
@@ -91,7 +92,7 @@ async def _change(
         try:
             tasks = await change(target)
         except ApiError as error:
-            refused = report(error, as_json=arguments.output in ("json", "jsonl"))
+            refused = report(error, arguments)
             code = code or refused
             continue
         changed.append({"target": target, "tasks": tasks})
@@ -117,7 +118,7 @@ async def _steer(arguments: Namespace, steer: Callable[[str], Awaitable[Node]]) 
         try:
             steered.append(await steer(name))
         except ApiError as error:
-            refused = report(error, as_json=arguments.output in ("json", "jsonl"))
+            refused = report(error, arguments)
             code = code or refused
     match arguments.output:
         case "json":

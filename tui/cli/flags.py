@@ -1,0 +1,45 @@
+"""Errors told in the words of the command line: which of them a refused field of a request came from."""
+
+from __future__ import annotations
+
+import re
+from argparse import Namespace
+
+from tui.cli import diagnostics
+
+_OPTIONS = {
+    "/resources/cpu": "cpu",
+    "/resources/memory": "memory",
+    "/resources/gpu": "gpu",
+    "/resources/storage": "storage",
+    "/resources/net": "net",
+    "/constraints/labels": "label",
+    "/constraints/nodes": "node",
+    "/states": "state",
+    "/ttl_s": "ttl",
+}
+"""Where a field and its option are not simply called the same."""
+
+_ARGUMENTS = ("/job", "/task", "/node", "/target", "/name")
+"""Ids without a flag: the refusal quotes the very word that was typed."""
+
+
+def report(error: BaseException, arguments: Namespace) -> int:
+    """As `diagnostics.report`, in the form and words of the line that was typed."""
+    as_json = arguments.output in ("json", "jsonl")
+    return diagnostics.report(error, as_json=as_json, typed_as=lambda field: typed_as(field, arguments))
+
+
+def typed_as(field: str, arguments: Namespace) -> str:
+    """How the person who typed the line knows a field: by its flag; "" where it is an id without one.
+
+    What no option set keeps its JSON pointer: it stands in the job's file.
+    """
+    flags = set(re.findall(r"--[a-z-]+", arguments.parser.format_usage()))
+    parts = field.split("/")
+    for end in range(len(parts), 1, -1):  # a fault inside of --env or --for-each is the option's
+        option = _OPTIONS.get("/".join(parts[:end]), parts[1] if end == 2 else "")
+        flag = f"--{option.replace('_', '-')}"
+        if flag in flags and getattr(arguments, option, None) not in (None, "", [], False):
+            return flag
+    return "" if field in _ARGUMENTS and not getattr(arguments, "file", None) else field
