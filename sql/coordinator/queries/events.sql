@@ -1,11 +1,13 @@
 -- What event.list chooses from: four sources with a column for each field of bus/fields.py, completed by
 -- coordinator/store/conditions.py. Jobs and tasks are their own history; system_events has the rest.
+-- An id begins with its place among those of one instant: a job is accepted, something is noticed, which changes
+-- tasks, and by the last of them the job ends.
 
 -- name: task_changes
 -- Every change of a task's state. Of an array's untouched elements: the change of all of them, under the first.
 select
     -- at one instant, in the order in which it happened to a task
-    format('%s:%s:%s', e.task_id, lpad(e.version::text, 10, '0'), e.step) collate "C" as id, e.at,
+    format('2:%s:%s:%s', e.task_id, lpad(e.version::text, 10, '0'), e.step) collate "C" as id, e.at,
     'task_' || e.new_state as kind,
     case
         when e.new_state in ('failed', 'timeout') then 'error'
@@ -25,7 +27,7 @@ from corral.task_events e
 -- name: job_submissions
 -- Every job that was accepted.
 select
-    format('%s:submitted', j.id) collate "C" as id, j.created_at as at, 'job_submitted' as kind,
+    format('0:%s', j.id) collate "C" as id, j.created_at as at, 'job_submitted' as kind,
     'info' as severity, (select o.username from corral.users o where o.id = j.user_id) as "user",
     j.number as job, '' as task, '' as node, j.name as message,
     json_build_object('tasks', j.total)::text as details,
@@ -35,7 +37,7 @@ from corral.jobs j;
 -- name: job_ends
 -- Every job that is over.
 select
-    format('%s:ended', j.id) collate "C" as id, j.ended_at as at, 'job_' || j.state as kind,
+    format('3:%s', j.id) collate "C" as id, j.ended_at as at, 'job_' || j.state as kind,
     case j.state when 'failed' then 'error' else 'info' end as severity,
     (select o.username from corral.users o where o.id = j.user_id) as "user",
     j.number as job, '' as task, '' as node, j.reason as message,
@@ -49,7 +51,7 @@ where j.ended_at is not null and j.state in ('completed', 'failed', 'cancelled')
 -- What was noticed: nodes that come, fall silent and are steered, jobs held, agents refused. Everybody's is what is
 -- about a node and about no job.
 select
-    e.id::text collate "C" as id, e.at, e.event_type as kind, e.severity,
+    format('1:%s', e.id) collate "C" as id, e.at, e.event_type as kind, e.severity,
     coalesce((select o.username from corral.users o where o.id = e.user_id), '') as "user",
     j.number as job, coalesce(e.details ->> 'task', '') as task,
     coalesce((select n.name from corral.nodes n where n.id = e.node_id), e.details ->> 'node', '') as node,

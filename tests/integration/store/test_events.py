@@ -51,8 +51,10 @@ def wanted(text: str = "", *, limit: int = 100, cursor: str = "", order: Order =
     )
 
 
-async def failed_job(leader: Leader, owner: UserName = ALICE) -> tuple[NewJob, NodeRow]:
-    """Submitted at T0, its task assigned, run and failed 2 s later, over at T0 + 3."""
+async def failed_job(
+    leader: Leader, owner: UserName = ALICE, *, over_at: float = T0 + 3
+) -> tuple[NewJob, NodeRow]:
+    """Submitted at T0, its task assigned, run and failed 2 s later, over at `over_at`."""
     job = new_job(owner=owner, name="train")
     task = new_task(job)
     on = node(f"event-{job.number}")
@@ -72,7 +74,7 @@ async def failed_job(leader: Leader, owner: UserName = ALICE) -> tuple[NewJob, N
         steps=[3],
         attempts=[attempt(task, on, AttemptState.FAILED, new=True)],
         job_changes=[
-            job_change(job, JobState.FAILED, failed=1, started_at=T0, ended_at=T0 + 3, exit_code=1)
+            job_change(job, JobState.FAILED, failed=1, started_at=T0, ended_at=over_at, exit_code=1)
         ],
     )  # fmt: skip
     return job, on
@@ -94,6 +96,15 @@ async def test_a_jobs_life_is_told_newest_first(leader: Leader, events: Events) 
     assert (failed.task, failed.node, failed.message) == (f"{job.number}.0", on.name, "running -> failed")
     assert failed.details == {"from": "running", "to": "failed", "attempt": 1, "tasks": 1}
     assert len({event.id for event in page.events}) == 5
+    oldest = await events.page(wanted(order=Order("at")), Scope(job=job.number), viewer="alice")
+    assert kinds(oldest) == WHOLE_LIFE[::-1]
+
+
+async def test_a_job_ends_after_its_tasks_at_the_same_instant(leader: Leader, events: Events) -> None:
+    job, _ = await failed_job(leader, over_at=T0 + 2)
+    page = await events.page(wanted(), Scope(job=job.number), viewer="alice")
+    assert page.events[0].at == page.events[1].at
+    assert kinds(page) == WHOLE_LIFE
     oldest = await events.page(wanted(order=Order("at")), Scope(job=job.number), viewer="alice")
     assert kinds(oldest) == WHOLE_LIFE[::-1]
 
