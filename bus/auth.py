@@ -114,17 +114,22 @@ def public_credentials(anchor: Anchor) -> Credentials:
 class Authority:
     """The cluster's keys: mints and revokes credentials, and signs the claims that the server is given."""
 
-    def __init__(self, seeds: dict[Key, bytes], folder: Path) -> None:
+    def __init__(self, seeds: dict[Key, bytes], folder: Path, server_ca: str | None) -> None:
+        self._server_ca = server_ca
         self._revocations = folder / "revoked.json"
         self.tls = tls.Authority.create_or_load(folder / "ca.key")
         self._keys = {key: nkeys.from_seed(bytearray(seed)) for key, seed in seeds.items()}
 
     @classmethod
-    def create_or_load(cls, folder: Path) -> Authority:
-        """The keys in `folder`, made at the first call. Files are 0600, the folder 0700."""
+    def create_or_load(cls, folder: Path, *, server_ca: str | None = None) -> Authority:
+        """The keys in `folder`, made at the first call. Files are 0600, the folder 0700.
+
+        `server_ca`: by whom the server's certificate is signed, where that is not the cluster itself
+        (PEM; "" for the system's authorities).
+        """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         seeds = {key: _create_or_load(folder / f"{key}.nk", _PREFIX[key]) for key in Key}
-        return cls(seeds, folder)
+        return cls(seeds, folder, server_ca)
 
     @property
     def system_account(self) -> str:
@@ -132,8 +137,8 @@ class Authority:
 
     @property
     def ca(self) -> str:
-        """The certificate (PEM) of the authority that signs the server's."""
-        return self.tls.root.pem()
+        """What credentials carry: the certificate (PEM) of the authority that signs the server's."""
+        return self.tls.root.pem() if self._server_ca is None else self._server_ca
 
     @property
     def revocations(self) -> Path:

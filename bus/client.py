@@ -97,24 +97,28 @@ class Client:
         credentials: Path | str | None = None,
         data: Path | None = None,
         *,
+        ca: str | None = None,
         name: str = "corral client",
     ) -> AsyncIterator[Client]:
         """A client for the time of the block.
 
         What is not given comes from `client.json` of the data folder (CORRAL_DATA, or the default one).
+        `ca` takes the place of the authority that the credentials carry: a PEM file, or "system".
         Raises CredentialsError, Disconnected, Forbidden.
         """
         # nats-py takes longer to import than a request to be answered: only those who connect pay for it
         from bus.connection import NatsBus
-        from bus.credentials import parse_credentials
+        from bus.credentials import parse_credentials, with_ca
         from bus.renewal import is_due, renew
+        from bus.trust import read_authority
 
         if url is None or credentials is None:
             settings = find_client_settings(data)
             url = url or settings.url
             credentials = credentials or settings.credentials
         identity = parse_credentials(read_secret(Path(credentials)))
-        bus = await NatsBus.connect(url, identity, name=name)
+        shown = identity if ca is None else with_ca(identity, read_authority(ca))
+        bus = await NatsBus.connect(url, shown, name=name)
         try:
             client = cls(bus)
             if is_due(identity):
@@ -126,6 +130,11 @@ class Client:
     @property
     def user(self) -> str:
         return self._bus.identity
+
+    @property
+    def tls_version(self) -> str:
+        """Of the connection below; "" where there is no TLS."""
+        return self._bus.tls_version
 
     @property
     def bus(self) -> Bus:

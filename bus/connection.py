@@ -37,7 +37,7 @@ from bus.errors import (
 )
 from bus.storage import DELETED, key_subject, stream_of
 from bus.transport import Handler, Message, Subscription
-from bus.trust import NoTls, Refused, client_context, expired, verdict_of
+from bus.trust import NoTls, Refused, begins_with_tls, client_context, expired, verdict_of
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +126,12 @@ class NatsBus:
     @property
     def connected(self) -> bool:
         return self._client.is_connected
+
+    @property
+    def tls_version(self) -> str:
+        writer = getattr(self._client._transport, "_io_writer", None)
+        secured = writer and writer.get_extra_info("ssl_object")
+        return str(secured.version()) if secured else ""
 
     @property
     def refusal(self) -> Refused | None:
@@ -235,6 +241,7 @@ class NatsBus:
         self._opening = asyncio.get_running_loop().create_future()
         self._url = url
         self._tls_wanted = url.startswith(f"{SECURE}://")
+        context = client_context(self._credentials.ca) if self._tls_wanted else None
         opening = asyncio.create_task(
             self._client.connect(
                 url,
@@ -251,9 +258,8 @@ class NatsBus:
                 ping_interval=PING_INTERVAL_S,
                 max_outstanding_pings=PINGS_LOST_MAX,
                 connect_timeout=2,
-                # our own server waits a moment for a client that begins with TLS, and so hears nothing else
-                tls_handshake_first=self._tls_wanted and bool(self._credentials.ca),
-                tls=client_context(self._credentials.ca) if self._tls_wanted else None,
+                tls_handshake_first=context is not None and begins_with_tls(context),
+                tls=context,
             ),
             name="nats connect",
         )

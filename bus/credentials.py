@@ -92,9 +92,9 @@ def credentials_text(jwt: str, seed: str, ca: str = "") -> str:
 
 
 def with_ca(credentials: Credentials, ca: str) -> Credentials:
-    """The same, trusting the authority of the certificate `ca` (PEM) and no other."""
+    """The same, trusting the authority of the certificate `ca` (PEM) and no other; "": the system's."""
     bare, _, _ = credentials.text.partition(_CERTIFICATE)
-    return structs.replace(credentials, text=f"{bare.rstrip()}\n\n{ca}")
+    return structs.replace(credentials, text=f"{bare.rstrip()}\n" + (f"\n{ca}" if ca else ""))
 
 
 def _section(text: str, title: str) -> str:

@@ -96,6 +96,10 @@ class MemoryBus:
     def connected(self) -> bool:
         return self._connected and not self._closed
 
+    @property
+    def tls_version(self) -> str:
+        return ""
+
     def new_inbox(self) -> str:
         """A subject of our own to receive on; subscribe to it or below it."""
         return f"{self._inbox_prefix}.{secrets.token_hex(8)}"

@@ -13,12 +13,16 @@ Value = str | int
 EMBEDDED = "embedded"
 """The database that Corral brings along."""
 
+SYSTEM = "system"
+"""The authorities that the system trusts."""
+
 AGENTS_MAX = 64
 MASK = "****"
 
 
 class Kind(StrEnum):
     PATH = "path"
+    AUTHORITY = "PEM file of certificates"
     NATS_URL = "NATS address"
     DSN = "PostgreSQL address"
     AGENTS = "number"
@@ -32,7 +36,9 @@ def convert(kind: Kind, value: Any, *, choices: tuple[str, ...] = (), base: Path
     if not isinstance(value, str) or not value or not value.isprintable():
         raise ValueError(f"a text, one of {', '.join(choices)}" if choices else f"a text, a {kind}")
     match kind:
-        case Kind.PATH:
+        case Kind.AUTHORITY if value == SYSTEM:
+            return value
+        case Kind.PATH | Kind.AUTHORITY:
             path = expanded(value)
             return str((base / path if base else path).absolute())
         case Kind.NATS_URL:

@@ -64,6 +64,12 @@ _TABLE = (
         flags=("--credentials",),
     ),
     Setting(
+        key="nats.ca",
+        kind=Kind.AUTHORITY,
+        meaning="by whose signature a tls:// server is known: a PEM file, or system for the authorities that "
+        "the system trusts (default: the one that the credentials carry; system for a server of your own)",
+    ),
+    Setting(
         key="database.dsn",
         kind=Kind.DSN,
         meaning="PostgreSQL that `corral up` uses, as the schema's owner; embedded: it starts one",

@@ -25,6 +25,7 @@ from msgspec import Struct
 
 from bus.errors import CredentialsError
 from bus.layout import read_secret, write_secret
+from bus.trust import CLUSTER_NAME
 
 SIGNATURE_BYTES = 64
 KEY_BYTES = 32
@@ -32,7 +33,7 @@ LIFETIME = timedelta(days=90)
 RENEWAL = timedelta(days=30)
 """Before its end: long enough for a cluster that is switched off over the holidays."""
 
-_SUBJECT = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Corral cluster")])
+_SUBJECT = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, CLUSTER_NAME)])
 _BEGIN, _END = datetime(2020, 1, 1, tzinfo=UTC), datetime(2120, 1, 1, tzinfo=UTC)
 _CLOCK_SKEW = timedelta(hours=1)
 

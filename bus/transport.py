@@ -38,6 +38,10 @@ class Bus(Protocol):
     @property
     def connected(self) -> bool: ...
 
+    @property
+    def tls_version(self) -> str:
+        """Of TLS, as the two sides agreed on it; "" where the talk can be read."""
+
     async def publish(
         self, subject: str, data: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
     ) -> None:

@@ -6,11 +6,18 @@
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 
 from bus.errors import CredentialsError, Disconnected, Forbidden
+from bus.setting_kinds import SYSTEM
 
 LOGIN_HINT = "corral login URL TOKEN gets new ones; an admin makes a token with corral token user NAME"
-TLS_HINT = "is it the right address? the name in it must be one that corral up --listen was given"
+TLS_HINT = (
+    "is it the right address? the name in it must be one that its certificate is for (corral up --listen); "
+    "nats.ca names the authority of a server of your own"
+)
+CLUSTER_NAME = "Corral cluster"
+"""Of the authority that each cluster brings along."""
 
 _REFUSED = (
     "authorization violation",
@@ -55,6 +62,33 @@ def verdict_of(error: Exception | None, *, url: str, name: str) -> Refused | Unt
         case _:
             return None
     return Untrusted("E_TLS", f"{url} cannot be trusted: {why}", TLS_HINT)
+
+
+def read_authority(named: str) -> str:
+    """The certificates (PEM) that the setting nats.ca names; "" for the system's.
+
+    Raises CredentialsError (E_CONFIG).
+    """
+    if named == SYSTEM:
+        return ""
+    try:
+        pem = Path(named).read_text("ascii")
+        ssl.create_default_context(cadata=pem)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "no PEM certificate in it"
+        raise CredentialsError(
+            "E_CONFIG", f"nats.ca: cannot use {named}: {why}", "corral config explain nats.ca"
+        ) from None
+    return pem
+
+
+def begins_with_tls(context: ssl.SSLContext) -> bool:
+    """Whether the server that is meant is the one that Corral brings along.
+
+    It waits a moment for a client that begins with TLS, and so hears nothing else; others greet first.
+    """
+    subjects = [certificate["subject"] for certificate in context.get_ca_certs()]
+    return ((("commonName", CLUSTER_NAME),),) in subjects
 
 
 def client_context(ca_pem: str) -> ssl.SSLContext:

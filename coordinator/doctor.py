@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,9 +16,10 @@ import msgspec
 
 from bus.address import is_loopback
 from bus.auth import Authority
-from bus.errors import BusError
+from bus.credentials import parse_credentials
+from bus.errors import BusError, CorralError
 from bus.findings import Finding, fail, ok, warn
-from bus.layout import Layout
+from bus.layout import Layout, read_secret
 from bus.own import durability
 from coordinator.config import Config, ConfigError, load_config
 from sql.errors import DatabaseRefused
@@ -120,9 +122,10 @@ def of_rights(rights: Rights) -> list[Finding]:
 
 async def _durability(config: Config, keys: Path) -> list[Finding]:
     try:
-        authority = await asyncio.to_thread(Authority.create_or_load, keys)
+        ca = parse_credentials(read_secret(Path(config.credentials))).ca
+        authority = await asyncio.to_thread(partial(Authority.create_or_load, keys, server_ca=ca))
         kept = await durability(config.nats_url, authority)
-    except BusError as error:
+    except (BusError, CorralError) as error:
         return [warn("nats", f"JetStream could not be looked at: {error}", "is the server running?")]
     if kept.sync_always:
         return [ok("nats", "JetStream writes to disk before it acknowledges (sync_interval: always)")]

@@ -18,13 +18,13 @@ from msgspec import Struct, structs
 
 from bus.api import Error
 from bus.auth import Authority
-from bus.errors import BusError, CorralError
+from bus.errors import BusError, CorralError, CredentialsError
 from bus.layout import Layout, read_secret, write_secret
 from bus.own import ServerAway, ServerUnfit, check, include_text
 from bus.setting_files import SettingsError
-from bus.setting_kinds import EMBEDDED
+from bus.setting_kinds import EMBEDDED, SYSTEM
 from bus.settings import Settings, load
-from bus.trust import Untrusted
+from bus.trust import Untrusted, read_authority
 from coordinator.supervisor.setup import Setup, SetupError
 from sql.errors import DatabaseRefused, Reason
 from sql.own import examine, make_ready, place_of
@@ -54,6 +54,7 @@ class OwnServers(Struct, frozen=True, kw_only=True):
     """Which servers somebody else runs; None: Corral runs its own."""
 
     nats: str | None = None
+    nats_ca: str | None = None
     database: str | None = None
     coordinator: str | None = None
     order: str = "fcfs"
@@ -72,11 +73,22 @@ def own_servers(settings: Settings) -> OwnServers:
     database = settings.text("database.dsn")
     return OwnServers(
         nats=settings.text("nats.url"),
+        nats_ca=settings.text("nats.ca"),
         database=None if database == EMBEDDED else database,
         coordinator=settings.text("database.coordinator_dsn"),
         order=settings.text("scheduler.order") or "fcfs",
         rank=settings.text("scheduler.rank") or "best_fit",
     )
+
+
+def load_authority(layout: Layout, servers: OwnServers) -> Authority:
+    """The cluster's keys; its credentials carry by whom the NATS server is to prove itself.
+
+    Raises CredentialsError where nats.ca names no certificates.
+    """
+    if servers.nats is None:
+        return Authority.create_or_load(layout.keys)  # its certificate is ours to sign
+    return Authority.create_or_load(layout.keys, server_ca=read_authority(servers.nats_ca or SYSTEM))
 
 
 def include_path(layout: Layout) -> Path:
@@ -117,7 +129,7 @@ async def check_servers(servers: OwnServers, layout: Layout) -> None:
     if servers.database is not None:
         await _database(examine(servers.database))
     if servers.nats is not None:
-        authority = await asyncio.to_thread(Authority.create_or_load, layout.keys)
+        authority = await asyncio.to_thread(load_authority, layout, servers)
         include = await asyncio.to_thread(write_include, layout, authority)
         await check_nats(servers.nats, authority, include=include)
 
@@ -180,6 +192,8 @@ def report_check(data: Path) -> int:
         fault, code = error.error, EXIT_CONFIGURATION
     except Unusable as error:
         fault, code = error.error, error.exit_code
+    except CredentialsError as error:
+        fault, code = Error(code=error.code, message=str(error), hint=error.hint), EXIT_CONFIGURATION
     else:
         return 0
     sys.stdout.buffer.write(msgspec.json.encode(fault) + b"\n")

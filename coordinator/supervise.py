@@ -19,7 +19,6 @@ import sys
 import time
 from pathlib import Path
 
-from bus.auth import Authority
 from bus.errors import CorralError
 from bus.layout import JoinedSettings, Layout, read_joined
 from bus.server import local_url
@@ -33,7 +32,7 @@ from bus.supervision import (
     read_status,
     write_status,
 )
-from coordinator.own_servers import on_servers, own_servers
+from coordinator.own_servers import load_authority, on_servers, own_servers
 from coordinator.supervisor.access import Access
 from coordinator.supervisor.keeper import Keeper, Service
 from coordinator.supervisor.refresh import Refresher
@@ -145,7 +144,7 @@ class Supervisor:
         setup = on_servers(setup, servers, data=self._layout.data)
         setup = choose_ports(setup, data=self._layout.data, own_nats=servers.nats is not None)
         save(setup_path, setup)
-        authority = Authority.create_or_load(self._layout.keys)
+        authority = load_authority(self._layout, servers)
         url = servers.nats or local_url(setup.nats_port, listen=setup.listen)
         access = Access(self._layout, authority=authority, url=url)
         self._status.agents = setup.agents

@@ -84,14 +84,21 @@ class Console(App[None]):
                     screen.hear(update)
 
 
-def open_console(*, url: str | None, credentials: Path | None, data: Path | None, demo: bool = False) -> int:
+def open_console(
+    *,
+    url: str | None,
+    credentials: Path | None,
+    data: Path | None,
+    ca: str | None = None,
+    demo: bool = False,
+) -> int:
     """Run the console on this terminal until it is left; returns an exit code.
 
     `demo`: on a cluster that exists only in this process.
     """
     if is_monochrome():
         os.environ["NO_COLOR"] = "1"
-    connect: Connect = partial(Client.connect, url, credentials, data, name="corral console")
+    connect: Connect = partial(Client.connect, url, credentials, data, ca=ca, name="corral console")
     if demo:
         from tui.client.fake import demo_cluster
 

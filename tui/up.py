@@ -31,6 +31,7 @@ from bus.supervision import (
     end_process,
     read_status,
 )
+from bus.units import counted
 from tui import processes
 from tui.cli import diagnostics, output
 from tui.cli.diagnostics import CommandError, Exit
@@ -66,9 +67,8 @@ def up(arguments: Namespace) -> int:
     else:
         diagnostics.note(f"Corral already runs here (supervisor {status.identity.pid})")
         if arguments.agents not in (None, status.agents):
-            diagnostics.note(
-                f"with {status.agents} agents; corral down, then corral up --agents {arguments.agents}"
-            )
+            runs = counted(status.agents, "agent")
+            diagnostics.note(f"with {runs}; corral down, then corral up --agents {arguments.agents}")
         if arguments.listen is not None and not _listens(status, arguments.listen):
             diagnostics.note(
                 f"at {status.url}; corral down, then corral up --listen {arguments.listen} moves it"
@@ -98,8 +98,8 @@ def down(arguments: Namespace) -> int:
         end_process(status.identity, signal.SIGTERM, timeout_s=STOP_TIMEOUT_S)
         if running_on:
             diagnostics.note(
-                f"{running_on} tasks were running: corral up within {TAKEOVER_S} s goes on with them; "
-                "else they are ended, and queued again at the next corral up"
+                f"{counted(running_on, 'task')} still running: corral up within {TAKEOVER_S} s goes on; "
+                "later it finds them ended, and queues them again"
             )
         if (final := read_status(layout.supervisor)) is not None:
             end_leftovers(final)
@@ -157,6 +157,7 @@ def console(arguments: Namespace) -> int:
         url=arguments.url,
         credentials=Path(arguments.credentials) if arguments.credentials else None,
         data=Path(arguments.data) if arguments.data else None,
+        ca=arguments.settings.text("nats.ca"),
         demo=getattr(arguments, "demo", False),  # `up` opens it too
     )
 

@@ -45,7 +45,10 @@ class Access:
         self._layout.tls.mkdir(mode=0o700, exist_ok=True)
         self._layout.ca.write_text(self._authority.ca)
         settings = ClientSettings(
-            url=self.url, credentials=str(credentials), user=self.user, ca=str(self._layout.ca)
+            url=self.url,
+            credentials=str(credentials),
+            user=self.user,
+            ca=str(self._layout.ca) if self._authority.ca else "",
         )
         write_client_settings(self._layout, settings)
         return credentials
@@ -92,7 +95,7 @@ class Access:
             write_secret(path, mint().text)
             return path
         kept = parse_credentials(read_secret(path))
-        if kept.ca != self._authority.ca:  # from before there was an authority
+        if kept.ca != self._authority.ca:  # minted for a server that another authority signed
             write_secret(path, with_ca(kept, self._authority.ca).text)
         return path
 

@@ -17,4 +17,5 @@ def client(arguments: Namespace) -> AbstractAsyncContextManager[Client]:
 
     data = Path(arguments.data) if arguments.data else None
     credentials = Path(arguments.credentials) if arguments.credentials else None
-    return Client.connect(url=arguments.url, credentials=credentials, data=data)
+    ca = arguments.settings.text("nats.ca")
+    return Client.connect(url=arguments.url, credentials=credentials, data=data, ca=ca)

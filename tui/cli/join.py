@@ -52,7 +52,7 @@ def join(arguments: Namespace) -> int:
     options = _agent_options(arguments)
     layout = Layout(Path(arguments.data).absolute() if arguments.data else default_data_dir())
     _check_free(layout)
-    credentials = asyncio.run(_admitted(layout, url, token, arguments.name))
+    credentials = asyncio.run(_admitted(layout, arguments, url, token))
     node = credentials.name
     make_agent_folder(layout, node)
     write_secret(layout.agent_credentials(node), credentials.text)
@@ -93,10 +93,13 @@ def _check_free(layout: Layout) -> None:
         )
 
 
-async def _admitted(layout: Layout, url: str, token: JoinToken, name: str | None) -> Credentials:
+async def _admitted(layout: Layout, arguments: Namespace, url: str, token: JoinToken) -> Credentials:
     layout.data.mkdir(mode=0o711, parents=True, exist_ok=True)
     host = re.sub(r"[^a-z0-9_-]+", "-", socket.gethostname().partition(".")[0].lower()).strip("-_")[:63]
-    return await ask_admission(url, token, key=_own_key(layout), name=name, host=host or "node")
+    ca = arguments.settings.text("nats.ca")
+    return await ask_admission(
+        url, token, key=_own_key(layout), name=arguments.name, host=host or "node", ca=ca
+    )
 
 
 def _own_key(layout: Layout) -> UserKey:

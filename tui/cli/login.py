@@ -33,7 +33,7 @@ async def login(arguments: Namespace) -> int:
     if arguments.address is None:
         settings = _settings(arguments)
     else:
-        settings = await _log_in(arguments.address, given(arguments))
+        settings = await _log_in(arguments, given(arguments))
     if arguments.nats_context is not None:
         _write_context(arguments.nats_context, settings)
     return await _show(arguments, settings)
@@ -50,8 +50,8 @@ async def logout(arguments: Namespace) -> int:
             hint="the cluster of this machine needs no login; its credentials lie in the data folder",
         )
     settings = read_client_settings(profile)
-    told = await _give_back(settings)
-    for path in (Path(settings.credentials), Path(settings.ca), profile.client):
+    told = await _give_back(settings, ca=_ca(arguments))
+    for path in (Path(settings.credentials), profile.ca, profile.client):
         path.unlink(missing_ok=True)
     for path in remove_contexts(settings.credentials):
         diagnostics.note(f"removed {path}")
@@ -70,33 +70,38 @@ async def whoami(arguments: Namespace) -> int:
     return await _show(arguments, _settings(arguments))
 
 
-async def _log_in(address: str, token: JoinToken) -> ClientSettings:
+async def _log_in(arguments: Namespace, token: JoinToken) -> ClientSettings:
     # signing keys and certificates take a while to import: only who needs them waits
     from bus.admission import ask_admission
     from tui.cli.join import secure_url
 
-    url = secure_url(address)
+    url = secure_url(arguments.address)
     if token.kind is not TokenKind.USER:
         raise CommandError(
             "E_TOKEN_FORMAT", "this token is for a machine", exit=Exit.USAGE, hint="corral join takes it"
         )
-    credentials = await ask_admission(url, token)
+    credentials = await ask_admission(url, token, ca=_ca(arguments))
     profile = Layout(profile_folder())
     if profile.client.exists():
         diagnostics.note(f"this takes the place of the login at {read_client_settings(profile).url}")
     path = profile.credentials(credentials.name)
     write_secret(path, credentials.text)
     write_secret(profile.ca, credentials.ca)
-    settings = ClientSettings(url=url, credentials=str(path), user=credentials.name, ca=str(profile.ca))
+    settings = ClientSettings(
+        url=url,
+        credentials=str(path),
+        user=credentials.name,
+        ca=str(profile.ca) if credentials.ca else "",
+    )
     write_client_settings(profile, settings)
     return settings
 
 
-async def _give_back(settings: ClientSettings) -> bool:
+async def _give_back(settings: ClientSettings, *, ca: str | None) -> bool:
     """Whether the cluster was told; where it cannot be, forgetting must do."""
     try:
         credentials = parse_credentials(read_secret(Path(settings.credentials)))
-        async with Client.connect(url=settings.url, credentials=settings.credentials) as corral:
+        async with Client.connect(url=settings.url, credentials=settings.credentials, ca=ca) as corral:
             await corral.logout(credentials.public_key)
     except CorralError as error:
         diagnostics.note(f"the cluster could not be told: {error}")
@@ -106,7 +111,9 @@ async def _give_back(settings: ClientSettings) -> bool:
 
 async def _show(arguments: Namespace, settings: ClientSettings) -> int:
     credentials = parse_credentials(read_secret(Path(settings.credentials)))
-    async with Client.connect(url=settings.url, credentials=settings.credentials) as corral:
+    async with Client.connect(
+        url=settings.url, credentials=settings.credentials, ca=_ca(arguments)
+    ) as corral:
         who = await corral.whoami()
     output.one(
         arguments.output,
@@ -115,6 +122,11 @@ async def _show(arguments: Namespace, settings: ClientSettings) -> int:
         text=lambda: _lines(who, settings, credentials),
     )
     return Exit.OK
+
+
+def _ca(arguments: Namespace) -> str | None:
+    found: str | None = arguments.settings.text("nats.ca")
+    return found
 
 
 def _settings(arguments: Namespace) -> ClientSettings:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from msgspec import structs
 
-from bus.api import Node
+from bus.api import Happened, Node
 from bus.findings import Level
 from bus.layout import Layout
 from bus.own import Greeting
@@ -93,6 +93,23 @@ def test_a_coordinator_with_rights_that_it_does_not_need_fails(right: str) -> No
     assert levels(of_rights(LEAST)) == {Level.OK}
     assert levels(of_rights(changed(LEAST, **{right: True}))) == {Level.FAIL}
     assert levels(of_rights(changed(LEAST, coordinates=False))) == {Level.FAIL}
+
+
+def test_a_way_that_others_can_read_is_a_finding() -> None:
+    assert doctor.of_bus_tls("TLSv1.3", url="tls://bus1:4222").level is Level.OK
+    assert doctor.of_bus_tls("", url="nats://[::1]:4222").level is Level.OK
+    assert levels([doctor.of_bus_tls("", url="nats://bus1:4222")]) == {Level.WARN}
+
+
+def test_the_last_word_on_each_agents_clock() -> None:
+    events = [
+        Happened(id=str(at), at=at, kind="clock_skew", node=node, message=f"{node} {at}")
+        for node, at in (("n1", 3.0), ("n2", 2.0), ("n1", 1.0))
+    ]
+    findings = doctor.of_agents_clocks(events)
+    assert levels(findings) == {Level.WARN}
+    assert [each.message.rpartition(": ")[2] for each in findings] == ["n1 3.0", "n2 2.0"]
+    assert doctor.of_agents_clocks([]) == []
 
 
 def node(**isolation: str) -> Node:
