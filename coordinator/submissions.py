@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Coroutine, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from msgspec import Struct
 
@@ -47,10 +47,6 @@ IN_FLIGHT_MAX = 2_048
 
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 
-
-_T = TypeVar("_T")
-
-
 _Claim = tuple[str, Key]
 
 
@@ -65,8 +61,8 @@ class _Candidate(Struct, frozen=True):
     @property
     def claims(self) -> tuple[_Claim, ...]:
         """What no other one may have while this one is in flight."""
-        claims = (("message", self.key), ("name", self.name))
-        return tuple((kind, key) for kind, key in claims if key is not None)
+        message = ("message", self.key)
+        return (message,) if self.name is None else (message, ("name", self.name))
 
 
 class Intake:
@@ -81,7 +77,7 @@ class Intake:
         self._audit = audit
         self._claimed: set[_Claim] = set()
         self._in_flight = 0
-        self._landed = asyncio.Condition()
+        self._landed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
 
@@ -118,33 +114,41 @@ class Intake:
             pass
 
     async def _take(self, batch: Sequence[Submission], settling: asyncio.TaskGroup) -> bool:
-        """False: the database is away, and everything not entered will come again."""
-        waiting = list(batch)
+        """False: the database is away, and everything that is not entered will come again."""
+        waiting = {submission.place: submission for submission in batch}
         try:
             candidates = await self._judge_all(waiting)
             while candidates:
                 first, candidates = _first_of_each_key(candidates)
                 await self._room_for(first)
-                await self._enter(first, settling)
-                waiting = [each.submission for each in candidates]
+                self._jobs.check_database()
+                known = await self._keys.by_message([each.key for each in first])
+                named = await self._keys.by_dedupe_key([each.name for each in first if each.name])
+                for each in first:
+                    work = self._enter(each, known.get(each.key), named.get(each.name) if each.name else None)
+                    settling.create_task(self._settle(each, work))
+                    del waiting[each.submission.place]
         except (StoreError, Overloaded) as error:
             log.warning("published submissions wait: %s", error)
         except ApiError as error:
             log.warning("published submissions wait: %s", error.error.message)
         else:
             return True
-        for submission in waiting:
-            await self._line.retry(submission, delay_s=RETRY_S)  # what was acknowledged stays so
+        for submission in waiting.values():
+            await self._line.retry(submission, delay_s=RETRY_S)
         return False
 
-    async def _judge_all(self, waiting: list[Submission]) -> list[_Candidate]:
-        """The candidates of a batch, in order; what is rejected is no longer `waiting`. Raises StoreError."""
-        judged = [await self._judge(submission) for submission in waiting]
-        pairs = list(zip(waiting, judged, strict=True))
-        rejected = [(submission, error) for submission, error in pairs if isinstance(error, Error)]
-        waiting[:] = [submission for submission, verdict in pairs if not isinstance(verdict, Error)]
-        await asyncio.gather(*(self._reject(submission, error) for submission, error in rejected))
-        return [verdict for verdict in judged if isinstance(verdict, _Candidate)]
+    async def _judge_all(self, waiting: dict[str, Submission]) -> list[_Candidate]:
+        """The candidates of a batch; what is rejected is no longer `waiting`. Raises StoreError."""
+        candidates, rejects = [], []
+        for place, submission in list(waiting.items()):
+            verdict = await self._judge(submission)
+            if isinstance(verdict, _Candidate):
+                candidates.append(verdict)
+            else:
+                rejects.append(_concluded(self._reject(waiting.pop(place), verdict)))
+        await asyncio.gather(*rejects)
+        return candidates
 
     async def _judge(self, submission: Submission) -> _Candidate | Error:
         """What can be said of a submission alone. Raises StoreError."""
@@ -164,38 +168,56 @@ class Intake:
     async def _room_for(self, candidates: Sequence[_Candidate]) -> None:
         """Until none of their keys is in flight, and not too much else."""
         claims = {claim for each in candidates for claim in each.claims}
-        async with self._landed:
-            await self._landed.wait_for(
-                lambda: self._in_flight < IN_FLIGHT_MAX and self._claimed.isdisjoint(claims)
-            )
+        while self._in_flight >= IN_FLIGHT_MAX or not self._claimed.isdisjoint(claims):
+            self._landed.clear()
+            await self._landed.wait()
 
-    async def _enter(self, candidates: Sequence[_Candidate], settling: asyncio.TaskGroup) -> None:
-        """Candidates of different keys. Raises StoreError, ApiError: nothing was entered."""
-        self._jobs.check_database()
-        known = await self._keys.by_message([each.key for each in candidates])
-        named = await self._keys.by_dedupe_key([each.name for each in candidates if each.name is not None])
-        for each in candidates:
-            if each.key in known:
-                work = self._repeated(each, known[each.key], "Nats-Msg-Id")
-            elif each.name in named:
-                work = self._repeated(each, named[each.name], "/dedupe_key")
-            else:
-                work = self._entered(each)
-            self._in_flight += 1
-            self._claimed.update(each.claims)
-            settling.create_task(self._settle(each, work))
+    def _enter(
+        self, candidate: _Candidate, known: DuplicateOf | None, named: DuplicateOf | None
+    ) -> Coroutine[Any, Any, None]:
+        """What remains to be done for it, which is in flight from here on. Raises Overloaded."""
+        if known is not None:
+            work = self._repeated(candidate, known, "Nats-Msg-Id")
+        elif named is not None:
+            work = self._repeated(candidate, named, "/dedupe_key")
+        else:
+            answer: Waiter = asyncio.get_running_loop().create_future()
+            owner = candidate.submission.user
+            self._jobs.enter(owner, candidate.sealed, answer, message_key=candidate.key[1])
+            work = self._answered(candidate, answer)
+        self._in_flight += 1
+        self._claimed.update(candidate.claims)
+        return work
 
     async def _settle(self, candidate: _Candidate, work: Coroutine[Any, Any, None]) -> None:
-        """To the end of one that is in flight."""
         try:
-            await work
-        except BusError as error:
-            log.warning("published submissions: %s; JetStream gives it again", error)
+            await _concluded(work)
         finally:
-            async with self._landed:
-                self._in_flight -= 1
-                self._claimed.difference_update(candidate.claims)
-                self._landed.notify_all()
+            self._in_flight -= 1
+            self._claimed.difference_update(candidate.claims)
+            self._landed.set()
+
+    async def _repeated(self, candidate: _Candidate, first: DuplicateOf, field: str) -> None:
+        if first.digest == candidate.sealed.digest:
+            await self._line.done(candidate.submission)
+            return
+        stored, sent = first.digest.hex()[:12], candidate.sealed.digest.hex()[:12]
+        error = refusal(
+            "E_IDEM_CONFLICT",
+            f"job {first.number} has this key and another body",
+            field=field,
+            got=sent,
+            expected=stored,
+        )
+        await self._reject(candidate.submission, error)
+
+    async def _answered(self, candidate: _Candidate, answer: Waiter) -> None:
+        said = await answer
+        if isinstance(said, Error):
+            await self._reject(candidate.submission, said)
+            return
+        assert isinstance(said, Submitted), "a submission is accepted or refused"
+        await self._line.done(candidate.submission)
 
     async def _reject(self, submission: Submission, error: Error) -> None:
         self._audit.refused(
@@ -210,16 +232,12 @@ class Intake:
         await self._line.reject(submission, error)
 
 
-async def _all_of(work: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
-    """The results. Raises the first failure, but when all have ended: what is on its way to a commit must not
-    meet its own second delivery, which would not find its key yet."""
-    ended = await asyncio.gather(*work, return_exceptions=True)
-    results: list[_T] = []
-    for result in ended:
-        if isinstance(result, BaseException):
-            raise result
-        results.append(result)
-    return results
+async def _concluded(work: Coroutine[Any, Any, None]) -> None:
+    """To the end of one submission; where JetStream does not hear of it, it gives it again."""
+    try:
+        await work
+    except BusError as error:
+        log.warning("published submissions: %s; JetStream gives it again", error)
 
 
 def _first_of_each_key(
@@ -228,10 +246,10 @@ def _first_of_each_key(
     """The first one decides about those that repeat its key."""
     first: list[_Candidate] = []
     others: list[_Candidate] = []
-    seen: set[Key] = set()
+    seen: set[_Claim] = set()
     for each in candidates:
-        (others if each.key in seen else first).append(each)
-        seen.add(each.key)
+        (first if seen.isdisjoint(each.claims) else others).append(each)
+        seen.update(each.claims)
     return first, others
 
 

@@ -14,6 +14,7 @@ from bus.jetstream import Submission
 from bus.values import UserName
 from coordinator import submissions
 from coordinator.api.access import Access
+from coordinator.loop import Overloaded
 from coordinator.store.audit import Refused
 from coordinator.store.errors import StoreUnavailable
 from coordinator.store.published import Key
@@ -222,6 +223,56 @@ async def test_a_lost_acknowledgement_does_not_let_a_second_delivery_overtake_th
     door.shell.store.gate.set()
     await until(lambda: door.line.fates.count((waits.place, "done")) == 2)
     assert door.jobs == 2
+
+
+async def test_the_next_batch_is_entered_while_one_is_committed(door: Door) -> None:
+    """And what repeats a key that is not committed yet waits for it, by whichever of its two keys."""
+    door.shell.store.gate.clear()
+    named = b'{"command": ["true"], "dedupe_key": "k"}'
+    first = [door.message(TRUE, message_id="a"), door.message(named)]
+    await door.line.arrived.put(first)
+    await until(lambda: door.shell.store.tried)
+    await door.line.arrived.put([door.message(TRUE, message_id="b")])
+    await until(lambda: door.intake._in_flight == 3)
+    repeats = [door.message(TRUE, message_id="a"), door.message(named), first[0]]
+    await door.line.arrived.put([*repeats, door.message(b'{"command": ["false"]}', message_id="b")])
+    await until(door.line.arrived.empty)
+    assert door.line.fates == []
+    door.shell.store.gate.set()
+    await until(lambda: len(door.line.fates) == 7)
+    assert sorted(fate for _, fate in door.line.fates) == ["E_IDEM_CONFLICT", *["done"] * 6]
+    assert door.jobs == 3 and not door.intake._claimed and door.intake._in_flight == 0
+
+
+async def test_a_full_queue_takes_back_only_what_it_refused(door: Door, monkeypatch: Any) -> None:
+    """What was entered before is answered; the rest comes again and is entered then, once."""
+    enter = door.shell.jobs.enter
+
+    def full(*arguments: Any, **named: Any) -> None:
+        if named["message_key"] == "b":
+            raise Overloaded("full")
+        enter(*arguments, **named)
+
+    monkeypatch.setattr(door.shell.jobs, "enter", full)
+    batch = [door.message(TRUE, message_id=key) for key in "abc"]
+    assert await door.send(*batch) == ["done", "again", "again"]
+    monkeypatch.undo()
+    assert await door.send(*batch) == ["done"] * 3
+    assert door.jobs == 3
+
+
+async def test_an_acknowledgement_that_is_lost_makes_no_second_job(door: Door, monkeypatch: Any) -> None:
+    async def lost(submission: Submission, error: Error | None = None) -> None:
+        raise Disconnected("gone")
+
+    monkeypatch.setattr(door.line, "done", lost)
+    monkeypatch.setattr(door.line, "reject", lost)
+    batch = [door.message(TRUE, message_id="a"), door.message(b"{")]
+    await door.line.arrived.put(batch)
+    await until(lambda: door.jobs == 1 and not door.intake._claimed)
+    monkeypatch.undo()
+    assert await door.send(*batch) == ["done", "E_JSON"]
+    assert door.jobs == 1
 
 
 @pytest.mark.parametrize("wrong", ["two words", "é", "k" * 129, "a\x00b", "@1-2"])
