@@ -113,13 +113,20 @@ def default_data_dir() -> Path:
     return (Path(home) if home else Path.home() / ".local" / "share") / "corral"
 
 
-def write_secret(path: Path, text: str) -> None:
-    """Write whole or not at all, readable by the owner only; its folder is made 0700."""
+def write_secret(path: Path, text: str, *, owner: tuple[int, int] | None = None) -> None:
+    """Write whole or not at all, readable by the owner only; its folder is made 0700.
+
+    `owner`: uid and gid, where the file is another account's.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.part")
+    # two programs may write at once (each renews a login): neither may put the other's half in place
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     partial.unlink(missing_ok=True)
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
+        if owner is not None:
+            # not by its path: whoever owns the folder could have put a link there meanwhile
+            os.fchown(descriptor, *owner)
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

@@ -117,7 +117,7 @@ def prepare(
     if uid is not None and gid is not None and uid != os.geteuid():
         binary = _within_reach(binary, data / "nats-server")
         for path in (data, store):
-            os.chown(path, uid, gid)
+            os.chown(path, uid, gid, follow_symlinks=False)
     process = NatsProcess(
         argv=(str(binary), "--config", str(data / "nats.conf")),
         port=port,
@@ -241,11 +241,9 @@ def _write_config(process: NatsProcess, authority: Authority) -> None:
     if process.listen is not None:
         certificate = process.listen.certificate
         files = {"server.pem": certificate.certificate, "server.key": certificate.key, **files}
+    owner = (process.uid, process.gid) if process.uid is not None and process.gid is not None else None
     for name, text in files.items():
-        path = process.folder / name
-        write_secret(path, text)
-        if process.uid is not None and process.gid is not None:
-            os.chown(path, process.uid, process.gid)
+        write_secret(process.folder / name, text, owner=owner)
 
 
 def _config(process: NatsProcess, authority: Authority) -> str:

@@ -84,6 +84,32 @@ def test_a_secret_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> 
     assert "chmod 600" in caught.value.hint
 
 
+def test_two_programs_may_write_a_secret_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One begins and ends while the other has not put its own in place yet: both succeed, nothing is left."""
+    path, fsync = tmp_path / "x.creds", os.fsync
+
+    def other_program(descriptor: int) -> None:
+        monkeypatch.setattr(os, "fsync", fsync)
+        with monkeypatch.context() as other:
+            other.setattr(os, "getpid", lambda: 1)
+            write_secret(path, "other")
+        assert read_secret(path) == "other"
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", other_program)
+    write_secret(path, "mine")
+    assert read_secret(path) == "mine"
+    assert [each.name for each in tmp_path.iterdir()] == ["x.creds"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_secret_of_another_account_is_theirs_from_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "x.conf"
+    write_secret(path, "secret", owner=(65_534, 65_534))
+    assert (path.stat().st_uid, path.stat().st_gid) == (65_534, 65_534)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(CredentialsError) as caught:
         read_secret(tmp_path / "none")
