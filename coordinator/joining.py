@@ -82,7 +82,8 @@ class Admissions:
             return
         assert isinstance(subject, AuthSubject), "we subscribe to nothing else"
         if not subjects.is_own_inbox(message.subject, message.reply):
-            log.warning("%s: dropped: reply %r is no stranger's inbox", message.subject, message.reply[:80])
+            if self._bucket.take():  # the log must not grow with it
+                log.warning("%s: dropped: reply %r is no stranger's", message.subject, message.reply[:80])
             return
         asker = Asker(message.reply, codec_of(message.data))
         try:

@@ -15,6 +15,9 @@ log = logging.getLogger("corral.supervisor")
 LOOK_S = 0.25
 """The coordinator writes revocations into a file; so much later they hold (and 2 s are promised)."""
 
+RETRY_S = 1.0
+"""After a server could not be told: it is down, perhaps for long."""
+
 CERTIFICATE_S = 3600.0
 
 
@@ -35,6 +38,7 @@ class Refresher:
                 await self._look()
             except (CorralError, OSError) as error:
                 log.error("the NATS server was not told of a change: %s", error)
+                await asyncio.sleep(RETRY_S)
 
     async def _look(self) -> None:
         changed_at = self._changed_at()
