@@ -52,9 +52,10 @@ async def token(arguments: Namespace) -> int:
 def given(arguments: Namespace) -> JoinToken:
     """The token of `join` and `login`: typed, on stdin, or in the environment. Raises CommandError,
     CredentialsError."""
-    text = arguments.token or os.environ.get(VARIABLE, "")
+    # taken out: the supervisor that `join` starts must not pass it on for as long as it runs
+    text = arguments.token or os.environ.pop(VARIABLE, "")
     if text == "-":
-        text = sys.stdin.readline()
+        text = sys.stdin.readline() if sys.stdin is not None else ""
     if not text:
         hint = "corral token node, or corral token user NAME, makes one on the cluster's machine"
         raise CommandError("E_REQUIRED", "no token", exit=Exit.USAGE, field="TOKEN", hint=hint)
