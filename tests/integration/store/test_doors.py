@@ -15,6 +15,9 @@ from bus.subjects import NodeVerb
 from bus.values import AttemptRef, NodeName, Role, UserName
 from coordinator.config import Config
 from coordinator.serve import rebuild
+from coordinator.store.events import Events
+from coordinator.store.lists import Lists
+from coordinator.store.over import Over
 from coordinator.store.reads import Reads
 from coordinator.store.relational import RelationalStore
 from coordinator.store.telemetry import TelemetryStore
@@ -53,7 +56,7 @@ async def play(dsn: str, requests: list[tuple[str, bytes]]) -> None:
     """A coordinator on the real database, as another left it, takes `requests`."""
     store = await RelationalStore.connect(dsn)
     telemetry = await TelemetryStore.connect(dsn)
-    reads = Reads(dsn)
+    reads, lists, events, over = Reads(dsn), Lists(dsn), Events(dsn), Over(dsn)
     records: list[Any] = []
     try:
         await store.ensure_user(UserName("alice"), Role.USER)
@@ -65,6 +68,9 @@ async def play(dsn: str, requests: list[tuple[str, bytes]]) -> None:
             ),
             store=store,
             reads=reads,
+            lists=lists,
+            events=events,
+            over=over,
             record=records.extend,
             next_number=snapshot.next_number,
         )
@@ -80,7 +86,8 @@ async def play(dsn: str, requests: list[tuple[str, bytes]]) -> None:
         await telemetry.write(records)
         await store.resign()
     finally:
-        await reads.close()
+        for each in (reads, lists, events, over):
+            await each.close()
         await telemetry.close()
         await store.close()
 

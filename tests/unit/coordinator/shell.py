@@ -312,6 +312,8 @@ class Shell:
         cluster: Cluster | None = None,
         store: Any = None,
         reads: Any = None,
+        lists: Any = None,
+        events: Any = None,
         over: Any = None,
         record: Callable[[list[Any]], None] | None = None,
         next_number: int = 1,
@@ -338,8 +340,8 @@ class Shell:
             self.loop, self.clock, epoch=7, version="test", timeseries="none", unreadable=lambda: 0
         )
         self.logs = Logs(self.loop, self.jobs.finder, self.reads, self.teller)
-        self.lists = FakeLists(self.reads)
-        self.events = FakeEvents()
+        self.lists = lists or FakeLists(self.reads)
+        self.events = events or FakeEvents()
         self.listings = Listings(
             self.loop, self.jobs.finder, self.clock, lists=self.lists, events=self.events
         )
