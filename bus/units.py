@@ -87,6 +87,11 @@ class ArrayRange(Struct, frozen=True):
         raise IndexError(ordinal)
 
 
+def counted(number: int, noun: str) -> str:
+    """ "1 task", "1,000 tasks"; the noun takes an s."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def parse_cpu_millis(value: int | float | str) -> int:
     """Millicores: 1500, "1.5" and "1500m" are the same. From 0.001 to 1024 cores."""
     expected = '0.001–1024 cores, such as 1500 (millicores), "1.5" or "500m"'

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from bus.errors import ApiError
 from bus.refusal import quote, refusal
+from bus.units import counted
 from bus.values import TaskRef
 from coordinator.api.access import viewer
 from coordinator.core.intake import TASKS_MAX
@@ -86,7 +87,7 @@ class Finder:
                 raise ApiError(
                     refusal(
                         "E_ID",
-                        f"job {number} has {count} tasks",
+                        f"job {number} has {counted(count, 'task')}",
                         field=field,
                         got=quote(text),
                         expected="one task",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from itertools import islice
 
+from bus.units import counted
 from bus.values import AttemptRef, AttemptState, NodeAdmin, NodeHealth, NodeName, Usage
 from coordinator.core.changes import node_event, node_row, widest
 from coordinator.core.effects import (
@@ -217,7 +218,7 @@ def check_leases(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
             count = len(node.attempts)
             for attempt in list(node.attempts.values()):
                 lose(out, cluster, attempt, AttemptState.LOST, now_s=now_s)
-            text = f"{count} attempts of {node.name} lost: its lease ended"
+            text = f"{counted(count, 'attempt')} of {node.name} lost: its lease ended"
             out.append(node_event(node, "attempts_lost", "warning", text, now_s=now_s))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Any, assert_never
 
+from bus.units import counted
 from bus.values import NodeAdmin, TaskState
 from coordinator.core.changes import add_to, enqueue, move, node_event, node_row, note_drained
 from coordinator.core.effects import (
@@ -62,7 +63,7 @@ def _hold(out: list[Effect], cluster: Cluster, job: Job, event: HoldAsked, *, no
     retract(out, unstarted)
     waiting = job.pending + job.queued + len(unstarted)
     _note_job(out, job, event, "job_held", f"job {job.number} held by {event.by}", waiting, now_s=now_s)
-    hint = f"{job.running} running tasks of it go on" if job.running else ""
+    hint = f"still running: {counted(job.running, 'task')} of it" if job.running else ""
     out.append(AnswerChanged(reply=event.reply, tasks=waiting, hint=hint))
 
 
@@ -112,7 +113,8 @@ def on_retry(out: list[Effect], cluster: Cluster, event: RetryAsked, *, now_s: f
             _queue_again(out, cluster, job, event, now_s=now_s)
         hint = ""
         if job.cancelled:
-            hint = f"{job.cancelled} cancelled tasks stay cancelled: submit the job anew to run them too"
+            kept = counted(job.cancelled, "task")
+            hint = f"still cancelled: {kept}; submit the job anew to run all"
         out.append(AnswerChanged(reply=event.reply, tasks=event.before + len(event.failed), hint=hint))
 
 
@@ -128,7 +130,7 @@ def _queue_again(out: list[Effect], cluster: Cluster, job: Job, event: RetryAske
         if not job.cancelled:
             job.reason = ""
     count = len(event.failed)
-    text = f"{count} tasks of job {job.number} queued again by {event.by}"
+    text = f"{counted(count, 'task')} of job {job.number} queued again by {event.by}"
     _note_job(out, job, event, "job_retried", text, count, now_s=now_s)
 
 

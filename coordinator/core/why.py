@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bus.api import Blocker, Candidate
+from bus.units import counted
 from bus.values import NodeAdmin, NodeHealth, TaskState
 from coordinator.core.amounts import RESOURCES, describe, flag
 from coordinator.core.model import Attempt, Cluster, Group, Job, Node, Shape, Task, Waiting
@@ -69,7 +70,7 @@ def line_blocker(ahead: int | None) -> list[Blocker]:
     """What goes first, as a blocker."""
     if not ahead:
         return []
-    go = "1 task goes" if ahead == 1 else f"{ahead} tasks go"
+    go = f"{counted(ahead, 'task')} {'goes' if ahead == 1 else 'go'}"
     return [
         Blocker(code="line", message=f"{go} first", remedy="when they are placed; or a higher --priority")
     ]

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any, assert_never
 
 from bus.spec import TaskSpec
+from bus.units import counted
 from bus.values import AttemptRef, NodeAdmin, NodeName, Outcome, Resources, Role, Started, TaskRef
 from coordinator.core import why
 from coordinator.core.effects import (
@@ -352,7 +353,7 @@ def tell_line(tell: Tell) -> str:
             return f"asker: {tell.tasks} tasks end"
         case AnswerChanged():
             hint = f"; {tell.hint}" if tell.hint else ""
-            return f"asker: {tell.tasks} tasks change{hint}"
+            return f"asker: {counted(tell.tasks, 'task')} changed{hint}"
         case AnswerNode():
             return f"asker: {tell.node.name} is {tell.node.admin}"
         case AnswerRegister():

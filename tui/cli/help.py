@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bus.codes import CODES
+from bus.units import counted
 from tui.cli import output
 from tui.cli.diagnostics import CommandError, Exit, note
 from tui.cli.parser import TOPICS, build
@@ -64,7 +65,7 @@ def man(arguments: Namespace) -> int:
     except OSError as error:
         message = f"cannot write {error.filename}: {error.strerror}"
         raise CommandError("E_PATH", message, exit=Exit.USAGE, field="DIR") from None
-    note(f"{len(made)} pages; man -M {arguments.folder} corral shows the first")
+    note(f"{counted(len(made), 'page')}; man -M {arguments.folder} corral shows the first")
     output.lines(str(folder / name) for name in made)
     return Exit.OK
 

@@ -60,8 +60,18 @@ def one(form: str, value: object, *, name: str, text: Callable[[], Iterable[str]
             lines(text())
 
 
-def each(form: str, values: Sequence[T], *, name: Callable[[T], str], text: Callable[[T], list[str]]) -> None:
-    """Like `one` for several things that were named: in JSON an array, unless it is only one."""
+def each(
+    form: str,
+    values: Sequence[T],
+    *,
+    name: Callable[[T], str],
+    text: Callable[[T], list[str]],
+    apart: bool = True,
+) -> None:
+    """Like `one` for several things that were named: in JSON an array, unless it is only one.
+
+    `apart`: their texts have an empty line between them.
+    """
     match form:
         case "json":
             as_json(values[0] if len(values) == 1 else list(values))
@@ -71,7 +81,7 @@ def each(form: str, values: Sequence[T], *, name: Callable[[T], str], text: Call
             lines(map(name, values))
         case _:
             for place, value in enumerate(values):
-                lines([*([""] if place else []), *text(value)])
+                lines([*([""] if place and apart else []), *text(value)])
 
 
 class LogWriter:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from bus.api import Node
 from bus.errors import ApiError
+from bus.units import counted
 from tui.cli import output
 from tui.cli.connect import client
 from tui.cli.diagnostics import Exit
@@ -104,10 +105,7 @@ async def _change(
         case "name":
             output.lines(str(item["target"]) for item in changed)
         case _:
-            output.lines(
-                f"{item['target']}: {item['tasks']} task{'' if item['tasks'] == 1 else 's'} {said}"
-                for item in changed
-            )
+            output.lines(f"{item['target']}: {counted(item['tasks'], 'task')} {said}" for item in changed)
     return code
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bus.api import Submitted, Task
 from bus.errors import CorralError
+from bus.units import counted
 from bus.values import Stream
 from tui.cli import diagnostics, output
 from tui.cli.connect import client
@@ -58,7 +59,7 @@ async def plan(arguments: Namespace) -> int:
 def submitted_line(answer: Submitted) -> str:
     """The job's number and how many tasks it became."""
     again = " (already there: same --dedupe-key)" if answer.duplicate else ""
-    return f"job {answer.number}: {answer.tasks} task{'s' if answer.tasks != 1 else ''}{again}"
+    return f"job {answer.number}: {counted(answer.tasks, 'task')}{again}"
 
 
 async def run(arguments: Namespace) -> int:

@@ -76,13 +76,11 @@ def task_exit_code(task: Task) -> int:
 
 
 def print_ended(arguments: Namespace, ended: Sequence[Job]) -> None:
-    """The jobs that ended, a line each."""
-    match arguments.output:
-        case "json":
-            output.as_json({"jobs": list(ended)})
-        case "jsonl":
-            output.as_json_lines(ended)
-        case "name":
-            output.lines(str(job.number) for job in ended)
-        case _:
-            output.lines(map(summary, ended))
+    """The jobs that ended, a line each; in JSON as `corral job` shows them."""
+    output.each(
+        arguments.output,
+        ended,
+        name=lambda job: str(job.number),
+        text=lambda job: [summary(job)],
+        apart=False,
+    )

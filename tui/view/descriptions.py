@@ -6,8 +6,10 @@ import json
 import shlex
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from bus.api import Job, Node, Task, TaskCounts
-from bus.units import format_cpu_millis, format_mbps, format_size_mib
+from bus.units import counted, format_cpu_millis, format_mbps, format_size_mib
 from bus.values import Resources
 from tui.view.amounts import NONE, duration
 from tui.view.columns import elapsed_s, exit_word, job_state, task_name
@@ -111,8 +113,13 @@ def describe_node(node: Node) -> list[str]:
 
 def summary(job: Job) -> str:
     """One line about a job that has ended."""
-    reason = f" ({job.reason})" if job.reason else ""
-    return f"{job.number} {job.state}: {counts_text(job.counts)}{reason}"
+    counts = job.counts
+    told = f"{counts.completed:,} of {counted(counts.total, 'task')}"
+    if counts.completed < counts.total:
+        told += f" completed, {counts_text(replace(counts, completed=0))}"
+    if job.started_at is not None and job.ended_at is not None:
+        told += f" in {duration(job.ended_at - job.started_at)}"
+    return f"job {job.number} {job.state}: {told}{f' ({job.reason})' if job.reason else ''}"
 
 
 def bar(counts: TaskCounts, *, width: int = BAR_CELLS) -> str:
@@ -140,7 +147,7 @@ def amounts_text(resources: Resources) -> str:
         f"{format_size_mib(resources.mem_mib)} memory",
     ]
     if resources.gpus:
-        parts.append(f"{resources.gpus} GPU{'' if resources.gpus == 1 else 's'}")
+        parts.append(counted(resources.gpus, "GPU"))
     if resources.storage_mib:
         parts.append(f"{format_size_mib(resources.storage_mib)} storage")
     if resources.net_mbps:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bus.api import Blocker, Candidate, Plan, PlannedGroup, Why
+from bus.units import counted
 from tui.view.amounts import NONE, duration
 from tui.view.descriptions import amounts_text
 from tui.view.table import Column, render
@@ -31,7 +32,7 @@ def why_lines(why: Why, *, width: int | None = None) -> list[str]:
 def plan_lines(plan: Plan, *, width: int | None = None) -> list[str]:
     """The groups of tasks that a job would become, where each would start, and what keeps the rest."""
     name = f"{plan.name}: " if plan.name else ""
-    lines = [f"{name}{_tasks(plan.tasks)}, {plan.starts_now:,} would start now"]
+    lines = [f"{name}{counted(plan.tasks, 'task')}, {plan.starts_now:,} would start now"]
     for group in plan.groups:
         lines += ["", *_group_lines(group, width=width)]
     return lines
@@ -75,7 +76,7 @@ def _group_lines(group: PlannedGroup, *, width: int | None) -> list[str]:
     what = " ".join(group.command) or f"tool {group.tool}"
     limit = f", at most {group.limit} at once" if group.limit else ""
     lines = [
-        f"{group.name or 'tasks'} [{indices}]: {_tasks(group.count)}{limit}",
+        f"{group.name or 'tasks'} [{indices}]: {counted(group.count, 'task')}{limit}",
         f"  runs     {what[:200]}",
         f"  asks for {amounts_text(group.resources)}",
     ]
@@ -86,7 +87,3 @@ def _group_lines(group: PlannedGroup, *, width: int | None) -> list[str]:
     lines += [f"  {line}" if line else "" for line in blockers_lines(group.blockers, width=width)]
     lines += [f"  {line}" if line else "" for line in candidates_lines(group.candidates, width=width)]
     return lines
-
-
-def _tasks(number: int) -> str:
-    return f"{number:,} task{'' if number == 1 else 's'}"

@@ -6,21 +6,21 @@ import json
 from collections.abc import Iterable, Sequence
 
 from bus.api import Attempt, Candidate, Happened, Job, Node, Task, Why
-from bus.units import format_cpu_millis, format_size_mib
+from bus.units import counted, format_cpu_millis, format_size_mib
 from bus.values import Resources
-from tui.view.amounts import NONE, duration, share
-from tui.view.columns import elapsed_s, exit_word, labels_text, task_name, task_state
+from tui.view.amounts import NONE, age, duration, share
+from tui.view.columns import exit_word, job_state, labels_text, ran, task_name, task_ran, task_state
 from tui.view.instants import local
 from tui.view.lines import Line
 from tui.view.rows import counts_text
-from tui.view.states import JOB_BADGES, NODE_BADGES, SEVERITY_BADGES, TASK_BADGES, node_tone, node_word
+from tui.view.states import NODE_BADGES, SEVERITY_BADGES, TASK_BADGES, job_badge, node_tone, node_word
 
 LABEL_CELLS = 11
 
 
 def fact(label: str, text: str, tone: str = "") -> Line:
     """ "label      text"."""
-    return Line(f"{label:<{LABEL_CELLS}}{text}", tone)
+    return Line(f"{label:<{LABEL_CELLS}}{text}", tone, label_chars=LABEL_CELLS)
 
 
 def head(text: str) -> Line:
@@ -30,15 +30,14 @@ def head(text: str) -> Line:
 
 def job_facts(job: Job, *, now_s: float) -> list[Line]:
     """What is known of a job from a list; with its command where it was asked for in full."""
-    badge = JOB_BADGES[job.state]
-    held = ", held" if job.held else ""
+    badge = job_badge(job)
     facts = [
         fact("job", f"{job.number}  {job.name}"),
-        fact("state", f"{badge.glyph} {job.state}{held}", badge.tone),
+        fact("state", f"{badge.glyph} {job_state(job)}", badge.tone),
         fact("tasks", f"{job.counts.total}: {counts_text(job.counts)}"),
         fact("user", f"{job.user}   priority {job.priority}   {job.kind}"),
         fact("submitted", since(job.submitted_at, now_s=now_s)),
-        fact("ran", duration(elapsed_s(job.started_at, job.ended_at, now_s=now_s))),
+        fact("ran", ran(job.started_at, job.ended_at, now_s=now_s)),
     ]
     if job.reason:
         facts.append(fact("reason", job.reason, "warn"))
@@ -60,7 +59,7 @@ def task_facts(task: Task, *, now_s: float) -> list[Line]:
         fact("asks for", amounts(task.resources)),
         fact("attempt", f"{task.fence or NONE}   retried {task.retries}   priority {task.priority}"),
         fact("submitted", since(task.submitted_at, now_s=now_s)),
-        fact("ran", duration(elapsed_s(task.started_at, task.ended_at, now_s=now_s))),
+        fact("ran", task_ran(task, now_s=now_s)),
     ]
     if task.exit_code is not None or task.signal is not None:
         facts.append(fact("exit", exit_word(task.exit_code, task.signal), badge.tone))
@@ -80,7 +79,7 @@ def node_facts(node: Node, *, now_s: float) -> list[Line]:
     facts = [
         fact("node", f"{node.name}  {node.kind}"),
         fact("state", f"{glyph} {node_word(node.health, node.admin)}", node_tone(node.health, node.admin)),
-        fact("seen", f"{duration(node.last_heartbeat_s)} ago   agent {node.version}"),
+        fact("seen", f"{age(node.last_heartbeat_s)} ago   agent {node.version}"),
         fact("tasks", f"{node.running} running, {node.waiting} waiting there"),
         fact("allocated", f"cpu {cpu}   memory {memory}   gpu {gpu}"),
         fact("load", f"{node.load:.2f}"),
@@ -151,7 +150,7 @@ def why_facts(why: Why) -> list[Line]:
     if why.blockers:
         facts += [Line(""), head("what keeps it back")]
         for blocker in why.blockers:
-            nodes = f"  ({blocker.nodes} nodes)" if blocker.nodes else ""
+            nodes = f"  ({counted(blocker.nodes, 'node')})" if blocker.nodes else ""
             facts.append(Line(f"{blocker.message}{nodes}  [{blocker.code}]", "warn", "✖"))
             facts += [Line(f"  {blocker.remedy}", "ok", "→")] if blocker.remedy else []
     if why.candidates:
@@ -173,9 +172,11 @@ def candidate_lines(candidates: Sequence[Candidate]) -> Iterable[Line]:
 
 def attempt_line(attempt: Attempt, *, now_s: float) -> Line:
     """One try of a task."""
-    ran = duration(elapsed_s(attempt.started_at, attempt.ended_at, now_s=now_s))
+    elapsed = ran(attempt.started_at, attempt.ended_at, now_s=now_s)
     ended = exit_word(attempt.exit_code, attempt.signal)
-    return Line(f"#{attempt.fence}  {attempt.node}  {attempt.state}  {ran}  exit {ended}  {attempt.message}")
+    return Line(
+        f"#{attempt.fence}  {attempt.node}  {attempt.state}  {elapsed}  exit {ended}  {attempt.message}"
+    )
 
 
 def json_lines(value: object) -> list[Line]:
@@ -197,5 +198,5 @@ def amounts(resources: Resources) -> str:
 
 
 def since(at_s: float, *, now_s: float) -> str:
-    """ "2026-11-22 02:45:37  (3m05s ago)"."""
-    return f"{local(at_s)}  ({duration(now_s - at_s)} ago)"
+    """ "2026-11-22 02:45:37  (3m ago)"."""
+    return f"{local(at_s)}  ({age(now_s - at_s)} ago)"

@@ -88,7 +88,7 @@ def test_up_waits_for_a_down_and_goes_on_with_its_tasks(fresh: Corral) -> None:
         assert child.stdout.readline() == b"started\n"
         down = fresh.start("down")
         assert down.stderr is not None
-        assert b"tasks were running: corral up" in down.stderr.readline()
+        assert b"still running: corral up" in down.stderr.readline()
         fresh.ok("up", "--detach")
         down.communicate(timeout=TIMEOUT_S)
         assert down.returncode == 0

@@ -14,6 +14,7 @@ from bus.units import (
     SIZE_MIB_MAX,
     IndexRange,
     UnitError,
+    counted,
     format_cpu_millis,
     format_duration_s,
     format_mbps,
@@ -262,3 +263,10 @@ def test_formats_for_people() -> None:
         "1 TiB",
     ]
     assert [format_mbps(value) for value in (100, 2500)] == ["100 Mbit/s", "2.5 Gbit/s"]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 tasks"), (1, "1 task"), (2, "2 tasks"), (1_000_000, "1,000,000 tasks")]
+)
+def test_nouns_agree_with_their_number(number: int, text: str) -> None:
+    assert counted(number, "task") == text

@@ -54,7 +54,7 @@ def test_what_runs_of_a_held_job_goes_on_and_what_has_not_started_comes_back(poo
     first, second = pool.schedule()
     pool.start(first)
     answer = pool.hold(job)
-    assert (answer.tasks, answer.hint) == (9, "1 running tasks of it go on")
+    assert (answer.tasks, answer.hint) == (9, "still running: 1 task of it")
     assert pool.answer(SendRetract).attempts == (second.attempt,)
     pool.give_back(second)
     pool.end(first)
@@ -271,7 +271,7 @@ def test_what_a_failure_cancelled_stays_cancelled_and_the_answer_says_so(pool: W
     )
     (placement,) = pool.schedule()
     pool.end(placement, exit_code=1)
-    assert pool.retry(job).hint == "1 cancelled tasks stay cancelled: submit the job anew to run them too"
+    assert pool.retry(job).hint == "still cancelled: 1 task; submit the job anew to run all"
     assert pool.job(job).reason == "task 1.0 failed on n1"
     (again,) = pool.schedule()
     pool.end(again)

@@ -103,7 +103,20 @@ def test_a_job_of_one_task_ends_as_its_task(
     corral.answer = ended(state, **task)
     code, out, _ = corral(*argv)
     assert code == expected
-    assert out.startswith(f"7 {state}")
+    assert out.startswith(f"job 7 {state}: ")
+
+
+@pytest.mark.parametrize("argv", [("wait", "7"), ("submit", "--wait", "--", "true")])
+def test_what_was_waited_for_is_one_document_in_json(corral: Corral, argv: tuple[str, ...]) -> None:
+    corral.answer = ended(JobState.COMPLETED, exit_code=0)
+    document = json.loads(corral(*argv[:1], "-o", "json", *argv[1:])[1])
+    assert (document["number"], document["state"]) == (7, "completed")
+
+
+def test_several_that_were_waited_for_are_an_array(corral: Corral) -> None:
+    corral.answer = ended(JobState.COMPLETED, exit_code=0)
+    assert [job["number"] for job in json.loads(corral("wait", "7", "8", "-o", "json")[1])] == [7, 8]
+    assert len(corral("wait", "7", "8")[1].splitlines()) == 2
 
 
 def test_a_job_of_many_tasks_that_failed_is_1(corral: Corral) -> None:

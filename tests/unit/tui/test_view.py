@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bus.api import Job, Node, Task, TaskCounts
 from bus.values import JobKind, JobState, NodeAdmin, NodeHealth, NodeKind, Resources, TaskState
 from tui.view.amounts import count, duration, mebibytes
+from tui.view.descriptions import summary
 from tui.view.document import document
 from tui.view.rows import JOB_COLUMNS, NODE_COLUMNS, TASK_COLUMNS, counts_text, job_row, node_row, task_row
 from tui.view.safe import text_width
@@ -118,3 +119,26 @@ def test_a_document_names_every_amount() -> None:
         "net_mbps": 0,
     }
     assert (shown["state"], shown["output"]) == ("queued", {"words": 3})
+
+
+@pytest.mark.parametrize(
+    ("counts", "state", "reason", "told"),
+    [
+        (
+            TaskCounts(total=10, completed=10),
+            JobState.COMPLETED,
+            "",
+            "job 7 completed: 10 of 10 tasks in 3.5s",
+        ),
+        (TaskCounts(total=1, completed=1), JobState.COMPLETED, "", "job 7 completed: 1 of 1 task in 3.5s"),
+        (
+            TaskCounts(total=3, completed=1, failed=1, cancelled=1),
+            JobState.FAILED,
+            "task 7.2 failed",
+            "job 7 failed: 1 of 3 tasks completed, 1 failed, 1 cancelled in 3.5s (task 7.2 failed)",
+        ),
+    ],
+)
+def test_a_job_that_ended_is_one_line(counts: TaskCounts, state: JobState, reason: str, told: str) -> None:
+    ended = job(counts=counts, state=state, reason=reason, started_at=1010.0, ended_at=1013.5)
+    assert summary(ended) == told
