@@ -65,6 +65,7 @@ class ListScreen(LiveScreen, Generic[T]):
         self._sort = ""
         self._pages: Pages[T] = self._new_pages()
         self._fault = ""
+        self._noted = ""
         self._wake = Wake()
 
     async def fetch(self, source: Source, *, cursor: str, limit: int) -> Slice[T]:
@@ -274,8 +275,11 @@ class ListScreen(LiveScreen, Generic[T]):
         table.show(pages.rows, now_s=time.time(), cursor=cursor, sort=self._sort)
         note = self._note()
         table.display = not note
-        self.query_one("#note", Static).display = bool(note)
-        self.query_one("#note", Static).update(note)
+        label = self.query_one("#note", Static)
+        label.display = bool(note)
+        if note != self._noted:
+            self._noted = note
+            label.update(note)
         if not note and self.focused is None:
             table.focus()
         self._draw_preview()

@@ -10,10 +10,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Static
 
 from bus.api import Error
 from bus.errors import ApiError, CorralError
+from bus.units import counted
 from bus.values import Role
 from tui.client.session import Deltas, Offline, Online, Session
 from tui.modals.confirm import Confirm
@@ -21,6 +21,7 @@ from tui.view.safe import safe_line
 from tui.view.steering import ROLES, Steering
 from tui.widgets.heading import Heading
 from tui.widgets.hints import Hints
+from tui.widgets.one_line import OneLine
 from tui.widgets.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -37,11 +38,12 @@ class LiveScreen(Screen[None]):
     BINDINGS = [Binding("escape,minus", "back", "back", show=False)]
 
     crumb = ""
+    _allowed: tuple[bool, Role] | None = None
 
     def compose(self) -> ComposeResult:
         """From top to bottom."""
         yield Heading()
-        yield Static("", markup=False, id="crumbs")
+        yield OneLine(id="crumbs")
         yield from self.body()
         yield Prompt()
         yield Hints()
@@ -99,14 +101,16 @@ class LiveScreen(Screen[None]):
         """Things changed."""
 
     def redraw_frame(self) -> None:
-        """Heading, crumbs and keys as of now; what is shown while offline is dimmed."""
+        """Heading and crumbs as of now, other keys where others are allowed; offline, all is dimmed."""
         if not self.query(Heading):
             return
         console = self.console
         self.query_one(Heading).show(console.online, console.offline)
         self.set_class(console.offline is not None, "-offline")
-        self.query_one("#crumbs", Static).update(self.crumbs_text())
-        self.refresh_bindings()
+        self.query_one("#crumbs", OneLine).say(self.crumbs_text())
+        if self._allowed != (allowed := (self.is_online, self.role)):
+            self._allowed = allowed
+            self.refresh_bindings()
 
     def crumbs_text(self) -> Text:
         """ "jobs › 1042 › tasks", and what `facts_text` adds."""
@@ -149,7 +153,7 @@ class LiveScreen(Screen[None]):
             self.tell(error)
             return
         changed = getattr(answer, "tasks", None)
-        done = "done" if changed is None else f"{changed} tasks"
+        done = "done" if changed is None else counted(changed, "task")
         self.notify(safe_line(f"✔ {steering.command}: {done}"), markup=False)
         self.session.hurry()
         self.on_steered()

@@ -26,6 +26,16 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 86400}d{whole % 86400 // 3600}h"
 
 
+def age(seconds: float | None) -> str:
+    """What still grows, in steps an eye can rest on: "12s", then "3m", "2h10m", "4d3h"."""
+    if seconds is None:
+        return NONE
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    return f"{whole // 60}m" if whole < 3600 else duration(whole)
+
+
 def mebibytes(mib: float) -> str:
     """ "512M", "4.0G", "1.5T"."""
     if mib < 1024:

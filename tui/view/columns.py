@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from bus.api import Happened, Job, Node, Task
 from bus.units import format_cpu_millis
-from tui.view.amounts import NONE, count, duration, mebibytes, share
+from bus.values import TaskState
+from tui.view.amounts import NONE, age, count, duration, mebibytes, share
 from tui.view.fields import Field
 from tui.view.instants import local, local_short
-from tui.view.states import JOB_BADGES, NODE_BADGES, SEVERITY_BADGES, TASK_BADGES, node_word
+from tui.view.states import NODE_BADGES, SEVERITY_BADGES, TASK_BADGES, job_badge, node_word
+
+WAITING_STATES = frozenset(
+    {TaskState.PENDING, TaskState.QUEUED, TaskState.ASSIGNED, TaskState.RETRYING, TaskState.REASSIGNED}
+)
 
 JOB_FIELDS: tuple[Field[Job], ...] = (
     Field("number", "JOB", lambda job, _: str(job.number), right=True),
-    Field("mark", "S", lambda job, _: JOB_BADGES[job.state].glyph, tinted=True),
+    Field("mark", "S", lambda job, _: job_badge(job).glyph, tinted=True),
     Field("state", "STATE", lambda job, _: job_state(job), tinted=True),
     Field("name", "NAME", lambda job, _: job.name, flexible=True),
     Field("user", "USER", lambda job, _: job.user, flexible=True),
@@ -22,11 +27,11 @@ JOB_FIELDS: tuple[Field[Job], ...] = (
     Field("completed", "DONE", lambda job, _: count(job.counts.completed), right=True),
     Field("running", "RUN", lambda job, _: count(job.counts.running), right=True),
     Field("failed", "FAIL", lambda job, _: count(job.counts.failed), right=True),
-    Field("age", "AGE", lambda job, now_s: duration(now_s - job.submitted_at), right=True),
+    Field("age", "AGE", lambda job, now_s: age(now_s - job.submitted_at), right=True),
     Field(
         "runtime",
         "TIME",
-        lambda job, now_s: duration(elapsed_s(job.started_at, job.ended_at, now_s=now_s)),
+        lambda job, now_s: ran(job.started_at, job.ended_at, now_s=now_s),
         right=True,
     ),
     Field("priority", "PRI", lambda job, _: str(job.priority), right=True, wide=True),
@@ -52,11 +57,11 @@ TASK_FIELDS: tuple[Field[Task], ...] = (
     Field(
         "runtime",
         "TIME",
-        lambda task, now_s: duration(elapsed_s(task.started_at, task.ended_at, now_s=now_s)),
+        lambda task, now_s: task_ran(task, now_s=now_s),
         right=True,
     ),
     Field("message", "MESSAGE", lambda task, _: task.message, flexible=True),
-    Field("gpus", "GPU", lambda task, _: str(task.resources.gpus), right=True, wide=True),
+    Field("gpus", "GPU", lambda task, _: str(task.resources.gpus or NONE), right=True, wide=True),
     Field("priority", "PRI", lambda task, _: str(task.priority), right=True, wide=True),
     Field("retries", "RETRIES", lambda task, _: str(task.retries), right=True, wide=True),
     Field("submitted", "SUBMITTED", lambda task, _: local(task.submitted_at), wide=True),
@@ -75,7 +80,7 @@ NODE_FIELDS: tuple[Field[Node], ...] = (
     Field("gpus", "GPU", lambda node, _: share(node.allocated, node.capacity)[2], right=True),
     Field("running", "RUN", lambda node, _: count(node.running), right=True),
     Field("load", "LOAD", lambda node, _: f"{node.load:.2f}", right=True),
-    Field("heartbeat", "SEEN", lambda node, _: duration(node.last_heartbeat_s), right=True),
+    Field("heartbeat", "SEEN", lambda node, _: age(node.last_heartbeat_s), right=True),
     Field("waiting", "WAIT", lambda node, _: count(node.waiting), right=True, wide=True),
     Field("version", "VERSION", lambda node, _: node.version, wide=True),
     Field("labels", "LABELS", lambda node, _: labels_text(node.labels), flexible=True, wide=True),
@@ -85,7 +90,7 @@ NODE_FIELDS: tuple[Field[Node], ...] = (
 
 EVENT_FIELDS: tuple[Field[Happened], ...] = (
     Field("at", "WHEN", lambda event, now_s: local_short(event.at, now_s=now_s), least=8),
-    Field("age", "AGE", lambda event, now_s: duration(now_s - event.at), right=True, least=6),
+    Field("age", "AGE", lambda event, now_s: age(now_s - event.at), right=True, least=6),
     Field("mark", "S", lambda event, _: severity_glyph(event.severity), tinted=True),
     Field("kind", "EVENT", lambda event, _: event.kind, tinted=True, least=16),
     Field("about", "ABOUT", lambda event, _: about(event), least=10),
@@ -142,3 +147,14 @@ def elapsed_s(started_at: float | None, ended_at: float | None, *, now_s: float)
     if started_at is None:
         return None
     return (now_s if ended_at is None else ended_at) - started_at
+
+
+def ran(started_at: float | None, ended_at: float | None, *, now_s: float) -> str:
+    """How long it ran to the second, or has been running in steps an eye can rest on."""
+    elapsed = elapsed_s(started_at, ended_at, now_s=now_s)
+    return age(elapsed) if ended_at is None else duration(elapsed)
+
+
+def task_ran(task: Task, *, now_s: float) -> str:
+    """Of the attempt that runs or was the last; a task that waits for another one is not running."""
+    return NONE if task.state in WAITING_STATES else ran(task.started_at, task.ended_at, now_s=now_s)

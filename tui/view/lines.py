@@ -16,11 +16,15 @@ TAB_CELLS = 8
 
 
 class Line(Struct, frozen=True):
-    """`tone` paints the text; `mark` is one cell in front of it, so that colour never stands alone."""
+    """`tone` paints the text; `mark` is one cell in front of it, so that colour never stands alone.
+
+    The first `label_chars` of the text name what the rest says, and are painted as labels.
+    """
 
     text: str
     tone: str = ""
     mark: str = ""
+    label_chars: int = 0
 
 
 class LineCutter:

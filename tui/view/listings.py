@@ -11,7 +11,7 @@ from bus.api import Happened, Job, Node, Task
 from tui.view.columns import EVENT_FIELDS, JOB_FIELDS, NODE_FIELDS, TASK_FIELDS
 from tui.view.fields import Field
 from tui.view.grid import GridColumn
-from tui.view.states import JOB_BADGES, SEVERITY_BADGES, TASK_BADGES, node_tone
+from tui.view.states import SEVERITY_BADGES, TASK_BADGES, job_badge, node_tone
 
 T = TypeVar("T", bound=Struct)
 
@@ -27,11 +27,15 @@ class Listing(Struct, Generic[T], frozen=True, kw_only=True):
 
 
 def _grid(fields: Sequence[Field[T]], columns: str) -> tuple[GridColumn[T], ...]:
-    """From a table of words: field, priority, least and most width, sort and its letter (- for none)."""
+    """From a table of words: field, priority, least and most width, sort and its letter (- for none).
+
+    A field with `?` is optional.
+    """
     by_name = {field.name: field for field in fields}
     made = []
     for line in columns.split("\n"):
-        name, priority, least, most, sort, letter = line.split()
+        word, priority, least, most, sort, letter = line.split()
+        name = word.rstrip("?")
         made.append(
             GridColumn(
                 field=by_name[name],
@@ -40,6 +44,7 @@ def _grid(fields: Sequence[Field[T]], columns: str) -> tuple[GridColumn[T], ...]
                 most=int(most),
                 sort=sort.strip("-"),
                 letter=letter.strip("-"),
+                optional=word.endswith("?"),
             )
         )
     return tuple(made)
@@ -58,7 +63,7 @@ JOBS: Listing[Job] = Listing(
 number 0 0 9 number J
 mark 0 0 1 - -
 state 1 0 15 state T
-name 1 10 40 name N
+name 1 16 40 name N
 user 5 6 16 user U
 tasks 3 0 6 tasks -
 completed 3 0 6 completed D
@@ -68,10 +73,10 @@ age 2 0 6 submitted A
 runtime 4 0 6 runtime E
 priority 6 0 3 priority O
 kind 7 0 11 kind -
-reason 8 12 60 - -""",
+reason? 8 12 60 - -""",
     ),
     key=lambda job: str(job.number),
-    tone=lambda job: JOB_BADGES[job.state].tone,
+    tone=lambda job: job_badge(job).tone,
     faults="failed>0",
 )
 
@@ -83,16 +88,16 @@ TASKS: Listing[Task] = Listing(
 task 0 0 20 index J
 mark 0 0 1 - -
 state 1 0 16 state T
-name 5 6 24 name N
+name? 5 6 24 name N
 node 1 6 20 node U
 attempt 4 0 3 attempt -
 cpu 4 0 5 cpu -
 memory 4 0 6 memory M
-gpus 6 0 3 gpus -
+gpus? 6 0 3 gpus -
 exit 2 0 6 exit X
 runtime 2 0 6 runtime E
 retries 7 0 7 retries -
-message 3 12 70 - -""",
+message? 3 12 70 - -""",
     ),
     key=lambda task: f"{task.job}.{task.index}",
     tone=lambda task: TASK_BADGES[task.state].tone,
@@ -110,14 +115,14 @@ state 1 0 24 state T
 kind 6 0 8 kind -
 cpu 1 0 13 free_cpu U
 memory 2 0 16 free_memory M
-gpus 3 0 5 free_gpus -
+gpus? 3 0 5 free_gpus -
 running 1 0 5 running D
 waiting 5 0 5 waiting -
 load 4 0 6 load O
 heartbeat 2 0 6 heartbeat A
 version 8 7 12 version -
-labels 7 10 40 - -
-reason 3 8 40 reason -""",
+labels? 7 10 40 - -
+reason? 3 8 40 reason -""",
     ),
     key=lambda node: node.name,
     tone=lambda node: node_tone(node.health, node.admin),
@@ -134,7 +139,7 @@ age 4 0 6 - -
 mark 0 0 1 - -
 kind 0 12 24 kind N
 about 1 6 18 - -
-node 3 6 20 node -
+node? 3 6 20 node -
 user 4 6 16 user U
 message 1 16 110 - -""",
     ),

@@ -92,10 +92,12 @@ def _counts(label: str, counts: Sequence[tuple[str, str, int, str]]) -> list[Par
 
 def _history(running: Sequence[int], *, width: int) -> list[Part]:
     cells = max(8, min(60, width - LABEL_CELLS - 24))
+    drawn = sparkline(running, cells)
     now = count(running[-1]) if running else NONE
     return [
         (f"{'running':<{LABEL_CELLS}}", "label"),
-        (sparkline(running, cells), "busy"),
+        ("┄" * (cells - len(drawn)), "idle"),
+        (drawn, "busy"),
         (f" {now} now, most {count(max(running, default=0))}", ""),
     ]
 

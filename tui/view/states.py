@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from bus.api import Job
 from bus.supervision import ProcessHealth
 from bus.values import JobState, NodeAdmin, NodeHealth, TaskState
 
@@ -61,6 +62,14 @@ SEVERITY_BADGES: dict[str, Badge] = {
     "error": Badge("✖", "x", "bad"),
     "critical": Badge("✖", "X", "bad"),
 }
+
+
+HELD = JOB_BADGES[JobState.PAUSED]
+
+
+def job_badge(job: Job) -> Badge:
+    """Of its state; a held one that is not over looks like a paused one: its own word says which it is."""
+    return HELD if job.held and not job.state.is_terminal else JOB_BADGES[job.state]
 
 
 def node_tone(health: NodeHealth, admin: NodeAdmin) -> str:

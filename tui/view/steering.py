@@ -64,7 +64,8 @@ def steer_node(verb: str, node: Node) -> Steering:
     """`verb` done to a node."""
     effects = {
         "cordon": f"it takes no new work; {tasks(node.running)} and {node.waiting} waiting there stay",
-        "drain": f"it takes no new work; {node.waiting} waiting there go back, {tasks(node.running)} end",
+        "drain": f"it takes no new work; {tasks(node.waiting)} waiting there go back to the queue, "
+        f"what runs ({tasks(node.running)}) ends by itself",
         "undrain": "it takes work again",
     }
     return Steering(verb, node.name, f"{verb.capitalize()} node {node.name}?", effects[verb])

@@ -5,22 +5,22 @@ from __future__ import annotations
 import time
 
 from rich.text import Text
-from textual.widgets import Static
 
 from tui.client.session import Offline, Online
 from tui.view.amounts import count, duration, share
 from tui.view.safe import safe_line
+from tui.widgets.one_line import OneLine
 
 STALE_S = 5.0
 WAITING = ("pending", "queued", "assigned", "retrying", "reassigned")
 NARROW, WIDE = 60, 110
 
 
-class Heading(Static):
+class Heading(OneLine):
     """Draws its ages anew once a second."""
 
     def __init__(self) -> None:
-        super().__init__("", markup=False, id="heading")
+        super().__init__(id="heading")
         self._online: Online | None = None
         self._offline: Offline | None = None
 
@@ -41,7 +41,7 @@ class Heading(Static):
     def redraw(self) -> None:
         """Draw it as of now."""
         self.set_class(self._offline is not None, "-offline")
-        self.update(heading_text(self._online, self._offline, now_s=time.time(), width=self.size.width))
+        self.say(heading_text(self._online, self._offline, now_s=time.time(), width=self.size.width))
 
 
 def heading_text(online: Online | None, offline: Offline | None, *, now_s: float, width: int) -> Text:
@@ -89,5 +89,7 @@ def figures(online: Online, *, width: int) -> str:
     ]
     if width >= WIDE:
         cpu, memory, gpu = share(cluster.allocated, cluster.capacity)
-        parts.append(f" cpu {cpu}  mem {memory}  gpu {gpu}")
+        parts.append(f" cpu {cpu}  mem {memory}")
+        if cluster.capacity.gpus:
+            parts.append(f"gpu {gpu}")
     return "  ".join(parts)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from rich.text import Text
 from textual.screen import Screen
-from textual.widgets import Static
+
+from tui.widgets.one_line import OneLine
 
 HINTS_MAX = 6
 
 
-class Hints(Static):
+class Hints(OneLine):
     """Drawn from the bindings of the screen that are shown and allowed."""
 
     def __init__(self) -> None:
-        super().__init__("", markup=False, id="hints")
+        super().__init__(id="hints")
 
     def on_mount(self) -> None:
         """Follow the focus: keys differ between tables."""
@@ -27,7 +28,7 @@ class Hints(Static):
         for key, label in hints_of(screen):
             text.append(key, style=key_style)
             text.append(f" {label}   ")
-        self.update(text)
+        self.say(text)
 
     COMPONENT_CLASSES = {"hints--key"}
 

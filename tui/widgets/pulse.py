@@ -24,6 +24,7 @@ class Pulse(Static):
     def __init__(self) -> None:
         super().__init__("", markup=False, id="pulse")
         self._cluster: Cluster | None = None
+        self._line_count = 0
         self._moments: deque[int] = deque(maxlen=MOMENTS_MAX)
 
     def show(self, cluster: Cluster) -> None:
@@ -45,11 +46,12 @@ class Pulse(Static):
         tall = self.app.size.height >= TALL_ROWS
         lines = pulse_lines(self._cluster, tuple(self._moments), width=width, tall=tall)
         text = Text("\n", no_wrap=True, overflow="ellipsis").join(self._line(line) for line in lines)
-        self.update(text)
+        self.update(text, layout=len(lines) != self._line_count)
+        self._line_count = len(lines)
 
     def _line(self, parts: list[Part]) -> Text:
         text = Text("")
         for words, tone in parts:
             name = f"pulse--{tone}"
-            text.append(words, style=self.get_component_rich_style(name, partial=True) if tone else "")
+            text.append(words, style=self.get_component_rich_style(name) if tone else "")
         return text

@@ -12,7 +12,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.events import MouseScrollUp
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
@@ -85,9 +85,15 @@ class VirtualLog(ScrollView, can_focus=True):
 
     def replace(self, lines: Sequence[Line]) -> None:
         """Other lines in the place of these; the reader stays where they look."""
-        self._lines = list(lines)
+        before, self._lines = self._lines, list(lines)
         self._longest = max((text_width(line.text) for line in self._lines), default=0)
-        self._sized()
+        if len(before) != len(self._lines):
+            self._sized()
+            return
+        top, width = self.scroll_offset.y, self.size.width
+        for position in range(top, min(top + self._height, len(before))):
+            if before[position] != self._lines[position]:
+                self.refresh(Region(0, position - top, width, 1))
 
     def extend(self, lines: Sequence[Line]) -> None:
         """More lines at the end."""
@@ -172,7 +178,10 @@ class VirtualLog(ScrollView, can_focus=True):
         toned = self.get_component_rich_style(f"log--{line.tone}") if line.tone in self._tones else plain
         segments = [Segment(fit(safe_line(line.mark) or " ", 1) + " ", toned)]
         text = safe_line(line.text)[self._aside :]
-        segments.extend(self._marked(text[: width + 1], toned, is_here=position == self._here))
+        named = max(0, line.label_chars - self._aside)
+        is_here, label = position == self._here, self.get_component_rich_style("log--idle")
+        segments.extend(self._marked(text[:named], label, is_here=is_here))
+        segments.extend(self._marked(text[named : width + 1], toned, is_here=is_here))
         strip = Strip(segments)
         if strip.cell_length > width or len(text) > width + 1:
             strip = Strip([*strip.crop(0, width - 1), Segment("…", plain)])

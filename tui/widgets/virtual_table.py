@@ -1,7 +1,8 @@
 """A table of any length that draws only the lines one sees.
 
 It owns a cursor and column widths, no rows: it asks its `rows` for those on the screen. So mounting costs the
-same for fifty rows as for a million. Everything it draws passes `safe_line`.
+same for fifty rows as for a million. A change paints the lines again that read differently then, no others.
+Everything it draws passes `safe_line`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from tui.view.listings import Listing
 from tui.view.safe import fit, safe_line, text_width
 
 T = TypeVar("T")
+
+Look = tuple[str, tuple[str, ...], bool]
+"""What a line is made of: its tone, its cells, whether the cursor is there."""
 
 SETTLED_S = 0.7
 """A reader who moved the cursor this short a time ago is still aiming: rows must not move under it."""
@@ -75,10 +79,11 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
         self._columns: tuple[GridColumn[T], ...] = listing.columns
         self._tone_of = listing.tone
         self._rows: Sequence[T] = ()
-        self._wanted = [len(column.title) for column in self._columns]
+        self._wanted = [column.wanted_first for column in self._columns]
         self._layout_width = -1
         self._shown: list[tuple[int, int]] = []
         self._cells: dict[int, tuple[str, ...]] = {}
+        self._painted: dict[int, Look | None] = {}
         self._cursor = 0
         self._moved_at = -SETTLED_S
         self._now_s = 0.0
@@ -122,7 +127,6 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
         """Draw `rows` as of `now_s`; `cursor` is where its row stands now, on the same line of the screen."""
         line = self._cursor - self.scroll_offset.y
         self._rows, self._now_s = rows, now_s
-        self._cells.clear()
         if sort != self._sort:
             self._sort, self._layout_width = sort, -1
         if cursor is not None and cursor != self._cursor:
@@ -133,13 +137,12 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
                 self.scroll_to(y=max(0, cursor - line), animate=False)
         self._cursor = max(0, min(self._cursor, len(rows) - 1))
         self._resize_virtual()
-        self.refresh()
+        self._renew()
 
     def tick(self, now_s: float) -> None:
         """Draw the same rows with their ages as of `now_s`."""
         self._now_s = now_s
-        self._cells.clear()
-        self.refresh()
+        self._renew()
 
     def move_to(self, position: int) -> None:
         """Put the cursor there, in sight."""
@@ -216,10 +219,29 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
         self._lay_out(width)
         if y == 0:
             return self._head(width)
+        self._painted[y] = look = self._look(y)
+        if look is None:
+            return Strip.blank(width, self.get_component_rich_style("table--plain"))
+        return self._line(look, width)
+
+    def _renew(self) -> None:
+        """Paint again what reads differently now."""
+        self._cells.clear()
+        size, shown = self.scrollable_content_region.size, self._shown
+        self._lay_out(size.width)
+        if self._shown is not shown:
+            self.refresh()
+            return
+        for y in range(1, size.height):
+            if y not in self._painted or self._painted[y] != self._look(y):
+                self.refresh(Region(0, y, size.width, 1))
+
+    def _look(self, y: int) -> Look | None:
+        """What line `y` of the screen is made of now; None where there is no row."""
         position = self.scroll_offset.y + y - 1
         if position >= len(self._rows):
-            return Strip.blank(width, self.get_component_rich_style("table--plain"))
-        return self._line(position, width, is_cursor=position == self._cursor)
+            return None
+        return self._tone_of(self._rows[position]), self._cells_at(position), position == self._cursor
 
     def _resize_virtual(self) -> None:
         self.virtual_size = Size(self.scrollable_content_region.width, len(self._rows) + 1)
@@ -229,10 +251,10 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
         first, last = self.window
         seen = range(first, min(last + 1, len(self._rows)))
         fresh = [self._cells_at(position) for position in seen if position not in self._cells]
-        if widen(self._wanted, fresh) or width != self._layout_width:
+        if widen(self._wanted, fresh, self._columns) or width != self._layout_width:
             self._layout_width = width
             wanted = [
-                want + (2 if self._is_sorted(column) and want < len(column.title) + 2 else 0)
+                want + (2 if self._is_sorted(column) and 0 < want < len(column.title) + 2 else 0)
                 for want, column in zip(self._wanted, self._columns, strict=True)
             ]
             self._shown = fit_columns(self._columns, wanted, width - 2)
@@ -260,8 +282,8 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
             segments.append(Segment(" " * GAP, plain))
         return Strip(segments).adjust_cell_length(width, plain)
 
-    def _line(self, position: int, width: int, *, is_cursor: bool) -> Strip:
-        tone, cells = self._tone_of(self._rows[position]), self._cells_at(position)
+    def _line(self, look: Look, width: int) -> Strip:
+        tone, cells, is_cursor = look
         plain = self.get_component_rich_style("table--plain")
         toned = self.get_component_rich_style(f"table--{tone}") if tone in TONES else plain
         if is_cursor:

@@ -8,13 +8,15 @@ from hypothesis import strategies as st
 from bus.api import Job, Node, Task
 from bus.values import JobState, Resources, Role, TaskState
 from tui.client.fake_world import World
-from tui.view.grid import GAP, fit_columns, widen
+from tui.view.fields import Field
+from tui.view.grid import GAP, GridColumn, fit_columns, widen
 from tui.view.listings import EVENTS, JOBS, NODES, TASKS
 from tui.view.pulse import bar, pulse_lines, sparkline
 from tui.view.safe import text_width
 from tui.view.steering import ROLES, steer_job, steer_node, steer_task
 
 LISTINGS = (JOBS, TASKS, NODES, EVENTS)
+NAME = GridColumn(field=Field("name", "NAME", str), least=3, most=24)
 WORLD = World(seed=5, now_s=1000.0, nodes=3, jobs=9)
 
 
@@ -33,22 +35,39 @@ def test_columns_fit_the_width_and_the_first_stays(width: int, data: st.DataObje
         taken = sum(each for _, each in shown) + GAP * (len(shown) - 1)
         assert taken <= width or len(shown) == 1
         assert all(each >= 1 for _, each in shown)
-        first_to_go = max(range(count), key=lambda index: (listing.columns[index].priority, index))
-        if len(shown) < count:
+        there = [index for index in range(count) if wanted[index] or not listing.columns[index].optional]
+        assert {index for index, _ in shown} <= {*there}
+        first_to_go = max(there, key=lambda index: (listing.columns[index].priority, index))
+        if len(shown) < len(there):
             assert first_to_go not in [index for index, _ in shown]
 
 
 def test_at_80_columns_a_job_keeps_what_matters() -> None:
-    wanted = [len(column.title) for column in JOBS.columns]
-    widen(wanted, [tuple(column.field.cell(each, 2000.0) for column in JOBS.columns) for each in WORLD.jobs])
+    wanted = [column.wanted_first for column in JOBS.columns]
+    rows = [tuple(column.field.cell(each, 2000.0) for column in JOBS.columns) for each in WORLD.jobs]
+    widen(wanted, rows, JOBS.columns)
     titles = [JOBS.columns[index].title for index, _ in fit_columns(JOBS.columns, wanted, 78)]
     assert titles[:4] == ["JOB", "S", "STATE", "NAME"] and "FAIL" in titles
 
 
 def test_wanted_widths_only_grow() -> None:
-    wanted = [1, 1]
-    assert widen(wanted, [("abc", "d")]) and wanted == [3, 1]
-    assert not widen(wanted, [("a", "d")]) and wanted == [3, 1]
+    wanted, columns = [1, 1], (NAME, NAME)
+    assert widen(wanted, [("abcdef", "d")], columns) and wanted == [6, 1]
+    assert not widen(wanted, [("a", "d")], columns) and wanted == [6, 1]
+
+
+def test_an_optional_column_comes_with_its_first_word() -> None:
+    columns = (NAME, GridColumn(field=Field("reason", "REASON", str), optional=True, least=3))
+    wanted = [column.wanted_first for column in columns]
+    widen(wanted, [("n1", ""), ("n2", "–")], columns)
+    assert fit_columns(columns, wanted, 40) == [(0, 4)]
+    widen(wanted, [("n3", "off")], columns)
+    assert fit_columns(columns, wanted, 40) == [(0, 4), (1, 6)]
+
+
+def test_what_nobody_else_needs_goes_to_who_is_cut() -> None:
+    assert fit_columns((NAME, NAME), [30, 60], 200) == [(0, 30), (1, 60)]
+    assert fit_columns((NAME, NAME), [30, 60], 62) == [(0, 30), (1, 30)]
 
 
 def test_sort_letters_differ_from_each_other_and_from_actions() -> None:
