@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -320,7 +320,10 @@ class Client:
             await subscription.unsubscribe()
 
     async def watch(self, *, everyone: bool = False) -> AsyncGenerator[Change, None]:
-        """Committed changes from now on: ours and the nodes'; `everyone`: all, for operators and admins."""
+        """Committed changes from now on: ours and the nodes'; `everyone`: all, for operators and admins.
+
+        Of what nobody takes for long only the newest FEED_QUEUE_MAX are kept.
+        """
         changes: asyncio.Queue[Change] = asyncio.Queue(FEED_QUEUE_MAX)
 
         async def on_message(message: Message) -> None:
@@ -328,18 +331,19 @@ class Client:
                 change = parse_change(message)
             except (DecodeError, SubjectError):
                 return  # a newer coordinator tells more than we understand
-            await changes.put(change)
+            if changes.full():  # waiting for room here would keep us from ever unsubscribing
+                changes.get_nowait()
+            changes.put_nowait(change)
 
         patterns = (
             (subjects.feed_of(self.user), subjects.feed_of(None)) if not everyone else ("corral.feed.>",)
         )
-        subscriptions = [await self._bus.subscribe(pattern, on_message) for pattern in patterns]
-        try:
+        async with AsyncExitStack() as stack:
+            for pattern in patterns:
+                subscription = await self._bus.subscribe(pattern, on_message)
+                stack.push_async_callback(subscription.unsubscribe)
             while True:
                 yield await changes.get()
-        finally:
-            for subscription in subscriptions:
-                await subscription.unsubscribe()
 
     async def _call(self, operation: str, request: Struct, kind: type[S]) -> S:
         subject = subjects.api(self.user, operation)

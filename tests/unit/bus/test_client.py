@@ -140,6 +140,27 @@ async def test_watch_tells_typed_changes(fake: FakeCoordinator) -> None:
     assert {type(change) for change in got} == {JobChanged, TaskChanged, NodeChanged}
 
 
+async def test_who_takes_no_changes_can_still_stop_watching(
+    fake: FakeCoordinator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the newest are kept, and nothing waits for room: that would hold up the unsubscribing for ever."""
+    monkeypatch.setattr("bus.client.FEED_QUEUE_MAX", 2)
+    async with asyncio.timeout(10):
+        async with aclosing(fake.client.watch()) as changes:
+            first = asyncio.ensure_future(anext(changes))
+            while not first.done():
+                await fake.say_job()
+                await asyncio.sleep(0)
+            for _ in range(5):
+                await fake.say_job()
+            await fake.say_task()
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert [type(await anext(changes)) for _ in range(2)] == [JobChanged, TaskChanged]
+            for _ in range(5):
+                await fake.say_job()
+
+
 async def test_an_outage_is_outlasted_within_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "RETRY_S", 0.001)
     tries = 0
