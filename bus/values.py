@@ -121,7 +121,10 @@ class Role(StrEnum):
     @property
     def rank(self) -> int:
         """Order of power: every role may do what the ones below it may."""
-        return list(Role).index(self)
+        return _ROLE_RANKS[self]
+
+
+_ROLE_RANKS = {role: rank for rank, role in enumerate(Role)}
 
 
 class NodeHealth(StrEnum):

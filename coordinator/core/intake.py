@@ -12,6 +12,7 @@ never change; a new meaning needs a new `v`. All faults of a spec are reported a
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from sys import intern
 from typing import Any, TypeVar
 from uuid import UUID
@@ -38,6 +39,11 @@ from coordinator.core.model import Group, Job, Shape, Values, shape_of
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+# Thousands of jobs a second say the same few amounts, most of them by default; a refusal is not kept.
+_remember = lru_cache(maxsize=512, typed=True)
+_duration_s, _cpu_millis = _remember(parse_duration_s), _remember(parse_cpu_millis)
+_size_mib, _mbps = _remember(parse_size_mib), _remember(parse_mbps)
 
 SPEC_VERSION = 1
 _NO_ARRAY = ArrayRange((), 0)
@@ -317,15 +323,15 @@ class _Deriver:
         )
 
     def _duration(self, value: float | str, field: str, default: float, *, code: str = "") -> float:
-        return self._parse(parse_duration_s, value, field=field, default=default, code=code)
+        return self._parse(_duration_s, value, field=field, default=default, code=code)
 
     def _resources(self, asked: ResourceSpec | None, path: str) -> Resources:
         asked = asked or ResourceSpec()
         checks.check_range(asked.gpu, 0, 1024, field=f"{path}/gpu", faults=self._faults)
         return Resources(
-            self._parse(parse_cpu_millis, asked.cpu, field=f"{path}/cpu", default=0),
-            self._parse(parse_size_mib, asked.memory, field=f"{path}/memory", default=0),
+            self._parse(_cpu_millis, asked.cpu, field=f"{path}/cpu", default=0),
+            self._parse(_size_mib, asked.memory, field=f"{path}/memory", default=0),
             asked.gpu,
-            self._parse(parse_size_mib, asked.storage, field=f"{path}/storage", default=0),
-            self._parse(parse_mbps, asked.net, field=f"{path}/net", default=0),
+            self._parse(_size_mib, asked.storage, field=f"{path}/storage", default=0),
+            self._parse(_mbps, asked.net, field=f"{path}/net", default=0),
         )
