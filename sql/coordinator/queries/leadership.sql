@@ -2,7 +2,8 @@
 -- Who leads, whether its session is still there, and how old its last renewal is.
 select
     l.epoch, l.holder, l.backend_pid,
-    extract(epoch from clock_timestamp() - l.renewed_at)::double precision as age_s,
+    -- who resigned did so at -infinity, which PostgreSQL below 17 does not subtract from a timestamp
+    (extract(epoch from clock_timestamp()) - extract(epoch from l.renewed_at))::double precision as age_s,
     -- By now the pid may be a worker's of the server's own, which belongs to no database.
     exists (
         select from pg_stat_activity a where a.pid = l.backend_pid and a.datname = current_database()
