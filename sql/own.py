@@ -171,12 +171,14 @@ async def _connected(dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Recor
     except asyncpg.InvalidCatalogNameError as error:
         hint = f"create database {urlsplit(dsn).path[1:]} owner {user or '…'}"
         raise DatabaseRefused(Reason.UNFIT, f"the PostgreSQL at {place}: {error}", hint) from None
+    except ConnectionError as error:
+        if "SSL" not in str(error):
+            raise _unreachable(error, place) from None
+        message = f"the PostgreSQL at {place} cannot be trusted: it offers no TLS"
+        hint = "set it up there (ssl = on); or say sslmode=disable, and whoever is on the way may read"
+        raise DatabaseRefused(Reason.UNTRUSTED, message, hint) from None
     except (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
-        why = "no answer in time" if isinstance(error, TimeoutError) else _reason(error)
-        message = f"no PostgreSQL answers at {place}: {why}"
-        raise DatabaseRefused(
-            Reason.UNREACHABLE, message, "is it running, and reachable from here?"
-        ) from None
+        raise _unreachable(error, place) from None
     except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         raise DatabaseRefused(Reason.UNFIT, f"the PostgreSQL at {place}: {error}") from None
     try:
@@ -185,7 +187,12 @@ async def _connected(dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Recor
         await connection.close(timeout=CONNECT_TIMEOUT_S)
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno)  # its own text repeats the address in Python's notation
-    return str(error)
+def _unreachable(error: Exception, place: str) -> DatabaseRefused:
+    if isinstance(error, TimeoutError):
+        why = "no answer in time"
+    elif isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        why = os.strerror(error.errno)  # its own text repeats the address in Python's notation
+    else:
+        why = str(error)
+    message = f"no PostgreSQL answers at {place}: {why}"
+    return DatabaseRefused(Reason.UNREACHABLE, message, "is it running, and reachable from here?")
