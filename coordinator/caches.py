@@ -25,6 +25,7 @@ from bus.storage import Bucket
 from bus.values import JobState, NodeAdmin, NodeHealth
 from coordinator.core.effects import JobChange
 from coordinator.core.model import Cluster, Group, Node, Waiting
+from coordinator.shown import counts_shown
 
 log = logging.getLogger(__name__)
 
@@ -166,26 +167,6 @@ class Caches:
     def _shown(self, change: JobChange) -> LiveJob:
         # its name is in memory unless it is over there already: then the deletion follows
         job = self._cluster.jobs.get(change.number)
-        counts = api.TaskCounts(
-            total=sum(
-                (
-                    change.pending,
-                    change.queued,
-                    change.assigned,
-                    change.running,
-                    change.completed,
-                    change.failed,
-                    change.cancelled,
-                )
-            ),
-            pending=change.pending,
-            queued=change.queued,
-            assigned=change.assigned,
-            running=change.running,
-            completed=change.completed,
-            failed=change.failed,
-            cancelled=change.cancelled,
-        )
         return LiveJob(
             number=change.number,
             id=str(change.id),
@@ -193,7 +174,7 @@ class Caches:
             user=change.owner,
             state=change.state,
             held=bool(change.held_by),
-            counts=counts,
+            counts=counts_shown(change),
             started_at=change.started_at,
             reason=change.reason,
         )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from bus import api
+from coordinator.core.effects import JobChange
 from coordinator.core.model import Node
 
 
@@ -32,3 +35,18 @@ def admin_reason(node: Node) -> str:
     if not node.admin_by:
         return node.admin_reason
     return f"{node.admin_reason} ({node.admin_by})" if node.admin_reason else f"by {node.admin_by}"
+
+
+def counts_shown(job: JobChange) -> api.TaskCounts:
+    """How many tasks of a job are in each state, as a commit left them."""
+    counts = api.TaskCounts(
+        pending=job.pending,
+        queued=job.queued,
+        assigned=job.assigned,
+        running=job.running,
+        completed=job.completed,
+        failed=job.failed,
+        cancelled=job.cancelled,
+    )
+    counts.total = sum(msgspec.structs.astuple(counts))
+    return counts

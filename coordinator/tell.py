@@ -44,7 +44,7 @@ from coordinator.core.effects import (
 from coordinator.core.events import CommandConfirmed, CommandUnanswered, Event
 from coordinator.core.model import Limits, is_range_id
 from coordinator.loop import Overloaded
-from coordinator.shown import node_shown
+from coordinator.shown import counts_shown, node_shown
 from coordinator.store.rows import Batch
 
 log = logging.getLogger(__name__)
@@ -278,24 +278,10 @@ class Teller:
 
 
 def _job_line(job: JobChange) -> api.JobChanged:
-    counts = api.TaskCounts(
-        total=job.pending
-        + job.queued
-        + job.assigned
-        + job.running
-        + job.completed
-        + job.failed
-        + job.cancelled,
-        pending=job.pending,
-        queued=job.queued,
-        assigned=job.assigned,
-        running=job.running,
-        completed=job.completed,
-        failed=job.failed,
-        cancelled=job.cancelled,
-    )
     at = job.ended_at or job.started_at or 0.0
-    return api.JobChanged(number=job.number, state=job.state, counts=counts, exit_code=job.exit_code, at=at)
+    return api.JobChanged(
+        number=job.number, state=job.state, counts=counts_shown(job), exit_code=job.exit_code, at=at
+    )
 
 
 def build_assigns(placements: Sequence[Placement], epoch: int) -> Iterable[messages.Assign]:
