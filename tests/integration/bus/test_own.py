@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,14 @@ import pytest
 from bus import own, server
 from bus.auth import Authority
 from bus.connection import NatsBus
-from bus.trust import Refused
+from bus.errors import CredentialsError
+from bus.layout import Layout
+from bus.setting_kinds import SYSTEM
+from bus.trust import Refused, read_authority
 from bus.values import Role
+from coordinator.own_servers import OwnServers, Unusable, check_nats, load_authority
+from tests.certificates import Issuer
+from tests.own_servers import nats
 
 OLD = b'INFO {"version":"2.9.21","max_payload":1048576,"jetstream":true}\r\n'
 
@@ -36,21 +41,6 @@ async def greeting_of(line: bytes) -> AsyncIterator[str]:
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
     return Authority.create_or_load(tmp_path / "keys")
-
-
-@contextmanager
-def nats(folder: Path, port: int, lines: str) -> Iterator[str]:
-    """A server with somebody's own configuration."""
-    path = folder / "nats-server.conf"
-    path.write_text(f'port: {port}\nhost: 127.0.0.1\njetstream {{ store_dir: "{folder}/js" }}\n{lines}\n')
-    argv = (str(server.find_binary()), "--config", str(path))
-    process = server.NatsProcess(argv=argv, port=port, folder=folder, log=folder / "log")
-    child: subprocess.Popen[bytes] = server.start(process)
-    try:
-        asyncio.run(server.wait_ready(process))
-        yield process.url
-    finally:
-        server.stop(child)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +79,56 @@ def test_a_server_of_another_operator_is_refused(tmp_path: Path, authority: Auth
     text = own.include_text(other, accounts=str(tmp_path / "accounts"))
     with nats(tmp_path, server.free_port(), text) as url, pytest.raises(own.ServerUnfit, match="operator"):
         asyncio.run(own.check(url, authority, include="x"))
+
+
+@pytest.fixture(scope="module")
+def issuer(tmp_path_factory: pytest.TempPathFactory) -> Issuer:
+    return Issuer(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.mark.contract("S2.97")
+@pytest.mark.parametrize(
+    ("names", "expired", "ca", "why"),
+    [
+        (["localhost"], False, "its own", ""),
+        (["bus1.example"], False, "its own", "Hostname mismatch"),
+        (["localhost"], True, "its own", "certificate has expired"),
+        (["localhost"], False, "system", "unable to get local issuer certificate"),
+        (["localhost"], False, "the cluster's", "unable to get local issuer certificate"),
+    ],
+    ids=["good", "name", "expired", "unknown", "corral"],
+)
+def test_a_server_with_tls_of_its_own_proves_itself_or_is_not_used(
+    tmp_path: Path, issuer: Issuer, names: list[str], expired: bool, ca: str, why: str
+) -> None:
+    """B117, as `corral up` asks before it starts anything: one line with the host."""
+    named = {"its own": str(issuer.ca), "system": SYSTEM}.get(ca, SYSTEM)
+    servers = OwnServers(nats_ca=named, nats="tls://localhost")
+    authority = load_authority(Layout(tmp_path), servers)
+    if ca == "the cluster's":
+        authority = Authority.create_or_load(Layout(tmp_path).keys)
+    text = own.include_text(authority, accounts=str(tmp_path / "accounts"))
+    certificate = issuer.issue(names, expired=expired)
+    with nats(tmp_path / "nats", server.free_port(), text, tls=certificate) as url:
+        checking = check_nats(url, authority, include=tmp_path / "corral.conf")
+        if not why:
+            asyncio.run(checking)
+            return
+        with pytest.raises(Unusable, match=why) as refused:
+            asyncio.run(checking)
+    assert (refused.value.error.code, refused.value.exit_code) == ("E_TLS", 4)
+    assert url in refused.value.error.message and "\n" not in refused.value.error.message
+    assert "nats.ca" in refused.value.error.hint
+
+
+@pytest.mark.parametrize("content", [None, "no certificate", "\xff"])
+def test_an_authority_that_is_none_is_named(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(CredentialsError, match=f"nats.ca: cannot use {path}") as refused:
+        read_authority(str(path))
+    assert refused.value.code == "E_CONFIG"
 
 
 def test_with_the_include_it_serves_and_a_revocation_outlasts_it(
