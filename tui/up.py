@@ -1,4 +1,4 @@
-"""`up`, `down`, `status`, `console`: Corral on this machine.
+"""`up`, `down`, `console`: Corral on this machine.
 
 The supervisor (`python -m coordinator supervise DIR`) does the work in its own session; these verbs start
 it, read the status file that it keeps, and signal it. Leaving the console leaves the cluster running.
@@ -25,7 +25,6 @@ from bus.setting_kinds import EMBEDDED
 from bus.settings import SETTINGS
 from bus.supervision import (
     Phase,
-    ProcessHealth,
     SupervisorStatus,
     end_leftovers,
     end_process,
@@ -35,7 +34,6 @@ from bus.units import counted
 from tui import processes
 from tui.cli import diagnostics, output
 from tui.cli.diagnostics import CommandError, Exit
-from tui.view.rows import PROCESS_COLUMNS, process_row
 
 STOP_TIMEOUT_S = 60.0
 ASK_TIMEOUT_S = 2.0
@@ -98,8 +96,8 @@ def down(arguments: Namespace) -> int:
         end_process(status.identity, signal.SIGTERM, timeout_s=STOP_TIMEOUT_S)
         if running_on:
             diagnostics.note(
-                f"{counted(running_on, 'task')} still running: corral up within {TAKEOVER_S} s goes on; "
-                "later it finds them ended, and queues them again"
+                f"{counted(running_on, 'task')} still running: corral up within {TAKEOVER_S} s carries on; "
+                "else what runs is ended, and queued again at the next corral up"
             )
         if (final := read_status(layout.supervisor)) is not None:
             end_leftovers(final)
@@ -109,28 +107,6 @@ def down(arguments: Namespace) -> int:
     else:
         output.lines([f"{told} ({layout.data})"])
     return Exit.OK
-
-
-def status(arguments: Namespace) -> int:
-    """Every process with its pid and health; exit 0 where all are healthy."""
-    layout = _layout(arguments)
-    found = read_status(layout.supervisor)
-    if found is None:
-        hint = f"corral up starts it{'' if arguments.data is None else f' with --data {arguments.data}'}"
-        raise CommandError(
-            "E_UNAVAILABLE", f"nothing runs in {layout.data}", exit=Exit.UNAVAILABLE, hint=hint
-        )
-    found = as_it_is(found)
-    if arguments.output == "json":
-        output.as_json(processes.report(found))
-    else:
-        now_s = time.time()
-        output.lines(
-            [f"Corral in {found.data}: {found.phase}{f': {found.message}' if found.message else ''}"]
-        )
-        output.table(PROCESS_COLUMNS, [process_row(process, now_s=now_s) for process in found.processes])
-    well = found.phase is Phase.RUNNING and all(p.health is ProcessHealth.HEALTHY for p in found.processes)
-    return Exit.OK if well else Exit.UNAVAILABLE
 
 
 def tasks_running(layout: Layout) -> int:
@@ -186,18 +162,6 @@ def check_own_servers(layout: Layout, arguments: Namespace, environment: dict[st
                 "E_START", said[-1] if said else "the check failed", exit=Exit.UNAVAILABLE
             ) from None
         raise CommandError(error.code, error.message, exit=Exit(done.returncode), hint=error.hint)
-
-
-def as_it_is(status: SupervisorStatus) -> SupervisorStatus:
-    """Correct what a killed supervisor can no longer correct itself."""
-    if not status.identity.alive and status.phase not in (Phase.STOPPED, Phase.FAILED):
-        status.phase = Phase.FAILED
-        status.message = "the supervisor was killed; corral up starts it again"
-    for process in status.processes:
-        if process.identity is not None and not process.identity.alive:
-            process.identity = None
-            process.health = ProcessHealth.STOPPED
-    return status
 
 
 def _check_listen(wanted: str | None) -> None:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
+import textwrap
 from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn, Protocol, cast
 
 from tui.cli.diagnostics import CommandError, Exit
 
+ABOUT = "One pool of all your machines: start it, give it work, watch it."
+
 EPILOG = """jobs are named by number (1042), tasks by job and index (1042.7); @last is your newest job.
 first steps: corral up; corral run -- echo hello; corral jobs
 corral help VERB, corral help E_CODE and corral help TOPIC explain more; topics: {topics}"""
 
 TOPICS = ("columns", "exit", "filter", "ids", "output", "time", "units")
+
+HELP_COLUMNS, VERB_COLUMNS = 80, 14
 
 FORMATS = ("table", "wide", "json", "jsonl", "name")
 
@@ -60,17 +65,22 @@ def build(verb: str = "") -> Parser:
     """The whole grammar; for the line of a known verb its family will do, which takes a third of the time."""
     parser = Parser(
         prog="corral",
-        description="One pool of all your machines: start it, give it work, watch it.",
+        usage="corral VERB [OPTION ...]",
+        description=ABOUT,
         epilog=EPILOG.format(topics=", ".join(TOPICS)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", prog="corral", help=argparse.SUPPRESS)
     shared = _shared()
     known = families()
+    headed: list[str] = []
     for family in [family for family in known if verb in family.VERBS] or known:
-        family.add(verbs, shared)
+        told = _Told(verbs)
+        family.add(told, shared)
+        headed += ["", f"{family.HEADING}:", *told.lines]
+    parser.description = "\n".join([ABOUT, *headed])
     return parser
 
 
@@ -100,6 +110,35 @@ class Verbs(Protocol):
     ) -> Parser: ...
 
 
+class _Told:
+    """Adds verbs to a grammar and keeps a line about each: argparse has no headings for them."""
+
+    def __init__(self, verbs: Verbs) -> None:
+        self.lines: list[str] = []
+        self._verbs = verbs
+
+    def add_parser(
+        self,
+        name: str,
+        *,
+        aliases: Sequence[str],
+        parents: Sequence[Parser],
+        help: str,
+        description: str,
+        allow_abbrev: bool,
+    ) -> Parser:
+        first, *rest = textwrap.wrap(help, HELP_COLUMNS - VERB_COLUMNS)
+        self.lines += [f"  {name:<{VERB_COLUMNS - 2}}{first}", *(" " * VERB_COLUMNS + line for line in rest)]
+        return self._verbs.add_parser(
+            name,
+            aliases=aliases,
+            parents=parents,
+            help=help,
+            description=description,
+            allow_abbrev=allow_abbrev,
+        )
+
+
 def verb(
     verbs: Verbs,
     shared: Parser | None,
@@ -127,8 +166,12 @@ def verb(
 
 
 class Family(Protocol):
-    """A module of `tui.cli.grammar`. VERBS: verb -> the module and function that carry it out."""
+    """A module of `tui.cli.grammar`. VERBS: verb -> the module and function that carry it out.
 
+    HEADING: what the help calls them.
+    """
+
+    HEADING: str
     VERBS: dict[str, tuple[str, str]]
 
     def add(self, verbs: Verbs, shared: Parser) -> None: ...

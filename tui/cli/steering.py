@@ -87,25 +87,24 @@ async def _change(
     said: str,
 ) -> int:
     """One target after the other; a refused one does not keep the others from their turn."""
-    changed: list[dict[str, object]] = []
+    changed: list[tuple[str, int]] = []
     code = int(Exit.OK)
     for target in targets:
         try:
-            tasks = await change(target)
+            changed.append((target, await change(target)))
         except ApiError as error:
             refused = report(error, arguments)
             code = code or refused
-            continue
-        changed.append({"target": target, "tasks": tasks})
+    documents = [{"target": target, "tasks": tasks} for target, tasks in changed]
     match arguments.output:
         case "json":
-            output.as_json({noun: changed})
+            output.as_json({noun: documents})
         case "jsonl":
-            output.as_json_lines(changed)
+            output.as_json_lines(documents)
         case "name":
-            output.lines(str(item["target"]) for item in changed)
+            output.lines(target for target, _ in changed)
         case _:
-            output.lines(f"{item['target']}: {counted(item['tasks'], 'task')} {said}" for item in changed)
+            output.lines(f"{target}: {counted(tasks, 'task')} {said}" for target, tasks in changed)
     return code
 
 

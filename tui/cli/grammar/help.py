@@ -6,6 +6,8 @@ from tui.cli.parser import TOPICS, Parser, Verbs, verb
 
 SHELLS = ("bash", "zsh", "fish")
 
+HEADING = "help"
+
 VERBS = {
     "help": ("tui.cli.help", "help"),
     "man": ("tui.cli.help", "man"),

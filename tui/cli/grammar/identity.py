@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tui.cli.parser import Parser, Verbs, verb
 
+HEADING = "machines and people"
+
 VERBS = {
     "token": ("tui.cli.tokens", "token"),
     "join": ("tui.cli.join", "join"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from tui.cli.options import seconds, whole
 from tui.cli.parser import Parser, Verbs, verb
 
+HEADING = "work"
+
 VERBS = {
     "submit": ("tui.cli.submit", "submit"),
     "run": ("tui.cli.submit", "run"),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from tui.cli.parser import Parser, Verbs, verb
 
+HEADING = "this machine"
+
 VERBS = {
     "up": ("tui.up", "up"),
     "down": ("tui.up", "down"),
-    "status": ("tui.up", "status"),
+    "status": ("tui.status", "status"),
     "console": ("tui.up", "console"),
     "top": ("tui.up", "console"),
 }
@@ -30,7 +32,13 @@ def add(verbs: Verbs, shared: Parser) -> None:
         help="let other machines reach the bus there, over TLS; remembered (off: this machine only)",
     )
     verb(verbs, shared, "down", "stop what `corral up` started", formats=("table", "json"))
-    verb(verbs, shared, "status", "every process of this machine with its health", formats=("table", "json"))
+    verb(
+        verbs,
+        shared,
+        "status",
+        "the processes of this machine and the cluster they belong to",
+        formats=("table", "json", "jsonl", "name"),
+    )
     for name, about in (("console", "open the console (also: top)"), ("top", "open the console")):
         console = verb(verbs, shared, name, about, formats=("table",))
         console.add_argument("--demo", action="store_true", help="on a made-up cluster of 1,000 nodes")

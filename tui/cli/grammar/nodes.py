@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tui.cli.parser import Parser, Verbs, verb
 
+HEADING = "nodes"
+
 VERBS = {
     "cordon": ("tui.cli.steering", "cordon"),
     "drain": ("tui.cli.steering", "drain"),

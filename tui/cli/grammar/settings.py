@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tui.cli.parser import Parser, Verbs, verb
 
+HEADING = "settings"
+
 VERBS = {
     "config": ("tui.cli.config", "config"),
     "doctor": ("tui.cli.doctor", "doctor"),

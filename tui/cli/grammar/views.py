@@ -5,6 +5,8 @@ from __future__ import annotations
 from tui.cli.options import LIMIT_MAX, moment, whole, words
 from tui.cli.parser import Parser, Verbs, verb
 
+HEADING = "look"
+
 VERBS = {
     "jobs": ("tui.cli.jobs", "jobs"),
     "job": ("tui.cli.jobs", "job"),
