@@ -10,7 +10,7 @@ from typing import Any
 
 from bus.api import Blocker, Candidate
 from bus.units import counted
-from bus.values import NodeAdmin, NodeHealth, TaskState
+from bus.values import NodeAdmin, NodeHealth, TaskState, UserName
 from coordinator.core.amounts import RESOURCES, describe, flag
 from coordinator.core.model import Attempt, Cluster, Group, Job, Node, Shape, Task, Waiting
 from coordinator.core.scheduler.feasible import obstacles
@@ -63,7 +63,7 @@ def blockers(cluster: Cluster, group: Group, index: int, *, now_s: float) -> lis
                 remedy=f"when one of them ends; or submit with a limit above %{group.limit}",
             )
         )
-    return found + node_blockers(cluster, group.shape)
+    return found + node_blockers(cluster, group.shape, asker=group.job.owner)
 
 
 def line_blocker(ahead: int | None) -> list[Blocker]:
@@ -115,8 +115,11 @@ def _of_retry(cluster: Cluster, group: Group, task: Task | None, *, now_s: float
     )
 
 
-def node_blockers(cluster: Cluster, shape: Shape) -> list[Blocker]:
-    """What keeps tasks of `shape` off every node; empty if one of them could take a task now."""
+def node_blockers(cluster: Cluster, shape: Shape, *, asker: UserName) -> list[Blocker]:
+    """What keeps tasks of `shape` off every node; empty if one of them could take a task now.
+
+    Of others than `asker` no task is named.
+    """
     if not cluster.nodes:
         return [Blocker(code="no_nodes", message="no node has joined", remedy="corral join on a machine")]
     ruled_out: dict[str, list[Node]] = {}
@@ -126,7 +129,7 @@ def node_blockers(cluster: Cluster, shape: Shape) -> list[Blocker]:
             return []
         for code in found:
             ruled_out.setdefault(code, []).append(node)
-    return [_of_nodes(cluster, shape, code, nodes) for code, nodes in ruled_out.items()]
+    return [_of_nodes(cluster, shape, code, nodes, asker=asker) for code, nodes in ruled_out.items()]
 
 
 def node_obstacles(cluster: Cluster, node: Node, shape: Shape) -> tuple[str, ...]:
@@ -135,14 +138,14 @@ def node_obstacles(cluster: Cluster, node: Node, shape: Shape) -> tuple[str, ...
     return ("reserved",) if not found and node.name in cluster.reserved else found
 
 
-def _of_nodes(cluster: Cluster, shape: Shape, code: str, nodes: list[Node]) -> Blocker:
+def _of_nodes(cluster: Cluster, shape: Shape, code: str, nodes: list[Node], *, asker: UserName) -> Blocker:
     """One reason, counted over the nodes that it rules out."""
     kind, _, what = code.partition(":")
     some = f"{len(nodes)} of {len(cluster.nodes)} nodes" if len(nodes) > 1 else f"node {nodes[0].name}"
     plural = len(nodes) > 1
     match kind:
         case "busy":
-            message, remedy = _busy(shape, what, nodes, some)
+            message, remedy = _busy(shape, what, nodes, some, asker=asker)
         case "capacity":
             most = max(nodes, key=lambda node: (getattr(node.capacity, what), node.name))
             message = f"{some} could never hold {describe(what, getattr(shape.resources, what))}"
@@ -178,7 +181,7 @@ def _away(kind: str, what: str, nodes: list[Node]) -> tuple[str, str]:
     return f"{names} {verb} {word}{reason}", f"corral undrain {nodes[0].name}"
 
 
-def _busy(shape: Shape, resource: str, nodes: list[Node], some: str) -> tuple[str, str]:
+def _busy(shape: Shape, resource: str, nodes: list[Node], some: str, *, asker: UserName) -> tuple[str, str]:
     """How much is missing where least is, and what would free it."""
     wanted = getattr(shape.resources, resource)
     nearest = min(nodes, key=lambda node: (_distance(node, shape), node.name))
@@ -190,9 +193,9 @@ def _busy(shape: Shape, resource: str, nodes: list[Node], some: str) -> tuple[st
     ways = []
     if len(obstacles(nearest, shape)) == 1 and free:
         ways.append(f"would start with {flag(resource, free)}")
-    ends = _ends(nearest, shape)
-    if ends:
-        ways.append(f"when {ends} ends")
+    ending = _ending(nearest, shape)
+    if ending:
+        ways.append(f"when {_named(ending, asker)} {'ends' if len(ending) == 1 else 'end'}")
     return message, ", or ".join(ways)
 
 
@@ -209,19 +212,28 @@ def _distance(node: Node, shape: Shape) -> tuple[int, float]:
     return lasting, short
 
 
-def _ends(node: Node, shape: Shape) -> str:
-    """The attempts on `node`, oldest first, whose end makes room; "" if their ends do not."""
+def _ending(node: Node, shape: Shape) -> list[Attempt]:
+    """The attempts on `node`, oldest first, whose end makes room; none if their ends do not."""
     holding = [attempt for attempt in node.attempts.values() if attempt.holding]
     alone = [each for each in holding if shape.resources.fits(node.free + each.requested)]
     if alone:
-        return str(min(alone, key=_age).ref.task)
+        return [min(alone, key=_age)]
     free, ending = node.free, []
     for attempt in sorted(holding, key=_age):
         free += attempt.requested
-        ending.append(str(attempt.ref.task))
+        ending.append(attempt)
         if shape.resources.fits(free):
-            return _names(ending, most=ENDS_NAMED)
-    return ""
+            return ending
+    return []
+
+
+def _named(attempts: list[Attempt], asker: UserName) -> str:
+    """Tasks by their names; those of other users only by their count, for nobody may know of them."""
+    own = [str(each.ref.task) for each in attempts if each.task.group.job.owner == asker]
+    others = len(attempts) - len(own)
+    if others:
+        own.insert(0, f"{counted(others, 'task')} of {'another user' if others == 1 else 'others'}")
+    return _names(own, most=ENDS_NAMED)
 
 
 def _age(attempt: Attempt) -> tuple[float, str]:

@@ -8,7 +8,7 @@ import pytest
 
 from bus.api import Candidate
 from bus.spec import Constraints, ResourceSpec, TaskSpec
-from bus.values import NodeAdmin, NodeHealth, NodeKind, Resources
+from bus.values import NodeAdmin, NodeHealth, NodeKind, Resources, UserName
 from coordinator.core.amounts import RESOURCES, describe, flag
 from coordinator.core.why import (
     ahead,
@@ -68,7 +68,28 @@ def test_what_must_end_is_named_oldest_first(pool: World) -> None:
     pool.schedule()
     job = pool.submit(command=["true"], resources=ResourceSpec(cpu=2000))
     pool.schedule()
-    assert told(pool, job)["busy:cpu_millis"] == ("node n1 lacks 2 cores", "when 1.0, 1.1 ends")
+    assert told(pool, job)["busy:cpu_millis"] == ("node n1 lacks 2 cores", "when 1.0, 1.1 end")
+
+
+def test_tasks_of_others_are_not_named(pool: World) -> None:
+    """Not even by their job's number, which would tell that it exists and where it runs."""
+    pool.submit(owner="bob", command=["true"])
+    pool.submit(command=["true"])
+    pool.schedule()
+    job = pool.submit(command=["true"], resources=ResourceSpec(cpu=2000))
+    pool.schedule()
+    assert told(pool, job)["busy:cpu_millis"][1] == "when 1 task of another user, 2.0 end"
+    job = pool.submit(command=["true"])
+    pool.schedule()
+    assert told(pool, job)["busy:cpu_millis"][1] == "when 1 task of another user ends"
+
+
+def test_many_tasks_of_others_are_counted(pool: World) -> None:
+    pool.submit(owner="bob", command=["true"], array="0-1")
+    pool.schedule()
+    job = pool.submit(command=["true"], resources=ResourceSpec(cpu=2000))
+    pool.schedule()
+    assert told(pool, job)["busy:cpu_millis"][1] == "when 2 tasks of others end"
 
 
 def test_more_than_one_lacking_resource_has_no_flag_that_would_do(pool: World) -> None:
@@ -158,7 +179,7 @@ def test_several_nodes_speak_in_the_plural(pool: World) -> None:
     pool.register("n3", tools=())
     shape = pool.cluster.jobs[pool.submit(tool="wordcount", for_each=["/a"])].groups[0].shape
     del pool.cluster.nodes["n1"]
-    (blocker,) = node_blockers(pool.cluster, shape)
+    (blocker,) = node_blockers(pool.cluster, shape, asker=UserName("alice"))
     assert (blocker.message, blocker.nodes) == ("2 of 2 nodes do not have the tool wordcount", 2)
 
 
