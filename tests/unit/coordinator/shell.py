@@ -33,6 +33,7 @@ from coordinator.api.steer import Steer
 from coordinator.api.tokens import Tokens
 from coordinator.api.why import Reasons
 from coordinator.clock import Clock
+from coordinator.core.events import JobOver, TaskSeen
 from coordinator.core.model import Cluster
 from coordinator.loop import Loop
 from coordinator.notices import Notices
@@ -46,6 +47,7 @@ from coordinator.store.reads import AmbiguousJob, AttemptPlace, DuplicateOf, Rea
 from coordinator.store.rows import Batch, UserRow
 from coordinator.store.tokens import Tokens as TokenStore
 from coordinator.tell import Replies, Teller
+from tests.unit.coordinator.conftest import Mirror
 
 WAIT_S = 5.0
 AMBIGUOUS = "abcdef01"
@@ -213,6 +215,28 @@ class FakeEvents(Events):
         return api.Events(events=[])
 
 
+class FakeOver(Over):
+    """Failed tasks, and jobs that are over, out of what the store was given."""
+
+    def __init__(self, store: FakeStore) -> None:
+        super().__init__("")
+        self._store = store
+
+    def _rows(self) -> Mirror:
+        mirror = Mirror()
+        for batch in self._store.batches:
+            mirror.write(batch)
+        return mirror
+
+    async def failed(self, job: int, *, first: int, limit: int) -> tuple[TaskSeen, ...]:
+        return tuple(row for row in self._rows().failed(job) if row.task.index >= first)[:limit]
+
+    async def job(self, number: int) -> JobOver | None:
+        rows = self._rows()
+        known = any(job.number == number for job, _ in rows.jobs.values())
+        return rows.over(number) if known else None
+
+
 class RecordingBus:
     """A bus that writes into the timeline what goes out through it."""
 
@@ -315,6 +339,7 @@ class Shell:
         lists: Any = None,
         events: Any = None,
         over: Any = None,
+        tokens: Any = None,
         record: Callable[[list[Any]], None] | None = None,
         next_number: int = 1,
     ) -> None:
@@ -348,8 +373,8 @@ class Shell:
         self.refused: list[Refused] = []
         self.notices = Notices(self.records.extend, self.clock)
         self.agents = Agents(self.bus, self.loop, self.replies, self.reads, self.clock, self.notices)
-        self.over = over or Over("")
-        self.tokens = Tokens(TokenStore(""), None, cluster="test", version="1.2.3")
+        self.over = over or FakeOver(self.store)
+        self.tokens = Tokens(tokens or TokenStore(""), None, cluster="test", version="1.2.3")
         self.api = Api(
             self.bus,
             Access(self.reads),
