@@ -57,7 +57,7 @@ class Cluster(Struct, frozen=True, kw_only=True):
     def make_database(self, name: str, *, owner: str, password: str) -> str:
         """As docs/servers.md says: no superuser owns it. Returns its owner's address."""
         asyncio.run(
-            _execute(
+            execute(
                 self.dsn(),
                 f"create role {owner} login createrole password '{password}'",
                 f"create database {name} owner {owner}",
@@ -113,7 +113,8 @@ def nats(folder: Path, port: int, lines: str = "", *, tls: Files | None = None) 
         nats_server.stop(child)
 
 
-async def _execute(dsn: str, *statements: str) -> None:
+async def execute(dsn: str, *statements: str) -> None:
+    """One after the other, on a connection of their own."""
     connection = await asyncpg.connect(dsn, ssl=False)
     try:
         for statement in statements:

@@ -46,13 +46,26 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     ),
     "B116": ("test_the_environment_wins_over_the_users_file_and_both_are_explained",),
     "B117": (
+        "test_what_cannot_be_used_is_one_line_before_anything_starts",
+        "test_up_says_what_is_wrong",
+        "test_a_server_with_tls_of_its_own_proves_itself_or_is_not_used",
         "test_a_server_that_is_not_there_is_named",
         "test_credentials_of_another_cluster_are_refused",
         "test_expired_credentials_are_refused",
     ),
-    "B119": ("test_a_newer_schema_is_refused",),
+    "B119": (
+        "test_a_schema_of_another_version_is_refused_and_doctor_says_which",
+        "test_a_newer_and_a_dirty_schema_are_refused",
+        "test_a_newer_schema_is_refused",
+        "test_an_edited_migration_is_refused",
+    ),
     "B120": ("test_a_living_leader_is_not_replaced",),
-    "B121": ("test_a_dumb_terminal_gets_plain_lines",),
+    "B121": (
+        "test_b121_it_stays_up_on_poor_terminals",
+        "test_b121_a_storm_of_sizes_leaves_it_standing",
+        "test_b121_a_megabyte_pasted_is_cut_not_choked_on",
+        "test_a_dumb_terminal_gets_plain_lines",
+    ),
     "B122": (
         "test_ctrl_c_cancels_and_a_second_one_says_what_may_still_run",
         "test_an_interrupted_run_cancels_its_job",

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
+import secrets
 import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from msgspec import Struct
 
+from bus.layout import Layout, write_secret
 from bus.server import free_port
 from tests.certificates import Issuer
+from tests.fixtures_postgres import TestServer, database
 from tests.integration.up.conftest import Corral
-from tests.own_servers import DEBIAN, nats, postgres
+from tests.own_servers import DEBIAN, execute, nats, postgres
 
 pytestmark = pytest.mark.contract("S2.1")
 PASSWORD = "geheim-1"
@@ -119,3 +126,83 @@ def test_both_with_tls_of_another_authority(corral: Corral, place: Path) -> None
             assert answers(port) and answers(cluster.process.port)
     if os.geteuid() == 0:  # nothing of the run is left to others
         assert corral.data.joinpath("coordinator.toml").stat().st_mode & 0o077 == 0
+
+
+class Fault(Struct, frozen=True, kw_only=True):
+    """What is set, and what `corral up` says: exit code, error code, words of its line."""
+
+    exit: int
+    code: str
+    words: str
+    nats: str = ""
+    database: str = ""
+    ca: str = ""
+
+
+NOBODY = "127.0.0.1:9"
+FAULTS = {
+    "nats-away": Fault(nats=f"nats://{NOBODY}", exit=69, code="E_UNAVAILABLE", words=NOBODY),
+    "database-away": Fault(
+        database=f"postgresql://ann:{PASSWORD}@{NOBODY}/jobs", exit=69, code="E_UNAVAILABLE", words=NOBODY
+    ),
+    "password": Fault(
+        database=f"postgresql://corral_nobody:{PASSWORD}@HOST/postgres", exit=4, code="E_AUTH", words="HOST"
+    ),
+    "database": Fault(database="OWNER/nowhere", exit=78, code="E_CONFIG", words='"nowhere" does not exist'),
+    "authority": Fault(
+        nats="tls://localhost:9", ca="/nowhere/ca.pem", exit=78, code="E_CONFIG", words="/nowhere/ca.pem"
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+def test_what_cannot_be_used_is_one_line_before_anything_starts(
+    corral: Corral, postgres_server: TestServer, fault: Fault
+) -> None:
+    """B117."""
+    owner = urlsplit(postgres_server.dsn)
+    host = owner.netloc.rpartition("@")[2]
+    place = fault.database.replace("OWNER", owner._replace(path="", query="").geturl()).replace("HOST", host)
+    corral.environment |= {
+        "CORRAL_NATS_URL": fault.nats, "CORRAL_DATABASE_DSN": place, "CORRAL_NATS_CA": fault.ca,
+    }  # fmt: skip
+    done = corral("up", "--detach")
+    said = done.stderr.decode()
+    assert done.returncode == fault.exit
+    assert said.startswith(f"error[{fault.code}]: ")
+    assert fault.words.replace("HOST", host) in said.splitlines()[0]
+    assert PASSWORD not in said and str(owner.password) not in said and "Traceback" not in said
+    assert not (corral.data / "supervisor.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        (
+            "insert into corral.migrations (number, name, sha256) values (999, 'x', 'x')",
+            "this version ends at",
+        ),
+        ("update corral.migrations set sha256 = 'x' where number = 1", "another wording"),
+    ],
+    ids=["newer", "dirty"],
+)
+def test_a_schema_of_another_version_is_refused_and_doctor_says_which(
+    corral: Corral, postgres_server: TestServer, postgres_template: str, statement: str, words: str
+) -> None:
+    """B119."""
+    name = f"{postgres_server.mark}_{secrets.token_hex(4)}"
+    asyncio.run(execute(postgres_server.dsn, f"create database {name} template {postgres_template}"))
+    dsn = database(postgres_server.dsn, name)
+    asyncio.run(execute(dsn, statement))
+    corral.environment["CORRAL_DATABASE_DSN"] = dsn
+    done = corral("up", "--detach")
+    assert done.returncode == 78
+    assert words in done.stderr.decode() and "hint: use the version of Corral" in done.stderr.decode()
+    Layout(corral.data).keys.mkdir(parents=True)
+    write_secret(
+        Layout(corral.data).coordinator, f'nats_url = ""\ncredentials = ""\ndsn = {json.dumps(dsn)}\n'
+    )
+    found = json.loads(corral("doctor", "-o", "json").stdout)["findings"]
+    assert [(each["level"], words in each["message"]) for each in found if each["area"] == "database"] == [
+        ("fail", True)
+    ]
