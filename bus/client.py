@@ -42,7 +42,7 @@ from bus.api import (
 )
 from bus.codec import decode_answer, encode, from_fields
 from bus.errors import DecodeError, TooLarge
-from bus.follow import Follower
+from bus.follow import Follower, Place
 from bus.layout import find_client_settings, read_secret
 from bus.limits import BYTES_MAX
 from bus.patience import outlast
@@ -287,12 +287,15 @@ class Client:
     async def cluster(self) -> Cluster:
         return await self._call("cluster.status", Empty(), Cluster)
 
-    async def follow(self, task: str | int, *, stream: Stream = Stream.STDOUT) -> AsyncGenerator[bytes, None]:
+    async def follow(
+        self, task: str | int, *, stream: Stream = Stream.STDOUT, place: Place | None = None
+    ) -> AsyncGenerator[bytes, None]:
         """The task's output from its first byte to its last, each byte once, as it comes.
 
-        A retried task starts over with its new attempt. Ends when the task is over.
+        A retried task starts over with its new attempt. Ends when the task is over. `place` moves along:
+        another client goes on from it where this one lost its connection for good.
         """
-        follower = Follower(self, str(task), stream)
+        follower = Follower(self, str(task), stream, place or Place())
         async with aclosing(follower.pieces()) as pieces:
             async for piece in pieces:
                 yield piece

@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from bus import subjects
 from bus.api import Log
 from bus.codec import decode_from_agent_reply
@@ -34,21 +36,27 @@ LIVE_QUEUE_MAX = 256
 OVER = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.TIMEOUT, TaskState.CANCELLED})
 
 
-class Follower:
-    """One reader of one stream of one task."""
+class Place(Struct):
+    """Where a reader stands: every byte before `offset` of that attempt was given out. 0: no attempt yet."""
 
-    def __init__(self, client: Client, task: str, stream: Stream) -> None:
+    attempt: int = 0
+    offset: int = 0
+
+
+class Follower:
+    """One reader of one stream of one task; `place` moves with what it gives out."""
+
+    def __init__(self, client: Client, task: str, stream: Stream, place: Place) -> None:
         self._client = client
         self._task = task
         self._stream = stream
-        self._attempt = 0
-        self._offset = 0
+        self._place = place
         self._renewed_at = -RENEW_S
         self._live: asyncio.Queue[LogChunk] = asyncio.Queue()
         self._stirred = asyncio.Event()
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
-        """All bytes, in order, each once."""
+        """All bytes from the place on, in order, each once."""
         shown = await self._client.task(self._task)
         task = TaskRef(shown.job, shown.index)
         self._task = str(task)
@@ -59,7 +67,7 @@ class Follower:
                 if log.data:
                     yield log.data
                     continue
-                if log.ended and self._offset >= log.size and await self._is_over():
+                if log.ended and self._place.offset >= log.size and await self._is_over():
                     return
                 if await self._renew():
                     continue  # what was written before the node began to publish is still to be asked for
@@ -107,18 +115,18 @@ class Follower:
         """The next piece by query; moves the offset."""
         log = await outlast(
             lambda: self._client.logs(
-                self._task, stream=self._stream, attempt=self._attempt, offset=self._offset
+                self._task, stream=self._stream, attempt=self._place.attempt, offset=self._place.offset
             )
         )
-        self._attempt = self._attempt or log.attempt
-        self._offset = log.offset + len(log.data)
+        self._place.attempt = self._place.attempt or log.attempt
+        self._place.offset = log.offset + len(log.data)
         return log
 
     async def _is_over(self) -> bool:
         """Whether no byte can come any more; else turns to the newest attempt."""
         shown = await outlast(lambda: self._client.task(self._task))
-        if shown.fence > self._attempt:
-            self._attempt, self._offset, self._renewed_at = 0, 0, -RENEW_S
+        if shown.fence > self._place.attempt:
+            self._place.attempt, self._place.offset, self._renewed_at = 0, 0, -RENEW_S
             return False
         return shown.state in OVER
 
@@ -130,11 +138,11 @@ class Follower:
                 return
             while not self._live.empty():
                 chunk = self._live.get_nowait()
-                if chunk.fence != self._attempt or chunk.offset > self._offset or chunk.ended:
+                if chunk.fence != self._place.attempt or chunk.offset > self._place.offset or chunk.ended:
                     return
-                fresh = chunk.data[self._offset - chunk.offset :]
+                fresh = chunk.data[self._place.offset - chunk.offset :]
                 if fresh:
-                    self._offset += len(fresh)
+                    self._place.offset += len(fresh)
                     yield fresh
             if asyncio.get_running_loop().time() - self._renewed_at >= RENEW_S:
                 return

@@ -47,6 +47,23 @@ async def test_a_retried_task_starts_over_with_its_new_attempt() -> None:
     await fake.stop()
 
 
+async def test_another_reader_goes_on_from_the_place_of_one_who_was_cut_off() -> None:
+    fake = await FakeCoordinator().start()
+    fake.outputs[1] = b"first try"
+    place = follow.Place()
+    pieces = fake.client.follow("7", place=place)
+    assert await asyncio.wait_for(anext(pieces), 5) == b"first try"
+    await pieces.aclose()
+    assert place == follow.Place(attempt=1, offset=9)
+    fake.outputs = {1: b"first try, and more", 2: b"second try"}
+    fake.ended |= {1, 2}
+    fake.fence, fake.task_state = 2, TaskState.COMPLETED
+    rest = b"".join([piece async for piece in fake.client.follow("7", place=place)])
+    assert rest == b", and more" + b"second try"
+    assert place == follow.Place(attempt=2, offset=10)
+    await fake.stop()
+
+
 async def test_live_pieces_need_no_query(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follow, "RECHECK_S", 3600.0)
     fake = await FakeCoordinator().start()
