@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from msgspec.structs import replace
 
 from bus.api import Error, JobChanged, TaskCounts
-from bus.values import JobState, Role
+from bus.values import JobState, Role, Stream
 from tests.tui.driving import HOSTILE, NOW_S, gone, opened, painted, showing, until
 from tui.client.fake import FakeCluster
 from tui.client.fake_world import World
@@ -213,6 +215,38 @@ async def test_why_names_blockers_with_their_remedies(fake: FakeCluster) -> None
         await showing(pilot, "[/state=pending]", "○  pending")
         await pilot.press("w")
         await showing(pilot, "what keeps it back", "all GPUs are held", "--gpu 1 fits now")
+
+
+async def test_refused_credentials_are_told_how_to_get_others(fake: FakeCluster) -> None:
+    fake.refusals["whoami"] = Error(code="E_AUTH", message="these credentials were revoked", status=401)
+    async with opened(fake) as pilot:
+        await showing(pilot, "REFUSED", "corral login URL TOKEN", "these credentials were revoked")
+        del fake.refusals["whoami"]
+        await pilot.press("ctrl+r")
+        await showing(pilot, "LIVE", "STATE")
+
+
+async def test_after_an_outage_a_log_goes_on_from_where_it_was(fake: FakeCluster) -> None:
+    class Outage(list[bytes]):
+        """The cluster goes away when the second piece is asked for, once."""
+
+        def __iter__(self) -> Iterator[bytes]:
+            for index, piece in enumerate(list.__iter__(self)):
+                if index == 1 and "gone" not in fake.asked:
+                    fake.asked.append("gone")
+                    fake.reachable = False
+                yield piece
+
+    fake.output = {Stream.STDOUT: Outage([b"one\ntw", b"o\nthree\n"])}
+    async with opened(fake) as pilot:
+        await pilot.press("3")
+        await showing(pilot, "STATE")
+        await pilot.press("enter", "l")
+        await showing(pilot, "OFFLINE", "one", "no connection")
+        fake.reachable = True
+        await showing(pilot, "LIVE", "three", "ended")
+        lines = [line.strip() for line in painted(pilot).splitlines()]
+        assert lines[2:5] == ["one", "two", "three"]
 
 
 async def test_no_name_drives_the_terminal_or_runs_markup(fake: FakeCluster) -> None:

@@ -37,6 +37,7 @@ from bus.client import Change
 from bus.errors import ApiError, Disconnected
 from bus.fields import EVENT_FIELDS, JOB_FIELDS, NODE_FIELDS, TASK_FIELDS, Field
 from bus.filter import Order, Value, matches, parse, parse_order
+from bus.follow import Place
 from bus.requests import EventList
 from bus.values import NodeAdmin, Role, Stream
 from tui.client import fake_world
@@ -157,10 +158,17 @@ class FakeCluster:
     async def undrain(self, node: str, *, reason: str = "") -> Node:
         return self._steer_node("undrain", node, NodeAdmin.ACTIVE)
 
-    async def follow(self, task: str | int, *, stream: Stream = Stream.STDOUT) -> AsyncGenerator[bytes, None]:
-        self._check("follow")
+    async def follow(
+        self, task: str | int, *, stream: Stream = Stream.STDOUT, place: Place | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """Its output from `place` on; fails where the cluster is taken away meanwhile."""
+        place, end = place or Place(attempt=1), 0
         for piece in self.output.get(stream, ()):
-            yield piece
+            start, end = end, end + len(piece)
+            if end > place.offset:
+                self._check("follow")
+                fresh, place.offset = piece[max(0, place.offset - start) :], end
+                yield fresh
 
     async def watch(self, *, everyone: bool = False) -> AsyncGenerator[Change, None]:
         queue: asyncio.Queue[Change] = asyncio.Queue()

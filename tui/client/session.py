@@ -17,6 +17,7 @@ from msgspec import Struct
 from bus.api import Cluster, JobChanged, NodeChanged, TaskChanged, Whoami
 from bus.client import Change, wait_for_event
 from bus.errors import ApiError, BusError, CorralError, CredentialsError, Disconnected, Forbidden
+from bus.trust import LOGIN_HINT
 from bus.values import Role, TaskRef
 from tui.client.source import Connect, Source
 
@@ -40,7 +41,8 @@ class Offline(Struct, frozen=True):
     reason: str
     since_s: float
     retry_at_s: float
-    refused: bool = False  # the cluster is there, but does not want us
+    refused: bool = False  # waiting will not help: the credentials are not taken, or there are none
+    hint: str = ""
 
 
 class Deltas(Struct, frozen=True):
@@ -89,7 +91,13 @@ class Session:
             except CorralError as error:
                 now_s = time.time()
                 since_s = since_s or now_s
-                yield Offline(reason_of(error), since_s, now_s + retry_s, refused=is_refusal(error))
+                yield Offline(
+                    reason_of(error),
+                    since_s,
+                    now_s + retry_s,
+                    refused=is_refusal(error),
+                    hint=hint_of(error),
+                )
             finally:
                 self._source = None
             await wait_for_event(self._hurry, timeout_s=retry_s)
@@ -146,6 +154,18 @@ def reason_of(error: CorralError) -> str:
     if isinstance(error, ApiError):
         return f"{error.error.code}: {error.error.message}"
     return str(error) or type(error).__name__
+
+
+def hint_of(error: CorralError) -> str:
+    """What helps against it: what the error itself says, or where to get credentials."""
+    match error:
+        case CredentialsError():
+            said = error.hint
+        case ApiError():
+            said = error.error.hint
+        case _:
+            said = ""
+    return said or (LOGIN_HINT if is_refusal(error) else "")
 
 
 def is_refusal(error: CorralError) -> bool:

@@ -21,6 +21,7 @@ from bus.api import (
     Why,
 )
 from bus.client import Change
+from bus.follow import Place
 from bus.requests import EventList
 from bus.values import Stream
 
@@ -66,7 +67,9 @@ class Source(Protocol):
 
     async def undrain(self, node: str, *, reason: str = "") -> Node: ...
 
-    def follow(self, task: str | int, *, stream: Stream = Stream.STDOUT) -> AsyncGenerator[bytes, None]: ...
+    def follow(
+        self, task: str | int, *, stream: Stream = Stream.STDOUT, place: Place | None = None
+    ) -> AsyncGenerator[bytes, None]: ...
 
     def watch(self, *, everyone: bool = False) -> AsyncGenerator[Change, None]: ...
 

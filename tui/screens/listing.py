@@ -114,6 +114,11 @@ class ListScreen(LiveScreen, Generic[T]):
         if not self._pages.loaded or self._fault:
             self._wake.now()
 
+    def on_offline(self) -> None:
+        """Say why nothing is there, where nothing is."""
+        if not self._pages.rows:
+            self._draw()
+
     def on_screen_resume(self) -> None:
         """What was missed while away is asked for."""
         super().on_screen_resume()
@@ -291,6 +296,8 @@ class ListScreen(LiveScreen, Generic[T]):
             return ""
         if self._fault:
             return f"✖ {safe_line(self._fault)}\n\nctrl-r asks again."
+        if (offline := self.console.offline) is not None and offline.refused:
+            return f"✖ {safe_line(offline.reason)}\n\n{safe_line(offline.hint)}"
         if not self._pages.loaded:
             return "loading …"
         if self._filter:

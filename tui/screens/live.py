@@ -93,9 +93,14 @@ class LiveScreen(Screen[None]):
         self.redraw_frame()
         if isinstance(update, Online):
             self.on_online()
+        else:
+            self.on_offline()
 
     def on_online(self) -> None:
         """The cluster answers."""
+
+    def on_offline(self) -> None:
+        """It does not, or does not want us."""
 
     def on_deltas(self, deltas: Deltas) -> None:
         """Things changed."""

@@ -10,6 +10,7 @@ from textual.binding import Binding
 from textual.widget import Widget
 
 from bus.errors import BusError, CorralError
+from bus.follow import Place
 from bus.values import Stream
 from tui.screens.live import error_text
 from tui.screens.searching import Searching
@@ -27,7 +28,7 @@ CHOICES: tuple[tuple[Stream, ...], ...] = (
 
 
 class LogScreen(Searching):
-    """`e` chooses the streams, `f` follows."""
+    """`e` chooses the streams, `f` follows. After an outage it goes on where it was."""
 
     BINDINGS = [
         Binding("f", "follow", "follow"),
@@ -38,6 +39,7 @@ class LogScreen(Searching):
         super().__init__()
         self._task_id = task
         self._choice = 0
+        self._readings: dict[Stream, tuple[Place, LineCutter]] = {}
         self._word = "…"
         self.crumb = f"{task} › output"
 
@@ -77,14 +79,18 @@ class LogScreen(Searching):
 
     @work(exclusive=True, group="follow")
     async def _follow(self) -> None:
-        """Until the task is over; an outage is waited out, then it is read anew from the start."""
+        """Until the task is over; an outage is waited out."""
+        self.log_view.clear()
+        self._readings = {
+            stream: (Place(), LineCutter(tone=TONES[stream][0], mark=TONES[stream][1]))
+            for stream in CHOICES[self._choice]
+        }
+        self._say("○ reading")
         while True:
-            self.log_view.clear()
-            self._say("○ reading")
             refusal: CorralError | None = None
             try:
                 async with asyncio.TaskGroup() as group:
-                    for stream in CHOICES[self._choice]:
+                    for stream in self._readings:
                         group.create_task(self._read(stream), name=f"follow {stream}")
             except* BusError:
                 self._say("◐ no connection")
@@ -100,11 +106,10 @@ class LogScreen(Searching):
             await asyncio.sleep(RETRY_S)
 
     async def _read(self, stream: Stream) -> None:
-        tone, mark = TONES[stream]
-        cutter = LineCutter(tone=tone, mark=mark)
-        async for piece in self.session.source.follow(self._task_id, stream=stream):
-            self._show(cutter.feed(piece))
+        place, cutter = self._readings[stream]
+        async for piece in self.session.source.follow(self._task_id, stream=stream, place=place):
             self._word = "● live"
+            self._show(cutter.feed(piece))
         self._show(cutter.feed(b"", final=True))
 
     def _show(self, lines: list[Line]) -> None:

@@ -69,10 +69,11 @@ def heading_text(online: Online | None, offline: Offline | None, *, now_s: float
 def offline_text(offline: Offline, online: Online | None, *, now_s: float) -> str:
     """ "✖ OFFLINE 12s, retry in 2 s: no server answers (shown: 14s old)"."""
     since = duration(now_s - offline.since_s)
+    if offline.refused:
+        return f"✖ REFUSED {since}: {safe_line(offline.hint)} ({safe_line(offline.reason)})"
     retry = max(0.0, offline.retry_at_s - now_s)
-    word = "REFUSED" if offline.refused else "OFFLINE"
     shown = f"  (shown: {duration(now_s - online.at_s)} old)" if online is not None else ""
-    return f"✖ {word} {since}, retry in {retry:.0f} s{shown}: {safe_line(offline.reason)}"
+    return f"✖ OFFLINE {since}, retry in {retry:.0f} s{shown}: {safe_line(offline.reason)}"
 
 
 def figures(online: Online, *, width: int) -> str:
