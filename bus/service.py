@@ -64,7 +64,7 @@ class Service:
             await self._subscriptions.pop().unsubscribe()
 
     def record(self, endpoint: str, *, seconds: float, error: str = "") -> None:
-        """A request was answered after `seconds`; `error` is "code:text" where it was refused."""
+        """A request was answered after `seconds`; `error` is "status:code" where it was refused."""
         stats = self._endpoints[endpoint]
         stats.requests += 1
         stats.processing_ns += round(seconds * 1e9)

@@ -18,7 +18,7 @@ from bus import requests, subjects
 from bus.api import OPERATIONS, Error
 from bus.codec import Codec, check_headers, codec_of, decode_request
 from bus.codes import CODES
-from bus.errors import ApiError, BusError, DecodeError, one_line
+from bus.errors import ApiError, BusError, DecodeError, TooLarge, one_line
 from bus.refusal import quote, refusal
 from bus.service import Endpoint, Service
 from bus.spec import JobSpec
@@ -138,22 +138,24 @@ class Api:
             return
         asker = Asker(message.reply, codec_of(message.data), self._new_request_id())
         started = time.perf_counter()
-        problem = ""
+        problem: Error | None = None
         try:
             await self._dispatch(subject, message, asker)
         except (ApiError, DecodeError) as error:
-            refused = error.error if isinstance(error, ApiError) else error.to_error()
-            problem = f"{refused.status}:{refused.message}"
-            await self._say(asker, refused)
+            problem = error.error if isinstance(error, ApiError) else error.to_error()
+        except TooLarge:
+            problem = refusal("E_TOO_LARGE", "more than an answer holds", hint="ask for fewer with /limit")
         except (Overloaded, StoreError, BusError) as error:
-            problem = f"503:{error}"
-            await self._say(asker, away(str(error)))
+            problem = away(str(error))
         except Exception:
             log.exception("request %s on %s failed", asker.request_id, message.subject)
-            problem = "500:internal error"
-            await self._say(asker, refusal("E_INTERNAL"))
+            problem = refusal("E_INTERNAL")
+        if problem is not None:
+            await self._say(asker, problem)
         if subject.operation in OPERATIONS:
-            self._service.record(subject.operation, seconds=time.perf_counter() - started, error=problem)
+            # everybody may read the statistics: the code of a refusal, not what it says
+            said = f"{problem.status}:{problem.code}" if problem is not None else ""
+            self._service.record(subject.operation, seconds=time.perf_counter() - started, error=said)
 
     async def _dispatch(self, subject: ApiSubject, message: Message, asker: Asker) -> None:
         operation = subject.operation

@@ -9,9 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from bus import api
 from bus.api import OPERATIONS
 from bus.codec import Codec
 from bus.errors import RequestTimeout
+from bus.limits import ANSWER_BYTES_MAX
 from bus.transport import Message
 from coordinator import loop as loop_module
 from coordinator.store.errors import OutcomeUnknown, StoreUnavailable
@@ -189,7 +191,19 @@ async def test_the_service_is_found_and_counts(shell: Shell) -> None:
     stats = msgspec.json.decode((await client.request("$SRV.STATS", b"", timeout_s=5)).data)
     (status,) = [each for each in stats["endpoints"] if each["name"] == "cluster-status"]
     assert (status["num_requests"], status["num_errors"]) == (2, 1)
-    assert status["last_error"].startswith("401:")
+    # not what the refusal says: anybody may read this
+    assert status["last_error"] == "401:E_AUTH"
+
+
+async def test_an_answer_that_no_message_holds_is_refused(shell: Shell) -> None:
+    """Trying again, as for a lost connection, would not help."""
+
+    async def endless(query: Any, *, viewer: Any) -> api.Jobs:
+        return api.Jobs(jobs=[], next="x" * ANSWER_BYTES_MAX)
+
+    shell.lists.jobs = endless  # type: ignore[method-assign]
+    error = (await shell.ask("alice", "job.list"))["error"]
+    assert (error["code"], error["status"]) == ("E_TOO_LARGE", 413) and "/limit" in error["hint"]
 
 
 async def test_requests_of_one_asker_do_not_wait_for_each_other(shell: Shell) -> None:
