@@ -9,6 +9,7 @@ share lock: it ends before a takeover, or finds the epoch gone.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 
 from coordinator.store.connection import Session
@@ -17,6 +18,8 @@ from sql import queries
 
 STALE_AFTER_S = 4.0
 POLL_INTERVAL_S = 0.2
+
+log = logging.getLogger(__name__)
 
 _SQL = queries("leadership")
 
@@ -28,18 +31,22 @@ async def take(writer: Session, *, holder: str, wait_s: float) -> int:
     when the database was away at the end of it.
     """
     deadline_s = time.monotonic() + wait_s
+    told = False
     while True:
         try:
             epoch = await _attempt(writer, holder)
         except StoreUnavailable:
             if time.monotonic() >= deadline_s:
                 raise
-            epoch = None
-        if epoch is not None:
-            await writer.execute(_SQL["open_batches"], epoch)
-            return epoch
-        if time.monotonic() >= deadline_s:
-            raise NotLeader(f"another coordinator leads; waited {wait_s:g} s")
+        else:
+            if epoch is not None:
+                await writer.execute(_SQL["open_batches"], epoch)
+                return epoch
+            if time.monotonic() >= deadline_s:
+                raise NotLeader(f"another coordinator leads; waited {wait_s:g} s")
+            if not told:
+                log.info("standing by: another coordinator leads")
+                told = True
         await asyncio.sleep(POLL_INTERVAL_S)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -38,11 +39,15 @@ async def age(dsn: str, seconds: float) -> None:
     await connection.close()
 
 
-async def test_a_living_leader_is_not_replaced(stores: list[RelationalStore]) -> None:
+async def test_a_living_leader_is_not_replaced(
+    stores: list[RelationalStore], caplog: pytest.LogCaptureFixture
+) -> None:
     first, second = stores
     await first.renew()
+    caplog.set_level(logging.INFO)
     with pytest.raises(NotLeader):
         await second.lead("second", 0.3)
+    assert caplog.messages.count("standing by: another coordinator leads") == 1
     await first.commit(Batch(number=1, nodes=[node("kept")]))
 
 

@@ -58,12 +58,19 @@ async def test_it_sees_every_users_jobs_through_its_policy(
         "update corral.migrations set sha256 = ''",
         "copy corral.nodes to program 'true'",
         "select pg_read_file('PG_VERSION')",
-        "set role corral",
     ],
 )
 async def test_what_it_may_not_do(session: asyncpg.Connection, statement: str) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await session.execute(statement)
+
+
+async def test_it_cannot_become_the_owner(session: asyncpg.Connection, database: asyncpg.Connection) -> None:
+    owner = await database.fetchval(
+        "select format('set role %I', nspowner::regrole) from pg_namespace where nspname = 'corral'"
+    )
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await session.execute(owner)
 
 
 async def test_partitions_are_made_and_dropped_with_the_owners_rights(
