@@ -133,6 +133,11 @@ CODES: dict[str, Code] = {
         "The value breaks a rule of its field.",
         "see the message",
     ),
+    "E_GPU_SHARE": Code(
+        "a share of a GPU",
+        "A task gets whole GPUs to itself; no node shares one between tasks.",
+        "ask for a whole number of GPUs",
+    ),
     "E_RANGE": Code(
         "out of range",
         "A number lies outside what its field allows.",

@@ -30,6 +30,12 @@ _HINTS = {
 }
 """What helps with a value of the wrong type, by the name of its field."""
 
+_WHOLE = {
+    "gpu": ("E_GPU_SHARE", "integer 0–1,024"),
+    "retries": ("E_RANGE", "integer 0–10"),
+}
+"""Fields where a fraction is more than a wrong type: what it is, and what would be right."""
+
 _NAMES = {
     "str": "string",
     "int": "integer",
@@ -139,9 +145,10 @@ def _from_message(message: str, pointer: str, value: object, kind: Any) -> Error
         # where msgspec speaks of something inside of `value`, its word is all that is known
         got = _NAMES.get(expected[2], expected[2]) if tail else describe(value)
         code = "E_NULL" if got == "null" else "E_TYPE"
-        return refusal(
-            code, field=where or "/", got=got, expected=wanted, hint=_hint(where.rpartition("/")[2])
-        )
+        name = where.rpartition("/")[2]
+        if isinstance(value, float) and name in _WHOLE:
+            code, wanted = _WHOLE[name]
+        return refusal(code, field=where or "/", got=got, expected=wanted, hint=_hint(name))
     if text.startswith("Invalid enum value"):
         members = _enum_values(kind)
         expected_words = "one of " + ", ".join(members) if members else ""

@@ -169,9 +169,11 @@ SPEC = (
         }.items()
     ),
     Row("B45", "E_ARRAY", "at --array", argv=submit("--array", "5-1")),
+    Row("B41", "E_GPU_SHARE", "/resources/gpu: got number 0.5", spec=needing(gpu=0.5)),
+    Row("B41", "E_GPU_SHARE", "at --gpu: got '0.5'", argv=submit("--gpu", "0.5")),
     Row("B47", "E_RANGE", "got 11; expected 0–10", spec=job(retries=11)),
     Row("B47", "E_RANGE", "0–10", spec=job(retries=-1)),
-    Row("B47", "E_TYPE", "expected integer", spec=job(retries=2.5)),
+    Row("B47", "E_RANGE", "got number 2.5; expected integer 0–10", spec=job(retries=2.5)),
     Row("B47", "E_RANGE", "--retries", argv=submit("--retries", "2.5")),
     Row("B48", "E_RANGE", "/backoff:", spec=job(backoff=-1)),
     Row("B48", "E_RANGE", "at least the backoff of 9 s", spec=job(backoff=9, backoff_max=1)),
@@ -279,7 +281,6 @@ COMMAND = (
 ROWS = ENVELOPE + VALUES + SPEC + NODES + COMMAND
 
 LATER: dict[str, dict[str, Any]] = {
-    "B41": needing(gpu=0.5),
     "B42": needing(gpu=3, gpu_type="h100"),
     "B43": needing(gpu=1, gpu_uuid="GPU-1"),
     "B46": job(matrix={"a": [1, 2]}),
