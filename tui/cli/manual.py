@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from textwrap import dedent
 
 from tui.cli.parser import EPILOG, TOPICS
 from tui.cli.reference import Option, Section, Verb
@@ -36,10 +38,19 @@ def markdown(verbs: Sequence[Verb]) -> str:
     lines += ["Every verb takes:", "", *_markdown_options(shared.options), ""]
     for name in TOPICS:
         title, _, *text = topic(name)
-        lines += [f"## {title}", "", "```text", *text, "```", ""]
+        lines += [f"## {title}", "", *_markdown_topic(text)]
     for verb in verbs:
         lines += [*_markdown_verb(verb), ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _markdown_topic(text: Iterable[str]) -> Iterator[str]:
+    """What is explained as it stands, the examples as the commands that they are."""
+    for are_commands, lines in groupby(text, key=lambda line: line.startswith("  corral ")):
+        block = "\n".join(lines).strip("\n")
+        if block:
+            yield from (f"```{'sh' if are_commands else 'text'}", dedent(block) if are_commands else block)
+            yield from ("```", "")
 
 
 def _markdown_verb(verb: Verb) -> Iterator[str]:

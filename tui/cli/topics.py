@@ -98,7 +98,7 @@ def _ids() -> list[str]:
         "",
         "-o name prints ids and nothing else:",
         "",
-        "  corral jobs --filter 'state=pending age>1d' -o name --all | xargs corral cancel",
+        "  corral jobs --filter 'state=pending age>1d' -o name --all | xargs -r corral cancel",
     ]
 
 

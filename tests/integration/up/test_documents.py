@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -33,17 +34,19 @@ def identify(path: Path) -> str:
 
 
 @pytest.fixture
-def folder_of_user(tmp_path: Path) -> Path:
-    """A home with the files above and a `corral` on the PATH."""
+def folder_of_user(folder: Path) -> Path:
+    """A home with the files above, which tasks may read, and a `corral` on the PATH."""
+    home = Path(tempfile.mkdtemp(prefix="home-", dir=folder))
+    home.chmod(0o755)
     for name, text in FILES.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    command = tmp_path / "bin" / "corral"
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(text)
+    command = home / "bin" / "corral"
     command.parent.mkdir()
     python = shlex.quote(sys.executable)
     command.write_text(f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(ROOT))} exec {python} -m tui "$@"\n')
     command.chmod(0o755)
-    return tmp_path
+    return home
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=identify)

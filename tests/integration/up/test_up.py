@@ -135,7 +135,7 @@ def test_a_toml_file_with_several_tasks_runs_in_order(corral: Corral, folder: Pa
     )
     done = corral("submit", "--file", str(file), "--wait")
     assert done.returncode == 1
-    assert b"1 completed" in done.stdout
+    assert b"1 of 2 tasks completed, 1 failed" in done.stdout
 
 
 def test_wordcount_over_three_agents_equals_a_counter(corral: Corral, folder: Path) -> None:
