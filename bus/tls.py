@@ -28,7 +28,6 @@ from bus.layout import read_secret, write_secret
 from bus.trust import CLUSTER_NAME
 
 SIGNATURE_BYTES = 64
-KEY_BYTES = 32
 LIFETIME = timedelta(days=90)
 RENEWAL = timedelta(days=30)
 """Before its end: long enough for a cluster that is switched off over the holidays."""

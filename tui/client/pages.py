@@ -68,10 +68,6 @@ class Pages(Generic[T]):
         """Where the row named `key` stands now."""
         return self._positions.get(key)
 
-    def key_at(self, position: int) -> str:
-        """The name of the row that stands there."""
-        return self._key(self._rows[position])
-
     async def reload(self, first: int = 0, last: int = 0) -> None:
         """Ask anew for the pages that hold the rows `first` to `last`."""
         begin, end = self._page_of(first), self._page_of(last)

@@ -72,11 +72,6 @@ class VirtualLog(ScrollView, can_focus=True):
         """Lines no longer kept because too many came after them."""
         return self._dropped
 
-    @property
-    def first_line(self) -> int:
-        """The line at the top of the screen, from 0."""
-        return self.scroll_offset.y
-
     def clear(self) -> None:
         """Forget all lines."""
         self._lines, self._dropped, self._here = [], 0, None
