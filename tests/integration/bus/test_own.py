@@ -11,12 +11,19 @@ from pathlib import Path
 import pytest
 
 from bus import own, server
+from bus.admission import ask_admission
+from bus.api import Admitted
 from bus.auth import Authority
+from bus.codec import Codec, decode, encode
 from bus.connection import NatsBus
 from bus.errors import CredentialsError
 from bus.layout import Layout
+from bus.requests import Admission
 from bus.setting_kinds import SYSTEM
-from bus.trust import Refused, read_authority
+from bus.subjects import AuthVerb, auth
+from bus.tokens import TokenKind, new_token
+from bus.transport import Message
+from bus.trust import Refused, Untrusted, read_authority
 from bus.values import Role
 from coordinator.own_servers import OwnServers, Unusable, check_nats, load_authority
 from tests.certificates import Issuer
@@ -119,6 +126,34 @@ def test_a_server_with_tls_of_its_own_proves_itself_or_is_not_used(
     assert (refused.value.error.code, refused.value.exit_code) == ("E_TLS", 4)
     assert url in refused.value.error.message and "\n" not in refused.value.error.message
     assert "nats.ca" in refused.value.error.hint
+
+
+def test_who_comes_in_from_elsewhere_says_whose_certificate_it_is(tmp_path: Path, issuer: Issuer) -> None:
+    """A token proves the cluster's own authority; nats.ca takes its place, and stays in the credentials."""
+    authority = load_authority(Layout(tmp_path), OwnServers(nats="tls://localhost", nats_ca=str(issuer.ca)))
+    token = new_token(TokenKind.USER, authority.anchor())
+
+    async def come_in(url: str) -> None:
+        with pytest.raises(Untrusted):
+            await ask_admission(url, token)
+        bus = await NatsBus.connect(url, authority.mint_coordinator(), name="test")
+
+        async def admit(message: Message) -> None:
+            asked = decode(message.data, Admission)
+            jwt = authority.user_jwt("ann", Role.USER, key=asked.key)
+            await bus.publish(message.reply, encode(Admitted(name="ann", jwt=jwt), Codec.JSON))
+
+        await bus.subscribe(auth(AuthVerb.LOGIN), admit)
+        credentials = await ask_admission(url, token, ca=str(issuer.ca))
+        assert credentials.ca == issuer.ca.read_text()
+        ann = await NatsBus.connect(url, credentials, name="test")
+        assert ann.tls_version == "TLSv1.3"
+        await ann.close()
+        await bus.close()
+
+    text = own.include_text(authority, accounts=str(tmp_path / "accounts"))
+    with nats(tmp_path / "nats", server.free_port(), text, tls=issuer.issue(["localhost"])) as url:
+        asyncio.run(come_in(url))
 
 
 @pytest.mark.parametrize("content", [None, "no certificate", "\xff"])

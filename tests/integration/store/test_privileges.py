@@ -67,7 +67,7 @@ async def test_what_it_may_not_do(session: asyncpg.Connection, statement: str) -
 
 async def test_it_cannot_become_the_owner(session: asyncpg.Connection, database: asyncpg.Connection) -> None:
     owner = await database.fetchval(
-        "select format('set role %I', nspowner::regrole) from pg_namespace where nspname = 'corral'"
+        "select format('set role %I', pg_get_userbyid(nspowner)) from pg_namespace where nspname = 'corral'"
     )
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await session.execute(owner)
