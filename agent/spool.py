@@ -130,10 +130,6 @@ class Spool:
                     continue
             self._has_work.set()
 
-    def put_config(self, key: str, value: str) -> None:
-        self._batch.config[key] = value
-        self._has_work.set()
-
     async def saved(self) -> None:
         """Until everything added so far is on the disk."""
         batch = self._batch if self._has_work.is_set() else self._writing

@@ -45,7 +45,6 @@ _remember = lru_cache(maxsize=512, typed=True)
 _duration_s, _cpu_millis = _remember(parse_duration_s), _remember(parse_cpu_millis)
 _size_mib, _mbps = _remember(parse_size_mib), _remember(parse_mbps)
 
-SPEC_VERSION = 1
 _NO_ARRAY = ArrayRange((), 0)
 TASKS_MAX = 1_000_000
 EXPLICIT_TASKS_MAX = 10_000
