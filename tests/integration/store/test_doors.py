@@ -21,6 +21,7 @@ from coordinator.store.over import Over
 from coordinator.store.reads import Reads
 from coordinator.store.relational import RelationalStore
 from coordinator.store.telemetry import TelemetryStore
+from coordinator.store.tokens import Tokens
 from tests.unit.coordinator.shell import ANYWHERE, Shell, serving, until
 from tests.unit.coordinator.test_doors import PAYLOADS, SOUND, as_json, error_in, no_traceback
 
@@ -31,6 +32,8 @@ REF = as_json([1, 0, 1])  # stands for an attempt that lives when the message is
 EXTREMES = (
     *(-(2**63), 2**63 - 1, 2**31, 2**15, -1, 0, 1e300, -1e300),
     *("", "x" * 5000, "é" * 300, [], ["x" * 5000], {}, {"a": "b"}),
+    *("fe80::1%eth0", "::ffff:1.2.3.4", "1.2.3.4/8", "é\U0001f600", "\\u0000", "a\tb\r\n", "null"),
+    *(1e-320, 253402300800.0, 9.2e15, {"é": "\\", "": ""}),
 )
 
 
@@ -38,7 +41,7 @@ async def send(shell: Shell, where: str, data: bytes) -> None:
     """Ask, and see that the answer is one."""
     node = shell.hub.connect("n1", ANYWHERE, "_INBOX_N_n1")
     if where in OPERATIONS:
-        error_in(await shell.raw("alice", where, data), data)
+        error_in(await shell.raw("adam", where, data), data)
     elif where in ASKED:
         error_in(await node.request(subjects.node("n1", NodeVerb(where)), data, timeout_s=5.0), data)
     else:
@@ -56,10 +59,11 @@ async def play(dsn: str, requests: list[tuple[str, bytes]]) -> None:
     """A coordinator on the real database, as another left it, takes `requests`."""
     store = await RelationalStore.connect(dsn)
     telemetry = await TelemetryStore.connect(dsn)
-    reads, lists, events, over = Reads(dsn), Lists(dsn), Events(dsn), Over(dsn)
+    reads, lists, events, over, tokens = Reads(dsn), Lists(dsn), Events(dsn), Over(dsn), Tokens(dsn)
     records: list[Any] = []
     try:
         await store.ensure_user(UserName("alice"), Role.USER)
+        await store.ensure_user(UserName("adam"), Role.ADMIN)
         await store.lead("test", 10)
         snapshot = await store.load()
         shell = Shell(
@@ -71,6 +75,7 @@ async def play(dsn: str, requests: list[tuple[str, bytes]]) -> None:
             lists=lists,
             events=events,
             over=over,
+            tokens=tokens,
             record=records.extend,
             next_number=snapshot.next_number,
         )
@@ -86,7 +91,7 @@ async def play(dsn: str, requests: list[tuple[str, bytes]]) -> None:
         await telemetry.write(records)
         await store.resign()
     finally:
-        for each in (reads, lists, events, over):
+        for each in (reads, lists, events, over, tokens):
             await each.close()
         await telemetry.close()
         await store.close()

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bus import subjects
 from bus.api import OPERATIONS
@@ -23,7 +24,7 @@ from bus.messages import Heartbeat, Register, Report, UsageReport
 from bus.permissions import Permissions
 from bus.subjects import NodeVerb
 from bus.transport import Message
-from bus.values import AttemptRef, Ended, Outcome, Resources, Usage
+from bus.values import AttemptRef, Ended, GpuInfo, InterfaceInfo, Outcome, Resources, Usage
 from tests.unit.coordinator.conftest import essence
 from tests.unit.coordinator.shell import ANYWHERE, INVENTORY, Shell, collect, running_shell, until
 
@@ -51,7 +52,16 @@ def plain(message: object) -> Any:
 
 
 SOUND: dict[str, Any] = {
-    "job.submit": {"command": ["true"], "array": "0-9", "resources": {"cpu": "1"}, "metadata": {"a": 1}},
+    "job.submit": {
+        "command": ["true"],
+        "name": "sound",
+        "array": "0-9",
+        "resources": {"cpu": "1", "memory": "1MiB"},
+        "env": {"A": "b"},
+        "priority": 5,
+        "timeout": 60,
+        "metadata": {"a": 1},
+    },
     "job.show": {"job": "1"},
     "job.list": {"states": ["running"], "limit": 10},
     "job.cancel": {"target": "1.0"},
@@ -81,7 +91,15 @@ SOUND: dict[str, Any] = {
             boot_id="b",
             version="1",
             capacity=Resources(1000, 1000),
-            inventory=INVENTORY,
+            inventory=replace(
+                INVENTORY,
+                gpus=(GpuInfo(uuid="GPU-1", model="any", mem_mib=1024),),
+                interfaces=(
+                    InterfaceInfo(name="eth0", mac="02:00:00:00:00:01", ip="fe80::1%eth0", driver="virtio"),
+                ),
+            ),
+            labels={"zone": "a"},
+            tools=("wordcount",),
         )
     ),
     NodeVerb.HEARTBEAT: plain(Heartbeat(node="n1", incarnation="i", sequence=1, load=0.0)),
@@ -92,7 +110,17 @@ SOUND: dict[str, Any] = {
         Report(
             node="n1",
             sequence=1,
-            events=(Ended(attempt=AttemptRef(1, 0, 1), outcome=Outcome.EXITED, ended_at=0.0),),
+            events=(
+                Ended(
+                    attempt=AttemptRef(1, 0, 1),
+                    outcome=Outcome.EXITED,
+                    started_at=0.0,
+                    ended_at=0.0,
+                    exit_code=0,
+                    message="done",
+                    output=b'{"words": 1}',
+                ),
+            ),
         )
     ),
     NodeVerb.INPUTS: {"type": "inputs", "node": "n1", "attempt": [1, 0, 1]},
