@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
+from tests.not_here import not_here
+
 FOREIGN = Path(__file__).parents[2] / "foreign"
 INSTALL_S = 120
-
-
-def not_here(what: str, why: str) -> NoReturn:
-    """Skip aloud; a run of all checks names and counts it in its last line."""
-    record = os.environ.get("CORRAL_CI_RECORD")
-    if record:
-        with open(record, "a", encoding="utf-8") as file:
-            file.write(f"not here: {what}\n")
-    pytest.skip(f"NOT RUN HERE: {what}: {why}")
 
 
 @pytest.fixture(scope="session")
@@ -33,13 +26,21 @@ def node_client() -> Path:
     manifest = (FOREIGN / "package.json").read_bytes()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "corral" / f"foreign-{hashlib.sha256(manifest).hexdigest()[:12]}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of two runs at once one installs, and the other finds it done
+        install(npm, folder, manifest)
+        shutil.copy(FOREIGN / "client.mjs", folder)
+    return folder
+
+
+def install(npm: str, folder: Path, manifest: bytes) -> None:
+    """The packages of `manifest`, unless they are there; skips where they cannot be had."""
     if not (folder / "complete").exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
         (folder / "package.json").write_bytes(manifest)
         command = [npm, "install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"]
         installed = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_S)
         if installed.returncode != 0:
             not_here("client of Node", f"npm install failed: {installed.stderr.strip()[-300:]}")
         (folder / "complete").touch()
-    shutil.copy(FOREIGN / "client.mjs", folder)
-    return folder

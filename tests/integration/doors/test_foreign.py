@@ -15,8 +15,8 @@ from typing import Any
 from bus.layout import Layout
 from bus.values import Role
 from tests.fixtures_cluster import LiveCluster
-from tests.integration.doors.conftest import not_here
 from tests.integration.doors.text_client import TextClient
+from tests.not_here import not_here
 
 SEMVER = re.compile(r"\d+\.\d+\.\d+")
 

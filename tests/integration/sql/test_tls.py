@@ -14,7 +14,7 @@ from coordinator.own_servers import report_check
 from sql import own
 from sql.errors import DatabaseRefused, Reason
 from tests.certificates import Files, Issuer
-from tests.integration.doors.conftest import not_here
+from tests.not_here import not_here
 from tests.own_servers import DEBIAN, Cluster, postgres
 
 PASSWORD = "geheim-2"

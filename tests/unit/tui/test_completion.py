@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from msgspec import Struct
 from bus.api import Jobs, Tasks
 from bus.errors import Disconnected
 from bus.requests import JobList, TaskList
+from tests.not_here import not_here
 from tests.unit.tui.command import Corral, Silence, a_job, a_task
 from tests.unit.tui.test_streams import ROOT, environment
 from tui.cli.completion import SCRIPTS, Candidate, candidates, joined
@@ -145,28 +147,72 @@ def test_each_shell_of_the_grammar_has_its_script(corral: Corral) -> None:
         assert corral("completion", shell)[1] == SCRIPTS[shell]
 
 
-def in_bash(line: str, folder: Path) -> list[str]:
-    """What real bash would offer for a line that ends where the cursor stands."""
-    program = folder / "corral"
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A folder with a `corral` that answers from the coordinator of a few lines."""
+    program = tmp_path / "corral"
     program.write_text(f'#!/bin/sh\ncd {ROOT} && exec {sys.executable} -m tests.unit.tui.driven "$@"\n')
     program.chmod(0o755)
+    return tmp_path
+
+
+def in_shell(shell: str, script: str, home: Path) -> list[str]:
+    """What a script prints in a real shell that finds `corral`."""
+    if shutil.which(shell) is None:
+        not_here(f"completion in {shell}", f"{shell} is not on PATH")
+    variables = environment()
+    variables |= {"PATH": f"{home}:{variables['PATH']}", "HOME": str(home), "XDG_CONFIG_HOME": str(home)}
+    done = subprocess.run(
+        [shell, *(["-f"] if shell == "zsh" else []), "-c", script], env=variables, cwd=home,
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+def in_bash(line: str, home: Path) -> list[str]:
+    """What real bash would offer for a line that ends where the cursor stands."""
     script = f"""
-source <({program} completion bash)
+source <(corral completion bash)
 COMP_LINE={line!r} COMP_POINT=${{#COMP_LINE}}
 # as readline does: words end at blanks and at =, which is a word of its own
 eval "COMP_WORDS=($(sed 's/=/ = /g' <<< "$COMP_LINE"))"
 [[ $COMP_LINE == *" " ]] && COMP_WORDS+=("")
-COMP_WORDS[0]={program} COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 ))
+COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 ))
 compopt() {{ :; }}
 _corral
 printf '%s\\n' "${{COMPREPLY[@]}}"
 """
-    done = subprocess.run(
-        ["bash", "-c", script], env=environment(), cwd=folder, capture_output=True, text=True, check=True,
-        timeout=60,
-    )  # fmt: skip
-    assert done.stderr == ""
-    return done.stdout.splitlines()
+    return in_shell("bash", script, home)
+
+
+def in_zsh(line: str, home: Path) -> str:
+    """The line that real zsh, on a terminal of its own, makes of one when the tab key is pressed."""
+    (home / "setup").write_text("""
+autoload -Uz compinit; compinit -u -D
+source <(corral completion zsh)
+show() { print -r -- "$BUFFER" >shown.new; mv shown.new shown }
+zle -N show; bindkey '^T' show
+precmd() { print >ready }
+""")
+    script = f"""
+zmodload zsh/zpty
+zpty it zsh -f -i
+appears() {{ repeat 600; do [[ -e $1 ]] && return; sleep 0.05; done; print -u2 "no $1"; exit 1 }}
+zpty -w it 'source ./setup'
+appears ready
+zpty -w -n it {shlex.quote(line)}$'\t\x14'
+appears shown
+zpty -d it
+cat shown
+"""
+    return in_shell("zsh", script, home)[0]
+
+
+def in_fish(line: str, home: Path) -> list[str]:
+    """What real fish would offer."""
+    script = f"corral completion fish | source; complete -C {shlex.quote(line)}"
+    return [found.split("\t")[0] for found in in_shell("fish", script, home)]
 
 
 @pytest.mark.parametrize(
@@ -181,12 +227,47 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
         ("corral jobs --columns number,na", ["number,name"]),
     ],
 )
-def test_real_bash_completes(line: str, expected: list[str], tmp_path: Path) -> None:
-    assert in_bash(line, tmp_path) == expected
+def test_real_bash_completes(line: str, expected: list[str], home: Path) -> None:
+    assert in_bash(line, home) == expected
 
 
-@pytest.mark.parametrize("shell", [shell for shell in SHELLS if shutil.which(shell) is not None])
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("corral sub", "corral submit "),
+        ("corral jobs -o w", "corral jobs -o wide "),
+        ("corral jobs -o j", "corral jobs -o json"),
+        ("corral jobs --output=w", "corral jobs --output=wide "),
+        ("corral jobs --filter state=fa", "corral jobs --filter state=failed "),
+        ("corral cancel 99", "corral cancel 99 "),
+        ("corral submit --file corr", "corral submit --file corral "),
+        ("corral jobs --columns number,na", "corral jobs --columns number,name "),
+    ],
+)
+def test_real_zsh_completes(line: str, expected: str, home: Path) -> None:
+    assert in_zsh(line, home) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("corral sub", ["submit"]),
+        ("corral jobs -o js", ["json", "jsonl"]),
+        ("corral jobs --output=js", ["--output=json", "--output=jsonl"]),
+        ("corral jobs --filter state=fa", ["state=failed"]),
+        ("corral cancel 99", ["99"]),
+        ("corral submit --file corr", ["corral"]),
+        ("corral jobs --columns number,na", ["number,name"]),
+    ],
+)
+def test_real_fish_completes(line: str, expected: list[str], home: Path) -> None:
+    assert in_fish(line, home) == expected
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 def test_each_script_is_read_by_its_shell(shell: str, tmp_path: Path) -> None:
+    if shutil.which(shell) is None:
+        not_here(f"completion in {shell}", f"{shell} is not on PATH")
     script = tmp_path / "script"
     script.write_text(SCRIPTS[shell])
     subprocess.run([shell, "-n", str(script)], check=True, timeout=20)
