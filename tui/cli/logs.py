@@ -56,18 +56,19 @@ async def tail_offset(corral: Client, target: Target, stream: Stream, *, lines: 
     """Where the last `lines` lines begin. A last line without its end counts as one."""
     first = await corral.logs(target.name, stream=stream, attempt=target.attempt, limit=1)
     end = offset = first.size
-    found = b""
-    while offset > 0 and lines > 0:
+    missing = lines
+    while offset > 0 and missing > 0:
         length = min(TAIL_PIECE, offset)
         offset -= length
-        piece = await corral.logs(
-            target.name, stream=stream, attempt=target.attempt, offset=offset, limit=length
-        )
-        found = piece.data[:length] + found
-        body = found.removesuffix(b"\n")
-        if body.count(b"\n") >= lines:
-            kept = body.split(b"\n")[-lines:]
-            return end - len(found) + len(body) - len(b"\n".join(kept))
+        asked = corral.logs(target.name, stream=stream, attempt=target.attempt, offset=offset, limit=length)
+        data = (await asked).data[:length]
+        at = len(data)
+        if offset + length == end and data.endswith(b"\n"):
+            at -= 1  # it ends the last line, and begins none
+        while missing > 0 and (at := data.rfind(b"\n", 0, at)) >= 0:
+            missing -= 1
+        if missing == 0:
+            return offset + at + 1
     return offset
 
 
