@@ -21,6 +21,7 @@ from tui.client.fake import FakeCluster
 from tui.client.fake_world import World
 from tui.client.session import Session
 from tui.screens.jobs import JobsScreen
+from tui.screens.nodes import NodesScreen
 from tui.view.listings import TASKS
 from tui.widgets.virtual_table import VirtualTable
 
@@ -83,9 +84,12 @@ async def _keys(sizes: Sizes) -> list[Figure]:
             await _refreshed(app)
             keys.append((time.perf_counter() - begin) * 1000)
         for index in range(sizes.console_keys // 5):
+            key, kind = (("2", NodesScreen), ("3", JobsScreen))[index % 2]
             begin = time.perf_counter()
-            await pilot.press("23"[index % 2])
-            await _painted(pilot, "NODE" if index % 2 == 0 else "JOB")
+            app.post_message(Key(key, key))
+            while not isinstance(app.screen, kind):
+                await asyncio.sleep(0)
+            await _refreshed(app)
             modes.append((time.perf_counter() - begin) * 1000)
     return [_spread("console.key", keys, "j in the jobs"), _spread("console.mode", modes, "jobs, nodes")]
 

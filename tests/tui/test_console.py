@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from msgspec.structs import replace
@@ -149,7 +150,7 @@ async def test_the_feed_patches_rows_in_place_and_the_cursor_stays(fake: FakeClu
                 at=NOW_S,
             )
         )
-        await showing(pilot, "⏸  paused", "7777")
+        await showing(pilot, "‖  paused", "7777")
         assert fake.asked.count("jobs") == asked
         assert table.cursor == 2
 
@@ -204,7 +205,7 @@ async def test_an_empty_cluster_says_what_to_do() -> None:
 async def test_help_is_made_of_the_bindings(fake: FakeCluster) -> None:
     async with opened(fake, size=(120, 60)) as pilot:
         await pilot.press("3", "question_mark")
-        await showing(pilot, "here", "sort by AGE", "half a page down", "everywhere", "glyphs", "hold")
+        await showing(pilot, "here", "sort by", "A AGE", "half a page down", "everywhere", "glyphs", "hold")
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, JobsScreen))
 
@@ -215,6 +216,27 @@ async def test_why_names_blockers_with_their_remedies(fake: FakeCluster) -> None
         await showing(pilot, "[/state=pending]", "○  pending")
         await pilot.press("w")
         await showing(pilot, "what keeps it back", "all GPUs are held", "--gpu 1 fits now")
+
+
+async def test_help_lists_every_key_once(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await pilot.press("3")
+        await showing(pilot, "STATE")
+        await pilot.press("question_mark")
+        await showing(pilot, "here", "sort by", "J JOB", "everywhere", "glyphs")
+        words = painted(pilot)
+        for key, label in (("C", "cancel"), ("esc -", "back"), ("^r", "ask again now"), ("q", "leave")):
+            assert len(re.findall(rf"  {re.escape(key)} {{2,}}{label}", words)) == 1, (key, words)
+        await pilot.press("escape")
+        await gone(pilot, "everywhere")
+
+
+async def test_a_job_that_is_held_looks_held(fake: FakeCluster) -> None:
+    jobs = fake.world.jobs
+    jobs[-1] = replace(jobs[-1], state=JobState.PENDING, held=True)
+    async with opened(fake) as pilot:
+        await pilot.press("3")
+        await showing(pilot, "‖  pending, held", "‖ pending, held")
 
 
 async def test_refused_credentials_are_told_how_to_get_others(fake: FakeCluster) -> None:

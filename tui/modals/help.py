@@ -7,19 +7,23 @@ from typing import ClassVar
 
 from textual.app import App, ComposeResult
 from textual.binding import ActiveBinding, Binding, BindingType
-from textual.containers import ScrollableContainer, VerticalScroll
+from textual.containers import Horizontal, ScrollableContainer, VerticalScroll
 from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
+from tui.view.listings import SORT_BY
 from tui.view.states import JOB_BADGES, NODE_BADGES, TASK_BADGES, Badge
 
-KEY_CELLS = 18
+KEY_CELLS = 14
+SORTING = "sort by (again: the other way round)"
+SORTS_A_LINE = 3
 INHERITED = frozenset(
-    binding.action
+    (key, binding.action)
     for widget in (App, Screen, ScrollableContainer)
     for binding in widget.BINDINGS
     if isinstance(binding, Binding)
+    for key in binding.key.split(",")
 )
 """What Textual binds by itself: it works, but is not ours to explain."""
 
@@ -29,28 +33,41 @@ class Help(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q,enter", "dismiss", "close")]
 
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal")]  # noqa: RUF012 - as Textual declares it
+
     def __init__(self, below: Screen[object]) -> None:
         super().__init__()
-        self._text = help_text(below)
+        self._here, *others = key_blocks(below)
+        self._others = "\n\n".join(others)
 
     def compose(self) -> ComposeResult:
-        """One page."""
+        """What works here beside what works elsewhere, or above it where it is narrow; then the glyphs."""
         with VerticalScroll(classes="box"):
-            yield Static(self._text, markup=False)
+            with Horizontal(id="keys"):
+                yield Static(self._here, markup=False)
+                yield Static(self._others, markup=False)
+            yield Static(legend(), markup=False)
 
 
-def help_text(screen: Screen[object]) -> str:
-    """Keys by where they work, then what the glyphs mean."""
-    parts = {"here": [], "in the table or text": [], "everywhere": []}  # type: dict[str, list[str]]
+def key_blocks(screen: Screen[object]) -> list[str]:
+    """Keys by where they work: first those of the screen; the ones that sort in a block of their own."""
+    parts = {"here": [], SORTING: [], "in the table or text": [], "everywhere": []}  # type: dict[str, list[str]]
     merged: dict[tuple[str, str], list[str]] = {}
     for active in screen.active_bindings.values():
-        if active.enabled and active.binding.action not in INHERITED:
+        if active.enabled and (active.binding.key, active.binding.action) not in INHERITED:
             keys = merged.setdefault((_place(active, screen), active.binding.description), [])
             keys.append(screen.app.get_key_display(active.binding))
     for (place, description), keys in merged.items():
-        parts[place].append(f"  {' '.join(dict.fromkeys(keys)):<{KEY_CELLS}} {description}")
-    blocks = [f"{title}\n" + "\n".join(lines) for title, lines in parts.items() if lines]
-    return "\n\n".join([*blocks, legend()])
+        if place == SORTING:
+            parts[place].append(f"{' '.join(keys)} {description.removeprefix(SORT_BY)}")
+        else:
+            parts[place].append(f"  {' '.join(dict.fromkeys(keys)):<{KEY_CELLS}} {description}")
+    sorts = parts[SORTING]
+    parts[SORTING] = [
+        "  " + "".join(f"{sort:<12}" for sort in sorts[start : start + SORTS_A_LINE]).rstrip()
+        for start in range(0, len(sorts), SORTS_A_LINE)
+    ]
+    return [f"{title}\n" + "\n".join(lines) for title, lines in parts.items() if lines]
 
 
 def legend() -> str:
@@ -66,6 +83,8 @@ def _badges(items: Iterable[tuple[object, Badge]]) -> str:
 
 
 def _place(active: ActiveBinding, screen: Screen[object]) -> str:
+    if active.binding.description.startswith(SORT_BY):
+        return SORTING
     if active.node is screen:
         return "here"
     return "in the table or text" if isinstance(active.node, Widget) else "everywhere"

@@ -22,7 +22,7 @@ from tui.client.wake import Wake
 from tui.screens.live import LiveScreen, error_text
 from tui.view.amounts import count
 from tui.view.lines import Line
-from tui.view.listings import Listing
+from tui.view.listings import SORT_BY, Listing
 from tui.view.safe import safe_line
 from tui.widgets.prompt import Prompt
 from tui.widgets.virtual_log import VirtualLog
@@ -41,7 +41,7 @@ ROWS_MAX = 200_000
 def sort_bindings(listing: Listing[T]) -> list[Binding]:
     """The shifted letters that sort a listing."""
     return [
-        Binding(column.letter, f"sort('{column.sort}')", f"sort by {column.title}", show=False)
+        Binding(column.letter, f"sort('{column.sort}')", f"{SORT_BY}{column.title}", show=False)
         for column in listing.columns
         if column.letter
     ]

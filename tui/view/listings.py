@@ -15,6 +15,9 @@ from tui.view.states import SEVERITY_BADGES, TASK_BADGES, job_badge, node_tone
 
 T = TypeVar("T", bound=Struct)
 
+SORT_BY = "sort by "
+"""How the keys that sort are described; the column's title follows."""
+
 
 class Listing(Struct, Generic[T], frozen=True, kw_only=True):
     """One kind of list. `noun` is its word in the plural; `faults` the filter of what went wrong."""

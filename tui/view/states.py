@@ -34,7 +34,7 @@ JOB_BADGES: dict[JobState, Badge] = {
     JobState.PENDING: Badge("○", "o", "wait"),
     JobState.SCHEDULED: Badge("◔", "a", "wait"),
     JobState.RUNNING: Badge("▶", ">", "busy"),
-    JobState.PAUSED: Badge("⏸", "p", "warn"),
+    JobState.PAUSED: Badge("‖", "p", "warn"),
     JobState.COMPLETED: Badge("✔", "+", "ok"),
     JobState.FAILED: Badge("✖", "x", "bad"),
     JobState.CANCELLED: Badge("⊘", "-", "idle"),
