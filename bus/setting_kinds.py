@@ -22,7 +22,7 @@ MASK = "****"
 
 class Kind(StrEnum):
     PATH = "path"
-    AUTHORITY = "PEM file of certificates"
+    AUTHORITY = 'PEM file of certificates, or "system"'
     NATS_URL = "NATS address"
     DSN = "PostgreSQL address"
     AGENTS = "number"
