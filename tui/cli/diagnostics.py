@@ -86,7 +86,8 @@ def describe(error: BaseException) -> tuple[Error, int]:
         case DecodeError():
             return error.to_error(), Exit.USAGE
         case CredentialsError():
-            return Error(code=error.code, message=str(error), hint=error.hint), Exit.NOT_AUTHENTICATED
+            code = Exit.CONFIGURATION if error.code == "E_CONFIG" else Exit.NOT_AUTHENTICATED
+            return Error(code=error.code, message=str(error), hint=error.hint), code
         case Forbidden():
             return Error(
                 code="E_FORBIDDEN", message=_said(error, "the credentials do not allow it")

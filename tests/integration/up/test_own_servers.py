@@ -118,6 +118,9 @@ def test_both_with_tls_of_another_authority(corral: Corral, place: Path) -> None
             corral.environment["CORRAL_NATS_CA"] = "system"
             strange = corral("jobs")
             assert strange.returncode == 4 and b"error[E_TLS]" in strange.stderr
+            corral.environment["CORRAL_NATS_CA"] = "/nowhere/ca.pem"
+            nothing = corral("jobs")
+            assert nothing.returncode == 78 and b"cannot use /nowhere/ca.pem" in nothing.stderr
             corral.environment["CORRAL_NATS_CA"] = str(issuer.ca)
             corral.ok("down")
             corral.ok(*arguments)
