@@ -8,7 +8,7 @@ from rich.text import Text
 
 from tui.client.session import Offline, Online
 from tui.view.amounts import count, duration, share
-from tui.view.safe import safe_line
+from tui.view.safe import safe_line, text_width
 from tui.widgets.one_line import OneLine
 
 STALE_S = 5.0
@@ -59,9 +59,9 @@ def heading_text(online: Online | None, offline: Offline | None, *, now_s: float
     fresh = f"● LIVE {online.latency_ms:.0f} ms" if age_s < STALE_S else f"◐ {duration(age_s)} old"
     text.append(f"{fresh}  ", style="not bold")
     text.append(figures(online, width=width), style="not bold")
-    if width >= WIDE:
-        who = f"{safe_line(online.me.user)} ({online.me.role}) "
-        text.pad_right(max(2, width - text.cell_len - len(who)))
+    who = f"{safe_line(online.me.user)} ({online.me.role}) "
+    if (left := width - text.cell_len - text_width(who)) >= 2:
+        text.pad_right(left)
         text.append(who, style="not bold")
     return text
 
