@@ -373,6 +373,7 @@ class JobChanged(Struct, kw_only=True):
     counts: TaskCounts
     exit_code: int | None = None
     at: float
+    held: bool = False
 
 
 class TaskChanged(Struct, kw_only=True):

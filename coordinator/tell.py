@@ -280,7 +280,12 @@ class Teller:
 def _job_line(job: JobChange) -> api.JobChanged:
     at = job.ended_at or job.started_at or 0.0
     return api.JobChanged(
-        number=job.number, state=job.state, counts=counts_shown(job), exit_code=job.exit_code, at=at
+        number=job.number,
+        state=job.state,
+        counts=counts_shown(job),
+        exit_code=job.exit_code,
+        at=at,
+        held=bool(job.held_by),
     )
 
 
