@@ -120,10 +120,14 @@ class Jobs:
     async def task(self, user: UserRow, request: Struct) -> Struct:
         """`task.show`."""
         assert isinstance(request, requests.TaskQuery)
-        ref, attempt = await self.finder.attempt(user, request.task, field="/task")
+        return await self.find_task(user, request.task, field="/task")
+
+    async def find_task(self, user: UserRow, text: str, *, field: str) -> api.Task:
+        """The task that `text` in `field` names. Raises ApiError."""
+        ref, attempt = await self.finder.attempt(user, text, field=field)
         task = await self._reads.task(ref, viewer=viewer(user))
         if task is None or (attempt and all(each.fence != attempt for each in task.attempts)):
-            raise not_found(request.task, "/task")
+            raise not_found(text, field)
         return task
 
     def check_database(self) -> None:

@@ -68,8 +68,7 @@ class Steer:
             answer = await self._queue_again(user, number, index)
         if index is None or answer.tasks:
             return answer
-        task = await self._jobs.task(user, requests.TaskQuery(task=request.target))
-        assert isinstance(task, api.Task)
+        task = await self._jobs.find_task(user, request.target, field="/target")
         final = ", which is final" if task.state in TERMINAL else ""
         return api.Changed(tasks=0, hint=f"task {request.target} is {task.state}{final}")
 
