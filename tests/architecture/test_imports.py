@@ -57,6 +57,21 @@ def test_the_command_loads_neither_textual_nor_numpy() -> None:
     assert not loaded & {"textual", "numpy", "sql", "coordinator", "agent"}
 
 
+def test_a_list_loads_no_more_than_it_takes_to_ask() -> None:
+    """Each of these takes longer to import than a request to be answered."""
+    program = (
+        "import sys; sys.argv = ['corral', 'jobs']; from tests.unit.tui.command import connection\n"
+        "from bus.api import Jobs; from bus.client import Client; import bus.connection\n"
+        "Client.connect = connection(lambda request: Jobs(jobs=[])); from tui.__main__ import main; main()\n"
+        "print(*sys.modules)"
+    )
+    command = [sys.executable, "-c", program]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    loaded = {name.partition(".")[0] for name in answer.stdout.split()}
+    assert {"bus", "nats"} <= loaded
+    assert not loaded & {"cryptography", "numpy", "textual", "psutil", "tomllib"}
+
+
 def test_help_loads_no_event_loop_and_no_bus() -> None:
     program = "import sys; from tui.cli.dispatch import run; run(['--help']); print('asyncio' in sys.modules)"
     command = [sys.executable, "-c", program]
