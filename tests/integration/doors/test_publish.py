@@ -6,11 +6,13 @@ import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 import asyncpg
 import msgspec
+import psutil
 import pytest
 
 from bus.connection import NatsBus
@@ -19,6 +21,8 @@ from bus.transport import Message
 from bus.values import Role
 from coordinator.api.jobs import seal
 from tests.fixtures_cluster import LiveCluster
+from tests.fixtures_postgres import GIVEN
+from tests.integration.doors.conftest import not_here
 
 TRUE = {"command": ["true"]}
 
@@ -232,6 +236,48 @@ async def test_killed_in_the_middle_each_is_accepted_once(
     cluster.start_coordinator()
     await drained(cluster)
     assert await jobs_named(cluster, name) == 1000
+
+
+async def standing_still(cluster: LiveCluster) -> list[psutil.Process]:
+    """Every process of the database's server."""
+    connection = await asyncpg.connect(cluster.owner_dsn)
+    try:
+        server = psutil.Process(connection.get_server_pid()).parent()
+        assert server is not None
+        return [server, *server.children(recursive=True)]
+    finally:
+        connection.terminate()
+
+
+async def test_published_while_the_database_stands_still_all_become_jobs(
+    cluster: LiveCluster, alice: NatsBus
+) -> None:
+    """Meanwhile whoever asks hears within two seconds to try again; afterwards each message is one job."""
+    if GIVEN:
+        not_here("a database that stands still", "its processes are not ours to stop")
+    stopped = await standing_still(cluster)
+    for process in stopped:
+        with suppress(psutil.NoSuchProcess):
+            process.suspend()
+    try:
+        for number in range(200):
+            await published(alice, TRUE | {"name": "stood still"}, message_id=f"still-{number}")
+
+        async def refused() -> bool:
+            answer = await alice.request("corral.u.alice.job.list", b"{}", timeout_s=2)
+            said = json.loads(answer.data)
+            return bool(said.get("error", {}).get("status") == 503 and said["error"]["retry_after_s"] > 0)
+
+        await cluster.until(refused, "a reader is told to try again")
+        submitted = await alice.request("corral.u.alice.job.submit", json.dumps(TRUE).encode(), timeout_s=2)
+        error = json.loads(submitted.data)["error"]
+        assert (error["code"], error["status"]) == ("E_UNAVAILABLE", 503) and error["retry_after_s"] > 0
+    finally:
+        for process in stopped:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+    await drained(cluster)
+    assert await jobs_named(cluster, "stood still") == 200
 
 
 async def test_a_delivery_repeated_after_its_commit_is_no_second_job(
