@@ -64,10 +64,11 @@ def parse(argv: Sequence[str]) -> Namespace | None:
 
     Everything after the first "--" is the command of `submit` and `run`, whatever it looks like.
     """
+    from tui.cli.nouns import plain
     from tui.cli.parser import build
 
-    parser = build(argv[0] if argv else "")
-    head, command = list(argv), []
+    head, command = plain(argv), []
+    parser = build(head[0] if head else "")
     if "--" in head:
         cut = head.index("--")
         head, command = head[:cut], head[cut + 1 :]

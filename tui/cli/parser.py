@@ -15,6 +15,7 @@ from tui.cli.diagnostics import CommandError, Exit
 ABOUT = "One pool of all your machines: start it, give it work, watch it."
 
 EPILOG = """jobs are named by number (1042), tasks by job and index (1042.7); @last is your newest job.
+verbs may stand behind their noun: corral node drain N is corral drain N.
 first steps: corral up; corral run -- echo hello; corral jobs
 corral help VERB, corral help E_CODE and corral help TOPIC explain more; topics: {topics}"""
 
