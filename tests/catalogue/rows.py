@@ -78,6 +78,7 @@ ENVELOPE = (
     Row("B11", "", spec=job(v=1)),
     Row("B12", "E_FIELD", "unknown field comand", spec={"comand": ["x"], "tool": "wordcount"}),
     Row("B12", "E_FIELD", "did you mean command?", spec={"comand": ["x"], "tool": "wordcount"}),
+    Row("B12", "E_FIELD", "unknown field comand", spec={"comand": ["x"]}),
     Row("B13", "E_SUBJECT", "did you mean job.show?", ask=("job.shwo", {})),
     Row("B18", "E_KEY", "1–128 of [A-Za-z0-9._:-]", spec=job(dedupe_key="k" * 300)),
     Row("B18", "E_KEY", "/dedupe_key", spec=job(dedupe_key="a\nb")),

@@ -73,14 +73,15 @@ def job_spec(arguments: Namespace) -> JobSpec:
         fields["resources"] = _mapping(fields, "resources") | resources
     if arguments.label or arguments.node:
         fields["constraints"] = _constraints(_mapping(fields, "constraints"), arguments)
-    if not any(fields.get(name) for name in ("command", "tool", "tasks")):
+    spec = from_fields(fields, JobSpec)  # first: a mistyped "comand" is what is wrong, not a missing command
+    if not (spec.command or spec.tool or spec.tasks):
         raise CommandError(
             "E_REQUIRED",
             "no command, tool or tasks: nothing to run",
             exit=Exit.USAGE,
             hint="corral submit -- COMMAND ARGUMENTS, or --shell TEXT, --tool NAME, --file FILE",
         )
-    return from_fields(fields, JobSpec)
+    return spec
 
 
 def _number_or_word(value: object) -> Any:
