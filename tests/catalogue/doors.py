@@ -178,7 +178,8 @@ async def published(shell: Shell, row: Row) -> Told:
         token="",
         headers=row.headers,
     )
-    assert await intake._take([submission])
+    async with asyncio.TaskGroup() as settling:
+        assert await intake._take([submission], settling)
     if line.rejected is not None:
         return told(line.rejected)
     assert line.finished
