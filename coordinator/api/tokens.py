@@ -11,7 +11,7 @@ from bus.auth import Authority
 from bus.errors import ApiError
 from bus.refusal import quote, refusal
 from bus.tokens import ID_PATTERN, TokenKind, new_token
-from bus.values import is_name
+from bus.values import UserName, is_name
 from coordinator.store.rows import UserRow
 from coordinator.store.tokens import Tokens as TokenStore
 
@@ -54,7 +54,7 @@ class Tokens:
         login = await self._store.login_of(user.name, request.key)
         if login is None:
             raise ApiError(_no_login(request.key))
-        return await self._revoke(login.id)
+        return await self._revoke(login.id, by=user.name)
 
     async def create(self, user: UserRow, request: Struct) -> api.Token:
         """`token.create`."""
@@ -91,10 +91,10 @@ class Tokens:
                 )
             )
         log.info("%s revokes token %s", user.name, request.token)
-        return await self._revoke(request.token)
+        return await self._revoke(request.token, by=user.name)
 
-    async def _revoke(self, ident: str) -> api.Token:
-        done = await self._store.revoke(ident)
+    async def _revoke(self, ident: str, *, by: UserName) -> api.Token:
+        done = await self._store.revoke(ident, by=by)
         if done is None:
             raise ApiError(refusal("E_NOT_FOUND", f"no token {ident}", field="/token"))
         told, credential = done

@@ -19,6 +19,7 @@ from coordinator.core.changes import (
 from coordinator.core.effects import (
     AnswerCancel,
     AnswerSubmit,
+    AuditRow,
     Effect,
     Fault,
     NewJob,
@@ -127,8 +128,8 @@ def _new_job_row(job: Job, event: JobSubmitted, *, now_s: float) -> NewJob:
 def on_cancel(out: list[Effect], cluster: Cluster, event: CancelAsked, *, now_s: float) -> None:
     """End a job or a task. Whoever may not see a job is told that there is none."""
     job = cluster.jobs.get(event.job)
+    what = f"{event.job}" if event.index is None else f"{event.job}.{event.index}"
     if job is None or not may_steer(job, event):
-        what = f"{event.job}" if event.index is None else f"{event.job}.{event.index}"
         fault = Fault(code="E_NOT_FOUND", message=f"no live job or task {what}", field="/target", status=404)
         out.append(Refuse(reply=event.reply, faults=(fault,)))
         return
@@ -136,6 +137,9 @@ def on_cancel(out: list[Effect], cluster: Cluster, event: CancelAsked, *, now_s:
         ended = _cancel_job(out, cluster, job, now_s=now_s)
     else:
         ended = _cancel_index(out, cluster, job, event.index, now_s=now_s)
+    if ended:
+        details = {"tasks": ended}
+        out.append(AuditRow(at=now_s, actor=event.by, action="job.cancel", object=what, details=details))
     out.append(AnswerCancel(reply=event.reply, tasks=ended))
 
 

@@ -1,4 +1,7 @@
-"""Join and login tokens in the database: made, used once, revoked. Hashes only."""
+"""Join and login tokens in the database: made, used once, revoked. Hashes only.
+
+Each of these writes its row of the audit in the same statement.
+"""
 
 from __future__ import annotations
 
@@ -90,9 +93,9 @@ class Tokens:
                 raise NameTaken(name) from fault
             raise
 
-    async def revoke(self, ident: str) -> tuple[Token, str | None] | None:
+    async def revoke(self, ident: str, *, by: UserName) -> tuple[Token, str | None] | None:
         """Refuse it from now on; answers also the key that it had admitted."""
-        row = await self._session.fetchrow(_SQL["revoke"], ident)
+        row = await self._session.fetchrow(_SQL["revoke"], ident, by)
         return None if row is None else (_token(row), row["credential"])
 
     async def revoke_node_keys(self, node: str, *, but: str) -> list[str]:

@@ -170,10 +170,28 @@ async def test_a_revocation_that_was_not_told_is_told_at_the_next_start(
 ) -> None:
     token, key = await door.make("node"), new_user_key()
     await door.admit(token, key, name="n1")
-    await door.store.revoke(token.id)
+    await door.store.revoke(token.id, by=door.admin.name)
     assert key.public not in door.authority.revoked()
     await door.tokens.start()
     assert key.public in door.authority.revoked()
+
+
+async def test_the_audit_says_who_let_whom_in(door: Door, database: asyncpg.Connection) -> None:
+    key = new_user_key()
+    token = await door.make("user", name="eve")
+    await door.admit(token, key)
+    await door.admit(token, key)  # the answer was lost: nothing new happened
+    for _ in range(2):
+        await door.tokens.revoke(door.admin, requests.TokenQuery(token=token.id))
+    rows = await database.fetch(
+        "select actor, action from corral.audit where object = $1 order by id", token.id
+    )
+    admin = door.admin.name
+    assert [tuple(row) for row in rows] == [
+        (admin, "token.create"),
+        ("eve", "auth.login"),
+        (admin, "token.revoke"),
+    ]
 
 
 @pytest.mark.parametrize(
