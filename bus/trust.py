@@ -56,7 +56,7 @@ def verdict_of(error: Exception | None, *, url: str, name: str) -> Refused | Unt
         case ssl.SSLCertVerificationError():
             why = f"its certificate does not fit: {error.verify_message}"
         case ssl.SSLError() if "WRONG_VERSION_NUMBER" in str(error):
-            why = "it speaks no TLS"
+            why = "it does not begin with TLS as Corral's own server does"
         case NoTls():
             why = "it offers no TLS"
         case _:
