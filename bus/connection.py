@@ -37,7 +37,7 @@ from bus.errors import (
 )
 from bus.storage import DELETED, key_subject, stream_of
 from bus.transport import Handler, Message, Subscription
-from bus.trust import NoTls, Refused, begins_with_tls, client_context, expired, verdict_of
+from bus.trust import NoTls, Refused, begins_with_tls, client_context, expired, is_greeting, verdict_of
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +72,10 @@ class ConnectionState(StrEnum):
 
 
 StateCallback = Callable[[ConnectionState], None]
+
+
+class _Greeted(Exception):
+    """The server spoke first: not the one that Corral brings along, or we began too late for it."""
 
 
 class NatsBus:
@@ -115,8 +119,12 @@ class NatsBus:
         """
         if credentials.expires_at is not None and credentials.expires_at <= time.time():
             raise expired(credentials.name)
-        bus = cls(credentials, on_state)
-        await bus._open(url, name, timeout_s)
+        try:
+            bus = cls(credentials, on_state)
+            await bus._open(url, name, timeout_s, begin=True)
+        except _Greeted:
+            bus = cls(credentials, on_state)
+            await bus._open(url, name, timeout_s, begin=False)
         return bus
 
     @property
@@ -237,7 +245,8 @@ class NatsBus:
         await self._client.close()
         self._fail_waiting(Disconnected("the connection was closed"))
 
-    async def _open(self, url: str, name: str, timeout_s: float) -> None:
+    async def _open(self, url: str, name: str, timeout_s: float, *, begin: bool) -> None:
+        """`begin`: with TLS at once, where the server may wait for it. Raises _Greeted if it did not."""
         self._opening = asyncio.get_running_loop().create_future()
         self._url = url
         self._tls_wanted = url.startswith(f"{SECURE}://")
@@ -258,7 +267,7 @@ class NatsBus:
                 ping_interval=PING_INTERVAL_S,
                 max_outstanding_pings=PINGS_LOST_MAX,
                 connect_timeout=2,
-                tls_handshake_first=context is not None and begins_with_tls(context),
+                tls_handshake_first=begin and context is not None and begins_with_tls(context),
                 tls=context,
             ),
             name="nats connect",
@@ -360,6 +369,13 @@ class NatsBus:
 
     def _on_failed_attempt(self, error: Exception) -> None:
         """Some failures are not worth another attempt: while opening at once, later only refusals."""
+        greeted = is_greeting(error)
+        # a greeting that was read before TLS began leaves both sides waiting for the other
+        if self._client.options["tls_handshake_first"] and (greeted or isinstance(error, TimeoutError)):
+            self._client.options["tls_handshake_first"] = False
+            if greeted and self._opening is not None and not self._opening.done():
+                self._opening.set_exception(_Greeted())
+            return
         verdict = verdict_of(error, url=self._url, name=self.identity)
         if verdict is None:
             return

@@ -55,13 +55,18 @@ def verdict_of(error: Exception | None, *, url: str, name: str) -> Refused | Unt
     match error:
         case ssl.SSLCertVerificationError():
             why = f"its certificate does not fit: {error.verify_message}"
-        case ssl.SSLError() if "WRONG_VERSION_NUMBER" in str(error):
-            why = "it does not begin with TLS as Corral's own server does"
+        case ssl.SSLError() if is_greeting(error):
+            why = "it speaks no TLS"
         case NoTls():
             why = "it offers no TLS"
         case _:
             return None
     return Untrusted("E_TLS", f"{url} cannot be trusted: {why}", TLS_HINT)
+
+
+def is_greeting(error: Exception) -> bool:
+    """Whether plain text came where TLS should: such as the greeting of a server that speaks first."""
+    return isinstance(error, ssl.SSLError) and "WRONG_VERSION_NUMBER" in str(error)
 
 
 def read_authority(named: str) -> str:

@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from nats.aio.transport import TcpTransport
 
 from bus import server
 from bus.admission import ask_admission
@@ -72,6 +74,29 @@ async def test_credentials_carry_whom_to_trust(process: server.NatsProcess, auth
     bus = await NatsBus.connect(process.url, alice, name="a")
     await bus.flush()
     await bus.close()
+
+
+async def test_who_begins_too_late_is_greeted_and_comes_in_all_the_same(
+    tmp_path: Path, authority: Authority
+) -> None:
+    """A client on a busy machine: the server waited for TLS in vain, and greets in plain text."""
+    process = listening(tmp_path, authority, [HOST])
+    settings = process.folder / "nats.conf"
+    settings.write_text(settings.read_text().replace('handshake_first: "100ms"', 'handshake_first: "1ms"'))
+    async with server.running(process):
+        for late in (0.0, 0.05):
+            alice = authority.mint_user("alice", Role.USER)
+            with pytest.MonkeyPatch.context() as patch:
+                connect_tls = TcpTransport.connect_tls
+
+                async def begin_late(*arguments: Any, late: float = late, tls: Any = connect_tls) -> None:
+                    await asyncio.sleep(late)
+                    await tls(*arguments)
+
+                patch.setattr(TcpTransport, "connect_tls", begin_late)
+                bus = await NatsBus.connect(process.url, alice, name="a")
+            assert bus.tls_version == "TLSv1.3"
+            await bus.close()
 
 
 async def test_without_tls_the_server_says_no_more_than_its_greeting(
