@@ -23,6 +23,8 @@ from bus.requests import (
     NodeList,
     NodeQuery,
     NodeSteer,
+    Pause,
+    Requeue,
     Retry,
     TaskList,
     TaskQuery,
@@ -165,6 +167,9 @@ class Node(Struct, kw_only=True):
     labels: dict[str, str]
     version: str
     reason: str = ""  # why it is cordoned or draining, and who did it
+    goal: NodeAdmin | None = None  # what it becomes once it is drained
+    deadline: float | None = None  # when what still runs on it is queued again elsewhere
+    suspicion: float = 0.0  # 0: beats as ever; 1 and more: taken to be gone
     usage: Usage | None = None
     inventory: Inventory | None = None  # in `node.show` only
 
@@ -397,6 +402,29 @@ class NodeChanged(Struct, kw_only=True):
     at: float
 
 
+class Violation(Struct, kw_only=True):
+    """Something that must not be. `invariant`: "I1" … "I10" of docs/reliability.md."""
+
+    invariant: str
+    what: str
+    object: str = ""  # a job, task, attempt or node
+    hint: str = ""
+
+
+class Verification(Struct, kw_only=True):
+    """What `cluster.verify` looked at and found.
+
+    `checked`: number of things compared, by kind. `silent`: nodes that could not be asked.
+    """
+
+    at: float
+    epoch: int
+    checked: dict[str, int]
+    violations: list[Violation] = []
+    silent: list[str] = []
+    took_s: float = 0.0
+
+
 class Operation(Struct, frozen=True):
     request: type[Struct]
     answer: type[Struct]
@@ -411,6 +439,9 @@ OPERATIONS: dict[str, Operation] = {
     "job.retry": Operation(Retry, Changed, Role.USER),
     "job.hold": Operation(Hold, Changed, Role.USER),
     "job.release": Operation(Hold, Changed, Role.USER),
+    "job.pause": Operation(Pause, Changed, Role.USER),
+    "job.resume": Operation(Pause, Changed, Role.USER),
+    "job.requeue": Operation(Requeue, Changed, Role.USER),
     "job.plan": Operation(JobSpec, Plan, Role.USER),
     "task.list": Operation(TaskList, Tasks, Role.READONLY),
     "task.show": Operation(TaskQuery, Task, Role.READONLY),
@@ -421,6 +452,7 @@ OPERATIONS: dict[str, Operation] = {
     "node.show": Operation(NodeQuery, Node, Role.READONLY),
     "node.cordon": Operation(NodeSteer, Node, Role.OPERATOR),
     "node.drain": Operation(NodeSteer, Node, Role.OPERATOR),
+    "node.maintenance": Operation(NodeSteer, Node, Role.OPERATOR),
     "node.undrain": Operation(NodeSteer, Node, Role.OPERATOR),
     "event.list": Operation(EventList, Events, Role.READONLY),
     "user.whoami": Operation(Empty, Whoami, Role.READONLY),
@@ -430,4 +462,5 @@ OPERATIONS: dict[str, Operation] = {
     "token.list": Operation(Empty, Tokens, Role.ADMIN),
     "token.revoke": Operation(TokenQuery, Token, Role.ADMIN),
     "cluster.status": Operation(Empty, Cluster, Role.READONLY),
+    "cluster.verify": Operation(Empty, Verification, Role.OPERATOR),
 }

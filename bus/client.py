@@ -37,6 +37,7 @@ from bus.api import (
     Tasks,
     Token,
     Tokens,
+    Verification,
     Whoami,
     Why,
 )
@@ -59,6 +60,8 @@ from bus.requests import (
     NodeList,
     NodeQuery,
     NodeSteer,
+    Pause,
+    Requeue,
     Retry,
     TaskList,
     TaskQuery,
@@ -184,6 +187,18 @@ class Client:
         """The opposite of `hold`."""
         return await self._call("job.release", Hold(job=str(job)), Changed)
 
+    async def pause(self, job: str | int) -> Changed:
+        """Let what runs of the job stand still, and place nothing more of it."""
+        return await self._call("job.pause", Pause(job=str(job)), Changed)
+
+    async def resume(self, job: str | int) -> Changed:
+        """The opposite of `pause`."""
+        return await self._call("job.resume", Pause(job=str(job)), Changed)
+
+    async def requeue(self, target: str | int) -> Changed:
+        """End what runs of a job ("1042") or a task ("1042.7") and queue it again, charged to nobody."""
+        return await self._call("job.requeue", Requeue(target=str(target)), Changed)
+
     async def plan(self, spec: JobSpec) -> Plan:
         """What the job would become if it were submitted now; nothing is kept."""
         return await self._call("job.plan", spec, Plan)
@@ -242,9 +257,16 @@ class Client:
         """The node takes no new work; what it has stays."""
         return await self._call("node.cordon", NodeSteer(node=node, reason=reason), Node)
 
-    async def drain(self, node: str, *, reason: str = "") -> Node:
-        """The node takes no new work, gives back what waits there, and ends what runs."""
-        return await self._call("node.drain", NodeSteer(node=node, reason=reason), Node)
+    async def drain(self, node: str, *, reason: str = "", deadline_s: float | None = None) -> Node:
+        """The node takes no new work, gives back what waits there, and lets what runs end: for as long as
+        it takes, or for `deadline_s`, after which the rest is queued again elsewhere."""
+        asked = NodeSteer(node=node, reason=reason, deadline_s=deadline_s)
+        return await self._call("node.drain", asked, Node)
+
+    async def maintenance(self, node: str, *, reason: str = "", deadline_s: float | None = None) -> Node:
+        """Drain the node, and take it into maintenance once nothing runs on it any more."""
+        asked = NodeSteer(node=node, reason=reason, deadline_s=deadline_s)
+        return await self._call("node.maintenance", asked, Node)
 
     async def undrain(self, node: str, *, reason: str = "") -> Node:
         """The node takes work again, whether it was cordoned or drained."""
@@ -286,6 +308,10 @@ class Client:
 
     async def cluster(self) -> Cluster:
         return await self._call("cluster.status", Empty(), Cluster)
+
+    async def verify(self) -> Verification:
+        """Compare the database, the coordinator's memory and what runs on the nodes."""
+        return await self._call("cluster.verify", Empty(), Verification)
 
     async def follow(
         self, task: str | int, *, stream: Stream = Stream.STDOUT, place: Place | None = None

@@ -69,6 +69,7 @@ class Heartbeat(Struct, kw_only=True, tag="heartbeat"):
     sequence: int
     load: float  # 1-minute load average
     live: tuple[AttemptRef, ...] = ()
+    paused: tuple[AttemptRef, ...] = ()  # those of `live` that stand still
 
 
 class HeartbeatReply(Struct, kw_only=True, tag="heartbeat_ok"):
@@ -186,6 +187,26 @@ class Retract(Struct, kw_only=True, tag="retract"):
     attempts: tuple[AttemptRef, ...]
 
 
+class Pause(Struct, kw_only=True, tag="pause"):
+    """Stop these attempts where they stand, their walltime with them; what has not started, waits."""
+
+    epoch: int
+    attempts: tuple[AttemptRef, ...]
+
+
+class Resume(Struct, kw_only=True, tag="resume"):
+    """Let these attempts go on."""
+
+    epoch: int
+    attempts: tuple[AttemptRef, ...]
+
+
+class Inspect(Struct, kw_only=True, tag="inspect"):
+    """Asks what really runs there: `corral verify` compares it with the books."""
+
+    epoch: int
+
+
 class FetchLog(Struct, kw_only=True, tag="fetch_log"):
     """Bytes [offset, offset + limit) of a stream. `fence` 0 means the newest attempt here."""
 
@@ -207,7 +228,7 @@ class Follow(Struct, kw_only=True, tag="follow"):
     seconds: float
 
 
-ToAgent = Assign | Cancel | Retract | FetchLog | Follow
+ToAgent = Assign | Cancel | Retract | Pause | Resume | Inspect | FetchLog | Follow
 
 
 class CommandReply(Struct, kw_only=True, tag="ok"):
@@ -228,4 +249,27 @@ class LogChunk(Struct, kw_only=True, tag="log"):
     error: str | None = None
 
 
-FromAgentReply = CommandReply | LogChunk
+class FoundTask(Struct, kw_only=True):
+    """An attempt as its node sees it. `processes`: how many of its tree are alive in the process table."""
+
+    attempt: AttemptRef
+    pid: int | None = None
+    processes: int = 0
+    paused: bool = False
+
+
+class Inspection(Struct, kw_only=True, tag="inspection"):
+    """`queued`: taken, not started. `unreported`: events still in the outbox. `strays`: pids of processes
+    that carry a task's mark and belong to none of `running`."""
+
+    node: str
+    incarnation: str
+    epoch: int
+    running: tuple[FoundTask, ...] = ()
+    queued: tuple[AttemptRef, ...] = ()
+    unreported: int = 0
+    strays: tuple[int, ...] = ()
+    error: str | None = None
+
+
+FromAgentReply = CommandReply | LogChunk | Inspection

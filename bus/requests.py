@@ -92,11 +92,28 @@ class Hold(Request):
     job: str
 
 
+class Pause(Request):
+    """Let what runs of `job` stand still where it is and place nothing more of it, until resumed."""
+
+    job: str
+
+
+class Requeue(Request):
+    """End what runs of a job ("1042") or one task ("1042.7") and queue it again, charged to nobody."""
+
+    target: str
+
+
 class NodeSteer(Request):
-    """A change of what a node takes; `reason` is shown to everybody who asks."""
+    """A change of what a node takes; `reason` is shown to everybody who asks.
+
+    `deadline_s`, of a drain or maintenance: what still runs there that many seconds from now is ended and
+    queued again elsewhere; None lets it run to its end.
+    """
 
     node: str
     reason: str = ""
+    deadline_s: float | None = None
 
 
 class WhyQuery(Request):

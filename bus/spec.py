@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from bus.values import JobKind
+from bus.values import JobKind, OnDisconnect
 
 Json = dict[str, Any]
 
@@ -75,7 +75,10 @@ class JobSpec(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=Tr
     backoff: float | str = 1.0
     backoff_max: float | str = 300.0
     retry_on: list[str] = field(default_factory=lambda: ["failed"])  # failed, timeout
-    idempotent: bool = False
+    idempotent: bool = False  # may be given out at once when its node falls silent
+    on_disconnect: OnDisconnect = OnDisconnect.REPLACE
+    preemptible: bool = False  # may be ended and queued again for work of higher priority
+    after: list[int | str] = []  # other jobs: 1041 or "1041:ok", "1041:any", "1041:failed"
     constraints: Constraints | None = None
     metadata: Json = {}
     dedupe_key: str | None = None

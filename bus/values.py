@@ -88,6 +88,7 @@ class AttemptState(StrEnum):
     CANCELLED = "cancelled"
     LOST = "lost"  # its lease ended without a word
     RETURNED = "returned"  # handed back by the agent before it started
+    PREEMPTED = "preempted"  # ended by us to make room; its task waits again
 
 
 class Outcome(StrEnum):
@@ -209,6 +210,13 @@ class Resources(Struct, frozen=True, array_like=True):
         return tuple(found)
 
 
+class OnDisconnect(StrEnum):
+    """What becomes of a running task whose node falls silent."""
+
+    REPLACE = "replace"  # given to another node once its lease has ended
+    RUN_ON = "run_on"  # goes on there without a lease; it is never given to another
+
+
 class TaskSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the tasks of one group share: how to run, not what to run.
 
@@ -230,6 +238,8 @@ class TaskSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     backoff_s: float = 1.0
     backoff_max_s: float = 300.0
     idempotent: bool = False
+    on_disconnect: OnDisconnect = OnDisconnect.REPLACE
+    preemptible: bool = False
     labels: dict[str, str] = {}  # node labels that must match
     nodes: tuple[str, ...] = ()  # allowed nodes; empty means any
 

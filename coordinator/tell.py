@@ -37,6 +37,7 @@ from coordinator.core.effects import (
     ReplyToken,
     SendAssign,
     SendCancel,
+    SendPause,
     SendRetract,
     TaskChange,
     Tell,
@@ -138,6 +139,10 @@ class Teller:
             case SendRetract():
                 retract = messages.Retract(epoch=self._epoch, attempts=tell.attempts)
                 self._spawn(self._command(tell.node, retract))
+            case SendPause():
+                kind = messages.Pause if tell.paused else messages.Resume
+                pause = kind(epoch=self._epoch, attempts=tell.attempts)
+                self._spawn(self._command(tell.node, pause))
             case AnswerSubmit():
                 submitted = api.Submitted(
                     number=tell.number, id=str(tell.id), tasks=tell.tasks, duplicate=tell.duplicate
@@ -257,9 +262,20 @@ class Teller:
             subjects.node(node, NodeVerb.COMMAND), encode(command), timeout_s=COMMAND_TIMEOUT_S
         )
         chunk = decode_from_agent_reply(answer.data, subject=answer.subject)
-        if isinstance(chunk, messages.CommandReply):
-            raise BusError(chunk.error or "the node answered something else")
-        return chunk
+        if isinstance(chunk, messages.LogChunk):
+            return chunk
+        raise BusError(chunk.error or "the node answered something else")
+
+    async def inspect(self, node: NodeName) -> messages.Inspection:
+        """What really runs on a node. Raises BusError, DecodeError."""
+        command = messages.Inspect(epoch=self._epoch)
+        answer = await self._bus.request(
+            subjects.node(node, NodeVerb.COMMAND), encode(command), timeout_s=COMMAND_TIMEOUT_S
+        )
+        found = decode_from_agent_reply(answer.data, subject=answer.subject)
+        if isinstance(found, messages.Inspection):
+            return found
+        raise BusError(found.error or "the node answered something else")
 
     def follow(self, node: NodeName, task: TaskRef, *, fence: int, user: str, seconds: float) -> None:
         """Have the node publish new output for `user`."""

@@ -113,7 +113,7 @@ def attempt(task: NewTask, on: NodeRow, state: AttemptState, **other: Any) -> At
     fields: dict[str, Any] = {
         "new": False, "waiting": False, "requested": REQUEST, "holds": REQUEST if live else NOTHING,
         "gpus": (), "assigned_at": T0 + 1, "started_at": None, "ended_at": None, "exit_code": None,
-        "signal": None, "message": "", "cancelling": False, "explanation": None,
+        "signal": None, "message": "", "cancelling": False, "yielding": False, "explanation": None,
     }  # fmt: skip
     ref = AttemptRef(task.task.job, task.task.index, fence)
     return AttemptChange(

@@ -274,6 +274,7 @@ def record_attempt(
             signal=signal,
             message=message,
             cancelling=attempt.cancelling,
+            yielding=attempt.yielding,
             explanation=explanation,
         )
     )
@@ -433,6 +434,8 @@ def node_row(node: Node, *, registered: bool) -> NodeRow:
         admin_reason=node.admin_reason,
         admin_by=node.admin_by,
         admin_at=node.admin_at,
+        admin_goal=node.admin_goal,
+        admin_deadline=node.admin_deadline,
     )
 
 
@@ -458,6 +461,7 @@ def flush(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
 def _close(job: Job, *, now_s: float) -> None:
     job.ended_at = now_s
     job.held_by = job.held_at = None  # nothing of it waits any more
+    job.paused_by = job.paused_at = None
     if job.exit_code is None and not job.failed and not job.cancelled:
         job.exit_code = 0
 
@@ -482,4 +486,6 @@ def job_change(job: Job) -> JobChange:
         reason=job.reason,
         held_by=job.held_by or "",
         held_at=job.held_at,
+        paused_by=job.paused_by or "",
+        paused_at=job.paused_at,
     )

@@ -76,6 +76,8 @@ class JobChange(Struct, frozen=True, kw_only=True, gc=False):
     reason: str
     held_by: str = ""  # "": not held
     held_at: float | None = None
+    paused_by: str = ""  # "": not paused
+    paused_at: float | None = None
 
 
 class NewTask(Struct, frozen=True, kw_only=True, gc=False):
@@ -152,6 +154,7 @@ class AttemptChange(Struct, frozen=True, kw_only=True, gc=False):
     signal: int | None
     message: str
     cancelling: bool  # its end was asked for and answered
+    yielding: bool  # asked to end so that its task is queued again
     explanation: dict[str, Any] | None  # with `new` only
 
 
@@ -177,6 +180,8 @@ class NodeRow(Struct, frozen=True, kw_only=True, gc=False):
     admin_reason: str = ""
     admin_by: str = ""
     admin_at: float | None = None
+    admin_goal: NodeAdmin | None = None  # what it becomes once it is drained
+    admin_deadline: float | None = None  # when what it still runs is queued again
 
 
 class NodeLedger(Struct, frozen=True, kw_only=True, gc=False):
@@ -266,6 +271,14 @@ class SendRetract(Struct, frozen=True, kw_only=True, gc=False):
     attempts: tuple[AttemptRef, ...]
 
 
+class SendPause(Struct, frozen=True, kw_only=True, gc=False):
+    """Stop these where they stand; `paused` False: let them go on."""
+
+    node: NodeName
+    attempts: tuple[AttemptRef, ...]
+    paused: bool
+
+
 class AnswerRegister(Struct, frozen=True, kw_only=True, gc=False):
     reply: ReplyToken
     drop: tuple[AttemptRef, ...]
@@ -334,6 +347,7 @@ Tell = (
     SendAssign
     | SendCancel
     | SendRetract
+    | SendPause
     | AnswerRegister
     | AnswerBeat
     | AnswerReport

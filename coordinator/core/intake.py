@@ -317,6 +317,8 @@ class _Deriver:
             backoff_s=backoff,
             backoff_max_s=backoff_max,
             idempotent=spec.idempotent,
+            on_disconnect=spec.on_disconnect,
+            preemptible=spec.preemptible,
             labels=constraints.labels,
             nodes=tuple(constraints.nodes),
         )

@@ -80,6 +80,7 @@ class Attempt(Struct, eq=False):
     confirmed_at: float | None = None
     missing: int = 0
     cancelling: bool = False
+    yielding: bool = False  # asked to end so that its task is queued again, charged to nobody
     retracting: bool = False
 
     @property
@@ -118,6 +119,8 @@ class Node(Struct, eq=False):
     admin_reason: str = ""  # why it takes no work, in the words of `admin_by`
     admin_by: str = ""
     admin_at: float | None = None
+    admin_goal: NodeAdmin | None = None  # what it becomes once it is drained
+    admin_deadline: float | None = None  # when what still runs there is queued again
     holding: int = 0  # how many attempts are in the ledger; the others wait
 
     @property
@@ -314,6 +317,8 @@ class Job(Struct, eq=False):
     reason: str = ""
     held_by: UserName | None = None  # none of its tasks is in a waiting line
     held_at: float | None = None
+    paused_by: UserName | None = None  # what runs of it stands still, and nothing of it is placed
+    paused_at: float | None = None
 
     @property
     def state(self) -> JobState:
@@ -323,6 +328,8 @@ class Job(Struct, eq=False):
             if self.cancel_requested and self.cancelled:
                 return JobState.CANCELLED
             return JobState.FAILED if self.failed or self.cancelled else JobState.COMPLETED
+        if self.paused_by is not None:
+            return JobState.PAUSED
         if self.running or ended:
             return JobState.RUNNING
         return JobState.SCHEDULED if self.assigned else JobState.PENDING

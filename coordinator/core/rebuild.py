@@ -47,6 +47,8 @@ def restore_node(cluster: Cluster, row: NodeRow, *, now_s: float) -> None:
         admin_reason=row.admin_reason,
         admin_by=row.admin_by,
         admin_at=row.admin_at,
+        admin_goal=row.admin_goal,
+        admin_deadline=row.admin_deadline,
     )
 
 
@@ -118,6 +120,7 @@ def _job(row: NewJob, change: JobChange) -> Job:
     job.cancel_requested = change.cancel_requested
     job.started_at, job.exit_code, job.reason = change.started_at, change.exit_code, change.reason
     job.held_by, job.held_at = UserName(change.held_by) if change.held_by else None, change.held_at
+    job.paused_by, job.paused_at = UserName(change.paused_by) if change.paused_by else None, change.paused_at
     return job
 
 
@@ -179,4 +182,4 @@ def restore_attempt(cluster: Cluster, row: AttemptChange) -> None:
     if attempt.holding:
         node.holding += 1
         node.allocated += attempt.requested
-    attempt.cancelling = row.cancelling
+    attempt.cancelling, attempt.yielding = row.cancelling, row.yielding

@@ -31,7 +31,7 @@ def arguments(batch: Batch) -> tuple[list[Row], ...]:
     changes = {change.id: change for change in batch.job_changes}
     new_jobs = [new_job(job, changes.get(job.id)) for job in batch.new_jobs]
     for job in batch.new_jobs:
-        if job.id in changes and not changes[job.id].held_by:
+        if job.id in changes and not (changes[job.id].held_by or changes[job.id].paused_by):
             del changes[job.id]  # the new row says it all
     known = [node for node in batch.nodes if not node.registered]
     named = {row.id for row in batch.ledgers}
@@ -63,7 +63,7 @@ def new_job(job: NewJob, change: JobChange | None) -> Row:
 
 
 def job_change(change: JobChange) -> Row:
-    return change.id, *_counters(change), change.held_by, change.held_at
+    return change.id, *_counters(change), change.held_by, change.held_at, change.paused_by, change.paused_at
 
 
 def new_task(task: NewTask, change: TaskChange) -> Row:
@@ -92,6 +92,7 @@ def new_attempt(attempt: AttemptChange) -> Row:
         attempt.waiting, *amounts(attempt.requested), holding(attempt), attempt.gpus, attempt.assigned_at,
         attempt.started_at, attempt.ended_at, attempt.exit_code, attempt.signal, clean(attempt.message),
         None if attempt.explanation is None else storable(_encode(attempt.explanation)), attempt.cancelling,
+        attempt.yielding,
     )  # fmt: skip
 
 
@@ -99,14 +100,14 @@ def attempt_change(attempt: AttemptChange) -> Row:
     return (
         attempt.task_id, RANK, attempt.attempt.fence, attempt.state, attempt.waiting, holding(attempt),
         attempt.gpus, attempt.started_at, attempt.ended_at, attempt.exit_code, attempt.signal,
-        clean(attempt.message), attempt.cancelling,
+        clean(attempt.message), attempt.cancelling, attempt.yielding,
     )  # fmt: skip
 
 
 def node_state(node: NodeRow) -> Row:
     return (
         node.id, node.health, node.admin, node.last_heartbeat_at, clean(node.admin_reason), node.admin_by,
-        node.admin_at,
+        node.admin_at, node.admin_goal, node.admin_deadline,
     )  # fmt: skip
 
 

@@ -74,6 +74,8 @@ def _node(row: Record) -> NodeRow:
         admin_reason=row["admin_reason"],
         admin_by=row["admin_by"],
         admin_at=row["admin_at"],
+        admin_goal=None if row["admin_goal"] is None else NodeAdmin(row["admin_goal"]),
+        admin_deadline=row["admin_deadline"],
     )
 
 
@@ -112,6 +114,8 @@ def live_job(row: Record) -> LiveJob:
         reason=row["reason"],
         held_by=row["held_by"],
         held_at=row["held_at"],
+        paused_by=row["paused_by"],
+        paused_at=row["paused_at"],
     )
     return LiveJob(job, change)
 
@@ -152,5 +156,6 @@ def _attempt(row: Record) -> AttemptChange:
         signal=None,
         message=row["message"],
         cancelling=row["cancelling"],
+        yielding=row["yielding"],
         explanation=None,
     )

@@ -65,6 +65,8 @@ async def _register(connection: Connection[Record], node: NodeRow) -> None:
         clean(node.admin_reason),
         node.admin_by,
         node.admin_at,
+        node.admin_goal,
+        node.admin_deadline,
     )
     await connection.execute(
         _SQL["upsert_agent"],

@@ -6,7 +6,8 @@ select
     j.queued, j.assigned, j.running, j.completed, j.failed, j.cancelled, j.cancel_requested,
     extract(epoch from j.started_at)::double precision as started_at,
     extract(epoch from j.ended_at)::double precision as ended_at, j.exit_code, j.reason, j.held_by,
-    extract(epoch from j.held_at)::double precision as held_at
+    extract(epoch from j.held_at)::double precision as held_at, j.paused_by,
+    extract(epoch from j.paused_at)::double precision as paused_at
 from corral.jobs j join corral.users o on o.id = j.user_id
 where j.state not in ('completed', 'failed', 'cancelled')
 order by j.number;
@@ -19,7 +20,8 @@ select
     j.queued, j.assigned, j.running, j.completed, j.failed, j.cancelled, j.cancel_requested,
     extract(epoch from j.started_at)::double precision as started_at,
     extract(epoch from j.ended_at)::double precision as ended_at, j.exit_code, j.reason, j.held_by,
-    extract(epoch from j.held_at)::double precision as held_at
+    extract(epoch from j.held_at)::double precision as held_at, j.paused_by,
+    extract(epoch from j.paused_at)::double precision as paused_at
 from corral.jobs j join corral.users o on o.id = j.user_id
 where j.number = $1;
 

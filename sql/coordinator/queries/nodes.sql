@@ -3,9 +3,9 @@
 insert into corral.nodes (
     id, name, hostname, ip, kind, roles, health, admin, cpu_cores, cpu_model, gpu_mem_mib, architecture, os_version,
     kernel_version, container_runtimes, labels, capabilities, inventory, tools, last_heartbeat_at, admin_reason,
-    admin_by, admin_at)
+    admin_by, admin_at, admin_goal, admin_deadline)
 values ($1, $2, $3, $4::text::inet, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::text::jsonb, $16::text::jsonb,
-        $17::text::jsonb, $18::text::jsonb, $19, to_timestamp($20), $21, $22, to_timestamp($23))
+        $17::text::jsonb, $18::text::jsonb, $19, to_timestamp($20), $21, $22, to_timestamp($23), $24, to_timestamp($25))
 on conflict (id) do update
 set hostname = excluded.hostname, ip = excluded.ip, kind = excluded.kind, roles = excluded.roles,
     health = excluded.health, admin = excluded.admin, cpu_cores = excluded.cpu_cores,
@@ -14,6 +14,7 @@ set hostname = excluded.hostname, ip = excluded.ip, kind = excluded.kind, roles 
     container_runtimes = excluded.container_runtimes, labels = excluded.labels,
     capabilities = excluded.capabilities, inventory = excluded.inventory, tools = excluded.tools,
     admin_reason = excluded.admin_reason, admin_by = excluded.admin_by, admin_at = excluded.admin_at,
+    admin_goal = excluded.admin_goal, admin_deadline = excluded.admin_deadline,
     last_heartbeat_at = greatest(nodes.last_heartbeat_at, excluded.last_heartbeat_at);
 
 -- name: upsert_agent!
@@ -70,6 +71,7 @@ select
     coalesce(a.version, '') as version, n.inventory::text, n.kind, n.labels::text, n.roles, n.tools, n.health, n.admin,
     extract(epoch from n.last_heartbeat_at)::double precision as last_heartbeat_at,
     n.admin_reason, n.admin_by, extract(epoch from n.admin_at)::double precision as admin_at,
+    n.admin_goal, extract(epoch from n.admin_deadline)::double precision as admin_deadline,
     r.total, r.allocated
 from corral.nodes n
     left join corral.agents a on a.node_id = n.id and a.id = n.name
