@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any, assert_never
-from uuid import UUID
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -24,16 +23,7 @@ from bus.transport import Bus
 from bus.values import AttemptRef, NodeName, Stream, TaskRef
 from coordinator.core.effects import (
     AnswerBeat,
-    AnswerCancel,
-    AnswerChanged,
-    AnswerNode,
-    AnswerRegister,
-    AnswerReport,
-    AnswerSubmit,
-    Fault,
     JobChange,
-    Placement,
-    Refuse,
     ReplyToken,
     SendAssign,
     SendCancel,
@@ -45,7 +35,8 @@ from coordinator.core.effects import (
 from coordinator.core.events import CommandConfirmed, CommandUnanswered, Event
 from coordinator.core.model import Limits, is_range_id
 from coordinator.loop import Overloaded
-from coordinator.shown import counts_shown, node_shown
+from coordinator.replies import answer_of, build_assigns, command_of
+from coordinator.shown import counts_shown
 from coordinator.store.rows import Batch
 
 log = logging.getLogger(__name__)
@@ -53,8 +44,6 @@ log = logging.getLogger(__name__)
 COMMAND_TIMEOUT_S = 2.0
 UNANSWERED_PAUSE_S = 0.25
 RETRY_AFTER_S = 1.0
-_ASSIGN_BYTES_MAX = 512 * 1024
-_ITEM_BYTES = 128
 
 
 class Asker(Struct, frozen=True):
@@ -125,64 +114,14 @@ class Teller:
 
     async def _answer_one(self, tell: Tell) -> None:
         match tell:
-            case AnswerReport():
-                reply = messages.ReportReply(acknowledged=tell.sequence, epoch=self._epoch, drop=tell.drop)
-                await self._answer(tell.reply, reply)
-            case AnswerBeat():
-                await self._answer(tell.reply, self._beat_reply(tell))
             case SendAssign():
                 for assign in build_assigns(tell.placements, self._epoch):
                     refs = tuple(item.attempt for item in assign.items)
                     self._spawn(self._command(tell.node, assign, refs))
-            case SendCancel():
-                self._spawn(self._command(tell.node, self._cancel(tell.attempts)))
-            case SendRetract():
-                retract = messages.Retract(epoch=self._epoch, attempts=tell.attempts)
-                self._spawn(self._command(tell.node, retract))
-            case SendPause():
-                kind = messages.Pause if tell.paused else messages.Resume
-                pause = kind(epoch=self._epoch, attempts=tell.attempts)
-                self._spawn(self._command(tell.node, pause))
-            case AnswerSubmit():
-                submitted = api.Submitted(
-                    number=tell.number, id=str(tell.id), tasks=tell.tasks, duplicate=tell.duplicate
-                )
-                await self._answer(tell.reply, submitted)
-            case AnswerCancel():
-                await self._answer(tell.reply, api.Cancelled(tasks=tell.tasks))
-            case AnswerChanged():
-                await self._answer(tell.reply, api.Changed(tasks=tell.tasks, hint=tell.hint))
-            case AnswerNode():
-                await self._answer(tell.reply, node_shown(tell.node, now_s=tell.at))
-            case AnswerRegister():
-                await self._answer(tell.reply, self._register_reply(tell))
-            case Refuse():
-                await self._answer(tell.reply, fault_error(tell.faults))
+            case SendCancel() | SendRetract() | SendPause():
+                self._spawn(self._command(tell.node, command_of(tell, self._epoch)))
             case _:
-                assert_never(tell)
-
-    def _beat_reply(self, answer: AnswerBeat) -> messages.HeartbeatReply:
-        return messages.HeartbeatReply(
-            sequence=answer.sequence,
-            epoch=self._epoch,
-            drop=answer.drop,
-            register_again=answer.register_again,
-        )
-
-    def _register_reply(self, answer: AnswerRegister) -> messages.RegisterReply:
-        limits = self._limits
-        return messages.RegisterReply(
-            epoch=self._epoch,
-            heartbeat_interval_s=limits.heartbeat_interval_s,
-            usage_interval_s=limits.usage_interval_s,
-            lease_s=limits.lease_s,
-            term_after_s=limits.term_after_s,
-            kill_after_s=limits.kill_after_s,
-            drop=answer.drop,
-        )
-
-    def _cancel(self, attempts: tuple[AttemptRef, ...]) -> messages.Cancel:
-        return messages.Cancel(epoch=self._epoch, attempts=attempts)
+                await self._answer(tell.reply, answer_of(tell, epoch=self._epoch, limits=self._limits))
 
     async def _answer(self, token: ReplyToken, message: Struct) -> None:
         asker = self._replies.take(token)
@@ -303,63 +242,6 @@ def _job_line(job: JobChange) -> api.JobChanged:
         at=at,
         held=bool(job.held_by),
     )
-
-
-def build_assigns(placements: Sequence[Placement], epoch: int) -> Iterable[messages.Assign]:
-    """Placements as messages of bounded size; tasks that share all but their number share one body."""
-    bodies: dict[tuple[int, int, UUID, tuple[str, ...]], int] = {}
-    made: list[messages.Body] = []
-    items: list[messages.Assignment] = []
-    size = 0
-    for placement in placements:
-        key = (id(placement.settings), id(placement.command), placement.job_id, placement.needs)
-        body = bodies.get(key)
-        if body is None:
-            body = bodies[key] = len(made)
-            made.append(
-                messages.Body(
-                    settings=placement.settings,
-                    command=placement.command,
-                    job_id=str(placement.job_id),
-                    owner=placement.owner,
-                    needs=placement.needs,
-                )
-            )
-            size += 512 + sum(map(len, placement.command)) + len(placement.settings.stdin or "")
-        size += _ITEM_BYTES + len(placement.input or b"")
-        items.append(
-            messages.Assignment(
-                placement.attempt,
-                body,
-                placement.waiting,
-                placement.gpus,
-                placement.array_index,
-                placement.input,
-            )
-        )
-        if size > _ASSIGN_BYTES_MAX:
-            yield messages.Assign(epoch=epoch, bodies=tuple(made), items=tuple(items))
-            bodies, made, items, size = {}, [], [], 0
-    if items:
-        yield messages.Assign(epoch=epoch, bodies=tuple(made), items=tuple(items))
-
-
-def fault_error(faults: Sequence[Fault]) -> api.Error:
-    """All faults as one error: the first, with the others in `more`."""
-    first, *more = (
-        refusal(
-            fault.code,
-            fault.message,
-            field=fault.field,
-            got=fault.got,
-            expected=fault.expected,
-            hint=fault.hint,
-            status=fault.status,
-        )
-        for fault in faults
-    )
-    first.more = more
-    return first
 
 
 def away(why: str) -> api.Error:

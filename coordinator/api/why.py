@@ -17,9 +17,9 @@ from coordinator.core import why
 from coordinator.core.model import Group
 from coordinator.core.plan import plan
 from coordinator.loop import Loop
+from coordinator.replies import fault_error
 from coordinator.store.reads import Reads
 from coordinator.store.rows import UserRow
-from coordinator.tell import fault_error
 
 
 class Reasons:

@@ -31,8 +31,9 @@ from coordinator import tell as tell_module
 from coordinator.core.effects import AnswerBeat, AnswerCancel, Fault, Placement, SendRetract
 from coordinator.core.events import CommandConfirmed, CommandUnanswered
 from coordinator.loop import Overloaded
+from coordinator.replies import build_assigns, fault_error
 from coordinator.store.rows import Batch
-from coordinator.tell import Asker, build_assigns, fault_error
+from coordinator.tell import Asker
 from tests.unit.coordinator.shell import Shell, collect, running_shell, until
 
 SETTINGS = TaskSettings(resources=Resources(1000, 64))
