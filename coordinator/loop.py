@@ -14,7 +14,8 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -26,12 +27,15 @@ from coordinator.core.model import Cluster
 from coordinator.perform import Performer
 from coordinator.store.errors import StoreUnavailable
 
+T = TypeVar("T")
+
 log = logging.getLogger(__name__)
 
 EVENTS_MAX = 100_000
 BATCH_EVENTS_MAX = 2_000
 TICK_S = 0.25
 BARRIER_S = 1.5
+REST_S = 1.0
 BUSY_EFFECTS_PER_S = 2_000.0
 BUSY_WINDOW_S = 0.01
 _PACE_TAU_S = 0.25
@@ -66,6 +70,7 @@ class Loop:
         self._batch_started_s = 0.0
         self._effects_per_s = 0.0  # decayed
         self._barriers: list[tuple[int, asyncio.Future[None]]] = []
+        self._looks: deque[tuple[asyncio.Event, asyncio.Task[Any]]] = deque()
 
     def post(self, event: Event) -> None:
         """Let `event` happen soon. Raises Overloaded where too much waits already."""
@@ -96,6 +101,28 @@ class Loop:
             if waiting in self._barriers:
                 self._barriers.remove(waiting)
 
+    async def at_rest(self, look: Callable[[], Awaitable[T]]) -> T:
+        """Run `look` between two batches: the cluster does not change, and all of it is committed.
+
+        Everybody waits for it, so it must be brief: at most `REST_S`. Raises StoreUnavailable where it is
+        not, or where its turn does not come.
+        """
+        turn = asyncio.Event()
+
+        async def take() -> T:
+            async with asyncio.timeout(BARRIER_S):
+                await turn.wait()
+            async with asyncio.timeout(REST_S):
+                return await look()
+
+        task = asyncio.create_task(take(), name="look")
+        self._looks.append((turn, task))
+        self._wake.set()
+        try:
+            return await task
+        except TimeoutError:
+            raise StoreUnavailable("what came before is not committed yet") from None
+
     async def run(self) -> None:
         """Take batches until cancelled. Raises NotLeader when another coordinator leads."""
         loop = asyncio.get_running_loop()
@@ -110,6 +137,10 @@ class Loop:
             if now >= next_reconcile:
                 self._carried.append(reconcile(self.cluster, self._clock.now_s()))
                 next_reconcile = now + RECONCILE_S
+            while self._looks and not self._carried:
+                turn, task = self._looks.popleft()
+                turn.set()
+                await asyncio.wait({task})
             if self._queue or self._carried:
                 await self._gather(now)
                 await self._run_batch()

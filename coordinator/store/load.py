@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from asyncpg.connection import Connection
 from asyncpg.protocol import Record
 
 from bus.values import (
@@ -34,19 +35,24 @@ _inventory = msgspec.json.Decoder(Inventory)
 
 async def load(session: Session) -> Snapshot:
     """Everything at one instant. Raises StoreUnavailable."""
-    jobs, tasks, attempts = queries("jobs"), queries("tasks"), queries("attempts")
     async with (
         session.use() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        return Snapshot(
-            next_number=await connection.fetchval(jobs["next_number"]),
-            users=[user_row(row) for row in await connection.fetch(queries("users")["every"])],
-            nodes=[_node(row) for row in await connection.fetch(queries("nodes")["every"])],
-            jobs=[live_job(row) for row in await connection.fetch(jobs["live"])],
-            tasks=[task_seen(row) for row in await connection.fetch(tasks["of_live_jobs"])],
-            attempts=[_attempt(row) for row in await connection.fetch(attempts["live"])],
-        )
+        return await read(connection)
+
+
+async def read(connection: Connection[Record]) -> Snapshot:
+    """The same within the caller's transaction, whose snapshot it is."""
+    jobs, tasks, attempts = queries("jobs"), queries("tasks"), queries("attempts")
+    return Snapshot(
+        next_number=await connection.fetchval(jobs["next_number"]),
+        users=[user_row(row) for row in await connection.fetch(queries("users")["every"])],
+        nodes=[_node(row) for row in await connection.fetch(queries("nodes")["every"])],
+        jobs=[live_job(row) for row in await connection.fetch(jobs["live"])],
+        tasks=[task_seen(row) for row in await connection.fetch(tasks["of_live_jobs"])],
+        attempts=[_attempt(row) for row in await connection.fetch(attempts["live"])],
+    )
 
 
 def user_row(row: Record) -> UserRow:

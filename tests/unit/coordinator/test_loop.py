@@ -177,3 +177,44 @@ async def test_a_beat_between_batches_takes_its_place_in_the_queue() -> None:
     beat = AgentBeat(node="n1", incarnation="i", sequence=1, load=0.0, live=())  # type: ignore[arg-type]
     loop.post(beat)
     assert list(loop._queue) == [beat]
+
+
+async def test_a_look_at_rest_sees_what_is_committed_and_keeps_everything_else_waiting(shell: Shell) -> None:
+    submission = await hang(shell)
+    looked: list[int] = []
+
+    async def look() -> asyncio.Task[Any]:
+        looked.append(len(shell.store.batches))
+        later = asyncio.create_task(shell.submit())
+        await until(lambda: shell.loop._queue)
+        assert len(shell.store.batches) == looked[0]
+        return later
+
+    looking = asyncio.create_task(shell.loop.at_rest(look))
+    await asyncio.sleep(0)
+    assert not looked, "a batch is on its way"
+    written = len(shell.store.batches)
+    shell.store.gate.set()
+    await (await looking)
+    assert looked == [written + 1] and len(shell.store.batches) > looked[0]
+    await submission
+
+
+async def test_a_look_that_never_ends_is_given_up_and_a_wrong_one_is_its_owners(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop_module, "REST_S", 0.01)
+
+    async def wrong() -> None:
+        raise ValueError("mine")
+
+    with pytest.raises(StoreUnavailable):
+        await shell.loop.at_rest(asyncio.Event().wait)
+    with pytest.raises(ValueError, match="mine"):
+        await shell.loop.at_rest(wrong)
+    monkeypatch.setattr(loop_module, "BARRIER_S", 0.01)
+    submission = await hang(shell)
+    with pytest.raises(StoreUnavailable):
+        await shell.loop.at_rest(asyncio.Event().wait)
+    shell.store.gate.set()
+    await submission
