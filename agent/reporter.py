@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from agent.core.events import Answered
@@ -52,13 +53,13 @@ class Reporter:
         while True:
             await self._wanted.wait()
             await self._known.wait()
-            batch = self._next_batch()
+            batch = next_batch(self._executor.ledger.outbox)
             if not batch:
                 self._wanted.clear()
                 continue
             if all(isinstance(event, Started) for _, event in batch):
                 await self._await_news()
-                batch = self._next_batch()
+                batch = next_batch(self._executor.ledger.outbox)
             try:
                 await self._report(batch)
                 backoff_s = _BACKOFF_S[0]
@@ -76,22 +77,29 @@ class Reporter:
         except TimeoutError:
             self._wanted.set()
 
-    def _next_batch(self) -> list[tuple[int, TaskEvent]]:
-        batch: list[tuple[int, TaskEvent]] = []
-        size = 0
-        for entry in islice(self._executor.ledger.outbox, _EVENTS_MAX):
-            event = entry[1]
-            if isinstance(event, Ended):
-                size += len(event.output or b"") + len(event.stderr_tail)
-                if batch and size > _OUTPUTS_MAX:
-                    break
-            batch.append(entry)
-        return batch
-
     async def _report(self, batch: list[tuple[int, TaskEvent]]) -> None:
-        report = Report(node=self._node, sequence=batch[-1][0], events=tuple([event for _, event in batch]))
+        report = make_report(self._node, batch)
         answer = await self._bus.request(self._subject, encode(report), timeout_s=_TIMEOUT_S)
         reply = decode_to_agent_reply(answer.data, subject=self._subject)
         if not isinstance(reply, ReportReply):
             raise BusError(f"a report was answered with {type(reply).__name__}")
         self._executor.handle(Answered(epoch=reply.epoch, drop=reply.drop, acknowledged=reply.acknowledged))
+
+
+def next_batch(outbox: Iterable[tuple[int, TaskEvent]]) -> list[tuple[int, TaskEvent]]:
+    """What one report takes off the front of the outbox."""
+    batch: list[tuple[int, TaskEvent]] = []
+    size = 0
+    for entry in islice(outbox, _EVENTS_MAX):
+        event = entry[1]
+        if isinstance(event, Ended):
+            size += len(event.output or b"") + len(event.stderr_tail)
+            if batch and size > _OUTPUTS_MAX:
+                break
+        batch.append(entry)
+    return batch
+
+
+def make_report(node: str, batch: Sequence[tuple[int, TaskEvent]]) -> Report:
+    """The message for a batch that is not empty."""
+    return Report(node=node, sequence=batch[-1][0], events=tuple([event for _, event in batch]))

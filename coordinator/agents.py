@@ -6,7 +6,6 @@ Whatever cannot be taken is counted, logged and answered with an error, but only
 from __future__ import annotations
 
 import logging
-from collections import deque
 
 from bus import messages, subjects
 from bus.api import Error
@@ -18,7 +17,7 @@ from bus.transport import Bus, Message, Subscription
 from bus.values import NodeName
 from coordinator.bounds import check
 from coordinator.clock import Clock, uuid7
-from coordinator.ingest import WrongSender, check_sender, to_event
+from coordinator.ingest import Incarnations, WrongSender, check_sender, to_event
 from coordinator.loop import Loop, Overloaded
 from coordinator.notices import Notices
 from coordinator.store.errors import StoreError
@@ -29,7 +28,6 @@ log = logging.getLogger(__name__)
 
 _INPUTS_PAGE_BYTES = 512 * 1024
 SKEW_MAX_S = 60.0
-_PAST_KEPT = 8  # incarnations of a node that are not taken back
 _VERBS = (NodeVerb.HEARTBEAT, NodeVerb.REPORT, NodeVerb.REGISTER, NodeVerb.USAGE, NodeVerb.INPUTS)
 
 
@@ -45,7 +43,7 @@ class Agents:
         self._reads = reads
         self._clock = clock
         self._notices = notices
-        self._past: dict[NodeName, deque[str]] = {}
+        self._incarnations = Incarnations()
         self._subscriptions: list[Subscription] = []
         self.rejected = 0
 
@@ -90,7 +88,7 @@ class Agents:
                 await self._answer_inputs(decoded, asker)
             return
         if isinstance(decoded, messages.Register):
-            self._check_incarnation(subject.node, decoded.incarnation)
+            self._incarnations.check(decoded, self._loop.cluster.nodes.get(subject.node))
         elif isinstance(decoded, messages.UsageReport):
             self._check_clock(subject.node, decoded.sampled_at)
         answered = asker is not None and not isinstance(decoded, messages.UsageReport)
@@ -101,18 +99,6 @@ class Agents:
         except Overloaded:
             self._replies.take(reply)
             raise
-
-    def _check_incarnation(self, node: NodeName, incarnation: str) -> None:
-        """Of two live agents with one key the younger one stays. Raises WrongSender."""
-        known = self._loop.cluster.nodes.get(node)
-        if known is None or known.incarnation == incarnation:
-            return
-        past = self._past.setdefault(node, deque(maxlen=_PAST_KEPT))
-        if incarnation in past:
-            message = f"another agent of {node} has taken its place"
-            hint = "one machine, one agent: stop this one, or give it a name and a key of its own"
-            raise WrongSender(refusal("E_FENCED", message, hint=hint))
-        past.append(known.incarnation)
 
     def _check_clock(self, node: NodeName, sampled_at: float) -> None:
         """Times of agents decide nothing; but people compare them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import assert_never
 from uuid import UUID
 
@@ -18,11 +19,14 @@ from coordinator.core.events import (
     TasksReported,
     UsageSeen,
 )
+from coordinator.core.model import Node
 
 
 class WrongSender(ApiError):
     """An agent spoke for another node, of another matter, or of an attempt that it does not hold."""
 
+
+_PAST_KEPT = 8  # incarnations of a node that are not taken back
 
 _KINDS: dict[NodeVerb, type[FromAgent]] = {
     NodeVerb.REGISTER: Register,
@@ -44,6 +48,24 @@ def check_sender(message: FromAgent, sender: NodeSubject) -> None:
                 "E_NODE_KEY", field="/node", got=quote(message.node), expected=f"{sender.node}, the key's"
             )
         )
+
+
+class Incarnations:
+    """Which agent processes of each node have been replaced, and do not come back."""
+
+    def __init__(self) -> None:
+        self._past: dict[str, deque[str]] = {}
+
+    def check(self, register: Register, known: Node | None) -> None:
+        """Of two live agents with one key the younger one stays. Raises WrongSender."""
+        if known is None or known.incarnation == register.incarnation:
+            return
+        past = self._past.setdefault(register.node, deque(maxlen=_PAST_KEPT))
+        if register.incarnation in past:
+            message = f"another agent of {register.node} has taken its place"
+            hint = "one machine, one agent: stop this one, or give it a name and a key of its own"
+            raise WrongSender(refusal("E_FENCED", message, hint=hint))
+        past.append(known.incarnation)
 
 
 def to_event(
