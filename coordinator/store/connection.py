@@ -26,6 +26,8 @@ WRITER_SESSION = SESSION | {
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
+    # A leader that was stopped in the middle must not hold up whoever takes over and may not end its session.
+    "idle_in_transaction_session_timeout": "5s",
 }
 
 LIST_SESSION = SESSION | {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from uuid import UUID
 
 from bus.values import Role, UserName
@@ -37,14 +38,20 @@ class RelationalStore:
             raise NotLeader("this coordinator has not led yet")
         return self._epoch
 
-    async def lead(self, holder: str, wait_s: float) -> int:
-        """Become the leader; answers the epoch. Raises NotLeader after `wait_s`, or StoreUnavailable."""
-        self._epoch = await leadership.take(self._writer, holder=holder, wait_s=wait_s)
+    async def lead(self, holder: str, wait_s: float, *, fit: Callable[[], bool] = lambda: True) -> int:
+        """Become the leader, once `fit`; answers the epoch. Raises NotLeader, StoreUnavailable."""
+        self._epoch = await leadership.take(self._writer, holder=holder, wait_s=wait_s, fit=fit)
         return self._epoch
 
     async def renew(self) -> None:
         """To be called each second. Raises NotLeader: stop at once. StoreUnavailable: try again."""
         await leadership.renew(self._keeper, self.epoch)
+        if not self._writer.connected:  # a leader without a session is taken for dead
+            await leadership.adopt(self._writer, self.epoch)
+
+    async def someone_stands_by(self) -> bool:
+        """Whether another coordinator could lead at once. Raises StoreUnavailable."""
+        return await leadership.someone_stands_by(self._keeper)
 
     async def resign(self) -> None:
         """On a clean end, after the last commit: a standby takes over at once."""

@@ -1,9 +1,8 @@
 -- name: current
--- Who leads, whether its session is still there, and how old its last renewal is.
+-- Who leads, when that was last renewed, and whether the session is still there.
 select
-    l.epoch, l.holder, l.backend_pid,
-    -- who resigned did so at -infinity, which PostgreSQL below 17 does not subtract from a timestamp
-    (extract(epoch from clock_timestamp()) - extract(epoch from l.renewed_at))::double precision as age_s,
+    l.epoch, l.holder, l.backend_pid, l.renewed_at,
+    l.renewed_at = '-infinity' as resigned,
     -- By now the pid may be a worker's of the server's own, which belongs to no database.
     exists (
         select from pg_stat_activity a where a.pid = l.backend_pid and a.datname = current_database()
@@ -38,6 +37,17 @@ update corral.leadership
 set backend_pid = pg_backend_pid(), renewed_at = clock_timestamp()
 where epoch = $1
 returning epoch;
+
+-- name: stand_by!
+-- This session's owner could lead at once, or could not: the leader may look for it.
+select set_config('application_name', $1, false);
+
+-- name: someone_stands_by
+-- Whether another session waits for the leadership and is fit for it.
+select exists (
+    select from pg_stat_activity a
+    where a.datname = current_database() and a.application_name = $1 and a.pid <> pg_backend_pid()
+) as waits;
 
 -- name: resign!
 -- A clean end: the next one need not wait.

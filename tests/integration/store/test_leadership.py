@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from bus.values import Role
+from coordinator.store import leadership
 from coordinator.store.errors import NotLeader, OutcomeUnknown, StoreUnavailable
 from coordinator.store.relational import RelationalStore
 from coordinator.store.rows import Batch
@@ -31,12 +32,19 @@ async def stores(coordinator_dsn: str) -> AsyncIterator[list[RelationalStore]]:
         await store.close()
 
 
-async def age(dsn: str, seconds: float) -> None:
+async def step_clock(dsn: str, seconds: float) -> None:
+    """What a step of the database's clock does to the row, as who compares it with that clock sees it."""
     connection = await asyncpg.connect(dsn)
     await connection.execute(
         "update corral.leadership set renewed_at = renewed_at - make_interval(secs => $1)", seconds
     )
     await connection.close()
+
+
+async def renewing(store: RelationalStore) -> None:
+    while True:
+        await store.renew()
+        await asyncio.sleep(0.5)
 
 
 async def test_a_living_leader_is_not_replaced(
@@ -47,8 +55,70 @@ async def test_a_living_leader_is_not_replaced(
     caplog.set_level(logging.INFO)
     with pytest.raises(NotLeader):
         await second.lead("second", 0.3)
-    assert caplog.messages.count("standing by: another coordinator leads") == 1
+    assert [
+        text for text in caplog.messages if text.startswith("standing by: first leads, epoch ")
+    ] == caplog.messages
     await first.commit(Batch(number=1, nodes=[node("kept")]))
+
+
+@pytest.mark.parametrize("step_s", [3600, -3600])
+async def test_a_stepped_clock_of_the_database_neither_unseats_nor_seats(
+    stores: list[RelationalStore], postgres_dsn: str, step_s: float
+) -> None:
+    first, second = stores
+    epoch = first.epoch
+    await step_clock(postgres_dsn, step_s)
+    async with asyncio.TaskGroup() as group:
+        alive = group.create_task(renewing(first))
+        with pytest.raises(NotLeader):
+            await second.lead("second", 1)
+        alive.cancel()
+    await step_clock(postgres_dsn, step_s)
+    assert await second.lead("second", 10) == epoch + 1
+
+
+async def test_who_could_lead_at_once_is_seen_by_the_leader(stores: list[RelationalStore]) -> None:
+    first, second = stores
+    fit = True
+    waiting = asyncio.create_task(second.lead("second", 60, fit=lambda: fit))
+    try:
+        async with asyncio.timeout(10):
+            while not await first.someone_stands_by():
+                await first.renew()
+            fit = False
+            while await first.someone_stands_by():
+                await first.renew()
+    finally:
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_who_is_not_fit_takes_nothing(stores: list[RelationalStore]) -> None:
+    first, second = stores
+    await first.resign()
+    with pytest.raises(NotLeader):
+        await second.lead("second", 0.5, fit=lambda: False)
+
+
+async def test_a_leader_back_within_a_second_keeps_its_place(
+    stores: list[RelationalStore], postgres_dsn: str
+) -> None:
+    """As after a restart of the database: all sessions are gone, and the standby may be back first."""
+    first, second = stores
+    epoch = first.epoch
+    killer = await asyncpg.connect(postgres_dsn)
+    await killer.execute("select pg_terminate_backend(backend_pid, 5000) from corral.leadership")
+    await killer.close()
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(second.lead("second", 60))
+        while first._writer.connected:  # until the client side has noticed
+            await asyncio.sleep(0.01)
+        await first.renew()
+        alive = group.create_task(renewing(first))
+        await asyncio.sleep(leadership.GONE_AFTER_S + 0.5)  # the time in which it would have been replaced
+        assert not waiting.done() and first.epoch == epoch
+        waiting.cancel()
+        alive.cancel()
 
 
 async def test_a_resigned_leader_is_followed_at_once(stores: list[RelationalStore]) -> None:
@@ -58,13 +128,10 @@ async def test_a_resigned_leader_is_followed_at_once(stores: list[RelationalStor
     assert await second.lead("second", 1) == epoch + 1
 
 
-async def test_a_stale_leader_is_ended_and_may_write_no_more(
-    stores: list[RelationalStore], postgres_dsn: str
-) -> None:
+async def test_a_stale_leader_is_ended_and_may_write_no_more(stores: list[RelationalStore]) -> None:
     first, second = stores
     await first.commit(Batch(number=1, nodes=[node("before")]))
-    await age(postgres_dsn, 10)
-    assert await second.lead("second", 2) == first.epoch + 1
+    assert await second.lead("second", 10) == first.epoch + 1
     with pytest.raises((NotLeader, OutcomeUnknown)):  # the cut is noticed only now
         await first.commit(Batch(number=2, nodes=[node("after")]))
     with pytest.raises(NotLeader):
@@ -75,11 +142,11 @@ async def test_a_stale_leader_is_ended_and_may_write_no_more(
     assert "before" in names and "after" not in names
 
 
-async def test_a_leader_whose_session_is_gone_is_followed_at_once(stores: list[RelationalStore]) -> None:
+async def test_a_leader_whose_session_is_gone_is_followed_soon(stores: list[RelationalStore]) -> None:
     first, second = stores
     epoch = first.epoch
     await first.close()
-    assert await second.lead("second", 2) == epoch + 1
+    assert await second.lead("second", 3) == epoch + 1
 
 
 async def test_a_leader_that_lost_its_connection_goes_on(
@@ -106,12 +173,11 @@ async def test_a_takeover_waits_for_the_transaction_under_way(
     blocker = await asyncpg.connect(postgres_dsn)
     await blocker.execute("begin; lock table corral.jobs in exclusive mode")
     committing = asyncio.create_task(first.commit(Batch(number=1, new_jobs=[new_job()])))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(15):
         while not await blocker.fetchval("select exists (select from pg_locks where not granted)"):
             await asyncio.sleep(0.01)
         await first.renew()  # the leader's own renewal is not behind its commit
-        await age(postgres_dsn, 10)
-        epoch = await second.lead("second", 5)
+        epoch = await second.lead("second", 8)
         with pytest.raises(OutcomeUnknown):
             await committing
     assert epoch == first.epoch + 1
