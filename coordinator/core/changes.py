@@ -181,11 +181,11 @@ def group_change(
 def enqueue(cluster: Cluster, entry: Group | Task, *, now_s: float) -> None:
     """Put a group's untouched elements, or one task, into the waiting line of its shape.
 
-    Tasks of a held job stay out of the lines. Those of a limited group wait behind its one entry, which is
+    Tasks of a held or paused job stay out of the lines. Those of a limited group wait behind its one entry, which is
     in the line only while the limit leaves room.
     """
     group = entry if isinstance(entry, Group) else entry.group
-    if group.job.held_by is not None:
+    if group.job.withheld:
         return
     if isinstance(entry, Task) and group.limit:
         group.again = group.again or deque()
@@ -272,7 +272,7 @@ def record_attempt(
             ended_at=ended_at,
             exit_code=exit_code,
             signal=signal,
-            message=message,
+            message=message or attempt.reason,
             cancelling=attempt.cancelling,
             yielding=attempt.yielding,
             explanation=explanation,
@@ -298,11 +298,20 @@ def begin_attempt(
     task.attempt = attempt
     task.node = node.name
     node.attempts[ref] = attempt
+    note_live(cluster, attempt)
     if not waiting:
         hold(cluster, attempt)
     move(out, cluster, task, TaskState.ASSIGNED, now_s=now_s)
     record_attempt(out, cluster, attempt, new=True, explanation=explanation)
     return attempt
+
+
+def note_live(cluster: Cluster, attempt: Attempt) -> None:
+    """Keep the few attempts at hand that are looked for among many."""
+    if attempt.yielding:
+        cluster.yielding[attempt.ref] = attempt
+    if attempt.task.group.settings.preemptible:
+        cluster.preemptible[attempt.ref] = attempt
 
 
 def end_attempt(
@@ -320,16 +329,24 @@ def end_attempt(
     release(cluster, attempt)
     attempt.state = state
     del cluster.nodes[attempt.node].attempts[attempt.ref]
+    cluster.yielding.pop(attempt.ref, None)
+    cluster.preemptible.pop(attempt.ref, None)
     attempt.task.attempt = None
     record_attempt(out, cluster, attempt, ended_at=now_s, exit_code=exit_code, signal=signal, message=message)
     note_drained(out, cluster.nodes[attempt.node], now_s=now_s)
 
 
 def note_drained(out: list[Effect], node: Node, *, now_s: float) -> None:
-    """Say so when the last attempt has left a draining node."""
-    if node.admin is NodeAdmin.DRAINING and not node.attempts:
-        text = f"node {node.name} is drained: nothing runs on it any more"
-        out.append(node_event(node, "node_drained", "info", text, now_s=now_s))
+    """When the last attempt has left a draining node: say so, and make it what it was drained for."""
+    if node.admin is not NodeAdmin.DRAINING or node.attempts:
+        return
+    text = f"node {node.name} is drained: nothing runs on it any more"
+    out.append(node_event(node, "node_drained", "info", text, now_s=now_s))
+    if node.admin_goal is not None:
+        node.admin, node.admin_goal, node.admin_deadline = node.admin_goal, None, None
+        out.append(node_row(node, registered=False))
+        text = f"node {node.name} is in {node.admin}"
+        out.append(node_event(node, f"node_{node.admin}", "info", text, now_s=now_s))
 
 
 def node_event(

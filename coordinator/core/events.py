@@ -54,6 +54,7 @@ class AgentBeat(Struct, frozen=True, kw_only=True):
     sequence: int
     load: float
     live: tuple[AttemptRef, ...]
+    paused: tuple[AttemptRef, ...] = ()  # those of `live` that stand still
     reply: ReplyToken = 0
 
 
@@ -123,6 +124,26 @@ class HoldAsked(Struct, frozen=True, kw_only=True):
     reply: ReplyToken = 0
 
 
+class PauseAsked(Struct, frozen=True, kw_only=True):
+    """Have what runs of a job stand still and place nothing of it; `paused` False: let it go on."""
+
+    job: int
+    paused: bool
+    by: UserName
+    role: Role
+    reply: ReplyToken = 0
+
+
+class RequeueAsked(Struct, frozen=True, kw_only=True):
+    """End what runs of a job, or of one task of it, and queue it again; `index` None: the whole job."""
+
+    job: int
+    index: int | None
+    by: UserName
+    role: Role
+    reply: ReplyToken = 0
+
+
 class TaskSeen(Struct, frozen=True):
     """A task (or range) row as the database has it."""
 
@@ -178,11 +199,15 @@ class RetryAsked(Struct, frozen=True, kw_only=True):
 
 
 class NodeSteered(Struct, frozen=True, kw_only=True):
-    """Give a node another admin state: active, inactive (cordoned) or draining."""
+    """Give a node another admin state: active, inactive (cordoned), draining, or maintenance once it is empty.
+
+    `deadline_s`, of the last two: what still runs there that many seconds from now is queued again elsewhere.
+    """
 
     node: NodeName
     admin: NodeAdmin
     reason: str
+    deadline_s: float | None = None
     by: UserName
     reply: ReplyToken = 0
 
@@ -206,6 +231,8 @@ Event = (
     | CancelAsked
     | HoldAsked
     | RetryAsked
+    | PauseAsked
+    | RequeueAsked
     | NodeSteered
     | Tick
     | ScheduleDue

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from bus.values import AttemptRef, NodeName, Role, TaskState
+from bus.values import Role, TaskState
 from coordinator.core.changes import (
     enqueue,
     group_change,
@@ -24,12 +24,19 @@ from coordinator.core.effects import (
     Fault,
     NewJob,
     Refuse,
-    SendCancel,
 )
-from coordinator.core.events import CancelAsked, HoldAsked, JobSubmitted, RetryAsked
+from coordinator.core.events import (
+    CancelAsked,
+    HoldAsked,
+    JobSubmitted,
+    PauseAsked,
+    RequeueAsked,
+    RetryAsked,
+)
 from coordinator.core.groups import cancel_dependents
 from coordinator.core.intake import build_job, derive
 from coordinator.core.model import Attempt, Cluster, Job, Task
+from coordinator.core.placing import send_cancels
 from coordinator.core.scheduler.feasible import never_fits
 
 _DEDUPE_KEPT = 100_000
@@ -143,7 +150,7 @@ def on_cancel(out: list[Effect], cluster: Cluster, event: CancelAsked, *, now_s:
     out.append(AnswerCancel(reply=event.reply, tasks=ended))
 
 
-def may_steer(job: Job, event: CancelAsked | HoldAsked | RetryAsked) -> bool:
+def may_steer(job: Job, event: CancelAsked | HoldAsked | PauseAsked | RequeueAsked | RetryAsked) -> bool:
     """Owners steer their own jobs, operators any."""
     return job.owner == event.by or event.role.rank >= Role.OPERATOR.rank
 
@@ -151,6 +158,7 @@ def may_steer(job: Job, event: CancelAsked | HoldAsked | RetryAsked) -> bool:
 def _cancel_job(out: list[Effect], cluster: Cluster, job: Job, *, now_s: float) -> int:
     """What has not started ends now; what runs is told to end, and ends when its node says so."""
     job.cancel_requested = True
+    job.paused_by = job.paused_at = None  # what stands still is ended, not continued
     job.reason = job.reason or "cancelled"
     cluster.changed_jobs[job.number] = job
     ended = 0
@@ -160,7 +168,7 @@ def _cancel_job(out: list[Effect], cluster: Cluster, job: Job, *, now_s: float) 
         move_untouched(out, cluster, group, TaskState.CANCELLED, now_s=now_s, message="cancelled")
         for task in list(group.tasks.values()) if group.tasks else ():
             ended += _cancel_task(out, cluster, task, running, now_s=now_s)
-    _send_cancels(out, running)
+    send_cancels(out, running)
     return ended
 
 
@@ -173,7 +181,7 @@ def _cancel_index(out: list[Effect], cluster: Cluster, job: Job, index: int, *, 
     if task is None and group.is_untouched(index):
         task = group.touch(index)
     ended = _cancel_task(out, cluster, task, running, now_s=now_s) if task is not None else 0
-    _send_cancels(out, running)
+    send_cancels(out, running)
     return ended
 
 
@@ -193,13 +201,6 @@ def _cancel_task(
     return 1
 
 
-def _send_cancels(out: list[Effect], attempts: list[Attempt]) -> None:
-    by_node: dict[NodeName, list[AttemptRef]] = {}
-    for attempt in attempts:
-        by_node.setdefault(attempt.node, []).append(attempt.ref)
-    out.extend(SendCancel(node=node, attempts=tuple(refs)) for node, refs in by_node.items())
-
-
 def requeue_due(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
     """Tasks whose backoff is over go back into the waiting line."""
     while cluster.retries and cluster.retries[0][0] <= now_s:
@@ -212,4 +213,4 @@ def requeue_due(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
 
 def remind_cancels(out: list[Effect], cluster: Cluster) -> None:
     """Say again what should have ended by now: a command may have been lost."""
-    _send_cancels(out, [attempt for attempt in cluster.attempts() if attempt.cancelling])
+    send_cancels(out, [attempt for attempt in cluster.attempts() if attempt.cancelling])

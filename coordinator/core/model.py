@@ -51,6 +51,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     prefill_max: int = 512
     reserve_after_s: float = 30.0  # a blocked task that old gets a node kept free for it
     losses_max: int = 5  # times a task may be lost before it fails as poison
+    preempt_after_s: float = 5.0  # who waits that long may take the place of preemptible work
 
 
 class Shape(Struct, frozen=True):
@@ -81,6 +82,7 @@ class Attempt(Struct, eq=False):
     missing: int = 0
     cancelling: bool = False
     yielding: bool = False  # asked to end so that its task is queued again, charged to nobody
+    reason: str = ""  # why it was asked to, for people
     retracting: bool = False
 
     @property
@@ -321,6 +323,11 @@ class Job(Struct, eq=False):
     paused_at: float | None = None
 
     @property
+    def withheld(self) -> bool:
+        """Whether people keep its tasks from being placed."""
+        return self.held_by is not None or self.paused_by is not None
+
+    @property
     def state(self) -> JobState:
         """Derived from the counters; `corral.jobs.state` derives the same in SQL."""
         ended = self.completed + self.failed + self.cancelled
@@ -376,6 +383,8 @@ class Cluster(Struct, eq=False):
     dedupe: dict[tuple[UserName, str], tuple[bytes, int, UUID, int]] = field(default_factory=dict)
     blocked: dict[Shape, dict[str, Any]] = field(default_factory=dict)
     reserved: set[NodeName] = field(default_factory=set)  # kept free by the last round for who waits long
+    yielding: dict[AttemptRef, Attempt] = field(default_factory=dict)  # those of live attempts
+    preemptible: dict[AttemptRef, Attempt] = field(default_factory=dict)  # likewise
     sequence: int = 0
     requeues: int = 0  # how often failed tasks were queued again: what was read before is stale
     unknown_senders: int = 0  # usage reports of nodes that never registered

@@ -9,7 +9,7 @@ import msgspec
 
 from bus.values import AttemptRef, AttemptState, NodeAdmin, NodeName, TaskState
 from coordinator.core.changes import begin_attempt, element_input
-from coordinator.core.effects import Effect, Placement, SendAssign, SendRetract
+from coordinator.core.effects import Effect, Placement, SendAssign, SendCancel, SendRetract
 from coordinator.core.model import Attempt, Cluster, Group, Shape, Task
 from coordinator.core.scheduler.round import decide
 
@@ -86,9 +86,11 @@ def _element(group: Group, index: int) -> tuple[int | None, bytes | None]:
 
 
 def is_unwanted(cluster: Cluster, attempt: Attempt) -> bool:
-    """Assigned and not started where nothing shall start: its job is held, or its node drains."""
+    """Assigned and not to start: its job is held or paused, its node drains, or it makes room."""
     return attempt.state is AttemptState.ASSIGNED and (
-        attempt.task.group.job.held_by is not None or cluster.nodes[attempt.node].admin is NodeAdmin.DRAINING
+        attempt.yielding
+        or attempt.task.group.job.withheld
+        or cluster.nodes[attempt.node].admin is NodeAdmin.DRAINING
     )
 
 
@@ -100,6 +102,14 @@ def retract(out: list[Effect], attempts: Iterable[Attempt]) -> None:
             attempt.retracting = True
             batches.setdefault(attempt.node, []).append(attempt.ref)
     out.extend(SendRetract(node=name, attempts=tuple(refs)) for name, refs in batches.items())
+
+
+def send_cancels(out: list[Effect], attempts: Iterable[Attempt]) -> None:
+    """Have nodes end attempts: TERM, and KILL after the grace."""
+    batches: dict[NodeName, list[AttemptRef]] = {}
+    for attempt in attempts:
+        batches.setdefault(attempt.node, []).append(attempt.ref)
+    out.extend(SendCancel(node=name, attempts=tuple(refs)) for name, refs in batches.items())
 
 
 def resend(out: list[Effect], cluster: Cluster, attempts: list[Attempt]) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from bus.spec import JobSpec
 from bus.values import NodeName, TaskState, UserName
-from coordinator.core.changes import COUNTER, add_to, enqueue, job_change
+from coordinator.core.changes import COUNTER, add_to, enqueue, job_change, note_live
 from coordinator.core.effects import AttemptChange, JobChange, NewJob, NodeRow
 from coordinator.core.events import JobOver, TaskSeen
 from coordinator.core.intake import build_job, derive
@@ -183,3 +183,5 @@ def restore_attempt(cluster: Cluster, row: AttemptChange) -> None:
         node.holding += 1
         node.allocated += attempt.requested
     attempt.cancelling, attempt.yielding = row.cancelling, row.yielding
+    attempt.reason = row.message if row.yielding else ""
+    note_live(cluster, attempt)
