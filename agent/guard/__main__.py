@@ -39,7 +39,8 @@ def main(folder: str, tasks: str, node: str, agent_uid: int) -> int:
     # Nothing made so far is garbage, and a forked tool copies no page for finding that out.
     gc.collect()
     gc.freeze()
-    Server(Keeper(journal, files, spawner), listener, agent_uid=agent_uid, linger_s=LINGER_S).run()
+    keeper = Keeper(journal, files, spawner, folder=folder)
+    Server(keeper, listener, agent_uid=agent_uid, linger_s=LINGER_S).run()
     return 0
 
 

@@ -6,11 +6,13 @@ import ctypes
 import os
 import pwd
 import resource
+import signal
 from typing import NamedTuple
 
 ACCOUNT = "corral-task"
 _FALLBACK = "nobody"
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
@@ -73,6 +75,11 @@ def become(account: Account) -> None:
     _prctl(_PR_SET_DUMPABLE, 0)
     # What a task leaves behind becomes our child, so that it can be found and ended.
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent() -> None:
+    """The kernel kills this process when the one that forked it is gone."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _prctl(option: int, value: int) -> None:

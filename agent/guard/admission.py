@@ -24,6 +24,7 @@ class Admission:
         self._held: dict[Key, Item] = {}
         self._granted: dict[Key, Item] = {}
         self._waiting: dict[Key, Item] = {}
+        self._shelved: dict[Key, Item] = {}
 
     def resize(self, capacity: Amounts, gpus: tuple[str, ...]) -> list[Item]:
         """The node has this much from now on; returns those in line that can never fit."""
@@ -69,6 +70,20 @@ class Admission:
             self._free_gpus.remove(gpu)
         return item
 
+    def shelve(self, key: Key) -> bool:
+        """Out of the line until `unshelve`, if it stands there; those behind it go on."""
+        item = self._granted.pop(key, None) or self._waiting.pop(key, None)
+        if item is not None:
+            self._shelved[key] = item
+        return key in self._shelved
+
+    def unshelve(self, key: Key) -> bool:
+        """Back at the end of its line, if it was shelved."""
+        item = self._shelved.pop(key, None)
+        if item is not None:
+            self.enqueue(item)
+        return item is not None
+
     def release(self, key: Key) -> None:
         """What this attempt held is free again."""
         item = self._held.pop(key)
@@ -78,18 +93,28 @@ class Admission:
 
     def withdraw(self, key: Key) -> Item | None:
         """Out of the line, if it stands there."""
-        return self._granted.pop(key, None) or self._waiting.pop(key, None)
+        lines = (self._granted, self._waiting, self._shelved)
+        return next((line.pop(key) for line in lines if key in line), None)
 
     def withdraw_all(self) -> list[Item]:
-        """Empty both lines."""
+        """Empty both lines, the shelved ones with them."""
         items = self.queued()
         self._granted.clear()
         self._waiting.clear()
+        self._shelved.clear()
         return items
 
     def queued(self) -> list[Item]:
-        """Who stands in line, in order of start."""
-        return [*self._granted.values(), *self._waiting.values()]
+        """Who has not started: those in line in order of start, then the shelved ones."""
+        return [*self._granted.values(), *self._waiting.values(), *self._shelved.values()]
+
+    def shelved(self) -> list[Key]:
+        return list(self._shelved)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody waits to start, nor is shelved."""
+        return not (self._granted or self._waiting or self._shelved)
 
     @property
     def has_queue(self) -> bool:

@@ -1,6 +1,7 @@
 """Exits that the agent does not have yet, kept in files so that even the guard's death loses none.
 
 Two files take turns: one is written until it is long, and is emptied once all its exits were acknowledged.
+On a full disk memory has them, and the next exit tries again to write them all.
 They are opened while the guard may still open files of the agent's folder. Nothing is flushed to the disk:
 what ran at a power failure is lost with the machine and reported as such.
 """
@@ -28,6 +29,7 @@ class Journal:
         self._file_of: dict[Key, int] = {}
         self._counts = [0, 0]
         self._sizes = [0, 0]
+        self._unwritten = bytearray()
         self.exits: dict[Key, Exit] = {}
         for number, fd in enumerate(self._fds):
             self._load(number, fd)
@@ -54,22 +56,29 @@ class Journal:
     def append(self, exits: list[Exit]) -> None:
         """Keep these until they are acknowledged."""
         other = 1 - self._current
-        if self._sizes[self._current] > _TURN_SIZE and self._counts[other] == 0:
+        if self._sizes[self._current] > _TURN_SIZE and self._counts[other] == 0 and not self._unwritten:
             self._current = other
-        data = b"".join(msgpack.packb(exit_) for exit_ in exits)
         for exit_ in exits:
             self._note(self._current, exit_)
-        self._sizes[self._current] += len(data)
+            self._unwritten += msgpack.packb(exit_)
+        fd, size = self._fds[self._current], self._sizes[self._current]
         try:
-            os.write(self._fds[self._current], data)
+            written = os.write(fd, self._unwritten)
         except OSError:
-            return  # the disk is full: memory still has them, and the agent takes them from there
+            written = 0
+        if written == len(self._unwritten):
+            self._sizes[self._current] += written
+            self._unwritten.clear()
+        else:
+            os.ftruncate(fd, size)  # half a record would hide all that follow it
 
     def acknowledge(self, keys: list[Key]) -> None:
         """The agent has these on its disk."""
         for key in keys:
             if self.exits.pop(key, None) is not None:
                 self._counts[self._file_of.pop(key)] -= 1
+        if not self.exits:
+            self._unwritten.clear()
         self._empty_acknowledged()
 
     def _empty_acknowledged(self) -> None:

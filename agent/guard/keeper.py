@@ -2,7 +2,9 @@
 
 Three kinds of deadline end a task, each with TERM and later KILL of its whole tree: its own walltime, a
 cancel, and the node's lease. The lease is one pair of deadlines for all: whoever does not renew it in time
-cannot know whether the tasks were given to somebody else.
+cannot know whether the tasks were given to somebody else. Only those that run on (`Body.run_on`) are never
+given to others, and so their lease ends nothing. TERM is followed by CONT, because who stands still hears
+nothing; a walltime stands still with its task.
 """
 
 from __future__ import annotations
@@ -18,29 +20,43 @@ from agent.guard.admission import Admission
 from agent.guard.files import TaskFiles
 from agent.guard.journal import Journal
 from agent.guard.spawn import CannotStart, Spawner
-from agent.guard.wire import Amounts, Body, Exit, Item, Key
+from agent.guard.wire import Amounts, Body, Exit, Found, Item, Key, Start
+
+_OVER_KEPT = 10_000
+"""How many attempts that are over are remembered, in case an agent forgets that it had them run."""
 
 _SWEEP_DELAY_S = 0.05
 """After a task's end, how soon what it left behind is looked for: one look serves many ends."""
 
 
 class Running:
-    """A task that was started. `cause` is set once we have begun to end it."""
+    """A task that was started. `cause` is set once we have begun to end it.
 
-    __slots__ = ("body", "cause", "item", "pid", "started_at")
+    `timeout_at` is when its walltime ends; None without one, and while it is paused, when `left_s` keeps
+    what remains of it.
+    """
 
-    def __init__(self, item: Item, body: Body, pid: int, started_at: float) -> None:
+    __slots__ = ("body", "cause", "item", "left_s", "paused", "start", "timeout_at")
+
+    def __init__(self, item: Item, body: Body, start: Start) -> None:
         self.item = item
         self.body = body
-        self.pid = pid
-        self.started_at = started_at
+        self.start = start
         self.cause = ""
+        self.paused = False
+        self.timeout_at: float | None = None
+        self.left_s: float | None = None
+
+    @property
+    def pid(self) -> int:
+        return self.start.pid
 
 
 class Keeper:
     """`started` and `exits` collect what the agent has not been told; the server empties them."""
 
-    def __init__(self, journal: Journal, files: TaskFiles, spawner: Spawner) -> None:
+    def __init__(self, journal: Journal, files: TaskFiles, spawner: Spawner, *, folder: str) -> None:
+        self._folder = folder
         self._journal = journal
         self._files = files
         self._spawner = spawner
@@ -55,7 +71,9 @@ class Keeper:
         self._lapsed = True
         self._sweep_at: float | None = None
         self._unwritten: list[Exit] = []
-        self.started: list[tuple[Key, int, float]] = []
+        self._over: dict[Key, None] = {}
+        self._faults: dict[Key, str] = {}
+        self.started: list[Start] = []
         self.exits: list[Exit] = []
 
     # what the agent asks for
@@ -71,10 +89,10 @@ class Keeper:
             if item.key in self._bodies or item.key in self._journal.exits:
                 continue  # asked for twice
             self._bodies[item.key] = bodies[item.body]
-            refusal = self._admission.refusal(item)
+            refusal = self._faults.pop(item.key, "") or self._admission.refusal(item)
             if refusal:
                 self._end_unstarted(item.key, wire.NOT_STARTED, message=refusal)
-            elif self._lapsed:
+            elif self._lapsed or item.key in self._over:  # an agent that lost its file asks again
                 self._end_unstarted(item.key, wire.RETURNED)
             else:
                 self._admission.enqueue(item)
@@ -95,6 +113,33 @@ class Keeper:
             if self._admission.withdraw(key) is not None:
                 self._end_unstarted(key, wire.RETURNED)
 
+    def pause(self, keys: Iterable[Key], now_s: float) -> None:
+        """Stop these where they stand; those that have not started, do not until they are resumed."""
+        targets: list[Running] = []
+        for key in keys:
+            task = None if self._admission.shelve(key) else self._running.get(key)
+            if task is None or task.cause or task.paused:
+                continue
+            task.paused = True
+            if task.timeout_at is not None:
+                task.left_s, task.timeout_at = task.timeout_at - now_s, None
+            targets.append(task)
+        if targets:
+            tree.stop_tree(lambda: self._roots(targets))
+
+    def resume(self, keys: Iterable[Key], now_s: float) -> None:
+        """Let these go on, with the walltime that they had left."""
+        targets: list[Running] = []
+        for key in keys:
+            task = None if self._admission.unshelve(key) else self._running.get(key)
+            if task is None or not task.paused:
+                continue
+            task.paused = False
+            if task.left_s is not None:
+                self._limit(task, now_s + task.left_s)
+            targets.append(task)
+        self._signal(targets, signal.SIGCONT)
+
     def renew(self, term_at: float, kill_at: float, now_s: float) -> None:
         """Tasks may run until then. A renewal that is itself too late changes nothing."""
         if term_at > now_s:
@@ -104,9 +149,12 @@ class Keeper:
         self._journal.acknowledge(list(keys))
 
     def need(self, key: Key, outputs: Iterable[tuple[str, int, bytes]]) -> None:
-        """Outputs that a task to come will read; a full disk shows when the task starts."""
-        for group, index, output in outputs:
-            self._files.write_need(key, group, index, output)
+        """Outputs that a task to come will read; a full disk is told when it is to start."""
+        try:
+            for group, index, output in outputs:
+                self._files.write_need(key, group, index, output)
+        except OSError as error:
+            self._faults[key] = f"cannot write its inputs: {error.strerror}"
 
     def read(self, key: Key, stream: int, offset: int, limit: int) -> tuple[bytes, int, bool]:
         """A piece of a stream, its size, and whether the attempt is over."""
@@ -117,6 +165,7 @@ class Keeper:
         for key in keys:
             if key not in self._bodies:
                 self._files.remove(key)
+                self._faults.pop(key, None)
 
     # what time and the kernel bring
 
@@ -126,10 +175,11 @@ class Keeper:
             self._lapse(now_s)
         due: dict[tuple[signal.Signals, str], list[Running]] = {}
         while self._deadlines and self._deadlines[0][0] <= now_s:
-            _, _, key, number, cause = heapq.heappop(self._deadlines)
+            at_s, _, key, number, cause = heapq.heappop(self._deadlines)
             task = self._running.get(key)
-            if task is not None:
-                due.setdefault((number, cause), []).append(task)
+            if task is None or (number == signal.SIGTERM and task.timeout_at != at_s):
+                continue  # it is over, or was paused since
+            due.setdefault((number, cause), []).append(task)
         for (number, cause), tasks in due.items():
             if number == signal.SIGKILL:
                 self._signal(tasks, number)
@@ -169,11 +219,11 @@ class Keeper:
                 self._admission.release(item.key)
                 self._end_unstarted(item.key, error.outcome, message=str(error), exit_code=error.exit_code)
                 continue
-            task = Running(item, body, pid, started_at)
-            self._running[item.key] = self._by_pid[pid] = task
-            self.started.append((item.key, pid, started_at))
+            start = Start(item.key, pid, started_at, tree.start_ticks(pid))
+            task = self._running[item.key] = self._by_pid[pid] = Running(item, body, start)
+            self.started.append(start)
             if body.timeout_s is not None:
-                self._at(now_s + body.timeout_s, item.key, signal.SIGTERM, wire.TIMEOUT)
+                self._limit(task, now_s + body.timeout_s)
 
     def write_journal(self) -> None:
         """Before the agent is told of exits, the journal has them."""
@@ -182,17 +232,28 @@ class Keeper:
             self.exits += self._unwritten
             self._unwritten = []
 
-    def inventory(self) -> tuple[list[tuple[Key, int, float]], list[Key], list[Exit]]:
-        """All there is: running, queued, and exits not acknowledged; nothing else need be told after it."""
+    def inventory(self) -> tuple[list[Start], list[Key], list[Exit], list[Key]]:
+        """All there is: running, queued, exits not acknowledged, and which of the first two are paused;
+        nothing else need be told after it."""
         self.write_journal()
         self.started, self.exits = [], []
-        running = [(key, task.pid, task.started_at) for key, task in self._running.items()]
-        return running, [item.key for item in self._admission.queued()], list(self._journal.exits.values())
+        running = [task.start for task in self._running.values()]
+        paused = [key for key, task in self._running.items() if task.paused] + self._admission.shelved()
+        return running, self._queued(), list(self._journal.exits.values()), paused
+
+    def inspect(self) -> tuple[list[Found], list[Key], list[int]]:
+        """What the process table shows: what runs, who stands in line, and pids that belong to nobody."""
+        counted, strays = tree.count(self._folder, {task.pid: key for key, task in self._running.items()})
+        running = [Found(key, t.pid, counted[key], t.paused) for key, t in self._running.items()]
+        return running, self._queued(), strays
+
+    def _queued(self) -> list[Key]:
+        return [item.key for item in self._admission.queued()]
 
     @property
     def busy(self) -> bool:
         """Whether anything runs or is about to."""
-        return bool(self._running) or self._admission.has_queue
+        return bool(self._running) or not self._admission.is_empty
 
     @property
     def has_queue(self) -> bool:
@@ -203,26 +264,27 @@ class Keeper:
         self._lapsed = True
         for item in self._admission.withdraw_all():
             self._end_unstarted(item.key, wire.RETURNED)
-        tasks = list(self._running.values())
+        tasks = [task for task in self._running.values() if not task.body.run_on]
         for task in tasks:
-            task.cause = task.cause or wire.LEASE_EXPIRED
+            task.cause, task.paused = task.cause or wire.LEASE_EXPIRED, False
             self._at(max(now_s, self._kill_at), task.item.key, signal.SIGKILL, wire.LEASE_EXPIRED)
-        self._signal(tasks, signal.SIGTERM)
+        self._signal(tasks, signal.SIGTERM, signal.SIGCONT)
 
     def _begin_end(self, tasks: list[Running], cause: str, now_s: float) -> None:
         fresh = [task for task in tasks if not task.cause]
         for task in fresh:
-            task.cause = cause
+            task.cause, task.paused = cause, False
             self._at(now_s + task.body.grace_s, task.item.key, signal.SIGKILL, cause)
-        self._signal(fresh, signal.SIGTERM)
+        self._signal(fresh, signal.SIGTERM, signal.SIGCONT)
 
-    def _signal(self, tasks: list[Running], number: signal.Signals) -> None:
-        if not tasks:
-            return
-        roots = {task.pid for task in tasks}
+    def _signal(self, tasks: list[Running], *numbers: signal.Signals) -> None:
+        if tasks:
+            tree.signal_tree(self._roots(tasks), *numbers)
+
+    def _roots(self, tasks: list[Running]) -> set[int]:
+        """Their leaders, and who detached itself from them."""
         keys = {task.item.key for task in tasks}
-        roots.update(pid for pid in self._orphans() if tree.key_of(pid) in keys)
-        tree.signal_tree(roots, number)
+        return {task.pid for task in tasks} | {p for p in self._orphans() if tree.key_of(p) in keys}
 
     def _orphans(self) -> list[int]:
         return [pid for pid in tree.own_children() if pid not in self._by_pid]
@@ -260,6 +322,9 @@ class Keeper:
     def _end(self, task: Running, status: int, cpu_s: float, max_rss_mib: float) -> None:
         key = task.item.key
         del self._running[key], self._bodies[key]
+        self._over[key] = None
+        if len(self._over) > _OVER_KEPT:
+            del self._over[next(iter(self._over))]
         self._admission.release(key)
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
         code = os.WEXITSTATUS(status) if number is None else None
@@ -269,7 +334,7 @@ class Keeper:
                 key,
                 task.cause or (wire.EXITED if number is None else wire.SIGNALED),
                 time.time(),
-                task.started_at,
+                task.start.started_at,
                 code,
                 number,
                 left.fault,
@@ -288,6 +353,10 @@ class Keeper:
         self._bodies.pop(key, None)
         self._files.remove(key)
         self._unwritten.append(Exit(key, outcome, time.time(), exit_code=exit_code, message=message))
+
+    def _limit(self, task: Running, timeout_at: float) -> None:
+        task.timeout_at = timeout_at
+        self._at(timeout_at, task.item.key, signal.SIGTERM, wire.TIMEOUT)
 
     def _at(self, at_s: float, key: Key, number: signal.Signals, cause: str) -> None:
         self._deadline_count += 1

@@ -11,7 +11,7 @@ import struct
 import time
 from typing import Any
 
-from agent.guard import wire
+from agent.guard import tree, wire
 from agent.guard.keeper import Keeper
 from agent.guard.wire import Body, Item
 
@@ -172,7 +172,7 @@ class Server:
         match kind:
             case wire.SPAWN:
                 bodies, items = parts
-                keeper.enqueue(tuple(map(Body._make, bodies)), map(Item._make, items))
+                keeper.enqueue(tuple([Body(*body) for body in bodies]), map(Item._make, items))
             case wire.ACKNOWLEDGE:
                 keeper.acknowledge(*parts)
             case wire.RENEW:
@@ -182,6 +182,14 @@ class Server:
                 keeper.cancel(parts[0], _now())
             case wire.RETRACT:
                 keeper.retract(*parts)
+            case wire.PAUSE:
+                keeper.pause(parts[0], _now())
+            case wire.RESUME:
+                keeper.resume(parts[0], _now())
+            case wire.INSPECT:
+                self._send(wire.pack(wire.FOUND, *parts, *keeper.inspect()))
+            case wire.LEFTOVERS:
+                tree.end_by_start(*parts)
             case wire.NEEDS:
                 keeper.need(*parts)
             case wire.READ:
@@ -192,7 +200,7 @@ class Server:
                 keeper.remove(*parts)
             case wire.HELLO:
                 keeper.resize(*parts)
-                self._send(wire.pack(wire.INVENTORY, *keeper.inventory()))
+                self._send(wire.pack(wire.INVENTORY, *keeper.inventory(), wire.VERSION))
             case wire.LEAVE:
                 self._leaving = True
             case _:

@@ -8,7 +8,7 @@ import signal
 import stat
 from collections.abc import Mapping
 
-from agent.guard import wire
+from agent.guard import account, wire
 from agent.guard.files import TaskFiles
 from agent.guard.tree import MARKER
 from agent.guard.wire import Body, Item
@@ -181,6 +181,7 @@ def _be_tool(tool: str, env: Mapping[str, str], stdin: str, base: str) -> None:
         signal.set_wakeup_fd(-1)
         for caught in _RESET_SIGNALS:
             signal.signal(caught, signal.SIG_DFL)
+        account.die_with_parent()  # the kernel shows a fork's environment as its parent's, without our mark
         os.setsid()
         create = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW
         opened = ((stdin, os.O_RDONLY), (base + ".out", create), (base + ".err", create))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -68,6 +70,16 @@ def key_of(pid: int) -> Key | None:
         return None
 
 
+def start_ticks(pid: int) -> int:
+    """When this process started, in the kernel's ticks since the boot; 0 if it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            stat = file.read()
+    except OSError:
+        return 0
+    return int(stat[stat.rindex(b")") + 2 :].split()[19])
+
+
 def own_children() -> list[int]:
     """Pids of our children, the adopted ones included."""
     pid = os.getpid()
@@ -93,26 +105,92 @@ def members(roots: set[int], among: list[Process]) -> set[int]:
     return tree - {process.pid for process in among if process.zombie}
 
 
-def signal_tree(roots: set[int], number: signal.Signals) -> int:
-    """Send a signal to the trees of `roots`; returns to how many processes.
+def signal_tree(roots: set[int], *numbers: signal.Signals) -> int:
+    """Send these signals to the trees of `roots`, in their order; returns to how many processes.
 
     KILL is repeated until nobody is left, because members may fork while we look; a group is
     reached at once and atomically, so only what left the group needs more than one round.
     """
     ours = os.getpid()
     reached = 0
-    for _ in range(_ROUNDS_MAX if number == signal.SIGKILL else 1):
+    for _ in range(_ROUNDS_MAX if signal.SIGKILL in numbers else 1):
         for root in roots:
-            with suppress(OSError):
-                os.killpg(root, number)
+            for number in numbers:
+                with suppress(OSError):
+                    os.killpg(root, number)
         tree = members(roots, processes()) - {ours}
         if not tree:
             break
         reached = max(reached, len(tree))
         for pid in tree:
-            with suppress(OSError):
-                os.kill(pid, number)
+            for number in numbers:
+                with suppress(OSError):
+                    os.kill(pid, number)
     return reached
+
+
+def stop_tree(roots: Callable[[], set[int]]) -> int:
+    """Stop everything that belongs to `roots` (asked again each round); returns how many processes.
+
+    Done when a whole look finds nobody new: who was stopped forks no more, so every round leaves fewer
+    that could have a child behind our back.
+    """
+    ours = os.getpid()
+    stopped: set[int] = set()
+    for _ in range(_ROUNDS_MAX):
+        found = roots()
+        for root in found:
+            with suppress(OSError):
+                os.killpg(root, signal.SIGSTOP)
+        fresh = members(found, processes()) - stopped - {ours}
+        if not fresh:
+            break
+        for pid in fresh:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGSTOP)
+        stopped |= fresh
+    return len(stopped)
+
+
+def count(folder: str, leaders: Mapping[int, Key]) -> tuple[Counter[Key], list[int]]:
+    """How many processes each running attempt has, and who bears our mark and belongs to none of them."""
+    alive = {process.pid: process for process in processes() if not process.zombie}
+    counted: Counter[Key] = Counter()
+    strays: list[int] = []
+    running = set(leaders.values())
+    for process in alive.values():
+        key = _owner(process, alive, leaders)
+        if key is None and environment(process.pid).get(MARKER) == folder:
+            key = key_of(process.pid)
+            if key not in running:
+                strays.append(process.pid)
+                continue
+        if key is not None:
+            counted[key] += 1
+    return counted, strays
+
+
+def _owner(process: Process, alive: Mapping[int, Process], leaders: Mapping[int, Key]) -> Key | None:
+    current: Process | None = process
+    seen: set[int] = set()
+    while current is not None and current.pid not in seen:
+        for pid in (current.pid, current.session, current.group):
+            if pid in leaders:
+                return leaders[pid]
+        seen.add(current.pid)
+        current = alive.get(current.parent)
+    return None
+
+
+def end_by_start(leftovers: Iterable[tuple[int, int]]) -> int:
+    """Kill the trees of these leaders, each named by pid and start; returns how many were still there.
+
+    A task of a dead guard may have emptied its environment, and a tool never had our mark in it.
+    """
+    roots = {pid for pid, ticks in leftovers if ticks and start_ticks(pid) == ticks}
+    if roots:
+        signal_tree(roots, signal.SIGKILL)
+    return len(roots)
 
 
 def end_leftovers(folder: str) -> int:

@@ -2,8 +2,12 @@
 
 A frame is a 4-byte length and a MessagePack array whose first element is its kind. This module is what the
 guard uses, so it stays with plain tuples; the agent decodes the same frames as the Structs of
-`agent.guard.client`. Every instant named `_at` without a word more is of the Unix epoch; a deadline is of
-CLOCK_BOOTTIME, which goes on while the machine sleeps.
+`agent.guard.client`. A guard outlives its agent, so an agent may meet one of an older version: what was
+added later is at the end of its tuple, left out where it says nothing, and new kinds are only sent to a
+guard whose inventory gives the version that knows them.
+
+Every instant named `_at` without a word more is of the Unix epoch; a deadline is of CLOCK_BOOTTIME, which
+goes on while the machine sleeps.
 """
 
 from __future__ import annotations
@@ -13,6 +17,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgpack
+
+VERSION = 1
+"""Of this guard. 0 (it says none): knows neither pauses nor inspections nor tasks without a lease."""
 
 Key = tuple[int, int, int]
 """An attempt: job number, index, fence."""
@@ -36,10 +43,15 @@ ACKNOWLEDGE = "ack"  # keys of exits that the agent has on disk
 READ = "read"  # id, key, stream, offset, limit
 REMOVE = "remove"  # keys of attempts whose files nobody needs any more
 LEAVE = "leave"  # exit as soon as nothing runs
+PAUSE = "pause"  # keys
+RESUME = "resume"  # keys
+INSPECT = "inspect"  # id
+LEFTOVERS = "leftovers"  # (pid, start) of tasks of a dead guard, which are to end
 
 # guard -> agent
-INVENTORY = "inventory"  # running, queued, exits not yet acknowledged
+INVENTORY = "inventory"  # running, queued, exits not yet acknowledged, paused, version
 EVENTS = "events"  # started, exits
+FOUND = "found"  # id, what runs, keys in line, strays
 DATA = "data"  # id, offset, bytes, size, ended
 
 # How an attempt ended: the values of `bus.values.Outcome`, and one that never started.
@@ -58,7 +70,10 @@ STDERR = 2
 
 
 class Body(NamedTuple):
-    """What the items of a group share. A `tool` runs inside a fork of the guard instead of `argv`."""
+    """What the items of a group share. A `tool` runs inside a fork of the guard instead of `argv`.
+
+    `run_on`: the end of the lease does not end it.
+    """
 
     argv: tuple[str, ...]
     tool: str | None
@@ -67,6 +82,7 @@ class Body(NamedTuple):
     stdin: str | None
     timeout_s: float | None
     grace_s: float
+    run_on: bool = False
 
 
 class Item(NamedTuple):
@@ -85,6 +101,25 @@ class Item(NamedTuple):
     input: bytes | None
     item: str | None
     needs: bool
+
+
+class Start(NamedTuple):
+    """An attempt that was started. `ticks`: when, as the kernel counts it since the boot; it tells this
+    process from a later one of the same pid."""
+
+    key: Key
+    pid: int
+    started_at: float
+    ticks: int
+
+
+class Found(NamedTuple):
+    """What the process table holds of an attempt that runs."""
+
+    key: Key
+    pid: int
+    processes: int
+    paused: bool
 
 
 class Exit(NamedTuple):

@@ -49,6 +49,7 @@ class Guard:
         self.starts: dict[Key, tuple[int, float]] = {}
         self.inventories: list[tuple[Any, ...]] = []
         self.data: list[tuple[Any, ...]] = []
+        self.found: list[tuple[Any, ...]] = []
         self._buffer = bytearray()
         self.socket = socket.socket(socket.AF_UNIX)
         self.process = self.launch()
@@ -86,7 +87,7 @@ class Guard:
         count = len(self.inventories)
         self.send(wire.HELLO, (cpu_millis, 10_000, len(gpus), 10_000, 10_000), gpus)
         self.receive_until(lambda: len(self.inventories) > count)
-        return self.inventories[-1]
+        return self.inventories[-1][:3]
 
     def disconnect(self) -> None:
         self.socket.close()
@@ -111,12 +112,14 @@ class Guard:
                 match kind:
                     case wire.EVENTS:
                         starts, exits = parts
-                        self.starts |= {key: (pid, at) for key, pid, at in starts}
+                        self.starts |= {key: (pid, at) for key, pid, at, _ in starts}
                         for exit_ in map(Exit._make, exits):
                             assert exit_.key not in self.exits, "told twice"
                             self.exits[exit_.key] = exit_
                     case wire.INVENTORY:
                         self.inventories.append(tuple(parts))
+                    case wire.FOUND:
+                        self.found.append(tuple(parts))
                     case wire.DATA:
                         self.data.append(tuple(parts))
 
@@ -138,6 +141,15 @@ class Guard:
         self.send(wire.READ, count, key, stream, offset, limit)
         self.receive_until(lambda: len(self.data) > count)
         return self.data[-1][1:]
+
+    def inspect(self) -> tuple[dict[Key, tuple[Any, ...]], tuple[Key, ...], tuple[int, ...]]:
+        """What runs (pid, processes, paused), who stands in line, and strays."""
+        count = len(self.found)
+        self.send(wire.INSPECT, count)
+        self.receive_until(lambda: len(self.found) > count)
+        number, running, queued, strays = self.found[-1]
+        assert number == count
+        return {key: tuple(rest) for key, *rest in running}, queued, strays
 
     def stop(self) -> None:
         self.socket.close()
@@ -161,6 +173,7 @@ def make_body(argv: tuple[str, ...], options: dict[str, Any]) -> Body:
         options.get("stdin"),
         options.get("timeout_s"),
         options.get("grace_s", 10.0),
+        options.get("run_on", False),
     )
 
 
