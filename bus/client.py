@@ -77,6 +77,9 @@ from bus.values import JobState, Role, Stream, TaskState
 S = TypeVar("S", bound=Struct)
 
 REQUEST_TIMEOUT_S = 5.0
+VERIFY_TIMEOUT_S = 120.0
+"""A cluster with much in its books takes a while to compare."""
+
 RECHECK_S = 5.0
 """How long `wait` trusts the feed before it asks; the feed is not kept for those who are away."""
 
@@ -311,7 +314,7 @@ class Client:
 
     async def verify(self) -> Verification:
         """Compare the database, the coordinator's memory and what runs on the nodes."""
-        return await self._call("cluster.verify", Empty(), Verification)
+        return await self._call("cluster.verify", Empty(), Verification, timeout_s=VERIFY_TIMEOUT_S)
 
     async def follow(
         self, task: str | int, *, stream: Stream = Stream.STDOUT, place: Place | None = None
@@ -374,12 +377,14 @@ class Client:
             while True:
                 yield await changes.get()
 
-    async def _call(self, operation: str, request: Struct, kind: type[S]) -> S:
+    async def _call(
+        self, operation: str, request: Struct, kind: type[S], *, timeout_s: float | None = None
+    ) -> S:
         subject = subjects.api(self.user, operation)
         data = encode(request)
         if len(data) > BYTES_MAX:
             raise TooLarge(f"{len(data)} bytes > {BYTES_MAX}")
-        reply = await self._bus.request(subject, data, timeout_s=self._timeout_s)
+        reply = await self._bus.request(subject, data, timeout_s=timeout_s or self._timeout_s)
         return decode_answer(reply.data, kind, subject=subject)
 
 

@@ -22,6 +22,7 @@ from coordinator.api.nodes import Nodes
 from coordinator.api.service import Api
 from coordinator.api.steer import Steer
 from coordinator.api.tokens import Tokens
+from coordinator.api.verify import Rebuild, Verifier
 from coordinator.api.why import Reasons
 from coordinator.clock import Clock
 from coordinator.config import Config
@@ -31,6 +32,7 @@ from coordinator.loop import Loop
 from coordinator.notices import Notices
 from coordinator.perform import Performer
 from coordinator.store.audit import Audit
+from coordinator.store.books import Books
 from coordinator.store.events import Events
 from coordinator.store.lists import Lists
 from coordinator.store.over import Over
@@ -55,6 +57,7 @@ class Engine(Struct, frozen=True, kw_only=True):
     epoch: int
     next_number: int
     timeseries: str
+    rebuild: Rebuild
 
 
 class Doors:
@@ -64,8 +67,8 @@ class Doors:
         dsn, bus, loop, clock = engine.config.dsn, engine.bus, engine.loop, engine.clock
         version = package_version("corral")
         reads, lists, events, over = Reads(dsn), Lists(dsn), Events(dsn), Over(dsn)
-        tokens = TokenStore(dsn)
-        self._stores = (reads, lists, events, over, tokens)
+        tokens, books = TokenStore(dsn), Books(dsn)
+        self._stores = (reads, lists, events, over, tokens, books)
         self._audit = Audit(dsn, now_s=clock.now_s, record=engine.record)
         self._agents = Agents(bus, loop, engine.replies, reads, clock, Notices(engine.record, clock))
         jobs = Jobs(loop, engine.performer, reads, engine.replies, clock, next_number=engine.next_number)
@@ -92,6 +95,9 @@ class Doors:
             steer=Steer(loop, jobs, over, engine.replies),
             reasons=Reasons(loop, jobs.finder, reads, clock),
             tokens=self._tokens,
+            verifier=Verifier(
+                loop, books, engine.teller, clock, epoch=engine.epoch, rebuild=engine.rebuild
+            ),
             refused=self._audit.refused,
             version=version,
         )

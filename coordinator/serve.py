@@ -185,6 +185,7 @@ async def _lead_until(
             epoch=epoch,
             next_number=snapshot.next_number,
             timeseries=telemetry.edition,
+            rebuild=lambda snapshot: rebuild(snapshot, config, now_s=clock.now_s()),
         )
     )
     gc.freeze()

@@ -31,6 +31,7 @@ from coordinator.api.logs import Logs
 from coordinator.api.nodes import Nodes
 from coordinator.api.steer import Steer
 from coordinator.api.tokens import Tokens
+from coordinator.api.verify import Verifier
 from coordinator.api.why import Reasons
 from coordinator.loop import Overloaded
 from coordinator.store.audit import Refused
@@ -60,6 +61,7 @@ class Api:
         steer: Steer,
         reasons: Reasons,
         tokens: Tokens,
+        verifier: Verifier,
         refused: Callable[[Refused], None],
         version: str,
     ) -> None:
@@ -86,6 +88,7 @@ class Api:
             "node.drain": steer.drain,
             "node.undrain": steer.undrain,
             "cluster.status": nodes.cluster,
+            "cluster.verify": verifier.verify,
             "user.whoami": tokens.whoami,
             "user.renew": tokens.renew,
             "user.logout": tokens.logout,

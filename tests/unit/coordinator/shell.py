@@ -31,20 +31,24 @@ from coordinator.api.nodes import Nodes
 from coordinator.api.service import Api
 from coordinator.api.steer import Steer
 from coordinator.api.tokens import Tokens
+from coordinator.api.verify import Verifier
 from coordinator.api.why import Reasons
 from coordinator.clock import Clock
 from coordinator.core.events import JobOver, TaskSeen
 from coordinator.core.model import Cluster
+from coordinator.core.rebuild import restore_attempt, restore_job, restore_node
+from coordinator.core.verify import Flaw
 from coordinator.loop import Loop
 from coordinator.notices import Notices
 from coordinator.perform import Performer
 from coordinator.store.audit import Refused
+from coordinator.store.books import Books, OpenBooks
 from coordinator.store.events import Events, Scope
 from coordinator.store.listing import Listing
 from coordinator.store.lists import Lists
 from coordinator.store.over import Over
 from coordinator.store.reads import AmbiguousJob, AttemptPlace, DuplicateOf, Reads
-from coordinator.store.rows import Batch, UserRow
+from coordinator.store.rows import Batch, Snapshot, UserRow
 from coordinator.store.tokens import Tokens as TokenStore
 from coordinator.tell import Replies, Teller
 from tests.unit.coordinator.conftest import Mirror
@@ -237,6 +241,46 @@ class FakeOver(Over):
         return rows.over(number) if known else None
 
 
+class FakeBooks(Books, OpenBooks):
+    """What the store was given; `found` are the flaws of each look, the last of them for ever."""
+
+    def __init__(self, store: FakeStore) -> None:
+        Books.__init__(self, "")
+        self._store = store
+        self.found: list[list[Flaw]] = [[]]
+        self.looks = 0
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[OpenBooks]:
+        self._rows = Mirror()
+        for batch in self._store.batches:
+            self._rows.write(batch)
+        yield self
+
+    async def sizes(self) -> dict[str, int]:
+        return {"jobs": len(self._rows.jobs)}
+
+    async def snapshot(self) -> Snapshot:
+        return self._rows.snapshot()
+
+    async def flaws(self, *, epoch: int) -> list[Flaw]:
+        self.looks += 1
+        return list(self.found[min(self.looks, len(self.found)) - 1])
+
+
+def rebuild(snapshot: Snapshot) -> Cluster:
+    """A new leader's memory."""
+    cluster = Cluster()
+    for node in snapshot.nodes:
+        restore_node(cluster, node, now_s=0.0)
+    for live in sorted(snapshot.jobs, key=lambda live: live.job.number):
+        rows = [task for task in snapshot.tasks if task.task.job == live.job.number]
+        restore_job(cluster, live.job, live.change, rows)
+    for attempt in snapshot.attempts:
+        restore_attempt(cluster, attempt)
+    return cluster
+
+
 class RecordingBus:
     """A bus that writes into the timeline what goes out through it."""
 
@@ -339,6 +383,7 @@ class Shell:
         lists: Any = None,
         events: Any = None,
         over: Any = None,
+        books: Any = None,
         tokens: Any = None,
         record: Callable[[list[Any]], None] | None = None,
         next_number: int = 1,
@@ -374,6 +419,7 @@ class Shell:
         self.notices = Notices(self.records.extend, self.clock)
         self.agents = Agents(self.bus, self.loop, self.replies, self.reads, self.clock, self.notices)
         self.over = over or FakeOver(self.store)
+        self.books = books or FakeBooks(self.store)
         self.tokens = Tokens(tokens or TokenStore(""), None, cluster="test", version="1.2.3")
         self.api = Api(
             self.bus,
@@ -385,6 +431,7 @@ class Shell:
             steer=Steer(self.loop, self.jobs, self.over, self.replies),
             reasons=Reasons(self.loop, self.jobs.finder, self.reads, self.clock),
             tokens=self.tokens,
+            verifier=Verifier(self.loop, self.books, self.teller, self.clock, epoch=7, rebuild=rebuild),
             refused=self.refused.append,
             version="1.2.3",
         )
