@@ -181,8 +181,8 @@ def group_change(
 def enqueue(cluster: Cluster, entry: Group | Task, *, now_s: float) -> None:
     """Put a group's untouched elements, or one task, into the waiting line of its shape.
 
-    Tasks of a held or paused job stay out of the lines. Those of a limited group wait behind its one entry, which is
-    in the line only while the limit leaves room.
+    Tasks of a held or paused job stay out of the lines. Those of a limited group wait behind its one entry,
+    which is in the line only while the limit leaves room.
     """
     group = entry if isinstance(entry, Group) else entry.group
     if group.job.withheld:

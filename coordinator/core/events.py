@@ -91,7 +91,8 @@ class CommandConfirmed(Struct, frozen=True, kw_only=True):
 class JobSubmitted(Struct, frozen=True, kw_only=True):
     """`spec_json` is what is kept; `digest` (SHA-256 of it) tells a repeated dedupe key from a clash.
 
-    `message_key`: what the published message is known by; its repetition was ruled out before.
+    `message_key`: what the published message is known by; its repetition was ruled out before. `ended`: of the
+    jobs that it runs after, those that were over when somebody looked, and whether they completed.
     """
 
     job_id: UUID
@@ -101,6 +102,7 @@ class JobSubmitted(Struct, frozen=True, kw_only=True):
     spec_json: bytes
     digest: bytes
     message_key: str | None = None
+    ended: dict[int, bool] = {}
     reply: ReplyToken = 0
 
 
@@ -199,7 +201,7 @@ class RetryAsked(Struct, frozen=True, kw_only=True):
 
 
 class NodeSteered(Struct, frozen=True, kw_only=True):
-    """Give a node another admin state: active, inactive (cordoned), draining, or maintenance once it is empty.
+    """Make a node active, inactive (cordoned) or draining; or take it into maintenance, once it is empty.
 
     `deadline_s`, of the last two: what still runs there that many seconds from now is queued again elsewhere.
     """
@@ -210,6 +212,14 @@ class NodeSteered(Struct, frozen=True, kw_only=True):
     deadline_s: float | None = None
     by: UserName
     reply: ReplyToken = 0
+
+
+class SelfChecked(Struct, frozen=True):
+    """What the coordinator found when it looked at itself: what answers, and whether its clock is true."""
+
+    bus: bool
+    database: bool
+    clock: bool
 
 
 class Tick(Struct, frozen=True):
@@ -234,6 +244,7 @@ Event = (
     | PauseAsked
     | RequeueAsked
     | NodeSteered
+    | SelfChecked
     | Tick
     | ScheduleDue
 )

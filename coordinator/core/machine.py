@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from coordinator.core.after import settle_ended, settle_waiting
 from coordinator.core.changes import flush
+from coordinator.core.drains import check_drains, on_steered
 from coordinator.core.effects import Effect
 from coordinator.core.events import (
     AgentBeat,
@@ -21,6 +23,8 @@ from coordinator.core.events import (
     HoldAsked,
     JobSubmitted,
     NodeSteered,
+    PauseAsked,
+    RequeueAsked,
     RetryAsked,
     ScheduleDue,
     TasksReported,
@@ -40,7 +44,8 @@ from coordinator.core.nodes import (
 )
 from coordinator.core.placing import is_unwanted, on_schedule, retract
 from coordinator.core.reports import on_reported
-from coordinator.core.steering import on_hold, on_retry, on_steered
+from coordinator.core.steering import on_hold, on_pause, on_requeue, on_retry
+from coordinator.core.yielding import remind_yields
 
 
 def step(cluster: Cluster, event: Event, now_s: float) -> list[Effect]:
@@ -65,6 +70,10 @@ def step(cluster: Cluster, event: Event, now_s: float) -> list[Effect]:
             on_cancel(out, cluster, event, now_s=now_s)
         case HoldAsked():
             on_hold(out, cluster, event, now_s=now_s)
+        case PauseAsked():
+            on_pause(out, cluster, event, now_s=now_s)
+        case RequeueAsked():
+            on_requeue(out, cluster, event, now_s=now_s)
         case RetryAsked():
             on_retry(out, cluster, event, now_s=now_s)
         case NodeSteered():
@@ -75,9 +84,11 @@ def step(cluster: Cluster, event: Event, now_s: float) -> list[Effect]:
             requeue_due(out, cluster, now_s=now_s)
             check_leases(out, cluster, now_s=now_s)
             check_starts(out, cluster, now_s=now_s)
+            check_drains(out, cluster, now_s=now_s)
             cluster.dirty = cluster.dirty or bool(cluster.lines)
         case _:
             assert_never(event)
+    settle_ended(out, cluster, now_s=now_s)
     flush(out, cluster, now_s=now_s)
     return out
 
@@ -85,9 +96,12 @@ def step(cluster: Cluster, event: Event, now_s: float) -> list[Effect]:
 def reconcile(cluster: Cluster, now_s: float) -> list[Effect]:
     """Level-triggered part, every 10–30 s: repeat the commands whose effect has not been seen."""
     out: list[Effect] = []
+    settle_waiting(out, cluster, now_s=now_s)
+    settle_ended(out, cluster, now_s=now_s)
     remind_cancels(out, cluster)
     for attempt in cluster.attempts():
         attempt.retracting = False  # asked again where it still matters: below, and by `check_starts`
+    remind_yields(out, cluster)
     retract(out, [attempt for attempt in cluster.attempts() if is_unwanted(cluster, attempt)])
     flush(out, cluster, now_s=now_s)
     return out

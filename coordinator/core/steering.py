@@ -1,4 +1,4 @@
-"""What people steer: jobs are held, failed tasks queued again, nodes cordoned, drained and taken back.
+"""What people do to jobs: hold and pause them, queue again what failed or what runs.
 
 Every change leaves its row, a line of the cluster's history and one of the audit. What was so already is
 answered and leaves nothing.
@@ -6,15 +6,11 @@ answered and leaves nothing.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from typing import Any, assert_never
-
 from bus.units import counted
-from bus.values import NodeAdmin, TaskState
-from coordinator.core.changes import add_to, enqueue, move, node_event, node_row, note_drained
+from bus.values import AttemptState, TaskState
+from coordinator.core.changes import add_to, enqueue, move
 from coordinator.core.effects import (
     AnswerChanged,
-    AnswerNode,
     AuditRow,
     Effect,
     EventRecord,
@@ -22,14 +18,23 @@ from coordinator.core.effects import (
     Refuse,
     ReplyToken,
 )
-from coordinator.core.events import HoldAsked, NodeSteered, RetryAsked, TaskSeen
+from coordinator.core.events import HoldAsked, PauseAsked, RequeueAsked, RetryAsked, TaskSeen
 from coordinator.core.jobs import may_steer
-from coordinator.core.model import Attempt, Cluster, Job, Node, Task
+from coordinator.core.model import Attempt, Cluster, Job, Task
+from coordinator.core.pausing import send_pauses
 from coordinator.core.placing import is_unwanted, retract
 from coordinator.core.rebuild import restore_over
-from coordinator.core.transitions import NODE_TRANSITIONS
+from coordinator.core.yielding import yield_attempts
 
-_REASON_MAX = 500
+_ACTIONS = {
+    "job_held": "job.hold",
+    "job_released": "job.release",
+    "job_paused": "job.pause",
+    "job_resumed": "job.resume",
+    "job_requeued": "job.requeue",
+    "job_retried": "job.retry",
+}
+"""Kind of event -> the operation that was asked for."""
 
 
 def on_hold(out: list[Effect], cluster: Cluster, event: HoldAsked, *, now_s: float) -> None:
@@ -40,14 +45,7 @@ def on_hold(out: list[Effect], cluster: Cluster, event: HoldAsked, *, now_s: flo
     elif event.held == (job.held_by is not None):
         out.append(AnswerChanged(reply=event.reply, tasks=0))
     elif event.held and job.cancel_requested:
-        fault = Fault(
-            code="E_CONFLICT",
-            message=f"job {job.number} is being cancelled",
-            field="/job",
-            hint="what still runs of it ends by itself",
-            status=409,
-        )
-        out.append(_refuse(event.reply, fault))
+        out.append(_refuse(event.reply, _is_ending(job)))
     elif event.held:
         _hold(out, cluster, job, event, now_s=now_s)
     else:
@@ -56,12 +54,7 @@ def on_hold(out: list[Effect], cluster: Cluster, event: HoldAsked, *, now_s: flo
 
 def _hold(out: list[Effect], cluster: Cluster, job: Job, event: HoldAsked, *, now_s: float) -> None:
     job.held_by, job.held_at = event.by, now_s
-    cluster.changed_jobs[job.number] = job
-    for line in cluster.lines.values():
-        line.remove(job)
-    unstarted = [attempt for attempt in _attempts(job) if is_unwanted(cluster, attempt)]
-    retract(out, unstarted)
-    waiting = job.pending + job.queued + len(unstarted)
+    waiting = _withhold(out, cluster, job)
     _note_job(out, job, event, "job_held", f"job {job.number} held by {event.by}", waiting, now_s=now_s)
     hint = f"still running: {counted(job.running, 'task')} of it" if job.running else ""
     out.append(AnswerChanged(reply=event.reply, tasks=waiting, hint=hint))
@@ -69,6 +62,25 @@ def _hold(out: list[Effect], cluster: Cluster, job: Job, event: HoldAsked, *, no
 
 def _release(out: list[Effect], cluster: Cluster, job: Job, event: HoldAsked, *, now_s: float) -> None:
     job.held_by = job.held_at = None
+    waiting = _offer(cluster, job, now_s=now_s)
+    text = f"job {job.number} released by {event.by}"
+    _note_job(out, job, event, "job_released", text, waiting, now_s=now_s)
+    hint = f"it is paused: corral resume {job.number}" if job.paused_by is not None else ""
+    out.append(AnswerChanged(reply=event.reply, tasks=waiting, hint=hint))
+
+
+def _withhold(out: list[Effect], cluster: Cluster, job: Job) -> int:
+    """Take what waits of a job out of the lines and back from the nodes; how many tasks that are."""
+    cluster.changed_jobs[job.number] = job
+    for line in cluster.lines.values():
+        line.remove(job)
+    unstarted = [attempt for attempt in _attempts(job) if is_unwanted(cluster, attempt)]
+    retract(out, unstarted)
+    return job.pending + job.queued + len(unstarted)
+
+
+def _offer(cluster: Cluster, job: Job, *, now_s: float) -> int:
+    """Put what waits of a job into the lines again, unless something else still keeps it from them."""
     cluster.changed_jobs[job.number] = job
     for group in job.groups:
         if group.again:
@@ -78,15 +90,80 @@ def _release(out: list[Effect], cluster: Cluster, job: Job, event: HoldAsked, *,
                 enqueue(cluster, task, now_s=now_s)
         if group.wants_place:
             enqueue(cluster, group, now_s=now_s)
-    waiting = job.pending + job.queued
-    text = f"job {job.number} released by {event.by}"
-    _note_job(out, job, event, "job_released", text, waiting, now_s=now_s)
-    out.append(AnswerChanged(reply=event.reply, tasks=waiting))
+    return job.pending + job.queued
+
+
+def on_pause(out: list[Effect], cluster: Cluster, event: PauseAsked, *, now_s: float) -> None:
+    """Have what runs of a job stand still, and place nothing of it; or let it go on."""
+    job = cluster.jobs.get(event.job)
+    if job is None or not may_steer(job, event):
+        out.append(_refuse(event.reply, _no_job(event.job)))
+    elif event.paused == (job.paused_by is not None):
+        out.append(AnswerChanged(reply=event.reply, tasks=0))
+    elif event.paused and job.cancel_requested:
+        out.append(_refuse(event.reply, _is_ending(job)))
+    elif event.paused:
+        _pause(out, cluster, job, event, now_s=now_s)
+    else:
+        _resume(out, cluster, job, event, now_s=now_s)
+
+
+def _pause(out: list[Effect], cluster: Cluster, job: Job, event: PauseAsked, *, now_s: float) -> None:
+    job.paused_by, job.paused_at = event.by, now_s
+    running = _running(job)
+    send_pauses(out, running, paused=True)
+    tasks = _withhold(out, cluster, job) + len(running)
+    _note_job(out, job, event, "job_paused", f"job {job.number} paused by {event.by}", tasks, now_s=now_s)
+    kept = "it keeps its place" if len(running) == 1 else "they keep their places"
+    hint = ""
+    if running:
+        stand = f"{counted(len(running), 'task')} of it {'stands' if len(running) == 1 else 'stand'} still"
+        hint = f"{stand}; {kept} until corral requeue {job.number}"
+    out.append(AnswerChanged(reply=event.reply, tasks=tasks, hint=hint))
+
+
+def _resume(out: list[Effect], cluster: Cluster, job: Job, event: PauseAsked, *, now_s: float) -> None:
+    job.paused_by = job.paused_at = None
+    running = _running(job)
+    send_pauses(out, running, paused=False)
+    tasks = _offer(cluster, job, now_s=now_s) + len(running)
+    _note_job(out, job, event, "job_resumed", f"job {job.number} resumed by {event.by}", tasks, now_s=now_s)
+    hint = f"it is held: corral release {job.number}" if job.held_by is not None else ""
+    out.append(AnswerChanged(reply=event.reply, tasks=tasks, hint=hint))
+
+
+def _running(job: Job) -> list[Attempt]:
+    """What runs of a job and is not being ended."""
+    return [
+        attempt
+        for attempt in _attempts(job)
+        if attempt.state is AttemptState.RUNNING and not (attempt.cancelling or attempt.yielding)
+    ]
 
 
 def _attempts(job: Job) -> list[Attempt]:
     tasks = (task for group in job.groups for task in (group.tasks or {}).values())
     return [task.attempt for task in tasks if task.attempt is not None]
+
+
+def on_requeue(out: list[Effect], cluster: Cluster, event: RequeueAsked, *, now_s: float) -> None:
+    """End what runs of a job or a task and queue it again, charged to nobody."""
+    job = cluster.jobs.get(event.job)
+    if job is None or not may_steer(job, event):
+        out.append(_refuse(event.reply, _no_job(event.job)))
+        return
+    attempts = _attempts(job)
+    if event.index is not None:
+        attempts = [attempt for attempt in attempts if attempt.ref.index == event.index]
+    if all(attempt.cancelling for attempt in attempts) and (attempts or job.cancel_requested):
+        out.append(_refuse(event.reply, _is_ending(job)))
+        return
+    asked = yield_attempts(out, cluster, attempts, reason=f"requeued by {event.by}")
+    if asked:
+        text = f"{counted(len(asked), 'task')} of job {job.number} requeued by {event.by}"
+        _note_job(out, job, event, "job_requeued", text, len(asked), now_s=now_s)
+    hint = "" if attempts else "nothing of it is placed or runs"
+    out.append(AnswerChanged(reply=event.reply, tasks=len(asked), hint=hint))
 
 
 def on_retry(out: list[Effect], cluster: Cluster, event: RetryAsked, *, now_s: float) -> None:
@@ -150,73 +227,16 @@ def _queue_task(
     enqueue(cluster, task, now_s=now_s)
 
 
-def on_steered(out: list[Effect], cluster: Cluster, event: NodeSteered, *, now_s: float) -> None:
-    """Give a node another admin state; what it has to give back is asked for at once."""
-    node = cluster.nodes.get(event.node)
-    if node is None:
-        out.append(_refuse(event.reply, _no_node(cluster, event.node)))
-        return
-    if event.admin is not node.admin and event.admin not in NODE_TRANSITIONS[node.admin]:
-        fault = Fault(
-            code="E_CONFLICT",
-            message=f"node {node.name} is in {node.admin}: it cannot be made {event.admin}",
-            field="/node",
-            hint=f"corral undrain {node.name}",
-            status=409,
-        )
-        out.append(_refuse(event.reply, fault))
-        return
-    reason = event.reason[:_REASON_MAX]
-    if event.admin is not node.admin or (reason and reason != node.admin_reason):
-        _steer(out, cluster, node, event, reason, now_s=now_s)
-    out.append(AnswerNode(reply=event.reply, node=node, at=now_s))
-
-
-def _steer(
-    out: list[Effect], cluster: Cluster, node: Node, event: NodeSteered, reason: str, *, now_s: float
-) -> None:
-    moved = event.admin is not node.admin
-    active = event.admin is NodeAdmin.ACTIVE
-    node.admin = event.admin
-    node.admin_reason, node.admin_by, node.admin_at = ("", "", None) if active else (reason, event.by, now_s)
-    cluster.dirty = True
-    out.append(node_row(node, registered=False))
-    kind, action, verb = _words(event.admin)
-    text = f"node {node.name}: {verb} by {event.by}" + (f": {reason}" if reason else "")
-    out.append(node_event(node, kind, "info", text, now_s=now_s, user=event.by))
-    details: dict[str, Any] = {"reason": reason} if reason else {}
-    out.append(AuditRow(at=now_s, actor=event.by, action=action, object=node.name, details=details))
-    if moved and event.admin is NodeAdmin.DRAINING:
-        retract(out, [attempt for attempt in node.attempts.values() if is_unwanted(cluster, attempt)])
-        note_drained(out, node, now_s=now_s)
-
-
-def _words(admin: NodeAdmin) -> tuple[str, str, str]:
-    """The kind of the event, the operation that was asked for, and what people read."""
-    match admin:
-        case NodeAdmin.ACTIVE:
-            return "node_undrained", "node.undrain", "undrained"
-        case NodeAdmin.INACTIVE:
-            return "node_cordoned", "node.cordon", "cordoned"
-        case NodeAdmin.DRAINING:
-            return "node_draining", "node.drain", "drain begun"
-        case NodeAdmin.MAINTENANCE | NodeAdmin.FAILED:
-            raise AssertionError(f"nobody may ask for {admin}")
-        case _:
-            assert_never(admin)
-
-
 def _note_job(
     out: list[Effect],
     job: Job,
-    event: HoldAsked | RetryAsked,
+    event: HoldAsked | PauseAsked | RequeueAsked | RetryAsked,
     kind: str,
     text: str,
     tasks: int,
     *,
     now_s: float,
 ) -> None:
-    actions = {"job_held": "job.hold", "job_released": "job.release", "job_retried": "job.retry"}
     out.append(
         EventRecord(
             at=now_s,
@@ -230,7 +250,7 @@ def _note_job(
     )
     out.append(
         AuditRow(
-            at=now_s, actor=event.by, action=actions[kind], object=str(job.number), details={"tasks": tasks}
+            at=now_s, actor=event.by, action=_ACTIONS[kind], object=str(job.number), details={"tasks": tasks}
         )
     )
 
@@ -243,18 +263,22 @@ def _no_job(number: int) -> Fault:
     return Fault(code="E_NOT_FOUND", message=f"no live job {number}", field="/job", status=404)
 
 
-def _no_node(cluster: Cluster, name: str) -> Fault:
-    near = get_close_matches(name, cluster.nodes, 1)
-    hint = f"did you mean {near[0]}?" if near else "corral nodes"
-    return Fault(code="E_NOT_FOUND", message=f"no node {name}", field="/node", hint=hint, status=404)
-
-
 def _changed_meanwhile(number: int) -> Fault:
     return Fault(
         code="E_CONFLICT",
         message=f"job {number} changed while it was looked at",
         field="/target",
         hint="ask again",
+        status=409,
+    )
+
+
+def _is_ending(job: Job) -> Fault:
+    return Fault(
+        code="E_CONFLICT",
+        message=f"job {job.number} is being cancelled",
+        field="/job",
+        hint="what still runs of it ends by itself",
         status=409,
     )
 
