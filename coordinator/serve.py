@@ -147,7 +147,8 @@ def rebuild(snapshot: Snapshot, config: Config, *, now_s: float) -> Cluster:
     for task in snapshot.tasks:
         tasks.setdefault(task.task.job, []).append(task)
     for live in sorted(snapshot.jobs, key=lambda live: live.job.number):
-        restore_job(cluster, live.job, live.change, tasks.get(live.job.number, ()))
+        rows = tasks.get(live.job.number, ())
+        restore_job(cluster, live.job, live.change, rows, ended=snapshot.ended)
     for attempt in snapshot.attempts:
         restore_attempt(cluster, attempt)
     return cluster

@@ -57,6 +57,7 @@ class _Candidate(Struct, frozen=True):
     sealed: Sealed
     key: Key
     name: Key | None
+    ended: dict[int, bool]
 
     @property
     def claims(self) -> tuple[_Claim, ...]:
@@ -157,13 +158,14 @@ class Intake:
             key = message_key(submission)
             user = await self._access.check(submission.user, "job.submit")
             spec = decode_request("job.submit", submission.data)
+            assert isinstance(spec, JobSpec)
+            ended = await self._jobs.prerequisites.ended(user, spec)
         except ApiError as error:
             return error.error
         except DecodeError as error:
             return error.to_error()
-        assert isinstance(spec, JobSpec)
         name = None if spec.dedupe_key is None else (user.name, spec.dedupe_key)
-        return _Candidate(submission, seal(spec), (user.name, key), name)
+        return _Candidate(submission, seal(spec), (user.name, key), name, ended)
 
     async def _room_for(self, candidates: Sequence[_Candidate]) -> None:
         """Until none of their keys is in flight, and not too much else."""
@@ -183,7 +185,9 @@ class Intake:
         else:
             answer: Waiter = asyncio.get_running_loop().create_future()
             owner = candidate.submission.user
-            self._jobs.enter(owner, candidate.sealed, answer, message_key=candidate.key[1])
+            self._jobs.enter(
+                owner, candidate.sealed, answer, ended=candidate.ended, message_key=candidate.key[1]
+            )
             work = self._answered(candidate, answer)
         self._in_flight += 1
         self._claimed.update(candidate.claims)

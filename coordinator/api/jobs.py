@@ -14,6 +14,7 @@ from bus.spec import JobSpec
 from bus.values import UserName
 from coordinator.api.access import viewer
 from coordinator.api.find import Finder, not_found
+from coordinator.api.prerequisites import Prerequisites
 from coordinator.clock import Clock, job_id
 from coordinator.core.events import CancelAsked, JobSubmitted
 from coordinator.loop import Loop, Overloaded
@@ -57,6 +58,7 @@ class Jobs:
         self._clock = clock
         self._next_number = next_number
         self.finder = Finder(loop, reads)
+        self.prerequisites = Prerequisites(loop, reads)
 
     async def submit(self, user: UserRow, spec: JobSpec, asker: Asker) -> Struct | None:
         """Answered by the loop, after the commit; at once where the key was seen before."""
@@ -67,13 +69,23 @@ class Jobs:
             first = await self._reads.duplicate(user.name, spec.dedupe_key)
             if first is not None:
                 return _repeated(first, sealed.digest)
-        self.enter(user.name, sealed, asker)
+        ended = await self.prerequisites.ended(user, spec)
+        self.enter(user.name, sealed, asker, ended=ended)
         return None
 
     def enter(
-        self, owner: UserName, sealed: Sealed, asker: Asker | Waiter, *, message_key: str | None = None
+        self,
+        owner: UserName,
+        sealed: Sealed,
+        asker: Asker | Waiter,
+        *,
+        ended: dict[int, bool],
+        message_key: str | None = None,
     ) -> None:
-        """Give a job its number and id and hand it to the loop, which answers. Raises Overloaded."""
+        """Give a job its number and id and hand it to the loop, which answers. Raises Overloaded.
+
+        `ended`: of the jobs that it runs after, those that are over (`Prerequisites`).
+        """
         number = self._next_number
         self._next_number += 1
         event = JobSubmitted(
@@ -84,6 +96,7 @@ class Jobs:
             spec_json=sealed.json,
             digest=sealed.digest,
             message_key=message_key,
+            ended=ended,
             reply=self._replies.expect(asker),
         )
         self._post(event)

@@ -12,6 +12,7 @@ from bus.spec import JobSpec
 from bus.values import AttemptState, TaskRef, TaskState
 from coordinator.api.access import viewer
 from coordinator.api.find import Finder, not_found
+from coordinator.api.prerequisites import Prerequisites
 from coordinator.clock import Clock
 from coordinator.core import why
 from coordinator.core.model import Group
@@ -29,13 +30,15 @@ class Reasons:
         self._loop = loop
         self._finder = finder
         self._reads = reads
+        self._prerequisites = Prerequisites(loop, reads)
         self._clock = clock
 
     async def plan(self, user: UserRow, request: Struct) -> Struct:
         """`job.plan`: raises ApiError with every fault that a submission would be refused for."""
         assert isinstance(request, JobSpec)
         await self._loop.barrier()
-        planned = plan(self._loop.cluster, request, user.name, now_s=self._clock.now_s())
+        ended = await self._prerequisites.ended(user, request)
+        planned = plan(self._loop.cluster, request, user.name, now_s=self._clock.now_s(), ended=ended)
         if isinstance(planned, tuple):
             raise ApiError(fault_error(planned))
         return planned

@@ -14,6 +14,7 @@ from itertools import islice
 from bus.refusal import quote
 from bus.spec import Constraints, JobSpec, TaskSpec
 from bus.values import is_name
+from coordinator.core.conditions import Condition, Need, split_condition
 from coordinator.core.effects import Fault
 from coordinator.core.task_types import REQUIRED_INPUT
 
@@ -21,6 +22,7 @@ NAME_MAX = 128
 ARGUMENTS_MAX_BYTES = 128 * 1024
 LABELS_MAX = 64
 LABEL_VALUE_MAX = 256
+AFTER_MAX = 1_000
 FAULTS_MAX = 20
 """Faults told of one spec; enough to mend it, and an answer of bounded size."""
 
@@ -30,6 +32,7 @@ _TYPE_NAME = re.compile(r"[a-z0-9_]{3,50}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,62}")
 _DEDUPE_KEY = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_JOB_NUMBER = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 _DENIED_ENV = ("LD_", "CORRAL_", "NATS_", "PG")
 _DENIED_ENV_NAMES = frozenset({"PYTHONPATH", "PYTHONSTARTUP", "BASH_ENV", "ENV", "IFS"})
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -226,9 +229,12 @@ def check_needs(tasks: Sequence[TaskSpec], faults: list[Fault]) -> None:
         if task.name in needs:
             where = f"/tasks/{position}/name"
             faults.append(Fault(code="E_NAME_CLASH", field=where, got=quote(task.name)))
-        needs[task.name] = task.needs
+        needs[task.name] = [split_condition(need)[0] for need in task.needs]
     for position, task in enumerate(tasks):
-        for name in task.needs:
+        for need in task.needs:
+            name, condition = split_condition(need)
+            if condition is None:
+                faults.append(_no_condition(need, f"/tasks/{position}/needs", faults))
             if name not in needs:
                 faults.append(
                     Fault(
@@ -243,6 +249,48 @@ def check_needs(tasks: Sequence[TaskSpec], faults: list[Fault]) -> None:
     if cycle:
         shown = cycle if len(cycle) <= _CYCLE_SHOWN else [*cycle[:_CYCLE_SHOWN], "…", cycle[-1]]
         faults.append(Fault(code="E_CYCLE", field="/tasks", got=" -> ".join(shown)))
+
+
+def parse_needs(needs: Sequence[str]) -> tuple[Need, ...]:
+    """What `check_needs` finds no fault with."""
+    split = (split_condition(need) for need in needs)
+    return tuple(Need(name, condition or Condition.OK) for name, condition in split)
+
+
+def parse_after(after: Sequence[int | str], faults: list[Fault]) -> tuple[tuple[int, Condition], ...]:
+    """Jobs by their numbers, each named once. Whether they exist is not known here."""
+    found: dict[int, Condition] = {}
+    if len(after) > AFTER_MAX:
+        got, expected = f"{len(after)} jobs", f"at most {AFTER_MAX}"
+        hint = "let one job run after these, and this one after it"
+        faults.append(Fault(code="E_TOO_MANY", field="/after", got=got, expected=expected, hint=hint))
+        return ()
+    for position, entry in enumerate(after):
+        field = f"/after/{position}"
+        name, condition = split_condition(str(entry))
+        if not _JOB_NUMBER.fullmatch(name):
+            expected = 'a job\'s number, as 1041, "1041:ok", "1041:any" or "1041:failed"'
+            faults.append(Fault(code="E_ID", field=field, got=quote(entry), expected=expected))
+        elif condition is None:
+            faults.append(_no_condition(str(entry), field, faults))
+        elif int(name) in found:
+            message = f"job {name} is named twice"
+            faults.append(Fault(code="E_FIELD", message=message, field=field, got=quote(entry)))
+        else:
+            found[int(name)] = condition
+    return tuple(found.items())
+
+
+def _no_condition(text: str, field: str, faults: Sequence[Fault]) -> Fault:
+    known = [str(condition) for condition in Condition]
+    return Fault(
+        code="E_ENUM",
+        message="no such condition",
+        field=field,
+        got=quote(text),
+        expected=f"one of {', '.join(known)} after the colon",
+        hint=_suggestion(text.partition(":")[2], known, faults),
+    )
 
 
 def find_cycle(needs: Mapping[str, Sequence[str]]) -> list[str] | None:

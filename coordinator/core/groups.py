@@ -1,50 +1,73 @@
-"""What the end of a task means for the tasks that need it."""
+"""What the end of a task means for the tasks of its job that need it.
+
+A group that needs others waits until every need is met (`conditions`), and is cancelled as soon as one cannot
+be met any more; so is then what needs that group to complete. A job that runs after others keeps all of its
+groups waiting until it is let go (`after`).
+"""
 
 from __future__ import annotations
 
 from bus.values import NodeName, TaskState
 from coordinator.core.changes import enqueue, move_untouched
+from coordinator.core.conditions import Condition, Verdict, judge, with_condition
 from coordinator.core.effects import Effect
-from coordinator.core.model import Cluster, Group, Job, Task
+from coordinator.core.model import Cluster, Group, Task
 
 
 def on_task_over(
     out: list[Effect], cluster: Cluster, task: Task, state: TaskState, *, node: NodeName, now_s: float
 ) -> None:
-    """Unlock the groups that waited for the task's group, or cancel them if it can no longer succeed."""
-    group = task.group
-    if state is not TaskState.COMPLETED:
-        if not group.job.reason:
-            group.job.reason = f"task {task.ref} {state} on {node}"
-        cancel_dependents(out, cluster, group, now_s=now_s)
-    elif group.over and not group.failed and not group.cancelled:
-        _unlock_dependents(out, cluster, group, now_s=now_s)
+    """Note what the job came to, and go on with what waited for the task's group."""
+    job = task.group.job
+    if state is not TaskState.COMPLETED and not job.reason:
+        job.reason = f"task {task.ref} {state} on {node}"
+    settle_dependents(out, cluster, task.group, now_s=now_s)
 
 
-def _unlock_dependents(out: list[Effect], cluster: Cluster, group: Group, *, now_s: float) -> None:
-    for dependent in _waiting_for(group.job, group):
-        if all(_succeeded(group.job.needed[name]) for name in dependent.needs):
-            move_untouched(out, cluster, dependent, TaskState.QUEUED, now_s=now_s)
-            enqueue(cluster, dependent, now_s=now_s)
+def settle_dependents(out: list[Effect], cluster: Cluster, group: Group, *, now_s: float) -> None:
+    """Queue what waited for `group` and needs nothing more; cancel what can never start, and so on.
+
+    Each says which need was not met.
+    """
+    changed = [group]
+    while changed:
+        cause = changed.pop()
+        if cause.name is None or not (cause.over or cause.failed or cause.cancelled):
+            continue
+        for dependent in cause.job.dependents.get(cause.name, ()):
+            if dependent.untouched_state is not TaskState.PENDING:
+                continue
+            never = unmeetable(dependent)
+            if never is not None:
+                move_untouched(out, cluster, dependent, TaskState.CANCELLED, now_s=now_s, message=never)
+                changed.append(dependent)
+            else:
+                unlock(out, cluster, dependent, now_s=now_s)
 
 
-def cancel_dependents(out: list[Effect], cluster: Cluster, group: Group, *, now_s: float) -> None:
-    """Cancel what needs `group`, and what needs that; each says which need failed."""
-    failed = [group]
-    while failed:
-        cause = failed.pop()
-        for dependent in _waiting_for(cause.job, cause):
-            message = f"needs {cause.label()}, which did not complete"
-            move_untouched(out, cluster, dependent, TaskState.CANCELLED, now_s=now_s, message=message)
-            failed.append(dependent)
+def unlock(out: list[Effect], cluster: Cluster, group: Group, *, now_s: float) -> None:
+    """Queue a pending group if neither its needs nor its job keep it waiting."""
+    if not group.job.after and all(verdict is Verdict.MET for verdict in verdicts(group)):
+        move_untouched(out, cluster, group, TaskState.QUEUED, now_s=now_s)
+        enqueue(cluster, group, now_s=now_s)
 
 
-def _waiting_for(job: Job, group: Group) -> list[Group]:
-    if group.name is None:
-        return []
-    dependents = job.dependents.get(group.name, ())
-    return [other for other in dependents if other.untouched_state is TaskState.PENDING]
+def verdicts(group: Group) -> list[Verdict]:
+    """Of each of the group's needs."""
+    return [
+        _judge(group.job.needed[name], condition)
+        for name, condition in zip(group.needs, group.conditions, strict=True)
+    ]
 
 
-def _succeeded(group: Group) -> bool:
-    return group.completed == group.count
+def unmeetable(group: Group) -> str | None:
+    """Why the group can never start; None: it still can."""
+    for name, condition, verdict in zip(group.needs, group.conditions, verdicts(group), strict=True):
+        if verdict is Verdict.NEVER:
+            what = "did not complete" if condition is Condition.OK else "completed"
+            return f"needs {with_condition(name, condition)}, which {what}"
+    return None
+
+
+def _judge(needed: Group, condition: Condition) -> Verdict:
+    return judge(condition, over=needed.over, sound=not needed.failed and not needed.cancelled)

@@ -34,8 +34,9 @@ from bus.units import (
 )
 from bus.values import Resources, TaskSettings, TaskState, UserName
 from coordinator.core import checks
+from coordinator.core.conditions import Condition, Need
 from coordinator.core.effects import Fault
-from coordinator.core.model import Group, Job, Shape, Values, shape_of
+from coordinator.core.model import Awaited, Group, Job, Shape, Values, shape_of
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -63,7 +64,7 @@ class Part(Struct, frozen=True):
     settings: TaskSettings
     command: tuple[str, ...]
     input: dict[str, Any] | None
-    needs: tuple[str, ...]
+    needs: tuple[Need, ...]
     values: Values | None
     limit: int
 
@@ -74,6 +75,7 @@ class Derived(Struct, frozen=True):
     name: str
     priority: int
     parts: tuple[Part, ...]
+    after: tuple[tuple[int, Condition], ...] = ()
 
     @property
     def tasks(self) -> int:
@@ -87,6 +89,7 @@ def derive(spec: JobSpec, owner: UserName) -> Derived | tuple[Fault, ...]:
     parts = deriver.parts()
     priority = deriver.priority()
     checks.check_job(spec, faults)
+    after = checks.parse_after(spec.after, faults)
     if not faults:
         total = sum(part.count for part in parts)
         if total > TASKS_MAX:
@@ -101,21 +104,22 @@ def derive(spec: JobSpec, owner: UserName) -> Derived | tuple[Fault, ...]:
             )
     if faults:
         return tuple(faults[: checks.FAULTS_MAX])
-    return Derived(spec.name or deriver.default_name(), priority, tuple(parts))
+    return Derived(spec.name or deriver.default_name(), priority, tuple(parts), after)
 
 
 def build_job(
     derived: Derived, *, spec: JobSpec, job_id: UUID, number: int, owner: UserName, submitted_at: float
 ) -> Job:
-    """The job as the cluster keeps it; its groups wait (`pending`) where they need others."""
+    """The job as the cluster keeps it; its groups wait (`pending`) where they, or the job, need others."""
     job = Job(job_id, number, owner, derived.name, spec.type, derived.priority, submitted_at, derived.tasks)
+    job.after = [Awaited(earlier, condition) for earlier, condition in derived.after]
     first = 0
     shapes: dict[int, Shape] = {}
     for part in derived.parts:
         shape = shapes.get(id(part.settings))
         if shape is None:
             shape = shapes[id(part.settings)] = shape_of(part.settings)
-        state = TaskState.PENDING if part.needs else TaskState.QUEUED
+        state = TaskState.PENDING if part.needs or job.after else TaskState.QUEUED
         job.groups.append(
             Group(
                 job=job,
@@ -126,7 +130,8 @@ def build_job(
                 command=part.command,
                 name=part.name,
                 input=part.input,
-                needs=part.needs,
+                needs=tuple(need.name for need in part.needs),
+                conditions=tuple(need.condition for need in part.needs),
                 values=part.values,
                 limit=part.limit,
                 untouched_state=state,
@@ -231,7 +236,7 @@ class _Deriver:
             settings=settings,
             command=command,
             input=task.input,
-            needs=tuple(task.needs),
+            needs=checks.parse_needs(task.needs),
             values=values,
             limit=limit,
         )
@@ -244,7 +249,7 @@ class _Deriver:
             settings=self._settings(task, path, merge),
             command=(),
             input=task.input,
-            needs=(part.name,),
+            needs=(Need(part.name, Condition.OK),),
             values=None,
             limit=0,
         )

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from bus.values import Role, TaskState
+from coordinator.core import after
 from coordinator.core.changes import (
     enqueue,
     group_change,
@@ -33,7 +34,7 @@ from coordinator.core.events import (
     RequeueAsked,
     RetryAsked,
 )
-from coordinator.core.groups import cancel_dependents
+from coordinator.core.groups import settle_dependents
 from coordinator.core.intake import build_job, derive
 from coordinator.core.model import Attempt, Cluster, Job, Task
 from coordinator.core.placing import send_cancels
@@ -61,7 +62,7 @@ def on_submitted(out: list[Effect], cluster: Cluster, event: JobSubmitted, *, no
         owner=event.owner,
         submitted_at=now_s,
     )
-    faults = unsatisfiable(cluster, job)
+    faults = after.bind(cluster, job, event.ended) or unsatisfiable(cluster, job)
     if faults:
         out.append(Refuse(reply=event.reply, faults=faults))
         return
@@ -79,6 +80,9 @@ def on_submitted(out: list[Effect], cluster: Cluster, event: JobSubmitted, *, no
         if group.untouched_state is TaskState.QUEUED:
             enqueue(cluster, group, now_s=now_s)
     cluster.changed_jobs[job.number] = job
+    if job.after:
+        after.wait_for(cluster, job)
+        after.settle(out, cluster, job, now_s=now_s)
     out.append(
         AnswerSubmit(reply=event.reply, number=job.number, id=job.id, tasks=job.total, duplicate=False)
     )
@@ -197,7 +201,7 @@ def _cancel_task(
         return 1
     move(out, cluster, task, TaskState.CANCELLED, now_s=now_s, message="cancelled")
     if not task.group.job.cancel_requested:
-        cancel_dependents(out, cluster, task.group, now_s=now_s)
+        settle_dependents(out, cluster, task.group, now_s=now_s)
     return 1
 
 

@@ -33,6 +33,7 @@ from bus.values import (
     Usage,
     UserName,
 )
+from coordinator.core.conditions import Condition
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -201,6 +202,7 @@ class Group(Struct, eq=False):
     in_line: bool = False  # an entry of the waiting line stands for it
     sequence: int = 0  # its place in the waiting line, kept while it has no entry there
     again: deque[Task] | None = None  # of a limited group: touched tasks that wait, before the untouched
+    conditions: tuple[Condition, ...] = ()  # parallel to `needs`
 
     @property
     def is_range(self) -> bool:
@@ -293,6 +295,14 @@ class Values(Struct, frozen=True):
     items: tuple[str, ...] = ()
 
 
+class Awaited(Struct):
+    """A job that another one runs after. `completed`: how it ended when it last did."""
+
+    number: int
+    condition: Condition
+    completed: bool | None = None
+
+
 class Job(Struct, eq=False):
     id: UUID
     number: int
@@ -321,6 +331,7 @@ class Job(Struct, eq=False):
     held_at: float | None = None
     paused_by: UserName | None = None  # what runs of it stands still, and nothing of it is placed
     paused_at: float | None = None
+    after: list[Awaited] = field(default_factory=list)  # what it waits for; empty once it was let go
 
     @property
     def withheld(self) -> bool:
@@ -387,6 +398,8 @@ class Cluster(Struct, eq=False):
     preemptible: dict[AttemptRef, Attempt] = field(default_factory=dict)  # likewise
     sequence: int = 0
     requeues: int = 0  # how often failed tasks were queued again: what was read before is stale
+    awaited: dict[int, set[int]] = field(default_factory=dict)  # who waits for the job of that number
+    ended: dict[int, bool] = field(default_factory=dict)  # the newest jobs that are over: did they complete?
     unknown_senders: int = 0  # usage reports of nodes that never registered
     dirty: bool = True  # something changed since the last scheduling round
     changed_jobs: dict[int, Job] = field(default_factory=dict)

@@ -7,12 +7,15 @@ in nobody's way that fits now, or it would have been placed in the last round. T
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from uuid import UUID
 
 from bus.api import Blocker, Plan, PlannedGroup
 from bus.spec import JobSpec
 from bus.values import TaskState, UserName
+from coordinator.core import after
 from coordinator.core.changes import enqueue
+from coordinator.core.conditions import Verdict, with_condition
 from coordinator.core.effects import Fault
 from coordinator.core.intake import build_job, derive
 from coordinator.core.jobs import unsatisfiable
@@ -29,15 +32,23 @@ EXPLAINED_MAX = 50
 """Groups that a plan explains; of ten thousand it says only how many tasks start and wait."""
 
 
-def plan(cluster: Cluster, spec: JobSpec, owner: UserName, *, now_s: float) -> Plan | tuple[Fault, ...]:
-    """The plan, or every fault that a submission would be refused for."""
+def plan(
+    cluster: Cluster,
+    spec: JobSpec,
+    owner: UserName,
+    *,
+    now_s: float,
+    ended: Mapping[int, bool] | None = None,
+) -> Plan | tuple[Fault, ...]:
+    """The plan, or every fault that a submission would be refused for. `ended` as in `JobSubmitted`."""
     derived = derive(spec, owner)
     if isinstance(derived, tuple):
         return derived
     job = build_job(derived, spec=spec, job_id=UUID(int=0), number=0, owner=owner, submitted_at=now_s)
-    faults = unsatisfiable(cluster, job)
+    faults = after.bind(cluster, job, ended or {}) or unsatisfiable(cluster, job)
     if faults:
         return faults
+    _let_go(cluster, job)
     scratch = _scratch(cluster)
     seen = [candidates(scratch, group.shape) for group in job.groups[:EXPLAINED_MAX]]
     started, complete = _place(scratch, job, now_s=now_s)
@@ -50,7 +61,10 @@ def plan(cluster: Cluster, spec: JobSpec, owner: UserName, *, now_s: float) -> P
             count=group.count,
             command=list(group.command),
             tool=group.settings.tool,
-            needs=list(group.needs),
+            needs=[
+                with_condition(name, condition)
+                for name, condition in zip(group.needs, group.conditions, strict=True)
+            ],
             limit=group.limit,
             resources=group.settings.resources,
             now=now,
@@ -71,6 +85,14 @@ def plan(cluster: Cluster, spec: JobSpec, owner: UserName, *, now_s: float) -> P
     )
 
 
+def _let_go(cluster: Cluster, job: Job) -> None:
+    """Queue what waits only for jobs that are over as it wants them."""
+    job.after = [each for each in job.after if after.verdict(cluster, each) is not Verdict.MET]
+    for group in job.groups:
+        if not job.after and not group.needs:
+            group.untouched_state = TaskState.QUEUED
+
+
 def _scratch(cluster: Cluster) -> Cluster:
     """Books to write in: the nodes are copies, whose live attempts are only looked at."""
     return Cluster(
@@ -79,6 +101,7 @@ def _scratch(cluster: Cluster) -> Cluster:
         rank=cluster.rank,
         nodes={name: copy.copy(node) for name, node in cluster.nodes.items()},
         reserved=set(cluster.reserved),
+        jobs=cluster.jobs,  # only looked at: what the planned job runs after
     )
 
 

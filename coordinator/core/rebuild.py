@@ -6,12 +6,13 @@ leader treats every lease as renewed at takeover: nobody is declared lost for ou
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from bus.spec import JobSpec
 from bus.values import NodeName, TaskState, UserName
+from coordinator.core.after import wait_for
 from coordinator.core.changes import COUNTER, add_to, enqueue, job_change, note_live
 from coordinator.core.effects import AttemptChange, JobChange, NewJob, NodeRow
 from coordinator.core.events import JobOver, TaskSeen
@@ -52,8 +53,19 @@ def restore_node(cluster: Cluster, row: NodeRow, *, now_s: float) -> None:
     )
 
 
-def restore_job(cluster: Cluster, row: NewJob, change: JobChange, tasks: Iterable[TaskSeen]) -> None:
-    """A live job with its touched tasks; raises RebuildError where rows and spec disagree."""
+def restore_job(
+    cluster: Cluster,
+    row: NewJob,
+    change: JobChange,
+    tasks: Iterable[TaskSeen],
+    *,
+    ended: Mapping[int, bool] | None = None,
+) -> None:
+    """A live job with its touched tasks; raises RebuildError where rows and spec disagree.
+
+    `ended`: of the jobs that are over and run before others, whether they completed. Live ones are restored
+    before those that run after them: in order of their numbers.
+    """
     job = _job(row, change)
     cluster.jobs[job.number] = job
     if row.dedupe_key is not None:
@@ -70,6 +82,17 @@ def restore_job(cluster: Cluster, row: NewJob, change: JobChange, tasks: Iterabl
         _settle_group(cluster, group)
     if job_change(job) != change:
         raise RebuildError(f"job {row.number}: its counters disagree with its tasks")
+    _restore_after(cluster, job, ended or {})
+
+
+def _restore_after(cluster: Cluster, job: Job, ended: Mapping[int, bool]) -> None:
+    """A job still waits for others exactly if no task of it was ever queued."""
+    if job.pending + job.cancelled < job.total:
+        job.after = []
+    for each in job.after:
+        if each.number not in cluster.jobs:
+            each.completed = ended.get(each.number, False)  # what is long gone did not complete
+    wait_for(cluster, job)
 
 
 def restore_over(over: JobOver) -> Job:
@@ -78,6 +101,7 @@ def restore_over(over: JobOver) -> Job:
     None of its tasks can start any more, so counts stand for them: a million ended elements are one number.
     """
     job = _job(over.job, over.change)
+    job.after = []
     job.ended_at = over.change.ended_at
     for group in job.groups:
         group.cursor = group.end

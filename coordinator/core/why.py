@@ -11,7 +11,10 @@ from typing import Any
 from bus.api import Blocker, Candidate
 from bus.units import counted
 from bus.values import NodeAdmin, NodeHealth, TaskState, UserName
+from coordinator.core import after
 from coordinator.core.amounts import RESOURCES, describe, flag
+from coordinator.core.conditions import Condition, Verdict, with_condition
+from coordinator.core.groups import verdicts
 from coordinator.core.model import Attempt, Cluster, Group, Job, Node, Shape, Task, Waiting
 from coordinator.core.scheduler.feasible import obstacles
 from coordinator.core.scheduler.rank import RANKS
@@ -19,6 +22,12 @@ from coordinator.core.scheduler.rank import RANKS
 NODES_NAMED = 4
 CANDIDATES_MAX = 16
 ENDS_NAMED = 3
+
+_ENDS = {
+    Condition.OK: "completed",
+    Condition.ANY: "ended",
+    Condition.FAILED: "ended, and not all completed",
+}
 
 _WAITING = frozenset({TaskState.PENDING, TaskState.QUEUED, TaskState.RETRYING, TaskState.REASSIGNED})
 
@@ -54,7 +63,12 @@ def waits(group: Group, index: int) -> bool:
 def blockers(cluster: Cluster, group: Group, index: int, *, now_s: float) -> list[Blocker]:
     """Everything that keeps task `index` of `group` from starting; empty: it is about to be placed."""
     task = group.find_task(index)
-    found = [*_of_job(group), *_of_needs(group), *_of_retry(cluster, group, task, now_s=now_s)]
+    found = [
+        *_of_job(group),
+        *_of_after(cluster, group.job),
+        *_of_needs(group),
+        *_of_retry(cluster, group, task, now_s=now_s),
+    ]
     if group.full:
         found.append(
             Blocker(
@@ -89,18 +103,35 @@ def _of_job(group: Group) -> Iterator[Blocker]:
 def _of_needs(group: Group) -> Iterator[Blocker]:
     if group.untouched_state is not TaskState.PENDING:
         return
-    for name in group.needs:
+    for name, condition, verdict in zip(group.needs, group.conditions, verdicts(group), strict=True):
         needed = group.job.needed[name]
         left = needed.count - needed.completed
-        if left:
+        if verdict is not Verdict.MET:
             states = [f"{needed.completed} of {needed.count} completed"]
             states += [f"{needed.live} placed"] if needed.live else []
             waiting = left - needed.live - needed.failed - needed.cancelled
             states += [f"{waiting} waiting"] if waiting else []
+            first = f"{group.job.number}.{needed.first}"
             yield Blocker(
                 code="needs",
-                message=f"needs {name} (from task {group.job.number}.{needed.first} on): {', '.join(states)}",
-                remedy=f"when all of {name} have completed",
+                message=f"needs {with_condition(name, condition)} (from task {first} on): {', '.join(states)}",
+                remedy=f"when all of {name} have {_ENDS[condition]}",
+            )
+
+
+def _of_after(cluster: Cluster, job: Job) -> Iterator[Blocker]:
+    for each in job.after:
+        verdict = after.verdict(cluster, each)
+        other = cluster.jobs.get(each.number)
+        if verdict is Verdict.NEVER:
+            remedy = f"submit it without job {each.number}"
+            yield Blocker(code="after", message=after.unmet(each), remedy=remedy)
+        elif verdict is Verdict.WAIT and other is not None:
+            yield Blocker(
+                code="after",
+                message=f"runs after {with_condition(each.number, each.condition)}, of which"
+                f" {other.completed} of {counted(other.total, 'task')} have completed",
+                remedy=f"when job {each.number} has {_ENDS[each.condition]}",
             )
 
 

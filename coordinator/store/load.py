@@ -52,6 +52,10 @@ async def read(connection: Connection[Record]) -> Snapshot:
         jobs=[live_job(row) for row in await connection.fetch(jobs["live"])],
         tasks=[task_seen(row) for row in await connection.fetch(tasks["of_live_jobs"])],
         attempts=[_attempt(row) for row in await connection.fetch(attempts["live"])],
+        ended={
+            row["number"]: row["state"] == JobState.COMPLETED
+            for row in await connection.fetch(jobs["ended_before_live"])
+        },
     )
 
 

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from bus import api
 from bus.messages import NeededOutput
-from bus.values import NodeName, TaskRef, UserName
+from bus.values import JobState, NodeName, TaskRef, UserName
 from coordinator.store.connection import Session
 from coordinator.store.load import user_row
 from coordinator.store.rows import UserRow
@@ -97,6 +97,15 @@ class Reads:
         if len(found) > 1:
             raise AmbiguousJob(text, found)
         return found[0] if found else None
+
+    async def ended(self, numbers: Sequence[int], *, viewer: str | None) -> dict[int, bool | None]:
+        """Which of these jobs there are, and whether they completed; None: they are not over."""
+        rows = await self._session.fetch(queries("jobs")["standing"], viewer, list(numbers))
+        states = {int(row["number"]): JobState(row["state"]) for row in rows}
+        return {
+            number: state is JobState.COMPLETED if state.is_terminal else None
+            for number, state in states.items()
+        }
 
     async def task_by_id(self, identity: UUID, *, viewer: str | None) -> TaskRef | None:
         """The task that has a row with this id; of a range, its first."""

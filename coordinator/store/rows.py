@@ -70,7 +70,10 @@ class LiveJob(Struct, frozen=True):
 
 
 class Snapshot(Struct, kw_only=True):
-    """All that the coordinator's memory is rebuilt from. `attempts` are the live ones (assigned, running)."""
+    """All that the coordinator's memory is rebuilt from. `attempts` are the live ones (assigned, running).
+
+    `ended`: of the jobs that are over and that a live one may wait for, whether they completed.
+    """
 
     next_number: int
     users: list[UserRow]
@@ -78,3 +81,4 @@ class Snapshot(Struct, kw_only=True):
     jobs: list[LiveJob]
     tasks: list[TaskSeen]
     attempts: list[AttemptChange]
+    ended: dict[int, bool] = {}

@@ -38,3 +38,25 @@ from corral.dedupe_keys d
     join corral.users o on o.id = d.user_id
     join corral.jobs j on j.id = d.job_id
 where o.username = $1 and d.key = $2;
+
+-- name: ended_before_live
+-- The jobs that are over and that one which is not may wait for: by the numbers in its `after`.
+with earlier as (
+    select distinct split_part(entry, ':', 1)::bigint as number
+    from corral.jobs j cross join lateral jsonb_array_elements_text(j.spec -> 'after') as entry
+    where j.state not in ('completed', 'failed', 'cancelled') and j.pending > 0 and j.spec ? 'after'
+)
+select number, state from corral.jobs join earlier using (number)
+where state in ('completed', 'failed', 'cancelled')
+union all
+select number, state from corral.jobs_archive join earlier using (number);
+
+-- name: standing
+-- Which of some jobs there are, among those of a user (or anybody), and their states.
+select j.number, j.state
+from corral.jobs j join corral.users o on o.id = j.user_id
+where j.number = any($2::bigint[]) and ($1::text is null or o.username = $1)
+union all
+select a.number, a.state
+from corral.jobs_archive a join corral.users o on o.id = a.user_id
+where a.number = any($2::bigint[]) and ($1::text is null or o.username = $1);
