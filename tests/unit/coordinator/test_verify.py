@@ -5,17 +5,23 @@ Any order of events leaves nothing to find; a flaw that was put there is found, 
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import invariant
 from msgspec.structs import replace
 
-from bus.messages import FoundTask, Inspection
+from bus.messages import CommandReply, FoundTask, FromAgentReply, Inspect, Inspection, ToAgent
 from bus.spec import TaskSpec
-from bus.values import AttemptRef, AttemptState, NodeAdmin, NodeHealth, TaskRef, TaskState, UserName
+from bus.values import AttemptRef, AttemptState, NodeAdmin, NodeHealth, NodeName, TaskRef, TaskState, UserName
+from coordinator.api import verify
 from coordinator.core.picture import Picture, picture
 from coordinator.core.verify import Flaw, lasting, memory_flaws, node_flaws, silence_flaws
 from tests.unit.coordinator.conftest import World
+from tests.unit.coordinator.shell import FakeAgent, Shell, running_shell, until
 from tests.unit.coordinator.test_random_worlds import Worlds
 
 
@@ -108,9 +114,9 @@ def test_a_node_that_is_silent_for_too_long_is_found(pool: World) -> None:
     assert silence_flaws(pool.cluster, now_s=node.last_beat_s + 99) == []
 
 
-def inspected(*running: FoundTask, **other: object) -> Inspection:
-    fields = {"node": "n1", "incarnation": "first", "epoch": 7, "running": running} | other
-    return Inspection(**fields)  # type: ignore[arg-type]
+def inspected(*running: FoundTask, **other: Any) -> Inspection:
+    fields: dict[str, Any] = {"node": "n1", "incarnation": "first", "epoch": 7, "running": running}
+    return Inspection(**(fields | other))
 
 
 RUNNING = AttemptRef(1, 0, 1)
@@ -186,3 +192,60 @@ def test_a_flaw_counts_if_it_lasts() -> None:
     one, other = Flaw("I1", "a", "1", "now 3"), Flaw("I1", "a", "2", "")
     again = Flaw("I1", "a", "1", "now 4")
     assert lasting([one, other], [again]) == [again]
+
+
+@pytest.fixture
+async def shell(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shell]:
+    monkeypatch.setattr(verify, "PAUSE_S", 0.001)
+    async with running_shell() as running:
+        yield running
+
+
+async def inspecting(shell: Shell, *, name: str = "n1", **found: Any) -> FakeAgent:
+    """A registered node that answers an inspection with what it runs: `found`, or what it was given."""
+    agent = await shell.agent(name)
+
+    def answer(command: ToAgent) -> FromAgentReply:
+        if not isinstance(command, Inspect):
+            return CommandReply(node=name)
+        return inspected(node=name, epoch=command.epoch, **found)
+
+    agent.answer = answer
+    return agent
+
+
+async def test_a_running_cluster_is_verified(shell: Shell) -> None:
+    await inspecting(shell)
+    await shell.submit(array="0-9")
+    found = await shell.ask("olga", "cluster.verify")
+    assert (found["epoch"], found["violations"], found["silent"]) == (7, [], [])
+    assert found["checked"] == {"jobs": 1, "live jobs": 1, "nodes asked": 1, "processes": 0}
+
+
+async def test_what_lasts_is_a_violation_and_what_passes_is_none(shell: Shell) -> None:
+    passing, lasts = Flaw("I4", "a", "n1", "odd"), Flaw("I1", "b", "7", "bad", "do this")
+    shell.books.found = [[passing, lasts], [lasts, Flaw("I4", "c", "n1", "late")], [lasts]]
+    found = await shell.ask("olga", "cluster.verify")
+    assert found["violations"] == [{"invariant": "I1", "what": "bad (b)", "object": "7", "hint": "do this"}]
+    assert shell.books.looks == verify.LOOKS
+
+
+async def test_strays_and_nodes_that_say_nothing_are_named(shell: Shell) -> None:
+    await inspecting(shell, name="n1", strays=(4242,))
+    silent = await shell.agent("n2")
+    silent.answer = lambda command: b"\xc1"
+    await shell.agent("n3")
+    shell.cluster.nodes[NodeName("n3")].health = NodeHealth.UNREACHABLE
+    found = await shell.ask("olga", "cluster.verify")
+    assert found["silent"] == ["n2", "n3"]
+    assert ("I2", "n1:4242") in [(each["invariant"], each["object"]) for each in found["violations"]]
+
+
+async def test_only_operators_verify_and_one_at_a_time(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (await shell.ask("alice", "cluster.verify"))["error"]["code"] == "E_FORBIDDEN"
+    monkeypatch.setattr(verify, "PAUSE_S", 0.2)
+    shell.books.found = [[Flaw("I1", "b", "7", "bad")]]
+    first = asyncio.create_task(shell.ask("olga", "cluster.verify"))
+    await until(lambda: shell.books.looks)
+    assert (await shell.ask("adam", "cluster.verify"))["error"]["code"] == "E_TOO_OFTEN"
+    assert len((await first)["violations"]) == 1

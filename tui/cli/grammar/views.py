@@ -17,6 +17,7 @@ VERBS = {
     "events": ("tui.cli.events", "events"),
     "nodes": ("tui.cli.nodes", "nodes"),
     "node": ("tui.cli.nodes", "node"),
+    "verify": ("tui.cli.verify", "verify"),
 }
 
 
@@ -54,6 +55,13 @@ def add(verbs: Verbs, shared: Parser) -> None:
     add_list_options(nodes, limit=1000)
     node = verb(verbs, shared, "node", "nodes in full")
     node.add_argument("nodes", nargs="+", metavar="NODE")
+    verb(
+        verbs,
+        shared,
+        "verify",
+        "whether database, memory and nodes agree; exit 1 where a promise is broken",
+        formats=("table", "json", "jsonl", "name"),
+    )
 
 
 def _add_events(events: Parser) -> None:
