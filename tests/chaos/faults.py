@@ -1,0 +1,143 @@
+"""Carrying a stroke out: strike, wait, heal. Nothing here asks whether the cluster bears it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+from bus.errors import BusError
+from bus.storage import BUCKETS, stream_of
+from tests.chaos.cluster import Cluster
+from tests.chaos.evidence import Wipe
+from tests.chaos.plan import AGENTS, COORDINATORS, Fault, Stroke
+
+DELETE_TIMEOUT_S = 5.0
+DELETE_TRIES_S = 20.0
+
+
+class Striker:
+    """Strikes `cluster`; `wipes` tells when JetStream's data was destroyed."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self.wipes: list[Wipe] = []
+
+    async def strike(self, stroke: Stroke) -> str:
+        """From the blow to its healing; answers who was struck."""
+        cluster, fault, lasts_s = self._cluster, stroke.fault, stroke.lasts_s
+        name = await cluster.leader() if stroke.fault in _LEADERS else stroke.target
+        match fault:
+            case Fault.LEADER_KILL | Fault.AGENT_KILL | Fault.NATS_KILL | Fault.POSTGRES_KILL:
+                await self._end([name], signal.SIGKILL, lasts_s=lasts_s)
+            case Fault.COORDINATORS_KILL:
+                await self._end(COORDINATORS, signal.SIGKILL, lasts_s=lasts_s)
+            case Fault.ALL_KILL:
+                everybody = (*COORDINATORS, *AGENTS, "nats", "postgres")
+                await self._end(everybody, signal.SIGKILL, lasts_s=lasts_s, with_guards=True)
+            case Fault.AGENT_AND_GUARD_KILL:
+                await self._end([name], signal.SIGKILL, lasts_s=lasts_s, with_guards=True)
+            case Fault.LEADER_RESTART | Fault.AGENT_RESTART | Fault.NATS_RESTART:
+                await self._end([name], signal.SIGTERM, lasts_s=lasts_s)
+            case Fault.POSTGRES_RESTART:
+                await self._end([name], signal.SIGINT, lasts_s=lasts_s)  # its fast shutdown
+            case Fault.NATS_WIPED:
+                await self._wipe(lasts_s)
+            case Fault.BUCKETS_DELETED:
+                await self._delete_buckets()
+            case (
+                Fault.LEADER_STOP
+                | Fault.AGENT_STOP
+                | Fault.AGENT_ZOMBIE
+                | Fault.NATS_STOP
+                | Fault.POSTGRES_STOP
+            ):
+                cluster.pause(name)
+                await asyncio.sleep(lasts_s)
+                cluster.resume(name)
+            case Fault.GUARD_STOP:
+                await self._stop_guard(name, lasts_s)
+            case Fault.GUARD_KILL:
+                _signal(cluster.guards(name), signal.SIGKILL)
+            case Fault.LEADER_NO_BUS:
+                await self._hold([f"{name}.bus"], lasts_s)
+            case Fault.LEADER_NO_DATABASE:
+                await self._hold([f"{name}.database"], lasts_s)
+            case Fault.LEADER_ALONE:
+                await self._hold([f"{name}.bus", f"{name}.database"], lasts_s)
+            case Fault.AGENT_PARTITION:
+                await self._hold([name], lasts_s)
+            case Fault.AGENT_HICCUP:
+                cluster.cable(name).cut()
+                await asyncio.sleep(lasts_s)
+                cluster.cable(name).mend()
+        return name
+
+    async def _end(
+        self, names: Sequence[str], number: signal.Signals, *, lasts_s: float, with_guards: bool = False
+    ) -> None:
+        cluster = self._cluster
+        cluster.hold(*names)
+        guards = [pid for name in names if with_guards and name in AGENTS for pid in cluster.guards(name)]
+        await asyncio.gather(*(cluster.end_process(name, number) for name in names))
+        _signal(guards, signal.SIGKILL)
+        await asyncio.sleep(lasts_s)
+        cluster.release(*names)
+
+    async def _wipe(self, lasts_s: float) -> None:
+        cluster = self._cluster
+        cluster.hold("nats")
+        begin = time.time()
+        await cluster.end_process("nats", signal.SIGKILL)
+        cluster.wipe_jetstream()
+        self.wipes.append(Wipe(begin=begin, end=time.time()))
+        await asyncio.sleep(lasts_s)
+        cluster.release("nats")
+
+    async def _delete_buckets(self) -> None:
+        """As somebody with a coordinator's rights could; again until the server did it."""
+        left = set(BUCKETS)
+        give_up_at = time.monotonic() + DELETE_TRIES_S
+        while left and time.monotonic() < give_up_at:
+            with suppress(BusError):
+                async with self._cluster.coordinators_bus() as bus:
+                    for bucket in sorted(left):
+                        asked = f"$JS.API.STREAM.DELETE.{stream_of(bucket)}"
+                        await bus.request(asked, b"", timeout_s=DELETE_TIMEOUT_S)
+                        left.remove(bucket)
+        if left:
+            raise TimeoutError(f"the buckets {sorted(left)} could not be deleted")
+
+    async def _stop_guard(self, agent: str, lasts_s: float) -> None:
+        guards = self._cluster.guards(agent)
+        _signal(guards, signal.SIGSTOP)
+        await asyncio.sleep(lasts_s)
+        _signal(guards, signal.SIGCONT)
+
+    async def _hold(self, cables: Sequence[str], lasts_s: float) -> None:
+        for cable in cables:
+            self._cluster.cable(cable).hold()
+        await asyncio.sleep(lasts_s)
+        for cable in cables:
+            self._cluster.cable(cable).mend()
+
+
+_LEADERS = frozenset(
+    {
+        Fault.LEADER_KILL,
+        Fault.LEADER_STOP,
+        Fault.LEADER_RESTART,
+        Fault.LEADER_NO_DATABASE,
+        Fault.LEADER_NO_BUS,
+        Fault.LEADER_ALONE,
+    }
+)
+
+
+def _signal(pids: Sequence[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
