@@ -79,6 +79,10 @@ class Layout(Struct, frozen=True):
     def coordinator(self) -> Path:
         return self.data / "coordinator.toml"
 
+    def coordinator_state(self, name: str) -> Path:
+        """What the coordinator process `name` says of itself."""
+        return self.data / f"{_part(name)}.state"
+
     @property
     def logs(self) -> Path:
         return self.data / "logs"

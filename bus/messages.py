@@ -273,3 +273,13 @@ class Inspection(Struct, kw_only=True, tag="inspection"):
 
 
 FromAgentReply = CommandReply | LogChunk | Inspection
+
+
+# coordinator to coordinators
+
+
+class Leads(Struct, kw_only=True):
+    """`holder` leads since `epoch` began; whoever believes to lead with a lower one stops."""
+
+    epoch: int
+    holder: str

@@ -143,6 +143,9 @@ AUTH_ALL = "corral.auth.*"
 
 SUBMISSIONS_ALL = "corral.u.*.publish"
 
+LEADER = "corral.leader"
+"""Where the leading coordinator announces its epoch, each second."""
+
 _WORD = re.compile(r"[a-z][a-z_]{0,30}")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _VERBS = frozenset(map(str, NodeVerb))

@@ -66,8 +66,27 @@ class ProcessStatus(Struct, kw_only=True):
     since: float = 0.0  # of `health`
     ready_after_s: float | None = None  # from the supervisor's start to the first time healthy
     message: str = ""
+    role: str = ""  # of a coordinator: leading or standing by
     log: str = ""
     stop_signal: int = signal.SIGTERM  # PostgreSQL takes SIGTERM as "wait for all sessions"
+
+
+class CoordinatorRole(StrEnum):
+    """What a coordinator does."""
+
+    STARTING = "starting"
+    STANDBY = "standing by"
+    LEADING = "leading"
+
+
+class CoordinatorState(Struct, frozen=True, kw_only=True):
+    """What a coordinator's process says of itself each second; `said_s` is of CLOCK_MONOTONIC."""
+
+    pid: int
+    role: CoordinatorRole
+    said_s: float
+    epoch: int = 0
+    trouble: str = ""
 
 
 class SupervisorStatus(Struct, kw_only=True):
@@ -117,10 +136,27 @@ def read_status(path: Path) -> SupervisorStatus | None:
 
 def write_status(path: Path, status: SupervisorStatus) -> None:
     """Replace the file in one step, so that a reader never sees half of it; 0600."""
+    _replace(path, msgspec.json.format(msgspec.json.encode(status), indent=1))
+
+
+def read_coordinator_state(path: Path) -> CoordinatorState | None:
+    """The last word of a coordinator; None where it has not said any."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=CoordinatorState)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def write_coordinator_state(path: Path, state: CoordinatorState) -> None:
+    """Raises OSError."""
+    _replace(path, msgspec.json.encode(state))
+
+
+def _replace(path: Path, text: bytes) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(descriptor, msgspec.json.format(msgspec.json.encode(status), indent=1))
+        os.write(descriptor, text)
     finally:
         os.close(descriptor)
     os.replace(temporary, path)

@@ -13,6 +13,7 @@ def main(argv: list[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     serve = verbs.add_parser("serve", help="run the coordinator of a data folder")
     serve.add_argument("data", type=Path)
+    serve.add_argument("--name", default="coordinator", help="tells coordinators of one folder apart")
     supervise = verbs.add_parser("supervise", help="run and restart all processes of a data folder")
     supervise.add_argument("data", type=Path)
     supervise.add_argument("--agents", type=int, help="agents from now on, sharing this machine")
@@ -26,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
         case "serve":
             from coordinator.serve import serve as run_coordinator
 
-            return run_coordinator(arguments.data)
+            return run_coordinator(arguments.data, name=arguments.name)
         case "supervise":
             from coordinator.supervise import supervise as run_supervisor
 

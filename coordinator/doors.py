@@ -28,6 +28,7 @@ from coordinator.clock import Clock
 from coordinator.config import Config
 from coordinator.core.effects import Record
 from coordinator.joining import Admissions
+from coordinator.leader import Leader
 from coordinator.loop import Loop
 from coordinator.notices import Notices
 from coordinator.perform import Performer
@@ -48,13 +49,13 @@ class Engine(Struct, frozen=True, kw_only=True):
 
     config: Config
     bus: NatsBus
+    leader: Leader
     clock: Clock
     loop: Loop
     performer: Performer
     replies: Replies
     teller: Teller
     record: Callable[[Sequence[Record]], None]
-    epoch: int
     next_number: int
     timeseries: str
     rebuild: Rebuild
@@ -75,7 +76,7 @@ class Doors:
         self._nodes = Nodes(
             loop,
             clock,
-            epoch=engine.epoch,
+            epoch=engine.leader.epoch,
             version=version,
             timeseries=engine.timeseries,
             unreadable=lambda: self._agents.rejected,
@@ -83,7 +84,11 @@ class Doors:
         keys = engine.config.keys
         authority = Authority.create_or_load(Path(keys)) if keys else None
         self._tokens = Tokens(tokens, authority, cluster=socket.gethostname(), version=version)
-        self._admissions = Admissions(bus, tokens, authority, loop.cluster) if authority else None
+        self._admissions = (
+            Admissions(bus, tokens, authority, loop.cluster, answering=engine.leader.answering)
+            if authority
+            else None
+        )
         access = Access(reads)
         self._api = Api(
             bus,
@@ -96,9 +101,10 @@ class Doors:
             reasons=Reasons(loop, jobs.finder, reads, clock),
             tokens=self._tokens,
             verifier=Verifier(
-                loop, books, engine.teller, clock, epoch=engine.epoch, rebuild=engine.rebuild
+                loop, books, engine.teller, clock, epoch=engine.leader.epoch, rebuild=engine.rebuild
             ),
             refused=self._audit.refused,
+            answering=engine.leader.answering,
             version=version,
         )
         self._intake = Intake(bus, access, jobs, PublishedKeys(dsn), self._audit)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from bus import subjects
 from bus.api import Admitted, Error
@@ -24,7 +25,7 @@ from bus.transport import Bus, Message
 from bus.values import NodeHealth, NodeName, Role, is_name
 from coordinator.api.tokens import LOGIN_TTL_S
 from coordinator.core.model import Cluster
-from coordinator.store.errors import StoreError
+from coordinator.store.errors import NotLeader, StoreError
 from coordinator.store.tokens import NameTaken, Tokens, TokenSeen
 from coordinator.tell import Asker, away, send
 
@@ -60,8 +61,17 @@ class Bucket:
 class Admissions:
     """Answers strangers, one at a time; `start` subscribes, `stop` ends."""
 
-    def __init__(self, bus: Bus, tokens: Tokens, authority: Authority, cluster: Cluster) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        tokens: Tokens,
+        authority: Authority,
+        cluster: Cluster,
+        *,
+        answering: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+    ) -> None:
         self._bus = bus
+        self._answering = answering
         self._tokens = tokens
         self._authority = authority
         self._cluster = cluster
@@ -88,6 +98,8 @@ class Admissions:
         asker = Asker(message.reply, codec_of(message.data))
         try:
             await send(self._bus, asker, await self._answer(subject.verb, message))
+        except NotLeader:
+            return  # whoever leads now answers
         except BusError as lost:
             log.warning("answer to %s lost: %s", asker.subject, lost)
 
@@ -96,12 +108,15 @@ class Admissions:
             return refusal("E_TOO_OFTEN", retry_after_s=1.0)
         try:
             asked = decode(message.data, Admission, subject=message.subject)
-            return await self.admit(verb, asked)
+            async with self._answering():
+                return await self.admit(verb, asked)
         except ApiError as error:
             log.warning("not admitted: %s", error)
             return error.error
         except DecodeError as error:
             return error.to_error()
+        except NotLeader:
+            raise
         except StoreError as error:
             return away(str(error))
 

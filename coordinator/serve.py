@@ -1,4 +1,8 @@
-"""The coordinator's life: connect, lead, rebuild memory, serve; end when told to or when another leads."""
+"""The coordinator's life: connect, stand by, lead, rebuild memory, serve; end when told to or when followed.
+
+Who lost the leadership ends with EXIT_NOT_LEADER, and whoever started it starts it again: it stands by then,
+with nothing left of what it believed.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import math
 import os
 import signal
 import socket
@@ -13,21 +18,25 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bus import jetstream
 from bus.connection import NatsBus
 from bus.credentials import parse_credentials
 from bus.errors import BusError
-from bus.layout import read_secret
+from bus.layout import Layout, read_secret
+from bus.supervision import CoordinatorRole
 from bus.values import UserName
+from coordinator.bus_watch import BusWatch
 from coordinator.caches import Caches
 from coordinator.clock import Clock
 from coordinator.config import Config, ConfigError, load_config
 from coordinator.core.effects import Tell
 from coordinator.core.model import Cluster
-from coordinator.core.rebuild import restore_attempt, restore_job, restore_node
+from coordinator.core.rebuild import restore_attempt, restore_job, restore_loss, restore_node
 from coordinator.doors import Doors, Engine
+from coordinator.leader import Leader
 from coordinator.loop import Loop
+from coordinator.overdue import Overdue
 from coordinator.perform import Performer
+from coordinator.presence import Presence
 from coordinator.store.errors import NotLeader, StoreUnavailable
 from coordinator.store.relational import RelationalStore
 from coordinator.store.rows import Batch, Snapshot, TaskSeen
@@ -41,12 +50,13 @@ log = logging.getLogger(__name__)
 EXIT_CONFIG = 78
 EXIT_UNAVAILABLE = 69
 EXIT_NOT_LEADER = 75
-LEAD_WAIT_S = 3600.0
 CONNECT_WAIT_S = 30.0
+CLOSE_WAIT_S = 2.0
+STANDBY_WORD_S = 1.0
 
 
-def serve(data: Path) -> int:
-    """Run until SIGTERM; returns the exit code."""
+def serve(data: Path, *, name: str = "coordinator") -> int:
+    """Run until SIGTERM; returns the exit code. `name` tells coordinators of one data folder apart."""
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
@@ -61,7 +71,7 @@ def serve(data: Path) -> int:
     gc.set_threshold(50_000, 20, 100)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_serve(config))
+            return runner.run(_serve(config, Presence(Layout(data).coordinator_state(name))))
     except (StoreUnavailable, BusError, SchemaError) as error:
         log.error("%s", error)
         return EXIT_UNAVAILABLE
@@ -69,36 +79,63 @@ def serve(data: Path) -> int:
         log.error("%s", error)
         return EXIT_NOT_LEADER
     except ExceptionGroup as group:
-        if group.subgroup(NotLeader) is None:
-            raise
-        log.error("another coordinator leads now: this one stops")
+        return _end_of(group)
+
+
+def _end_of(group: ExceptionGroup) -> int:
+    """The exit code. Raises what is none of the world's faults."""
+    lost = group.subgroup(NotLeader)
+    if lost is not None:
+        log.error("another coordinator leads: this one stops (%s)", _first(lost))
         return EXIT_NOT_LEADER
+    away = group.subgroup((StoreUnavailable, BusError))
+    if away is None or group.split((StoreUnavailable, BusError))[1] is not None:
+        raise group
+    log.error("%s", _first(away))
+    return EXIT_UNAVAILABLE
 
 
-async def _serve(config: Config) -> int:
+def _first(group: BaseExceptionGroup[Exception]) -> Exception:
+    found = group.exceptions[0]
+    return _first(found) if isinstance(found, BaseExceptionGroup) else found
+
+
+async def _serve(config: Config, presence: Presence) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    presence.show(CoordinatorRole.STARTING)
     await _migrate(config)
     store = await RelationalStore.connect(config.dsn)
+    watch = BusWatch()
     bus = None
     try:
-        bus = await _connect_bus(config)
-        await jetstream.ensure_buckets(bus)
-        await jetstream.ensure_streams(bus)
-        epoch = await _lead(store, stop)
-        if epoch is None:
+        bus = await _connect_bus(config, watch)
+        await watch.store(bus)
+        watching = asyncio.create_task(watch.run(bus), name="bus watch")
+        try:
+            epoch = await _lead(store, stop, watch, presence)
+            if epoch is None:
+                return 0
+            log.info("leading, epoch %d", epoch)
+            for user in config.users:
+                await store.ensure_user(UserName(user.name), user.role)
+            leader = Leader(store, bus, presence, epoch=epoch, holder=_holder(), unheard=lambda: watch.away)
+            async with asyncio.TaskGroup() as group:
+                renewing = group.create_task(leader.run(), name="renew")
+                await _lead_until(stop, config, store, bus, leader)
+                renewing.cancel()
+            await leader.resign()
             return 0
-        log.info("leading, epoch %d", epoch)
-        for user in config.users:
-            await store.ensure_user(UserName(user.name), user.role)
-        await _lead_until(stop, config, store, bus, epoch)
-        await store.resign()
-        return 0
+        finally:
+            watching.cancel()
     finally:
-        if bus is not None:
-            await bus.close()
-        await store.close()
+        presence.clear()
+        for connection in (bus, store):
+            if connection is not None:
+                with contextlib.suppress(TimeoutError):  # whoever leads now must not hear us any longer
+                    async with asyncio.timeout(CLOSE_WAIT_S):
+                        await connection.close()
 
 
 async def _migrate(config: Config) -> None:
@@ -118,24 +155,39 @@ async def _migrate(config: Config) -> None:
         return
 
 
-async def _connect_bus(config: Config) -> NatsBus:
+async def _connect_bus(config: Config, watch: BusWatch) -> NatsBus:
     credentials = parse_credentials(read_secret(Path(config.credentials)))
     return await NatsBus.connect(
-        config.nats_url, credentials, name="corral coordinator", timeout_s=CONNECT_WAIT_S
+        config.nats_url,
+        credentials,
+        name="corral coordinator",
+        on_state=watch.on_state,
+        timeout_s=CONNECT_WAIT_S,
     )
 
 
-async def _lead(store: RelationalStore, stop: asyncio.Event) -> int | None:
+def _holder() -> str:
+    """Who we are, in the leadership's row."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+async def _lead(
+    store: RelationalStore, stop: asyncio.Event, watch: BusWatch, presence: Presence
+) -> int | None:
     """The epoch once we lead; None if told to stop while another does."""
-    holder = f"{socket.gethostname()}:{os.getpid()}"
-    leading = asyncio.create_task(store.lead(holder, LEAD_WAIT_S), name="lead")
+    leading = asyncio.create_task(store.lead(_holder(), math.inf, fit=lambda: watch.answers), name="lead")
     stopping = asyncio.create_task(stop.wait(), name="stop")
-    await asyncio.wait({leading, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if leading.done():
-        return leading.result()
-    leading.cancel()
-    return None
+    try:
+        while not (leading.done() or stopping.done()):
+            await asyncio.wait(
+                {leading, stopping}, timeout=STANDBY_WORD_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            trouble = "" if watch.answers else "the bus does not answer"
+            presence.show(CoordinatorRole.STANDBY, trouble=trouble)
+        return leading.result() if leading.done() else None
+    finally:
+        leading.cancel()
+        stopping.cancel()
 
 
 def rebuild(snapshot: Snapshot, config: Config, *, now_s: float) -> Cluster:
@@ -151,20 +203,24 @@ def rebuild(snapshot: Snapshot, config: Config, *, now_s: float) -> Cluster:
         restore_job(cluster, live.job, live.change, rows, ended=snapshot.ended)
     for attempt in snapshot.attempts:
         restore_attempt(cluster, attempt)
+    for loss in snapshot.losses:
+        restore_loss(cluster, loss)
     return cluster
 
 
 async def _lead_until(
-    stop: asyncio.Event, config: Config, store: RelationalStore, bus: NatsBus, epoch: int
+    stop: asyncio.Event, config: Config, store: RelationalStore, bus: NatsBus, leader: Leader
 ) -> None:
-    """Serve as the leader of `epoch`. Raises NotLeader when another takes over."""
+    """Serve as the leader. Raises NotLeader when another takes over."""
     clock = Clock()
     snapshot = await store.load()
     cluster = rebuild(snapshot, config, now_s=clock.now_s())
     telemetry = await TelemetryStore.connect(config.timeseries_dsn or config.dsn)
     writer = TelemetryWriter(telemetry)
     replies = Replies()
-    teller = Teller(bus, replies, limits=cluster.limits, epoch=epoch, post=lambda event: loop.post(event))
+    teller = Teller(
+        bus, replies, limits=cluster.limits, epoch=leader.epoch, post=lambda event: loop.post(event)
+    )
     caches = Caches(bus, cluster, (live.change for live in snapshot.jobs), summary=lambda: doors.summary())
 
     def tell(batch: Batch, tells: Sequence[Tell]) -> None:
@@ -177,13 +233,13 @@ async def _lead_until(
         Engine(
             config=config,
             bus=bus,
+            leader=leader,
             clock=clock,
             loop=loop,
             performer=performer,
             replies=replies,
             teller=teller,
             record=writer.put,
-            epoch=epoch,
             next_number=snapshot.next_number,
             timeseries=telemetry.edition,
             rebuild=lambda snapshot: rebuild(snapshot, config, now_s=clock.now_s()),
@@ -193,30 +249,21 @@ async def _lead_until(
     async with asyncio.TaskGroup() as group:
         group.create_task(writer.run(), name="telemetry")
         running = group.create_task(loop.run(), name="loop")
-        renewing = group.create_task(_renew(store), name="renew")
-        beside = {"caches": caches.run(), **doors.work()}
+        overdue = Overdue(bus, replies, away=lambda: not performer.available)
+        beside = {"caches": caches.run(), "overdue": overdue.run(), **doors.work()}
         helping = [group.create_task(work, name=name) for name, work in beside.items()]
+        await leader.start()
         await doors.open()
         log.info("serving %d live jobs on %d nodes", len(cluster.jobs), len(cluster.nodes))
         stopping = group.create_task(stop.wait(), name="stop")
-        await asyncio.wait({running, renewing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
         await doors.shut()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(2.0):
                 await loop.barrier()
-        for task in (running, renewing, stopping, *helping):
+        for task in (running, stopping, *helping):
             task.cancel()
         await teller.close()
         await writer.close()
     await doors.close()
     await telemetry.close()
-
-
-async def _renew(store: RelationalStore) -> None:
-    """Each second; a database that is away does not end us, another leader does."""
-    while True:
-        try:
-            await store.renew()
-        except StoreUnavailable as error:
-            log.warning("leadership not renewed: %s", error)
-        await asyncio.sleep(1.0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -62,16 +63,29 @@ class Replies:
     """Askers that wait for an answer out of the loop, by the token that travels through the core."""
 
     def __init__(self) -> None:
-        self._waiting: dict[ReplyToken, Asker | Waiter] = {}
+        self._waiting: dict[ReplyToken, tuple[Asker | Waiter, float]] = {}
         self._last = 0
 
     def expect(self, asker: Asker | Waiter) -> ReplyToken:
         self._last += 1
-        self._waiting[self._last] = asker
+        self._waiting[self._last] = asker, time.monotonic()
         return self._last
 
     def take(self, token: ReplyToken) -> Asker | Waiter | None:
-        return self._waiting.pop(token, None)
+        asker, _ = self._waiting.pop(token, (None, 0.0))
+        return asker
+
+    def take_overdue(self, waited_s: float) -> list[Asker]:
+        """Those who asked a request longer ago than that: whatever answers them later finds nobody."""
+        since_s = time.monotonic() - waited_s
+        overdue = [
+            (token, asker)
+            for token, (asker, asked_s) in self._waiting.items()
+            if asked_s < since_s and isinstance(asker, Asker) and asker.request_id
+        ]
+        for token, _ in overdue:
+            del self._waiting[token]
+        return [asker for _, asker in overdue]
 
 
 class Teller:

@@ -11,6 +11,7 @@ import itertools
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from msgspec import Struct
 
@@ -35,7 +36,7 @@ from coordinator.api.verify import Verifier
 from coordinator.api.why import Reasons
 from coordinator.loop import Overloaded
 from coordinator.store.audit import Refused
-from coordinator.store.errors import StoreError
+from coordinator.store.errors import NotLeader, StoreError
 from coordinator.store.rows import UserRow
 from coordinator.tell import Asker, away, send
 
@@ -64,10 +65,12 @@ class Api:
         verifier: Verifier,
         refused: Callable[[Refused], None],
         version: str,
+        answering: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> None:
         self._bus = bus
         self._access = access
         self._refused = refused
+        self._answering = answering
         self._jobs = jobs
         self._reads: dict[str, Handler] = {
             "job.show": jobs.show,
@@ -143,7 +146,10 @@ class Api:
         started = time.perf_counter()
         problem: Error | None = None
         try:
-            await self._dispatch(subject, message, asker)
+            async with self._answering():
+                await self._dispatch(subject, message, asker)
+        except NotLeader:
+            return  # whoever leads now answers
         except (ApiError, DecodeError) as error:
             problem = error.error if isinstance(error, ApiError) else error.to_error()
         except TooLarge:

@@ -20,6 +20,7 @@ class RelationalStore:
     """Connections by purpose: one writes, one keeps the leadership and is never behind a commit."""
 
     def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
         self._writer = Session(dsn, settings=WRITER_SESSION)
         self._keeper = Session(dsn)
         self._epoch: int | None = None
@@ -81,7 +82,11 @@ class RelationalStore:
 
     async def load(self) -> Snapshot:
         """What memory is rebuilt from. Raises StoreUnavailable."""
-        return await load.load(self._keeper)
+        session = Session(self._dsn)  # of its own: the leadership is renewed meanwhile
+        try:
+            return await load.load(session)
+        finally:
+            await session.close()
 
     async def ensure_user(self, name: UserName, role: Role) -> UUID:
         """Make a user, or give an existing one this role; answers the id."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 
 from bus.api import OPERATIONS
 from bus.codec import Codec
-from bus.values import Role, UserName
+from bus.values import Role
 from coordinator.api import access as access_module
 from coordinator.api.access import Access, viewer
 from tests.unit.coordinator.shell import USERS, Shell, running_shell
@@ -101,16 +100,3 @@ async def test_a_user_is_remembered_for_a_few_seconds(monkeypatch: Any) -> None:
     now_s += 6
     await access.find("alice")  # type: ignore[arg-type]
     assert asked == 3
-
-
-async def test_a_database_that_hangs_is_away(shell: Shell, monkeypatch: Any) -> None:
-    """Whoever asks hears it; the one behind them too."""
-
-    async def hang(name: UserName) -> None:
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(access_module, "LOOKUP_S", 0.01)
-    monkeypatch.setattr(shell.reads, "user", hang)
-    for _ in range(2):
-        error = (await shell.ask("alice", "job.list"))["error"]
-        assert (error["code"], error["status"]) == ("E_UNAVAILABLE", 503) and error["retry_after_s"] > 0

@@ -1,0 +1,90 @@
+"""Whether the bus answers us, and what must be there on it: looked at each second.
+
+A connection that stands proves nothing: the server may be stopped, or the network may eat every packet.
+So the server is asked. After a reconnect, and now and then anyway, the streams and buckets are made that are
+missing: JetStream may have come back without its data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from bus import jetstream
+from bus.connection import ConnectionState, NatsBus
+from bus.errors import BusError, Forbidden
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.75
+ANSWER_S = 1.0
+STORAGE_S = 30.0
+"""So often the streams and buckets are looked at though nothing happened."""
+
+AWAY_MISSES = 2
+AWAY_AFTER_S = 2.5
+"""Both must be over: a process that stood still itself has missed no answer."""
+
+
+class BusWatch:
+    """`run` looks; `on_state` is told by the connection."""
+
+    def __init__(self) -> None:
+        self._misses = 0
+        self._answered_s = time.monotonic()
+        self._storage_due_s = self._answered_s
+
+    @property
+    def answers(self) -> bool:
+        """Whether the last look was answered."""
+        return self._misses == 0
+
+    @property
+    def away(self) -> bool:
+        """Whether we have been unheard for so long that another one should lead."""
+        return self._misses >= AWAY_MISSES and time.monotonic() - self._answered_s >= AWAY_AFTER_S
+
+    def on_state(self, state: ConnectionState) -> None:
+        """A reconnect may have led to a server that knows nothing."""
+        if state is ConnectionState.CONNECTED:
+            self._storage_due_s = time.monotonic()
+
+    async def run(self, bus: NatsBus) -> None:
+        """Until cancelled."""
+        while True:
+            begun_s = time.monotonic()
+            if await _is_answered(bus):
+                if self._misses:
+                    log.info("the bus answers again")
+                self._misses, self._answered_s = 0, begun_s
+                if begun_s >= self._storage_due_s:
+                    await self.store(bus)
+            else:
+                self._misses += 1
+                if self._misses == AWAY_MISSES:
+                    log.warning("the bus does not answer")
+            await asyncio.sleep(max(0.0, LOOK_S - (time.monotonic() - begun_s)))
+
+    async def store(self, bus: NatsBus) -> None:
+        """Make what is missing of streams and buckets; where that fails, the next look tries again."""
+        due_s = self._storage_due_s
+        try:
+            await jetstream.ensure_streams(bus)
+            await jetstream.ensure_buckets(bus)
+        except BusError as error:
+            log.warning("streams and buckets not looked at: %s", error)
+            return
+        if self._storage_due_s == due_s:  # no reconnect meanwhile
+            self._storage_due_s = time.monotonic() + STORAGE_S
+
+
+async def _is_answered(bus: NatsBus) -> bool:
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            await bus.flush()
+    except Forbidden:  # of something published before: an answer all the same
+        return True
+    except (BusError, TimeoutError):
+        return False
+    return True
