@@ -74,7 +74,7 @@ class JobSpec(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=Tr
     retries: int = 3
     backoff: float | str = 1.0
     backoff_max: float | str = 300.0
-    retry_on: list[str] = field(default_factory=lambda: ["failed"])  # failed, timeout
+    retry_on: list[str] = field(default_factory=lambda: ["failed"])  # failed, timeout, "exit:75", "signal:9"
     idempotent: bool = False  # may be given out at once when its node falls silent
     on_disconnect: OnDisconnect = OnDisconnect.REPLACE
     preemptible: bool = False  # may be ended and queued again for work of higher priority

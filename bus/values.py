@@ -235,6 +235,9 @@ class TaskSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     grace_s: float = 10.0
     max_retries: int = 3
     retry_on_timeout: bool = False
+    retry_on_failure: bool = True  # on every failure but a command that cannot be run
+    retry_exit_codes: tuple[int, ...] = ()
+    retry_signals: tuple[int, ...] = ()
     backoff_s: float = 1.0
     backoff_max_s: float = 300.0
     idempotent: bool = False

@@ -38,7 +38,6 @@ _DENIED_ENV_NAMES = frozenset({"PYTHONPATH", "PYTHONSTARTUP", "BASH_ENV", "ENV",
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _JOINERS = frozenset("\u200c\u200d")  # within words of some scripts, and within emoji
 _CYCLE_SHOWN = 10
-_RETRY_ON = ("failed", "timeout")
 
 
 def check_job(spec: JobSpec, faults: list[Fault]) -> None:
@@ -52,16 +51,6 @@ def check_job(spec: JobSpec, faults: list[Fault]) -> None:
     if spec.dedupe_key is not None and not _DEDUPE_KEY.fullmatch(spec.dedupe_key):
         got, expected = quote(spec.dedupe_key), "1–128 of [A-Za-z0-9._:-]"
         faults.append(Fault(code="E_KEY", field="/dedupe_key", got=got, expected=expected))
-    for position, word in enumerate(spec.retry_on):
-        if word not in _RETRY_ON:
-            faults.append(
-                Fault(
-                    code="E_ENUM",
-                    field=f"/retry_on/{position}",
-                    got=quote(word),
-                    expected=f"one of {', '.join(_RETRY_ON)}",
-                )
-            )
 
 
 def is_plain(text: str) -> bool:

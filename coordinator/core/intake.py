@@ -37,6 +37,7 @@ from coordinator.core import checks
 from coordinator.core.conditions import Condition, Need
 from coordinator.core.effects import Fault
 from coordinator.core.model import Awaited, Group, Job, Shape, Values, shape_of
+from coordinator.core.retrying import parse_retry_on
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -159,6 +160,7 @@ class _Deriver:
         self._faults = faults
         self._interned: dict[bytes, TaskSettings] = {}
         self._base: dict[str | None, TaskSettings] = {}
+        self._retry_on = parse_retry_on(spec.retry_on, faults)
 
     def parts(self) -> list[Part]:
         spec = self._spec
@@ -318,7 +320,10 @@ class _Deriver:
             timeout_s=None if timeout is None else self._duration(timeout, f"{path}/timeout", 1.0),
             grace_s=10.0 if grace is None else self._duration(grace, f"{path}/grace", 10.0),
             max_retries=retries,
-            retry_on_timeout="timeout" in spec.retry_on,
+            retry_on_timeout=self._retry_on.timeout,
+            retry_on_failure=self._retry_on.failure,
+            retry_exit_codes=self._retry_on.exit_codes,
+            retry_signals=self._retry_on.signals,
             backoff_s=backoff,
             backoff_max_s=backoff_max,
             idempotent=spec.idempotent,

@@ -32,9 +32,9 @@ from coordinator.core.effects import AnswerReport, Effect, EventRecord
 from coordinator.core.events import TasksReported
 from coordinator.core.groups import on_task_over
 from coordinator.core.model import Attempt, Cluster, Node, Task
+from coordinator.core.retrying import backoff_s, may_retry
 from coordinator.core.scheduler.round import note_ends
 
-_NOT_RETRIED = frozenset({Outcome.NOT_FOUND, Outcome.NOT_EXECUTABLE})
 _AFTER_RUNNING = frozenset({TaskState.COMPLETED, TaskState.TIMEOUT})
 _LOSSES = frozenset({Outcome.LEASE_EXPIRED, Outcome.LOST, Outcome.NOT_STARTED})
 
@@ -136,7 +136,7 @@ def _on_ended(out: list[Effect], cluster: Cluster, attempt: Attempt, report: End
         path.insert(0, TaskState.RUNNING)
         attempt.started_at = _started_at(attempt, report, now_s)
         task.started_at = attempt.started_at
-    retry = _may_retry(task, report, task_state)
+    retry = may_retry(task, report, task_state)
     if retry:
         task.retries += 1
         path.append(TaskState.RETRYING)
@@ -182,26 +182,6 @@ def _verdict(attempt: Attempt, report: Ended) -> tuple[AttemptState, TaskState, 
     if attempt.cancelling:
         return AttemptState.CANCELLED, TaskState.CANCELLED, "cancelled"
     return AttemptState.FAILED, TaskState.FAILED, message
-
-
-def _may_retry(task: Task, report: Ended, state: TaskState) -> bool:
-    settings = task.group.settings
-    if task.group.job.cancel_requested or task.retries >= settings.max_retries:
-        return False
-    if state is TaskState.TIMEOUT:
-        return settings.retry_on_timeout
-    return state is TaskState.FAILED and report.outcome not in _NOT_RETRIED
-
-
-def backoff_s(task: Task) -> float:
-    """min(backoff · 2^(retries − 1), max), less up to a quarter so that retries spread.
-
-    The jitter is a hash of the task's number and retry: the core draws no randomness.
-    """
-    settings = task.group.settings
-    whole = min(settings.backoff_s * 2.0 ** (task.retries - 1), settings.backoff_max_s)
-    scattered = (task.ref.job * 2_654_435_761 + task.index * 40_503 + task.retries * 97) % 1024
-    return whole * (1.0 - scattered / 4096)
 
 
 def schedule_retry(cluster: Cluster, task: Task, *, now_s: float) -> None:

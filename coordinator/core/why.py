@@ -111,10 +111,11 @@ def _of_needs(group: Group) -> Iterator[Blocker]:
             states += [f"{needed.live} placed"] if needed.live else []
             waiting = left - needed.live - needed.failed - needed.cancelled
             states += [f"{waiting} waiting"] if waiting else []
+            what = with_condition(name, condition)
             first = f"{group.job.number}.{needed.first}"
             yield Blocker(
                 code="needs",
-                message=f"needs {with_condition(name, condition)} (from task {first} on): {', '.join(states)}",
+                message=f"needs {what} (from task {first} on): {', '.join(states)}",
                 remedy=f"when all of {name} have {_ENDS[condition]}",
             )
 
@@ -205,7 +206,7 @@ def _away(kind: str, what: str, nodes: list[Node]) -> tuple[str, str]:
     verb = "are" if len(nodes) > 1 else "is"
     if kind == "health":
         back = "when it is back" if len(nodes) == 1 else "when one is back"
-        return f"{names} {verb} {what}", back if what == NodeHealth.UNREACHABLE else "when it is well"
+        return f"{names} {verb} {what}", back if what == NodeHealth.UNREACHABLE else "at its next heartbeat"
     word = "cordoned" if what == NodeAdmin.INACTIVE else what
     reasons = {node.admin_reason for node in nodes} - {""}
     reason = f": {', '.join(sorted(reasons))}" if reasons else ""
