@@ -70,6 +70,7 @@ class Heartbeat(Struct, kw_only=True, tag="heartbeat"):
     load: float  # 1-minute load average
     live: tuple[AttemptRef, ...] = ()
     paused: tuple[AttemptRef, ...] = ()  # those of `live` that stand still
+    faults: tuple[str, ...] = ()  # what is wrong there now, in words: a full disk, a guard that hangs
 
 
 class HeartbeatReply(Struct, kw_only=True, tag="heartbeat_ok"):
@@ -166,9 +167,11 @@ class Assignment(Struct, array_like=True, kw_only=False):
 
 
 class Assign(Struct, kw_only=True, tag="assign"):
-    """Answered when the agent has it on disk."""
+    """Answered when the agent has it on disk. Of two agents with one name only that of `incarnation` takes
+    it and answers; empty: whoever hears it."""
 
     epoch: int
+    incarnation: str = ""
     bodies: tuple[Body, ...]
     items: tuple[Assignment, ...]
 
