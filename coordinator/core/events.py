@@ -162,6 +162,14 @@ class TaskSeen(Struct, frozen=True):
     started_at: float | None
 
 
+class LossSeen(Struct, frozen=True):
+    """A live task that was lost on a node, as its attempt's row has it."""
+
+    task: TaskRef
+    node: NodeName
+    at_s: float
+
+
 class RangeSeen(Struct, frozen=True):
     """The row that stands for the untouched elements of the range that begins at `first`."""
 

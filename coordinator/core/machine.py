@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from coordinator.core.after import settle_ended, settle_waiting
+from coordinator.core.brake import on_self_checked
 from coordinator.core.changes import flush
 from coordinator.core.drains import check_drains, on_steered
 from coordinator.core.effects import Effect
@@ -27,15 +28,15 @@ from coordinator.core.events import (
     RequeueAsked,
     RetryAsked,
     ScheduleDue,
+    SelfChecked,
     TasksReported,
     Tick,
     UsageSeen,
 )
+from coordinator.core.health import check_silence, check_starts
 from coordinator.core.jobs import on_cancel, on_submitted, remind_cancels, requeue_due
 from coordinator.core.model import Cluster
 from coordinator.core.nodes import (
-    check_leases,
-    check_starts,
     on_beat,
     on_confirmed,
     on_registered,
@@ -82,7 +83,9 @@ def step(cluster: Cluster, event: Event, now_s: float) -> list[Effect]:
             on_registered(out, cluster, event, now_s=now_s)
         case Tick():
             requeue_due(out, cluster, now_s=now_s)
-            check_leases(out, cluster, now_s=now_s)
+        case SelfChecked():
+            on_self_checked(cluster, event, now_s=now_s)
+            check_silence(out, cluster, now_s=now_s)
             check_starts(out, cluster, now_s=now_s)
             check_drains(out, cluster, now_s=now_s)
             cluster.dirty = cluster.dirty or bool(cluster.lines)

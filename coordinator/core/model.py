@@ -8,6 +8,7 @@ much memory as one. Only the machine's modules change these objects.
 from __future__ import annotations
 
 import heapq
+import math
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -34,6 +35,7 @@ from bus.values import (
     UserName,
 )
 from coordinator.core.conditions import Condition
+from coordinator.core.suspicion import Watch
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -51,7 +53,13 @@ class Limits(Struct, frozen=True, kw_only=True):
     prefill_s: float = 0.3  # work that may wait on a node, in seconds of its own pace
     prefill_max: int = 512
     reserve_after_s: float = 30.0  # a blocked task that old gets a node kept free for it
-    losses_max: int = 5  # times a task may be lost before it fails as poison
+    losses_max: int = 5  # times in a row that a task may be lost before it fails as poison
+    poison_nodes: int = 3  # distinct nodes that a task may be lost on before it does
+    blame_window_s: float = 600.0  # losses that long ago speak against no node any more
+    node_losses_max: int = 3  # losses within that time after which a node is quarantined
+    brake_nodes_min: int = 4  # nodes from which on the brake is watched
+    brake_window_s: float = 30.0  # more than half of them vanish within that time: suspect ourselves …
+    brake_s: float = 60.0  # … for so long, if our own checks pass
     preempt_after_s: float = 5.0  # who waits that long may take the place of preemptible work
 
 
@@ -81,6 +89,8 @@ class Attempt(Struct, eq=False):
     started_at: float | None = None
     confirmed_at: float | None = None
     missing: int = 0
+    idle_s: float | None = None  # since when its node has it, and the place for it, and does not start it
+    late: bool = False  # asked back because of that
     cancelling: bool = False
     yielding: bool = False  # asked to end so that its task is queued again, charged to nobody
     reason: str = ""  # why it was asked to, for people
@@ -115,6 +125,11 @@ class Node(Struct, eq=False):
     usage: Usage | None = None
     usage_s: float = 0.0
     anomalous: bool = False  # the newest usage exceeds the machine
+    watch: Watch = field(default_factory=Watch)
+    suspicion: float = 0.0  # as judged last; 1 and more: taken to be gone
+    overdue: bool = False  # silent for longer than its pace explains
+    lease_ended: bool = False  # what of it could be given out again, was
+    losses: list[Loss] = field(default_factory=list)  # the newest of those that speak against it
     attempts: dict[AttemptRef, Attempt] = field(default_factory=dict)
     ends_per_s: float = 0.0  # decayed rate of ended attempts, see `note_ends`
     ends_s: float = 0.0
@@ -149,6 +164,15 @@ class Node(Struct, eq=False):
         return [gpu.uuid for gpu in self.inventory.gpus if gpu.healthy and gpu.uuid not in used]
 
 
+class Loss(NamedTuple):
+    """A task that a node lost, or could not start."""
+
+    at_s: float
+    task: TaskRef
+    group: Group
+    unstarted: bool
+
+
 class Task(Struct, eq=False):
     """A task that was touched and is not over."""
 
@@ -158,7 +182,7 @@ class Task(Struct, eq=False):
     version: int  # as stored; 0: no row yet
     fence: int = 0
     retries: int = 0
-    losses: int = 0
+    lost_on: tuple[NodeName, ...] = ()  # where it was lost, time after time, since it was last tried anew
     attempt: Attempt | None = None
     node: NodeName | None = None  # of the newest attempt, until the task waits again
     started_at: float | None = None
@@ -201,6 +225,7 @@ class Group(Struct, eq=False):
     cancelled: int = 0
     in_line: bool = False  # an entry of the waiting line stands for it
     sequence: int = 0  # its place in the waiting line, kept while it has no entry there
+    lost_on: dict[NodeName, float] | None = None  # when a task of it was last lost on each node
     again: deque[Task] | None = None  # of a limited group: touched tasks that wait, before the untouched
     conditions: tuple[Condition, ...] = ()  # parallel to `needs`
 
@@ -367,6 +392,14 @@ class Job(Struct, eq=False):
         return None
 
 
+class Brake(Struct, frozen=True):
+    """Nothing is replaced: so many nodes vanished at once that we suspect ourselves."""
+
+    since_s: float
+    nodes: frozenset[NodeName]  # those that vanished
+    reason: str
+
+
 class Waiting(NamedTuple):
     """An entry of a waiting line. Smaller goes first; `sequence` is unique, so the rest is never compared."""
 
@@ -402,6 +435,10 @@ class Cluster(Struct, eq=False):
     ended: dict[int, bool] = field(default_factory=dict)  # the newest jobs that are over: did they complete?
     unknown_senders: int = 0  # usage reports of nodes that never registered
     dirty: bool = True  # something changed since the last scheduling round
+    brake: Brake | None = None
+    own_faults: tuple[str, ...] = ()  # what our newest check of ourselves found wanting
+    own_checked_s: float = -math.inf
+    ticked_s: float = -math.inf
     changed_jobs: dict[int, Job] = field(default_factory=dict)
     changed_ledgers: dict[NodeName, Node] = field(default_factory=dict)
     changed_ranges: dict[tuple[int, int], Group] = field(default_factory=dict)

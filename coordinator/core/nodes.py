@@ -1,16 +1,10 @@
-"""Nodes: they register, beat, fall silent, come back; and what each means for the attempts they hold.
+"""What nodes say: they register, beat, report what they use and take what they are given.
 
-The lease runs from the moment the renewing answer went out (`lease_from_s`). An agent that gets no
-answer ends its attempts before `kill_after_s` by its own clock, counted from when it *sent* the
-heartbeat that was answered last; so at `lease_s` by ours nothing of it runs any more, and only then is the
-work given out again. A task marked `idempotent` does not wait for that.
+What their silence means is in `health`.
 """
 
 from __future__ import annotations
 
-from itertools import islice
-
-from bus.units import counted
 from bus.values import AttemptRef, AttemptState, NodeAdmin, NodeHealth, NodeName, Usage
 from coordinator.core.changes import node_event, node_row, widest
 from coordinator.core.effects import (
@@ -20,12 +14,15 @@ from coordinator.core.effects import (
     UsageRecord,
 )
 from coordinator.core.events import AgentBeat, AgentRegistered, CommandConfirmed, CommandUnanswered, UsageSeen
-from coordinator.core.model import Attempt, Cluster, Node, Shape
+from coordinator.core.health import has_beaten, is_stuck
+from coordinator.core.model import Attempt, Cluster, Node
+from coordinator.core.pausing import heal_pauses
 from coordinator.core.placing import resend, retract
 from coordinator.core.reports import lose
-from coordinator.core.scheduler.feasible import obstacles
+from coordinator.core.suspicion import accuse
 
 _MISSED_BEATS = 2
+_ANOMALY_WEIGHT = 0.25
 
 
 def on_registered(out: list[Effect], cluster: Cluster, event: AgentRegistered, *, now_s: float) -> None:
@@ -40,7 +37,8 @@ def on_registered(out: list[Effect], cluster: Cluster, event: AgentRegistered, *
         if node.incarnation != event.incarnation:
             text = f"agent of {node.name} started again" + (" after a reboot" if rebooted else "")
             out.append(node_event(node, "agent_restarted", "info", text, now_s=now_s))
-        _update_node(node, event, now_s=now_s)
+        _update_node(node, event)
+        has_beaten(out, cluster, node, now_s=now_s)
     cluster.dirty = True
     out.append(node_row(node, registered=True))
     unknown = tuple(ref for ref in event.live if ref not in node.attempts)
@@ -77,7 +75,7 @@ def _new_node(event: AgentRegistered, *, now_s: float) -> Node:
     )
 
 
-def _update_node(node: Node, event: AgentRegistered, *, now_s: float) -> None:
+def _update_node(node: Node, event: AgentRegistered) -> None:
     node.incarnation = event.incarnation
     node.boot_id = event.boot_id
     node.version = event.version
@@ -88,8 +86,6 @@ def _update_node(node: Node, event: AgentRegistered, *, now_s: float) -> None:
     node.labels = event.labels
     node.roles = event.roles
     node.tools = event.tools
-    node.health = NodeHealth.HEALTHY
-    node.lease_from_s = node.last_beat_s = now_s
 
 
 def on_beat(out: list[Effect], cluster: Cluster, event: AgentBeat, *, now_s: float) -> None:
@@ -100,19 +96,22 @@ def on_beat(out: list[Effect], cluster: Cluster, event: AgentBeat, *, now_s: flo
             out.append(AnswerBeat(reply=event.reply, sequence=event.sequence, drop=(), register_again=True))
         return
     node.load = event.load
-    node.lease_from_s = node.last_beat_s = now_s
-    if node.health is not NodeHealth.HEALTHY:
-        _set_health(out, cluster, node, NodeHealth.HEALTHY, now_s=now_s)
+    has_beaten(out, cluster, node, now_s=now_s)
     held = set(event.live)
-    doubtful = []
+    doubtful, stuck = [], []
     for attempt in list(node.attempts.values()):
         if attempt.ref in held:
             attempt.missing = 0
+            if is_stuck(cluster, node, attempt, now_s=now_s):
+                attempt.late = True
+                stuck.append(attempt)
         elif _is_missing(cluster, attempt, now_s=now_s):
             lose(out, cluster, attempt, AttemptState.LOST, now_s=now_s, message="its node does not know it")
         elif attempt.confirmed_at is None and now_s - attempt.assigned_at > cluster.limits.missing_after_s:
             doubtful.append(attempt)
     resend(out, cluster, doubtful)
+    retract(out, stuck)
+    heal_pauses(out, node, event)
     if event.reply:
         drop = tuple(ref for ref in event.live if ref not in node.attempts)
         out.append(AnswerBeat(reply=event.reply, sequence=event.sequence, drop=drop, register_again=False))
@@ -141,6 +140,7 @@ def on_usage(out: list[Effect], cluster: Cluster, event: UsageSeen, *, now_s: fl
     if beyond and not node.anomalous:
         text = f"node {node.name} reports more than it has: {', '.join(beyond)}"
         out.append(node_event(node, "usage_anomaly", "warning", text, now_s=now_s))
+        accuse(node.watch, _ANOMALY_WEIGHT, now_s=now_s)
     node.anomalous = bool(beyond)
     out.append(
         UsageRecord(
@@ -192,7 +192,7 @@ def on_confirmed(cluster: Cluster, event: CommandConfirmed, *, now_s: float) -> 
 def on_unanswered(out: list[Effect], cluster: Cluster, event: CommandUnanswered, *, now_s: float) -> None:
     """Arrived or not, nobody knows. While the node lives, ask again; its lease decides otherwise."""
     node = cluster.nodes.get(event.node)
-    if node is None or node.health is not NodeHealth.HEALTHY:
+    if node is None or node.health is NodeHealth.UNREACHABLE:
         return
     if now_s - node.last_beat_s <= cluster.limits.heartbeat_interval_s * 2:
         doubtful = _known(cluster, event.node, event.attempts)
@@ -202,56 +202,3 @@ def on_unanswered(out: list[Effect], cluster: Cluster, event: CommandUnanswered,
 def _known(cluster: Cluster, name: NodeName, refs: tuple[AttemptRef, ...]) -> list[Attempt]:
     node = cluster.nodes.get(name)
     return [node.attempts[ref] for ref in refs if ref in node.attempts] if node is not None else []
-
-
-def check_leases(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
-    """Silent nodes become unreachable; when their leases have surely ended, their work is queued again."""
-    limits = cluster.limits
-    for node in cluster.nodes.values():
-        silent_s = now_s - node.last_beat_s
-        if node.health is not NodeHealth.UNREACHABLE:
-            if silent_s >= limits.unreachable_after_s:
-                _set_health(out, cluster, node, NodeHealth.UNREACHABLE, now_s=now_s)
-                for attempt in [a for a in node.attempts.values() if a.task.group.settings.idempotent]:
-                    lose(out, cluster, attempt, AttemptState.LOST, now_s=now_s)
-        elif node.attempts and now_s - node.lease_from_s >= limits.lease_s:
-            count = len(node.attempts)
-            for attempt in list(node.attempts.values()):
-                lose(out, cluster, attempt, AttemptState.LOST, now_s=now_s)
-            text = f"{counted(count, 'attempt')} of {node.name} lost: its lease ended"
-            out.append(node_event(node, "attempts_lost", "warning", text, now_s=now_s))
-
-
-def check_starts(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
-    """Take back what waits in vain, while another place is free."""
-    limits = cluster.limits
-    places: dict[Shape, list[NodeName]] = {}
-    for node in cluster.nodes.values():
-        if not node.waiting:
-            continue
-        stale = [
-            attempt
-            for attempt in node.attempts.values()
-            if not attempt.holding
-            and now_s - attempt.assigned_at >= limits.retract_after_s
-            and any(name != node.name for name in _free_places(cluster, attempt.task.group.shape, places))
-        ]
-        retract(out, stale)
-
-
-def _free_places(cluster: Cluster, shape: Shape, known: dict[Shape, list[NodeName]]) -> list[NodeName]:
-    """Two nodes that could start a task of `shape` now: one of them is another than any given one."""
-    if shape not in known:
-        free = (node.name for node in cluster.nodes.values() if not obstacles(node, shape))
-        known[shape] = list(islice(free, 2))
-    return known[shape]
-
-
-def _set_health(out: list[Effect], cluster: Cluster, node: Node, health: NodeHealth, *, now_s: float) -> None:
-    before, node.health = node.health, health
-    cluster.dirty = True
-    out.append(node_row(node, registered=False))
-    severity = "info" if health is NodeHealth.HEALTHY else "warning"
-    text = f"node {node.name}: {before} -> {health}"
-    kind = "node_back" if health is NodeHealth.HEALTHY else f"node_{health}"
-    out.append(node_event(node, kind, severity, text, now_s=now_s))

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from bus.spec import JobSpec
-from bus.values import NodeName, TaskState, UserName
+from bus.values import NodeHealth, NodeName, TaskState, UserName
 from coordinator.core.after import wait_for
+from coordinator.core.blame import note_evidence
 from coordinator.core.changes import COUNTER, add_to, enqueue, job_change, note_live
 from coordinator.core.effects import AttemptChange, JobChange, NewJob, NodeRow
-from coordinator.core.events import JobOver, TaskSeen
+from coordinator.core.events import JobOver, LossSeen, TaskSeen
 from coordinator.core.intake import build_job, derive
 from coordinator.core.model import Attempt, Cluster, Group, Job, Node
 from coordinator.core.reports import schedule_retry
@@ -26,7 +27,11 @@ class RebuildError(Exception):
 
 
 def restore_node(cluster: Cluster, row: NodeRow, *, now_s: float) -> None:
-    """A node as last written; its ledger grows with the attempts restored after it."""
+    """A node as last written; its ledger grows with the attempts restored after it.
+
+    What was unreachable has not been heard since, and must not look as if it vanished now.
+    """
+    away = row.health is NodeHealth.UNREACHABLE
     cluster.nodes[row.name] = Node(
         name=row.name,
         id=row.id,
@@ -43,7 +48,9 @@ def restore_node(cluster: Cluster, row: NodeRow, *, now_s: float) -> None:
         health=row.health,
         admin=row.admin,
         lease_from_s=now_s,
-        last_beat_s=now_s,
+        last_beat_s=min(row.last_heartbeat_at, now_s) if away else now_s,
+        suspicion=float(away),
+        overdue=away,
         written=row.capacity,
         admin_reason=row.admin_reason,
         admin_by=row.admin_by,
@@ -209,3 +216,14 @@ def restore_attempt(cluster: Cluster, row: AttemptChange) -> None:
     attempt.cancelling, attempt.yielding = row.cancelling, row.yielding
     attempt.reason = row.message if row.yielding else ""
     note_live(cluster, attempt)
+
+
+def restore_loss(cluster: Cluster, loss: LossSeen) -> None:
+    """What speaks against a live task, and against the node that lost it; in the order in which it was."""
+    task = cluster.find_task(loss.task)
+    if task is None:
+        raise RebuildError(f"{loss.task} was lost on {loss.node} and is no live task")
+    task.lost_on += (loss.node,)
+    node = cluster.nodes.get(loss.node)
+    if node is not None:
+        note_evidence(node, task, unstarted=False, at_s=loss.at_s)

@@ -13,12 +13,12 @@ from bus.values import (
     AttemptRef,
     AttemptState,
     Ended,
-    NodeName,
     Outcome,
     Returned,
     Started,
     TaskState,
 )
+from coordinator.core.blame import LEASE_RAN_OUT, check_node, note_loss, poison, poison_event
 from coordinator.core.changes import (
     end_attempt,
     enqueue,
@@ -28,15 +28,17 @@ from coordinator.core.changes import (
     release,
     unpark,
 )
-from coordinator.core.effects import AnswerReport, Effect, EventRecord
+from coordinator.core.effects import AnswerReport, Effect
 from coordinator.core.events import TasksReported
 from coordinator.core.groups import on_task_over
 from coordinator.core.model import Attempt, Cluster, Node, Task
 from coordinator.core.retrying import backoff_s, may_retry
+from coordinator.core.pausing import on_late_start
 from coordinator.core.scheduler.round import note_ends
 
 _AFTER_RUNNING = frozenset({TaskState.COMPLETED, TaskState.TIMEOUT})
 _LOSSES = frozenset({Outcome.LEASE_EXPIRED, Outcome.LOST, Outcome.NOT_STARTED})
+_ENDINGS = frozenset({Outcome.EXITED, Outcome.SIGNALED, Outcome.CANCELLED})
 
 
 def on_reported(out: list[Effect], cluster: Cluster, event: TasksReported, *, now_s: float) -> None:
@@ -61,7 +63,7 @@ def on_reported(out: list[Effect], cluster: Cluster, event: TasksReported, *, no
                 _on_ended(out, cluster, attempt, report, now_s=now_s)
                 promote(out, cluster, node)
             case Returned():
-                lose(out, cluster, attempt, AttemptState.RETURNED, now_s=now_s, charged=False)
+                _on_returned(out, cluster, attempt, now_s=now_s)
             case _:
                 assert_never(report)
     if node is not None and ends:
@@ -85,6 +87,7 @@ def _on_started(out: list[Effect], cluster: Cluster, node: Node, attempt: Attemp
     attempt.confirmed_at = attempt.confirmed_at or now_s  # what runs has surely arrived
     record_attempt(out, cluster, attempt)
     move(out, cluster, attempt.task, TaskState.RUNNING, now_s=now_s)
+    on_late_start(out, attempt)
 
 
 def make_room(out: list[Effect], cluster: Cluster, node: Node, attempt: Attempt) -> None:
@@ -119,14 +122,17 @@ def promote(out: list[Effect], cluster: Cluster, node: Node) -> None:
 
 
 def _on_ended(out: list[Effect], cluster: Cluster, attempt: Attempt, report: Ended, *, now_s: float) -> None:
-    if report.outcome in _LOSSES:
+    if report.outcome in _LOSSES or _has_yielded(attempt, report):
+        ran_out = report.outcome is Outcome.LEASE_EXPIRED
         lose(
             out,
             cluster,
             attempt,
             AttemptState.LOST,
             now_s=now_s,
-            message=report.message or str(report.outcome),
+            charged=not ran_out or attempt.yielding,
+            unstarted=report.outcome is Outcome.NOT_STARTED,
+            message=LEASE_RAN_OUT if ran_out else report.message or str(report.outcome),
         )
         return
     task, node = attempt.task, attempt.node
@@ -139,6 +145,7 @@ def _on_ended(out: list[Effect], cluster: Cluster, attempt: Attempt, report: End
     retry = may_retry(task, report, task_state)
     if retry:
         task.retries += 1
+        task.lost_on = ()
         path.append(TaskState.RETRYING)
     code, signal = report.exit_code, report.signal
     end_attempt(out, cluster, attempt, state, now_s=now_s, exit_code=code, signal=signal, message=message)
@@ -158,6 +165,25 @@ def _on_ended(out: list[Effect], cluster: Cluster, attempt: Attempt, report: End
     else:
         on_task_over(out, cluster, task, task_state, node=node, now_s=now_s)
     unpark(cluster, task.group, now_s=now_s)
+
+
+def _has_yielded(attempt: Attempt, report: Ended) -> bool:
+    """Ended because we asked for it: not by having done its work, nor by running out of its own time."""
+    return (
+        attempt.yielding
+        and not attempt.cancelling
+        and report.outcome in _ENDINGS
+        and (report.outcome is not Outcome.EXITED or report.exit_code != 0)
+    )
+
+
+def _on_returned(out: list[Effect], cluster: Cluster, attempt: Attempt, *, now_s: float) -> None:
+    """Handed back untouched: nobody's fault, unless its node had every chance to start it."""
+    if not attempt.late:
+        lose(out, cluster, attempt, AttemptState.RETURNED, now_s=now_s, charged=False)
+        return
+    message = f"not started within {cluster.limits.start_deadline_s:g} s"
+    lose(out, cluster, attempt, AttemptState.LOST, now_s=now_s, unstarted=True, message=message)
 
 
 def _started_at(attempt: Attempt, report: Ended, now_s: float) -> float:
@@ -197,39 +223,33 @@ def lose(
     *,
     now_s: float,
     charged: bool = True,
+    unstarted: bool = False,
     message: str = "",
 ) -> None:
-    """The attempt is gone without a verdict: queue its task again through `reassigned`.
+    """The attempt is gone without a verdict: queue its task again through `reassigned`. Not a retry.
 
-    Not a retry. A task that is lost `losses_max` times in a row of attempts fails as poison.
+    `charged`: it speaks against task and node, and where there is enough of that, the task fails or the node
+    is quarantined. `unstarted`: the node could not start it.
     """
-    task = attempt.task
-    node = attempt.node
+    task, node = attempt.task, cluster.nodes[attempt.node]
     cancelling = attempt.cancelling
+    if attempt.yielding and charged and not cancelling:
+        state, charged, message = AttemptState.PREEMPTED, False, attempt.reason or message
     end_attempt(out, cluster, attempt, state, now_s=now_s, message=message)
-    task.losses += charged
+    poisoned = ""
+    if charged and not cancelling:
+        note_loss(node, task, unstarted=unstarted, now_s=now_s)
+        check_node(out, cluster, node, now_s=now_s)
+        poisoned = poison(cluster, task)
     if cancelling:
         move(out, cluster, task, TaskState.CANCELLED, now_s=now_s, message="cancelled")
-        on_task_over(out, cluster, task, TaskState.CANCELLED, node=node, now_s=now_s)
-    elif task.losses >= cluster.limits.losses_max:
-        poison = f"lost {task.losses} times, last on {node}: {message or 'its node fell silent'}"
-        out.append(_poison_event(task, node, poison, now_s=now_s))
-        move(out, cluster, task, TaskState.FAILED, now_s=now_s, message=poison)
-        on_task_over(out, cluster, task, TaskState.FAILED, node=node, now_s=now_s)
+        on_task_over(out, cluster, task, TaskState.CANCELLED, node=node.name, now_s=now_s)
+    elif poisoned:
+        poisoned += f": {message or 'its node fell silent'}"
+        out.append(poison_event(task, node.name, poisoned, now_s=now_s))
+        move(out, cluster, task, TaskState.FAILED, now_s=now_s, message=poisoned)
+        on_task_over(out, cluster, task, TaskState.FAILED, node=node.name, now_s=now_s)
     else:
         move(out, cluster, task, TaskState.REASSIGNED, TaskState.QUEUED, now_s=now_s, message=message)
         enqueue(cluster, task, now_s=now_s)
     unpark(cluster, task.group, now_s=now_s)
-
-
-def _poison_event(task: Task, node: NodeName, message: str, *, now_s: float) -> EventRecord:
-    job = task.group.job
-    return EventRecord(
-        at=now_s,
-        event_type="task_poison",
-        severity="error",
-        message=f"task {task.ref}: {message}",
-        node=node,
-        job_id=job.id,
-        user=job.owner,
-    )

@@ -22,7 +22,9 @@ from bus.values import (
     TaskState,
     UserName,
 )
+from coordinator.core.blame import LEASE_RAN_OUT
 from coordinator.core.effects import AttemptChange, JobChange, NewJob, NodeRow
+from coordinator.core.events import LossSeen
 from coordinator.store.connection import Session
 from coordinator.store.rows import LiveJob, Snapshot, TaskSeen, UserRow
 from sql import queries
@@ -52,6 +54,7 @@ async def read(connection: Connection[Record]) -> Snapshot:
         jobs=[live_job(row) for row in await connection.fetch(jobs["live"])],
         tasks=[task_seen(row) for row in await connection.fetch(tasks["of_live_jobs"])],
         attempts=[_attempt(row) for row in await connection.fetch(attempts["live"])],
+        losses=[_loss(row) for row in await connection.fetch(attempts["losses"], LEASE_RAN_OUT)],
         ended={
             row["number"]: row["state"] == JobState.COMPLETED
             for row in await connection.fetch(jobs["ended_before_live"])
@@ -169,3 +172,7 @@ def _attempt(row: Record) -> AttemptChange:
         yielding=row["yielding"],
         explanation=None,
     )
+
+
+def _loss(row: Record) -> LossSeen:
+    return LossSeen(TaskRef(row["number"], row["index"]), NodeName(row["node_name"]), row["ended_at"])

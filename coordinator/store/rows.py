@@ -17,9 +17,9 @@ from coordinator.core.effects import (
     NodeRow,
     TaskChange,
 )
-from coordinator.core.events import TaskSeen
+from coordinator.core.events import LossSeen, TaskSeen
 
-__all__ = ["Batch", "LiveJob", "Snapshot", "TaskSeen", "UserRow"]
+__all__ = ["Batch", "LiveJob", "LossSeen", "Snapshot", "TaskSeen", "UserRow"]
 
 
 class Batch(Struct, kw_only=True):
@@ -81,4 +81,5 @@ class Snapshot(Struct, kw_only=True):
     jobs: list[LiveJob]
     tasks: list[TaskSeen]
     attempts: list[AttemptChange]
+    losses: list[LossSeen] = []
     ended: dict[int, bool] = {}

@@ -11,7 +11,7 @@ from coordinator.core.model import Node, Shape
 def obstacles(node: Node, shape: Shape) -> tuple[str, ...]:
     """Everything that keeps tasks of `shape` off `node` now, as short stable words; empty: feasible."""
     found: list[str] = []
-    if node.health is not NodeHealth.HEALTHY:
+    if node.health is NodeHealth.UNREACHABLE or node.overdue:
         found.append(f"health:{node.health}")
     if node.admin is not NodeAdmin.ACTIVE:
         found.append(f"admin:{node.admin}")

@@ -20,7 +20,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from bus.values import NodeName
+from bus.values import NodeHealth, NodeName
 from coordinator.core.model import Cluster, Line, Node, Shape, Waiting
 from coordinator.core.scheduler.feasible import mismatches, obstacles
 from coordinator.core.scheduler.rank import RANKS
@@ -77,14 +77,17 @@ def decide(cluster: Cluster, now_s: float, *, reserved: set[NodeName]) -> Iterat
 
 
 class Candidates:
-    """The feasible nodes of one shape within a round, best first, each with its reasons."""
+    """The feasible nodes of one shape within a round, best first, each with its reasons.
+
+    Degraded ones come last: what they get may have to be given out again.
+    """
 
     def __init__(self, cluster: Cluster, shape: Shape) -> None:
         self._shape = shape
         self._order = cluster.order
         self._rank = cluster.rank
         self._score = RANKS[cluster.rank]
-        self._heap: list[tuple[float, str, Node]] = []
+        self._heap: list[tuple[bool, float, str, Node]] = []
         self.rejected: dict[str, tuple[str, ...]] = {}
         self._explained: dict[str, dict[str, Any]] = {}
         for node in cluster.nodes.values():
@@ -92,14 +95,15 @@ class Candidates:
             if reasons:
                 self.rejected[node.name] = reasons
             else:
-                self._heap.append((self._score(node, shape.resources), node.name, node))
+                degraded = node.health is not NodeHealth.HEALTHY
+                self._heap.append((degraded, self._score(node, shape.resources), node.name, node))
         heapq.heapify(self._heap)
         self._feasible = len(self._heap)
 
     def best(self, reserved: set[NodeName]) -> Node | None:
         """The best-ranked node that still fits and is not kept for another shape."""
         while self._heap:
-            score, name, node = self._heap[0]
+            degraded, score, name, node = self._heap[0]
             if name in reserved:
                 heapq.heappop(self._heap)
                 self.rejected[name] = ("reserved",)
@@ -112,19 +116,19 @@ class Candidates:
                 current = self._score(node, self._shape.resources)
                 if current == score:
                     return node
-                heapq.heapreplace(self._heap, (current, name, node))
+                heapq.heapreplace(self._heap, (degraded, current, name, node))
         return None
 
     def explanation(self, node: Node) -> dict[str, Any]:
         """Why `node`: kept with the attempt. One object per node and round."""
         found = self._explained.get(node.name)
         if found is None:
-            others = heapq.nsmallest(4, self._heap, key=lambda entry: entry[:2])
+            others = heapq.nsmallest(4, self._heap, key=lambda entry: entry[:3])
             found = self._explained[node.name] = {
                 "order": self._order,
                 "rank": self._rank,
                 "feasible": self._feasible,
-                "candidates": [[name, round(score, 4)] for score, name, _ in others],
+                "candidates": [[name, round(score, 4)] for _, score, name, _ in others],
                 "rejected": dict(list(self.rejected.items())[:_REJECTED_SHOWN]),
             }
         return found

@@ -11,3 +11,17 @@ from corral.attempts a
     join corral.jobs j on j.id = t.job_id
 where a.state in ('assigned', 'running')
 order by j.number, t.index, a.fence;
+
+-- name: losses
+-- Where and when live tasks were lost since they were last tried anew, except for nobody's fault (message $1).
+select j.number, t.index, a.node_name, extract(epoch from a.ended_at)::double precision as ended_at
+from corral.jobs j
+    join corral.tasks t on t.job_id = j.id
+    join corral.attempts a on a.task_id = t.id
+where j.state not in ('completed', 'failed', 'cancelled')
+    and t.state not in ('completed', 'failed', 'timeout', 'cancelled')
+    and t.count = 1 and t.fence > 0 and a.state = 'lost' and a.message <> $1
+    and a.ended_at > coalesce(
+        (select max(e.at) from corral.task_events e where e.task_id = t.id and e.new_state = 'retrying'),
+        '-infinity')
+order by j.number, t.index, a.fence;

@@ -198,8 +198,8 @@ def test_nodes_that_take_no_work_are_named_with_the_reason(pool: World) -> None:
     }
     pool.cluster.nodes["n3"].health = NodeHealth.UNREACHABLE
     assert told(pool, job)["health:unreachable"] == ("n3, n4 are unreachable", "when one is back")
-    pool.cluster.nodes["n4"].health = NodeHealth.DEGRADED
-    assert told(pool, job)["health:degraded"] == ("n4 is degraded", "when it is well")
+    pool.cluster.nodes["n4"].health, pool.cluster.nodes["n4"].overdue = NodeHealth.DEGRADED, True
+    assert told(pool, job)["health:degraded"] == ("n4 is degraded", "at its next heartbeat")
 
 
 def test_many_names_are_cut(world: World) -> None:
