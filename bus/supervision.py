@@ -98,6 +98,7 @@ class SupervisorStatus(Struct, kw_only=True):
     agents: int
     started_at: float
     updated_at: float
+    standby: bool = False  # a second coordinator
     url: str = ""
     listen: str = ""  # the address where the bus answers other machines
     joins: str = ""  # URL for other machines; "" while it listens on loopback only

@@ -18,6 +18,9 @@ def main(argv: list[str] | None = None) -> int:
     supervise.add_argument("data", type=Path)
     supervise.add_argument("--agents", type=int, help="agents from now on, sharing this machine")
     supervise.add_argument("--listen", help="address for other machines from now on; off: loopback only")
+    supervise.add_argument(
+        "--standby", action=argparse.BooleanOptionalAction, help="a second coordinator from now on"
+    )
     check = verbs.add_parser("check", help="look at servers that somebody else runs; a fault as JSON")
     check.add_argument("data", type=Path)
     doctor = verbs.add_parser("doctor", help="what the cluster's own side sees of its health, as JSON")
@@ -29,9 +32,11 @@ def main(argv: list[str] | None = None) -> int:
 
             return run_coordinator(arguments.data, name=arguments.name)
         case "supervise":
+            from coordinator.supervise import Wanted
             from coordinator.supervise import supervise as run_supervisor
 
-            return run_supervisor(arguments.data, agents=arguments.agents, listen=arguments.listen)
+            wanted = Wanted(agents=arguments.agents, listen=arguments.listen, standby=arguments.standby)
+            return run_supervisor(arguments.data, wanted)
         case "check":
             from coordinator.own_servers import report_check
 

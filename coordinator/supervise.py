@@ -19,6 +19,8 @@ import sys
 import time
 from pathlib import Path
 
+from msgspec import Struct
+
 from bus.errors import CorralError
 from bus.layout import JoinedSettings, Layout, read_joined
 from bus.server import local_url
@@ -35,6 +37,7 @@ from bus.supervision import (
 from coordinator.own_servers import load_authority, on_servers, own_servers
 from coordinator.supervisor.access import Access
 from coordinator.supervisor.keeper import Keeper, Service
+from coordinator.supervisor.logs import rotate
 from coordinator.supervisor.refresh import Refresher
 from coordinator.supervisor.services import NATS, SERVERS, Machine, Member
 from coordinator.supervisor.setup import SetupError, choose_ports, listen_on, load, save, url_for_others
@@ -48,8 +51,16 @@ EXIT_CONFLICT = 6
 EXIT_CONFIGURATION = 78
 
 
-def supervise(data: Path, *, agents: int | None = None, listen: str | None = None) -> int:
-    """Run until SIGTERM; returns the process's exit code. `agents` and `listen` None: as the last time."""
+class Wanted(Struct, frozen=True, kw_only=True):
+    """What `corral up` was told; None: as the last time."""
+
+    agents: int | None = None
+    listen: str | None = None
+    standby: bool | None = None
+
+
+def supervise(data: Path, wanted: Wanted) -> int:
+    """Run until SIGTERM; returns the process's exit code."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
     )
@@ -63,7 +74,7 @@ def supervise(data: Path, *, agents: int | None = None, listen: str | None = Non
         log.error("cannot use the data folder %s: %s", layout.data, error.strerror)
         return EXIT_CONFIGURATION
     try:
-        return asyncio.run(Supervisor(layout, agents=agents, listen=listen).run())
+        return asyncio.run(Supervisor(layout, wanted).run())
     finally:
         os.close(lock)
 
@@ -71,12 +82,11 @@ def supervise(data: Path, *, agents: int | None = None, listen: str | None = Non
 class Supervisor:
     """One run, from preparing to the last process's end."""
 
-    def __init__(self, layout: Layout, *, agents: int | None, listen: str | None = None) -> None:
+    def __init__(self, layout: Layout, wanted: Wanted) -> None:
         identity = identify(os.getpid())
         assert identity is not None
         self._layout = layout
-        self._agents = agents
-        self._listen = listen
+        self._wanted = wanted
         now = time.time()
         self._status = SupervisorStatus(
             identity=identity,
@@ -136,18 +146,20 @@ class Supervisor:
         settings = load_settings()
         servers = own_servers(settings)
         setup_path = self._layout.data / "setup.json"
-        setup = listen_on(load(setup_path), self._listen)
-        if self._agents is not None:
-            setup.agents = self._agents
-        elif isinstance(wanted := settings.get("agents"), int):
-            setup.agents = wanted
+        setup = listen_on(load(setup_path), self._wanted.listen)
+        if self._wanted.agents is not None:
+            setup.agents = self._wanted.agents
+        elif isinstance(agents := settings.get("agents"), int):
+            setup.agents = agents
+        if self._wanted.standby is not None:
+            setup.standby = self._wanted.standby
         setup = on_servers(setup, servers, data=self._layout.data)
         setup = choose_ports(setup, data=self._layout.data, own_nats=servers.nats is not None)
         save(setup_path, setup)
         authority = load_authority(self._layout, servers)
         url = servers.nats or local_url(setup.nats_port, listen=setup.listen)
         access = Access(self._layout, authority=authority, url=url)
-        self._status.agents = setup.agents
+        self._status.agents, self._status.standby = setup.agents, setup.standby
         self._status.url = access.url
         self._status.listen, self._status.joins = setup.listen, servers.nats or url_for_others(setup)
         self._status.user = access.user
@@ -159,9 +171,10 @@ class Supervisor:
         return self._machine.services()
 
     def _prepare_member(self, joined: JoinedSettings) -> list[Service]:
-        if self._listen is not None or self._agents is not None:
+        if self._wanted != Wanted():
             raise SetupError(
-                f"this machine is the node {joined.node} of {joined.url}: --listen and --agents go over there"
+                f"this machine is the node {joined.node} of {joined.url}: "
+                "--listen, --agents and --standby go over there"
             )
         self._status.agents = 1
         self._status.url, self._status.node = joined.url, joined.node
@@ -179,6 +192,7 @@ class Supervisor:
                 for keeper in self._keepers
             ]
             tasks.append(group.create_task(self._announce(), name="announce"))
+            tasks.append(group.create_task(self._bound_logs(), name="logs"))
             if self._machine is not None:
                 refresher = Refresher(self._machine, by_name.get(NATS))
                 tasks.append(group.create_task(refresher.run(), name="refresh"))
@@ -194,6 +208,19 @@ class Supervisor:
         while True:
             await asyncio.sleep(REFRESH_S)
             self._write()
+
+    async def _bound_logs(self) -> None:
+        while True:
+            await asyncio.to_thread(self._rotate_logs)
+            await asyncio.sleep(REFRESH_S)
+
+    def _rotate_logs(self) -> None:
+        for name in ("supervisor", *(keeper.service.name for keeper in self._keepers)):
+            try:
+                if rotate(self._layout.log(name)):
+                    log.info("the log of %s is full: put aside", name)
+            except OSError as error:
+                log.warning("the log of %s is full, and cannot be put aside: %s", name, error.strerror)
 
     async def _stop_all(self) -> None:
         """Agents together, then the coordinator, NATS, and PostgreSQL last."""

@@ -35,6 +35,7 @@ def start(
     *,
     agents: int | None,
     listen: str | None = None,
+    standby: bool | None = None,
     environment: dict[str, str] | None = None,
 ) -> SupervisorStatus:
     """Start a supervisor and wait until all is healthy, telling how it goes. Raises CommandError."""
@@ -44,7 +45,7 @@ def start(
         log_path.parent.mkdir(mode=0o700, exist_ok=True)
         with log_path.open("ab") as log:
             supervisor = subprocess.Popen(
-                supervisor_command(layout.data, agents=agents, listen=listen),
+                supervisor_command(layout.data, agents=agents, listen=listen, standby=standby),
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -83,12 +84,18 @@ def follow_other(layout: Layout) -> SupervisorStatus:
     return follow_start(layout, status.identity.pid)
 
 
-def supervisor_command(data: Path, *, agents: int | None, listen: str | None) -> list[str]:
+def supervisor_command(
+    data: Path, *, agents: int | None, listen: str | None, standby: bool | None
+) -> list[str]:
     """-P: the supervisor must not import whatever lies in some working directory."""
     command = [sys.executable, "-P", "-m", "coordinator", "supervise", str(data.absolute())]
     if agents is not None:
         command += ["--agents", str(agents)]
-    return command if listen is None else [*command, "--listen", listen]
+    if listen is not None:
+        command += ["--listen", listen]
+    if standby is not None:
+        command.append("--standby" if standby else "--no-standby")
+    return command
 
 
 def follow_start(layout: Layout, supervisor_pid: int) -> SupervisorStatus:
@@ -154,7 +161,7 @@ def how_to_reach(status: SupervisorStatus) -> list[str]:
         lines.append(f"user       {status.user}")
     lines += [
         f"{process.name:<10} pid {process.identity.pid if process.identity else NONE}"
-        f"  {process.health}  {process.address}"
+        f"  {process.health}  {process.address or process.role}"
         for process in status.processes
     ]
     command = command_here(Path(status.data))
@@ -180,6 +187,7 @@ def _process(process: ProcessStatus) -> dict[str, object]:
         "pid": process.identity.pid if process.identity else None,
         "health": str(process.health),
         "address": process.address,
+        "role": process.role,
         "restarts": process.restarts,
         "since": process.since,
         "ready_after_s": process.ready_after_s,

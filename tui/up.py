@@ -59,7 +59,11 @@ def up(arguments: Namespace) -> int:
         environment = environment_of(arguments)
         check_own_servers(layout, arguments, environment)
         status = processes.start(
-            layout, agents=arguments.agents, listen=arguments.listen, environment=environment
+            layout,
+            agents=arguments.agents,
+            listen=arguments.listen,
+            standby=arguments.standby,
+            environment=environment,
         )
         diagnostics.note(f"Corral runs ({time.monotonic() - started_at:.1f} s)")
     else:
@@ -67,6 +71,11 @@ def up(arguments: Namespace) -> int:
         if arguments.agents not in (None, status.agents):
             runs = counted(status.agents, "agent")
             diagnostics.note(f"with {runs}; corral down, then corral up --agents {arguments.agents}")
+        if arguments.standby not in (None, status.standby):
+            flag = "--standby" if arguments.standby else "--no-standby"
+            diagnostics.note(
+                f"with{'' if status.standby else 'out'} a standby; corral down, then corral up {flag}"
+            )
         if arguments.listen is not None and not _listens(status, arguments.listen):
             diagnostics.note(
                 f"at {status.url}; corral down, then corral up --listen {arguments.listen} moves it"

@@ -6,15 +6,14 @@ import asyncio
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
 
+from bus.layout import Layout
 from bus.supervision import ProcessIdentity, identify
-
-LOG_LIMIT_BYTES = 16 * 1024 * 1024
-"""A log that is longer when its process starts is put aside as `<name>.log.1`."""
 
 KILL_WAIT_S = 5.0
 
@@ -28,6 +27,15 @@ class Launch(Struct, frozen=True, kw_only=True):
     env: Mapping[str, str] | None = None
     uid: int | None = None
     gid: int | None = None
+
+
+def python(layout: Layout, name: str, module: str, *arguments: str) -> Launch:
+    """A program of ours. -P: nothing that lies in some working directory may stand in for our modules."""
+    return Launch(
+        argv=(sys.executable, "-P", "-m", module, *arguments),
+        cwd=Path("/"),
+        log=layout.log(name),
+    )
 
 
 class Child:
@@ -58,6 +66,11 @@ class Child:
         await _within(self.ended, KILL_WAIT_S)
         return False
 
+    def kill(self) -> None:
+        """End the whole session at once, whatever state it is in."""
+        if not self.ended.is_set():
+            _kill_group(self._process.pid)
+
     def _on_exit(self) -> None:
         asyncio.get_running_loop().remove_reader(self._pidfd)
         os.close(self._pidfd)
@@ -66,8 +79,6 @@ class Child:
 
 
 def _spawn(launch: Launch) -> subprocess.Popen[bytes]:
-    if launch.log.exists() and launch.log.stat().st_size > LOG_LIMIT_BYTES:
-        launch.log.replace(launch.log.with_name(f"{launch.log.name}.1"))
     drop = os.geteuid() == 0 and launch.uid is not None
     with launch.log.open("ab") as log:
         return subprocess.Popen(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +22,8 @@ from bus.server import NatsProcess
 from bus.values import NodeHealth
 from coordinator.own_servers import Addresses, OwnServers, check_nats, ready_database, write_include
 from coordinator.supervisor.access import Access
-from coordinator.supervisor.child import Launch
+from coordinator.supervisor.child import Launch, python
+from coordinator.supervisor.coordinators import COORDINATOR, STANDBY, coordinator_service
 from coordinator.supervisor.keeper import LaunchFailed, Service, Unhealthy
 from coordinator.supervisor.setup import Setup
 from sql import server as postgres_server
@@ -32,8 +32,8 @@ from sql.server import PostgresProcess
 
 POSTGRESQL = "postgresql"
 NATS = "nats"
-COORDINATOR = "coordinator"
-SERVERS = (POSTGRESQL, NATS, COORDINATOR)
+SERVERS = (POSTGRESQL, NATS, COORDINATOR, STANDBY)
+NATS_HUNG_AFTER_S = 30.0
 NATS_ACCOUNT = "corral-bus"
 """The unprivileged account of nats-server where Corral was started as root."""
 
@@ -72,7 +72,8 @@ class Machine:
         return [
             *([self._postgresql()] if self._servers.database is None else []),
             *([self._nats_server()] if self._servers.nats is None else []),
-            self._coordinator(),
+            self._coordinator(COORDINATOR),
+            *([self._coordinator(STANDBY)] if self._setup.standby else []),
             *(self._agent(name, share) for name in names),
         ]
 
@@ -137,9 +138,15 @@ class Machine:
             try:
                 await nats_server.wait_ready(process, timeout_s=1.0)
             except CorralError:
-                raise Unhealthy("does not greet on its port") from None
+                raise Unhealthy("does not greet on its port", silent=True) from None
 
-        return Service(name=NATS, launch=launch, probe=probe, address=self._access.url.partition("://")[2])
+        return Service(
+            name=NATS,
+            launch=launch,
+            probe=probe,
+            address=self._access.url.partition("://")[2],
+            hung_after_s=NATS_HUNG_AFTER_S,
+        )
 
     @property
     def revocations(self) -> Path:
@@ -173,24 +180,24 @@ class Machine:
         )
         return nats_server.Listen(host=host, certificate=certificate)
 
-    def _coordinator(self) -> Service:
+    def _coordinator(self, name: str) -> Service:
         servers = self._servers
 
-        async def launch() -> Launch:
+        async def prepare() -> None:
             addresses = await self._addresses()
             self._access.write_coordinator_config(
                 dsn=addresses.coordinator, migrate_dsn=addresses.owner, order=servers.order, rank=servers.rank
             )
-            return python(self._layout, COORDINATOR, "coordinator", "serve", str(self._layout.data))
 
-        async def probe() -> None:
+        async def ask() -> None:
             await _answered(self._access.cluster)
 
         needs = (
             *((POSTGRESQL,) if servers.database is None else ()),
             *((NATS,) if servers.nats is None else ()),
+            *((COORDINATOR,) if name == STANDBY else ()),
         )
-        return Service(name=COORDINATOR, launch=launch, probe=probe, needs=needs)
+        return coordinator_service(self._layout, name, prepare=prepare, ask=ask, needs=needs)
 
     async def _addresses(self) -> Addresses:
         """The database's, once somebody else's servers were found fit. Raises LaunchFailed."""
@@ -259,15 +266,6 @@ def agent_launch(layout: Layout, name: str, *, url: str, options: Sequence[str])
         "--credentials", str(layout.agent_credentials(name)),
     )  # fmt: skip
     return python(layout, agent_log(name), "agent", *arguments, *options)
-
-
-def python(layout: Layout, name: str, module: str, *arguments: str) -> Launch:
-    """A program of ours. -P: nothing that lies in some working directory may stand in for our modules."""
-    return Launch(
-        argv=(sys.executable, "-P", "-m", module, *arguments),
-        cwd=Path("/"),
-        log=layout.log(name),
-    )
 
 
 def agent_names(host: str, agents: int) -> list[str]:

@@ -34,6 +34,7 @@ class Setup(Struct, kw_only=True, forbid_unknown_fields=True):
     agents: int = 1
     nats_port: int = 0
     postgres_port: int = 0
+    standby: bool = False  # a second coordinator, which takes over where the first one ends or hangs
     listen: str = ""  # the address where NATS answers other machines; "": loopback only
     database: str = ""  # host and name of somebody else's server that holds the state; "": our own
 

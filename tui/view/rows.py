@@ -55,7 +55,7 @@ def process_row(process: ProcessStatus, *, now_s: float) -> tuple[str, ...]:
         process.address or NONE,
         str(process.restarts),
         duration(now_s - process.since) if process.since else NONE,
-        process.message,
+        process.message or process.role,
     )
 
 

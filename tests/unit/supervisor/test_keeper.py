@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +16,7 @@ from bus.supervision import ProcessHealth, ProcessStatus
 from coordinator.supervisor import keeper as keeper_module
 from coordinator.supervisor.child import Child, Launch
 from coordinator.supervisor.keeper import Keeper, LaunchFailed, Service, Unhealthy, backoff_s, describe_end
+from coordinator.supervisor.logs import rotate
 
 WAIT_S = 20.0
 
@@ -127,7 +129,7 @@ async def test_a_service_that_cannot_start_counts_its_failures_and_says_why(lab:
     keeper = lab.keep("raise SystemExit(3)", probe=never_well)
     await until(lambda: keeper.status.failures >= 3)
     await until(lambda: keeper.status.health is ProcessHealth.BACKOFF)
-    assert keeper.status.message == "exited with 3"
+    assert re.fullmatch(r"exited with 3 \(\d+ times in a row\)", keeper.status.message)
     assert keeper.status.ready_after_s is None
 
 
@@ -179,12 +181,109 @@ async def test_a_deaf_service_is_killed_after_its_bound(lab: Lab) -> None:
     assert keeper.status.message == "had to be killed"
 
 
-async def test_output_is_appended_and_a_long_log_put_aside(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("coordinator.supervisor.child.LOG_LIMIT_BYTES", 5)
-    for _ in range(3):
-        child = Child(lab.launch("print('words')"))
+async def test_output_is_appended_also_after_the_log_was_put_aside(lab: Lab) -> None:
+    log = lab.folder / "service.log"
+    for number in range(6):
+        child = Child(lab.launch(f"print('words {number}')"))
         async with asyncio.timeout(WAIT_S):
             await child.ended.wait()
         assert child.code == 0
-    assert (lab.folder / "service.log").read_text() == "words\n"
-    assert (lab.folder / "service.log.1").read_text() == "words\n"
+        assert rotate(log, limit_bytes=1, kept=3)
+    assert log.read_text() == ""
+    kept = [log.with_name(f"service.log.{number}") for number in (1, 2, 3)]
+    assert [path.read_text() for path in kept] == ["words 5\n", "words 4\n", "words 3\n"]
+    assert not log.with_name("service.log.4").exists()
+
+
+async def test_a_running_process_goes_on_at_the_new_end_of_its_log(lab: Lab) -> None:
+    log, gate = lab.folder / "service.log", lab.folder / "gate"
+    child = Child(
+        lab.launch(
+            f"import os, time\nprint('before', flush=True)\n"
+            f"while not os.path.exists({str(gate)!r}): time.sleep(0.005)\nprint('after')"
+        )
+    )
+    await until(lambda: log.read_text() == "before\n")
+    assert rotate(log, limit_bytes=1)
+    gate.touch()
+    async with asyncio.timeout(WAIT_S):
+        await child.ended.wait()
+    assert (log.read_text(), log.with_name("service.log.1").read_text()) == ("after\n", "before\n")
+    assert not rotate(log, limit_bytes=1000)
+    assert not rotate(lab.folder / "none.log")
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper_module, "PROBE_HEALTHY_S", 0.01)
+    monkeypatch.setattr(keeper_module, "PROBE_TIMEOUT_S", 0.05)
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_service_that_hangs_is_killed_and_comes_back(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SIGSTOP: no process ends of it, and no SIGTERM reaches it."""
+    silent = False
+
+    async def launch() -> Launch:
+        nonlocal silent
+        silent = False
+        return lab.launch(SLEEP)
+
+    async def probe() -> None:
+        if silent:
+            raise Unhealthy("no word", silent=True)
+
+    keeper = lab.start(Service(name="service", launch=launch, probe=probe, hung_after_s=0.1))
+    await until(lambda: keeper.status.health is ProcessHealth.HEALTHY)
+    first = keeper.status.identity
+    assert first is not None
+    os.kill(first.pid, signal.SIGSTOP)
+    silent = True
+    await until(lambda: keeper.status.identity not in (None, first))
+    await until(lambda: keeper.status.health is ProcessHealth.HEALTHY)
+    assert (keeper.status.restarts, keeper.status.failures) == (1, 1)
+    assert any(text.startswith("service: hung: no word; killed after") for text in caplog.messages)
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize(("hung_after_s", "silent"), [(None, True), (0.05, False)])
+async def test_who_complains_or_nobody_kills_goes_on(
+    lab: Lab, hung_after_s: float | None, silent: bool
+) -> None:
+    probes = 0
+
+    async def launch() -> Launch:
+        return lab.launch(SLEEP)
+
+    async def probe() -> None:
+        nonlocal probes
+        probes += 1
+        if probes > 1:
+            raise Unhealthy("not well", silent=silent)
+
+    keeper = lab.start(Service(name="service", launch=launch, probe=probe, hung_after_s=hung_after_s))
+    await until(lambda: probes > 30)
+    assert (keeper.status.restarts, keeper.status.health) == (0, ProcessHealth.UNHEALTHY)
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_an_end_in_good_order_is_no_failure_and_a_role_is_shown(lab: Lab) -> None:
+    role, lives = "leading", 0
+
+    async def launch() -> Launch:
+        nonlocal lives
+        lives += 1
+        return lab.launch("raise SystemExit(75)" if lives < 4 else SLEEP)
+
+    async def probe() -> str:
+        if lives < 4:
+            raise Unhealthy("not up yet")
+        return role
+
+    keeper = lab.start(Service(name="service", launch=launch, probe=probe, calm_codes=(75,)))
+    await until(lambda: keeper.status.role == "leading")
+    assert (keeper.status.restarts, keeper.status.failures) == (3, 0)
+    role = "standing by"
+    await until(lambda: keeper.status.role == "standing by")

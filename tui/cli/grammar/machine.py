@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 from tui.cli.parser import Parser, Verbs, verb
 
 HEADING = "this machine"
@@ -30,6 +32,11 @@ def add(verbs: Verbs, shared: Parser) -> None:
         "--listen",
         metavar="ADDRESS[:PORT]",
         help="let other machines reach the bus there, over TLS; remembered (off: this machine only)",
+    )
+    up.add_argument(
+        "--standby",
+        action=argparse.BooleanOptionalAction,
+        help="a second coordinator that takes over from one that dies or hangs; remembered",
     )
     verb(verbs, shared, "down", "stop what `corral up` started", formats=("table", "json"))
     verb(
