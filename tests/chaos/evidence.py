@@ -161,19 +161,32 @@ _UNWANTED = re.compile(
     r"|PANIC|violates|Invalid status transition|could be written|\[FTL\]",
     re.IGNORECASE,
 )
-_AFTER = 12
-"""Lines of a traceback that are kept with its first."""
+_ENTRY = re.compile(r"\d{4}-\d\d-\d\d |\[\d+\] ")
+"""How an entry of a log begins; what a traceback says does not."""
+
+_LINES_MAX = 60
 
 
 def complaints(logs: Iterable[Path]) -> tuple[str, ...]:
-    """Every place in the logs where a program says that it is at its wits' end, with what follows."""
-    return tuple(found for path in sorted(logs) for found in _in_log(path))
+    """Every place in the logs where a program says that it is at its wits' end, with what follows.
+
+    The same words again are counted, not repeated.
+    """
+    found: dict[str, list[str]] = {}
+    for path in sorted(logs):
+        for number, text in _in_log(path):
+            found.setdefault(re.sub(r"\d+", "", text), []).append(f"{path.name}:{number}: {text}")
+    return tuple(
+        texts[0] + (f"\nand {len(texts) - 1} times more" if texts[1:] else "") for texts in found.values()
+    )
 
 
-def _in_log(path: Path) -> Iterator[str]:
+def _in_log(path: Path) -> Iterator[tuple[int, str]]:
     lines = path.read_text(errors="replace").splitlines()
-    quiet_until = -1
+    quiet_until = 0
     for number, line in enumerate(lines):
-        if number > quiet_until and _UNWANTED.search(line):
-            quiet_until = number + _AFTER
-            yield f"{path.name}:{number + 1}: " + "\n    ".join(lines[number : quiet_until + 1])
+        if number >= quiet_until and _UNWANTED.search(line):
+            quiet_until = number + 1
+            while quiet_until < len(lines) and not _ENTRY.match(lines[quiet_until]):
+                quiet_until += 1
+            yield number + 1, "\n".join(lines[number : min(quiet_until, number + _LINES_MAX)])

@@ -183,7 +183,10 @@ def test_a_failing_end_is_no_effect() -> None:
 
 
 def test_logs_are_read(tmp_path: Path) -> None:
-    (tmp_path / "a.log").write_text("INFO fine\nTraceback (most recent call last):\n  File x\nKeyError: 1\n")
-    (tmp_path / "b.log").write_text("WARNING leadership not renewed\n")
+    again = "Traceback (most recent call last):\n  File x\nKeyError: 1\n"
+    (tmp_path / "a.log").write_text(f"2026-11-22 INFO fine\n{again}2026-11-22 INFO on\n{again}")
+    (tmp_path / "b.log").write_text("2026-11-22 WARNING leadership not renewed\n")
     (found,) = complaints(tmp_path.glob("*.log"))
-    assert found.startswith("a.log:2: Traceback") and "KeyError" in found
+    assert found.splitlines() == [
+        "a.log:2: Traceback (most recent call last):", "  File x", "KeyError: 1", "and 1 times more"
+    ]  # fmt: skip
