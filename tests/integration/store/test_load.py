@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncpg
+import msgspec
 import pytest
 
 from bus.values import (
@@ -16,6 +17,7 @@ from bus.values import (
     TaskState,
     UserName,
 )
+from coordinator.store.reads import Reads
 from tests.integration.store.conftest import Leader
 from tests.store_rows import REQUEST, T0, attempt, change, job_change, ledger, new_job, new_task, node
 
@@ -61,6 +63,42 @@ async def test_a_job_that_is_over_is_not_loaded(leader: Leader) -> None:
     snapshot = await leader.store.load()
     assert job.number not in {each.job.number for each in snapshot.jobs}
     assert snapshot.next_number > job.number
+
+
+async def test_how_the_jobs_ended_that_a_waiting_one_runs_after(
+    leader: Leader, database: asyncpg.Connection, coordinator_dsn: str
+) -> None:
+    """Of those that are over; also where they have gone to the archive, and only where somebody waits."""
+    completed, failed, archived, live, unasked = (new_job() for _ in range(5))
+    earlier = [completed.number, f"{failed.number}:any", f"{live.number}:failed", str(archived.number)]
+    waiting = new_job(spec=msgspec.json.encode({"command": ["true"], "after": earlier}))
+    let_go = new_job(spec=msgspec.json.encode({"command": ["true"], "after": [unasked.number]}))
+    await leader.commit(
+        new_jobs=[completed, failed, archived, live, unasked, waiting, let_go],
+        job_changes=[
+            job_change(completed, JobState.COMPLETED, completed=1),
+            job_change(failed, JobState.FAILED, failed=1),
+            job_change(archived, JobState.COMPLETED, completed=1),
+            job_change(live, JobState.RUNNING, running=1),
+            job_change(unasked, JobState.COMPLETED, completed=1),
+            job_change(waiting, JobState.PENDING, pending=1),
+            job_change(let_go, JobState.PENDING, queued=1),
+        ],
+    )
+    columns = "id, number, user_id, total, pending, completed"
+    await database.execute(
+        f"insert into corral.jobs_archive ({columns}) select {columns} from corral.jobs where number = $1",
+        archived.number,
+    )
+    await database.execute("delete from corral.jobs where number = $1", archived.number)
+    snapshot = await leader.store.load()
+    assert snapshot.ended == {completed.number: True, failed.number: False, archived.number: True}
+    reads = Reads(coordinator_dsn)
+    numbers = [failed.number, archived.number, live.number, 10**12]
+    expected = {failed.number: False, archived.number: True, live.number: None}
+    assert await reads.ended(numbers, viewer="alice") == expected == await reads.ended(numbers, viewer=None)
+    assert await reads.ended(numbers, viewer="bob") == {}
+    await reads.close()
 
 
 @pytest.mark.contract("S0.55")

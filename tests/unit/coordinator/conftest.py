@@ -145,6 +145,7 @@ class Mirror:
             next_number=max((job.number for job, _ in self.jobs.values()), default=0) + 1,
             users=[],
             nodes=list(self.nodes.values()),
+            ended=self.ended(),
             jobs=list(live.values()),
             tasks=[seen(new, change) for new, change in self.tasks.values() if new.job_id in live],
             attempts=[
@@ -153,6 +154,14 @@ class Mirror:
                 if attempt.state in (AttemptState.ASSIGNED, AttemptState.RUNNING)
             ],
         )
+
+    def ended(self) -> dict[int, bool]:
+        """The jobs that are over: whether they completed."""
+        return {
+            job.number: change.state is JobState.COMPLETED
+            for job, change in self.jobs.values()
+            if change is not None and change.state.is_terminal
+        }
 
     def failed(self, number: int, index: int | None = None) -> tuple[TaskSeen, ...]:
         """Rows of failed tasks of a job, as the store reads them."""
@@ -262,20 +271,22 @@ class World:
     def submit(self, spec: JobSpec | None = None, *, owner: str = "alice", **fields: Any) -> int:
         """The job's number; the answer is in `tells`."""
         self.number += 1
-        spec = spec or JobSpec(**fields)
-        spec_json = msgspec.json.encode(spec)
-        self.happen(
-            JobSubmitted(
-                job_id=UUID(int=self.number << 64),
-                number=self.number,
-                owner=UserName(owner),
-                spec=spec,
-                spec_json=spec_json,
-                digest=hashlib.sha256(spec_json).digest(),
-                reply=7,
-            )
-        )
+        self.happen(self.submission(spec or JobSpec(**fields), owner=owner))
         return self.number
+
+    def submission(self, spec: JobSpec, *, owner: str = "alice") -> JobSubmitted:
+        """The event of the newest job, as the service makes it."""
+        spec_json = msgspec.json.encode(spec)
+        return JobSubmitted(
+            job_id=UUID(int=self.number << 64),
+            number=self.number,
+            owner=UserName(owner),
+            spec=spec,
+            spec_json=spec_json,
+            digest=hashlib.sha256(spec_json).digest(),
+            ended=self.mirror.ended(),
+            reply=7,
+        )
 
     def schedule(self) -> list[Placement]:
         """One round; the placements made."""
@@ -438,7 +449,7 @@ class World:
             restore_node(cluster, node, now_s=self.now_s)
         for live in sorted(snapshot.jobs, key=lambda live: live.job.number):
             rows = [task for task in snapshot.tasks if task.task.job == live.job.number]
-            restore_job(cluster, live.job, live.change, rows)
+            restore_job(cluster, live.job, live.change, rows, ended=snapshot.ended)
         for attempt in snapshot.attempts:
             restore_attempt(cluster, attempt)
         return cluster
@@ -474,6 +485,11 @@ def essence(cluster: Cluster) -> dict[str, Any]:
             task is not None and task.state is TaskState.RETRYING
             for task in (cluster.find_task(ref) for _, _, ref in cluster.retries)
         ),
+        "after": {
+            number: [(str(each.condition), each.number) for each in job.after]
+            for number, job in cluster.jobs.items()
+        },
+        "awaited": {number: sorted(waiting) for number, waiting in cluster.awaited.items()},
         "held": {number: (job.held_by, job.held_at) for number, job in cluster.jobs.items()},
         "admin": {
             name: (str(node.admin), node.admin_reason, node.admin_by, node.admin_at)

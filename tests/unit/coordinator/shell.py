@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -151,6 +151,17 @@ class FakeReads(Reads):
                     return job.number
         return None
 
+    async def ended(self, numbers: Sequence[int], *, viewer: str | None) -> dict[int, bool | None]:
+        self._check()
+        mirror = Mirror()
+        for batch in self.store.batches:
+            mirror.write(batch)
+        owners = {job.number: job.owner for job, _ in mirror.jobs.values()}
+        over = mirror.ended()
+        return {
+            each: over.get(each) for each in numbers if each in owners and viewer in (None, owners[each])
+        }
+
     async def task_by_id(self, identity: UUID, *, viewer: str | None) -> TaskRef | None:
         self._check()
         return TaskRef(1, 7) if identity == TASK_ID else None
@@ -275,7 +286,7 @@ def rebuild(snapshot: Snapshot) -> Cluster:
         restore_node(cluster, node, now_s=0.0)
     for live in sorted(snapshot.jobs, key=lambda live: live.job.number):
         rows = [task for task in snapshot.tasks if task.task.job == live.job.number]
-        restore_job(cluster, live.job, live.change, rows)
+        restore_job(cluster, live.job, live.change, rows, ended=snapshot.ended)
     for attempt in snapshot.attempts:
         restore_attempt(cluster, attempt)
     return cluster

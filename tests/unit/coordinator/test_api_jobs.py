@@ -206,3 +206,44 @@ async def test_the_cluster_in_a_few_numbers(shell: Shell) -> None:
         await agent.report(Ended(attempt=ref, outcome=Outcome.EXITED, ended_at=1.0, exit_code=0))
     assert (await shell.ask("alice", "cluster.status"))["tasks"]["completed"] == 2
     await shell.ask("alice", "job.cancel", target=str(number))
+
+
+# jobs after others
+
+
+async def test_a_job_waits_for_one_that_lives_and_goes_by_one_that_is_over(shell: Shell) -> None:
+    agent = await shell.agent()
+    first = await shell.submit(retries=0)
+    waits = await shell.submit(after=[f"{first}:failed"])
+    assert waits in shell.cluster.jobs and shell.cluster.jobs[waits].pending == 1
+    await until(lambda: len(agent.assigned()) == 1)
+    (ref,) = agent.assigned()
+    await agent.report(Ended(attempt=ref, outcome=Outcome.EXITED, ended_at=1.0, exit_code=1))
+    await until(lambda: len(agent.assigned()) == 2)
+    shell.cluster.ended.clear()  # as after a restart: only the database knows
+    never = await shell.submit(after=[first])
+    await until(lambda: never not in shell.cluster.jobs)
+    told = await shell.ask("alice", "job.plan", command=["true"], after=[f"{first}:any"])
+    assert told["groups"][0]["waits"] + told["starts_now"] == 1 and "after" not in {
+        each["code"] for each in told["groups"][0].get("blockers", [])
+    }
+
+
+@pytest.mark.parametrize("verb", ["job.submit", "job.plan"])
+async def test_a_job_runs_only_after_jobs_of_its_user(shell: Shell, verb: str) -> None:
+    """What is another's is answered like what does not exist; every one of them is named."""
+    over = await shell.submit("bob")
+    await shell.ask("bob", "job.cancel", target=str(over))
+    live, own = await shell.submit("bob"), await shell.submit()
+    answer = await shell.ask("alice", verb, command=["true"], after=[own, over, f"{live}:any", 4711])
+    error = answer["error"]
+    assert refusal(answer) == ("E_NOT_FOUND", 404, "/after/1")
+    assert [each["field"] for each in error["more"]] == ["/after/2", "/after/3"]
+    assert {each["message"] for each in [error, *error["more"]]} == {"no such job"}
+    assert "error" not in await shell.ask("olga", verb, command=["true"], after=[own, over, live])
+
+
+async def test_what_is_no_jobs_number_is_refused_with_the_rest_of_the_job(shell: Shell) -> None:
+    answer = await shell.ask("alice", "job.submit", command=["true"], after=["rain"], retry_on=["rain"])
+    codes = {each["code"] for each in [answer["error"], *answer["error"]["more"]]}
+    assert codes == {"E_ID", "E_ENUM"}

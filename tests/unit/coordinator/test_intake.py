@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bus.spec import Constraints, JobSpec, ResourceSpec, TaskSpec
 from bus.values import Resources
 from coordinator.core.checks import FAULTS_MAX, find_cycle
+from coordinator.core.conditions import Condition, Need
 from coordinator.core.intake import Derived, derive
 
 
@@ -48,7 +49,7 @@ def test_a_tool_over_files_is_one_task_a_file_and_a_merge() -> None:
     assert isinstance(derived, Derived)
     mapping, merging = derived.parts
     assert (mapping.name, mapping.count, merging.name, merging.count) == ("map", 2, "merge", 1)
-    assert merging.needs == ("map",) and merging.settings.tool == "wordcount_merge"
+    assert merging.needs == (Need("map", Condition.OK),) and merging.settings.tool == "wordcount_merge"
     assert derived.tasks == 3 and derived.name == "wordcount"
 
 

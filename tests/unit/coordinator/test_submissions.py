@@ -167,6 +167,7 @@ async def test_the_first_of_a_key_decides_about_the_others(door: Door) -> None:
         ("sam", TRUE, "E_SUSPENDED"),
         ("nobody", TRUE, "E_AUTH"),
         ("alice", b"{", "E_JSON"),
+        ("alice", b'{"command": ["true"], "after": [4711]}', "E_NOT_FOUND"),
     ],
 )
 async def test_rejects_are_audited_under_their_sender(door: Door, user: str, body: bytes, code: str) -> None:
