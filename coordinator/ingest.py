@@ -84,6 +84,7 @@ def to_event(
                 sequence=message.sequence,
                 load=message.load,
                 live=message.live,
+                paused=message.paused,
                 reply=reply,
             )
         case Report():

@@ -272,7 +272,7 @@ def record_attempt(
             ended_at=ended_at,
             exit_code=exit_code,
             signal=signal,
-            message=message or attempt.reason,
+            message=message or (attempt.reason if ended_at is None else ""),
             cancelling=attempt.cancelling,
             yielding=attempt.yielding,
             explanation=explanation,

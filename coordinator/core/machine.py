@@ -44,6 +44,7 @@ from coordinator.core.nodes import (
     on_usage,
 )
 from coordinator.core.placing import is_unwanted, on_schedule, retract
+from coordinator.core.preemption import preempt
 from coordinator.core.reports import on_reported
 from coordinator.core.steering import on_hold, on_pause, on_requeue, on_retry
 from coordinator.core.yielding import remind_yields
@@ -63,6 +64,7 @@ def step(cluster: Cluster, event: Event, now_s: float) -> list[Effect]:
             on_submitted(out, cluster, event, now_s=now_s)
         case ScheduleDue():
             on_schedule(out, cluster, now_s=now_s)
+            preempt(out, cluster, now_s=now_s)
         case CommandConfirmed():
             on_confirmed(cluster, event, now_s=now_s)
         case CommandUnanswered():
@@ -81,13 +83,14 @@ def step(cluster: Cluster, event: Event, now_s: float) -> list[Effect]:
             on_steered(out, cluster, event, now_s=now_s)
         case AgentRegistered():
             on_registered(out, cluster, event, now_s=now_s)
-        case Tick():
-            requeue_due(out, cluster, now_s=now_s)
         case SelfChecked():
             on_self_checked(cluster, event, now_s=now_s)
+        case Tick():
+            requeue_due(out, cluster, now_s=now_s)
             check_silence(out, cluster, now_s=now_s)
             check_starts(out, cluster, now_s=now_s)
             check_drains(out, cluster, now_s=now_s)
+            cluster.preempt_due = True
             cluster.dirty = cluster.dirty or bool(cluster.lines)
         case _:
             assert_never(event)

@@ -426,7 +426,8 @@ class Cluster(Struct, eq=False):
     retries: list[tuple[float, int, TaskRef]] = field(default_factory=list)  # heap by due time
     dedupe: dict[tuple[UserName, str], tuple[bytes, int, UUID, int]] = field(default_factory=dict)
     blocked: dict[Shape, dict[str, Any]] = field(default_factory=dict)
-    reserved: set[NodeName] = field(default_factory=set)  # kept free by the last round for who waits long
+    reserved: dict[NodeName, Shape] = field(default_factory=dict)  # kept free by the last round, and for whom
+    preempt_due: bool = True  # a tick has passed since somebody was last preempted
     yielding: dict[AttemptRef, Attempt] = field(default_factory=dict)  # those of live attempts
     preemptible: dict[AttemptRef, Attempt] = field(default_factory=dict)  # likewise
     sequence: int = 0
@@ -434,11 +435,11 @@ class Cluster(Struct, eq=False):
     awaited: dict[int, set[int]] = field(default_factory=dict)  # who waits for the job of that number
     ended: dict[int, bool] = field(default_factory=dict)  # the newest jobs that are over: did they complete?
     unknown_senders: int = 0  # usage reports of nodes that never registered
-    dirty: bool = True  # something changed since the last scheduling round
     brake: Brake | None = None
     own_faults: tuple[str, ...] = ()  # what our newest check of ourselves found wanting
     own_checked_s: float = -math.inf
     ticked_s: float = -math.inf
+    dirty: bool = True  # something changed since the last scheduling round
     changed_jobs: dict[int, Job] = field(default_factory=dict)
     changed_ledgers: dict[NodeName, Node] = field(default_factory=dict)
     changed_ranges: dict[tuple[int, int], Group] = field(default_factory=dict)

@@ -100,7 +100,7 @@ def _scratch(cluster: Cluster) -> Cluster:
         order=cluster.order,
         rank=cluster.rank,
         nodes={name: copy.copy(node) for name, node in cluster.nodes.items()},
-        reserved=set(cluster.reserved),
+        reserved=dict(cluster.reserved),
         jobs=cluster.jobs,  # only looked at: what the planned job runs after
     )
 

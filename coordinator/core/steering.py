@@ -155,8 +155,8 @@ def on_requeue(out: list[Effect], cluster: Cluster, event: RequeueAsked, *, now_
     attempts = _attempts(job)
     if event.index is not None:
         attempts = [attempt for attempt in attempts if attempt.ref.index == event.index]
-    if all(attempt.cancelling for attempt in attempts) and (attempts or job.cancel_requested):
-        out.append(_refuse(event.reply, _is_ending(job)))
+    if job.cancel_requested:
+        out.append(_refuse(event.reply, _is_ending(job, field="/target")))
         return
     asked = yield_attempts(out, cluster, attempts, reason=f"requeued by {event.by}")
     if asked:
@@ -248,11 +248,11 @@ def _note_job(
             details={"tasks": tasks},
         )
     )
-    out.append(
-        AuditRow(
-            at=now_s, actor=event.by, action=_ACTIONS[kind], object=str(job.number), details={"tasks": tasks}
-        )
-    )
+    what = str(job.number)
+    if isinstance(event, RequeueAsked) and event.index is not None:
+        what = f"{job.number}.{event.index}"
+    details = {"tasks": tasks}
+    out.append(AuditRow(at=now_s, actor=event.by, action=_ACTIONS[kind], object=what, details=details))
 
 
 def _refuse(reply: ReplyToken, fault: Fault) -> Refuse:
@@ -273,11 +273,11 @@ def _changed_meanwhile(number: int) -> Fault:
     )
 
 
-def _is_ending(job: Job) -> Fault:
+def _is_ending(job: Job, *, field: str = "/job") -> Fault:
     return Fault(
         code="E_CONFLICT",
         message=f"job {job.number} is being cancelled",
-        field="/job",
+        field=field,
         hint="what still runs of it ends by itself",
         status=409,
     )

@@ -34,6 +34,7 @@ from coordinator.core.effects import (
     Refuse,
     SendAssign,
     SendCancel,
+    SendPause,
     SendRetract,
     TaskChange,
     Tell,
@@ -184,8 +185,41 @@ class Story:
     def do_cordon(self, node: str, *, by: str = "olga", reason: str = "") -> Iterator[str]:
         yield from self.lines(self.world.steer(node, NodeAdmin.INACTIVE, by=by, reason=reason))
 
-    def do_drain(self, node: str, *, by: str = "olga", reason: str = "") -> Iterator[str]:
-        yield from self.lines(self.world.steer(node, NodeAdmin.DRAINING, by=by, reason=reason))
+    def do_pause(self, job: str, *, by: str = "alice", role: str = "user") -> Iterator[str]:
+        self.world.pause(int(job), by=by, role=Role(role))
+        yield from self.lines(self.world.tells)
+
+    def do_resume(self, job: str, *, by: str = "alice", role: str = "user") -> Iterator[str]:
+        self.world.pause(int(job), paused=False, by=by, role=Role(role))
+        yield from self.lines(self.world.tells)
+
+    def do_deaf(self) -> Iterator[str]:
+        """From now on no node hears that it is to pause or to resume anything."""
+        self.world.obedient = False
+        yield from ()
+
+    def do_hearing(self) -> Iterator[str]:
+        """The opposite of `deaf`."""
+        self.world.obedient = True
+        yield from ()
+
+    def do_requeue(self, target: str, *, by: str = "alice", role: str = "user") -> Iterator[str]:
+        job, _, index = target.partition(".")
+        self.world.requeue(int(job), int(index) if index else None, by=by, role=Role(role))
+        yield from self.lines(self.world.tells)
+
+    def do_drain(self, node: str, *, by: str = "olga", reason: str = "", deadline: str = "") -> Iterator[str]:
+        """`deadline=` in seconds from now."""
+        yield from self.steered(node, NodeAdmin.DRAINING, by=by, reason=reason, deadline=deadline)
+
+    def do_maintenance(
+        self, node: str, *, by: str = "olga", reason: str = "", deadline: str = ""
+    ) -> Iterator[str]:
+        yield from self.steered(node, NodeAdmin.MAINTENANCE, by=by, reason=reason, deadline=deadline)
+
+    def steered(self, node: str, admin: NodeAdmin, *, by: str, reason: str, deadline: str) -> Iterator[str]:
+        deadline_s = float(deadline) if deadline else None
+        yield from self.lines(self.world.steer(node, admin, by=by, reason=reason, deadline_s=deadline_s))
 
     def do_undrain(self, node: str, *, by: str = "olga") -> Iterator[str]:
         yield from self.lines(self.world.steer(node, NodeAdmin.ACTIVE, by=by))
@@ -228,7 +262,12 @@ class Story:
                 if name not in self.silent:
                     held = tuple(self.world.held.get(name, {}))
                     beat = AgentBeat(
-                        node=name, incarnation=self.agents[name], sequence=1, load=0.0, live=held
+                        node=name,
+                        incarnation=self.agents[name],
+                        sequence=1,
+                        load=0.0,
+                        live=held,
+                        paused=tuple(self.world.paused & set(held)),
                     )
                     yield from (f"{line} ({at})" for line in self.lines(self.world.happen(beat)))
             yield from (f"{line} ({at})" for line in self.lines(self.world.happen(Tick())))
@@ -271,6 +310,9 @@ class Story:
             words = ["joined" if node.registered else str(node.health)]
             words += [str(node.admin)] if node.admin is not NodeAdmin.ACTIVE else []
             words += [f"{node.admin_reason} ({node.admin_by})"] if node.admin_by else []
+            if node.admin_deadline is not None:
+                words.append(f"until {node.admin_deadline - self.began_s:g} s")
+            words += [f"then {node.admin_goal}"] if node.admin_goal else []
             yield f"+ node {node.name}: {', '.join(words)}"
         for job in batch.new_jobs:
             yield f"+ job {job.number} of {job.owner}: {job.tasks} tasks"
@@ -324,6 +366,8 @@ def attempt_line(attempt: AttemptChange) -> str:
         words.append("waiting there")
     if attempt.cancelling:
         words.append("cancelling")
+    if attempt.yielding:
+        words.append(f"yielding, {attempt.message}")
     return ", ".join(words)
 
 
@@ -332,6 +376,7 @@ def job_line(job: JobChange) -> str:
     counts = ", ".join(f"{getattr(job, name)} {name}" for name in names if getattr(job, name))
     tail = "" if job.exit_code is None else f", exit code {job.exit_code}"
     tail += f", held by {job.held_by}" if job.held_by else ""
+    tail += f", paused by {job.paused_by}" if job.paused_by else ""
     reason = f" ({job.reason})" if job.reason else ""
     return f"job {job.number} {job.state}: {counts}{tail}{reason}"
 
@@ -346,6 +391,9 @@ def tell_line(tell: Tell) -> str:
             return f"{tell.node}: end {refs_text(tell.attempts)}"
         case SendRetract():
             return f"{tell.node}: give back {refs_text(tell.attempts)}"
+        case SendPause():
+            word = "pause" if tell.paused else "resume"
+            return f"{tell.node}: {word} {refs_text(tell.attempts)}"
         case AnswerSubmit():
             again = ", as before" if tell.duplicate else ""
             return f"submitter: job {tell.number}, {tell.tasks} tasks{again}"

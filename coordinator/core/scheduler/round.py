@@ -23,6 +23,7 @@ from msgspec import Struct
 from bus.values import NodeHealth, NodeName
 from coordinator.core.model import Cluster, Line, Node, Shape, Waiting
 from coordinator.core.scheduler.feasible import mismatches, obstacles
+from coordinator.core.scheduler.preempt import room_coming
 from coordinator.core.scheduler.rank import RANKS
 
 _PACE_TAU_S = 0.5
@@ -38,7 +39,7 @@ class Decision(Struct, frozen=True):
     explanation: dict[str, Any]
 
 
-def decide(cluster: Cluster, now_s: float, *, reserved: set[NodeName]) -> Iterator[Decision]:
+def decide(cluster: Cluster, now_s: float, *, reserved: dict[NodeName, Shape]) -> Iterator[Decision]:
     """The decisions of one round, in order; apply each before asking for the next.
 
     `reserved` grows by the nodes that are kept free for heads which have waited too long.
@@ -100,7 +101,7 @@ class Candidates:
         heapq.heapify(self._heap)
         self._feasible = len(self._heap)
 
-    def best(self, reserved: set[NodeName]) -> Node | None:
+    def best(self, reserved: dict[NodeName, Shape]) -> Node | None:
         """The best-ranked node that still fits and is not kept for another shape."""
         while self._heap:
             degraded, score, name, node = self._heap[0]
@@ -143,10 +144,18 @@ def _note_blocked(cluster: Cluster, shape: Shape, options: Candidates) -> None:
     cluster.blocked[shape] = {"nodes": len(cluster.nodes), "reasons": counts}
 
 
-def _reserve(cluster: Cluster, shape: Shape, line: Line, reserved: set[NodeName], *, now_s: float) -> None:
-    """Keep the node with the least lacking for a head that has waited too long."""
+def _reserve(
+    cluster: Cluster, shape: Shape, line: Line, reserved: dict[NodeName, Shape], *, now_s: float
+) -> None:
+    """Keep a node for a head that has waited long: the one on which room is made, later the nearest."""
     head = line.head()
-    if head is None or now_s - head.since_s < cluster.limits.reserve_after_s:
+    if head is None or now_s - head.since_s < cluster.limits.preempt_after_s:
+        return
+    coming = room_coming(cluster, shape)
+    if coming is not None:
+        reserved[coming.name] = shape
+        return
+    if now_s - head.since_s < cluster.limits.reserve_after_s:
         return
     able = [
         node
@@ -155,11 +164,12 @@ def _reserve(cluster: Cluster, shape: Shape, line: Line, reserved: set[NodeName]
     ]
     if able:
         score = RANKS["worst_fit"]
-        reserved.add(min(able, key=lambda node: (score(node, shape.resources), node.name)).name)
+        nearest = min(able, key=lambda node: (score(node, shape.resources), node.name))
+        reserved[nearest.name] = shape
 
 
 def _prefill(
-    cluster: Cluster, blocked: list[Shape], reserved: set[NodeName], *, now_s: float
+    cluster: Cluster, blocked: list[Shape], reserved: dict[NodeName, Shape], *, now_s: float
 ) -> Iterator[Decision]:
     for shape in blocked:
         line = cluster.lines.get(shape)

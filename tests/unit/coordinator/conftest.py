@@ -52,6 +52,7 @@ from coordinator.core.effects import (
     Refuse,
     SendAssign,
     SendCancel,
+    SendPause,
     SendRetract,
     TaskChange,
     Tell,
@@ -66,7 +67,9 @@ from coordinator.core.events import (
     JobOver,
     JobSubmitted,
     NodeSteered,
+    PauseAsked,
     RangeSeen,
+    RequeueAsked,
     RetryAsked,
     ScheduleDue,
     TaskSeen,
@@ -221,6 +224,8 @@ class World:
         self.number = 0
         self.batches = 0
         self.held: dict[str, dict[AttemptRef, Placement]] = {}
+        self.paused: set[AttemptRef] = set()  # what stands still, as its node knows it
+        self.obedient = True  # nodes hear what they are told about pauses
         self.tells: list[Tell] = []
         self.effects: list[Effect] = []
 
@@ -243,6 +248,8 @@ class World:
             if isinstance(tell, SendAssign):
                 for placement in tell.placements:
                     self.held.setdefault(tell.node, {})[placement.attempt] = placement
+            elif isinstance(tell, SendPause) and self.obedient:
+                (self.paused.update if tell.paused else self.paused.difference_update)(tell.attempts)
         self.tells = joiner.tells
         self.check()
         return joiner.tells
@@ -327,7 +334,15 @@ class World:
     ) -> Any:
         held = tuple(self.held.get(name, {})) if live is None else tuple(live)
         tells = self.happen(
-            AgentBeat(node=NodeName(name), incarnation=incarnation, sequence=1, load=0.5, live=held, reply=2)
+            AgentBeat(
+                node=NodeName(name),
+                incarnation=incarnation,
+                sequence=1,
+                load=0.5,
+                live=held,
+                paused=tuple(self.paused & set(held)),
+                reply=2,
+            )
         )
         answer = next((tell for tell in tells if isinstance(tell, AnswerBeat)), None)
         for ref in answer.drop if answer else ():
@@ -366,10 +381,38 @@ class World:
         (answer,) = [tell for tell in self.happen(asked) if isinstance(tell, AnswerChanged | Refuse)]
         return answer
 
-    def steer(self, node: str, admin: NodeAdmin, *, reason: str = "", by: str = "olga") -> list[Tell]:
-        return self.happen(
-            NodeSteered(node=NodeName(node), admin=admin, reason=reason, by=UserName(by), reply=8)
+    def pause(self, job: int, *, paused: bool = True, by: str = "alice", role: Role = Role.USER) -> Any:
+        """Pause or resume; the answer."""
+        asked = PauseAsked(job=job, paused=paused, by=UserName(by), role=role, reply=9)
+        (answer,) = [tell for tell in self.happen(asked) if isinstance(tell, AnswerChanged | Refuse)]
+        return answer
+
+    def requeue(
+        self, job: int, index: int | None = None, *, by: str = "alice", role: Role = Role.USER
+    ) -> Any:
+        """End what runs and queue it again; the answer."""
+        asked = RequeueAsked(job=job, index=index, by=UserName(by), role=role, reply=10)
+        (answer,) = [tell for tell in self.happen(asked) if isinstance(tell, AnswerChanged | Refuse)]
+        return answer
+
+    def steer(
+        self,
+        node: str,
+        admin: NodeAdmin,
+        *,
+        reason: str = "",
+        by: str = "olga",
+        deadline_s: float | None = None,
+    ) -> list[Tell]:
+        asked = NodeSteered(
+            node=NodeName(node),
+            admin=admin,
+            reason=reason,
+            deadline_s=deadline_s,
+            by=UserName(by),
+            reply=8,
         )
+        return self.happen(asked)
 
     def wait(self, seconds: float) -> list[Tell]:
         self.now_s += seconds
@@ -490,9 +533,19 @@ def essence(cluster: Cluster) -> dict[str, Any]:
             for number, job in cluster.jobs.items()
         },
         "awaited": {number: sorted(waiting) for number, waiting in cluster.awaited.items()},
+        "yielding": sorted((str(ref), a.reason) for ref, a in cluster.yielding.items()),
+        "preemptible": sorted(map(str, cluster.preemptible)),
+        "paused": {number: (job.paused_by, job.paused_at) for number, job in cluster.jobs.items()},
         "held": {number: (job.held_by, job.held_at) for number, job in cluster.jobs.items()},
         "admin": {
-            name: (str(node.admin), node.admin_reason, node.admin_by, node.admin_at)
+            name: (
+                str(node.admin),
+                node.admin_reason,
+                node.admin_by,
+                node.admin_at,
+                node.admin_goal,
+                node.admin_deadline,
+            )
             for name, node in cluster.nodes.items()
         },
         "lines": sorted(set(waiting_in_line(cluster))),
