@@ -64,6 +64,9 @@ def job_spec(arguments: Namespace) -> JobSpec:
         fields["for_each"] = expand(patterns)
     if arguments.idempotent:
         fields["idempotent"] = True
+    for name in ("after", "retry_on"):
+        if given := getattr(arguments, name):
+            fields[name] = given
     if arguments.stdin is not None:
         fields["stdin"] = _read_text(arguments.stdin, option="--stdin")
     if arguments.env:

@@ -61,7 +61,8 @@ def test_options_become_the_specification() -> None:
         parsed(
             "submit", "--name", "sweep", "--priority", "7", "--cpu", "0.5", "--memory", "4GiB", "--gpu", "1",
             "--env", "A=1", "--env", "B=x=y", "--label", "zone=a", "--node", "n1", "--array", "0-9%2",
-            "--timeout", "1h", "--retries", "2", "--idempotent", "--dedupe-key", "k", "--", "true",
+            "--timeout", "1h", "--retries", "2", "--idempotent", "--dedupe-key", "k",
+            "--after", "1041", "--after", "1042:any", "--retry-on", "exit:75", "--", "true",
         )
     )  # fmt: skip
     assert (spec.name, spec.priority, spec.command, spec.array) == ("sweep", 7, ["true"], "0-9%2")
@@ -70,6 +71,7 @@ def test_options_become_the_specification() -> None:
     assert (spec.resources.cpu, spec.resources.memory, spec.resources.gpu) == ("0.5", "4GiB", 1)
     assert spec.constraints is not None
     assert (spec.constraints.labels, spec.constraints.nodes) == ({"zone": "a"}, ["n1"])
+    assert (spec.after, spec.retry_on) == (["1041", "1042:any"], ["exit:75"])
     assert (spec.timeout, spec.retries, spec.idempotent, spec.dedupe_key) == ("1h", 2, True, "k")
 
 

@@ -86,6 +86,18 @@ def _add_job_options(parser: Parser) -> None:
     job.add_argument("--stdin", metavar="FILE", help="what the command reads; - passes this command's own")
     job.add_argument("--timeout", metavar="TIME", help="longest run of a task: 90, 1h30m, 1-02:00:00")
     job.add_argument("--grace", metavar="TIME", help="between TERM and KILL")
+    job.add_argument(
+        "--retry-on",
+        action="append",
+        metavar="END",
+        help="try again only after: failed (default), timeout, exit:75, signal:KILL; may be repeated",
+    )
+    job.add_argument(
+        "--after",
+        action="append",
+        metavar="JOB",
+        help="wait until that job has completed, or as 1041:failed, 1041:any (ended); may be repeated",
+    )
     job.add_argument("--idempotent", action="store_true", help="may run twice: a lost task restarts at once")
     job.add_argument("--dedupe-key", metavar="KEY", help="the same key gives the same job")
     needs = parser.add_argument_group("what a task needs")
