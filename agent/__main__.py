@@ -17,7 +17,7 @@ from agent.guard.client import GuardError
 from agent.loop import Agent
 from agent.spool import SpoolError
 from bus.connection import ConnectionState, NatsBus, StateCallback
-from bus.credentials import parse_credentials
+from bus.credentials import Credentials, parse_credentials
 from bus.errors import BusError, CredentialsError, Disconnected
 from bus.layout import read_secret
 
@@ -26,12 +26,14 @@ _log = logging.getLogger("agent")
 EXIT_CONFIG = 78
 EXIT_BROKEN = 70
 EXIT_ANOTHER = 75
+EXIT_FENCED = 6
 
 _CONNECT_RETRY_S = 1.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 78 for what the operator must change, 75 where another agent uses the folder."""
+    """Returns the exit code: 78 for what the operator must change, 75 where another agent uses the folder,
+    6 where it was stopped after another agent had taken its name."""
     try:
         config = parse_arguments(sys.argv[1:] if arguments is None else arguments)
         logging.basicConfig(
@@ -72,7 +74,7 @@ def _run(config: Config) -> int:
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         try:
-            runner.run(_serve(config))
+            return runner.run(_serve(config))
         except CredentialsError:
             raise  # though it came over the bus, it is the operator's to mend
         except (GuardError, SpoolError, BusError) as error:
@@ -84,10 +86,9 @@ def _run(config: Config) -> int:
                 raise
             sys.stderr.write("".join(f"error: {error}\n" for error in known.exceptions))
             return EXIT_BROKEN
-    return 0
 
 
-async def _serve(config: Config) -> None:
+async def _serve(config: Config) -> int:
     serving = asyncio.current_task()
     assert serving is not None
     loop = asyncio.get_running_loop()
@@ -101,20 +102,23 @@ async def _serve(config: Config) -> None:
             serving.cancel()
 
     bus: NatsBus | None = None
+    agent: Agent | None = None
     with suppress(asyncio.CancelledError):
-        bus = await _connect(config, on_state)
+        credentials = parse_credentials(read_secret(config.credentials))
+        bus = await _connect(config, credentials, on_state)
+        agent = Agent(config, bus, version=_version(), key=credentials.public_key)
         try:
-            await Agent(config, bus, version=_version()).run()
+            await agent.run()
         finally:
             await bus.close()
     if refused.is_set():
         assert bus is not None
         assert bus.refusal is not None
         raise bus.refusal
+    return EXIT_FENCED if agent is not None and agent.fenced else 0
 
 
-async def _connect(config: Config, on_state: StateCallback) -> NatsBus:
-    credentials = parse_credentials(read_secret(config.credentials))
+async def _connect(config: Config, credentials: Credentials, on_state: StateCallback) -> NatsBus:
     if credentials.name != config.node:
         raise ConfigError(f"{config.credentials} is for {credentials.name}, not for {config.node}")
     while True:

@@ -19,7 +19,10 @@ from bus.values import AttemptRef, Resources
 
 
 class Executor:
-    """Owns the ledger: the only one that steps the core. `on_outbox` hears when there is more to report."""
+    """Owns the ledger: the only one that steps the core. `on_outbox` hears when there is more to report.
+
+    `renewed_from` is when the last heartbeat was sent that was answered, on CLOCK_BOOTTIME.
+    """
 
     def __init__(
         self,
@@ -38,7 +41,7 @@ class Executor:
         self._on_outbox = on_outbox
         self._on_inputs_wanted = on_inputs_wanted
         self._lease_s = (0.0, 0.0)
-        self._renewed_from = 0.0
+        self.renewed_from = 0.0
         self.guard = GuardLink(
             folder, tasks, node=node, capacity=capacity, gpus=gpus, on_frame=self._on_guard_frame
         )
@@ -72,7 +75,7 @@ class Executor:
     @property
     def lapsed(self) -> bool:
         """Whether no heartbeat was answered for so long that the guard has begun to end our tasks."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME) > self._renewed_from + self._lease_s[0]
+        return time.clock_gettime(time.CLOCK_BOOTTIME) > self.renewed_from + self._lease_s[0]
 
     def on_saved(self, ended: list[AttemptRef]) -> None:
         """These ends are on the disk: the guard need not keep them."""
@@ -94,14 +97,20 @@ class Executor:
     def _frame(self, effect: Effect) -> bytes | None:
         match effect:
             case effects.Hand(orders):
-                return to_spawn_frame(orders)
+                return to_spawn_frame(orders, version=self.guard.version)
             case effects.End(attempts):
                 return wire.pack(wire.CANCEL, attempts)
             case effects.Withdraw(attempts):
                 return wire.pack(wire.RETRACT, attempts)
+            case effects.Pause(attempts):
+                return wire.pack(wire.PAUSE, attempts)
+            case effects.Resume(attempts):
+                return wire.pack(wire.RESUME, attempts)
+            case effects.EndLeftovers(processes):
+                return wire.pack(wire.LEFTOVERS, processes) if self.guard.version else None
             case effects.RenewLease(sent_at):
                 term_s, kill_s = self._lease_s
-                self._renewed_from = sent_at
+                self.renewed_from = sent_at
                 return wire.pack(wire.RENEW, sent_at + term_s, sent_at + kill_s)
             case effects.FetchInputs(order):
                 self._on_inputs_wanted(order)
@@ -128,13 +137,24 @@ class Executor:
                         ends=tuple([to_end(record) for record in exits]),
                     )
                 )
-            case Inventory(running, queued, exits):
+            case Inventory(running, queued, exits, paused):
+                self._spool.cgroup = _cgroup_of(self.guard.pid)
                 self.handle(
                     events.GuardConnected(
                         running=tuple([to_start(record) for record in running]),
                         queued=queued,
+                        paused=paused,
                         ends=tuple([to_end(record) for record in exits]),
                     )
                 )
             case _:
                 assert_never(frame)
+
+
+def _cgroup_of(pid: int) -> str:
+    """Where the kernel accounts a process: its path in the unified hierarchy; empty if it cannot be told."""
+    try:
+        lines = Path(f"/proc/{pid}/cgroup").read_text("utf-8").splitlines()
+    except OSError:
+        return ""
+    return next((line.removeprefix("0::") for line in lines if line.startswith("0::")), "")

@@ -9,29 +9,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import time
 import uuid
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import assert_never
 
-from msgspec.structs import replace
+import msgspec
 
 from agent import discover
 from agent.config import Config
-from agent.core.events import CancelAsked, RetractAsked
-from agent.core.model import Order
+from agent.core.events import CancelAsked, Event, PauseAsked, ResumeAsked, RetractAsked
+from agent.core.model import Order, Phase
 from agent.executor import Executor
 from agent.gpus import GpuDriver, SimulatedGpus
+from agent.guard.client import GuardError
 from agent.inputs import InputFetcher
 from agent.logs import Logs
+from agent.metering import Meter
 from agent.presence import Presence
 from agent.reporter import Reporter
 from agent.session import Session
-from agent.spool import Spool
+from agent.spool import NotWritten, Spool
 from agent.tools.registry import TOOLS
-from agent.translate import to_assigned
+from agent.translate import to_assigned, to_found
 from agent.usage import UsageSampler
+from agent.watch import GuardWatch
 from bus import subjects
 from bus.codec import decode_to_agent, encode
 from bus.errors import BusError, DecodeError
@@ -42,10 +44,13 @@ from bus.messages import (
     FetchLog,
     Follow,
     FromAgentReply,
+    Inspect,
+    Inspection,
+    Pause,
     Register,
     RegisterReply,
+    Resume,
     Retract,
-    UsageReport,
 )
 from bus.subjects import NodeVerb
 from bus.transport import Bus, Message
@@ -56,12 +61,13 @@ _PRUNE_INTERVAL_S = 600.0
 
 
 class Agent:
-    """`run` serves until it is cancelled; tasks go on without it."""
+    """`run` serves until it is cancelled; tasks go on without it. `key`: the node's public key."""
 
-    def __init__(self, config: Config, bus: Bus, *, version: str) -> None:
+    def __init__(self, config: Config, bus: Bus, *, version: str, key: str = "") -> None:
         self._config = config
         self._bus = bus
         self._version = version
+        self._key = key
         self._incarnation = uuid.uuid4().hex
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             self._boot_id = file.read().strip()
@@ -70,7 +76,6 @@ class Agent:
         )
         self._inventory = discover.inventory(self._driver.gpus())
         self._capacity, gpus = discover.capacity(config.declared, self._inventory, config.data)
-        self._sampler = UsageSampler(self._driver, config.data)
         self._spool = Spool(str(config.data / "state.db"), self._boot_id)
         self._executor = Executor(
             config.data,
@@ -85,30 +90,40 @@ class Agent:
         self._reporter = Reporter(bus, config.node, self._executor)
         self._inputs = InputFetcher(bus, config.node, self._executor)
         self._logs = Logs(bus, config.node, self._executor)
-        self._usage_interval_s = 0.0
-        self._registered = asyncio.Event()
+        self._meter = Meter(
+            bus,
+            config.node,
+            self._executor,
+            spool=self._spool,
+            sampler=UsageSampler(self._driver, config.data),
+        )
+        self._watch = GuardWatch(self._executor.guard, lapsed=lambda: self._executor.lapsed)
+        self._session = Session(
+            bus,
+            self._make_register,
+            self._executor,
+            on_registered=self._on_registered,
+            on_lost=self._on_lost,
+            on_beat=lambda answered: self._meter.resume() if answered else self._meter.pause(),
+            faults=self._faults,
+        )
         self._presence = Presence(config.data)
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
         """Serve. Raises GuardError where no guard can be started."""
-        session = Session(
-            self._bus,
-            self._make_register,
-            self._executor,
-            on_registered=self._on_registered,
-            on_lost=self._on_lost,
-        )
+        self._spool.set_config(self._description())
         try:
             async with asyncio.TaskGroup() as self._group:
                 self._start("spool", self._spool.run(self._executor.on_saved))
                 self._start("guard", self._executor.guard.run())
+                self._start("watch", self._watch.run())
                 await self._executor.guard.connected.wait()
                 subject = subjects.node(self._config.node, NodeVerb.COMMAND)
                 commands = await self._bus.subscribe(subject, self._on_command)
-                self._start("session", session.run())
+                self._start("session", self._session.run())
                 self._start("reporter", self._reporter.run())
-                self._start("usage", self._measure())
+                self._start("usage", self._meter.run())
                 self._start("pruning", self._prune())
                 try:
                     await asyncio.get_running_loop().create_future()  # until we are cancelled
@@ -138,15 +153,37 @@ class Agent:
         )
 
     def _on_registered(self, reply: RegisterReply) -> None:
-        self._usage_interval_s = reply.usage_interval_s
-        self._registered.set()
+        self._meter.set_interval(reply.usage_interval_s)
         self._presence.show()
         self._reporter.resume()
 
     def _on_lost(self) -> None:
-        self._registered.clear()
+        self._meter.pause()
         self._presence.clear()
         self._reporter.pause()
+
+    @property
+    def fenced(self) -> bool:
+        """Whether another agent has this node's name."""
+        return self._session.fenced
+
+    def _faults(self) -> tuple[str, ...]:
+        """What is wrong here and would else be seen in our log only."""
+        disk = f"state.db cannot be written: {self._spool.fault}" if self._spool.fault else ""
+        return tuple(filter(None, (disk, self._watch.fault)))
+
+    def _description(self) -> dict[str, str]:
+        """This agent as `local_config` shows it."""
+        return {
+            "node": self._config.node,
+            "key": self._key,
+            "nats_url": self._config.nats_url,
+            "version": self._version,
+            "incarnation": self._incarnation,
+            "boot_id": self._boot_id,
+            "capacity": msgspec.json.encode(self._capacity).decode(),
+            "labels": msgspec.json.encode(self._config.labels).decode(),
+        }
 
     def _fetch_inputs(self, order: Order) -> None:
         self._start(f"inputs of {order.attempt}", self._inputs.fetch(order))
@@ -162,15 +199,26 @@ class Agent:
             _log.error("a command could not be read: %s", error)
             self._start("answer", self._answer(message.reply, self._reply(str(error))))
             return
+        if self._session.fenced:
+            return  # meant for the agent that has our place, which answers
         match command:
+            case Assign(incarnation=meant) if meant not in ("", self._incarnation):
+                _log.warning("an assignment for another agent of this name was left to it")
             case Assign():
                 self._handle_assign(command, message.reply)
             case Cancel(epoch=epoch, attempts=attempts):
-                refusal = self._executor.handle(CancelAsked(epoch=epoch, attempts=attempts))
-                self._start("answer", self._answer_when_saved(message.reply, refusal))
+                self._obey(CancelAsked(epoch=epoch, attempts=attempts), message.reply)
             case Retract(epoch=epoch, attempts=attempts):
-                refusal = self._executor.handle(RetractAsked(epoch=epoch, attempts=attempts))
-                self._start("answer", self._answer_when_saved(message.reply, refusal))
+                self._obey(RetractAsked(epoch=epoch, attempts=attempts), message.reply)
+            case Pause() if not self._executor.guard.version:
+                refusal = "the node's guard is of an older version and cannot pause"
+                self._start("answer", self._answer(message.reply, self._reply(refusal)))
+            case Pause(epoch=epoch, attempts=attempts):
+                self._obey(PauseAsked(epoch=epoch, attempts=attempts), message.reply)
+            case Resume(epoch=epoch, attempts=attempts):
+                self._obey(ResumeAsked(epoch=epoch, attempts=attempts), message.reply)
+            case Inspect():
+                self._start("inspection", self._answer_inspection(message.reply))
             case FetchLog():
                 self._start("fetch log", self._answer_log(message.reply, command))
             case Follow():
@@ -180,14 +228,17 @@ class Agent:
             case _:
                 assert_never(command)
 
+    def _obey(self, event: Event, reply: str) -> None:
+        refusal = self._executor.handle(event)
+        self._start("answer", self._answer_when_saved(reply, refusal))
+
     def _handle_assign(self, command: Assign, reply: str) -> None:
         try:
             assigned = to_assigned(command, lapsed=self._executor.lapsed)
         except IndexError:
-            refusal: str | None = "an item points at no body"
+            self._start("answer", self._answer(reply, self._reply("an item points at no body")))
         else:
-            refusal = self._executor.handle(assigned)
-        self._start("answer", self._answer_when_saved(reply, refusal))
+            self._obey(assigned, reply)
 
     def _reply(self, error: str | None) -> CommandReply:
         return CommandReply(node=self._config.node, error=error)
@@ -199,52 +250,35 @@ class Agent:
     async def _answer_log(self, subject: str, asked: FetchLog) -> None:
         await self._answer(subject, await self._logs.fetch(asked))
 
+    async def _answer_inspection(self, subject: str) -> None:
+        ledger = self._executor.ledger
+        answer = Inspection(
+            node=self._config.node,
+            incarnation=self._incarnation,
+            epoch=ledger.epoch,
+            unreported=len(ledger.outbox),
+        )
+        try:
+            found = await self._executor.guard.inspect()
+        except GuardError as error:
+            answer.error = str(error)
+        else:
+            answer.running = tuple([to_found(record) for record in found.running])
+            here = [a for a, held in ledger.held.items() if held.phase in (Phase.BLOCKED, Phase.PREPARING)]
+            answer.queued = (*found.queued, *here)
+            answer.strays = found.strays
+        await self._answer(subject, answer)
+
     async def _answer(self, subject: str, reply: FromAgentReply) -> None:
         try:
             await self._bus.publish(subject, encode(reply))
         except BusError as error:
             _log.warning("an answer could not be sent: %s", error)
 
-    async def _measure(self) -> None:
-        """A sample each interval; what an outage kept back follows when it is over."""
-        await self._registered.wait()
-        while True:
-            await asyncio.sleep(self._usage_interval_s)
-            running = {
-                held.attempt: held.pid for held in self._executor.ledger.held.values() if held.pid is not None
-            }
-            usage, tasks = await asyncio.to_thread(self._sampler.sample, running)
-            report = UsageReport(
-                node=self._config.node,
-                sampled_at=time.time(),
-                usage=usage,
-                load=os.getloadavg()[0],
-                tasks=tuple(tasks),
-            )
-            sent = await self._publish_usage(report)
-            # Of the node as a whole only: what a task used is nobody's concern once it is over.
-            await self._spool.add_sample(replace(report, tasks=()), sent=sent)
-            if sent:
-                await self._backfill()
-
-    async def _backfill(self) -> None:
-        kept = await self._spool.unsent_samples()
-        told = [report for report in kept if await self._publish_usage(report)]
-        if told:
-            await self._spool.mark_sent(told)
-
-    async def _publish_usage(self, report: UsageReport) -> bool:
-        if not self._registered.is_set():
-            return False
-        try:
-            await self._bus.publish(subjects.node(self._config.node, NodeVerb.USAGE), encode(report))
-        except BusError:
-            return False
-        return True
-
     async def _prune(self) -> None:
         """Forget what is long over: tombstones and output."""
         while True:
-            while attempts := await self._spool.prune():
-                self._executor.remove_files(attempts)
+            with suppress(NotWritten):  # the disk is full: what goes would free nothing of it anyway
+                while attempts := await self._spool.prune():
+                    self._executor.remove_files(attempts)
             await asyncio.sleep(_PRUNE_INTERVAL_S)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
+
+_log = logging.getLogger(__name__)
 
 
 class Presence:
@@ -14,7 +17,10 @@ class Presence:
 
     def show(self) -> None:
         """The coordinator has taken our registration."""
-        self._path.touch(mode=0o600)
+        try:
+            self._path.touch(mode=0o600)
+        except OSError as error:  # a full disk: the work goes on
+            _log.warning("%s: %s", self._path, error)
 
     def clear(self) -> None:
         """It has not, or the connection is gone."""

@@ -1,7 +1,9 @@
 """Being known to the coordinator: registration, then a heartbeat whose answers renew all leases.
 
 Every request notes CLOCK_BOOTTIME before it is sent: the lease counts from there, so that the time an
-answer takes is never given away twice.
+answer takes is never given away twice. Where another agent has taken this node's name, the younger one
+stays: this one ends its tasks and stands aside until somebody stops it. It does not exit, because whatever
+started it would start it again, and then it would be the younger.
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from typing import NoReturn
 
+from agent.core import events
 from agent.core.events import Answered
 from agent.executor import Executor
 from bus import subjects
@@ -26,10 +30,19 @@ _log = logging.getLogger(__name__)
 _REGISTER_TIMEOUT_S = 5.0
 _HEARTBEAT_TIMEOUT_S = 3.0
 _BACKOFF_S = (0.1, 2.0)
+_FENCED = "E_FENCED"
+
+
+class Fenced(Exception):
+    """Another agent has this node's name."""
 
 
 class Session:
-    """`run` keeps this node registered; `on_registered` and `on_lost` tell who depends on it."""
+    """`run` keeps this node registered; `on_registered` and `on_lost` tell who depends on it.
+
+    `on_beat` hears whether a heartbeat was answered. `faults` are told with each one. `fenced` is set for
+    good once another agent has our name.
+    """
 
     def __init__(
         self,
@@ -39,23 +52,42 @@ class Session:
         *,
         on_registered: Callable[[RegisterReply], None],
         on_lost: Callable[[], None],
+        on_beat: Callable[[bool], None],
+        faults: Callable[[], tuple[str, ...]],
     ) -> None:
         self._bus = bus
         self._make_register = register
         self._executor = executor
         self._on_registered = on_registered
         self._on_lost = on_lost
+        self._on_beat = on_beat
+        self._faults = faults
         self._sequence = 0
+        self.fenced = False
 
     async def run(self) -> None:
         """Register, beat until we are unknown again, and so on for ever."""
         while True:
             register = self._make_register()
-            reply = await self._register(register)
+            try:
+                reply = await self._register(register)
+            except Fenced as fenced:
+                await self._stand_aside(fenced)
             _log.info("registered as %s, epoch %d", register.node, reply.epoch)
             self._on_registered(reply)
             await self._beat(register.node, register.incarnation, reply.heartbeat_interval_s)
             self._on_lost()
+
+    async def _stand_aside(self, fenced: Fenced) -> NoReturn:
+        self.fenced = True
+        _log.critical(
+            "%s: its tasks here are ended, and this agent does nothing more. Stop it, or give this machine a"
+            " name and a key of its own",
+            fenced,
+        )
+        self._executor.handle(events.Fenced())
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError("nobody resolves it")
 
     async def _register(self, register: Register) -> RegisterReply:
         backoff_s = _BACKOFF_S[0]
@@ -68,7 +100,11 @@ class Session:
                     self._executor.handle(Answered(epoch=reply.epoch, drop=reply.drop, renews_from=sent_at))
                     return reply
                 _log.error("registration was answered with %s", type(reply).__name__)
-            except (BusError, ApiError, DecodeError) as error:
+            except ApiError as error:
+                if error.error.code == _FENCED:
+                    raise Fenced(str(error)) from error
+                _log.warning("not registered: %s; again in %.1f s", error, backoff_s)
+            except (BusError, DecodeError) as error:
                 _log.warning("not registered: %s; again in %.1f s", error, backoff_s)
             await asyncio.sleep(backoff_s)
             backoff_s = min(2 * backoff_s, _BACKOFF_S[1])
@@ -87,6 +123,8 @@ class Session:
                 sequence=self._sequence,
                 load=os.getloadavg()[0],
                 live=self._executor.ledger.live(),
+                paused=self._executor.ledger.paused(),
+                faults=self._faults(),
             )
             sent_at = _now()
             try:
@@ -95,10 +133,12 @@ class Session:
                 return
             except (BusError, ApiError, DecodeError) as error:
                 _log.warning("heartbeat not answered: %s", error)
+                self._on_beat(False)
                 continue
             if not isinstance(reply, HeartbeatReply) or reply.register_again:
                 return
             self._executor.handle(Answered(epoch=reply.epoch, drop=reply.drop, renews_from=sent_at))
+            self._on_beat(True)
 
     async def _ask(self, message: FromAgent, verb: NodeVerb, timeout_s: float) -> ToAgentReply:
         subject = subjects.node(message.node, verb)

@@ -2,7 +2,8 @@
 
 Everything that arrives while a transaction is on its way to the disk goes into the next one, and what
 cancels out in between (an event queued and acknowledged, the states that a short task passes) is never
-written. A full disk delays: the batch is tried again, and whoever waits for it waits.
+written. A full disk delays: the batch is tried again, and whoever waits for it waits. A file that is taken
+away while we run is put back with all that it held; one that is damaged is set aside at the start.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
 from functools import lru_cache, partial
 from importlib import resources
 from typing import ParamSpec, TypeVar
@@ -35,11 +37,14 @@ _log = logging.getLogger(__name__)
 _RETRY_S = 1.0
 _GATHER_S = 0.02
 """Between two writes: an idle node writes at once, a busy one many events for one flush of the disk."""
-_RING_S = 24 * 3600.0
+SAMPLES_KEPT = 17_280
+"""The ring: a day of samples each five seconds; the oldest make room."""
+
 _ATTEMPTS_KEPT = 100_000
 _ATTEMPTS_KEPT_S = 7 * 24 * 3600.0
 _PRUNED_AT_ONCE = 1000
 _BACKFILLED_AT_ONCE = 200
+_SIDE_FILES = ("-wal", "-shm")
 
 _EVENT = msgspec.msgpack.Decoder(TaskEvent)
 _SAMPLE = msgspec.msgpack.Decoder(UsageReport)
@@ -47,13 +52,18 @@ _pack = msgspec.msgpack.Encoder().encode
 
 
 class SpoolError(Exception):
-    """The node's file cannot be used: it is newer than this program, or broken."""
+    """The node's file cannot be used: it is newer than this program, or was damaged while in use."""
+
+
+class NotWritten(Exception):
+    """The disk takes nothing now; `Spool.fault` says why."""
 
 
 class _Session(Struct):
     status: str = "assigned"
     pid: int | None = None
     started_at: float | None = None
+    ticks: int = 0
     ended_at: float | None = None
     limits: Resources = Resources()
 
@@ -73,12 +83,19 @@ class _Batch(Struct):
 
 
 class Spool:
-    """Open it, `load` once, then `add` effects; `on_saved` hears of ends that are on the disk."""
+    """Open it, `load` once, then `add` effects; `on_saved` hears of ends that are on the disk.
+
+    `fault` says why nothing can be written, while that is so. `cgroup` is where the tasks' processes live.
+    """
 
     def __init__(self, path: str, boot_id: str) -> None:
+        self._path = path
         self._boot_id = boot_id
         self._sql = _named_queries()
-        self._database = _open(path)
+        self._database = _open_or_set_aside(path)
+        self._place = _place_of(path)
+        self.fault = ""
+        self.cgroup = ""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
         self._batch = _Batch()
         self._writing: _Batch | None = None
@@ -87,15 +104,15 @@ class Spool:
 
     def load(self) -> Restored:
         """What was here when the agent died."""
-        rows = self._database.execute(self._sql["live_sessions"]).fetchall()
-        sessions = [(AttemptRef(job, index, fence), pid, at) for job, index, fence, pid, at in rows]
+        rows = self._database.execute(self._sql["live_sessions"], {"boot_id": self._boot_id}).fetchall()
+        sessions = [(AttemptRef(*row[:3]), *row[3:]) for row in rows]
         fences = self._database.execute(self._sql["newest_fences"]).fetchall()
         events = self._database.execute(self._sql["events"]).fetchall()
         return Restored(
             epoch=int(self.config("epoch") or 0),
             sequence=self._database.execute(self._sql["last_sequence"]).fetchone()[0],
-            starts=tuple(Start(ref, pid or 0, at) for ref, pid, at in sessions if at is not None),
-            unstarted=tuple(ref for ref, _, at in sessions if at is None),
+            starts=tuple(Start(ref, pid, at, ticks) for ref, pid, at, ticks in sessions if at is not None),
+            unstarted=tuple(ref for ref, _, at, _ in sessions if at is None),
             fences=tuple((TaskRef(job, index), fence) for job, index, fence in fences),
             events=tuple((number, _EVENT.decode(event)) for number, event in events),
         )
@@ -112,9 +129,10 @@ class Spool:
             match change:
                 case effects.SaveOrder(order):
                     batch.session(order.attempt).limits = order.work.settings.resources
-                case effects.SaveStart(attempt, pid, started_at):
+                case effects.SaveStart(attempt, pid, started_at, ticks):
                     session = batch.session(attempt)
-                    session.status, session.pid, session.started_at = "running", pid, started_at
+                    session.status, session.pid = "running", pid
+                    session.started_at, session.ticks = started_at, ticks
                 case effects.SaveEnd(attempt):
                     session = batch.session(attempt)
                     session.status, session.ended_at = "ended", time.time()
@@ -130,6 +148,11 @@ class Spool:
                     continue
             self._has_work.set()
 
+    def set_config(self, values: Mapping[str, str]) -> None:
+        """Keep these in `local_config`, where people find them."""
+        self._batch.config.update(values)
+        self._has_work.set()
+
     async def saved(self) -> None:
         """Until everything added so far is on the disk."""
         batch = self._batch if self._has_work.is_set() else self._writing
@@ -139,7 +162,7 @@ class Spool:
             await waiter
 
     async def run(self, on_saved: Callable[[list[AttemptRef]], None]) -> None:
-        """Write batch after batch, for ever."""
+        """Write batch after batch, for ever. Raises SpoolError where the file was damaged."""
         loop = asyncio.get_running_loop()
         while True:
             await self._has_work.wait()
@@ -149,10 +172,9 @@ class Spool:
             self._has_work.clear()
             while True:
                 try:
-                    await loop.run_in_executor(self._thread, self._write, batch)
+                    await self._in_thread(self._write, batch)
                     break
-                except sqlite3.Error as error:
-                    _log.error("cannot write the node's file: %s; trying again", error)
+                except NotWritten:
                     await asyncio.sleep(_RETRY_S)
             self._writing = None
             self._written_at = loop.time()
@@ -161,33 +183,70 @@ class Spool:
                     waiter.set_result(None)
             on_saved([ref for ref, session in batch.sessions.items() if session.status == "ended"])
 
-    async def add_sample(self, report: UsageReport, *, sent: bool) -> None:
-        """Into the ring; what could not be sent is found by `unsent_samples`."""
-        await self._in_thread(self._write_sample, report, sent)
+    async def add_samples(self, fresh: Sequence[UsageReport], *, heard: Iterable[float]) -> None:
+        """These into the ring; the samples of the instants `heard` have reached the coordinator.
 
-    async def unsent_samples(self) -> list[UsageReport]:
-        """Some samples of an outage, oldest first."""
-        return await self._in_thread(self._read_unsent)
+        Raises NotWritten.
+        """
+        await self._in_thread(self._write_samples, fresh, [{"timestamp": at} for at in heard])
 
-    async def mark_sent(self, reports: Iterable[UsageReport]) -> None:
-        times = [{"timestamp": report.sampled_at} for report in reports]
-        await self._in_thread(self._execute_many, "mark_sent", times)
+    async def unheard_samples(self, after: float) -> list[UsageReport]:
+        """Some samples later than `after` that have not reached the coordinator, oldest first."""
+        return await self._in_thread(self._read_unheard, after)
 
     async def prune(self) -> list[AttemptRef]:
-        """Forget some attempts that are long over; returns those whose files can go."""
+        """Forget some attempts that are long over; returns those whose files can go. Raises NotWritten."""
         return await self._in_thread(self._prune)
 
     def close(self) -> None:
-        """Write what is left and close. Twice is fine."""
+        """Write what is left, if the disk takes it, and close. Twice is fine."""
         if self._has_work.is_set():
-            self._thread.submit(self._write, self._batch).result()
             self._has_work.clear()
+            try:
+                self._thread.submit(self._written, partial(self._write, self._batch)).result()
+            except (NotWritten, SpoolError) as error:
+                _log.error("what was not written is gone, the guard keeps the ends: %s", error)
         self._thread.shutdown()
         self._database.close()
 
     async def _in_thread(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, partial(call, *args, **kwargs))
+        return await loop.run_in_executor(self._thread, self._written, partial(call, *args, **kwargs))
+
+    def _written(self, call: Callable[[], R]) -> R:
+        """Raises NotWritten where it may go well later, SpoolError where it never will."""
+        try:
+            if _place_of(self._path) != self._place:
+                self._put_back()
+            result = call()
+        except (sqlite3.OperationalError, OSError) as error:
+            if str(error) != self.fault:
+                _log.error("cannot write %s: %s; trying again", self._path, error)
+            self.fault = str(error)
+            raise NotWritten(self.fault) from error
+        except sqlite3.DatabaseError as error:
+            raise SpoolError(f"{self._path}: {error}") from error
+        if self.fault:
+            _log.info("%s can be written again", self._path)
+        self.fault = ""
+        return result
+
+    def _put_back(self) -> None:
+        """Somebody removed or replaced the file: what we hold is newer than whatever is there now."""
+        _log.error("%s was taken away or replaced; it is put back as it was", self._path)
+        fresh = f"{self._path}.new"
+        for leftover in (fresh, f"{fresh}-journal"):
+            with suppress(FileNotFoundError):
+                os.unlink(leftover)
+        with closing(sqlite3.connect(fresh)) as copy:
+            self._database.backup(copy)
+        self._database.close()  # it removes its own log by name: before there is another of that name
+        for suffix in _SIDE_FILES:
+            with suppress(FileNotFoundError):
+                os.unlink(self._path + suffix)
+        os.replace(fresh, self._path)
+        self._database = _open(self._path)
+        self._place = _place_of(self._path)
 
     def _write(self, batch: _Batch) -> None:
         now = time.time()
@@ -220,36 +279,20 @@ class Spool:
             "ended_at": session.ended_at,
             "resource_limits": _limits_text(session.limits),
             "boot_id": self._boot_id,
+            "start_ticks": session.ticks,
+            "cgroup": self.cgroup,
         }
 
-    def _write_sample(self, report: UsageReport, sent: bool) -> None:
-        usage = report.usage
+    def _write_samples(self, fresh: Sequence[UsageReport], heard: list[dict[str, float]]) -> None:
         with self._database as database:
-            database.execute(
-                self._sql["add_sample"],
-                {
-                    "timestamp": report.sampled_at,
-                    "cpu": usage.cpu_millis,
-                    "memory": usage.mem_mib,
-                    "disk": usage.storage_mib,
-                    "network_rx": usage.net_rx_mbps,
-                    "network_tx": usage.net_tx_mbps,
-                    "gpu": usage.gpus,
-                    "temperature": usage.temperature_c,
-                    "load": report.load,
-                    "sample": _pack(report),
-                    "sent": int(sent),
-                },
-            )
-            database.execute(self._sql["trim_samples"], {"before": report.sampled_at - _RING_S})
+            database.executemany(self._sql["add_sample"], [_sample_row(report) for report in fresh])
+            database.executemany(self._sql["mark_sent"], heard)
+            if fresh:
+                database.execute(self._sql["trim_samples"], {"keep": SAMPLES_KEPT})
 
-    def _read_unsent(self) -> list[UsageReport]:
-        rows = self._database.execute(self._sql["unsent_samples"], {"limit": _BACKFILLED_AT_ONCE})
-        return [_SAMPLE.decode(sample) for _, sample in rows]
-
-    def _execute_many(self, name: str, rows: list[dict[str, float]]) -> None:
-        with self._database as database:
-            database.executemany(self._sql[name], rows)
+    def _read_unheard(self, after: float) -> list[UsageReport]:
+        limits = {"after": after, "limit": _BACKFILLED_AT_ONCE}
+        return [_SAMPLE.decode(row[1]) for row in self._database.execute(self._sql["unsent_samples"], limits)]
 
     def _prune(self) -> list[AttemptRef]:
         limits = {
@@ -261,6 +304,22 @@ class Spool:
             rows = database.execute(self._sql["oldest_ended"], limits).fetchall()
             database.executemany(self._sql["remove_session"], [{"session_id": row[0]} for row in rows])
         return [AttemptRef(*row[1:]) for row in rows]
+
+
+def _sample_row(report: UsageReport) -> dict[str, object]:
+    usage = report.usage
+    return {
+        "timestamp": report.sampled_at,
+        "cpu": usage.cpu_millis,
+        "memory": usage.mem_mib,
+        "disk": usage.storage_mib,
+        "network_rx": usage.net_rx_mbps,
+        "network_tx": usage.net_tx_mbps,
+        "gpu": usage.gpus,
+        "temperature": usage.temperature_c,
+        "load": report.load,
+        "sample": _pack(report),
+    }
 
 
 @lru_cache(maxsize=64)
@@ -278,20 +337,65 @@ def _named_queries() -> dict[str, str]:
     return named
 
 
-def _open(path: str) -> sqlite3.Connection:
-    """The database in WAL mode, every transaction on the disk, migrated. Raises SpoolError."""
-    scripts = sorted((resources.files("sql") / "agent" / "migrations").iterdir(), key=lambda file: file.name)
+def _place_of(path: str) -> tuple[int, int] | None:
+    """What tells a file from another of the same name; None if there is none."""
     try:
-        database = sqlite3.connect(path, check_same_thread=False, isolation_level="IMMEDIATE")
-        os.chmod(path, 0o600)
-        database.execute("pragma journal_mode = wal")
-        database.execute("pragma synchronous = full")
-        (version,) = database.execute("pragma user_version").fetchone()
-        if version > len(scripts):
-            raise SpoolError(f"{path} has schema {version}, this program knows {len(scripts)}")
-        for number, script in enumerate(scripts[version:], version + 1):
-            text = script.read_text("utf-8")
-            database.executescript(f"begin; {text}; pragma user_version = {number}; commit")
-    except sqlite3.Error as error:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _open_or_set_aside(path: str) -> sqlite3.Connection:
+    """The database; a new one where the old one is damaged. Raises SpoolError.
+
+    Without it the guard still knows what runs and what ended; the coordinator gives out again, under a new
+    fence, whatever was lost with it.
+    """
+    try:
+        database = _open(path)
+        (verdict,) = database.execute("pragma quick_check(1)").fetchone()
+        if verdict == "ok":
+            return database
+        database.close()
+    except sqlite3.DatabaseError as error:
+        verdict = str(error)
+    aside = f"{path}.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+    _log.error("%s is damaged (%s): it is kept as %s, and a new one begins", path, verdict, aside)
+    os.replace(path, aside)
+    for suffix in _SIDE_FILES:
+        with suppress(FileNotFoundError):
+            os.replace(path + suffix, aside + suffix)
+    try:
+        return _open(path)
+    except sqlite3.DatabaseError as error:
         raise SpoolError(f"{path}: {error}") from error
+
+
+def _open(path: str) -> sqlite3.Connection:
+    """The database in WAL mode, every transaction on the disk, migrated.
+
+    Raises SpoolError where it is no fault of the file's content, DatabaseError where it is.
+    """
+    with ExitStack() as on_failure:
+        try:
+            database = sqlite3.connect(path, check_same_thread=False, isolation_level="IMMEDIATE")
+            on_failure.callback(database.close)
+            os.chmod(path, 0o600)
+            _migrate(database, path)
+        except sqlite3.OperationalError as error:
+            raise SpoolError(f"{path}: {error}") from error
+        on_failure.pop_all()
     return database
+
+
+def _migrate(database: sqlite3.Connection, path: str) -> None:
+    scripts = sorted((resources.files("sql") / "agent" / "migrations").iterdir(), key=lambda file: file.name)
+    database.execute("pragma journal_mode = wal")
+    database.execute("pragma synchronous = full")
+    (version,) = database.execute("pragma user_version").fetchone()
+    if version > len(scripts):
+        raise SpoolError(f"{path} has schema {version}, this program knows {len(scripts)}")
+    for number, script in enumerate(scripts[version:], version + 1):
+        text = script.read_text("utf-8")
+        database.executescript(f"begin; {text}; pragma user_version = {number}; commit")

@@ -10,9 +10,9 @@ from msgspec import Struct
 from agent.core.events import Assigned, Start
 from agent.core.model import Order, Work
 from agent.guard import wire
-from agent.guard.client import ExitRecord, StartRecord
-from bus.messages import Assign
-from bus.values import Ended, Outcome, Resources, Returned
+from agent.guard.client import ExitRecord, FoundRecord, StartRecord
+from bus.messages import Assign, FoundTask
+from bus.values import Ended, OnDisconnect, Outcome, Resources, Returned
 
 
 class _HasItem(Struct):
@@ -42,17 +42,17 @@ def to_assigned(message: Assign, *, lapsed: bool = False) -> Assigned:
     return Assigned(epoch=message.epoch, orders=orders, lapsed=lapsed)
 
 
-def to_spawn_frame(orders: Iterable[Order]) -> bytes:
-    """One frame for many orders, with each shared body in it once."""
+def to_spawn_frame(orders: Iterable[Order], *, version: int) -> bytes:
+    """One frame for many orders, with each shared body in it once, for a guard of this version."""
     numbers: dict[int, int] = {}
-    bodies: list[wire.Body] = []
+    bodies: list[tuple[object, ...]] = []
     items: list[wire.Item] = []
     for order in orders:
         work = order.work
         number = numbers.get(id(work))
         if number is None:
             number = numbers[id(work)] = len(bodies)
-            bodies.append(_to_body(work))
+            bodies.append(_to_body(work) if version else _to_body(work)[:-1])
         amounts = work.settings.resources
         items.append(
             wire.Item(
@@ -90,6 +90,7 @@ def _to_body(work: Work) -> wire.Body:
         settings.stdin,
         settings.timeout_s,
         settings.grace_s,
+        settings.on_disconnect is OnDisconnect.RUN_ON,
     )
 
 
@@ -104,7 +105,11 @@ def _item_of(text: bytes | None) -> str | None:
 
 
 def to_start(record: StartRecord) -> Start:
-    return Start(record.attempt, record.pid, record.started_at)
+    return Start(record.attempt, record.pid, record.started_at, record.ticks)
+
+
+def to_found(record: FoundRecord) -> FoundTask:
+    return FoundTask(attempt=record.attempt, pid=record.pid, processes=record.processes, paused=record.paused)
 
 
 def to_end(record: ExitRecord) -> Ended | Returned:

@@ -32,6 +32,24 @@ class Withdraw(Struct, frozen=True):
     attempts: tuple[AttemptRef, ...]
 
 
+class Pause(Struct, frozen=True):
+    """Stop these where they stand; those that have not started, wait."""
+
+    attempts: tuple[AttemptRef, ...]
+
+
+class Resume(Struct, frozen=True):
+    """Let these go on."""
+
+    attempts: tuple[AttemptRef, ...]
+
+
+class EndLeftovers(Struct, frozen=True):
+    """Kill these processes of a guard that died, each known by its pid and when it started (ticks)."""
+
+    processes: tuple[tuple[int, int], ...]
+
+
 class RenewLease(Struct, frozen=True):
     """All leases count from here (CLOCK_BOOTTIME)."""
 
@@ -49,6 +67,7 @@ class SaveStart(Struct, frozen=True):
     attempt: AttemptRef
     pid: int
     started_at: float
+    ticks: int = 0
 
 
 class SaveEnd(Struct, frozen=True):
@@ -93,6 +112,9 @@ Effect = (
     Hand
     | End
     | Withdraw
+    | Pause
+    | Resume
+    | EndLeftovers
     | RenewLease
     | SaveOrder
     | SaveStart

@@ -27,6 +27,30 @@ class RetractAsked(Struct, frozen=True, kw_only=True):
     attempts: tuple[AttemptRef, ...]
 
 
+class Start(Struct, frozen=True):
+    """A process that the guard started. `ticks`: when, as the kernel counts it since the boot (0: unknown);
+    it tells this process from a later one of the same pid."""
+
+    attempt: AttemptRef
+    pid: int
+    started_at: float
+    ticks: int = 0
+
+
+class PauseAsked(Struct, frozen=True, kw_only=True):
+    epoch: int
+    attempts: tuple[AttemptRef, ...]
+
+
+class ResumeAsked(Struct, frozen=True, kw_only=True):
+    epoch: int
+    attempts: tuple[AttemptRef, ...]
+
+
+class Fenced(Struct, frozen=True):
+    """A younger agent has this node's name: everything here belongs to nobody any more."""
+
+
 class Answered(Struct, frozen=True, kw_only=True):
     """The coordinator answered a registration, heartbeat or report.
 
@@ -53,14 +77,6 @@ class InputsRefused(Struct, frozen=True):
     reason: str
 
 
-class Start(Struct, frozen=True):
-    """A process that the guard started."""
-
-    attempt: AttemptRef
-    pid: int
-    started_at: float
-
-
 class GuardReported(Struct, frozen=True, kw_only=True):
     """What the guard saw since its last word; starts are older than ends."""
 
@@ -69,7 +85,9 @@ class GuardReported(Struct, frozen=True, kw_only=True):
 
 
 class Restored(Struct, frozen=True, kw_only=True):
-    """What the disk held when this agent started: before everything else, and once."""
+    """What the disk held when this agent started: before everything else, and once.
+
+    The `starts` of another boot have neither pid nor ticks."""
 
     epoch: int
     sequence: int
@@ -84,6 +102,7 @@ class GuardConnected(Struct, frozen=True, kw_only=True):
 
     running: tuple[Start, ...] = ()
     queued: tuple[AttemptRef, ...] = ()
+    paused: tuple[AttemptRef, ...] = ()
     ends: tuple[Ended | Returned, ...] = ()
 
 
@@ -91,6 +110,9 @@ Event = (
     Assigned
     | CancelAsked
     | RetractAsked
+    | PauseAsked
+    | ResumeAsked
+    | Fenced
     | Answered
     | InputsArrived
     | InputsRefused

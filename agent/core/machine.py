@@ -12,9 +12,11 @@ from typing import assert_never
 
 from agent.core import effects, events
 from agent.core.effects import Effect
-from agent.core.events import Event
+from agent.core.events import Event, Start
 from agent.core.model import Held, Ledger, Order, Phase
 from bus.values import AttemptRef, Ended, Outcome, Returned, Started, TaskEvent
+
+_AT_GUARD = frozenset({Phase.HANDED, Phase.RUNNING})
 
 
 def step(ledger: Ledger, event: Event, now_s: float) -> list[Effect]:
@@ -32,6 +34,14 @@ def step(ledger: Ledger, event: Event, now_s: float) -> list[Effect]:
         case events.RetractAsked():
             if _is_led_by(ledger, event.epoch, out):
                 _retract(ledger, event.attempts, out)
+        case events.PauseAsked():
+            if _is_led_by(ledger, event.epoch, out):
+                _pause(ledger, event.attempts, out)
+        case events.ResumeAsked():
+            if _is_led_by(ledger, event.epoch, out):
+                _resume(ledger, event.attempts, out)
+        case events.Fenced():
+            _drop(ledger, ledger.held, out)
         case events.Answered():
             _on_answer(ledger, event, out)
         case events.InputsArrived():
@@ -92,13 +102,21 @@ def _unblock(ledger: Ledger, attempt: AttemptRef, out: list[Effect]) -> None:
     all_held = list(ledger.of_task(attempt.task))
     if len(all_held) != 1 or all_held[0].phase is not Phase.BLOCKED:
         return
-    order = all_held[0].order
-    assert order is not None
-    if order.work.needs:
-        _prepare(ledger, order, out)
+    held = all_held[0]
+    assert held.order is not None
+    if held.order.work.needs:
+        held.phase = Phase.PREPARING
+        out.append(effects.FetchInputs(held.order))
     else:
-        ledger.held[order.attempt] = Held(attempt=order.attempt, phase=Phase.HANDED)
-        out.append(effects.Hand((order,)))
+        _hand(held, out)
+
+
+def _hand(held: Held, out: list[Effect]) -> None:
+    assert held.order is not None
+    out.append(effects.Hand((held.order,)))
+    held.phase, held.order = Phase.HANDED, None
+    if held.paused:
+        out.append(effects.Pause((held.attempt,)))
 
 
 def _cancel(ledger: Ledger, attempts: Iterable[AttemptRef], now_s: float, out: list[Effect]) -> None:
@@ -138,6 +156,25 @@ def _retract(ledger: Ledger, attempts: Iterable[AttemptRef], out: list[Effect]) 
         out.append(effects.Withdraw(tuple(at_guard)))
 
 
+def _pause(ledger: Ledger, attempts: Iterable[AttemptRef], out: list[Effect]) -> None:
+    """Those that the guard does not have yet are paused when it gets them."""
+    fresh = [held for a in attempts if (held := ledger.held.get(a)) is not None and not held.paused]
+    for held in fresh:
+        held.paused = True
+    at_guard = tuple([held.attempt for held in fresh if held.phase in _AT_GUARD])
+    if at_guard:
+        out.append(effects.Pause(at_guard))
+
+
+def _resume(ledger: Ledger, attempts: Iterable[AttemptRef], out: list[Effect]) -> None:
+    paused = [held for a in attempts if (held := ledger.held.get(a)) is not None and held.paused]
+    for held in paused:
+        held.paused = False
+    at_guard = tuple([held.attempt for held in paused if held.phase in _AT_GUARD])
+    if at_guard:
+        out.append(effects.Resume(at_guard))
+
+
 def _on_answer(ledger: Ledger, event: events.Answered, out: list[Effect]) -> None:
     # An old leader's answer renews nothing: the new one may have given the work to others.
     if event.epoch < ledger.epoch:
@@ -164,7 +201,7 @@ def _drop(ledger: Ledger, attempts: Iterable[AttemptRef], out: list[Effect]) -> 
     at_guard: list[AttemptRef] = []
     for attempt in dropped & ledger.held.keys():
         held = ledger.held[attempt]
-        if held.phase in (Phase.HANDED, Phase.RUNNING):
+        if held.phase in _AT_GUARD:
             at_guard.append(attempt)
             held.silent = True
         else:
@@ -178,24 +215,22 @@ def _drop(ledger: Ledger, attempts: Iterable[AttemptRef], out: list[Effect]) -> 
 def _on_inputs(ledger: Ledger, attempt: AttemptRef, out: list[Effect]) -> None:
     held = ledger.held.get(attempt)
     if held is not None and held.phase is Phase.PREPARING:
-        assert held.order is not None
-        out.append(effects.Hand((held.order,)))
-        held.phase, held.order = Phase.HANDED, None
+        _hand(held, out)
 
 
 def _on_guard(
     ledger: Ledger,
-    starts: Iterable[events.Start],
+    starts: Iterable[Start],
     ends: Iterable[Ended | Returned],
     out: list[Effect],
 ) -> None:
     """Starts and ends in the order in which they happened: a place is free before the next one takes it."""
-    happened: list[tuple[float, events.Start | Ended | Returned]] = [(s.started_at, s) for s in starts]
+    happened: list[tuple[float, Start | Ended | Returned]] = [(s.started_at, s) for s in starts]
     happened += [(end.ended_at if isinstance(end, Ended) else 0.0, end) for end in ends]
-    happened.sort(key=lambda pair: (pair[0], isinstance(pair[1], events.Start)))
+    happened.sort(key=lambda pair: (pair[0], isinstance(pair[1], Start)))
     for _, event in happened:
         held = ledger.held.get(event.attempt)
-        if isinstance(event, events.Start):
+        if isinstance(event, Start):
             if held is not None:
                 _started(ledger, held, event, out)
             continue
@@ -203,16 +238,16 @@ def _on_guard(
             out.append(effects.SaveEnd(event.attempt))  # known already; the guard may forget it
             continue
         if isinstance(event, Ended) and event.started_at is not None and held.started_at is None:
-            _started(ledger, held, events.Start(event.attempt, held.pid or 0, event.started_at), out)
+            _started(ledger, held, Start(event.attempt, 0, event.started_at), out)
         _finish(ledger, event, out)
 
 
-def _started(ledger: Ledger, held: Held, start: events.Start, out: list[Effect]) -> None:
+def _started(ledger: Ledger, held: Held, start: Start, out: list[Effect]) -> None:
     if held.started_at is not None:
         return
     held.phase, held.order = Phase.RUNNING, None
-    held.pid, held.started_at = start.pid, start.started_at
-    out.append(effects.SaveStart(start.attempt, start.pid, start.started_at))
+    held.pid, held.started_at, held.ticks = start.pid, start.started_at, start.ticks
+    out.append(effects.SaveStart(start.attempt, start.pid, start.started_at, start.ticks))
     if not held.silent:
         _report(ledger, Started(attempt=start.attempt, started_at=start.started_at, pid=start.pid), out)
 
@@ -223,7 +258,11 @@ def _restore(ledger: Ledger, event: events.Restored) -> None:
     ledger.outbox.extend(event.events)
     for start in event.starts:
         ledger.held[start.attempt] = Held(
-            attempt=start.attempt, phase=Phase.RUNNING, pid=start.pid, started_at=start.started_at
+            attempt=start.attempt,
+            phase=Phase.RUNNING,
+            pid=start.pid,
+            started_at=start.started_at,
+            ticks=start.ticks,
         )
     for attempt in event.unstarted:
         ledger.held[attempt] = Held(attempt=attempt, phase=Phase.HANDED)
@@ -239,14 +278,19 @@ def _reconcile(ledger: Ledger, event: events.GuardConnected, now_s: float, out: 
         if end.attempt not in ledger.held and ledger.remember_fence(end.attempt):
             ledger.held[end.attempt] = Held(attempt=end.attempt, phase=Phase.HANDED)
     # Before the ends are heard: they may hand on successors, which this inventory cannot know.
-    expected = [a for a, held in ledger.held.items() if held.phase in (Phase.HANDED, Phase.RUNNING)]
+    expected = [held for held in ledger.held.values() if held.phase in _AT_GUARD]
+    for held in expected:
+        held.paused = held.attempt in event.paused
     _on_guard(ledger, event.running, event.ends, out)
     known = {start.attempt for start in event.running} | set(event.queued)
-    for attempt in expected:
-        if attempt in ledger.held and attempt not in known:
-            end = _unstarted(attempt, Outcome.LOST, now_s, "its guard died, or the node restarted")
-            end.started_at = ledger.held[attempt].started_at
-            _finish(ledger, end, out)
+    lost = [held for held in expected if held.attempt in ledger.held and held.attempt not in known]
+    leftovers = tuple([(held.pid, held.ticks) for held in lost if held.pid and held.ticks])
+    if leftovers:  # before anybody hears that they are lost, and may run them again
+        out.append(effects.EndLeftovers(leftovers))
+    for held in lost:
+        end = _unstarted(held.attempt, Outcome.LOST, now_s, "its guard died, or the node restarted")
+        end.started_at = held.started_at
+        _finish(ledger, end, out)
 
 
 def _finish(ledger: Ledger, end: Ended | Returned, out: list[Effect]) -> None:

@@ -41,14 +41,17 @@ class Phase(StrEnum):
 
 
 class Held(Struct, kw_only=True):
-    """A live attempt. `silent`: it belongs to somebody else now, so its end is not reported."""
+    """A live attempt. `silent`: it belongs to somebody else now, so its end is not reported. `paused`: it
+    stands still, or will not start."""
 
     attempt: AttemptRef
     phase: Phase
     order: Order | None = None  # until the guard has it
     pid: int | None = None
     started_at: float | None = None
+    ticks: int = 0
     silent: bool = False
+    paused: bool = False
 
 
 class Ledger(Struct, kw_only=True):
@@ -64,6 +67,10 @@ class Ledger(Struct, kw_only=True):
         """Every attempt that the coordinator must go on believing in: held, or its end not yet reported."""
         ended = [e.attempt for _, e in self.outbox if isinstance(e, Ended | Returned)]
         return tuple([a for a, held in self.held.items() if not held.silent] + ended)
+
+    def paused(self) -> tuple[AttemptRef, ...]:
+        """Those of `live` that stand still."""
+        return tuple([a for a, held in self.held.items() if held.paused and not held.silent])
 
     def of_task(self, task: TaskRef) -> Iterator[Held]:
         """The attempts of one task that are held: one, or an older one that is ending and its successors."""

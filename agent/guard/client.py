@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
+import struct
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,6 +25,7 @@ _log = logging.getLogger(__name__)
 _START_TIMEOUT_S = 15.0
 _RETRY_S = 0.02
 _RECEIVE_SIZE = 256 * 1024
+_CREDENTIALS = struct.Struct("3i")
 
 
 class GuardError(Exception):
@@ -30,9 +33,21 @@ class GuardError(Exception):
 
 
 class StartRecord(Struct, array_like=True, frozen=True):
+    """`agent.guard.wire.Start`; a guard of version 0 says no ticks."""
+
     attempt: AttemptRef
     pid: int
     started_at: float
+    ticks: int = 0
+
+
+class FoundRecord(Struct, array_like=True, frozen=True):
+    """`agent.guard.wire.Found`."""
+
+    attempt: AttemptRef
+    pid: int
+    processes: int
+    paused: bool
 
 
 class ExitRecord(Struct, array_like=True, frozen=True):
@@ -59,6 +74,8 @@ class Inventory(Struct, array_like=True, frozen=True, tag=wire.INVENTORY):
     running: tuple[StartRecord, ...]
     queued: tuple[AttemptRef, ...]
     exits: tuple[ExitRecord, ...]
+    paused: tuple[AttemptRef, ...] = ()
+    version: int = 0
 
 
 class Events(Struct, array_like=True, frozen=True, tag=wire.EVENTS):
@@ -78,13 +95,25 @@ class Data(Struct, array_like=True, frozen=True, tag=wire.DATA):
     ended: bool
 
 
-_DECODER: msgspec.msgpack.Decoder[Inventory | Events | Data] = msgspec.msgpack.Decoder(
-    Inventory | Events | Data
-)
+class Found(Struct, array_like=True, frozen=True, tag=wire.FOUND):
+    """The answer to an inspection."""
+
+    number: int
+    running: tuple[FoundRecord, ...]
+    queued: tuple[AttemptRef, ...]
+    strays: tuple[int, ...]
+
+
+Frame = Inventory | Events | Data | Found
+
+_DECODER: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)
 
 
 class GuardLink:
-    """`run` keeps a connection; `on_frame` gets an Inventory first and then Events."""
+    """`run` keeps a connection; `on_frame` gets an Inventory first and then Events.
+
+    `pid` and `version` are of the guard that is connected, 0 without one.
+    """
 
     def __init__(
         self,
@@ -103,14 +132,17 @@ class GuardLink:
         self._on_frame = on_frame
         self._writer: asyncio.StreamWriter | None = None
         self._guard_pid = 0
-        self._reads: dict[int, asyncio.Future[Data]] = {}
-        self._read_count = 0
+        self._asked: dict[int, asyncio.Future[Data | Found]] = {}
+        self._asked_count = 0
+        self.pid = 0
+        self.version = 0
         self.connected = asyncio.Event()
 
     async def run(self) -> None:
         """Connect, listen, and again whenever the guard is gone. Raises GuardError if none will start."""
         while True:
             reader, self._writer = await self._connect()
+            self.pid = _peer_of(self._writer)
             self._writer.write(self._hello)
             try:
                 await self._listen(reader)
@@ -120,13 +152,16 @@ class GuardLink:
                 self.send(wire.pack(wire.LEAVE))  # it exits once nothing runs, unless an agent comes first
                 raise
             finally:
+                was_connected = self.connected.is_set()
                 self.connected.clear()
                 self._writer.close()
                 self._writer = None
-                for read in self._reads.values():
-                    read.cancel()
-                self._reads.clear()
-            _log.error("the guard is gone; its tasks are lost. Starting another")
+                self.pid = self.version = 0
+                for answer in self._asked.values():
+                    answer.cancel()
+                self._asked.clear()
+            if was_connected:
+                _log.error("the guard is gone; its tasks are lost. Starting another")
 
     def send(self, *frames: bytes) -> None:
         """Hand over; without a guard this is dropped, and the next inventory tells the truth."""
@@ -135,13 +170,26 @@ class GuardLink:
 
     async def read_log(self, attempt: AttemptRef, *, stream: int, offset: int, limit: int) -> Data:
         """A piece of an attempt's output. Raises GuardError without a guard."""
+        answer = await self._ask(wire.READ, attempt, stream, offset, limit)
+        assert isinstance(answer, Data)
+        return answer
+
+    async def inspect(self) -> Found:
+        """What the process table shows. Raises GuardError without a guard, or with one that cannot look."""
+        if self.connected.is_set() and self.version < 1:
+            raise GuardError("the node's guard is of an older version and cannot look")
+        answer = await self._ask(wire.INSPECT)
+        assert isinstance(answer, Found)
+        return answer
+
+    async def _ask(self, kind: str, *parts: object) -> Data | Found:
         if self._writer is None:
             raise GuardError("the guard is being started")
-        self._read_count += 1
-        number = self._read_count
-        answer: asyncio.Future[Data] = asyncio.get_running_loop().create_future()
-        self._reads[number] = answer
-        self.send(wire.pack(wire.READ, number, attempt, stream, offset, limit))
+        self._asked_count += 1
+        number = self._asked_count
+        answer: asyncio.Future[Data | Found] = asyncio.get_running_loop().create_future()
+        self._asked[number] = answer
+        self.send(wire.pack(kind, number, *parts))
         try:
             return await answer
         except asyncio.CancelledError:
@@ -149,20 +197,27 @@ class GuardLink:
                 raise GuardError("the guard died") from None
             raise
         finally:
-            self._reads.pop(number, None)
+            self._asked.pop(number, None)
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         buffer = bytearray()
         while data := await reader.read(_RECEIVE_SIZE):
             buffer += data
             for frame in frames(buffer):
-                if isinstance(frame, Data):
-                    answer = self._reads.pop(frame.number, None)
-                    if answer is not None and not answer.done():
-                        answer.set_result(frame)
-                else:
-                    self._on_frame(frame)
-                    self.connected.set()
+                match frame:
+                    case Data(number=number) | Found(number=number):
+                        answer = self._asked.pop(number, None)
+                        if answer is not None and not answer.done():
+                            answer.set_result(frame)
+                    case Inventory() if _makes_room(frame):
+                        _log.info("an idle guard of an older version makes room for a new one")
+                        self.send(wire.pack(wire.LEAVE))
+                    case Inventory():
+                        self.version = frame.version
+                        self._on_frame(frame)
+                        self.connected.set()
+                    case Events():
+                        self._on_frame(frame)
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         try:
@@ -216,7 +271,19 @@ class GuardLink:
         )
 
 
-def frames(buffer: bytearray) -> list[Inventory | Events | Data]:
+def _makes_room(inventory: Inventory) -> bool:
+    """Whether this guard is of an older version and would lose nothing: its journal goes to the next."""
+    return inventory.version < wire.VERSION and not inventory.running and not inventory.queued
+
+
+def _peer_of(writer: asyncio.StreamWriter) -> int:
+    """The process that listens at the other end."""
+    raw = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid: int = _CREDENTIALS.unpack(raw)[0]
+    return pid
+
+
+def frames(buffer: bytearray) -> list[Frame]:
     """Every whole frame out of `buffer`, leaving what is not complete yet."""
     found = []
     start = 0

@@ -1,18 +1,29 @@
 -- name: put_session
 -- The newest that is known about an attempt; what is not said stays as it was.
 insert into local_sessions
-    (session_id, job, task_index, fence, status, pid, started_at, ended_at, resource_limits, boot_id)
+    (session_id, job, task_index, fence, status, pid, started_at, ended_at, resource_limits, boot_id,
+     start_ticks, cgroup)
 values
-    (:session_id, :job, :task_index, :fence, :status, :pid, :started_at, :ended_at, :resource_limits, :boot_id)
+    (:session_id, :job, :task_index, :fence, :status, :pid, :started_at, :ended_at, :resource_limits, :boot_id,
+     :start_ticks, :cgroup)
 on conflict (session_id) do update set
     status = excluded.status,
     pid = coalesce(excluded.pid, pid),
     started_at = coalesce(excluded.started_at, started_at),
+    start_ticks = max(excluded.start_ticks, start_ticks),
+    cgroup = excluded.cgroup,
     ended_at = coalesce(excluded.ended_at, ended_at);
 
 -- name: live_sessions
--- What was not over when this file was last written.
-select job, task_index, fence, pid, started_at from local_sessions where status <> 'ended';
+-- What was not over when this file was last written; processes of another boot are gone.
+select
+    job,
+    task_index,
+    fence,
+    case when boot_id = :boot_id then coalesce(pid, 0) else 0 end,
+    started_at,
+    case when boot_id = :boot_id then start_ticks else 0 end
+from local_sessions where status <> 'ended';
 
 -- name: newest_fences
 -- The newest fence of each task that is remembered, the most recent tasks last.

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sqlite3
-from collections.abc import AsyncIterator
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from agent import spool as module
 from agent.core import effects
 from agent.core.events import Restored, Start
 from agent.core.model import Order, Work
-from agent.spool import Spool, SpoolError
+from agent.spool import NotWritten, Spool, SpoolError
 from bus.messages import UsageReport
 from bus.values import AttemptRef, Ended, Outcome, Resources, Started, TaskRef, TaskSettings, Usage
 
@@ -30,6 +34,12 @@ class Opened:
         self.spool = Spool(str(path), "boot-1")
         self.ended: list[AttemptRef] = []
         self.writer = asyncio.create_task(self.spool.run(self.ended.extend))
+
+    async def add(self, *reports: UsageReport, heard: Sequence[float] = ()) -> None:
+        await self.spool.add_samples(reports, heard=heard)
+
+    async def unheard(self, after: float = 0.0) -> list[float]:
+        return [report.sampled_at for report in await self.spool.unheard_samples(after)]
 
     async def close(self) -> None:
         self.writer.cancel()
@@ -121,16 +131,25 @@ async def test_a_failing_disk_delays_and_loses_nothing(
     assert "disk is full" in caplog.text
 
 
-async def test_samples_of_an_outage_are_found_until_told(opened: Opened) -> None:
-    reports = [
-        UsageReport(node="n", sampled_at=100.0 + n, usage=Usage(cpu_millis=1.0, mem_mib=2.0), load=0.5)
-        for n in range(3)
-    ]
-    for number, report in enumerate(reports):
-        await opened.spool.add_sample(report, sent=number == 1)
-    assert await opened.spool.unsent_samples() == [reports[0], reports[2]]
-    await opened.spool.mark_sent([reports[0]])
-    assert await opened.spool.unsent_samples() == [reports[2]]
+def sample(at: float) -> UsageReport:
+    return UsageReport(node="n", sampled_at=at, usage=Usage(cpu_millis=1.0, mem_mib=2.0), load=0.5)
+
+
+@pytest.mark.contract("S2.85")
+async def test_samples_are_found_until_they_were_heard(opened: Opened) -> None:
+    await opened.add(sample(102.0), sample(100.0), sample(101.0))
+    assert await opened.spool.unheard_samples(0.0) == [sample(100.0), sample(101.0), sample(102.0)]
+    await opened.add(sample(103.0), heard=[100.0, 102.0])
+    assert await opened.unheard() == [101.0, 103.0]
+    assert await opened.unheard(after=101.0) == [103.0]
+
+
+@pytest.mark.contract("S2.85")
+async def test_the_ring_is_bounded(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SAMPLES_KEPT", 3)
+    for at in range(10):
+        await opened.add(sample(float(at)))
+    assert await opened.unheard() == [7.0, 8.0, 9.0]
 
 
 async def test_the_oldest_tombstones_go_first(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,8 +171,159 @@ def test_a_file_from_the_future_is_refused(tmp_path: Path) -> None:
         Spool(str(path), "boot-1")
 
 
-def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "state.db"
     path.write_bytes(b"not a database, certainly not one" * 100)
-    with pytest.raises(SpoolError, match="not a database"):
-        Spool(str(path), "boot-1")
+    made = Spool(str(path), "boot-1")
+    assert made.load() == Restored(epoch=0, sequence=0)
+    made.close()
+    (aside,) = tmp_path.glob("state.db.damaged-*")
+    assert aside.read_bytes().startswith(b"not a database")
+    assert "is damaged (file is not a database): it is kept as" in caplog.text
+
+
+async def test_a_file_with_damaged_pages_is_set_aside(opened: Opened, tmp_path: Path) -> None:
+    for index in range(200):
+        opened.spool.add([effects.SaveEnd(AttemptRef(1, index, 1))])
+    await opened.close()
+    path = tmp_path / "state.db"
+    content = bytearray(path.read_bytes())
+    content[8192:] = bytes(len(content) - 8192)
+    path.write_bytes(content)
+    again = Spool(str(path), "boot-1")
+    assert again.load().fences == ()
+    again.close()
+    assert list(tmp_path.glob("state.db.damaged-*"))
+
+
+async def test_damage_while_in_use_ends_the_writer(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agent ends with it; started again it sets the file aside."""
+
+    def damaged(batch: object) -> None:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    monkeypatch.setattr(opened.spool, "_write", damaged)
+    opened.spool.add([effects.SaveEnd(B)])
+    with pytest.raises(SpoolError, match="malformed"):
+        await asyncio.wait_for(opened.writer, 10)
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_file_taken_away_is_put_back_with_all_it_held(
+    opened: Opened, tmp_path: Path, replaced: bool
+) -> None:
+    """Removed, or replaced by an older copy, while the agent runs: what it knows is newer than either."""
+    path = tmp_path / "state.db"
+    opened.spool.add([effects.SaveEpoch(3), effects.SaveOrder(Order(attempt=A, work=WORK))])
+    await opened.spool.saved()
+    older = Spool(str(tmp_path / "older.db"), "boot-0")
+    older.close()
+    if replaced:
+        (tmp_path / "older.db").replace(path)
+    else:
+        path.unlink()
+    opened.spool.add([effects.SaveEnd(B), effects.SaveEvent(1, ENDED)])
+    await opened.spool.saved()
+    await opened.spool.add_samples([sample(1.0)], heard=[])
+    await opened.close()
+    again = Spool(str(path), "boot-1")
+    restored = again.load()
+    assert (restored.epoch, restored.unstarted, restored.events) == (3, (A,), ((1, ENDED),))
+    assert dict(restored.fences) == {A.task: 2, B.task: 2}
+    again.close()
+
+
+async def test_a_full_disk_delays_says_so_and_recovers(
+    opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real refusal by SQLite: the file may not grow."""
+    monkeypatch.setattr(module, "_RETRY_S", 0.01)
+    opened.spool.add([effects.SaveEnd(A)])
+    await opened.spool.saved()
+    pages = opened.spool._database.execute("pragma page_count").fetchone()[0]
+    opened.spool._database.execute(f"pragma max_page_count = {pages}")
+    big = Ended(attempt=B, outcome=Outcome.EXITED, ended_at=6.0, exit_code=0, output=b"1" * 100_000)
+    opened.spool.add([effects.SaveEnd(B), effects.SaveEvent(1, big)])
+    saved = asyncio.create_task(opened.spool.saved())
+    async with asyncio.timeout(10):
+        while not opened.spool.fault:
+            await asyncio.sleep(0.01)
+    assert "full" in opened.spool.fault and not saved.done() and opened.ended == [A]
+    with pytest.raises(NotWritten, match="full"):
+        await opened.spool.add_samples([sample(float(n)) for n in range(1000)], heard=[])
+    opened.spool._database.execute("pragma max_page_count = 100000")
+    await asyncio.wait_for(saved, 10)
+    assert (opened.spool.fault, opened.ended) == ("", [A, B])
+
+
+def test_closing_on_a_full_disk_does_not_raise(tmp_path: Path) -> None:
+    async def fill() -> None:
+        spool = Spool(str(tmp_path / "state.db"), "boot-1")
+        pages = spool._database.execute("pragma page_count").fetchone()[0]
+        spool._database.execute(f"pragma max_page_count = {pages}")
+        spool.add([effects.SaveEvent(1, replace(ENDED, output=b"1" * 100_000))])
+        spool.close()
+
+    asyncio.run(fill())
+
+
+@pytest.mark.contract("S2.86")
+async def test_processes_of_another_boot_are_nobodys(opened: Opened, tmp_path: Path) -> None:
+    """The same pid and the same ticks after a reboot mean another process."""
+    opened.spool.cgroup = "/corral"
+    opened.spool.add([effects.SaveOrder(Order(attempt=A, work=WORK)), effects.SaveStart(A, 77, 5.0, 4711)])
+    await opened.close()
+    query = "select boot_id, pid, start_ticks, fence, cgroup from local_sessions"
+    assert rows(tmp_path / "state.db", query) == [("boot-1", 77, 4711, 2, "/corral")]
+    for boot, known in (("boot-1", Start(A, 77, 5.0, 4711)), ("boot-2", Start(A, 0, 5.0, 0))):
+        again = Spool(str(tmp_path / "state.db"), boot)
+        assert again.load().starts == (known,)
+        again.close()
+
+
+@pytest.mark.contract("S2.84")
+async def test_the_configuration_can_be_read(opened: Opened, tmp_path: Path) -> None:
+    opened.spool.set_config({"node": "n1", "key": "UABC"})
+    opened.spool.add([effects.SaveEpoch(4)])
+    await opened.spool.saved()
+    found = rows(tmp_path / "state.db", "select key, value from local_config order by key")
+    assert found == [("epoch", "4"), ("key", "UABC"), ("node", "n1")]
+
+
+WRITER = """
+import asyncio, sys
+from agent.core import effects
+from agent.spool import Spool
+from bus.values import AttemptRef
+
+async def main():
+    spool = Spool(sys.argv[1], "boot-1")
+    writer = asyncio.create_task(spool.run(lambda ended: None))
+    for number in range(1_000_000):
+        spool.add([effects.SaveEnd(AttemptRef(1, number, 1))])
+        await spool.saved()
+        print(number, flush=True)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.contract("S2.87")
+def test_what_was_confirmed_survives_kill_9(tmp_path: Path) -> None:
+    """Three times over: the file is whole, and holds whatever was confirmed."""
+    path, confirmed = tmp_path / "state.db", 0
+    for _ in range(3):
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        for _ in range(8):
+            confirmed = max(confirmed, int(process.stdout.readline()))
+        process.send_signal(signal.SIGKILL)
+        rest, _ = process.communicate(timeout=20)
+        confirmed = max([confirmed, *map(int, rest.split())])
+        assert rows(path, "pragma integrity_check") == [("ok",)]
+        again = Spool(str(path), "boot-1")
+        assert len(again.load().fences) >= confirmed + 1
+        again.close()

@@ -9,7 +9,7 @@ from agent.guard import wire
 from agent.guard.client import ExitRecord
 from agent.translate import to_assigned, to_end, to_spawn_frame
 from bus.messages import Assign, Assignment, Body
-from bus.values import AttemptRef, Ended, Resources, Returned, TaskSettings
+from bus.values import AttemptRef, Ended, OnDisconnect, Resources, Returned, TaskSettings
 
 
 def record(outcome: str = wire.EXITED, output: bytes | None = None, message: str = "") -> ExitRecord:
@@ -27,7 +27,7 @@ def test_items_share_their_body() -> None:
     assigned = to_assigned(Assign(epoch=4, bodies=bodies, items=items))
     assert assigned.epoch == 4
     assert assigned.orders[0].work is assigned.orders[1].work
-    ((kind, raw_bodies, raw_items),) = wire.unpack_all(bytearray(to_spawn_frame(assigned.orders)))
+    ((kind, raw_bodies, raw_items),) = wire.unpack_all(bytearray(to_spawn_frame(assigned.orders, version=1)))
     assert kind == wire.SPAWN
     assert isinstance(raw_bodies, tuple) and isinstance(raw_items, tuple)
     first, second = map(wire.Body._make, raw_bodies)
@@ -62,6 +62,16 @@ def test_an_output_that_is_no_json_is_left_out_and_told(text: bytes) -> None:
 def test_orders_of_one_work_make_one_body() -> None:
     work = Work(settings=TaskSettings(resources=Resources()), command=("x",))
     orders = [Order(attempt=AttemptRef(1, n, 1), work=work) for n in range(3)]
-    ((_, bodies, items),) = wire.unpack_all(bytearray(to_spawn_frame(orders)))
+    ((_, bodies, items),) = wire.unpack_all(bytearray(to_spawn_frame(orders, version=1)))
     assert isinstance(bodies, tuple) and isinstance(items, tuple)
     assert (len(bodies), len(items)) == (1, 3)
+
+
+@pytest.mark.parametrize(("version", "fields"), [(0, 7), (1, 8)])
+def test_a_guard_gets_no_more_than_it_knows(version: int, fields: int) -> None:
+    """An agent that was brought up to date meets the guard that outlived the old one."""
+    settings = TaskSettings(resources=Resources(), on_disconnect=OnDisconnect.RUN_ON)
+    orders = [Order(attempt=AttemptRef(1, 0, 1), work=Work(settings=settings, command=("x",)))]
+    ((_, bodies, _),) = wire.unpack_all(bytearray(to_spawn_frame(orders, version=version)))
+    assert [len(body) for body in bodies] == [fields]  # type: ignore[attr-defined]
+    assert wire.Body(*bodies[0]).run_on is (version > 0)  # type: ignore[index]
