@@ -343,6 +343,7 @@ class Cluster(Struct, kw_only=True):
     version: str
     timeseries: str = ""  # community, apache, none
     rejected: int = 0  # messages of agents that could not be read, or came from unknown nodes
+    brake: str = ""  # why nothing is replaced; "": what is lost is placed again
 
 
 class Error(Struct, kw_only=True):

@@ -26,6 +26,9 @@ def node_shown(node: Node, *, now_s: float) -> api.Node:
         labels=node.labels,
         version=node.version,
         reason=admin_reason(node),
+        goal=node.admin_goal,
+        deadline=node.admin_deadline,
+        suspicion=round(node.suspicion, 3),
         usage=node.usage,
     )
 

@@ -78,7 +78,7 @@ class Nodes:
         active = [
             node
             for node in cluster.nodes.values()
-            if node.health is NodeHealth.HEALTHY and node.admin is NodeAdmin.ACTIVE
+            if node.health is not NodeHealth.UNREACHABLE and node.admin is NodeAdmin.ACTIVE
         ]
         return api.Cluster(
             total_nodes=len(cluster.nodes),
@@ -92,4 +92,5 @@ class Nodes:
             version=self._version,
             timeseries=self._timeseries,
             rejected=self._unreadable() + cluster.unknown_senders,
+            brake="" if cluster.brake is None else cluster.brake.reason,
         )

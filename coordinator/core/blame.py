@@ -13,6 +13,7 @@ quarantine a whole cluster, node by node.
 
 from __future__ import annotations
 
+from bus.units import counted
 from bus.values import AttemptState, NodeAdmin, NodeHealth, NodeName, TaskRef
 from coordinator.core.changes import node_event, node_row
 from coordinator.core.effects import Effect, EventRecord
@@ -96,9 +97,9 @@ def _against(cluster: Cluster, node: Node, *, now_s: float) -> str:
         return ""
     unstarted = sum(tasks.values())
     minutes = cluster.limits.blame_window_s / 60
-    how = [f"lost {len(tasks) - unstarted}"] if len(tasks) > unstarted else []
-    how += [f"could not start {unstarted}"] if unstarted else []
-    return f"it {' and '.join(how)} of {len(jobs)} jobs' tasks within {minutes:g} minutes"
+    how = [f"lost {counted(len(tasks) - unstarted, 'task')}"] if len(tasks) > unstarted else []
+    how += [f"could not start {counted(unstarted, 'task')}"] if unstarted else []
+    return f"it {' and '.join(how)} of {counted(len(jobs), 'job')} within {minutes:g} minutes"
 
 
 def _lost_elsewhere(group: Group, node: Node, *, since_s: float) -> bool:

@@ -1,9 +1,10 @@
 """The brake: when more than half of the nodes vanish at once, it is more likely that we cannot hear them.
 
 Then nothing is replaced and nobody is blamed: their work may well be running, and a healthy remainder would
-drown in what the others had. It lifts as soon as they are back, or after `brake_s` if our own checks pass:
-then they are really gone. Nodes that fell silent longer ago than the window belong to an earlier misfortune
-and are not counted, or a cluster whose larger half was switched off would brake for ever.
+drown in what the others had. It lifts as soon as they are back, which leaves those that are still missing a
+whole lease to follow; or after `brake_s` if our own checks pass: then they are really gone. Nodes that fell
+silent longer ago than the window belong to an earlier misfortune and are not counted, or a cluster whose
+larger half was switched off would brake for ever.
 """
 
 from __future__ import annotations
@@ -27,11 +28,8 @@ def check_brake(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
     """Pull the brake or lift it; before anything is replaced."""
     if cluster.brake is None:
         _pull(out, cluster, now_s=now_s)
-        return
-    why = _why_lift(cluster, cluster.brake, now_s=now_s)
-    if why:
-        cluster.brake = None
-        out.append(_event("brake_off", "warning", f"the brake is off: {why}", now_s=now_s))
+    else:
+        _lift(out, cluster, cluster.brake, now_s=now_s)
 
 
 def _pull(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
@@ -45,18 +43,24 @@ def _pull(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
     out.append(_event("brake_on", "critical", f"the brake is on: {reason}", now_s=now_s))
 
 
-def _why_lift(cluster: Cluster, brake: Brake, *, now_s: float) -> str:
-    """Why there is no cause for the brake any more; "" where there is."""
+def _lift(out: list[Effect], cluster: Cluster, brake: Brake, *, now_s: float) -> None:
     limits = cluster.limits
     silent = {node.name for node in cluster.nodes.values() if _silent(cluster, node, now_s=now_s)}
-    still = brake.nodes & silent
-    alive = len(cluster.nodes) - len(silent)
-    if len(still) <= alive:
-        return f"{len(brake.nodes) - len(still)} of {counted(len(brake.nodes), 'node')} are back"
-    checked = now_s - cluster.own_checked_s <= _CHECK_AGE_MAX_S and not cluster.own_faults
-    if now_s - brake.since_s >= limits.brake_s and checked:
-        return f"our own checks pass, and {counted(len(still), 'node')} stayed away for {limits.brake_s:g} s"
-    return ""
+    away = brake.nodes & silent
+    if len(away) <= len(cluster.nodes) - len(silent):
+        why = f"{len(brake.nodes) - len(away)} of {counted(len(brake.nodes), 'node')} are back"
+        for name in away:  # the others may be a moment behind
+            cluster.nodes[name].lease_from_s = now_s
+    elif now_s - brake.since_s >= limits.brake_s and _is_sound(cluster, now_s=now_s):
+        why = f"our own checks pass, and {counted(len(away), 'node')} stayed away for {limits.brake_s:g} s"
+    else:
+        return
+    cluster.brake = None
+    out.append(_event("brake_off", "warning", f"the brake is off: {why}", now_s=now_s))
+
+
+def _is_sound(cluster: Cluster, *, now_s: float) -> bool:
+    return now_s - cluster.own_checked_s <= _CHECK_AGE_MAX_S and not cluster.own_faults
 
 
 def _silent(cluster: Cluster, node: Node, *, now_s: float) -> bool:

@@ -51,7 +51,8 @@ def heard(watch: Watch, pause_s: float, *, interval_s: float) -> None:
     if pause_s < _PAUSE_MIN * interval_s:
         return
     watch.in_order += 1
-    pause_s = min(pause_s, _PAUSE_MAX * interval_s)
+    if pause_s > _PAUSE_MAX * interval_s:
+        return
     mean_s = interval_s if watch.mean_s is None else watch.mean_s
     difference_s = pause_s - mean_s
     watch.mean_s = mean_s + _WEIGHT * difference_s

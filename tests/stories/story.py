@@ -17,7 +17,17 @@ from typing import Any, assert_never
 
 from bus.spec import TaskSpec
 from bus.units import counted
-from bus.values import AttemptRef, NodeAdmin, NodeName, Outcome, Resources, Role, Started, TaskRef
+from bus.values import (
+    AttemptRef,
+    NodeAdmin,
+    NodeName,
+    OnDisconnect,
+    Outcome,
+    Resources,
+    Role,
+    Started,
+    TaskRef,
+)
 from coordinator.core import why
 from coordinator.core.effects import (
     AnswerBeat,
@@ -39,7 +49,7 @@ from coordinator.core.effects import (
     TaskChange,
     Tell,
 )
-from coordinator.core.events import AgentBeat, CommandUnanswered, Tick
+from coordinator.core.events import AgentBeat, CommandUnanswered, SelfChecked, Tick
 from coordinator.core.model import Cluster, is_range_id
 from coordinator.store.rows import Batch
 from tests.unit.coordinator.conftest import Mirror, World, essence
@@ -125,6 +135,8 @@ class Story:
         spec: dict[str, Any] = {**fields, **numbers, **dict.fromkeys(flags, True)}
         if dedupe is not None:
             spec["dedupe_key"] = dedupe
+        if "on_disconnect" in spec:
+            spec["on_disconnect"] = OnDisconnect(spec["on_disconnect"])
         command = spec.pop("command", "true")
         if tasks:
             spec["tasks"] = [task_spec(part) for part in tasks.split(",")]
@@ -236,6 +248,11 @@ class Story:
             yield f"? {blocker.code}: {blocker.message} → {blocker.remedy}"
         if not found:
             yield "? about to be placed"
+
+    def do_checks(self, *wanting: str) -> Iterator[str]:
+        """The coordinator looked at itself: bus, database and clock are well, except those named."""
+        sound = {name: name not in wanting for name in ("bus", "database", "clock")}
+        yield from self.lines(self.world.happen(SelfChecked(**sound)))
 
     def do_reconcile(self) -> Iterator[str]:
         yield from self.lines(self.world.reconcile())

@@ -35,6 +35,7 @@ from bus.values import (
     TaskState,
     UserName,
 )
+from coordinator.core.blame import LEASE_RAN_OUT
 from coordinator.core.effects import (
     AnswerBeat,
     AnswerCancel,
@@ -66,6 +67,7 @@ from coordinator.core.events import (
     HoldAsked,
     JobOver,
     JobSubmitted,
+    LossSeen,
     NodeSteered,
     PauseAsked,
     RangeSeen,
@@ -77,8 +79,8 @@ from coordinator.core.events import (
     Tick,
 )
 from coordinator.core.machine import reconcile, step
-from coordinator.core.model import Cluster, Limits, Task, is_range_id
-from coordinator.core.rebuild import restore_attempt, restore_job, restore_node
+from coordinator.core.model import TERMINAL, Cluster, Limits, Task, is_range_id
+from coordinator.core.rebuild import restore_attempt, restore_job, restore_loss, restore_node
 from coordinator.core.transitions import check_path
 from coordinator.perform import Joiner
 from coordinator.store.rows import Batch, LiveJob, Snapshot
@@ -94,6 +96,7 @@ class Mirror:
         self.attempts: dict[AttemptRef, AttemptChange] = {}
         self.nodes: dict[str, NodeRow] = {}
         self.ledgers: dict[str, Resources] = {}
+        self.tried_anew_at: dict[UUID, float] = {}
 
     def write(self, batch: Batch) -> None:
         for node in batch.nodes:
@@ -137,6 +140,8 @@ class Mirror:
             assert change.started_at >= new.created_at
         self.tasks[change.id] = (new, change)
         self.paths[change.id] = path
+        if TaskState.RETRYING in change.path:
+            self.tried_anew_at[change.id] = change.changed_at
 
     def snapshot(self) -> Snapshot:
         live = {
@@ -144,6 +149,7 @@ class Mirror:
             for job, change in self.jobs.values()
             if change is not None and not change.state.is_terminal
         }
+        numbers = {each.job.number for each in live.values()}
         return Snapshot(
             next_number=max((job.number for job, _ in self.jobs.values()), default=0) + 1,
             users=[],
@@ -156,6 +162,7 @@ class Mirror:
                 for attempt in self.attempts.values()
                 if attempt.state in (AttemptState.ASSIGNED, AttemptState.RUNNING)
             ],
+            losses=[loss for loss in self.losses() if loss.task.job in numbers],
         )
 
     def ended(self) -> dict[int, bool]:
@@ -165,6 +172,15 @@ class Mirror:
             for job, change in self.jobs.values()
             if change is not None and change.state.is_terminal
         }
+
+    def losses(self) -> Iterator[LossSeen]:
+        """What tasks that are not over lost since they were last tried anew, as the store reads it."""
+        for attempt in self.attempts.values():
+            _, task = self.tasks[attempt.task_id]
+            since = self.tried_anew_at.get(attempt.task_id, 0.0)
+            lost = attempt.state is AttemptState.LOST and attempt.message != LEASE_RAN_OUT
+            if lost and attempt.ended_at > since and task.state not in TERMINAL:
+                yield LossSeen(attempt.attempt.task, attempt.node, attempt.ended_at)
 
     def failed(self, number: int, index: int | None = None) -> tuple[TaskSeen, ...]:
         """Rows of failed tasks of a job, as the store reads them."""
@@ -495,6 +511,8 @@ class World:
             restore_job(cluster, live.job, live.change, rows, ended=snapshot.ended)
         for attempt in snapshot.attempts:
             restore_attempt(cluster, attempt)
+        for loss in snapshot.losses:
+            restore_loss(cluster, loss)
         return cluster
 
 

@@ -36,7 +36,7 @@ from coordinator.api.why import Reasons
 from coordinator.clock import Clock
 from coordinator.core.events import JobOver, TaskSeen
 from coordinator.core.model import Cluster
-from coordinator.core.rebuild import restore_attempt, restore_job, restore_node
+from coordinator.core.rebuild import restore_attempt, restore_job, restore_loss, restore_node
 from coordinator.core.verify import Flaw
 from coordinator.loop import Loop
 from coordinator.notices import Notices
@@ -289,6 +289,8 @@ def rebuild(snapshot: Snapshot) -> Cluster:
         restore_job(cluster, live.job, live.change, rows, ended=snapshot.ended)
     for attempt in snapshot.attempts:
         restore_attempt(cluster, attempt)
+    for loss in snapshot.losses:
+        restore_loss(cluster, loss)
     return cluster
 
 
