@@ -1,0 +1,131 @@
+"""The people: they submit, ask again until they are answered, and write down what was acknowledged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from bus.api import Cancelled, Changed, Node, Submitted
+from bus.codec import Codec, decode_answer, encode
+from bus.errors import ApiError, DecodeError
+from tests.sim.network import Network
+from tests.sim.plan import Deed, Plan, Submission
+from tests.sim.timeline import Host, Process
+
+TIMEOUT_S = 5.0
+AGAIN_S = 2.0
+TRIES_MAX = 4
+
+_ANSWERS: dict[str, type[msgspec.Struct]] = {
+    "job.submit": Submitted,
+    "job.cancel": Cancelled,
+    "node.cordon": Node,
+    "node.drain": Node,
+    "node.undrain": Node,
+}
+
+
+class Client(Process):
+    """`acknowledged`: the number that was answered for each key."""
+
+    def __init__(
+        self, host: Host, network: Network, plan: Plan, *, on_acknowledged: Callable[[Submitted], None]
+    ) -> None:
+        super().__init__(host)
+        self._network = network
+        self._pace = plan.pace
+        self._on_acknowledged = on_acknowledged
+        self.acknowledged: dict[str, Submitted] = {}
+        self.refused: dict[str, str] = {}
+        self.withheld_jobs: set[str] = set()
+        self.withheld_nodes: set[int] = set()
+        for submission in plan.submissions:
+            self.timeline.at(submission.at_s, self.enter, self._submit, submission)
+        for deed in plan.deeds:
+            self.timeline.at(deed.at_s, self.enter, self._do, deed, TRIES_MAX)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything was withheld and not given free again."""
+        return bool(self.withheld_jobs or self.withheld_nodes)
+
+    def _ask(self, operation: str, fields: dict[str, Any], then: Callable[[Any], None]) -> None:
+        def answered(data: bytes | None) -> None:
+            if data is None:
+                then(None)
+                return
+            try:
+                then(decode_answer(data, _ANSWERS.get(operation, Changed)))
+            except ApiError as error:
+                then(error)
+            except DecodeError as error:
+                raise AssertionError(f"{operation}: an answer that cannot be read: {error}") from error
+
+        leaders = [(leader, leader.on_client) for leader in self._network.leaders[-1:]]
+        self._network.request(
+            self,
+            leaders,
+            encode(fields, Codec.JSON),
+            operation,
+            timeout_s=TIMEOUT_S * self._pace,
+            answered=answered,
+        )
+
+    def _submit(self, submission: Submission) -> None:
+        def then(reply: Any) -> None:
+            if isinstance(reply, Submitted):
+                self.acknowledged[submission.key] = reply
+                self._on_acknowledged(reply)
+            elif isinstance(reply, ApiError) and not reply.error.retryable:
+                self.refused[submission.key] = reply.error.code
+            else:
+                self.after(AGAIN_S * self._pace, self._submit, submission)
+
+        self._ask("job.submit", submission.spec, then)
+
+    def _do(self, deed: Deed, tries: int) -> None:
+        fields = self._fields(deed)
+        if fields is None:
+            return
+        self._note(deed)
+
+        def then(reply: Any) -> None:
+            away = reply is None or (isinstance(reply, ApiError) and reply.error.retryable)
+            if away and tries > 1:
+                self.after(AGAIN_S * self._pace, self._do, deed, tries - 1)
+            elif not away:
+                self._note_done(deed)
+
+        self._ask(deed.operation, fields, then)
+
+    def _fields(self, deed: Deed) -> dict[str, Any] | None:
+        """What is asked; None where its job was never acknowledged."""
+        if deed.operation.startswith("node."):
+            return {"node": f"n{deed.node}", "reason": "because"}
+        known = self.acknowledged.get(deed.key)
+        if known is None:
+            return None
+        target = f"{known.number}" if deed.index is None else f"{known.number}.{deed.index}"
+        name = "target" if deed.operation in ("job.cancel", "job.retry", "job.requeue") else "job"
+        return {name: target}
+
+    def _note(self, deed: Deed) -> None:
+        if deed.operation in ("job.hold", "job.pause"):
+            self.withheld_jobs.add(deed.key)
+        elif deed.operation in ("node.drain", "node.cordon"):
+            self.withheld_nodes.add(deed.node)
+
+    def _note_done(self, deed: Deed) -> None:
+        if deed.operation in ("job.release", "job.resume"):
+            self.withheld_jobs.discard(deed.key)
+        elif deed.operation == "node.undrain":
+            self.withheld_nodes.discard(deed.node)
+
+    def give_free(self) -> None:
+        """At the end: whatever is still withheld goes on, until that is answered."""
+        for key in sorted(self.withheld_jobs):
+            self._do(Deed(0.0, "job.release", key), 1)
+        for node in sorted(self.withheld_nodes):
+            self._do(Deed(0.0, "node.undrain", node=node), 1)

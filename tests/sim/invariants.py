@@ -1,0 +1,216 @@
+"""What must hold, looked at after every event that could break it.
+
+Named as in the list of promises: I1 accepted is kept, I2 one live attempt, I3 done is done, I4 the books
+balance, I6 only legal transitions (`tests.sim.database` refuses the others), I7 loss is seen in time, I8 it
+converges, I9 nothing crashes. `commit before tell` and `memory` (the leader's is what the database describes)
+carry those.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bus.api import Submitted
+from bus.messages import ReportReply
+from bus.values import AttemptRef, Ended, NodeHealth, OnDisconnect, Resources, TaskRef, TaskState
+from coordinator.core.effects import AnswerReport, AnswerSubmit, SendAssign, Tell
+from coordinator.core.model import Attempt, Cluster, Node
+from coordinator.store.rows import Batch
+from tests.sim.coordinator import Coordinator
+from tests.sim.database import LIVE, Rows
+from tests.sim.machine import Machine, Task
+from tests.sim.timeline import Violation
+
+COMPARED_EVERY = 40
+"""Batches between two comparisons of the leader's memory with the database."""
+
+
+class Checker:
+    """Told of everything by the world; raises Violation."""
+
+    def __init__(self, rows: Rows, *, lag_s: float) -> None:
+        self._rows = rows
+        self._lag_s = lag_s  # a tick, a commit and a message
+        self._alive: dict[TaskRef, list[tuple[Machine, Task]]] = {}
+        self._compared = 0
+        self.acknowledged: dict[int, Submitted] = {}
+        self.starts = 0
+        self.comparisons = 0
+
+    # processes
+
+    def started(self, machine: Machine, task: Task) -> None:
+        """I2, I3: nothing else of this task runs, and it is not over."""
+        self.starts += 1
+        ref = AttemptRef(*task.key)
+        others = self._alive.setdefault(ref.task, [])
+        if not self._is_idempotent(ref.task):
+            for other_machine, other in others:
+                if not _is_forsaken(other_machine, other):
+                    running = f"{AttemptRef(*other.key)} runs on {other_machine.name}"
+                    raise Violation("I2", f"{ref} starts on {machine.name}, {running}")
+            if self._rows.task_state(ref.task) is TaskState.COMPLETED:
+                raise Violation("I3", f"{ref} starts on {machine.name} after its task was completed")
+        others.append((machine, task))
+
+    def ended(self, machine: Machine, task: Task) -> None:
+        self._alive[AttemptRef(*task.key).task].remove((machine, task))
+
+    def _is_idempotent(self, task: TaskRef) -> bool:
+        return b'"idempotent":true' in self._rows.jobs[task.job].spec
+
+    # the coordinator
+
+    def stepped(self, leader: Coordinator, batch: Batch) -> None:
+        """I4 in memory, for the nodes of this batch."""
+        names = {attempt.node for attempt in batch.attempts} | {ledger.name for ledger in batch.ledgers}
+        for name in names:
+            check_books(leader.cluster.nodes[name])
+
+    def telling(self, leader: Coordinator, tells: list[Tell]) -> None:
+        """Commit before tell: what is said now, the database knows."""
+        rows = self._rows
+        for tell in tells:
+            match tell:
+                case SendAssign():
+                    for placement in tell.placements:
+                        if placement.attempt not in rows.attempts:
+                            raise Violation("commit before tell", f"{placement.attempt} was assigned")
+                case AnswerSubmit() if tell.number not in rows.jobs:
+                    raise Violation("I1", f"job {tell.number} is acknowledged and not stored")
+                case AnswerReport():
+                    pass  # looked at where it arrives
+                case _:
+                    pass
+        if rows.commits - self._compared >= COMPARED_EVERY and rows.leadership.epoch == leader.epoch:
+            self.compare(leader)
+
+    def compare(self, leader: Coordinator) -> None:
+        """Memory is what the database describes; only between batches, where both should know the same."""
+        if not leader.settled:
+            return
+        self._compared = self._rows.commits
+        self.comparisons += 1
+        again = leader.rebuilt_from(self._rows)
+        mine, theirs = essence(leader.cluster), essence(again)
+        for part in mine:
+            if mine[part] != theirs[part]:
+                raise Violation("memory", f"{part}: memory {_difference(mine[part], theirs[part])}")
+
+    def ticked(self, leader: Coordinator, *, since_s: float) -> None:
+        """I7: who is silent is seen to be, and its work given to others.
+
+        `since_s`: for how long the leader could hear and write everything.
+        """
+        limits, now_s = leader.cluster.limits, leader.now_s()
+        for node in leader.cluster.nodes.values():
+            silent_s = min(now_s - node.last_beat_s, since_s)
+            if (
+                silent_s > limits.unreachable_after_s + self._lag_s
+                and node.health is not NodeHealth.UNREACHABLE
+            ):
+                raise Violation("I7", f"{node.name} is silent for {silent_s:.1f} s and {node.health}")
+            kept = [a for a in node.attempts.values() if _is_replaced(a)]
+            if kept and silent_s > limits.lease_s + self._lag_s:
+                raise Violation("I7", f"{kept[0].ref} is still with {node.name}, silent for {silent_s:.1f} s")
+
+    # clients and agents
+
+    def accepted(self, submitted: Submitted) -> None:
+        """I1, by the client."""
+        job = self._rows.jobs.get(submitted.number)
+        if job is None or job.tasks != submitted.tasks:
+            raise Violation("I1", f"job {submitted.number} was acknowledged: the database has {job}")
+        self.acknowledged[submitted.number] = submitted
+
+    def acknowledged_report(self, agent: Any, reply: ReportReply) -> None:
+        """I3: what an agent may forget, the database has."""
+        if reply.epoch < agent.executor.ledger.epoch:
+            return
+        for sequence, event in agent.executor.ledger.outbox:
+            if sequence > reply.acknowledged:
+                break
+            row = self._rows.attempts.get(event.attempt)
+            if isinstance(event, Ended) and row is not None and row.state in LIVE:
+                raise Violation("I3", f"the end of {event.attempt} was acknowledged and is not stored")
+
+    # the end
+
+    def converged(self, leader: Coordinator, machines: list[Machine]) -> str:
+        """I5, I8: why it has not converged yet; empty if it has."""
+        rows = self._rows
+        if rows.live_jobs:
+            return f"jobs {sorted(rows.live_jobs)} are not over"
+        if rows.live_attempts:
+            return f"attempts {[str(ref) for ref in sorted(rows.live_attempts)]} are live"
+        for name, node in rows.nodes.items():
+            if node.allocated != Resources():
+                return f"{name} still gives {node.allocated}"
+        if leader.cluster.jobs:
+            return f"the leader remembers jobs {sorted(leader.cluster.jobs)}"
+        for machine in machines:
+            if machine.tasks:
+                return f"{machine.name} still runs {[task.key for task in machine.tasks.values()]}"
+            if machine.agent is None or machine.agent.executor.ledger.held:
+                return f"the agent of {machine.name} still holds something"
+            if machine.agent.executor.ledger.outbox:
+                return f"the agent of {machine.name} has something to report"
+        for number in self.acknowledged:
+            if not rows.counters[number].state.is_terminal:
+                return f"job {number} was accepted and is not over"
+        return ""
+
+
+def check_books(node: Node) -> None:
+    """I4: what a node gives is what its attempts hold, and not more than it has."""
+    held = Resources()
+    for attempt in node.attempts.values():
+        if attempt.holding:
+            held = held + attempt.requested
+    if held != node.allocated:
+        raise Violation("I4", f"{node.name} gives {node.allocated}, its attempts hold {held}")
+    if not held.fits(node.capacity):
+        raise Violation("I4", f"{node.name} has {node.capacity} and gives {held}")
+
+
+def _is_replaced(attempt: Attempt) -> bool:
+    return attempt.task.group.settings.on_disconnect is OnDisconnect.REPLACE
+
+
+def _is_forsaken(machine: Machine, task: Task) -> bool:
+    """Its guard is dead and no agent is there to start another: nobody can end it, as documented."""
+    agent = machine.agent
+    return not task.guarded and (agent is None or not agent.running)
+
+
+def essence(cluster: Cluster) -> dict[str, dict[Any, Any]]:
+    """What memory and database must agree on."""
+    tasks = {}
+    for job in cluster.jobs.values():
+        for group in job.groups:
+            tasks[job.number, group.first] = (
+                group.untouched,
+                group.untouched_state if group.untouched else "",
+                group.completed,
+                group.failed,
+                group.cancelled,
+                group.live,
+            )
+            for task in (group.tasks or {}).values():
+                tasks[task.ref] = (task.state, task.version, task.fence, task.retries)
+    return {
+        "jobs": {job.number: (job.state, job.held_by, job.paused_by) for job in cluster.jobs.values()},
+        "tasks": tasks,
+        "attempts": {
+            a.ref: (a.node, a.holding, a.state, a.cancelling, a.yielding) for a in cluster.attempts()
+        },
+        "ledgers": {node.name: node.allocated for node in cluster.nodes.values()},
+        "nodes": {node.name: (node.health, node.admin, node.capacity) for node in cluster.nodes.values()},
+    }
+
+
+def _difference(mine: dict[Any, Any], theirs: dict[Any, Any]) -> str:
+    for key in {**mine, **theirs}:
+        if mine.get(key) != theirs.get(key):
+            return f"has {key} {mine.get(key)}, the database says {theirs.get(key)}"
+    raise AssertionError("there is a difference")

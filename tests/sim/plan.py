@@ -1,0 +1,216 @@
+"""What a seed means: a world, the jobs that are submitted, what people do to them, and the faults to come.
+
+All of it is drawn up front, so that a failing history can be retold with any part left out.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from random import Random
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from coordinator.core.model import Limits
+
+SCALED = ("interval_s", "after_s", "lease_s", "deadline_s", "within_s", "window_s")
+"""Endings of the names of the limits that a longer heartbeat stretches."""
+
+
+class FaultKind(StrEnum):
+    AGENT_KILLED = "agent killed"
+    AGENT_STOPPED = "agent stopped"
+    AGENT_CUT = "agent cut off"
+    AGENT_TWIN = "two agents with one name"
+    GUARD_KILLED = "guard killed"
+    STATE_LOST = "agent's file lost"
+    MACHINE_REBOOTED = "machine rebooted"
+    DISK_FULL = "disk full"
+    AGENT_CLOCK = "agent's clock stepped"
+    COORDINATOR_KILLED = "coordinator killed"
+    COORDINATOR_STOPPED = "coordinator stopped"
+    COORDINATOR_CUT = "coordinator cut off the bus"
+    COORDINATOR_UNPLUGGED = "coordinator cut off the database"
+    COORDINATOR_CLOCK = "coordinator's clock stepped"
+    DATABASE_AWAY = "database away"
+    DATABASE_SLOW = "database slow"
+    DATABASE_TORN = "database connections torn"
+    BUS_LOSES = "bus loses"
+    BUS_REPEATS = "bus repeats"
+    BUS_DELAYS = "bus delays and reorders"
+    EVERYTHING_KILLED = "everything killed"
+
+
+class Fault(Struct, frozen=True):
+    """`which`: of the agents or coordinators; `amount`: how much, where that means anything."""
+
+    at_s: float
+    kind: FaultKind
+    which: int
+    for_s: float
+    amount: float
+
+
+class Submission(Struct, frozen=True):
+    at_s: float
+    key: str
+    spec: dict[str, Any]
+
+
+class Deed(Struct, frozen=True):
+    """An operation on the job under `key`, or on the node of that number."""
+
+    at_s: float
+    operation: str
+    key: str = ""
+    index: int | None = None
+    node: int = 0
+
+
+class Plan(Struct, frozen=True):
+    """One history to be. `pace` stretches every interval of the protocol: 1 is production's."""
+
+    seed: int
+    pace: float
+    agents: int
+    coordinators: int
+    cores: int
+    duration_s: float
+    submissions: tuple[Submission, ...]
+    deeds: tuple[Deed, ...]
+    faults: tuple[Fault, ...]
+
+    @property
+    def limits(self) -> Limits:
+        """Production's, stretched."""
+        normal = Limits()
+        stretched = {
+            name: getattr(normal, name) * self.pace
+            for name in Limits.__struct_fields__
+            if name.endswith(SCALED)
+        }
+        return replace(normal, **stretched)
+
+
+def draw(seed: int) -> Plan:
+    """The plan of a seed."""
+    random = Random(f"corral {seed}")
+    pace = random.choice((1.0, 10.0, 30.0, 60.0, 120.0))
+    lease_s = Limits().lease_s * pace
+    agents = random.choice((1, 2, 2, 3, 3, 4, 5))
+    duration_s = lease_s * random.uniform(8, 30)
+    submissions = tuple(
+        sorted(
+            (_submission(random, number, duration_s, lease_s) for number in range(random.randint(2, 14))),
+            key=lambda submission: submission.at_s,
+        )
+    )
+    faults = _faults(random, agents, duration_s, lease_s)
+    return Plan(
+        seed=seed,
+        pace=pace,
+        agents=agents,
+        coordinators=random.choice((1, 2, 2, 3)),
+        cores=random.choice((1, 2, 4)),
+        duration_s=duration_s,
+        submissions=submissions,
+        deeds=_deeds(random, submissions, agents, duration_s),
+        faults=faults,
+    )
+
+
+def _submission(random: Random, number: int, duration_s: float, lease_s: float) -> Submission:
+    spec = random.choice(_KINDS)(random, lease_s)
+    spec["dedupe_key"] = f"job-{number}"
+    spec["priority"] = random.randint(1, 10)
+    spec["resources"] = {"cpu": random.choice(("500m", "1", "1")), "memory": random.choice((64, 512))}
+    spec["backoff"] = lease_s * random.choice((0.02, 0.2))
+    spec["backoff_max"] = lease_s * 2
+    if random.random() < 0.2:
+        spec["idempotent"] = True
+    if random.random() < 0.15:
+        spec["on_disconnect"] = "run_on"
+    return Submission(random.uniform(0, duration_s * 0.8), f"job-{number}", spec)
+
+
+def _work(random: Random, lease_s: float, *, failures: float = 0.0, manner: str = "") -> list[str]:
+    """A command: most tasks are short beside a lease, some outlive several."""
+    seconds = lease_s * random.choice((0.01, 0.1, 0.5, 0.5, 2.0, 5.0))
+    return ["work", f"{seconds:.3f}", f"{failures:g}", manner]
+
+
+def _single(random: Random, lease_s: float) -> dict[str, Any]:
+    failures = random.choice((0, 0, 0, 50, 100))
+    manner = random.choice(("", "", "", "stubborn", "missing"))
+    spec: dict[str, Any] = {"command": _work(random, lease_s, failures=failures, manner=manner)}
+    spec["retries"] = random.choice((0, 1, 3))
+    if random.random() < 0.3:
+        spec["timeout"] = lease_s * random.choice((0.1, 0.6))
+        spec["grace"] = lease_s * 0.1
+        spec["retry_on"] = random.choice((["failed"], ["failed", "timeout"]))
+    return spec
+
+
+def _array(random: Random, lease_s: float) -> dict[str, Any]:
+    last = random.randint(1, 12)
+    limit = random.choice(("", "%1", "%3"))
+    failures = random.choice((0, 0, 20))
+    return {"command": _work(random, lease_s, failures=failures), "array": f"0-{last}{limit}", "retries": 2}
+
+
+def _dag(random: Random, lease_s: float) -> dict[str, Any]:
+    names = [f"t{number}" for number in range(random.randint(2, 5))]
+    tasks: list[dict[str, Any]] = []
+    for position, name in enumerate(names):
+        needs = [other for other in names[:position] if random.random() < 0.5]
+        failures = random.choice((0, 0, 0, 40))
+        tasks.append({"name": name, "command": _work(random, lease_s, failures=failures), "needs": needs})
+    return {"tasks": tasks, "retries": 1}
+
+
+def _tool(random: Random, lease_s: float) -> dict[str, Any]:
+    return {"tool": "wordcount", "for_each": [f"file-{n}" for n in range(random.randint(1, 4))]}
+
+
+_KINDS = (_single, _single, _single, _array, _array, _dag, _tool)
+_JOB_DEEDS = ("job.cancel", "job.cancel", "job.hold", "job.retry", "task.cancel")
+
+
+def _deeds(
+    random: Random, submissions: tuple[Submission, ...], agents: int, duration_s: float
+) -> tuple[Deed, ...]:
+    """What people do; whatever withholds work is taken back before the end by the client itself."""
+    deeds: list[Deed] = []
+    for submission in submissions:
+        if random.random() > 0.35:
+            continue
+        operation = random.choice(_JOB_DEEDS)
+        at_s = random.uniform(submission.at_s, duration_s)
+        index = random.randint(0, 3) if operation == "task.cancel" else None
+        deeds.append(Deed(at_s, operation.replace("task.", "job."), submission.key, index))
+        if operation == "job.hold":
+            deeds.append(Deed(random.uniform(at_s, duration_s), "job.release", submission.key))
+    for _ in range(random.choice((0, 0, 1, 2))):
+        at_s, node = random.uniform(0, duration_s), random.randrange(agents)
+        deeds.append(Deed(at_s, random.choice(("node.drain", "node.cordon")), node=node))
+        deeds.append(Deed(random.uniform(at_s, duration_s), "node.undrain", node=node))
+    return tuple(sorted(deeds, key=lambda deed: deed.at_s))
+
+
+def _faults(random: Random, agents: int, duration_s: float, lease_s: float) -> tuple[Fault, ...]:
+    """A calm history now and then; else few kinds often, or many kinds at once."""
+    kinds = random.sample(list(FaultKind), random.choice((0, 1, 2, 3, 6, len(FaultKind))))
+    if not kinds:
+        return ()
+    faults = [
+        Fault(
+            at_s=random.uniform(0, duration_s),
+            kind=random.choice(kinds),
+            which=random.randrange(agents),
+            for_s=lease_s * random.choice((0.05, 0.3, 0.7, 1.0, 1.3, 3.0)),
+            amount=random.random(),
+        )
+        for _ in range(random.randint(1, 14))
+    ]
+    return tuple(sorted(faults, key=lambda fault: fault.at_s))
