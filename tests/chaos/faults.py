@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from bus.errors import BusError
@@ -19,6 +19,18 @@ DELETE_TIMEOUT_S = 5.0
 DELETE_TRIES_S = 20.0
 
 
+class _Lasts:
+    """The time between a blow and its healing, which begins when the blow has landed."""
+
+    def __init__(self, seconds: float, on_blow: Callable[[], None]) -> None:
+        self._seconds = seconds
+        self._on_blow = on_blow
+
+    async def over(self) -> None:
+        self._on_blow()
+        await asyncio.sleep(self._seconds)
+
+
 class Striker:
     """Strikes `cluster`; `wipes` tells when JetStream's data was destroyed."""
 
@@ -26,28 +38,28 @@ class Striker:
         self._cluster = cluster
         self.wipes: list[Wipe] = []
 
-    async def strike(self, stroke: Stroke) -> str:
-        """From the blow to its healing; answers who was struck."""
-        cluster, fault, lasts_s = self._cluster, stroke.fault, stroke.lasts_s
+    async def strike(self, stroke: Stroke, on_blow: Callable[[], None]) -> str:
+        """From the blow to its healing; answers who was struck. `on_blow` is called when it has landed."""
+        cluster, fault, lasts = self._cluster, stroke.fault, _Lasts(stroke.lasts_s, on_blow)
         name = await cluster.leader() if stroke.fault in _LEADERS else stroke.target
         match fault:
             case Fault.LEADER_KILL | Fault.AGENT_KILL | Fault.NATS_KILL | Fault.POSTGRES_KILL:
-                await self._end([name], signal.SIGKILL, lasts_s=lasts_s)
+                await self._end([name], signal.SIGKILL, lasts=lasts)
             case Fault.COORDINATORS_KILL:
-                await self._end(COORDINATORS, signal.SIGKILL, lasts_s=lasts_s)
+                await self._end(COORDINATORS, signal.SIGKILL, lasts=lasts)
             case Fault.ALL_KILL:
                 everybody = (*COORDINATORS, *AGENTS, "nats", "postgres")
-                await self._end(everybody, signal.SIGKILL, lasts_s=lasts_s, with_guards=True)
+                await self._end(everybody, signal.SIGKILL, lasts=lasts, with_guards=True)
             case Fault.AGENT_AND_GUARD_KILL:
-                await self._end([name], signal.SIGKILL, lasts_s=lasts_s, with_guards=True)
+                await self._end([name], signal.SIGKILL, lasts=lasts, with_guards=True)
             case Fault.LEADER_RESTART | Fault.AGENT_RESTART | Fault.NATS_RESTART:
-                await self._end([name], signal.SIGTERM, lasts_s=lasts_s)
+                await self._end([name], signal.SIGTERM, lasts=lasts)
             case Fault.POSTGRES_RESTART:
-                await self._end([name], signal.SIGINT, lasts_s=lasts_s)  # its fast shutdown
+                await self._end([name], signal.SIGINT, lasts=lasts)  # its fast shutdown
             case Fault.NATS_WIPED:
-                await self._wipe(lasts_s)
+                await self._wipe(lasts)
             case Fault.BUCKETS_DELETED:
-                await self._delete_buckets()
+                await self._delete_buckets(lasts)
             case (
                 Fault.LEADER_STOP
                 | Fault.AGENT_STOP
@@ -56,48 +68,49 @@ class Striker:
                 | Fault.POSTGRES_STOP
             ):
                 cluster.pause(name)
-                await asyncio.sleep(lasts_s)
+                await lasts.over()
                 cluster.resume(name)
             case Fault.GUARD_STOP:
-                await self._stop_guard(name, lasts_s)
+                await self._stop_guard(name, lasts)
             case Fault.GUARD_KILL:
                 _signal(cluster.guards(name), signal.SIGKILL)
+                await lasts.over()
             case Fault.LEADER_NO_BUS:
-                await self._hold([f"{name}.bus"], lasts_s)
+                await self._hold([f"{name}.bus"], lasts)
             case Fault.LEADER_NO_DATABASE:
-                await self._hold([f"{name}.database"], lasts_s)
+                await self._hold([f"{name}.database"], lasts)
             case Fault.LEADER_ALONE:
-                await self._hold([f"{name}.bus", f"{name}.database"], lasts_s)
+                await self._hold([f"{name}.bus", f"{name}.database"], lasts)
             case Fault.AGENT_PARTITION:
-                await self._hold([name], lasts_s)
+                await self._hold([name], lasts)
             case Fault.AGENT_HICCUP:
                 cluster.cable(name).cut()
-                await asyncio.sleep(lasts_s)
+                await lasts.over()
                 cluster.cable(name).mend()
         return name
 
     async def _end(
-        self, names: Sequence[str], number: signal.Signals, *, lasts_s: float, with_guards: bool = False
+        self, names: Sequence[str], number: signal.Signals, *, lasts: _Lasts, with_guards: bool = False
     ) -> None:
         cluster = self._cluster
         cluster.hold(*names)
         guards = [pid for name in names if with_guards and name in AGENTS for pid in cluster.guards(name)]
         await asyncio.gather(*(cluster.end_process(name, number) for name in names))
         _signal(guards, signal.SIGKILL)
-        await asyncio.sleep(lasts_s)
+        await lasts.over()
         cluster.release(*names)
 
-    async def _wipe(self, lasts_s: float) -> None:
+    async def _wipe(self, lasts: _Lasts) -> None:
         cluster = self._cluster
         cluster.hold("nats")
         begin = time.time()
         await cluster.end_process("nats", signal.SIGKILL)
         cluster.wipe_jetstream()
         self.wipes.append(Wipe(begin=begin, end=time.time()))
-        await asyncio.sleep(lasts_s)
+        await lasts.over()
         cluster.release("nats")
 
-    async def _delete_buckets(self) -> None:
+    async def _delete_buckets(self, lasts: _Lasts) -> None:
         """As somebody with a coordinator's rights could; again until the server did it."""
         left = set(BUCKETS)
         give_up_at = time.monotonic() + DELETE_TRIES_S
@@ -108,19 +121,20 @@ class Striker:
                         asked = f"$JS.API.STREAM.DELETE.{stream_of(bucket)}"
                         await bus.request(asked, b"", timeout_s=DELETE_TIMEOUT_S)
                         left.remove(bucket)
+        await lasts.over()
         if left:
             raise TimeoutError(f"the buckets {sorted(left)} could not be deleted")
 
-    async def _stop_guard(self, agent: str, lasts_s: float) -> None:
+    async def _stop_guard(self, agent: str, lasts: _Lasts) -> None:
         guards = self._cluster.guards(agent)
         _signal(guards, signal.SIGSTOP)
-        await asyncio.sleep(lasts_s)
+        await lasts.over()
         _signal(guards, signal.SIGCONT)
 
-    async def _hold(self, cables: Sequence[str], lasts_s: float) -> None:
+    async def _hold(self, cables: Sequence[str], lasts: _Lasts) -> None:
         for cable in cables:
             self._cluster.cable(cable).hold()
-        await asyncio.sleep(lasts_s)
+        await lasts.over()
         for cable in cables:
             self._cluster.cable(cable).mend()
 

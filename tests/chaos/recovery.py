@@ -92,13 +92,19 @@ async def started(marks_folder: Path, job: int) -> None:
 
 
 class Watch:
-    """The probe of one stroke: `begin` with the blow, `result` when it has healed."""
+    """The probe of one stroke: `land` with the blow, `result` when it has healed."""
 
     def __init__(self, stroke: Stroke) -> None:
         self._stroke = stroke
-        self._begin = time.monotonic()
+        self._begin = 0.0
+        self.landed = asyncio.Event()
         self.answered_s: float | None = None
         self.placed_s: float | None = None
+
+    def land(self) -> None:
+        """The blow has landed: from here on it counts."""
+        self._begin = time.monotonic()
+        self.landed.set()
 
     def elapsed_s(self) -> float:
         return time.monotonic() - self._begin

@@ -36,7 +36,8 @@ class Report(Struct, frozen=True, kw_only=True):
     unanswered: int
     converged_s: float | None
     books_looked_at: int
-    ended_alone: dict[str, list[int]]
+    ended_alone: dict[str, list[int]]  # exit codes that no fault asked for
+    quarantined: dict[str, int]  # how often a node was, until the operator took it back
     strokes: tuple[Stroke, ...]
     recoveries: tuple[Recovery, ...]
     violations: tuple[Violation, ...]
@@ -64,6 +65,7 @@ def report(outcome: Outcome) -> Report:
         converged_s=outcome.converged_s,
         books_looked_at=outcome.books_looked_at,
         ended_alone=outcome.ended_alone,
+        quarantined=outcome.quarantined,
         strokes=outcome.strokes,
         recoveries=outcome.recoveries,
         violations=outcome.violations,
@@ -100,6 +102,8 @@ def table(document: Report) -> Iterator[str]:
         yield "ended by themselves: " + ", ".join(
             f"{name} {codes}" for name, codes in sorted(document.ended_alone.items())
         )
+    if document.quarantined:
+        yield "quarantined: " + ", ".join(f"{name} {times}" for name, times in document.quarantined.items())
     converged = "NOT" if document.converged_s is None else f"{document.converged_s:.1f} s"
     yield f"all jobs over after the last healing: {converged}"
     yield f"{len(document.violations)} violations in {document.minutes:g} minutes, seed {document.seed}"

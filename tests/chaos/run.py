@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from bus.client import Client
 from bus.errors import CorralError
+from bus.values import NodeAdmin
 from tests.chaos import checker, evidence, marks
 from tests.chaos.checker import Violation
 from tests.chaos.cluster import Cluster, running
@@ -26,6 +27,7 @@ from tests.chaos.workload import Told, Workload
 
 REQUEST_TIMEOUT_S = 2.0
 BOOKS_INTERVAL_S = 2.0
+OPERATOR_INTERVAL_S = 5.0
 CONVERGE_S = 120.0
 """From the last healing to nothing left to do: the longest task lives 40 s and may have just been lost."""
 
@@ -54,6 +56,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     converged_s: float | None
     books_looked_at: int
     ended_alone: dict[str, list[int]]
+    quarantined: dict[str, int]
 
 
 class Run:
@@ -66,6 +69,7 @@ class Run:
         self._recoveries: list[Recovery] = []
         self._violations: list[Violation] = []
         self._books_looked_at = 0
+        self._quarantined: Counter[str] = Counter()
 
     async def run(self) -> Outcome:
         order = self._order
@@ -106,6 +110,7 @@ class Run:
             converged_s=converged_s,
             books_looked_at=self._books_looked_at,
             ended_alone=ended_alone,
+            quarantined=dict(self._quarantined),
         )
 
     async def _trouble(
@@ -116,6 +121,7 @@ class Run:
         async with asyncio.TaskGroup() as group:
             group.create_task(workload.run(stop), name="workload")
             books = group.create_task(self._watch_books(cluster.dsn), name="books")
+            operating = group.create_task(self._operate(cluster), name="operator")
             async with asyncio.TaskGroup() as strokes:
                 for stroke in plan:
                     await asyncio.sleep(max(0.0, stroke.at_s - (time.monotonic() - self._begin)))
@@ -123,12 +129,13 @@ class Run:
                 await asyncio.sleep(max(0.0, self._order.length_s - (time.monotonic() - self._begin)))
             stop.set()
             books.cancel()
+            operating.cancel()
 
     async def _strike(self, cluster: Cluster, striker: Striker, workload: Workload, stroke: Stroke) -> None:
         watch = Watch(stroke)
         self._note(f"STRIKE {stroke}")
         probing = asyncio.create_task(self._probe(cluster, workload, stroke, watch))
-        struck = await striker.strike(stroke)
+        struck = await striker.strike(stroke, watch.land)
         healed_s = watch.elapsed_s()
         self._note(f"HEALED #{stroke.number} {stroke.fault} on {struck}")
         await probing
@@ -139,6 +146,7 @@ class Run:
             self._violations.append(Violation(rule="I8 it converges", what=what, evidence=(repr(recovery),)))
 
     async def _probe(self, cluster: Cluster, workload: Workload, stroke: Stroke, watch: Watch) -> None:
+        await watch.landed.wait()
         try:
             async with asyncio.timeout(WAIT_S):
                 number = await workload.probe(f"probe-{stroke.number}")
@@ -165,6 +173,20 @@ class Run:
             for violation in checker.unbalanced(rows):
                 self._note(str(violation))
                 self._violations.append(violation)
+
+    async def _operate(self, cluster: Cluster) -> None:
+        """What is quarantined stays so until a person has looked: here is one who always says yes."""
+        async with cluster.client("adam", timeout_s=REQUEST_TIMEOUT_S) as adam:
+            while True:
+                await asyncio.sleep(OPERATOR_INTERVAL_S)
+                try:
+                    for node in (await adam.nodes()).nodes:
+                        if node.admin is NodeAdmin.FAILED:
+                            self._note(f"quarantined: {node.name}: {node.reason}")
+                            await adam.undrain(node.name, reason="looked at")
+                            self._quarantined[node.name] += 1
+                except CorralError:
+                    continue
 
     async def _converge(self, cluster: Cluster) -> float | None:
         """Until every job is over; how long that took."""

@@ -50,8 +50,8 @@ WEIGHTS = {
     "run_on": 2,
     "cancelled": 3,
     "published": 6,
-    "paused": 0,
-    "requeued": 0,
+    "paused": 2,
+    "requeued": 2,
 }
 KINDS = tuple(WEIGHTS)
 
