@@ -1,4 +1,4 @@
-"""Steering: jobs are held, released and retried, nodes cordoned, drained and opened.
+"""Steering: jobs are held, paused, requeued and retried, nodes cordoned, drained and opened.
 
 All of it goes through the loop and is answered after its commit.
 """
@@ -12,10 +12,10 @@ from msgspec.structs import replace
 
 from bus import api, requests
 from bus.errors import ApiError
-from bus.refusal import refusal
+from bus.refusal import quote, refusal
 from bus.values import NodeAdmin, NodeName
 from coordinator.api.jobs import Jobs
-from coordinator.core.events import HoldAsked, NodeSteered, RetryAsked
+from coordinator.core.events import HoldAsked, NodeSteered, PauseAsked, RequeueAsked, RetryAsked
 from coordinator.core.model import TERMINAL
 from coordinator.loop import Loop
 from coordinator.store.errors import StoreUnavailable
@@ -27,11 +27,12 @@ RETRY_PAGE = 2_000
 """Failed tasks queued again in one step: a batch of bounded size, however many failed."""
 
 REASON_MAX = 500
+DEADLINE_MAX_S = 30 * 86_400.0
 ANSWER_S = 5.0
 
 
 class Steer:
-    """The handlers of `job.hold`, `.release`, `.retry` and of `node.cordon`, `.drain`, `.undrain`."""
+    """The handlers of what is done to jobs (hold, pause, requeue, retry …) and to nodes (drain …)."""
 
     def __init__(self, loop: Loop, jobs: Jobs, over: Over, replies: Replies) -> None:
         self._loop = loop
@@ -39,6 +40,7 @@ class Steer:
         self._over = over
         self._replies = replies
         self._retrying = asyncio.Lock()
+        self._steering = asyncio.Lock()
 
     async def hold(self, user: UserRow, request: Struct) -> Struct:
         """`job.hold`."""
@@ -53,11 +55,38 @@ class Steer:
     async def _hold(self, user: UserRow, text: str, *, held: bool) -> Struct:
         self._jobs.check_database()
         number = await self._jobs.finder.job(user, text, field="/job")
-        if number not in self._loop.cluster.jobs:
-            message = f"job {number} is over: nothing of it waits"
-            hint = f"corral retry {number} queues again what failed of it"
-            raise ApiError(refusal("E_CONFLICT", message, field="/job", hint=hint))
+        self._check_live(number, "nothing of it waits", field="/job")
         return await self._ask(HoldAsked(job=number, held=held, by=user.name, role=user.role))
+
+    async def pause(self, user: UserRow, request: Struct) -> Struct:
+        """`job.pause`."""
+        assert isinstance(request, requests.Pause)
+        return await self._pause(user, request.job, paused=True)
+
+    async def resume(self, user: UserRow, request: Struct) -> Struct:
+        """`job.resume`."""
+        assert isinstance(request, requests.Pause)
+        return await self._pause(user, request.job, paused=False)
+
+    async def _pause(self, user: UserRow, text: str, *, paused: bool) -> Struct:
+        self._jobs.check_database()
+        number = await self._jobs.finder.job(user, text, field="/job")
+        self._check_live(number, "nothing of it runs", field="/job")
+        return await self._ask(PauseAsked(job=number, paused=paused, by=user.name, role=user.role))
+
+    async def requeue(self, user: UserRow, request: Struct) -> Struct:
+        """`job.requeue`: what runs is ended and waits again, what waits or is over stays as it is."""
+        assert isinstance(request, requests.Requeue)
+        self._jobs.check_database()
+        number, index = await self._jobs.finder.target(user, request.target, field="/target")
+        self._check_live(number, "nothing of it runs", field="/target")
+        return await self._ask(RequeueAsked(job=number, index=index, by=user.name, role=user.role))
+
+    def _check_live(self, number: int, why: str, *, field: str) -> None:
+        """Raises ApiError for a job that is over."""
+        if number not in self._loop.cluster.jobs:
+            hint = f"corral retry {number} queues again what failed of it"
+            raise ApiError(refusal("E_CONFLICT", f"job {number} is over: {why}", field=field, hint=hint))
 
     async def retry(self, user: UserRow, request: Struct) -> Struct:
         """`job.retry`: one request at a time, so that what one has read stays true until it is queued."""
@@ -95,8 +124,12 @@ class Steer:
         return await self._steer(user, request, NodeAdmin.INACTIVE)
 
     async def drain(self, user: UserRow, request: Struct) -> Struct:
-        """`node.drain`: no new work; what waits goes elsewhere, what runs ends by itself."""
+        """`node.drain`: no new work; what waits goes elsewhere, what runs ends, by the deadline if need be."""
         return await self._steer(user, request, NodeAdmin.DRAINING)
+
+    async def maintenance(self, user: UserRow, request: Struct) -> Struct:
+        """`node.maintenance`: drained, and in maintenance once nothing runs there any more."""
+        return await self._steer(user, request, NodeAdmin.MAINTENANCE)
 
     async def undrain(self, user: UserRow, request: Struct) -> Struct:
         """`node.undrain`: takes work again."""
@@ -110,10 +143,18 @@ class Steer:
             raise ApiError(
                 refusal("E_TOO_LARGE", "a long reason", field="/reason", got=got, expected=expected)
             )
-        node, reason = NodeName(request.node), request.reason.strip()
-        return await self._ask(NodeSteered(node=node, admin=admin, reason=reason, by=user.name))
+        check_deadline(request.deadline_s, admin)
+        steered = NodeSteered(
+            node=NodeName(request.node),
+            admin=admin,
+            reason=request.reason.strip(),
+            deadline_s=request.deadline_s,
+            by=user.name,
+        )
+        async with self._steering:  # the database checks step by step: no two of a node in one batch
+            return await self._ask(steered)
 
-    async def _ask(self, event: HoldAsked | RetryAsked | NodeSteered) -> Struct:
+    async def _ask(self, event: HoldAsked | PauseAsked | RequeueAsked | RetryAsked | NodeSteered) -> Struct:
         """Post `event` and wait for its answer. Raises ApiError, Overloaded or StoreUnavailable."""
         waiter: Waiter = asyncio.get_running_loop().create_future()
         token = self._replies.expect(waiter)
@@ -128,3 +169,16 @@ class Steer:
         if isinstance(answer, api.Error):
             raise ApiError(answer)
         return answer
+
+
+def check_deadline(deadline_s: float | None, admin: NodeAdmin) -> None:
+    """Raises ApiError where it is out of range, or the node does not drain."""
+    if deadline_s is None:
+        return
+    got = quote(f"{deadline_s:g}")
+    if admin not in (NodeAdmin.DRAINING, NodeAdmin.MAINTENANCE):
+        hint = "corral drain and corral maintenance take one"
+        message = "only what drains has a deadline"
+        raise ApiError(refusal("E_CONFLICT", message, field="/deadline_s", got=got, hint=hint))
+    if not 0 <= deadline_s <= DEADLINE_MAX_S:
+        raise ApiError(refusal("E_RANGE", field="/deadline_s", got=got, expected="0 seconds to 30 days"))

@@ -38,9 +38,9 @@ NODE_TRANSITIONS: dict[NodeAdmin, frozenset[NodeAdmin]] = {
     _A.DRAINING: frozenset({_A.ACTIVE, _A.INACTIVE, _A.MAINTENANCE, _A.FAILED}),
     _A.INACTIVE: frozenset({_A.ACTIVE, _A.DRAINING, _A.MAINTENANCE, _A.FAILED}),
     _A.MAINTENANCE: frozenset({_A.ACTIVE, _A.INACTIVE, _A.FAILED}),
-    _A.FAILED: frozenset({_A.ACTIVE, _A.INACTIVE, _A.MAINTENANCE}),
+    _A.FAILED: frozenset({_A.ACTIVE, _A.DRAINING, _A.INACTIVE, _A.MAINTENANCE}),
 }
-"""What a node may be made. Out of maintenance or failure it comes empty: there is nothing to drain."""
+"""What a node may be made. Out of maintenance it comes empty: there is nothing to drain."""
 
 
 class IllegalTransition(AssertionError):

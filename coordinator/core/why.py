@@ -10,7 +10,7 @@ from typing import Any
 
 from bus.api import Blocker, Candidate
 from bus.units import counted
-from bus.values import NodeAdmin, NodeHealth, TaskState, UserName
+from bus.values import NodeAdmin, NodeHealth, OnDisconnect, TaskState, UserName
 from coordinator.core import after
 from coordinator.core.amounts import RESOURCES, describe, flag
 from coordinator.core.conditions import Condition, Verdict, with_condition
@@ -30,6 +30,22 @@ _ENDS = {
 }
 
 _WAITING = frozenset({TaskState.PENDING, TaskState.QUEUED, TaskState.RETRYING, TaskState.REASSIGNED})
+
+
+def unheard(cluster: Cluster, attempt: Attempt, *, now_s: float) -> str:
+    """What becomes of an attempt whose node is silent; "" while that is heard."""
+    node = cluster.nodes[attempt.node]
+    if not node.overdue:
+        return ""
+    settings = attempt.task.group.settings
+    silent = f"{node.name} has been silent for {now_s - node.last_beat_s:.0f} s"
+    if settings.on_disconnect is OnDisconnect.RUN_ON:
+        return f"{silent}: it may run on there, and is not given to another node"
+    if cluster.brake is not None:
+        return f"{silent}; {cluster.brake.reason}"
+    lease_s = cluster.limits.unreachable_after_s if settings.idempotent else cluster.limits.lease_s
+    left_s = max(node.lease_from_s + lease_s - now_s, 0.0)
+    return f"{silent}: queued again in {left_s:.0f} s unless it comes back"
 
 
 def first_waiting(job: Job) -> int | None:
@@ -97,6 +113,12 @@ def _of_job(group: Group) -> Iterator[Blocker]:
             code="held",
             message=f"job {job.number} is held by {job.held_by}",
             remedy=f"corral release {job.number}",
+        )
+    if job.paused_by is not None:
+        yield Blocker(
+            code="paused",
+            message=f"job {job.number} is paused by {job.paused_by}",
+            remedy=f"corral resume {job.number}",
         )
 
 
@@ -207,7 +229,7 @@ def _away(kind: str, what: str, nodes: list[Node]) -> tuple[str, str]:
     if kind == "health":
         back = "when it is back" if len(nodes) == 1 else "when one is back"
         return f"{names} {verb} {what}", back if what == NodeHealth.UNREACHABLE else "at its next heartbeat"
-    word = "cordoned" if what == NodeAdmin.INACTIVE else what
+    word = {NodeAdmin.INACTIVE: "cordoned", NodeAdmin.FAILED: "quarantined"}.get(NodeAdmin(what), what)
     reasons = {node.admin_reason for node in nodes} - {""}
     reason = f": {', '.join(sorted(reasons))}" if reasons else ""
     return f"{names} {verb} {word}{reason}", f"corral undrain {nodes[0].name}"

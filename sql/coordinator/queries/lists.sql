@@ -11,7 +11,8 @@ select
     j.completed, j.failed, j.cancelled, j.created_at as submitted, j.started_at as started, j.ended_at as ended,
     extract(epoch from coalesce(j.ended_at, to_timestamp($1)) - j.started_at)::double precision as runtime,
     j.exit_code as exit,
-    case when j.held and j.reason = '' then 'held by ' || j.held_by else j.reason end as reason
+    case when j.reason <> '' then j.reason when j.held then 'held by ' || j.held_by
+        when j.paused then 'paused by ' || j.paused_by else '' end as reason
 from corral.jobs j;
 
 -- name: tasks

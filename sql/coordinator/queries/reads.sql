@@ -28,7 +28,8 @@ select
     j.number, j.id::text as id, j.name, o.username as "user", j.kind, j.priority, j.state, j.held,
     j.total as tasks, j.pending, j.queued, j.assigned, j.running, j.completed, j.failed, j.cancelled,
     j.created_at as submitted, j.started_at as started, j.ended_at as ended, j.exit_code as exit,
-    case when j.held and j.reason = '' then 'held by ' || j.held_by else j.reason end as reason,
+    case when j.reason <> '' then j.reason when j.held then 'held by ' || j.held_by
+        when j.paused then 'paused by ' || j.paused_by else '' end as reason,
     j.spec::text
 from corral.jobs j join corral.users o on o.id = j.user_id
 where ($1::text is null or o.username = $1) and j.number = $2;
