@@ -11,7 +11,7 @@ SERVERS := $(wildcard tests/integration tests/contract tests/chaos)
 DATABASE := tests/integration/sql tests/integration/store tests/contract
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status test timescale format lint types imports unit servers coverage benches bench clean
+.PHONY: help up down status test timescale format lint types imports unit servers coverage benches bench chaos clean
 
 help:  ## show these targets
 	@awk -F ':.*##' '/^[a-z]+:.*##/ {printf "  make %-9s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ benches: $(VENV)/.dev-installed
 
 timescale: $(VENV)/.dev-installed  ## the database's tests on a real TimescaleDB (root, Debian)
 	@$(STEP) "tests on TimescaleDB" .ci/timescale $(BIN)/python -m pytest $(DATABASE)
+
+chaos: $(VENV)/.dev-installed  ## strike a real cluster for MINUTES=10 (SEED=N: as then), and judge it
+	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 bench: $(VENV)/.dev-installed  ## measure throughput, latency, memory (JSON on stdout)
 	@$(BIN)/python -m tests.bench
