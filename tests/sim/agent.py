@@ -253,7 +253,6 @@ class Agent(Process):
             self._reporting = False
             if isinstance(reply, ReportReply):
                 self._report_backoff_s = BACKOFF_S[0]
-                self.machine.watcher.acknowledged(self, reply)
                 self.executor.handle(
                     Answered(epoch=reply.epoch, drop=reply.drop, acknowledged=reply.acknowledged)
                 )

@@ -11,9 +11,17 @@ from __future__ import annotations
 from typing import Any
 
 from bus.api import Submitted
-from bus.messages import ReportReply
-from bus.values import AttemptRef, Ended, NodeHealth, OnDisconnect, Resources, TaskRef, TaskState
-from coordinator.core.effects import AnswerReport, AnswerSubmit, SendAssign, Tell
+from bus.values import (
+    AttemptRef,
+    Ended,
+    NodeHealth,
+    OnDisconnect,
+    Resources,
+    TaskEvent,
+    TaskRef,
+    TaskState,
+)
+from coordinator.core.effects import AnswerSubmit, SendAssign, Tell
 from coordinator.core.model import Attempt, Cluster, Node
 from coordinator.store.rows import Batch
 from tests.sim.coordinator import Coordinator
@@ -28,8 +36,10 @@ COMPARED_EVERY = 40
 class Checker:
     """Told of everything by the world; raises Violation."""
 
-    def __init__(self, rows: Rows, *, lag_s: float) -> None:
+    def __init__(self, rows: Rows, *, lag_s: float, reconcile_s: float) -> None:
         self._rows = rows
+        self._reconcile_s = reconcile_s
+        self._ending: dict[AttemptRef, float] = {}
         self._lag_s = lag_s  # a tick, a commit and a message
         self._alive: dict[TaskRef, list[tuple[Machine, Task]]] = {}
         self._compared = 0
@@ -66,6 +76,23 @@ class Checker:
         names = {attempt.node for attempt in batch.attempts} | {ledger.name for ledger in batch.ledgers}
         for name in names:
             check_books(leader.cluster.nodes[name])
+        for attempt in batch.attempts:
+            if attempt.new and attempt.ended_at is None:
+                self._check_placed(leader.cluster, attempt.attempt)
+
+    def _check_placed(self, cluster: Cluster, ref: AttemptRef) -> None:
+        """What a new attempt must not overrun: its array's limit, and a hold or pause that was answered."""
+        task = cluster.find_task(ref.task)
+        if task is None:
+            return
+        group, job = task.group, task.group.job
+        if group.limit and group.live > group.limit:
+            raise Violation("limit", f"{group.live} tasks of {ref.job} are live, its limit is {group.limit}")
+        stored = self._rows.counters.get(ref.job)
+        if stored is None:
+            return
+        if (stored.held_by and job.held_by) or (stored.paused_by and job.paused_by):
+            raise Violation("hold", f"{ref} was placed although its job is withheld")
 
     def telling(self, leader: Coordinator, tells: list[Tell]) -> None:
         """Commit before tell: what is said now, the database knows."""
@@ -78,8 +105,6 @@ class Checker:
                             raise Violation("commit before tell", f"{placement.attempt} was assigned")
                 case AnswerSubmit() if tell.number not in rows.jobs:
                     raise Violation("I1", f"job {tell.number} is acknowledged and not stored")
-                case AnswerReport():
-                    pass  # looked at where it arrives
                 case _:
                     pass
         if rows.commits - self._compared >= COMPARED_EVERY and rows.leadership.epoch == leader.epoch:
@@ -96,6 +121,16 @@ class Checker:
         for part in mine:
             if mine[part] != theirs[part]:
                 raise Violation("memory", f"{part}: memory {_difference(mine[part], theirs[part])}")
+
+    def healed(self, leader: Coordinator, *, since_s: float) -> None:
+        """What was told to end, ends: a command may be lost, but is said again."""
+        for attempt in leader.cluster.attempts():
+            if not (attempt.cancelling or attempt.yielding):
+                continue
+            began_s = self._ending.setdefault(attempt.ref, since_s)
+            grace_s = attempt.task.group.settings.grace_s
+            if since_s - began_s > grace_s + 3 * self._reconcile_s + self._lag_s:
+                raise Violation("cancel", f"{attempt.ref} was told to end {since_s - began_s:.0f} s ago")
 
     def ticked(self, leader: Coordinator, *, since_s: float) -> None:
         """I7: who is silent is seen to be, and its work given to others.
@@ -123,16 +158,11 @@ class Checker:
             raise Violation("I1", f"job {submitted.number} was acknowledged: the database has {job}")
         self.acknowledged[submitted.number] = submitted
 
-    def acknowledged_report(self, agent: Any, reply: ReportReply) -> None:
-        """I3: what an agent may forget, the database has."""
-        if reply.epoch < agent.executor.ledger.epoch:
-            return
-        for sequence, event in agent.executor.ledger.outbox:
-            if sequence > reply.acknowledged:
-                break
-            row = self._rows.attempts.get(event.attempt)
-            if isinstance(event, Ended) and row is not None and row.state in LIVE:
-                raise Violation("I3", f"the end of {event.attempt} was acknowledged and is not stored")
+    def forgotten(self, machine: Machine, event: TaskEvent) -> None:
+        """I3: an end that an agent forgets is stored."""
+        row = self._rows.attempts.get(event.attempt)
+        if isinstance(event, Ended) and row is not None and row.state in LIVE and row.node == machine.node:
+            raise Violation("I3", f"{machine.name} forgot the end of {event.attempt}, which is not stored")
 
     # the end
 

@@ -17,7 +17,7 @@ from agent.guard.keeper import Keeper
 from agent.guard.server import Server
 from agent.guard.spawn import CannotStart
 from agent.guard.wire import Body, Exit, Item, Key
-from bus.values import Resources
+from bus.values import Resources, TaskEvent
 from tests.sim.timeline import VIRTUAL_TIME, Host, Process, Timeline
 
 LINGER_S = 1e9
@@ -50,7 +50,7 @@ class Watcher:
 
     def ended(self, machine: Machine, task: Task) -> None: ...
 
-    def acknowledged(self, agent: Any, reply: Any) -> None: ...
+    def forgotten(self, machine: Machine, event: TaskEvent) -> None: ...
 
 
 class Machine(Host):

@@ -122,7 +122,9 @@ class SimSpool:
                 file.sequence = max(file.sequence, sequence)
             case effects.RemoveEvents(sequences):
                 for sequence in sequences:
-                    file.events.pop(sequence, None)
+                    event = file.events.pop(sequence, None)
+                    if event is not None:
+                        self._machine.watcher.forgotten(self._machine, event)
             case effects.SaveEpoch(epoch):
                 file.epoch = epoch
             case _:

@@ -18,10 +18,10 @@ import agent.executor
 import agent.guard.keeper
 import agent.guard.server
 from bus.api import Submitted
-from bus.messages import ReportReply
-from bus.values import Resources
+from bus.values import Resources, TaskEvent
 from coordinator.core.effects import Tell
 from coordinator.core.transitions import IllegalTransition
+from coordinator.loop import RECONCILE_S
 from coordinator.store.rows import Batch
 from tests.sim.agent import Agent
 from tests.sim.client import Client
@@ -64,7 +64,7 @@ class World(Watcher, Supervisor):
         self.network = Network(self.timeline, self.random)
         self.database = Database(self.timeline, self.random, pace=plan.pace)
         lag_s = SLACK_S * plan.pace
-        self.checker = Checker(self.database.rows, lag_s=lag_s)
+        self.checker = Checker(self.database.rows, lag_s=lag_s, reconcile_s=RECONCILE_S * plan.pace)
         self.machines = [self.make_machine(f"n{number}", f"n{number}") for number in range(plan.agents)]
         self.hosts = [Host(self.timeline, f"c{number}") for number in range(plan.coordinators)]
         self.coordinators: list[Coordinator | None] = [None] * plan.coordinators
@@ -135,8 +135,8 @@ class World(Watcher, Supervisor):
         self.note(f"{machine.name}: {task.key} ends, status {task.status}")
         self.checker.ended(machine, task)
 
-    def acknowledged(self, agent: Agent, reply: ReportReply) -> None:
-        self.checker.acknowledged_report(agent, reply)
+    def forgotten(self, machine: Machine, event: TaskEvent) -> None:
+        self.checker.forgotten(machine, event)
 
     def _on_acknowledged(self, submitted: Submitted) -> None:
         self.note(f"client: job {submitted.number} accepted")
@@ -199,6 +199,8 @@ class World(Watcher, Supervisor):
         if leader is None or leader.failing or self.database.away or leader.host in self._cut:
             self.heard_since_s = self.timeline.now
             return
+        if self.healed_at_s is not None:
+            self.checker.healed(leader, since_s=self.timeline.now - self.healed_at_s)
         if leader.performing:
             self.heard_since_s = max(self.heard_since_s, self.timeline.now - self.plan.limits.lease_s / 10)
         else:
