@@ -20,6 +20,7 @@ from coordinator.clock import Clock, uuid7
 from coordinator.ingest import Incarnations, WrongSender, check_sender, to_event
 from coordinator.loop import Loop, Overloaded
 from coordinator.notices import Notices
+from coordinator.skew import check_version
 from coordinator.store.errors import StoreError
 from coordinator.store.reads import Reads
 from coordinator.tell import Asker, Replies, away, send
@@ -32,11 +33,20 @@ _VERBS = (NodeVerb.HEARTBEAT, NodeVerb.REPORT, NodeVerb.REGISTER, NodeVerb.USAGE
 
 
 class Agents:
-    """Subscribes to every node's subjects; `rejected` counts what was not taken."""
+    """Subscribes to every node's subjects; `rejected` counts what was not taken. `version` is ours."""
 
     def __init__(
-        self, bus: Bus, loop: Loop, replies: Replies, reads: Reads, clock: Clock, notices: Notices
+        self,
+        bus: Bus,
+        loop: Loop,
+        replies: Replies,
+        reads: Reads,
+        clock: Clock,
+        notices: Notices,
+        *,
+        version: str = "",
     ) -> None:
+        self._version = version
         self._bus = bus
         self._loop = loop
         self._replies = replies
@@ -88,7 +98,10 @@ class Agents:
                 await self._answer_inputs(decoded, asker)
             return
         if isinstance(decoded, messages.Register):
+            told = check_version(decoded.version, ours=self._version, node=subject.node)
             self._incarnations.check(decoded, self._loop.cluster.nodes.get(subject.node))
+            if told:
+                self._notices.note(subject.node, "version_skew", told)
         elif isinstance(decoded, messages.UsageReport):
             self._check_clock(subject.node, decoded.sampled_at)
         answered = asker is not None and not isinstance(decoded, messages.UsageReport)

@@ -71,7 +71,8 @@ class Doors:
         tokens, books = TokenStore(dsn), Books(dsn)
         self._stores = (reads, lists, events, over, tokens, books)
         self._audit = Audit(dsn, now_s=clock.now_s, record=engine.record)
-        self._agents = Agents(bus, loop, engine.replies, reads, clock, Notices(engine.record, clock))
+        notices = Notices(engine.record, clock)
+        self._agents = Agents(bus, loop, engine.replies, reads, clock, notices, version=version)
         jobs = Jobs(loop, engine.performer, reads, engine.replies, clock, next_number=engine.next_number)
         self._nodes = Nodes(
             loop,

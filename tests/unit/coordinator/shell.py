@@ -158,9 +158,7 @@ class FakeReads(Reads):
             mirror.write(batch)
         owners = {job.number: job.owner for job, _ in mirror.jobs.values()}
         over = mirror.ended()
-        return {
-            each: over.get(each) for each in numbers if each in owners and viewer in (None, owners[each])
-        }
+        return {each: over.get(each) for each in numbers if each in owners and viewer in (None, owners[each])}
 
     async def task_by_id(self, identity: UUID, *, viewer: str | None) -> TaskRef | None:
         self._check()
@@ -400,6 +398,7 @@ class Shell:
         tokens: Any = None,
         record: Callable[[list[Any]], None] | None = None,
         next_number: int = 1,
+        version: str = "",
     ) -> None:
         self.timeline: list[tuple[str, Any]] = []
         self.records: list[Any] = []
@@ -430,7 +429,9 @@ class Shell:
         )
         self.refused: list[Refused] = []
         self.notices = Notices(self.records.extend, self.clock)
-        self.agents = Agents(self.bus, self.loop, self.replies, self.reads, self.clock, self.notices)
+        self.agents = Agents(
+            self.bus, self.loop, self.replies, self.reads, self.clock, self.notices, version=version
+        )
         self.over = over or FakeOver(self.store)
         self.books = books or FakeBooks(self.store)
         self.tokens = Tokens(tokens or TokenStore(""), None, cluster="test", version="1.2.3")
@@ -485,9 +486,9 @@ class Shell:
 
 
 @asynccontextmanager
-async def running_shell() -> AsyncIterator[Shell]:
+async def running_shell(*, version: str = "") -> AsyncIterator[Shell]:
     """A shell that serves, over a store that obeys the test."""
-    shell = Shell()
+    shell = Shell(version=version)
     async with serving(shell):
         try:
             yield shell
