@@ -9,11 +9,12 @@ _LOOK = {"show": "{noun}", "ls": "{noun}s", "list": "{noun}s"}
 NOUNS: Mapping[str, Mapping[str, str]] = {
     "job": {
         **_LOOK,
-        **{verb: verb for verb in ("submit", "cancel", "retry", "hold", "release", "wait", "why", "plan")},
+        **{verb: verb for verb in ("submit", "cancel", "retry", "requeue", "wait", "why", "plan")},
+        **{verb: verb for verb in ("hold", "release", "pause", "resume")},
         "derive": "plan",
     },
-    "task": {**_LOOK, **{verb: verb for verb in ("cancel", "retry", "logs", "why")}},
-    "node": {**_LOOK, **{verb: verb for verb in ("cordon", "drain", "undrain", "uncordon")}},
+    "task": {**_LOOK, **{verb: verb for verb in ("cancel", "retry", "requeue", "logs", "why")}},
+    "node": {**_LOOK, **{verb: verb for verb in ("cordon", "drain", "maintenance", "undrain", "uncordon")}},
 }
 """Noun -> what stands behind it -> the verb that it means."""
 

@@ -64,6 +64,8 @@ def job_spec(arguments: Namespace) -> JobSpec:
         fields["for_each"] = expand(patterns)
     if arguments.idempotent:
         fields["idempotent"] = True
+    if arguments.preemptible:
+        fields["preemptible"] = True
     for name in ("after", "retry_on"):
         if given := getattr(arguments, name):
             fields[name] = given

@@ -1,16 +1,16 @@
-"""`cancel`, `retry`, `hold`, `release`, `cordon`, `drain`, `undrain`: change what runs, and where."""
+"""`cancel`, `retry`, `requeue`, `hold`, `pause`, `drain` …: change what runs, and where."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Awaitable, Callable, Sequence
 
-from bus.api import Node
+from bus.api import Changed, Node
 from bus.errors import ApiError
 from bus.units import counted
 from tui.cli import output
 from tui.cli.connect import client
-from tui.cli.diagnostics import Exit
+from tui.cli.diagnostics import Exit, note
 from tui.cli.flags import report
 from tui.cli.ids import job_id, task_id
 from tui.view.states import node_word
@@ -21,8 +21,8 @@ async def cancel(arguments: Namespace) -> int:
     targets = [task_id(target) for target in arguments.targets]
     async with client(arguments) as corral:
 
-        async def end(target: str) -> int:
-            return (await corral.cancel(target)).tasks
+        async def end(target: str) -> Changed:
+            return Changed(tasks=(await corral.cancel(target)).tasks)
 
         return await _change(arguments, targets, end, noun="cancelled", said="told to end")
 
@@ -32,8 +32,8 @@ async def retry(arguments: Namespace) -> int:
     targets = [task_id(target) for target in arguments.targets]
     async with client(arguments) as corral:
 
-        async def again(target: str) -> int:
-            return (await corral.retry(target)).tasks
+        async def again(target: str) -> Changed:
+            return await corral.retry(target)
 
         return await _change(arguments, targets, again, noun="retried", said="queued again")
 
@@ -43,8 +43,8 @@ async def hold(arguments: Namespace) -> int:
     targets = [job_id(target) for target in arguments.jobs]
     async with client(arguments) as corral:
 
-        async def keep(target: str) -> int:
-            return (await corral.hold(target)).tasks
+        async def keep(target: str) -> Changed:
+            return await corral.hold(target)
 
         return await _change(arguments, targets, keep, noun="held", said="held")
 
@@ -54,10 +54,43 @@ async def release(arguments: Namespace) -> int:
     targets = [job_id(target) for target in arguments.jobs]
     async with client(arguments) as corral:
 
-        async def let_go(target: str) -> int:
-            return (await corral.release(target)).tasks
+        async def let_go(target: str) -> Changed:
+            return await corral.release(target)
 
         return await _change(arguments, targets, let_go, noun="released", said="released")
+
+
+async def pause(arguments: Namespace) -> int:
+    """Let what runs of jobs stand still; the rest waits."""
+    targets = [job_id(target) for target in arguments.jobs]
+    async with client(arguments) as corral:
+
+        async def stop(target: str) -> Changed:
+            return await corral.pause(target)
+
+        return await _change(arguments, targets, stop, noun="paused", said="paused")
+
+
+async def resume(arguments: Namespace) -> int:
+    """Let paused jobs go on."""
+    targets = [job_id(target) for target in arguments.jobs]
+    async with client(arguments) as corral:
+
+        async def go_on(target: str) -> Changed:
+            return await corral.resume(target)
+
+        return await _change(arguments, targets, go_on, noun="resumed", said="resumed")
+
+
+async def requeue(arguments: Namespace) -> int:
+    """End what runs and queue it again."""
+    targets = [task_id(target) for target in arguments.targets]
+    async with client(arguments) as corral:
+
+        async def again(target: str) -> Changed:
+            return await corral.requeue(target)
+
+        return await _change(arguments, targets, again, noun="requeued", said="told to end and wait again")
 
 
 async def cordon(arguments: Namespace) -> int:
@@ -69,7 +102,21 @@ async def cordon(arguments: Namespace) -> int:
 async def drain(arguments: Namespace) -> int:
     """Nodes take no new work and give back what waits there."""
     async with client(arguments) as corral:
-        return await _steer(arguments, lambda node: corral.drain(node, reason=arguments.reason))
+
+        async def empty(node: str) -> Node:
+            return await corral.drain(node, reason=arguments.reason, deadline_s=arguments.deadline)
+
+        return await _steer(arguments, empty)
+
+
+async def maintenance(arguments: Namespace) -> int:
+    """Nodes are drained, and in maintenance once they are empty."""
+    async with client(arguments) as corral:
+
+        async def take_out(node: str) -> Node:
+            return await corral.maintenance(node, reason=arguments.reason, deadline_s=arguments.deadline)
+
+        return await _steer(arguments, take_out)
 
 
 async def undrain(arguments: Namespace) -> int:
@@ -81,7 +128,7 @@ async def undrain(arguments: Namespace) -> int:
 async def _change(
     arguments: Namespace,
     targets: Sequence[str],
-    change: Callable[[str], Awaitable[int]],
+    change: Callable[[str], Awaitable[Changed]],
     *,
     noun: str,
     said: str,
@@ -91,7 +138,10 @@ async def _change(
     code = int(Exit.OK)
     for target in targets:
         try:
-            changed.append((target, await change(target)))
+            answer = await change(target)
+            changed.append((target, answer.tasks))
+            if answer.hint:
+                note(f"{target}: {answer.hint}")
         except ApiError as error:
             refused = report(error, arguments)
             code = code or refused
@@ -130,7 +180,8 @@ async def _steer(arguments: Namespace, steer: Callable[[str], Awaitable[Node]]) 
 
 
 def steered_line(node: Node) -> str:
-    """What a node is now, and what still runs there."""
+    """What a node is now, what still runs there, and what comes then."""
     rest = f"; {node.running} running" if node.running else ""
+    rest += f", then {node.goal}" if node.goal is not None else ""
     reason = f" ({node.reason})" if node.reason else ""
     return f"{node.name}: {node_word(node.health, node.admin)}{rest}{reason}"

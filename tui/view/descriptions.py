@@ -83,6 +83,7 @@ def describe_node(node: Node) -> list[str]:
     facts = [
         ("node", f"{node.name}  {node.id}"),
         ("state", f"{node_word(node.health, node.admin)}{f' ({node.reason})' if node.reason else ''}"),
+        *_drain(node),
         ("kind", str(node.kind)),
         ("version", node.version),
         ("seen", f"{duration(node.last_heartbeat_s)} ago"),
@@ -109,6 +110,16 @@ def describe_node(node: Node) -> list[str]:
             *(("runtime", f"{name} {version}") for name, version in found.runtimes.items()),
         ]
     return facts_text(facts)
+
+
+def _drain(node: Node) -> list[tuple[str, str]]:
+    """Until when what runs there may take, and what the node becomes then."""
+    facts = []
+    if node.deadline is not None:
+        facts.append(("deadline", f"{local(node.deadline)}: what still runs then is queued again elsewhere"))
+    if node.goal is not None:
+        facts.append(("then", str(node.goal)))
+    return facts
 
 
 def summary(job: Job) -> str:

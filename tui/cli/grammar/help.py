@@ -12,6 +12,7 @@ VERBS = {
     "help": ("tui.cli.help", "help"),
     "man": ("tui.cli.help", "man"),
     "completion": ("tui.cli.help", "completion"),
+    "schema": ("tui.cli.schema", "schema"),
 }
 
 
@@ -28,3 +29,6 @@ def add(verbs: Verbs, shared: Parser) -> None:
         verbs, None, "completion", "a script that completes corral's words in a shell", formats=("table",)
     )
     completion.add_argument("shell", choices=SHELLS)
+    text = "the states of tasks and nodes, and which may follow which"
+    schema = verb(verbs, None, "schema", text, formats=("table", "json", "mermaid"))
+    schema.add_argument("what", choices=("states",))

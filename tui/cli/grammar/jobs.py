@@ -16,6 +16,9 @@ VERBS = {
     "retry": ("tui.cli.steering", "retry"),
     "hold": ("tui.cli.steering", "hold"),
     "release": ("tui.cli.steering", "release"),
+    "pause": ("tui.cli.steering", "pause"),
+    "resume": ("tui.cli.steering", "resume"),
+    "requeue": ("tui.cli.steering", "requeue"),
 }
 
 
@@ -57,6 +60,12 @@ def add(verbs: Verbs, shared: Parser) -> None:
     hold.add_argument("jobs", nargs="+", metavar="JOB")
     release = verb(verbs, shared, "release", "let held jobs start again")
     release.add_argument("jobs", nargs="+", metavar="JOB")
+    pause = verb(verbs, shared, "pause", "let what runs of jobs stand still, in its place; nothing starts")
+    pause.add_argument("jobs", nargs="+", metavar="JOB")
+    resume = verb(verbs, shared, "resume", "let paused jobs go on")
+    resume.add_argument("jobs", nargs="+", metavar="JOB")
+    requeue = verb(verbs, shared, "requeue", "end what runs and queue it again; no retry is charged")
+    requeue.add_argument("targets", nargs="+", metavar="JOB|TASK")
 
 
 def _add_form(parser: Parser) -> None:
@@ -99,6 +108,9 @@ def _add_job_options(parser: Parser) -> None:
         help="wait until that job has completed, or as 1041:failed, 1041:any (ended); may be repeated",
     )
     job.add_argument("--idempotent", action="store_true", help="may run twice: a lost task restarts at once")
+    job.add_argument(
+        "--preemptible", action="store_true", help="may be ended and queued again for a higher priority"
+    )
     job.add_argument("--dedupe-key", metavar="KEY", help="the same key gives the same job")
     needs = parser.add_argument_group("what a task needs")
     needs.add_argument("--cpu", metavar="CORES", help="2, 0.5, 500m (default: 1)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tui.cli.options import seconds
 from tui.cli.parser import Parser, Verbs, verb
 
 HEADING = "nodes"
@@ -9,6 +10,7 @@ HEADING = "nodes"
 VERBS = {
     "cordon": ("tui.cli.steering", "cordon"),
     "drain": ("tui.cli.steering", "drain"),
+    "maintenance": ("tui.cli.steering", "maintenance"),
     "undrain": ("tui.cli.steering", "undrain"),
     "uncordon": ("tui.cli.steering", "undrain"),
 }
@@ -18,8 +20,16 @@ def add(verbs: Verbs, shared: Parser) -> None:
     for name, text, aliases in (
         ("cordon", "let nodes take no new work; what they have stays", ()),
         ("drain", "empty nodes: no new work, and what they have ends or goes elsewhere", ()),
+        ("maintenance", "drain nodes, and take them into maintenance once they are empty", ()),
         ("undrain", "let cordoned or drained nodes take work again", ("uncordon",)),
     ):
         parser = verb(verbs, shared, name, text, aliases=aliases)
         parser.add_argument("nodes", nargs="+", metavar="NODE")
         parser.add_argument("--reason", default="", metavar="TEXT", help="shown to everybody who asks")
+        if name in ("drain", "maintenance"):
+            parser.add_argument(
+                "--deadline",
+                type=seconds("--deadline"),
+                metavar="TIME",
+                help="what still runs after this long is queued again elsewhere: 90, 10m (default: never)",
+            )
