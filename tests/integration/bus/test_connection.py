@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -154,3 +155,26 @@ async def test_a_slow_handler_loses_messages_and_it_is_counted(tmp_path: Path) -
         release.set()
         await agent.close()
         await coordinator.close()
+
+
+async def test_a_server_that_stood_still_is_heard_again(tmp_path: Path) -> None:
+    """Whoever waited for its answer to a ping has given up by then; the answer comes all the same."""
+    async with placed(tmp_path) as (process, authority), server.running(process) as child:
+        coordinator = await NatsBus.connect(process.url, authority.mint_coordinator(), name="c")
+        alice = await NatsBus.connect(process.url, authority.mint_user("alice", Role.USER), name="a")
+
+        async def answer(message: Message) -> None:
+            await coordinator.publish(message.reply, b"yes")
+
+        await coordinator.subscribe("corral.u.*.*.*", answer)
+        child.send_signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(coordinator.flush(), 0.1)
+        finally:
+            child.send_signal(signal.SIGCONT)
+        reply = await alice.request("corral.u.alice.job.list", b"", timeout_s=4)  # stale: after 15 s
+        assert reply.data == b"yes"
+        await coordinator.flush()
+        for bus in (alice, coordinator):
+            await bus.close()
