@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 from bus.errors import BusError
 from bus.refusal import refusal
@@ -15,6 +16,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 0.2
 WAITED_S = 1.4
+LAST_WORDS_S = 1.0
 
 
 class Overdue:
@@ -26,17 +28,22 @@ class Overdue:
         self._away = away
 
     async def run(self) -> None:
-        """Until cancelled."""
-        while True:
-            await asyncio.sleep(LOOK_S)
-            if self._away():
-                await self._excuse()
+        """Until cancelled; then whoever still waits hears that nobody will answer."""
+        try:
+            while True:
+                await asyncio.sleep(LOOK_S)
+                if self._away():
+                    await self._excuse(WAITED_S, "the database is away")
+        finally:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORDS_S):
+                    await self._excuse(0.0, "this coordinator ends")
 
-    async def _excuse(self) -> None:
-        for asker in self._replies.take_overdue(WAITED_S):
+    async def _excuse(self, waited_s: float, why: str) -> None:
+        for asker in self._replies.take_overdue(waited_s):
             error = refusal(
                 "E_UNAVAILABLE",
-                "the database is away; this may or may not be done when it is back",
+                f"{why}; what was asked may be done yet, or not",
                 hint="look, or ask again with the same dedupe_key",
                 retry_after_s=RETRY_AFTER_S,
             )

@@ -28,6 +28,9 @@ GONE_AFTER_S = 1.0
 """Without a session for so long: a restarted database has nobody's, and the leader comes back first."""
 
 POLL_INTERVAL_S = 0.2
+BLIND_AFTER_S = 2.0
+"""Without a look for so long, what was seen before says nothing about the leader: the database was away."""
+
 LOOK_TIMEOUT_S = 6.0
 """Of one attempt; ending the old leader's backend may take 5 s of it."""
 
@@ -73,6 +76,7 @@ class Standby:
         self._holder = holder
         self._seen: tuple[int, datetime] | None = None
         self._seen_s = 0.0  # when this renewal was seen first
+        self._looked_s = 0.0
         self._gone_s: float | None = None  # since when the leader has no session
         self._shown = _NOT_FIT
         self._told = False
@@ -102,7 +106,9 @@ class Standby:
 
     def _is_due(self, epoch: int, renewed_at: datetime, *, gone: bool) -> bool:
         now_s = time.monotonic()
-        if self._seen != (epoch, renewed_at):
+        blind = now_s - self._looked_s > BLIND_AFTER_S  # the leader may have been as blind as we were
+        self._looked_s = now_s
+        if blind or self._seen != (epoch, renewed_at):
             self._seen, self._seen_s, self._gone_s = (epoch, renewed_at), now_s, None
         if not gone:
             self._gone_s = None
