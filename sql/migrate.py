@@ -21,6 +21,9 @@ from sql.secure import with_tls
 OLDEST_SERVER = 150_000
 """PostgreSQL 15: the first with security_invoker views."""
 
+AWAY = (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
+"""It starts, recovers or shuts down, or it cut the connection: not what the caller did."""
+
 _FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 
 
@@ -52,9 +55,16 @@ def migrations(folder: Path = MIGRATIONS) -> list[Migration]:
 async def migrate(dsn: str, *, folder: Path = MIGRATIONS) -> list[str]:
     """Apply what is missing; answers the names of what was applied.
 
-    Raises ServerTooOld, NewerSchema, DirtySchema, and what asyncpg raises where a statement fails
-    (that migration is rolled back, those before it stay).
+    Raises ServerTooOld, NewerSchema, DirtySchema, what asyncpg raises where a statement fails
+    (that migration is rolled back, those before it stay), and OSError where the server is away for now.
     """
+    try:
+        return await _migrate(dsn, folder)
+    except AWAY as error:
+        raise ConnectionError(str(error)) from error
+
+
+async def _migrate(dsn: str, folder: Path) -> list[str]:
     ours = migrations(folder)
     sql = queries("migrations")
     connection = await connect(dsn)

@@ -61,6 +61,15 @@ async def test_a_failing_migration_leaves_those_before_it(fresh: str, folder: Pa
     assert await migrate(fresh, folder=folder) == ["0002_second"]
 
 
+async def test_a_server_that_goes_down_is_no_error_of_ours(fresh: str, folder: Path) -> None:
+    """As one that starts or recovers: whoever migrates waits for it and tries again."""
+    (folder / "0002_second.sql").write_text("select pg_terminate_backend(pg_backend_pid());")
+    with pytest.raises(ConnectionError):
+        await migrate(fresh, folder=folder)
+    (folder / "0002_second.sql").write_text("create table corral.two (a int);")
+    assert await migrate(fresh, folder=folder) == ["0002_second"]
+
+
 @pytest.mark.contract("S2.41", "S1.18")
 async def test_ours_build_an_empty_database(fresh: str) -> None:
     assert len(await migrate(fresh)) == len(migrations())
