@@ -340,7 +340,7 @@ class NatsBus:
             pause_s = 0.001
         if self._client.is_closed:
             raise nats_errors.ConnectionClosedError
-        # not its flush, which cancels what a late pong would set: its reading would end without a word, and the
+        # not its flush, which cancels what a late pong would set: its reading would end without a word, the
         # connection stay deaf until it counts as stale (measured: 12 s, once a server had stood still for 4)
         await self._client._send_ping(answered := asyncio.get_running_loop().create_future())
         await asyncio.wait((answered,), timeout=FLUSH_TIMEOUT_S)
