@@ -1,8 +1,8 @@
 """The lives of tasks and nodes, as tables: what the coordinator enforces and `corral schema states` prints.
 
 `completed` and `cancelled` have no way out: done is done. A loss (a dead node, a task handed back or
-preempted) leaves through `reassigned` and is charged to nobody; a failure leaves through `retrying` and costs a
-retry; a timeout may be retried only where the job asks for it, which the coordinator decides.
+preempted) leaves through `reassigned` and is charged to nobody; a failure leaves through `retrying` and costs
+a retry; a timeout may be retried only where the job asks for it, which the coordinator decides.
 """
 
 from __future__ import annotations

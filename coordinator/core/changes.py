@@ -18,7 +18,6 @@ from coordinator.core.effects import (
     Effect,
     EventRecord,
     JobChange,
-    NewTask,
     NodeLedger,
     NodeRow,
     TaskChange,
@@ -35,6 +34,7 @@ from coordinator.core.model import (
     Waiting,
 )
 from coordinator.core.scheduler.order import ORDERS
+from coordinator.core.task_rows import element_row
 from coordinator.core.transitions import check_path
 
 COUNTER = {
@@ -79,7 +79,7 @@ def move(
     check_path(path)
     after = states[-1]
     if task.version == 0:
-        out.append(_element_row(task))
+        out.append(element_row(task))
         cluster.changed_ranges[(job.number, group.first)] = group
     count(job, task.state, after)
     group.live += (after in _LIVE) - (task.state in _LIVE)
@@ -370,61 +370,6 @@ def node_event(
         user=user,
         details=details or {},
     )
-
-
-def new_task_row(group: Group, *, now_s: float) -> NewTask:
-    """The row that a group starts with: a task's own, or the range's."""
-    values = group.values
-    own: dict[str, Any] = {**(group.input or {})}
-    if group.command:
-        own["command"] = group.command
-    if values is not None and values.items:
-        own["for_each"] = len(values.items)
-    elif values is not None and values.array is not None:
-        own["array"] = values.array.ranges
-    return NewTask(
-        task=TaskRef(group.job.number, group.first),
-        id=group.row_id,
-        job_id=group.job.id,
-        range_id=None,
-        count=group.count,
-        group=group.label(),
-        task_type=group.settings.task_type,
-        input=msgspec.json.encode(own or {"tool": group.settings.tool}),
-        parameters=msgspec.json.encode(group.settings),
-        priority=group.job.priority,
-        resources=group.settings.resources,
-        max_retries=group.settings.max_retries,
-        created_at=now_s,
-    )
-
-
-def _element_row(task: Task) -> NewTask:
-    group = task.group
-    return NewTask(
-        task=task.ref,
-        id=task.id,
-        job_id=group.job.id,
-        range_id=group.row_id,
-        count=1,
-        group=group.label(),
-        task_type=group.settings.task_type,
-        input=msgspec.json.encode(element_input(group, task.index)),
-        parameters=b"{}",
-        priority=group.job.priority,
-        resources=group.settings.resources,
-        max_retries=group.settings.max_retries,
-        created_at=group.job.submitted_at,
-    )
-
-
-def element_input(group: Group, index: int) -> dict[str, Any]:
-    """What is an element's own: its item, or its array index."""
-    position = index - group.first
-    if group.values is not None and group.values.items:
-        return {"item": group.values.items[position]}
-    assert group.values is not None and group.values.array is not None, "only ranges have elements"
-    return {"array_index": group.values.array.index_of(position)}
 
 
 def node_row(node: Node, *, registered: bool) -> NodeRow:

@@ -14,7 +14,6 @@ from coordinator.core.changes import (
     group_change,
     move,
     move_untouched,
-    new_task_row,
     record_attempt,
 )
 from coordinator.core.effects import (
@@ -39,6 +38,7 @@ from coordinator.core.intake import build_job, derive
 from coordinator.core.model import Attempt, Cluster, Job, Task
 from coordinator.core.placing import send_cancels
 from coordinator.core.scheduler.feasible import never_fits
+from coordinator.core.task_rows import new_task_row
 
 _DEDUPE_KEPT = 100_000
 

@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 
 from bus.values import AttemptRef, AttemptState, NodeAdmin, NodeName, TaskState
-from coordinator.core.changes import begin_attempt, element_input
+from coordinator.core.changes import begin_attempt
 from coordinator.core.effects import Effect, Placement, SendAssign, SendCancel, SendRetract
 from coordinator.core.model import Attempt, Cluster, Group, Shape, Task
 from coordinator.core.scheduler.round import decide
+from coordinator.core.task_rows import element_input
 
 
 def on_schedule(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:

@@ -32,8 +32,8 @@ from coordinator.core.effects import AnswerReport, Effect
 from coordinator.core.events import TasksReported
 from coordinator.core.groups import on_task_over
 from coordinator.core.model import Attempt, Cluster, Node, Task
-from coordinator.core.retrying import backoff_s, may_retry
 from coordinator.core.pausing import on_late_start
+from coordinator.core.retrying import backoff_s, may_retry
 from coordinator.core.scheduler.round import note_ends
 
 _AFTER_RUNNING = frozenset({TaskState.COMPLETED, TaskState.TIMEOUT})

@@ -1,8 +1,8 @@
 """The tables of `bus.lifecycle`, enforced.
 
 Two rules. A state may be left only along an edge of the table. Whoever moves a task names every state it
-passes through, so that the history (and the database's trigger, which checks each adjacent pair again) sees the
-whole path even where one commit spans several steps.
+passes through, so that the history (and the database's trigger, which checks each adjacent pair again) sees
+the whole path even where one commit spans several steps.
 """
 
 from __future__ import annotations
