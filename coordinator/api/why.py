@@ -61,7 +61,12 @@ class Reasons:
         task = await self._reads.task(ref, viewer=viewer(user))
         if task is None:
             raise not_found(request.target, "/target")
-        return placed(task, str(ref))
+        found = placed(task, str(ref))
+        live = self._loop.cluster.find_task(ref)
+        if live is not None and live.attempt is not None:
+            unheard = why.unheard(self._loop.cluster, live.attempt, now_s=self._clock.now_s())
+            found.summary += f"; {unheard}" if unheard else ""
+        return found
 
     def _waiting(self, group: Group, index: int) -> api.Why:
         cluster, now_s = self._loop.cluster, self._clock.now_s()

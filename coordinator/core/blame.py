@@ -29,7 +29,7 @@ LEASE_RAN_OUT = "its lease ran out on the node"
 
 _INCIDENT_S = 10.0
 _KEPT_MAX = 16
-_WEIGHT = 0.25
+_WEIGHT = 0.3
 
 
 def note_loss(node: Node, task: Task, *, unstarted: bool, now_s: float) -> None:

@@ -35,6 +35,7 @@ def has_beaten(out: list[Effect], cluster: Cluster, node: Node, *, now_s: float)
     """The node is there: its lease runs from now."""
     heard(node.watch, now_s - node.last_beat_s, interval_s=cluster.limits.heartbeat_interval_s)
     node.lease_from_s = node.last_beat_s = now_s
+    cluster.dirty = cluster.dirty or node.overdue  # it takes work again
     node.overdue = node.lease_ended = False
     if node.health is NodeHealth.UNREACHABLE:
         node.watch.in_order = max(node.watch.in_order, 1)

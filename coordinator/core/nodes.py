@@ -22,7 +22,7 @@ from coordinator.core.reports import lose
 from coordinator.core.suspicion import accuse
 
 _MISSED_BEATS = 2
-_ANOMALY_WEIGHT = 0.25
+_ANOMALY_WEIGHT = 0.3
 
 
 def on_registered(out: list[Effect], cluster: Cluster, event: AgentRegistered, *, now_s: float) -> None:
@@ -34,6 +34,8 @@ def on_registered(out: list[Effect], cluster: Cluster, event: AgentRegistered, *
         cluster.nodes[node.name] = node
         out.append(node_event(node, "node_joined", "info", f"node {node.name} joined", now_s=now_s))
     else:
+        if rebooted:
+            _inherit(cluster, node)
         if node.incarnation != event.incarnation:
             text = f"agent of {node.name} started again" + (" after a reboot" if rebooted else "")
             out.append(node_event(node, "agent_restarted", "info", text, now_s=now_s))
@@ -45,13 +47,30 @@ def on_registered(out: list[Effect], cluster: Cluster, event: AgentRegistered, *
     held = set(event.live)
     doubtful: list[Attempt] = []
     for attempt in [a for a in node.attempts.values() if a.ref not in held]:
-        if attempt.confirmed_at is None:
+        if attempt.former_until_s is not None:
+            _end_former(out, cluster, attempt, now_s=now_s)
+        elif attempt.confirmed_at is None:
             doubtful.append(attempt)
-        elif rebooted:
-            lose(out, cluster, attempt, AttemptState.LOST, now_s=now_s, message="node rebooted")
     resend(out, cluster, doubtful)
     if event.reply:
         out.append(AnswerRegister(reply=event.reply, drop=unknown))
+
+
+def _inherit(cluster: Cluster, node: Node) -> None:
+    """Another boot speaks for this node. Rebooted, or a second machine with its name: that looks the same.
+
+    What the one before held may run until its lease ends, so that is waited for in either case.
+    """
+    until_s = node.lease_from_s + cluster.limits.lease_s
+    for attempt in node.attempts.values():
+        if attempt.former_until_s is None:
+            attempt.former_until_s = until_s
+
+
+def _end_former(out: list[Effect], cluster: Cluster, attempt: Attempt, *, now_s: float) -> None:
+    """An attempt that the boot before had, and this one has not."""
+    if attempt.former_until_s is not None and now_s >= attempt.former_until_s:
+        lose(out, cluster, attempt, AttemptState.LOST, now_s=now_s, message="node rebooted")
 
 
 def _new_node(event: AgentRegistered, *, now_s: float) -> Node:
@@ -101,10 +120,12 @@ def on_beat(out: list[Effect], cluster: Cluster, event: AgentBeat, *, now_s: flo
     doubtful, stuck = [], []
     for attempt in list(node.attempts.values()):
         if attempt.ref in held:
-            attempt.missing = 0
+            attempt.missing, attempt.former_until_s = 0, None
             if is_stuck(cluster, node, attempt, now_s=now_s):
                 attempt.late = True
                 stuck.append(attempt)
+        elif attempt.former_until_s is not None:
+            _end_former(out, cluster, attempt, now_s=now_s)
         elif _is_missing(cluster, attempt, now_s=now_s):
             lose(out, cluster, attempt, AttemptState.LOST, now_s=now_s, message="its node does not know it")
         elif attempt.confirmed_at is None and now_s - attempt.assigned_at > cluster.limits.missing_after_s:
