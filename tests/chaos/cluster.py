@@ -34,9 +34,13 @@ from sql import server as postgres_server
 from tests.bench.processes import of_folder
 from tests.chaos.plan import AGENTS, COORDINATORS
 from tests.chaos.proxy import Proxy
+from tests.chaos.wire import Wire, lay
 
 ROOT = Path(__file__).parents[2]
 USERS = {"alice": Role.USER, "adam": Role.ADMIN}
+WIRED = AGENTS[-1]
+"""The agent that has a network namespace of its own, where such can be made."""
+
 UP_WAIT_S = 60.0
 KEEP_INTERVAL_S = 0.1
 END_ROUNDS = 5
@@ -61,6 +65,7 @@ class Cluster:
         self._postgres = postgres_server.prepare(folder / "postgres", port=postgres_server.free_port())
         self._nats = nats_server.prepare(folder / "nats", port=0, authority=self._authority)
         self._proxies: dict[str, Proxy] = {}
+        self._wire: Wire | None = None
         self._starts: dict[str, Callable[[], subprocess.Popen[bytes]]] = {
             "postgres": self._start_postgres,
             "nats": lambda: nats_server.start(self._nats),
@@ -123,6 +128,10 @@ class Cluster:
         self.logs.mkdir()
         for name in COORDINATORS:
             await self._prepare_coordinator(name)
+        self._wire = lay()
+        self._tell(
+            f"{WIRED} has {'a namespace of its own' if self._wire else 'no namespace: not permitted here'}"
+        )
         for name in AGENTS:
             await self._prepare_agent(name)
         for name in self._starts:
@@ -176,6 +185,8 @@ class Cluster:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
             psutil.wait_procs(everybody, timeout=2)
+        if self._wire is not None:
+            self._wire.remove()
 
     # ------------------------------------------------------------------ what faults do
 
@@ -218,6 +229,19 @@ class Cluster:
     def cable(self, name: str) -> Proxy:
         """`n1` … to NATS; `a.bus`, `a.database` … of a coordinator."""
         return self._proxies[name]
+
+    def part(self, agent: str) -> None:
+        """Nothing passes between it and the others, and nobody is told."""
+        if agent == WIRED and self._wire is not None:
+            self._wire.pull()
+        else:
+            self._proxies[agent].hold()
+
+    def rejoin(self, agent: str) -> None:
+        if agent == WIRED and self._wire is not None:
+            self._wire.mend()
+        else:
+            self._proxies[agent].mend()
 
     def wipe_jetstream(self) -> None:
         """While the server is down."""
@@ -287,7 +311,9 @@ class Cluster:
         self._starts[name] = lambda: self._launch(name, "coordinator", "serve", str(folder))
 
     async def _prepare_agent(self, name: str) -> None:
-        bus = self._proxies[name] = await Proxy.in_front_of(self._nats.port)
+        wire = self._wire if name == WIRED else None
+        host = wire.here if wire else "127.0.0.1"
+        bus = self._proxies[name] = await Proxy.in_front_of(self._nats.port, host=host)
         folder = self._agent_folder(name)
         folder.mkdir(parents=True)
         for each in (folder.parent, folder):
@@ -297,17 +323,21 @@ class Cluster:
         self._starts[name] = lambda: self._launch(
             name,
             "agent",
-            *("--data", str(folder), "--name", name, "--nats", f"nats://127.0.0.1:{bus.port}"),
+            *("--data", str(folder), "--name", name, "--nats", f"nats://{host}:{bus.port}"),
             *("--credentials", str(credentials), "--gpu-driver", "none", "--cpu", "2", "--memory", "2GiB"),
+            wire=wire,
         )
 
     def _agent_folder(self, name: str) -> Path:
         return self.folder / "agents" / name
 
-    def _launch(self, name: str, module: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def _launch(
+        self, name: str, module: str, *arguments: str, wire: Wire | None = None
+    ) -> subprocess.Popen[bytes]:
+        argv = [sys.executable, "-P", "-m", module, *arguments]
         with open(self.logs / f"{name}.log", "ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-P", "-m", module, *arguments],
+                wire.inside(argv) if wire else argv,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

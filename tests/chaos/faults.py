@@ -82,7 +82,9 @@ class Striker:
             case Fault.LEADER_ALONE:
                 await self._hold([f"{name}.bus", f"{name}.database"], lasts)
             case Fault.AGENT_PARTITION:
-                await self._hold([name], lasts)
+                cluster.part(name)
+                await lasts.over()
+                cluster.rejoin(name)
             case Fault.AGENT_HICCUP:
                 cluster.cable(name).cut()
                 await lasts.over()

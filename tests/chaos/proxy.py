@@ -14,7 +14,7 @@ _CHUNK_BYTES = 64 * 1024
 
 
 class Proxy:
-    """Listens on a port of 127.0.0.1 of its own, in front of `port`."""
+    """Listens on a port of its own, in front of `port` of 127.0.0.1."""
 
     def __init__(self, port: int) -> None:
         self._to = port
@@ -26,9 +26,9 @@ class Proxy:
         self._talks: set[asyncio.Task[None]] = set()
 
     @classmethod
-    async def in_front_of(cls, port: int) -> Self:
+    async def in_front_of(cls, port: int, *, host: str = "127.0.0.1") -> Self:
         proxy = cls(port)
-        proxy._server = await asyncio.start_server(proxy._on_connection, "127.0.0.1", 0)
+        proxy._server = await asyncio.start_server(proxy._on_connection, host, 0)
         return proxy
 
     @property
