@@ -15,8 +15,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bus.connection import NatsBus
 from bus.credentials import parse_credentials
@@ -37,6 +38,7 @@ from coordinator.loop import Loop
 from coordinator.overdue import Overdue
 from coordinator.perform import Performer
 from coordinator.presence import Presence
+from coordinator.self_check import SelfCheck
 from coordinator.store.errors import NotLeader, StoreUnavailable
 from coordinator.store.relational import RelationalStore
 from coordinator.store.rows import Batch, Snapshot, TaskSeen
@@ -123,7 +125,7 @@ async def _serve(config: Config, presence: Presence) -> int:
             leader = Leader(store, bus, presence, epoch=epoch, holder=_holder(), unheard=lambda: watch.away)
             async with asyncio.TaskGroup() as group:
                 renewing = group.create_task(leader.run(), name="renew")
-                await _lead_until(stop, config, store, bus, leader)
+                await _lead_until(stop, config, store, bus, leader=leader, watch=watch)
                 renewing.cancel()
             await leader.resign()
             return 0
@@ -209,7 +211,13 @@ def rebuild(snapshot: Snapshot, config: Config, *, now_s: float) -> Cluster:
 
 
 async def _lead_until(
-    stop: asyncio.Event, config: Config, store: RelationalStore, bus: NatsBus, leader: Leader
+    stop: asyncio.Event,
+    config: Config,
+    store: RelationalStore,
+    bus: NatsBus,
+    *,
+    leader: Leader,
+    watch: BusWatch,
 ) -> None:
     """Serve as the leader. Raises NotLeader when another takes over."""
     clock = Clock()
@@ -246,15 +254,31 @@ async def _lead_until(
         )
     )
     gc.freeze()
+    await leader.start()
+    beside = {
+        "caches": caches.run(),
+        "overdue": Overdue(bus, replies, away=lambda: not performer.available).run(),
+        "self check": SelfCheck(loop.post, bus=lambda: watch.answers, database=lambda: leader.fresh).run(),
+        **doors.work(),
+    }
     async with asyncio.TaskGroup() as group:
         group.create_task(writer.run(), name="telemetry")
+        await _work(stop, loop, doors, beside)
+        await teller.close()
+        await writer.close()
+    await doors.close()
+    await telemetry.close()
+
+
+async def _work(
+    stop: asyncio.Event, loop: Loop, doors: Doors, beside: Mapping[str, Coroutine[Any, Any, None]]
+) -> None:
+    """With the doors open, until told to stop: then what was begun is committed."""
+    async with asyncio.TaskGroup() as group:
         running = group.create_task(loop.run(), name="loop")
-        overdue = Overdue(bus, replies, away=lambda: not performer.available)
-        beside = {"caches": caches.run(), "overdue": overdue.run(), **doors.work()}
         helping = [group.create_task(work, name=name) for name, work in beside.items()]
-        await leader.start()
         await doors.open()
-        log.info("serving %d live jobs on %d nodes", len(cluster.jobs), len(cluster.nodes))
+        log.info("serving %d live jobs on %d nodes", len(loop.cluster.jobs), len(loop.cluster.nodes))
         stopping = group.create_task(stop.wait(), name="stop")
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
         await doors.shut()
@@ -263,7 +287,3 @@ async def _lead_until(
                 await loop.barrier()
         for task in (running, stopping, *helping):
             task.cancel()
-        await teller.close()
-        await writer.close()
-    await doors.close()
-    await telemetry.close()
