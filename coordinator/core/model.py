@@ -68,6 +68,7 @@ class Attempt(Struct, eq=False):
     idle_s: float | None = None  # since when its node has it, and the place for it, and does not start it
     late: bool = False  # asked back because of that
     cancelling: bool = False
+    former_until_s: float | None = None  # taken by an earlier boot of the node, which may run it until then
     yielding: bool = False  # asked to end so that its task is queued again, charged to nobody
     reason: str = ""  # why it was asked to, for people
     retracting: bool = False
