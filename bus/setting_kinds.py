@@ -17,6 +17,7 @@ SYSTEM = "system"
 """The authorities that the system trusts."""
 
 AGENTS_MAX = 64
+SILENCE_MIN_S, SILENCE_MAX_S = 5, 600
 MASK = "****"
 
 
@@ -26,13 +27,16 @@ class Kind(StrEnum):
     NATS_URL = "NATS address"
     DSN = "PostgreSQL address"
     AGENTS = "number"
+    SILENCE = "number of seconds"
     CHOICE = "choice"
 
 
 def convert(kind: Kind, value: Any, *, choices: tuple[str, ...] = (), base: Path | None = None) -> Value:
     """`value` checked; a relative path is one below `base`. Raises ValueError saying what is expected."""
     if kind is Kind.AGENTS:
-        return _count(value)
+        return _count(value, 0, AGENTS_MAX)
+    if kind is Kind.SILENCE:
+        return _count(value, SILENCE_MIN_S, SILENCE_MAX_S)
     if not isinstance(value, str) or not value or not value.isprintable():
         raise ValueError(f"a text, one of {', '.join(choices)}" if choices else f"a text, a {kind}")
     match kind:
@@ -69,11 +73,11 @@ def masked(kind: Kind, value: object) -> str:
     return re.sub(r"(?i)([?&](?:password|sslpassword)=)[^&#]*", rf"\1{MASK}", text)
 
 
-def _count(value: Any) -> int:
-    expected = f"a whole number from 0 to {AGENTS_MAX}"
+def _count(value: Any, least: int, most: int) -> int:
+    expected = f"a whole number from {least} to {most}"
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,4}", value, re.ASCII):
         value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= AGENTS_MAX:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise ValueError(expected)
     return value
 

@@ -102,6 +102,12 @@ _TABLE = (
         choices=("best_fit", "worst_fit", "first_fit"),
     ),
     Setting(
+        key="nodes.unreachable_after",
+        kind=Kind.SILENCE,
+        meaning="seconds of silence after which a node is unreachable; heartbeats and leases scale with it",
+        default=10,
+    ),
+    Setting(
         key="output",
         kind=Kind.CHOICE,
         meaning="form of the command's answers",

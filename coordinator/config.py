@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from bus.layout import Layout
 from bus.values import Role
@@ -35,6 +36,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     users: tuple[EnsuredUser, ...] = ()
     order: str = "fcfs"  # static order: fcfs, sjf, saf
     rank: str = "best_fit"  # static rank: best_fit, worst_fit, first_fit
+    unreachable_after_s: Annotated[int, Meta(ge=5, le=600)] = 10  # heartbeats and leases scale with it
 
 
 def load_config(data: Path) -> Config:

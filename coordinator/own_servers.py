@@ -59,6 +59,7 @@ class OwnServers(Struct, frozen=True, kw_only=True):
     coordinator: str | None = None
     order: str = "fcfs"
     rank: str = "best_fit"
+    unreachable_after_s: int = 10
 
 
 class Addresses(Struct, frozen=True):
@@ -78,6 +79,7 @@ def own_servers(settings: Settings) -> OwnServers:
         coordinator=settings.text("database.coordinator_dsn"),
         order=settings.text("scheduler.order") or "fcfs",
         rank=settings.text("scheduler.rank") or "best_fit",
+        unreachable_after_s=int(settings.text("nodes.unreachable_after") or 10),
     )
 
 

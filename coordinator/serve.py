@@ -30,6 +30,7 @@ from coordinator.caches import Caches
 from coordinator.clock import Clock
 from coordinator.config import Config, ConfigError, load_config
 from coordinator.core.effects import Tell
+from coordinator.core.limits import Limits
 from coordinator.core.model import Cluster
 from coordinator.core.rebuild import restore_attempt, restore_job, restore_loss, restore_node
 from coordinator.doors import Doors, Engine
@@ -194,7 +195,8 @@ async def _lead(
 
 def rebuild(snapshot: Snapshot, config: Config, *, now_s: float) -> Cluster:
     """The cluster that the database describes; every lease counts as just renewed."""
-    cluster = Cluster(order=config.order, rank=config.rank)
+    limits = Limits().with_silence(config.unreachable_after_s)
+    cluster = Cluster(limits=limits, order=config.order, rank=config.rank)
     for node in snapshot.nodes:
         restore_node(cluster, node, now_s=now_s)
     tasks: dict[int, list[TaskSeen]] = {}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from msgspec import Struct
+from msgspec.structs import replace
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -28,3 +31,28 @@ class Limits(Struct, frozen=True, kw_only=True):
     brake_window_s: float = 30.0  # more than half of them vanish within that time: suspect ourselves …
     brake_s: float = 60.0  # … for so long, if our own checks pass
     preempt_after_s: float = 5.0  # who waits that long may take the place of preemptible work
+
+    def __post_init__(self) -> None:
+        """Nothing may run where its lease has ended, nor be ended for a single lost heartbeat."""
+        order = (
+            2 * self.heartbeat_interval_s,
+            self.unreachable_after_s,
+            self.term_after_s,
+            self.kill_after_s,
+            self.lease_s,
+        )
+        assert all(sooner < later for sooner, later in pairwise(order)), f"not in order: {order}"
+
+    def with_silence(self, unreachable_after_s: float) -> Limits:
+        """The same, with all that is measured in silence stretched or shrunk to that number."""
+        scale = unreachable_after_s / self.unreachable_after_s
+        return replace(
+            self,
+            heartbeat_interval_s=self.heartbeat_interval_s * scale,
+            unreachable_after_s=unreachable_after_s,
+            term_after_s=self.term_after_s * scale,
+            kill_after_s=self.kill_after_s * scale,
+            lease_s=self.lease_s * scale,
+            missing_after_s=self.missing_after_s * scale,
+            brake_window_s=self.brake_window_s * scale,
+        )

@@ -53,7 +53,9 @@ class Access:
         write_client_settings(self._layout, settings)
         return credentials
 
-    def write_coordinator_config(self, *, dsn: str, migrate_dsn: str, order: str, rank: str) -> None:
+    def write_coordinator_config(
+        self, *, dsn: str, migrate_dsn: str, order: str, rank: str, unreachable_after_s: int
+    ) -> None:
         """`coordinator.toml`; it holds the database's passwords, so 0600."""
         credentials = self._kept(self._layout.keys / "coordinator.creds", self._authority.mint_coordinator)
         text = (
@@ -64,6 +66,7 @@ class Access:
             f"migrate_dsn = {_toml(migrate_dsn)}\n"
             f"order = {_toml(order)}\n"
             f"rank = {_toml(rank)}\n"
+            f"unreachable_after_s = {unreachable_after_s}\n"
             f"keys = {_toml(str(self._layout.keys))}\n\n"
             "[[users]]\n"
             f"name = {_toml(self.user)}\n"

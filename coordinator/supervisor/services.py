@@ -186,7 +186,11 @@ class Machine:
         async def prepare() -> None:
             addresses = await self._addresses()
             self._access.write_coordinator_config(
-                dsn=addresses.coordinator, migrate_dsn=addresses.owner, order=servers.order, rank=servers.rank
+                dsn=addresses.coordinator,
+                migrate_dsn=addresses.owner,
+                order=servers.order,
+                rank=servers.rank,
+                unreachable_after_s=servers.unreachable_after_s,
             )
 
         async def ask() -> None:

@@ -38,6 +38,7 @@ def test_users_that_must_exist(tmp_path: Path) -> None:
         ('nats_url = "x"', "credentials"),
         (LEAST + 'oder = "sjf"\n', "oder"),
         (LEAST + "rank = 1\n", "rank"),
+        (LEAST + "unreachable_after_s = 4\n", "unreachable_after_s"),
         (LEAST + '[[users]]\nname = "a"\nrole = "king"\n', "king"),
     ],
 )
