@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -43,8 +44,9 @@ def alive(pid: int) -> bool:
 class Guard:
     """`connect` again after `disconnect` to play an agent that was restarted."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, file_bytes_max: int = resource.RLIM_INFINITY) -> None:
         self.folder = folder
+        self.file_bytes_max = file_bytes_max
         self.exits: dict[Key, Exit] = {}
         self.starts: dict[Key, tuple[int, float]] = {}
         self.inventories: list[tuple[Any, ...]] = []
@@ -66,7 +68,12 @@ class Guard:
                 env={"PYTHONPATH": os.pathsep.join(sources)},
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=self._limit_files,
             )
+
+    def _limit_files(self) -> None:
+        """As a full disk would have it; the tasks inherit it."""
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self.file_bytes_max, resource.RLIM_INFINITY))
 
     def connect(self, cpu_millis: int = 2000, gpus: tuple[str, ...] = ("GPU-a", "GPU-b")) -> tuple[Any, ...]:
         path = str(self.folder / "guard.sock")
