@@ -97,7 +97,9 @@ def command_of(tell: SendCancel | SendRetract | SendPause, epoch: int) -> messag
             assert_never(tell)
 
 
-def build_assigns(placements: Sequence[Placement], epoch: int) -> Iterable[messages.Assign]:
+def build_assigns(
+    placements: Sequence[Placement], epoch: int, *, incarnation: str = ""
+) -> Iterable[messages.Assign]:
     """Placements as messages of bounded size; tasks that share all but their number share one body."""
     bodies: dict[tuple[int, int, UUID, tuple[str, ...]], int] = {}
     made: list[messages.Body] = []
@@ -130,10 +132,12 @@ def build_assigns(placements: Sequence[Placement], epoch: int) -> Iterable[messa
             )
         )
         if size > _ASSIGN_BYTES_MAX:
-            yield messages.Assign(epoch=epoch, bodies=tuple(made), items=tuple(items))
+            yield messages.Assign(
+                epoch=epoch, bodies=tuple(made), items=tuple(items), incarnation=incarnation
+            )
             bodies, made, items, size = {}, [], [], 0
     if items:
-        yield messages.Assign(epoch=epoch, bodies=tuple(made), items=tuple(items))
+        yield messages.Assign(epoch=epoch, bodies=tuple(made), items=tuple(items), incarnation=incarnation)
 
 
 def fault_error(faults: Sequence[Fault]) -> api.Error:

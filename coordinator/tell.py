@@ -129,7 +129,7 @@ class Teller:
     async def _answer_one(self, tell: Tell) -> None:
         match tell:
             case SendAssign():
-                for assign in build_assigns(tell.placements, self._epoch):
+                for assign in build_assigns(tell.placements, self._epoch, incarnation=tell.incarnation):
                     refs = tuple(item.attempt for item in assign.items)
                     self._spawn(self._command(tell.node, assign, refs))
             case SendCancel() | SendRetract() | SendPause():

@@ -257,7 +257,10 @@ class Placement(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class SendAssign(Struct, frozen=True, kw_only=True, gc=False):
+    """For the agent process of `incarnation`; "": for whichever has the node's name."""
+
     node: NodeName
+    incarnation: str = ""
     placements: tuple[Placement, ...]
 
 

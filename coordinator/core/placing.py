@@ -37,7 +37,14 @@ def on_schedule(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
             explanation=decision.explanation,
         )
         batches.setdefault(node.name, []).append(placement(attempt))
-    out.extend(SendAssign(node=name, placements=tuple(items)) for name, items in batches.items())
+    _send(out, cluster, batches)
+
+
+def _send(out: list[Effect], cluster: Cluster, batches: dict[NodeName, list[Placement]]) -> None:
+    """Each to the agent that is known now: another one of the same name must leave it alone."""
+    for name, items in batches.items():
+        incarnation = cluster.nodes[name].incarnation
+        out.append(SendAssign(node=name, placements=tuple(items), incarnation=incarnation))
 
 
 def take(cluster: Cluster, shape: Shape) -> Task:
@@ -120,4 +127,4 @@ def resend(out: list[Effect], cluster: Cluster, attempts: list[Attempt]) -> None
         wanted = not (attempt.cancelling or is_unwanted(cluster, attempt))
         if attempt.task.state is TaskState.ASSIGNED and wanted:
             batches.setdefault(attempt.node, []).append(placement(attempt))
-    out.extend(SendAssign(node=name, placements=tuple(items)) for name, items in batches.items())
+    _send(out, cluster, batches)

@@ -291,7 +291,7 @@ class Coordinator(Process):
     def _tell(self, tell: Tell) -> None:
         match tell:
             case SendAssign():
-                for assign in build_assigns(tell.placements, self.epoch):
+                for assign in build_assigns(tell.placements, self.epoch, incarnation=tell.incarnation):
                     self._command(tell.node, assign, tuple(item.attempt for item in assign.items))
             case SendCancel() | SendRetract() | SendPause():
                 self._command(tell.node, command_of(tell, self.epoch))

@@ -209,6 +209,21 @@ def test_a_reboot_loses_what_ran(pool) -> None:
     pool.confirm()
     pool.held.clear()
     pool.register("n1", boot_id="next", incarnation="second")
+    pool.beat(incarnation="second")
+    assert pool.task_state(job) is TaskState.ASSIGNED  # a second machine of that name would look the same
+    pool.now_s += pool.cluster.limits.lease_s
+    pool.beat(incarnation="second")
+    assert pool.task_state(job) is TaskState.QUEUED
+
+
+def test_the_next_boot_loses_it_by_registering_late(pool) -> None:
+    job = pool.submit(command=["true"])
+    pool.schedule()
+    pool.held.clear()
+    pool.register("n1", boot_id="next", incarnation="second")
+    pool.register("n1", boot_id="third", incarnation="third")
+    pool.now_s += pool.cluster.limits.lease_s
+    pool.register("n1", boot_id="third", incarnation="third")
     assert pool.task_state(job) is TaskState.QUEUED
 
 
