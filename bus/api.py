@@ -343,6 +343,8 @@ class Cluster(Struct, kw_only=True):
     version: str
     timeseries: str = ""  # community, apache, none
     rejected: int = 0  # messages of agents that could not be read, or came from unknown nodes
+    live_jobs: int = 0  # all that are not over
+    load: float = 0.0  # share of the active nodes that is held, of the resource of which it is largest
     brake: str = ""  # why nothing is replaced; "": what is lost is placed again
 
 

@@ -24,6 +24,7 @@ from coordinator.api.steer import Steer
 from coordinator.api.tokens import Tokens
 from coordinator.api.verify import Rebuild, Verifier
 from coordinator.api.why import Reasons
+from coordinator.cache_values import Session, session_key
 from coordinator.clock import Clock
 from coordinator.config import Config
 from coordinator.core.effects import Record
@@ -70,6 +71,7 @@ class Doors:
         reads, lists, events, over = Reads(dsn), Lists(dsn), Events(dsn), Over(dsn)
         tokens, books = TokenStore(dsn), Books(dsn)
         self._stores = (reads, lists, events, over, tokens, books)
+        self._admitted = tokens.admitted
         self._audit = Audit(dsn, now_s=clock.now_s, record=engine.record)
         notices = Notices(engine.record, clock)
         self._agents = Agents(bus, loop, engine.replies, reads, clock, notices, version=version)
@@ -117,6 +119,15 @@ class Doors:
     def summary(self) -> api.Cluster:
         """The cluster in a few numbers."""
         return self._nodes.summary()
+
+    async def sessions(self) -> dict[str, Session]:
+        """Who came in by a token, by the hashes of their keys. Raises StoreUnavailable."""
+        return {
+            session_key(each.credential): Session(
+                name=each.name, kind=each.kind, token=each.token, since=each.since
+            )
+            for each in await self._admitted()
+        }
 
     async def open(self) -> None:
         """Listen from here on."""

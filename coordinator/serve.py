@@ -231,11 +231,18 @@ async def _lead_until(
     teller = Teller(
         bus, replies, limits=cluster.limits, epoch=leader.epoch, post=lambda event: loop.post(event)
     )
-    caches = Caches(bus, cluster, (live.change for live in snapshot.jobs), summary=lambda: doors.summary())
+    caches = Caches(
+        bus,
+        cluster,
+        (live.change for live in snapshot.jobs),
+        holder=_holder(),
+        summary=lambda: doors.summary(),
+        sessions=lambda: doors.sessions(),
+    )
 
     def tell(batch: Batch, tells: Sequence[Tell]) -> None:
         teller.tell(batch, tells)
-        caches.changed(batch.job_changes)
+        caches.changed(batch)
 
     performer = Performer(store, tell=tell, record=writer.put)
     loop = Loop(cluster, performer, clock, answer_beat=teller.answer_beat)

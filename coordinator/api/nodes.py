@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from bus import api, requests
 from bus.errors import ApiError
@@ -80,13 +81,18 @@ class Nodes:
             for node in cluster.nodes.values()
             if node.health is not NodeHealth.UNREACHABLE and node.admin is NodeAdmin.ACTIVE
         ]
+        capacity = sum((node.capacity for node in active), Resources())
+        allocated = sum((node.allocated for node in active), Resources())
+        shares = zip(astuple(allocated), astuple(capacity), strict=True)
         return api.Cluster(
             total_nodes=len(cluster.nodes),
             active_nodes=len(active),
             jobs=dict(states),
             tasks=dict(tasks),
-            capacity=sum((node.capacity for node in active), Resources()),
-            allocated=sum((node.allocated for node in active), Resources()),
+            capacity=capacity,
+            allocated=allocated,
+            live_jobs=len(cluster.jobs),
+            load=max(held / most if most else 0.0 for held, most in shares),
             epoch=self._epoch,
             started_at=self._started_at,
             version=self._version,

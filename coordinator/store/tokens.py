@@ -43,6 +43,16 @@ class TokenSeen(Struct, frozen=True):
         return hmac.compare_digest(self.digest, digest(secret))
 
 
+class Admitted(Struct, frozen=True):
+    """A key that may come in: whose, by which kind of token, since when."""
+
+    name: str
+    kind: str
+    token: str
+    credential: str
+    since: float
+
+
 class Tokens:
     """All raise StoreUnavailable when the database is away."""
 
@@ -111,6 +121,14 @@ class Tokens:
         """Every key that must be refused, and up to which second of the Unix epoch what it was issued."""
         rows = await self._session.fetch(_SQL["revoked_credentials"])
         return {row["credential"]: int(row["revoked_at"]) for row in rows}
+
+    async def admitted(self) -> list[Admitted]:
+        """The keys that logins and machines came in by, unless revoked; the newest, at most 10,000."""
+        rows = await self._session.fetch(_SQL["admitted"])
+        return [
+            Admitted(row["name"], _TOLD[row["kind"]], row["public_id"], row["credential"], row["since"])
+            for row in rows
+        ]
 
     async def ensure_user(self, name: str, role: Role) -> UserRow:
         """The user, made with this role if there was none."""

@@ -83,6 +83,14 @@ where t.credential = $1 and t.kind = 'login' and t.name = $2 and t.revoked_at is
 select credential, extract(epoch from revoked_at)::float8 as revoked_at
 from corral.user_tokens where credential is not null and revoked_at is not null;
 
+-- name: admitted
+-- Keys that came in by a token and were not revoked, newest first.
+select name, kind, public_id, credential, extract(epoch from used_at)::float8 as since
+from corral.user_tokens
+where credential is not null and used_at is not null and revoked_at is null
+order by used_at desc
+limit 10000;
+
 -- name: ensure_user
 -- Make a user unless there is one; answers who it is.
 with made as (

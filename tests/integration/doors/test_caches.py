@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from bus.client import Client
 from bus.connection import NatsBus
 from bus.spec import Constraints, ResourceSpec
+from bus.storage import BUCKETS, Bucket
 from tests.fixtures_cluster import LiveCluster
 
 
@@ -127,3 +129,102 @@ async def test_all_is_put_again_after_a_loss(cluster: LiveCluster, operator: Nat
         await cluster.until(summary, "the summary is there")
         await client.cancel(stays)
         await client.wait(stays)
+
+
+BUCKETS_OF_ALL = [str(bucket) for bucket in BUCKETS]
+REBUILT_S = 10.0
+"""All is there again so long after it was lost: a slow round, a turn of the nodes, and room."""
+
+
+@pytest.mark.contract("S2.76", "S2.78", "S2.80", "S2.81", "S2.83")
+async def test_nodes_locks_placements_and_summary_are_shown(cluster: LiveCluster, operator: NatsBus) -> None:
+    async with cluster.client() as client:
+        number = await running(cluster, client, "shown in locks")
+        task = f"{number}.0#1"
+
+        async def locked() -> bool:
+            lock = await value(operator, "corral_locks", "resource.n1.cpu")
+            return lock is not None and task in lock["by"] and lock["held"] <= lock["of"]
+
+        async def measured() -> bool:
+            metric = await value(operator, "corral_metrics", "n1.memory")
+            return metric is not None and metric["value"] > 0 and metric["unit"] == "MiB"
+
+        async def decided() -> bool:
+            placements = await value(operator, "corral_queue", "placements")
+            found = [each for each in placements["newest"] if each["attempt"] == task] if placements else []
+            return len(found) == 1 and found[0]["node"] == "n1" and found[0]["user"] == "alice"
+
+        for seen, what in ((locked, "the lock"), (measured, "the metric"), (decided, "the decision")):
+            await cluster.until(seen, f"{what} is shown")
+        leader = await value(operator, "corral_locks", "leader")
+        state = await value(operator, "corral_cluster", "state")
+        assert leader["epoch"] == state["epoch"] and leader["holder"].endswith(
+            str(cluster.processes["coordinator"].pid)
+        )
+        assert (state["total_nodes"], state["active_nodes"]) == (3, 3)
+        assert state["live_jobs"] >= 1 and 0 < state["load"] <= 1
+        await client.cancel(number)
+
+        async def given_back() -> bool:
+            lock = await value(operator, "corral_locks", "resource.n1.cpu")
+            return lock is None or task not in lock["by"]
+
+        await cluster.until(given_back, "the lock is given back")
+
+
+@pytest.mark.contract("S2.76", "S2.77", "S2.80")
+async def test_no_cache_is_ever_relied_upon(cluster: LiveCluster, operator: NatsBus) -> None:
+    """Under load everything is purged and deleted again and again: nothing but freshness is lost."""
+    async with cluster.client() as client:
+        stays = await running(cluster, client, "stays through it all")
+        jobs = []
+        for round_number in range(12):
+            what = "PURGE" if round_number % 2 else "DELETE"
+            for bucket in BUCKETS_OF_ALL:
+                await operator.request(f"$JS.API.STREAM.{what}.KV_{bucket}", b"", timeout_s=5)
+            asked = ResourceSpec(cpu="100m")
+            jobs.append((await client.submit(command=["true"], array="0-3", resources=asked)).number)
+            await client.wait(jobs[-1])
+        for number in jobs:
+            job = await client.job(number)
+            assert (str(job.state), job.counts.completed) == ("completed", 4)
+            (attempt,) = (await client.task(f"{number}.0")).attempts
+            assert attempt.fence == 1, "placed once"
+        assert (await client.job(stays)).state == "running"
+        lost_s = time.monotonic()
+        for bucket in BUCKETS_OF_ALL:
+            await operator.request(f"$JS.API.STREAM.DELETE.KV_{bucket}", b"", timeout_s=5)
+        for bucket, key in (
+            ("corral_jobs", f"alice.{stays}"), ("corral_heartbeats", "n1"), ("corral_locks", "leader"),
+            ("corral_locks", "resource.n1.cpu"), ("corral_cluster", "state"), ("corral_queue", "state"),
+            ("corral_queue", "placements"), ("corral_metrics", "n2.cpu"),
+        ):  # fmt: skip
+
+            async def there(bucket: str = bucket, key: str = key) -> bool:
+                return await value(operator, bucket, key) is not None
+
+            await cluster.until(there, f"{bucket} shows {key} again")
+        took_s = time.monotonic() - lost_s
+        print(f"all buckets deleted: shown again after {took_s:.1f} s")
+        assert took_s < REBUILT_S
+        await client.cancel(stays)
+
+
+@pytest.mark.contract("S2.76")
+async def test_a_node_that_fell_silent_has_no_heartbeat(cluster: LiveCluster, operator: NatsBus) -> None:
+    async def beats() -> bool:
+        return await operator.kv_get("corral_heartbeats", "n3") is not None
+
+    async def silent() -> bool:
+        return not await beats()
+
+    await cluster.until(beats, "its heartbeat is shown")
+    cluster.kill("n3", signal.SIGSTOP)
+    try:
+        stopped_s = time.monotonic()
+        await cluster.until(silent, "its heartbeat is gone")
+        assert time.monotonic() - stopped_s < BUCKETS[Bucket.HEARTBEATS].ttl_s
+    finally:
+        cluster.kill("n3", signal.SIGCONT)
+    await cluster.until(beats, "and comes back with it")
