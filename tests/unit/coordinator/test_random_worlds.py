@@ -9,12 +9,13 @@ from __future__ import annotations
 from itertools import cycle
 
 import hypothesis.strategies as st
+import msgspec
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from bus.spec import JobSpec, ResourceSpec, TaskSpec
-from bus.values import NodeAdmin, NodeHealth, Outcome, Resources, Role, UserName
-from coordinator.core.events import Tick
+from bus.values import NodeAdmin, NodeHealth, OnDisconnect, Outcome, Resources, Role, UserName
+from coordinator.core.events import SelfChecked, Tick
 from coordinator.core.plan import plan
 from coordinator.core.why import ahead, blockers, waits
 from tests.unit.coordinator.conftest import World, essence
@@ -24,7 +25,9 @@ SPECS = [
     JobSpec(command=["true"], resources=ResourceSpec(cpu=1500), priority=8),
     JobSpec(command=["true"], array="0-5", retries=1, backoff=0.5),
     JobSpec(command=["true"], array="0-3%2", retries=0),
+    JobSpec(command=["true"], array="0-3", preemptible=True, priority=2),
     JobSpec(command=["true"], array="3-20:4%2", idempotent=True),
+    JobSpec(command=["true"], array="0-2", on_disconnect=OnDisconnect.RUN_ON, retries=1),
     JobSpec(tool="wordcount", for_each=["/a", "/b", "/c"], retries=0),
     JobSpec(command=["true"], timeout=5.0, retry_on=["failed", "timeout"]),
     JobSpec(
@@ -34,9 +37,19 @@ SPECS = [
             TaskSpec(name="c", command=["true"], needs=["a", "b"], array="0-1"),
         ]
     ),
+    JobSpec(
+        retries=0,
+        retry_on=["exit:3", "signal:KILL"],
+        tasks=[
+            TaskSpec(name="a", command=["true"], array="0-1"),
+            TaskSpec(name="b", command=["true"], needs=["a:failed"]),
+            TaskSpec(name="c", command=["true"], needs=["b:any", "a:any"]),
+        ],
+    ),
 ]
-STEERED = (NodeAdmin.ACTIVE, NodeAdmin.INACTIVE, NodeAdmin.DRAINING)
-NODES = ("n1", "n2", "n3")
+CONDITIONS = ("", ":ok", ":any", ":failed")
+STEERED = (NodeAdmin.ACTIVE, NodeAdmin.INACTIVE, NodeAdmin.DRAINING, NodeAdmin.MAINTENANCE)
+NODES = ("n1", "n2", "n3", "n5", "n6")
 OUTCOMES = [
     (Outcome.EXITED, 0),
     (Outcome.EXITED, 0),
@@ -46,6 +59,7 @@ OUTCOMES = [
     (Outcome.CANCELLED, None),
     (Outcome.NOT_FOUND, 127),
     (Outcome.NOT_STARTED, None),
+    (Outcome.LOST, None),
     (Outcome.LEASE_EXPIRED, None),
 ]
 
@@ -73,6 +87,19 @@ class Worlds(RuleBasedStateMachine):
     @rule(spec=st.sampled_from(SPECS), owner=st.sampled_from(["alice", "bob"]))
     def submit(self, spec, owner) -> None:
         self.world.submit(spec, owner=owner)
+
+    @rule(spec=st.sampled_from(SPECS), data=st.data())
+    def submit_after(self, spec, data) -> None:
+        """After any jobs that there ever were, in memory or over."""
+        if self.world.number:
+            earlier = st.lists(st.integers(1, self.world.number), min_size=1, max_size=3, unique=True)
+            known = {job.number for job, _ in self.world.mirror.jobs.values()}
+            after = [
+                f"{number}{data.draw(st.sampled_from(CONDITIONS))}"
+                for number in data.draw(earlier)
+                if number in known
+            ]
+            self.world.submit(msgspec.structs.replace(spec, after=after))
 
     @rule()
     def schedule(self) -> None:
@@ -114,6 +141,20 @@ class Worlds(RuleBasedStateMachine):
     def wait(self, seconds) -> None:
         self.world.wait(seconds)
 
+    @rule(sound=st.booleans())
+    def check(self, sound) -> None:
+        """The coordinator looks at itself."""
+        self.world.happen(SelfChecked(bus=sound, database=True, clock=True))
+
+    @rule(silent=st.sets(st.sampled_from(NODES), min_size=1))
+    def vanish(self, silent) -> None:
+        """Twenty seconds of silence of some, and of heartbeats of the others."""
+        for _ in range(10):
+            self.world.now_s += 2.0
+            for node in set(self.world.cluster.nodes) - silent:
+                self.world.beat(node)
+            self.world.happen(Tick())
+
     @rule(data=st.data(), index=st.one_of(st.none(), st.integers(0, 7)))
     def cancel(self, data, index) -> None:
         if self.world.cluster.jobs:
@@ -125,6 +166,19 @@ class Worlds(RuleBasedStateMachine):
         if self.world.cluster.jobs:
             job = data.draw(st.sampled_from(sorted(self.world.cluster.jobs)))
             self.world.hold(job, held=held, by="olga", role=Role.OPERATOR)
+
+    @rule(data=st.data(), paused=st.booleans(), heard=st.booleans())
+    def pause(self, data, paused, heard) -> None:
+        if self.world.cluster.jobs:
+            job = data.draw(st.sampled_from(sorted(self.world.cluster.jobs)))
+            self.world.obedient = heard
+            self.world.pause(job, paused=paused, by="olga", role=Role.OPERATOR)
+
+    @rule(data=st.data(), index=st.one_of(st.none(), st.integers(0, 7)))
+    def requeue(self, data, index) -> None:
+        if self.world.cluster.jobs:
+            job = data.draw(st.sampled_from(sorted(self.world.cluster.jobs)))
+            self.world.requeue(job, index, by="olga", role=Role.OPERATOR)
 
     @rule(codes=st.lists(st.sampled_from([0, 1]), min_size=1, max_size=3))
     def work(self, codes) -> None:
@@ -144,9 +198,14 @@ class Worlds(RuleBasedStateMachine):
             as_of = self.world.cluster.requeues - stale
             self.world.retry(job, index, by="olga", role=Role.OPERATOR, as_of=as_of)
 
-    @rule(node=st.sampled_from(NODES), admin=st.sampled_from(STEERED), reason=st.sampled_from(["", "disks"]))
-    def steer(self, node, admin, reason) -> None:
-        self.world.steer(node, admin, reason=reason)
+    @rule(
+        node=st.sampled_from(NODES),
+        admin=st.sampled_from(STEERED),
+        reason=st.sampled_from(["", "disks"]),
+        deadline_s=st.sampled_from([None, None, 0.0, 3.0]),
+    )
+    def steer(self, node, admin, reason, deadline_s) -> None:
+        self.world.steer(node, admin, reason=reason, deadline_s=deadline_s)
 
     @rule(data=st.data(), spec=st.sampled_from(SPECS))
     def ask(self, data, spec) -> None:
@@ -178,6 +237,7 @@ class Worlds(RuleBasedStateMachine):
         world = self.world
         for job in list(world.cluster.jobs):
             world.hold(job, held=False, by="olga", role=Role.OPERATOR)
+            world.pause(job, paused=False, by="olga", role=Role.OPERATOR)
         for node in list(world.cluster.nodes):
             world.steer(node, NodeAdmin.ACTIVE)
         for _ in range(200):
