@@ -178,15 +178,19 @@ async def _lead(
     store: RelationalStore, stop: asyncio.Event, watch: BusWatch, presence: Presence
 ) -> int | None:
     """The epoch once we lead; None if told to stop while another does."""
-    leading = asyncio.create_task(store.lead(_holder(), math.inf, fit=lambda: watch.answers), name="lead")
+    led = asyncio.Event()
+    work = store.lead(_holder(), math.inf, fit=lambda: watch.answers, led=led.set)
+    leading = asyncio.create_task(work, name="lead")
     stopping = asyncio.create_task(stop.wait(), name="stop")
     try:
         while not (leading.done() or stopping.done()):
             await asyncio.wait(
                 {leading, stopping}, timeout=STANDBY_WORD_S, return_when=asyncio.FIRST_COMPLETED
             )
-            trouble = "" if watch.answers else "the bus does not answer"
-            presence.show(CoordinatorRole.STANDBY, trouble=trouble)
+            if not leading.done():
+                # where nobody was seen to lead, we may do so in a moment: nobody should take us for ready
+                role = CoordinatorRole.STANDBY if led.is_set() else CoordinatorRole.STARTING
+                presence.show(role, trouble="" if watch.answers else "the bus does not answer")
         return leading.result() if leading.done() else None
     finally:
         leading.cancel()

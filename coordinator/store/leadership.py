@@ -44,14 +44,22 @@ log = logging.getLogger(__name__)
 _SQL = queries("leadership")
 
 
-async def take(writer: Session, *, holder: str, wait_s: float, fit: Callable[[], bool] = lambda: True) -> int:
+async def take(
+    writer: Session,
+    *,
+    holder: str,
+    wait_s: float,
+    fit: Callable[[], bool] = lambda: True,
+    led: Callable[[], None] = lambda: None,
+) -> int:
     """Become the leader within `wait_s`; answers the epoch. A later taker will end `writer`'s backend.
 
     Waits for a living leader to go stale or away, and for ourselves to be `fit`: whom nobody hears does not
-    lead. Raises NotLeader when time runs out, StoreUnavailable when the database was away at its end.
+    lead. `led` is told of each renewal of another one. Raises NotLeader when time runs out, StoreUnavailable
+    when the database was away at its end.
     """
     deadline_s = time.monotonic() + wait_s
-    standby = Standby(writer, holder=holder)
+    standby = Standby(writer, holder=holder, led=led)
     while True:
         try:
             async with asyncio.timeout(LOOK_TIMEOUT_S):
@@ -71,8 +79,9 @@ async def take(writer: Session, *, holder: str, wait_s: float, fit: Callable[[],
 class Standby:
     """Watches the leader's row, and takes it over when its time has come."""
 
-    def __init__(self, writer: Session, *, holder: str) -> None:
+    def __init__(self, writer: Session, *, holder: str, led: Callable[[], None]) -> None:
         self._writer = writer
+        self._led = led
         self._holder = holder
         self._seen: tuple[int, datetime] | None = None
         self._seen_s = 0.0  # when this renewal was seen first
@@ -108,6 +117,8 @@ class Standby:
         now_s = time.monotonic()
         blind = now_s - self._looked_s > BLIND_AFTER_S  # the leader may have been as blind as we were
         self._looked_s = now_s
+        if self._seen is not None and self._seen != (epoch, renewed_at):
+            self._led()
         if blind or self._seen != (epoch, renewed_at):
             self._seen, self._seen_s, self._gone_s = (epoch, renewed_at), now_s, None
         if not gone:

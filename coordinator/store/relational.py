@@ -39,9 +39,19 @@ class RelationalStore:
             raise NotLeader("this coordinator has not led yet")
         return self._epoch
 
-    async def lead(self, holder: str, wait_s: float, *, fit: Callable[[], bool] = lambda: True) -> int:
-        """Become the leader, once `fit`; answers the epoch. Raises NotLeader, StoreUnavailable."""
-        self._epoch = await leadership.take(self._writer, holder=holder, wait_s=wait_s, fit=fit)
+    async def lead(
+        self,
+        holder: str,
+        wait_s: float,
+        *,
+        fit: Callable[[], bool] = lambda: True,
+        led: Callable[[], None] = lambda: None,
+    ) -> int:
+        """Become the leader, once `fit`; answers the epoch. `led`: another one was seen to renew.
+
+        Raises NotLeader, StoreUnavailable.
+        """
+        self._epoch = await leadership.take(self._writer, holder=holder, wait_s=wait_s, fit=fit, led=led)
         return self._epoch
 
     async def renew(self) -> None:

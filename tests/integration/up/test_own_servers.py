@@ -6,9 +6,12 @@ import asyncio
 import json
 import os
 import secrets
+import shutil
+import signal
 import socket
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,6 +27,7 @@ from tests.own_servers import DEBIAN, execute, nats, postgres
 
 pytestmark = pytest.mark.contract("S2.1")
 PASSWORD = "geheim-1"
+WAIT_S = 30.0
 
 
 @pytest.fixture
@@ -41,6 +45,13 @@ def corral(place: Path) -> Iterator[Corral]:
         yield command
     finally:
         command("down")
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
 
 
 def answers(port: int) -> bool:
@@ -209,3 +220,31 @@ def test_a_schema_of_another_version_is_refused_and_doctor_says_which(
     assert [(each["level"], words in each["message"]) for each in found if each["area"] == "database"] == [
         ("fail", True)
     ]
+
+
+def test_a_second_machine_with_the_same_keys_stands_by_and_takes_over(corral: Corral, place: Path) -> None:
+    """Servers that both reach, and one machine after the other: as docs/servers.md says."""
+    cluster = postgres(place / "postgres")
+    folder, port = place / "nats", free_port()
+    second = Corral(place / "second")
+    with cluster.running():
+        dsn = cluster.make_database("jobs", owner="ann", password=PASSWORD)
+        for machine in (corral, second):
+            machine.environment["CORRAL_DATABASE_DSN"] = dsn
+        with nats(folder, port) as url:
+            assert corral("up", "--detach", "--nats", url).returncode == 78  # writes the include
+        with nats(folder, port, included(corral, folder)) as url:
+            corral.ok("up", "--detach", "--nats", url)
+            shutil.copytree(corral.data / "keys", second.data / "keys")
+            try:
+                second.ok("up", "--detach", "--nats", url, "--agents", "0")
+                until(lambda: corral.processes()["coordinator"]["role"] == "leading, epoch 1")
+                assert second.processes()["coordinator"]["role"] == "standing by"
+                assert second.ok("run", "--", "echo", "by the first") == "by the first\n"
+                processes = corral.processes()
+                for name in ("supervisor", "coordinator"):  # the node's agent goes on
+                    os.kill(processes[name]["pid"], signal.SIGKILL)
+                until(lambda: second.processes()["coordinator"]["role"] == "leading, epoch 2")
+                assert second.ok("run", "--", "echo", "by the second") == "by the second\n"
+            finally:
+                second("down")
