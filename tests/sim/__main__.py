@@ -86,7 +86,7 @@ def _played(
     pool: ProcessPoolExecutor, chunks: Iterator[range], jobs: int, *, until_s: float
 ) -> Iterator[tuple[list[Outcome], list[tuple[int, str, str]]]]:
     """Results as they come; never more than a few chunks under way, so that it can end early."""
-    running = {pool.submit(play_chunk, chunk) for chunk, _ in zip(chunks, range(2 * jobs), strict=False)}
+    running = {pool.submit(play_chunk, chunk) for _, chunk in zip(range(2 * jobs), chunks, strict=False)}
     while running:
         done = next(as_completed(running))
         running.remove(done)

@@ -23,6 +23,7 @@ _ANSWERS: dict[str, type[msgspec.Struct]] = {
     "job.cancel": Cancelled,
     "node.cordon": Node,
     "node.drain": Node,
+    "node.maintenance": Node,
     "node.undrain": Node,
 }
 
@@ -103,7 +104,8 @@ class Client(Process):
     def _fields(self, deed: Deed) -> dict[str, Any] | None:
         """What is asked; None where its job was never acknowledged."""
         if deed.operation.startswith("node."):
-            return {"node": f"n{deed.node}", "reason": "because"}
+            asked: dict[str, Any] = {"node": f"n{deed.node}", "reason": "because"}
+            return asked if deed.deadline_s is None else {**asked, "deadline_s": deed.deadline_s}
         known = self.acknowledged.get(deed.key)
         if known is None:
             return None
@@ -114,7 +116,7 @@ class Client(Process):
     def _note(self, deed: Deed) -> None:
         if deed.operation in ("job.hold", "job.pause"):
             self.withheld_jobs.add(deed.key)
-        elif deed.operation in ("node.drain", "node.cordon"):
+        elif deed.operation in ("node.drain", "node.cordon", "node.maintenance"):
             self.withheld_nodes.add(deed.node)
 
     def _note_done(self, deed: Deed) -> None:
@@ -127,5 +129,6 @@ class Client(Process):
         """At the end: whatever is still withheld goes on, until that is answered."""
         for key in sorted(self.withheld_jobs):
             self._do(Deed(0.0, "job.release", key), 1)
+            self._do(Deed(0.0, "job.resume", key), 1)
         for node in sorted(self.withheld_nodes):
             self._do(Deed(0.0, "node.undrain", node=node), 1)

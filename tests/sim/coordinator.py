@@ -25,7 +25,15 @@ from coordinator.bounds import check
 from coordinator.clock import _with_time as uuid7_of
 from coordinator.config import Config
 from coordinator.core.effects import AnswerBeat, Effect, SendAssign, SendCancel, SendPause, SendRetract, Tell
-from coordinator.core.events import AgentBeat, CommandConfirmed, CommandUnanswered, Event, ScheduleDue, Tick
+from coordinator.core.events import (
+    AgentBeat,
+    CommandConfirmed,
+    CommandUnanswered,
+    Event,
+    ScheduleDue,
+    SelfChecked,
+    Tick,
+)
 from coordinator.core.machine import reconcile, step
 from coordinator.core.model import Cluster, Limits
 from coordinator.ingest import Incarnations, WrongSender, check_sender, to_event
@@ -198,6 +206,8 @@ class Coordinator(Process):
 
     def _tick(self) -> None:
         self.after(TICK_S * self.pace, self._tick)
+        if self.cluster.brake is not None:
+            self.post(SelfChecked(bus=True, database=not self.failing, clock=True))
         self.post(Tick())
 
     def _reconcile(self) -> None:

@@ -16,9 +16,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bus.messages import NeededOutput
-from bus.values import AttemptRef, AttemptState, Resources, TaskRef, TaskState, UserName
+from bus.values import AttemptRef, AttemptState, JobState, Resources, TaskRef, TaskState, UserName
+from coordinator.core.blame import LEASE_RAN_OUT
 from coordinator.core.effects import AttemptChange, JobChange, NewJob, NewTask, NodeRow, TaskChange
-from coordinator.core.events import JobOver, RangeSeen, TaskSeen
+from coordinator.core.events import JobOver, LossSeen, RangeSeen, TaskSeen
+from coordinator.core.model import TERMINAL
 from coordinator.core.transitions import TASK_TRANSITIONS
 from coordinator.store.errors import NotLeader, OutcomeUnknown, StoreError, StoreUnavailable
 from coordinator.store.rows import Batch, LiveJob, Snapshot
@@ -51,6 +53,8 @@ class Rows:
         self.live_attempts: dict[AttemptRef, None] = {}
         self.nodes: dict[str, NodeRow] = {}
         self.held: dict[str, Resources] = {}
+        self.lost: set[AttemptRef] = set()
+        self.retried_at: dict[UUID, float] = {}
         self.names: dict[tuple[str, str], NewJob] = {}
         self.commits = 0
 
@@ -125,6 +129,8 @@ class Rows:
             raise Violation("I6", f"task {change.task}: {change.retries} retries of {new.max_retries}")
         if change.fence < stored.fence:
             raise Violation("I2", f"task {change.task}: fence {change.fence} after {stored.fence}")
+        if TaskState.RETRYING in change.path[1:]:
+            self.retried_at[change.id] = change.changed_at
         if change.output is None:
             change = replace(change, output=stored.output)
         rows[change.id] = (new, change)
@@ -143,6 +149,8 @@ class Rows:
         if holds != before:
             self.held[attempt.node] = self.held[attempt.node] + holds - before
         self.attempts[ref] = attempt
+        if attempt.state is AttemptState.LOST:
+            self.lost.add(ref)
         if live:
             self.live_attempts[ref] = None
         else:
@@ -176,7 +184,27 @@ class Rows:
             attempts=[
                 replace(self.attempts[ref], new=False, explanation=None) for ref in sorted(self.live_attempts)
             ],
+            losses=self._losses(),
+            ended={
+                number: counters.state is JobState.COMPLETED
+                for number, counters in self.counters.items()
+                if counters.state.is_terminal
+            },
         )
+
+    def _losses(self) -> list[LossSeen]:
+        """Where and when live tasks were lost since they were last tried anew, unless by nobody's fault."""
+        found = []
+        for ref in sorted(self.lost):
+            attempt = self.attempts[ref]
+            rows = self.tasks[ref.job] if ref.job in self.live_jobs else {}
+            row = rows.get(attempt.task_id)
+            if row is None or row[1].state in TERMINAL or attempt.message == LEASE_RAN_OUT:
+                continue
+            assert attempt.ended_at is not None
+            if attempt.ended_at > self.retried_at.get(attempt.task_id, float("-inf")):
+                found.append(LossSeen(ref.task, attempt.node, attempt.ended_at))
+        return found
 
     def task_state(self, task: TaskRef) -> TaskState | None:
         """By the task's own row, else that of its range."""

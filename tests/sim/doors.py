@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
 from bus import api, requests
 from bus.codec import Codec, answer, decode_request
 from bus.errors import DecodeError
@@ -16,7 +18,16 @@ from bus.spec import JobSpec
 from bus.values import NodeAdmin, NodeName, Role, UserName
 from coordinator.api.jobs import seal
 from coordinator.core.effects import NewJob
-from coordinator.core.events import CancelAsked, HoldAsked, JobSubmitted, NodeSteered, RetryAsked
+from coordinator.core.events import (
+    CancelAsked,
+    Event,
+    HoldAsked,
+    JobSubmitted,
+    NodeSteered,
+    PauseAsked,
+    RequeueAsked,
+    RetryAsked,
+)
 from coordinator.store.errors import StoreError
 from tests.sim.database import Rows, duplicate
 
@@ -30,6 +41,7 @@ ROLE = Role.OPERATOR
 _ADMINS = {
     "node.cordon": NodeAdmin.INACTIVE,
     "node.drain": NodeAdmin.DRAINING,
+    "node.maintenance": NodeAdmin.MAINTENANCE,
     "node.undrain": NodeAdmin.ACTIVE,
 }
 
@@ -52,36 +64,10 @@ class Doors:
         match request:
             case JobSpec():
                 self._submit(request, respond)
-            case requests.Cancel():
-                number, index = _target(request.target)
-                self._post(
-                    CancelAsked(job=number, index=index, by=USER, role=ROLE, reply=self._expect(respond))
-                )
-            case requests.Hold():
-                held = operation == "job.hold"
-                self._post(
-                    HoldAsked(
-                        job=int(request.job), held=held, by=USER, role=ROLE, reply=self._expect(respond)
-                    )
-                )
             case requests.Retry():
                 self._retry(int(request.target), respond)
-            case requests.NodeSteer():
-                admin = _ADMINS[operation]
-                node = NodeName(request.node)
-                self._post(
-                    NodeSteered(
-                        node=node, admin=admin, reason=request.reason, by=USER, reply=self._expect(respond)
-                    )
-                )
             case _:
-                raise AssertionError(f"the simulated service does not know {operation}")
-
-    def _expect(self, respond: Responder) -> int:
-        return self._coordinator.expect(respond)
-
-    def _post(self, event: Any) -> None:
-        self._coordinator.post(event)
+                self._coordinator.post(_event(operation, request, self._coordinator.expect(respond)))
 
     def _away(self, respond: Responder) -> None:
         self._coordinator.refuse(respond, refusal("E_UNAVAILABLE", hint="try again", retry_after_s=1.0))
@@ -101,7 +87,7 @@ class Doors:
             coordinator = self._coordinator
             number = coordinator.next_number
             coordinator.next_number += 1
-            self._post(
+            self._coordinator.post(
                 JobSubmitted(
                     job_id=coordinator.new_id(job=True),
                     number=number,
@@ -109,7 +95,7 @@ class Doors:
                     spec=sealed.spec,
                     spec_json=sealed.json,
                     digest=sealed.digest,
-                    reply=self._expect(respond),
+                    reply=self._coordinator.expect(respond),
                 )
             )
 
@@ -131,7 +117,7 @@ class Doors:
 
             def done(found: tuple[Any, Any]) -> None:
                 failed_rows, over = found
-                self._post(
+                self._coordinator.post(
                     RetryAsked(
                         job=number,
                         failed=failed_rows,
@@ -140,13 +126,41 @@ class Doors:
                         before=0,
                         by=USER,
                         role=ROLE,
-                        reply=self._expect(respond),
+                        reply=self._coordinator.expect(respond),
                     )
                 )
 
             coordinator.connection.call(read, done, lambda error: self._away(respond))
 
         coordinator.barrier(look)
+
+
+def _event(operation: str, request: Struct, reply: int) -> Event:
+    """What needs nothing looked up first."""
+    match request:
+        case requests.Cancel(target=target):
+            job, index = _target(target)
+            return CancelAsked(job=job, index=index, by=USER, role=ROLE, reply=reply)
+        case requests.Requeue(target=target):
+            job, index = _target(target)
+            return RequeueAsked(job=job, index=index, by=USER, role=ROLE, reply=reply)
+        case requests.Hold(job=text):
+            held = operation == "job.hold"
+            return HoldAsked(job=int(text), held=held, by=USER, role=ROLE, reply=reply)
+        case requests.Pause(job=text):
+            paused = operation == "job.pause"
+            return PauseAsked(job=int(text), paused=paused, by=USER, role=ROLE, reply=reply)
+        case requests.NodeSteer():
+            return NodeSteered(
+                node=NodeName(request.node),
+                admin=_ADMINS[operation],
+                reason=request.reason,
+                deadline_s=request.deadline_s,
+                by=USER,
+                reply=reply,
+            )
+        case _:
+            raise AssertionError(f"the simulated service does not know {operation}")
 
 
 def _target(text: str) -> tuple[int, int | None]:

@@ -146,7 +146,8 @@ class Checker:
             ):
                 raise Violation("I7", f"{node.name} is silent for {silent_s:.1f} s and {node.health}")
             kept = [a for a in node.attempts.values() if _is_replaced(a)]
-            if kept and silent_s > limits.lease_s + self._lag_s:
+            braked = leader.cluster.brake is not None
+            if kept and not braked and silent_s > limits.lease_s + self._lag_s:
                 raise Violation("I7", f"{kept[0].ref} is still with {node.name}, silent for {silent_s:.1f} s")
 
     # clients and agents

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from coordinator.core.model import Limits
 
-SCALED = ("interval_s", "after_s", "lease_s", "deadline_s", "within_s", "window_s")
+SCALED = ("interval_s", "after_s", "lease_s", "deadline_s", "within_s", "window_s", "brake_s")
 """Endings of the names of the limits that a longer heartbeat stretches."""
 
 
@@ -66,6 +66,7 @@ class Deed(Struct, frozen=True):
     key: str = ""
     index: int | None = None
     node: int = 0
+    deadline_s: float | None = None
 
 
 class Plan(Struct, frozen=True):
@@ -174,7 +175,17 @@ def _tool(random: Random, lease_s: float) -> dict[str, Any]:
 
 
 _KINDS = (_single, _single, _single, _array, _array, _dag, _tool)
-_JOB_DEEDS = ("job.cancel", "job.cancel", "job.hold", "job.retry", "task.cancel")
+_JOB_DEEDS = (
+    "job.cancel",
+    "job.cancel",
+    "job.hold",
+    "job.pause",
+    "job.requeue",
+    "job.retry",
+    "task.cancel",
+    "task.requeue",
+)
+_GIVEN_FREE_BY = {"job.hold": "job.release", "job.pause": "job.resume"}
 
 
 def _deeds(
@@ -187,13 +198,16 @@ def _deeds(
             continue
         operation = random.choice(_JOB_DEEDS)
         at_s = random.uniform(submission.at_s, duration_s)
-        index = random.randint(0, 3) if operation == "task.cancel" else None
+        index = random.randint(0, 3) if operation.startswith("task.") else None
         deeds.append(Deed(at_s, operation.replace("task.", "job."), submission.key, index))
-        if operation == "job.hold":
-            deeds.append(Deed(random.uniform(at_s, duration_s), "job.release", submission.key))
+        if operation in _GIVEN_FREE_BY:
+            again_s = random.uniform(at_s, duration_s)
+            deeds.append(Deed(again_s, _GIVEN_FREE_BY[operation], submission.key))
     for _ in range(random.choice((0, 0, 1, 2))):
         at_s, node = random.uniform(0, duration_s), random.randrange(agents)
-        deeds.append(Deed(at_s, random.choice(("node.drain", "node.cordon")), node=node))
+        operation = random.choice(("node.drain", "node.cordon", "node.maintenance"))
+        deadline_s = random.uniform(0, duration_s / 4) if random.random() < 0.5 else None
+        deeds.append(Deed(at_s, operation, node=node, deadline_s=deadline_s))
         deeds.append(Deed(random.uniform(at_s, duration_s), "node.undrain", node=node))
     return tuple(sorted(deeds, key=lambda deed: deed.at_s))
 
