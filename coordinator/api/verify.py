@@ -18,6 +18,7 @@ from bus.values import NodeHealth, NodeName
 from coordinator.clock import Clock
 from coordinator.core.model import Cluster
 from coordinator.core.picture import Picture, picture
+from coordinator.core.rebuild import RebuildError
 from coordinator.core.verify import Flaw, lasting, memory_flaws, node_flaws, silence_flaws
 from coordinator.loop import Loop
 from coordinator.store.books import Books, OpenBooks
@@ -88,9 +89,14 @@ class Verifier:
             checked = await books.sizes()
             flaws = await books.flaws(epoch=self._epoch)
             snapshot = await books.snapshot()
-        # a hundred thousand jobs take a while: heartbeats are answered meanwhile
-        rebuilt = await asyncio.to_thread(lambda: picture(self._rebuild(snapshot)))
-        flaws += memory_flaws(memory, rebuilt)
+        try:
+            # a hundred thousand jobs take a while: heartbeats are answered meanwhile
+            rebuilt = await asyncio.to_thread(lambda: picture(self._rebuild(snapshot)))
+        except RebuildError as error:
+            hint = "no other coordinator could take over; corral cancel the job, then report this"
+            flaws.append(Flaw("I8", "database.rebuild", "a new leader", f"would not start: {error}", hint))
+        else:
+            flaws += memory_flaws(memory, rebuilt)
         flaws += silence_flaws(self._loop.cluster, now_s=self._clock.now_s())
         seen, of_nodes, silent = await self._ask_nodes()
         checked |= {"live jobs": len(memory.jobs), "nodes asked": len(seen)}

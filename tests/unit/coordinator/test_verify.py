@@ -20,6 +20,7 @@ from bus.values import AttemptRef, AttemptState, NodeAdmin, NodeHealth, NodeName
 from coordinator.api import verify
 from coordinator.core.picture import Picture, picture
 from coordinator.core.verify import Flaw, lasting, memory_flaws, node_flaws, silence_flaws
+from coordinator.store.rows import LiveJob, Snapshot
 from tests.unit.coordinator.conftest import World
 from tests.unit.coordinator.shell import FakeAgent, Shell, running_shell, until
 from tests.unit.coordinator.test_random_worlds import Worlds
@@ -228,6 +229,23 @@ async def test_what_lasts_is_a_violation_and_what_passes_is_none(shell: Shell) -
     found = await shell.ask("olga", "cluster.verify")
     assert found["violations"] == [{"invariant": "I1", "what": "bad (b)", "object": "7", "hint": "do this"}]
     assert shell.books.looks == verify.LOOKS
+
+
+async def test_rows_that_no_leader_could_start_from_are_named(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await shell.submit()
+
+    async def forged() -> Snapshot:
+        rows = shell.books._rows.snapshot()
+        (live,) = rows.jobs
+        return replace(rows, jobs=[LiveJob(live.job, replace(live.change, running=1))])
+
+    monkeypatch.setattr(shell.books, "snapshot", forged)
+    found = await shell.ask("olga", "cluster.verify")
+    (violation,) = found["violations"]
+    assert (violation["invariant"], violation["object"]) == ("I8", "a new leader")
+    assert "counters disagree" in violation["what"]
 
 
 async def test_strays_and_nodes_that_say_nothing_are_named(shell: Shell) -> None:
