@@ -152,6 +152,9 @@ def on_requeue(out: list[Effect], cluster: Cluster, event: RequeueAsked, *, now_
     if job is None or not may_steer(job, event):
         out.append(_refuse(event.reply, _no_job(event.job)))
         return
+    if event.index is not None and job.group_of(event.index) is None:
+        out.append(_refuse(event.reply, _no_task(job.number, event.index)))
+        return
     attempts = _attempts(job)
     if event.index is not None:
         attempts = [attempt for attempt in attempts if attempt.ref.index == event.index]
@@ -261,6 +264,10 @@ def _refuse(reply: ReplyToken, fault: Fault) -> Refuse:
 
 def _no_job(number: int) -> Fault:
     return Fault(code="E_NOT_FOUND", message=f"no live job {number}", field="/job", status=404)
+
+
+def _no_task(number: int, index: int) -> Fault:
+    return Fault(code="E_NOT_FOUND", message=f"no task {number}.{index}", field="/target", status=404)
 
 
 def _changed_meanwhile(number: int) -> Fault:

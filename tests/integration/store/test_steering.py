@@ -203,6 +203,38 @@ async def test_what_a_node_was_made_outlives_restarts(
     assert await audit(database, "drain-1") == [("olga", "node.drain"), ("olga", "node.undrain")]
 
 
+async def test_pauses_yields_and_deadlines_outlive_restarts(
+    stored: StoredWorld, database: asyncpg.Connection
+) -> None:
+    stored.register("yield-1", node_id=uuid4())
+    job = stored.submit(command=["true"], array="0-1", preemptible=True)
+    first, second = stored.schedule()
+    stored.start(first, "yield-1")
+    stored.start(second, "yield-1")
+    stored.pause(job, by=ALICE)
+    stored.requeue(job, 0, by=ALICE)
+    stored.steer("yield-1", NodeAdmin.MAINTENANCE, reason="disks", deadline_s=60.0)
+    await stored.commit()
+    state = "select state, paused_by, paused_at is not null from corral.jobs where number = $1"
+    assert tuple(await database.fetchrow(state, job)) == ("paused", ALICE, True)
+    assert essence(await stored.loaded()) == essence(stored.cluster)
+    stored.end(first, "yield-1", outcome=Outcome.CANCELLED, exit_code=None)
+    stored.now_s += 60.0
+    stored.wait(0.0)
+    stored.end(second, "yield-1", outcome=Outcome.CANCELLED, exit_code=None)
+    await stored.commit()
+    assert essence(await stored.loaded()) == essence(stored.cluster)
+    kept = "select a.state, a.message from corral.attempts a join corral.tasks t on t.id = a.task_id" \
+        " join corral.jobs j on j.id = t.job_id where j.number = $1 order by t.index"  # fmt: skip
+    assert [tuple(row) for row in await database.fetch(kept, job)] == [
+        ("preempted", f"requeued by {ALICE}"),
+        ("preempted", "node yield-1 was drained, and the deadline came"),
+    ]
+    admin = "select admin, admin_goal, admin_deadline from corral.nodes where name = 'yield-1'"
+    assert tuple(await database.fetchrow(admin)) == ("maintenance", None, None)
+    assert await database.fetch("select * from corral.ledger_mismatches") == []
+
+
 @pytest.mark.contract("S2.11")
 async def test_the_database_allows_a_node_the_moves_that_the_core_allows(
     stored: StoredWorld, database: asyncpg.Connection

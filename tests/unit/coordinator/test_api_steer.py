@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from bus.codec import Codec
-from bus.values import Ended, Outcome
+from bus.messages import Cancel, Pause, Resume
+from bus.values import Ended, Outcome, Started
 from coordinator.store.errors import StoreUnavailable
 from tests.unit.coordinator.shell import FakeAgent, Shell, collect, running_shell, until
 from tests.unit.coordinator.test_doors import state
 
-STEERING = ("node.cordon", "node.drain", "node.undrain")
+STEERING = ("node.cordon", "node.drain", "node.maintenance", "node.undrain")
 
 
 @pytest.fixture
@@ -57,6 +58,47 @@ async def test_a_job_is_held_and_released(shell: Shell, codec: Codec) -> None:
 
 
 @pytest.mark.parametrize("codec", Codec)
+async def test_a_job_is_paused_and_resumed(shell: Shell, codec: Codec) -> None:
+    """Twice is once; the node is told, the feed says so, and why says who."""
+    agent = await shell.agent()
+    feed = await collect(shell.client("alice"), "corral.feed.alice.job.*")
+    number = await shell.submit(array="0-99")
+    await until(lambda: agent.assigned())
+    ref = agent.assigned()[0]
+    await agent.report(Started(attempt=ref, started_at=1.0, pid=1))
+    paused = [await shell.ask("alice", "job.pause", codec=codec, job=str(number)) for _ in range(2)]
+    assert [answer["tasks"] for answer in paused] == [100, 0]
+    await until(lambda: json.loads(feed[-1].data)["state"] == "paused")
+    await until(lambda: [each for each in agent.commands if isinstance(each, Pause)])
+    assert ref in next(each for each in agent.commands if isinstance(each, Pause)).attempts
+    why = await shell.ask("alice", "task.why", codec=codec, target=f"{number}.99")
+    assert "paused" in {blocker["code"] for blocker in why["blockers"]}
+    await shell.ask("alice", "job.resume", codec=codec, job=str(number))
+    await until(lambda: [each for each in agent.commands if isinstance(each, Resume)])
+    await until(lambda: json.loads(feed[-1].data)["state"] == "running")
+
+
+async def test_what_runs_is_requeued(shell: Shell) -> None:
+    agent = await shell.agent()
+    number = await shell.submit()
+    await until(lambda: agent.assigned())
+    (ref,) = agent.assigned()
+    await agent.report(Started(attempt=ref, started_at=1.0, pid=1))
+    assert (await shell.ask("alice", "job.requeue", target=f"{number}.0"))["tasks"] == 1
+    await until(lambda: [each for each in agent.commands if isinstance(each, Cancel)])
+    await agent.report(Ended(attempt=ref, outcome=Outcome.CANCELLED, started_at=1.0, ended_at=2.0))
+    await until(lambda: len(agent.assigned()) == 2)
+
+
+async def test_a_deadline_and_a_goal_are_shown(shell: Shell) -> None:
+    agent = await shell.agent()
+    await shell.submit()
+    await until(lambda: agent.assigned())
+    node = await shell.ask("olga", "node.maintenance", node="n1", deadline_s=60)
+    assert (node["admin"], node["goal"]) == ("draining", "maintenance") and node["deadline"] > 0
+
+
+@pytest.mark.parametrize("codec", Codec)
 async def test_what_failed_is_queued_again_once(shell: Shell, codec: Codec) -> None:
     agent = await shell.agent()
     number = await failed_job(shell, agent)
@@ -79,7 +121,12 @@ async def test_a_node_is_steered_by_operators(shell: Shell, codec: Codec, operat
         assert refusal(await shell.ask(user, operation, codec=codec, **told)) == ("E_FORBIDDEN", 403, "")
         assert state(shell) == before
     first = await shell.ask("olga", operation, codec=codec, **told)
-    admin = {"node.cordon": "inactive", "node.drain": "draining", "node.undrain": "active"}[operation]
+    admin = {
+        "node.cordon": "inactive",
+        "node.drain": "draining",
+        "node.maintenance": "maintenance",  # at once: nothing runs there
+        "node.undrain": "active",
+    }[operation]
     assert (first["name"], first["admin"]) == ("n1", admin)
     again = await shell.ask("olga", operation, codec=codec, **told)
     assert (again["name"], again["admin"]) == ("n1", admin)
@@ -88,7 +135,15 @@ async def test_a_node_is_steered_by_operators(shell: Shell, codec: Codec, operat
 @pytest.mark.parametrize("codec", Codec)
 @pytest.mark.parametrize(
     ("operation", "field"),
-    [("job.hold", "job"), ("job.release", "job"), ("job.retry", "target"), ("task.why", "target")],
+    [
+        ("job.hold", "job"),
+        ("job.release", "job"),
+        ("job.pause", "job"),
+        ("job.resume", "job"),
+        ("job.requeue", "target"),
+        ("job.retry", "target"),
+        ("task.why", "target"),
+    ],
 )
 async def test_what_is_somebody_elses_does_not_exist(
     shell: Shell, codec: Codec, operation: str, field: str
@@ -110,7 +165,16 @@ async def test_what_is_somebody_elses_does_not_exist(
         ("rita", "job.plan", {"command": ["true"]}, ("E_FORBIDDEN", 403, "")),
         ("alice", "job.hold", {"job": "1"}, ("E_CONFLICT", 409, "/job")),
         ("alice", "job.release", {"job": "1"}, ("E_CONFLICT", 409, "/job")),
+        ("rita", "job.pause", {"job": "1"}, ("E_FORBIDDEN", 403, "")),
+        ("alice", "job.pause", {"job": "1"}, ("E_CONFLICT", 409, "/job")),
+        ("alice", "job.resume", {"job": "1"}, ("E_CONFLICT", 409, "/job")),
+        ("alice", "job.requeue", {"target": "1"}, ("E_CONFLICT", 409, "/target")),
+        ("alice", "job.requeue", {"target": "1.0"}, ("E_CONFLICT", 409, "/target")),
         ("alice", "job.retry", {"target": "1.99"}, ("E_NOT_FOUND", 404, "/target")),
+        ("olga", "node.drain", {"node": "n1", "deadline_s": -1}, ("E_RANGE", 422, "/deadline_s")),
+        ("olga", "node.maintenance", {"node": "n1", "deadline_s": 1e9}, ("E_RANGE", 422, "/deadline_s")),
+        ("olga", "node.cordon", {"node": "n1", "deadline_s": 5}, ("E_CONFLICT", 409, "/deadline_s")),
+        ("olga", "node.drain", {"node": "n1", "deadline_s": "5m"}, ("E_TYPE", 422, "/deadline_s")),
         ("alice", "task.why", {"target": "1.99"}, ("E_NOT_FOUND", 404, "/target")),
         ("alice", "task.why", {"target": "1.x"}, ("E_ID", 422, "/target")),
         ("olga", "node.drain", {"node": "nowhere"}, ("E_NOT_FOUND", 404, "/node")),
@@ -138,14 +202,17 @@ async def test_a_plan_says_what_a_submission_would_become(shell: Shell, codec: C
     assert state(shell) == before
 
 
-@pytest.mark.parametrize("operation", ["job.hold", "job.release", "job.retry", *STEERING])
+@pytest.mark.parametrize(
+    "operation",
+    ["job.hold", "job.release", "job.pause", "job.resume", "job.requeue", "job.retry", *STEERING],
+)
 async def test_while_the_database_is_away_nothing_is_steered(shell: Shell, operation: str) -> None:
     await shell.agent()
     number = await shell.submit()
     before = state(shell)[0]
     shell.performer._failing = True
     fields = {"node": "n1"} if operation in STEERING else {"job": str(number)}
-    if operation == "job.retry":
+    if operation in ("job.retry", "job.requeue"):
         fields = {"target": str(number)}
     answer = await shell.ask("olga", operation, **fields)
     assert refusal(answer)[:2] == ("E_UNAVAILABLE", 503) and answer["error"]["retry_after_s"] > 0

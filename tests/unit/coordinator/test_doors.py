@@ -72,12 +72,16 @@ SOUND: dict[str, Any] = {
     "node.show": {"node": "n1"},
     "job.hold": {"job": "1"},
     "job.release": {"job": "1"},
+    "job.pause": {"job": "1"},
+    "job.resume": {"job": "1"},
+    "job.requeue": {"target": "1.0"},
     "job.retry": {"target": "1.0"},
     "job.plan": {"command": ["true"], "array": "0-9", "constraints": {"nodes": ["n9"]}},
     "task.why": {"target": "1.0"},
     "node.list": {"filter": "health=healthy", "sort": "name", "limit": 10},
     "node.cordon": {"node": "n9", "reason": "disks"},
-    "node.drain": {"node": "n9", "reason": "disks"},
+    "node.drain": {"node": "n9", "reason": "disks", "deadline_s": 60.0},
+    "node.maintenance": {"node": "n9", "deadline_s": 60.0},
     "node.undrain": {"node": "n9"},
     "event.list": {"node": "n9", "job": "1", "task": "1.0", "since": 0.0, "until": 1.0, "cursor": ""},
     "user.renew": {"key": "UABC"},
@@ -128,7 +132,8 @@ SOUND: dict[str, Any] = {
 MESSAGES = st.sampled_from(list(SOUND.values()))
 CHANGES = {
     *("job.submit", "job.cancel", "job.hold", "job.release", "job.retry"),
-    *("node.cordon", "node.drain", "node.undrain"),
+    *("job.pause", "job.resume", "job.requeue"),
+    *("node.cordon", "node.drain", "node.maintenance", "node.undrain"),
 }
 """The operations that change something when they are not refused."""
 

@@ -100,6 +100,17 @@ def test_the_node_that_loses_least_makes_room(world: World) -> None:
     assert ended(world) == [young]
 
 
+def test_what_turns_out_not_to_be_needed_is_spared(world: World) -> None:
+    """The young one would go first, but the old one alone makes the room, and must."""
+    world.register("n1", capacity=Resources(3000, 4096))
+    old = running(world, 2, 3)
+    wait(world, 10.0)
+    running(world, 1, 3)
+    submit(world, 2, 9)
+    wait(world)
+    assert ended(world) == [old]
+
+
 def test_what_ends_already_counts_as_room(pool: World) -> None:
     """Also what people cancelled, where preemptible work runs beside it."""
     low = running(pool, 1, 3)

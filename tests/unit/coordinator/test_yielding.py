@@ -68,6 +68,7 @@ def test_nothing_runs_of_it_or_it_is_somebody_elses(pool: World) -> None:
     assert (answer.tasks, answer.hint) == (0, "nothing of it is placed or runs")
     assert pool.requeue(job, by="mallory").faults[0].code == "E_NOT_FOUND"
     assert pool.requeue(99).faults[0].code == "E_NOT_FOUND"
+    assert pool.requeue(job, 1).faults[0].message == f"no task {job}.1"
 
 
 def test_the_command_is_repeated_by_every_leader_until_the_end(pool: World) -> None:
