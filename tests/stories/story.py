@@ -130,13 +130,15 @@ class Story:
     def do_submit(
         self, *flags: str, by: str = "alice", tasks: str = "", dedupe: str | None = None, **fields: str
     ) -> Iterator[str]:
-        """`tasks=a,b<a` are tasks by name and what they need; anything else is a field of the job."""
+        """`tasks=a,b<a` are tasks by name and what they need; `after=1,2:any`; the rest are fields of the job."""
         numbers = {name: int(value) for name, value in fields.items() if value.isdecimal()}
         spec: dict[str, Any] = {**fields, **numbers, **dict.fromkeys(flags, True)}
         if dedupe is not None:
             spec["dedupe_key"] = dedupe
         if "on_disconnect" in spec:
             spec["on_disconnect"] = OnDisconnect(spec["on_disconnect"])
+        if "after" in spec:
+            spec["after"] = fields["after"].split(",")
         command = spec.pop("command", "true")
         if tasks:
             spec["tasks"] = [task_spec(part) for part in tasks.split(",")]
