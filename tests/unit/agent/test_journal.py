@@ -62,3 +62,25 @@ def test_under_steady_load_the_files_take_turns_and_stay_short(
     again = Journal(str(tmp_path))
     assert (1, 499, 1) in again.exits
     again.close()
+
+
+def test_half_a_record_on_a_full_disk_is_cut_off_and_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Journal(str(tmp_path))
+    write = journal.os.write
+    first.append([exit_of(0)])
+    size = sizes(tmp_path)[0]
+    monkeypatch.setattr(journal.os, "write", lambda fd, data: write(fd, bytes(data[: len(data) // 2])))
+    first.append([exit_of(1)])
+    assert sizes(tmp_path)[0] == size and keys(first) == [(1, 0, 1), (1, 1, 1)]
+
+    def full(fd: int, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(journal.os, "write", full)
+    first.append([exit_of(2)])
+    monkeypatch.setattr(journal.os, "write", write)
+    first.append([exit_of(3)])
+    first.close()
+    assert keys(Journal(str(tmp_path))) == [(1, index, 1) for index in range(4)]

@@ -298,3 +298,81 @@ def test_a_place_is_told_free_before_it_is_told_taken() -> None:
     step(ledger, events.GuardReported(starts=starts, ends=ends), NOW)
     told = [(type(event).__name__, event.attempt.index) for _, event in ledger.outbox]
     assert told == [("Started", 0), ("Ended", 0), ("Started", 1), ("Ended", 1)]
+
+
+def pause(ledger: Ledger, *attempts: AttemptRef) -> list[effects.Effect]:
+    return step(ledger, events.PauseAsked(epoch=1, attempts=attempts), NOW)
+
+
+def resume(ledger: Ledger, *attempts: AttemptRef) -> list[effects.Effect]:
+    return step(ledger, events.ResumeAsked(epoch=1, attempts=attempts), NOW)
+
+
+def test_a_pause_goes_to_the_guard_once_and_is_told(ledger: Ledger) -> None:
+    assign(ledger, order(0), order(1))
+    start(ledger, ref(0))
+    assert pause(ledger, ref(0), ref(1), ref(9)) == [effects.Pause((ref(0), ref(1)))]
+    assert pause(ledger, ref(0)) == []
+    assert ledger.paused() == (ref(0), ref(1))
+    assert resume(ledger, ref(0), ref(9)) == [effects.Resume((ref(0),))]
+    assert resume(ledger, ref(0)) == []
+    assert ledger.paused() == (ref(1),)
+    end(ledger, ref(1))
+    assert ledger.paused() == ()
+
+
+def test_an_old_leader_neither_pauses_nor_resumes(ledger: Ledger) -> None:
+    assign(ledger, order(), epoch=5)
+    assert pause(ledger, ref()) == [effects.Refuse("epoch 1 is over: 5 leads")]
+    assert resume(ledger, ref()) == [effects.Refuse("epoch 1 is over: 5 leads")]
+
+
+def test_what_still_prepares_is_paused_when_the_guard_gets_it(ledger: Ledger) -> None:
+    assign(ledger, order(work=NEEDY))
+    assert pause(ledger, ref()) == []
+    made = step(ledger, events.InputsArrived(ref()), NOW)
+    assert made == [effects.Hand((order(work=NEEDY),)), effects.Pause((ref(),))]
+    assert resume(ledger, ref()) == [effects.Resume((ref(),))]
+
+
+@pytest.mark.parametrize("work", [PLAIN, NEEDY])
+def test_a_pause_while_an_older_attempt_ends_is_kept(ledger: Ledger, work: Work) -> None:
+    assign(ledger, order(fence=1))
+    assign(ledger, order(fence=2, work=work))
+    assert pause(ledger, ref(fence=2)) == []
+    made = end(ledger, ref(fence=1))
+    if work is NEEDY:
+        made = step(ledger, events.InputsArrived(ref(fence=2)), NOW)
+    assert made[-2:] == [effects.Hand((order(fence=2, work=work),)), effects.Pause((ref(fence=2),))]
+
+
+def test_what_somebody_else_has_is_not_told_as_paused(ledger: Ledger) -> None:
+    assign(ledger, order())
+    pause(ledger, ref())
+    step(ledger, events.Answered(epoch=1, drop=(ref(),)), NOW)
+    assert ledger.paused() == ()
+
+
+def test_the_guard_knows_what_is_paused_after_a_restart(ledger: Ledger) -> None:
+    starts = tuple(events.Start(ref(index), 10 + index, 1.0, 99) for index in range(2))
+    step(ledger, events.Restored(epoch=1, sequence=0, starts=starts), NOW)
+    step(ledger, events.GuardConnected(running=starts, paused=(ref(1),)), NOW)
+    assert ledger.paused() == (ref(1),)
+
+
+def test_what_a_dead_guard_left_is_ended_before_it_is_told_lost(ledger: Ledger) -> None:
+    """Only where pid and start are known: of another boot there is nothing to end."""
+    starts = (events.Start(ref(0), 10, 1.0, 99), events.Start(ref(1), 0, 1.0, 0))
+    step(ledger, events.Restored(epoch=1, sequence=0, starts=starts), NOW)
+    made = step(ledger, events.GuardConnected(), NOW)
+    assert made[0] == effects.EndLeftovers(((10, 99),))
+    assert [event.outcome for event in reported(ledger) if isinstance(event, Ended)] == [Outcome.LOST] * 2
+
+
+def test_a_fenced_agent_ends_everything_and_reports_none_of_it(ledger: Ledger) -> None:
+    assign(ledger, order(0), order(1, work=NEEDY))
+    start(ledger, ref(0))
+    made = step(ledger, events.Fenced(), NOW)
+    assert effects.End((ref(0),)) in made
+    assert end(ledger, ref(0)) == [effects.SaveEnd(ref(0))]
+    assert not ledger.held and not reported(ledger)

@@ -37,6 +37,7 @@ class Node(RuleBasedStateMachine):
         self.dropped: set[AttemptRef] = set()
         self.disk: dict[int, TaskEvent] = {}
         self.pids = 100
+        self.paused: set[AttemptRef] = set()
 
     def feed(self, event: events.Event) -> None:
         for effect in step(self.ledger, event, 5.0):
@@ -58,6 +59,10 @@ class Node(RuleBasedStateMachine):
                             if withdrawn
                             else Ended(attempt=attempt, outcome=Outcome.CANCELLED, ended_at=2.0)
                         )
+            case effects.Pause(attempts):
+                self.paused |= set(attempts) & {*self.queued, *self.running}
+            case effects.Resume(attempts):
+                self.paused -= set(attempts)
             case effects.FetchInputs(order):
                 self.wanted.append(order)
             case effects.SaveEvent(sequence, event):
@@ -81,6 +86,15 @@ class Node(RuleBasedStateMachine):
             else events.CancelAsked(epoch=1, attempts=asked)
         )
 
+    @rule(index=indexes, fence=fences, go_on=st.booleans())
+    def pause(self, index: int, fence: int, go_on: bool) -> None:
+        asked = (AttemptRef(1, index, fence),)
+        self.feed(
+            events.ResumeAsked(epoch=1, attempts=asked)
+            if go_on
+            else events.PauseAsked(epoch=1, attempts=asked)
+        )
+
     @rule()
     def inputs_arrive(self) -> None:
         if self.wanted:
@@ -88,8 +102,10 @@ class Node(RuleBasedStateMachine):
 
     @rule(tell=st.booleans())
     def start(self, tell: bool) -> None:
-        if self.queued:
-            attempt = self.queued.pop(0)
+        ready = [attempt for attempt in self.queued if attempt not in self.paused]
+        if ready:
+            attempt = ready[0]
+            self.queued.remove(attempt)
             assert all(other.task != attempt.task for other in self.running), "twice at a time"
             self.pids += 1
             self.running[attempt] = self.pids
@@ -127,14 +143,24 @@ class Node(RuleBasedStateMachine):
     @rule(guard_dies=st.booleans())
     def guard_reconnects(self, guard_dies: bool) -> None:
         if guard_dies:
-            self.queued, self.running = [], {}
+            self.queued, self.running, self.paused = [], {}, set()
         starts = tuple(events.Start(attempt, pid, 1.0) for attempt, pid in self.running.items())
         ends, self.exits = tuple(self.exits.values()), {}
-        self.feed(events.GuardConnected(running=starts, queued=tuple(self.queued), ends=ends))
+        here = {*self.queued, *self.running}
+        self.feed(
+            events.GuardConnected(
+                running=starts, queued=tuple(self.queued), paused=tuple(self.paused & here), ends=ends
+            )
+        )
 
     @invariant()
     def a_fence_is_handed_once(self) -> None:
         assert all(count == 1 for count in self.handed.values())
+
+    @invariant()
+    def agent_and_guard_agree_on_what_is_paused(self) -> None:
+        for attempt in [*self.queued, *self.running]:
+            assert self.ledger.held[attempt].paused is (attempt in self.paused)
 
     @invariant()
     def the_disk_holds_the_outbox(self) -> None:
