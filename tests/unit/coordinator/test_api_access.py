@@ -30,10 +30,14 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "job.retry": {"target": "1"},
     "job.hold": {"job": "1"},
     "job.release": {"job": "1"},
+    "job.pause": {"job": "1"},
+    "job.resume": {"job": "1"},
+    "job.requeue": {"target": "1"},
     "job.plan": {"command": ["true"]},
     "task.why": {"target": "1"},
     "node.cordon": {"node": "n1"},
     "node.drain": {"node": "n1"},
+    "node.maintenance": {"node": "n1"},
     "node.undrain": {"node": "n1"},
     "event.list": {},
     "user.whoami": {},
@@ -43,6 +47,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "token.list": {},
     "token.revoke": {"token": "0" * 16},
     "cluster.status": {},
+    "cluster.verify": {},
 }
 
 
