@@ -164,6 +164,8 @@ def _idle(evidence: Evidence) -> Iterator[Violation]:
         # degraded is an opinion that takes some minutes to fade; it takes nothing from what is known
         if node.health == "unreachable" or busy:
             yield Violation(rule=rule, what=f"idle, but the leader shows {node}")
+    for text in evidence.verified:
+        yield Violation(rule=rule, what=f"corral verify: {text}")
     over = {job.number for job in evidence.jobs if job.state in TERMINAL}
     for task in evidence.tasks:
         if int(task.task.partition(".")[0]) in over and task.state not in OVER:

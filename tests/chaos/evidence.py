@@ -91,6 +91,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     attempts: tuple[AttemptRow, ...] = ()
     ledgers: tuple[LedgerRow, ...] = ()
     nodes: tuple[NodeSeen, ...] = ()
+    verified: tuple[str, ...] = ()  # what the leader says when it is asked to verify itself
     lives: tuple[Life, ...] = ()
     complaints: tuple[str, ...] = ()  # lines of logs that should not be there
     leftovers: tuple[str, ...] = ()  # processes that outlived the cluster

@@ -64,9 +64,9 @@ LASTS_S: dict[Fault, tuple[float, float]] = {
     Fault.AGENT_RESTART: (0.1, 1.0),
     Fault.AGENT_PARTITION: (17.0, 28.0),
     Fault.AGENT_HICCUP: (0.5, 3.0),
-    Fault.AGENT_AND_GUARD_KILL: (0.2, 4.0),
+    Fault.AGENT_AND_GUARD_KILL: (0.2, 4.0),  # within a lease: with both dead only the fence protects
     Fault.GUARD_KILL: (0.0, 0.0),
-    Fault.GUARD_STOP: (1.0, 8.0),
+    Fault.GUARD_STOP: (1.0, 8.0),  # within a lease: it could not end what it should
     Fault.NATS_KILL: (0.2, 3.0),
     Fault.NATS_STOP: (1.0, 6.0),
     Fault.NATS_RESTART: (0.1, 1.0),

@@ -28,6 +28,7 @@ from tests.chaos.workload import Told, Workload
 REQUEST_TIMEOUT_S = 2.0
 BOOKS_INTERVAL_S = 2.0
 OPERATOR_INTERVAL_S = 5.0
+VERIFY_TIMEOUT_S = 15.0
 CONVERGE_S = 120.0
 """From the last healing to nothing left to do: the longest task lives 40 s and may have just been lost."""
 
@@ -85,6 +86,7 @@ class Run:
                 self._note("the last fault has healed")
                 converged_s = await self._converge(cluster)
             nodes = await self._agree(cluster)
+            verified = await self._verify(cluster)
             found = await evidence.rows(cluster.dsn)
             await cluster.stop()
             leftovers = cluster.leftovers()
@@ -93,6 +95,7 @@ class Run:
                 acks=tuple(told.acks),
                 wipes=tuple(striker.wipes),
                 nodes=nodes,
+                verified=verified,
                 lives=tuple(marks.read(cluster.marks)),
                 complaints=evidence.complaints(cluster.all_logs()),
                 leftovers=tuple(leftovers),
@@ -217,6 +220,24 @@ class Run:
                     break
                 await asyncio.sleep(0.5)
         return seen
+
+    async def _verify(self, cluster: Cluster) -> tuple[str, ...]:
+        """What `corral verify` has to say: memory, database and process tables, compared by the leader."""
+        end = time.monotonic() + AGREE_S
+        async with cluster.client("adam", timeout_s=VERIFY_TIMEOUT_S) as adam:
+            while True:
+                try:
+                    found = await adam.verify()
+                except CorralError as error:
+                    if time.monotonic() > end:
+                        return (repr(error),)
+                    await asyncio.sleep(0.5)
+                    continue
+                silent = [f"{node} is silent" for node in found.silent]
+                return (
+                    *(f"{each.invariant} {each.object}: {each.what}" for each in found.violations),
+                    *silent,
+                )
 
     def _note(self, text: str) -> None:
         """Into the timeline, with the moment."""

@@ -120,6 +120,10 @@ FORGERIES: dict[str, tuple[str, Evidence]] = {
         "I8",
         replaced(nodes=(msgspec.structs.replace(IDLE, running=1),)),
     ),
+    "the leader finds a fault in itself": (
+        "I8",
+        replaced(verified=("I4 n1: 500 of cpu are held by nobody",)),
+    ),
     "a node stays away": ("I8", replaced(nodes=(msgspec.structs.replace(IDLE, health="unreachable"),))),
     "an attempt stays open": (
         "I8",
