@@ -34,11 +34,11 @@ class BucketSpec(Struct, frozen=True):
 BUCKETS: dict[Bucket, BucketSpec] = {
     Bucket.HEARTBEATS: BucketSpec(30, "last heartbeat per node"),
     Bucket.CLUSTER: BucketSpec(None, "cluster summary, under `state`"),
-    Bucket.METRICS: BucketSpec(300, "newest metric values"),
-    Bucket.LOCKS: BucketSpec(60, "resource and leader locks"),
+    Bucket.METRICS: BucketSpec(300, "newest metric values, under `<node>.<type>`"),
+    Bucket.LOCKS: BucketSpec(60, "what is held of each resource, and who leads"),
     Bucket.JOBS: BucketSpec(None, "state per live job, under `<user>.<number>`"),
-    Bucket.QUEUE: BucketSpec(None, "the waiting line"),
-    Bucket.SESSIONS: BucketSpec(86_400, "console and login sessions"),
+    Bucket.QUEUE: BucketSpec(None, "the waiting line, the newest placements"),
+    Bucket.SESSIONS: BucketSpec(86_400, "logins and admitted machines, by the hashes of their keys"),
 }
 
 SHARED = (Bucket.HEARTBEATS, Bucket.CLUSTER, Bucket.METRICS)
