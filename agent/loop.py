@@ -58,6 +58,7 @@ from bus.transport import Bus, Message
 _log = logging.getLogger(__name__)
 
 _PRUNE_INTERVAL_S = 600.0
+_FAULT_MAX = 500
 
 
 class Agent:
@@ -169,7 +170,7 @@ class Agent:
 
     def _faults(self) -> tuple[str, ...]:
         """What is wrong here and would else be seen in our log only."""
-        disk = f"state.db cannot be written: {self._spool.fault}" if self._spool.fault else ""
+        disk = f"state.db cannot be written: {self._spool.fault[:_FAULT_MAX]}" if self._spool.fault else ""
         return tuple(filter(None, (disk, self._watch.fault)))
 
     def _description(self) -> dict[str, str]:

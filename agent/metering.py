@@ -35,6 +35,9 @@ _STORED_AFTER_S = 10.0
 _PAGE_PAUSE_S = 0.1
 """Between two pages of a backlog: a whole cluster may come back at once."""
 
+_AGE_MAX_S = 24 * 3600.0
+"""Older than the ring can be: the clock was set meanwhile."""
+
 _HELD_IN_MEMORY = 720
 """Samples that wait here while the disk is full: an hour of them."""
 
@@ -140,7 +143,9 @@ class Meter:
         try:
             if not self._known.is_set():
                 return False
-            await self._bus.publish(subjects.node(self._node, NodeVerb.USAGE), encode(report))
+            age_s = min(max(0.0, time.time() - report.sampled_at), _AGE_MAX_S)
+            aged = replace(report, age_s=age_s)
+            await self._bus.publish(subjects.node(self._node, NodeVerb.USAGE), encode(aged))
         except BusError as error:
             _log.debug("a sample waits: %s", error)
             self._send_again()

@@ -88,10 +88,14 @@ class TaskUsage(Struct, kw_only=True):
 
 
 class UsageReport(Struct, kw_only=True, tag="usage"):
-    """Samples of one instant: the node as a whole and each running task."""
+    """Samples of one instant: the node as a whole and each running task.
+
+    `age_s`: how long ago that was when this was sent; an outage is made up for afterwards.
+    """
 
     node: str
     sampled_at: float
+    age_s: float = 0.0
     usage: Usage
     load: float
     tasks: tuple[TaskUsage, ...] = ()

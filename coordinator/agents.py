@@ -103,7 +103,7 @@ class Agents:
             if told:
                 self._notices.note(subject.node, "version_skew", told)
         elif isinstance(decoded, messages.UsageReport):
-            self._check_clock(subject.node, decoded.sampled_at)
+            self._check_clock(subject.node, decoded.sampled_at + decoded.age_s)
         answered = asker is not None and not isinstance(decoded, messages.UsageReport)
         reply = self._replies.expect(asker) if asker is not None and answered else 0
         event = to_event(decoded, sender=subject.node, node_id=uuid7(self._clock.now_s()), reply=reply)
@@ -113,9 +113,9 @@ class Agents:
             self._replies.take(reply)
             raise
 
-    def _check_clock(self, node: NodeName, sampled_at: float) -> None:
+    def _check_clock(self, node: NodeName, sent_at: float) -> None:
         """Times of agents decide nothing; but people compare them."""
-        skew_s = sampled_at - self._clock.now_s()
+        skew_s = sent_at - self._clock.now_s()
         if abs(skew_s) > SKEW_MAX_S:
             text = f"the clock of {node} is {abs(skew_s):.0f} s {'ahead' if skew_s > 0 else 'behind'}"
             self._notices.note(node, "clock_skew", text)

@@ -31,6 +31,8 @@ TEXT_MAX = 1024
 MESSAGE_MAX = 8192
 INDEX_MAX = 2**31 - 1
 LABELS_MAX = 64
+FAULTS_MAX = 16
+AGE_MAX_S = 7 * 24 * 3600
 INSTANT_MIN, INSTANT_MAX = 946_684_800.0, 4_102_444_800.0  # 2000 to 2100: a clock that was never set is 1970
 
 
@@ -43,12 +45,16 @@ def check(message: FromAgent) -> None:
     match message:
         case Heartbeat():
             _gauge("load", message.load)
+            _within("number of faults", len(message.faults), 0, FAULTS_MAX)
+            for fault in message.faults:
+                _within("length of a fault", len(fault), 0, TEXT_MAX)
         case Report():
             for event in message.events:
                 _check_event(event)
         case UsageReport():
             _gauge("load", message.load)
             _check_instant("sampled_at", message.sampled_at)
+            _within("age_s", message.age_s, 0, AGE_MAX_S)
             for usage in (message.usage, *(sample.usage for sample in message.tasks)):
                 _check_usage(usage)
         case Register():
@@ -118,7 +124,7 @@ def _gauge(name: str, value: float) -> None:
         raise _out(name, value, f"{-GAUGE_MAX:g} to {GAUGE_MAX:g}")
 
 
-def _within(name: str, value: int, low: int, high: int) -> None:
+def _within(name: str, value: float, low: int, high: int) -> None:
     if not low <= value <= high:
         raise _out(name, value, f"{low} to {high}")
 

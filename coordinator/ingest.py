@@ -91,7 +91,9 @@ def to_event(
             return TasksReported(node=sender, sequence=message.sequence, events=message.events, reply=reply)
         case UsageReport():
             samples = tuple((sample.attempt, sample.usage) for sample in message.tasks)
-            return UsageSeen(node=sender, usage=message.usage, load=message.load, tasks=samples)
+            return UsageSeen(
+                node=sender, usage=message.usage, load=message.load, tasks=samples, age_s=message.age_s
+            )
         case Register():
             return _registered(message, sender, node_id, reply)
         case _:

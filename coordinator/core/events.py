@@ -59,7 +59,10 @@ class AgentBeat(Struct, frozen=True, kw_only=True):
 
 
 class UsageSeen(Struct, frozen=True, kw_only=True):
+    """`age_s`: how long ago this was measured, where an outage is made up for."""
+
     node: NodeName
+    age_s: float = 0.0
     usage: Usage
     load: float
     tasks: tuple[tuple[AttemptRef, Usage], ...] = ()

@@ -151,21 +151,24 @@ def _is_missing(cluster: Cluster, attempt: Attempt, *, now_s: float) -> bool:
 
 
 def on_usage(out: list[Effect], cluster: Cluster, event: UsageSeen, *, now_s: float) -> None:
-    """Keep the newest gauges; hand the samples on to the time-series store."""
+    """Keep the newest gauges; hand the samples on to the time-series store, each where its time was."""
     node = cluster.nodes.get(event.node)
     if node is None:
         cluster.unknown_senders += 1
         return
-    node.usage, node.usage_s, node.load = event.usage, now_s, event.load
+    measured_s = now_s - event.age_s
+    is_newest = measured_s >= node.usage_s
+    if is_newest:
+        node.usage, node.usage_s, node.load = event.usage, measured_s, event.load
     beyond = exceeded(node, event.usage)
-    if beyond and not node.anomalous:
+    if beyond and is_newest and not node.anomalous:
         text = f"node {node.name} reports more than it has: {', '.join(beyond)}"
         out.append(node_event(node, "usage_anomaly", "warning", text, now_s=now_s))
         accuse(node.watch, _ANOMALY_WEIGHT, now_s=now_s)
-    node.anomalous = bool(beyond)
+    node.anomalous = bool(beyond) if is_newest else node.anomalous
     out.append(
         UsageRecord(
-            at=now_s,
+            at=measured_s,
             node=node.name,
             node_id=node.id,
             usage=event.usage,
@@ -178,7 +181,7 @@ def on_usage(out: list[Effect], cluster: Cluster, event: UsageSeen, *, now_s: fl
         if attempt is not None:
             out.append(
                 UsageRecord(
-                    at=now_s,
+                    at=measured_s,
                     node=node.name,
                     node_id=node.id,
                     usage=usage,

@@ -168,6 +168,8 @@ async def test_no_sample_of_an_outage_is_missing(
     measured = [at for (at,) in database.execute("select timestamp from local_resources order by 1")]
     assert sum(cut_at < at < healed_at for at in measured) >= 6
     assert {at for at in measured if at < healed_at + 0.5} <= set(arrived), "no hole"
+    ages = {report.sampled_at: report.age_s for report in coordinator.usage[count:]}
+    assert any(at + age > healed_at > at + 0.5 for at, age in ages.items()), "late, and said so"
     await until(lambda: not unheard(database, healed_at), "all are known to have been heard")
     database.close()
 

@@ -176,6 +176,18 @@ def test_usage_is_kept_and_recorded(pool) -> None:
     assert len(pool.effects) == 1  # an attempt that is not live is not recorded
 
 
+@pytest.mark.contract("S2.85")
+def test_usage_of_an_outage_is_recorded_where_its_time_was(pool) -> None:
+    """It fills the hole, but newer gauges and alarms stand."""
+    late = Usage(cpu_millis=99_000.0, mem_mib=100.0)
+    pool.happen(UsageSeen(node="n1", usage=Usage(cpu_millis=900.0, mem_mib=100.0), load=1.5))
+    pool.happen(UsageSeen(node="n1", usage=late, load=9.0, age_s=30.0))
+    (record,) = [e for e in pool.effects if isinstance(e, UsageRecord)]
+    assert (record.at, record.usage) == (pool.now_s - 30.0, late)
+    node = pool.cluster.nodes["n1"]
+    assert (node.load, node.usage.cpu_millis, node.anomalous) == (1.5, 900.0, False)
+
+
 @pytest.mark.contract("S0.40")
 def test_usage_of_an_unknown_node_is_rejected_and_counted(pool) -> None:
     usage = Usage(cpu_millis=900.0, mem_mib=100.0)
