@@ -152,8 +152,8 @@ def _of_after(cluster: Cluster, job: Job) -> Iterator[Blocker]:
         elif verdict is Verdict.WAIT and other is not None:
             yield Blocker(
                 code="after",
-                message=f"runs after {with_condition(each.number, each.condition)}, of which"
-                f" {other.completed} of {counted(other.total, 'task')} have completed",
+                message=f"runs after {with_condition(each.number, each.condition)}:"
+                f" {other.completed} of {counted(other.total, 'task')} completed",
                 remedy=f"when job {each.number} has {_ENDS[each.condition]}",
             )
 

@@ -207,7 +207,7 @@ def test_why_names_the_jobs_that_are_waited_for(pool) -> None:
     job = pool.submit(command=["true"], after=[f"{first}:any"])
     (group,) = pool.cluster.jobs[job].groups
     found = next(each for each in blockers(pool.cluster, group, 0, now_s=pool.now_s) if each.code == "after")
-    assert found.message == f"runs after {first}:any, of which 0 of 4 tasks have completed"
+    assert found.message == f"runs after {first}:any: 0 of 4 tasks completed"
     assert found.remedy == f"when job {first} has ended"
 
 
