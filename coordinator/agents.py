@@ -104,6 +104,9 @@ class Agents:
                 self._notices.note(subject.node, "version_skew", told)
         elif isinstance(decoded, messages.UsageReport):
             self._check_clock(subject.node, decoded.sampled_at + decoded.age_s)
+        elif isinstance(decoded, messages.Heartbeat):
+            for fault in decoded.faults:
+                self._notices.note(subject.node, "node_fault", f"{subject.node}: {fault}")
         answered = asker is not None and not isinstance(decoded, messages.UsageReport)
         reply = self._replies.expect(asker) if asker is not None and answered else 0
         event = to_event(decoded, sender=subject.node, node_id=uuid7(self._clock.now_s()), reply=reply)

@@ -232,6 +232,18 @@ async def test_a_wrong_clock_is_noticed_and_its_samples_are_taken(shell: Shell) 
     assert shell.agents.rejected == 0
 
 
+async def test_what_is_wrong_at_a_node_becomes_an_event(shell: Shell) -> None:
+    """A full disk is seen there only; told each two seconds, it is written once a minute."""
+    agent = FakeAgent(shell.hub, "n1")
+    await agent.register(incarnation="i1")
+    fault = "state.db cannot be written: database or disk is full"
+    for sequence in range(3):
+        beat = Heartbeat(node="n1", incarnation="i1", sequence=sequence, load=0.1, faults=(fault,))
+        await agent.bus.publish(subjects.node("n1", NodeVerb.HEARTBEAT), encode(beat))
+    await until(lambda: told(shell, "node_fault"))
+    assert [event.message for event in told(shell, "node_fault")] == [f"n1: {fault}"]
+
+
 async def test_the_older_of_two_agents_with_one_key_is_fenced(shell: Shell) -> None:
     """B86."""
     agent = FakeAgent(shell.hub, "n1")
