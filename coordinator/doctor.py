@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,10 +22,14 @@ from bus.errors import BusError, CorralError
 from bus.findings import Finding, fail, ok, warn
 from bus.layout import Layout, read_secret
 from bus.own import durability
+from bus.units import counted
 from coordinator.config import Config, ConfigError, load_config
+from coordinator.store.books import Books, StuckTask
+from coordinator.store.errors import StoreError
 from sql.errors import DatabaseRefused
 from sql.own import Examined, Rights, examine, rights_of
 
+STUCK_SHOWN = 5
 SKEW_WARN_S = 1.0
 SKEW_FAIL_S = 5.0
 
@@ -44,6 +49,7 @@ async def _look(layout: Layout) -> list[Finding]:
     except PermissionError:
         return [warn("database", f"{layout.coordinator} is not yours to read", "ask as its owner")]
     found = await _database(config)
+    found += await _stuck(config)
     if config.keys is not None:
         found += await _durability(config, Path(config.keys))
     return found
@@ -61,6 +67,28 @@ async def _database(config: Config) -> list[Finding]:
     except DatabaseRefused as error:
         found.append(fail("database", str(error), error.hint or "corral status, and the logs"))
     return found
+
+
+async def _stuck(config: Config) -> list[Finding]:
+    books = Books(config.dsn)
+    try:
+        return of_stuck(await books.stuck(limit=STUCK_SHOWN))
+    except StoreError as error:
+        return [warn("tasks", f"not looked at: {error}", "corral status, and the logs")]
+    finally:
+        await books.close()
+
+
+def of_stuck(stuck: Sequence[StuckTask]) -> list[Finding]:
+    """Tasks that run far beyond what others of their kind took; a fixed time would fit none."""
+    if not stuck:
+        return [ok("tasks", "none runs beyond three times what is expected of it")]
+    named = ", ".join(
+        f"{each.task} on {each.node} ({each.running_s:.0f} s, expected {each.expected_s:.0f} s)"
+        for each in stuck
+    )
+    text = f"{counted(stuck[0].tasks, 'task')} far beyond the expected time: {named}"
+    return [warn("tasks", text, "corral logs TASK shows what it does; corral requeue TASK begins it again")]
 
 
 def of_database(seen: Examined, *, now_s: float) -> list[Finding]:

@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 
 from asyncpg.connection import Connection
 from asyncpg.protocol import Record
+from msgspec import Struct
 
+from bus.values import TaskRef
 from coordinator.core.verify import Flaw
 from coordinator.store import load
 from coordinator.store.connection import LIST_SESSION, Session
@@ -69,6 +71,16 @@ class OpenBooks:
         return found
 
 
+class StuckTask(Struct, frozen=True):
+    """A running task that should have been done long ago; `tasks` is how many of them there are."""
+
+    task: TaskRef
+    node: str
+    running_s: float
+    expected_s: float
+    tasks: int
+
+
 class Books:
     """Opens the books, on a connection of its own: a look that takes long is in nobody's way."""
 
@@ -84,6 +96,19 @@ class Books:
         ):
             await connection.fetchval(_SQL["snapshot"])
             yield OpenBooks(connection)
+
+    async def stuck(self, *, limit: int) -> list[StuckTask]:
+        """The worst of them first. Raises StoreUnavailable."""
+        return [
+            StuckTask(
+                TaskRef(row["job"], row["index"]),
+                row["node"] or "?",
+                row["running_s"],
+                row["expected_s"],
+                row["tasks"],
+            )
+            for row in await self._session.fetch(_SQL["stuck"], limit)
+        ]
 
     async def close(self) -> None:
         """Twice is fine."""

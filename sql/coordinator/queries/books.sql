@@ -214,6 +214,13 @@ where not corral.may_follow(old_state, new_state)
 order by number, index
 limit $1;
 
+-- name: stuck
+-- Running tasks far beyond their expected time, the worst first, and how many there are.
+select job, index, node, running_s, expected_s, count(*) over () as tasks
+from corral.stuck_tasks
+order by running_s / greatest(expected_s, 1) desc
+limit $1;
+
 -- name: leaders
 -- One leads: the newest epoch, in which batches were written last.
 select

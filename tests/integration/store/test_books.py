@@ -79,6 +79,7 @@ async def test_a_sound_database_holds(rows: Rows, coordinator_dsn: str) -> None:
 
 THIS_TASK = "job_id = $1 and index = 0"
 THIS_ATTEMPT = f"task_id = (select id from tasks where {THIS_TASK})"
+ANYWHERE = "allocated > 0 and $1::uuid is not null"
 
 DAMAGE = [
     ("I1", "lost_tasks", "{job}", f"delete from tasks where {THIS_TASK}"),
@@ -97,9 +98,9 @@ DAMAGE = [
         "I4",
         "ledgers",
         "{node}",
-        "update node_resources set allocated = 0 where $1::uuid is not null and allocated > 0",
+        f"update node_resources set allocated = 0 where {ANYWHERE}",
     ),
-    ("I4", "ledgers", "{node}", "delete from node_resources where $1::uuid is not null"),
+    ("I4", "ledgers", "{node}", f"delete from node_resources where {ANYWHERE}"),
     ("I4", "holdings", "{job}.0#1", f"update allocations set amount = amount + 1 where {THIS_ATTEMPT}"),
     ("I4", "holdings", "{job}.0#1", f"delete from allocations where {THIS_ATTEMPT}"),
     ("I6", "transitions", "{job}.0", f"update tasks set state = 'completed' where {THIS_TASK}"),
