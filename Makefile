@@ -11,7 +11,7 @@ SERVERS := $(wildcard tests/integration tests/contract tests/chaos)
 DATABASE := tests/integration/sql tests/integration/store tests/contract
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status test timescale format lint types imports unit servers coverage benches bench chaos clean
+.PHONY: help up down status test timescale format lint types imports unit simulation sim servers coverage benches bench chaos clean
 
 help:  ## show these targets
 	@awk -F ':.*##' '/^[a-z]+:.*##/ {printf "  make %-9s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +26,7 @@ status: $(VENV)/.installed  ## show every process with its health
 	@$(BIN)/corral status
 
 test: $(VENV)/.dev-installed  ## install what checks need and run every check
-	@$(STEP) "all checks" $(MAKE) --no-print-directory format lint types imports unit coverage servers benches
+	@$(STEP) "all checks" $(MAKE) --no-print-directory format lint types imports unit coverage simulation servers benches
 
 format: $(VENV)/.dev-installed
 	@$(STEP) "ruff format" $(BIN)/ruff format --check .
@@ -41,11 +41,17 @@ imports: $(VENV)/.dev-installed
 	@$(STEP) "import contracts" $(BIN)/lint-imports
 
 unit: $(VENV)/.dev-installed
-	@$(STEP) "tests (branch coverage)" $(BIN)/coverage run -m pytest $(SERVERS:%=--ignore=%)
+	@$(STEP) "tests (branch coverage)" $(BIN)/coverage run -m pytest $(SERVERS:%=--ignore=%) --ignore=tests/sim
 
 coverage: $(VENV)/.dev-installed
 	@$(STEP) "coverage of the cores = 100 %" $(BIN)/coverage report \
 	    --include='coordinator/core/*,agent/core/*' --show-missing --skip-covered --fail-under=100
+
+simulation: $(VENV)/.dev-installed
+	@$(STEP) "simulated cluster-hours" $(BIN)/python -m pytest tests/sim
+
+sim: $(VENV)/.dev-installed  ## play one simulated history again: make sim SEED=42
+	@$(BIN)/python -m tests.sim --seed $(SEED)
 
 servers: $(VENV)/.dev-installed
 	@$(STEP) "tests against real servers" $(BIN)/python -m pytest $(SERVERS)

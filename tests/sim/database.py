@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from bus.messages import NeededOutput
 from bus.values import AttemptRef, AttemptState, JobState, Resources, TaskRef, TaskState, UserName
@@ -160,7 +160,7 @@ class Rows:
         node, held = self.nodes[name], self.held[name]
         if node.allocated != held:
             raise Violation("I4", f"ledger of {name} is {node.allocated}, its attempts hold {held}")
-        if not held.fits(node.capacity):
+        if exceeds(held, node.capacity):
             raise Violation("I4", f"{name} has {node.capacity} and gives {held}")
 
     def _put_counters(self, change: JobChange) -> None:
@@ -246,6 +246,12 @@ class Rows:
             for new, change in rows
             if new.group in groups and new.count == 1 and change.state is TaskState.COMPLETED
         )
+
+
+def exceeds(amounts: Resources, capacity: Resources) -> bool:
+    """Not by the product's own comparison, which may be what is wrong."""
+    pairs = zip(astuple(amounts), astuple(capacity), strict=True)
+    return any(amount > there for amount, there in pairs)
 
 
 def _check_path(change: TaskChange) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from bus.api import Submitted
 from bus.values import (
     AttemptRef,
+    AttemptState,
     Ended,
     NodeHealth,
     OnDisconnect,
@@ -25,7 +26,7 @@ from coordinator.core.effects import AnswerSubmit, SendAssign, Tell
 from coordinator.core.model import Attempt, Cluster, Node
 from coordinator.store.rows import Batch
 from tests.sim.coordinator import Coordinator
-from tests.sim.database import LIVE, Rows
+from tests.sim.database import LIVE, Rows, exceeds
 from tests.sim.machine import Machine, Task
 from tests.sim.timeline import Violation
 
@@ -42,6 +43,7 @@ class Checker:
         self._ending: dict[AttemptRef, float] = {}
         self._lag_s = lag_s  # a tick, a commit and a message
         self._alive: dict[TaskRef, list[tuple[Machine, Task]]] = {}
+        self._succeeded: set[AttemptRef] = set()
         self._compared = 0
         self.acknowledged: dict[int, Submitted] = {}
         self.starts = 0
@@ -64,7 +66,10 @@ class Checker:
         others.append((machine, task))
 
     def ended(self, machine: Machine, task: Task) -> None:
-        self._alive[AttemptRef(*task.key).task].remove((machine, task))
+        ref = AttemptRef(*task.key)
+        self._alive[ref.task].remove((machine, task))
+        if task.status == 0:
+            self._succeeded.add(ref)
 
     def _is_idempotent(self, task: TaskRef) -> bool:
         return b'"idempotent":true' in self._rows.jobs[task.job].spec
@@ -79,6 +84,8 @@ class Checker:
         for attempt in batch.attempts:
             if attempt.new and attempt.ended_at is None:
                 self._check_placed(leader.cluster, attempt.attempt)
+            if attempt.state is AttemptState.COMPLETED and attempt.attempt not in self._succeeded:
+                raise Violation("I3", f"{attempt.attempt} is completed by no process of its own")
 
     def _check_placed(self, cluster: Cluster, ref: AttemptRef) -> None:
         """What a new attempt must not overrun: its array's limit, and a hold or pause that was answered."""
@@ -200,7 +207,7 @@ def check_books(node: Node) -> None:
             held = held + attempt.requested
     if held != node.allocated:
         raise Violation("I4", f"{node.name} gives {node.allocated}, its attempts hold {held}")
-    if not held.fits(node.capacity):
+    if exceeds(held, node.capacity):
         raise Violation("I4", f"{node.name} has {node.capacity} and gives {held}")
 
 

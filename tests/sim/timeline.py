@@ -10,6 +10,10 @@ EPOCH_S = 1_700_000_000.0
 """The Unix time at which every history begins."""
 
 
+EVENTS_MAX = 5_000_000
+"""No history needs nearly as many: something goes round in circles."""
+
+
 class Violation(AssertionError):
     """A promise was broken; `invariant` is its name in the list of promises, or what else must hold."""
 
@@ -29,6 +33,8 @@ class Timeline:
     def at(self, at_s: float, call: Callable[..., None], *args: Any) -> None:
         """Let `call(*args)` happen then, or now if that is past."""
         self.events += 1
+        if self.events > EVENTS_MAX:
+            raise Violation("I8", f"endless: {EVENTS_MAX} events")
         heapq.heappush(self._heap, (max(at_s, self.now), self.events, call, args))
 
     def after(self, delay_s: float, call: Callable[..., None], *args: Any) -> None:
