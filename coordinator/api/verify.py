@@ -110,10 +110,14 @@ class Verifier:
         async def ask(node: NodeName) -> Inspection | None:
             async with slots:
                 try:
-                    return await self._teller.inspect(node)
+                    found = await self._teller.inspect(node)
                 except (BusError, DecodeError) as error:
                     log.warning("node %s was not inspected: %s", node, error)
                     return None
+                if found.error is not None:  # it answered, and could not look
+                    log.warning("node %s was not inspected: %s", node, found.error)
+                    return None
+                return found
 
         before = picture(self._loop.cluster)
         reachable = [

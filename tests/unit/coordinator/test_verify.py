@@ -252,10 +252,11 @@ async def test_strays_and_nodes_that_say_nothing_are_named(shell: Shell) -> None
     await inspecting(shell, name="n1", strays=(4242,))
     silent = await shell.agent("n2")
     silent.answer = lambda command: b"\xc1"
+    await inspecting(shell, name="n4", error="the guard is being started")
     await shell.agent("n3")
     shell.cluster.nodes[NodeName("n3")].health = NodeHealth.UNREACHABLE
     found = await shell.ask("olga", "cluster.verify")
-    assert found["silent"] == ["n2", "n3"]
+    assert found["silent"] == ["n2", "n3", "n4"]
     assert ("I2", "n1:4242") in [(each["invariant"], each["object"]) for each in found["violations"]]
 
 
