@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from bus.api import Task
@@ -79,3 +81,19 @@ async def test_jobs_run_after_jobs(cluster: LiveCluster) -> None:
         assert task.message == f"runs after {first.number}, but job {first.number} did not complete"
         later = await client.submit(command=["true"], after=[f"{first.number}:any", cleanup.number])
         assert str((await client.wait(later.number)).state) == "completed"
+
+
+@pytest.mark.contract("S4.46")
+async def test_what_waits_for_a_job_outlives_the_coordinator(cluster: LiveCluster) -> None:
+    """One of the two jobs that are waited for is over when the coordinator is killed, the other runs on."""
+    async with cluster.client() as client:
+        over = await client.submit(command=["false"], retries=0)
+        await client.wait(over.number)
+        long = await client.submit(command=["sleep", "3"])
+        waits = await client.submit(command=["true"], after=[f"{over.number}:failed", long.number])
+        never = await client.submit(command=["true"], after=[f"{long.number}:failed"])
+        cluster.kill("coordinator", signal.SIGKILL)
+        cluster.start_coordinator()
+        assert str((await client.wait(waits.number)).state) == "completed"
+        shown = await client.wait(never.number)
+        assert shown.reason == f"runs after {long.number}:failed, but job {long.number} completed"
