@@ -32,7 +32,6 @@ from coordinator.core.model import Cluster, Group, Job, Line
 from tests.sim.coordinator import Coordinator
 from tests.sim.database import Rows
 from tests.sim.plan import FaultKind
-from tests.sim.spool import SimSpool
 
 Breaks = Callable[[], AbstractContextManager[object]]
 
@@ -274,8 +273,3 @@ def holds_ignored() -> AbstractContextManager[object]:
         patch.object(Job, "withheld", PropertyMock(return_value=False)),
         patch.object(Line, "remove", lambda self, job: None),
     )
-
-
-@mutation("the agent's file is never written", FaultKind.AGENT_KILLED)
-def spool_not_written() -> AbstractContextManager[object]:
-    return patch.object(SimSpool, "_apply", lambda self, change: None)

@@ -199,8 +199,9 @@ class World(Watcher, Supervisor):
         if leader is None or leader.failing or self.database.away or leader.host in self._cut:
             self.heard_since_s = self.timeline.now
             return
-        if self.healed_at_s is not None:
-            self.checker.healed(leader, since_s=self.timeline.now - self.healed_at_s)
+        calm_since_s = self.healed_at_s if self.plan.faults else 0.0
+        if calm_since_s is not None:
+            self.checker.healed(leader, since_s=self.timeline.now - calm_since_s)
         if leader.performing:
             self.heard_since_s = max(self.heard_since_s, self.timeline.now - self.plan.limits.lease_s / 10)
         else:
