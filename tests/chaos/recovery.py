@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -40,13 +41,13 @@ class Spread(Struct, frozen=True, kw_only=True):
 
 
 def spread(values: Sequence[float]) -> Spread | None:
-    """None of nothing. p99 is the smallest value that 99 % do not exceed."""
+    """None of nothing. p99: the smallest value that 99 % of all do not exceed."""
     if not values:
         return None
     ranked = sorted(values)
 
     def at(share: float) -> float:
-        return round(ranked[min(len(ranked) - 1, int(share * len(ranked)))], 3)
+        return round(ranked[max(0, math.ceil(share * len(ranked)) - 1)], 3)
 
     return Spread(count=len(ranked), p50_s=at(0.5), p99_s=at(0.99), max_s=round(ranked[-1], 3))
 
