@@ -128,6 +128,9 @@ def test_no_file_at_all_is_fine(files: Files) -> None:
 
 def test_a_wrong_variable_names_itself_and_no_password(files: Files) -> None:
     assert fault(files, CORRAL_AGENTS="two").error.field == "CORRAL_AGENTS"
+    for seconds in ("4", "601", "10.5", "ten"):
+        found = fault(files, CORRAL_NODES_UNREACHABLE_AFTER=seconds).error
+        assert found.expected == "a whole number from 5 to 600"
     for wrong in ("postgres//u:geheim@h/x", "postgresql://u:ge/geheim@h/x", "postgresql://u:x@geheim@h"):
         assert "geheim" not in str(fault(files, CORRAL_DATABASE_DSN=wrong).error)
 
