@@ -15,6 +15,7 @@ from tui.cli.reference import verbs
 HARMLESS = {
     "submit", "run", "plan", "wait", "cancel", "retry", "hold", "release", "jobs", "job", "tasks", "task",
     "logs", "why", "events", "nodes", "node", "cordon", "drain", "undrain", "help", "completion",
+    "pause", "resume", "requeue", "maintenance", "schema",
 }  # fmt: skip
 """Verbs that change nothing on this machine."""
 

@@ -28,7 +28,7 @@ def test_every_verb_of_the_issue_is_there() -> None:
     wanted = (
         "submit run jobs job tasks logs cancel retry hold release wait why plan nodes node drain undrain"
         " cordon uncordon events top up down join login logout whoami config doctor help completion man"
-        " status"
+        " status pause resume requeue maintenance schema"
     )
     assert set(wanted.split()) - names == set()
 

@@ -12,6 +12,9 @@ from tui.cli.parser import families
     ("line", "meant"),
     [
         ("node drain n1 --reason x", "drain n1 --reason x"),
+        ("node maintenance n1 --deadline 5m", "maintenance n1 --deadline 5m"),
+        ("job pause 7", "pause 7"),
+        ("task requeue 7.1", "requeue 7.1"),
         ("node ls", "nodes"),
         ("node show n1", "node n1"),
         ("job show 7 -o json", "job 7 -o json"),
