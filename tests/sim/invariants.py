@@ -152,9 +152,11 @@ class Checker:
                 and node.health is not NodeHealth.UNREACHABLE
             ):
                 raise Violation("I7", f"{node.name} is silent for {silent_s:.1f} s and {node.health}")
+            # a brake that lifts leaves those it held back a whole lease to come back
+            unrenewed_s = min(now_s - node.lease_from_s, since_s)
             kept = [a for a in node.attempts.values() if _is_replaced(a)]
             braked = leader.cluster.brake is not None
-            if kept and not braked and silent_s > limits.lease_s + self._lag_s:
+            if kept and not braked and unrenewed_s > limits.lease_s + self._lag_s:
                 raise Violation("I7", f"{kept[0].ref} is still with {node.name}, silent for {silent_s:.1f} s")
 
     # clients and agents
