@@ -30,6 +30,9 @@ OUTAGE_MAX_S = 120.0
 """A request that nothing answers for so long is a finding, not an outage."""
 
 AGAIN_S = 0.3
+PROBE_TIMEOUT_S = 0.5
+"""A leader that stands still answers nobody: how long a takeover took is known to so much."""
+
 STORED_TIMEOUT_S = 3.0
 SMALL = ResourceSpec(cpu="200m", memory=16)
 
@@ -80,6 +83,7 @@ class Workload:
 
     def __init__(self, client: Client, told: Told, *, marks_folder: Path, seed: int, rate: float) -> None:
         self._client = client
+        self._prober = Client(client.bus, timeout_s=PROBE_TIMEOUT_S)
         self._told = told
         self._env = {"MARKS": str(marks_folder)}
         self._chance = random.Random(f"workload {seed}")
@@ -103,7 +107,8 @@ class Workload:
 
     async def probe(self, name: str) -> int:
         """One small job, asked for until it is answered; its number."""
-        return await self._submit(self._spec(name, lives_s=0.0), DONE, again_s=0.05)
+        spec = self._spec(name, lives_s=0.0)
+        return await self._submit(spec, DONE, again_s=0.05, client=self._prober)
 
     async def _one(self, kind: str, name: str) -> None:
         try:
@@ -191,9 +196,12 @@ class Workload:
         except ApiError as error:
             self._told.refusals[error.error.code] = self._told.refusals.get(error.error.code, 0) + 1
 
-    async def _submit(self, spec: JobSpec, ends: tuple[str, ...], *, again_s: float = AGAIN_S) -> int:
+    async def _submit(
+        self, spec: JobSpec, ends: tuple[str, ...], *, again_s: float = AGAIN_S, client: Client | None = None
+    ) -> int:
         keyed = msgspec.structs.replace(spec, dedupe_key=spec.name)
-        answer = await self._patiently(lambda: self._client.submit(keyed), again_s=again_s)
+        asked = client or self._client
+        answer = await self._patiently(lambda: asked.submit(keyed), again_s=again_s)
         self._told.ack(Ack(name=str(spec.name), at=time.time(), number=answer.number, ends=ends))
         return answer.number
 
