@@ -18,7 +18,18 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from tests.bench import backlog, console, footprint, idle, ingest, latency, limit, publish, throughput
+from tests.bench import (
+    backlog,
+    console,
+    footprint,
+    idle,
+    ingest,
+    latency,
+    limit,
+    publish,
+    recovery,
+    throughput,
+)
 from tests.bench.cluster import Cluster, running
 from tests.bench.figures import FULL, QUICK, Figure, Sizes
 from tests.bench.report import Run, as_json, table, this_machine
@@ -31,6 +42,7 @@ BENCHES: dict[str, Callable[[Cluster, Sizes], Coroutine[None, None, list[Figure]
     "publish": publish.measure,
     "footprint": footprint.measure,
     "console": console.measure,
+    "recovery": recovery.measure,
     "ingest": ingest.measure,  # last: its nodes look alive for a while, and on a shared cluster get tasks
 }
 

@@ -39,6 +39,8 @@ class Sizes(Struct, frozen=True, kw_only=True):
     console_rows: int = 50_000
     console_keys: int = 100
     console_s: float = 10.0
+    recoveries: int = 3
+    acknowledged: int = 2_000
 
 
 FULL = Sizes()
@@ -60,6 +62,8 @@ QUICK = Sizes(
     console_rows=1_000,
     console_keys=5,
     console_s=0.5,
+    recoveries=1,
+    acknowledged=50,
 )
 
 
