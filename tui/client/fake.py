@@ -80,7 +80,7 @@ class FakeCluster:
 
     async def whoami(self) -> Whoami:
         self._check("whoami")
-        return Whoami(user="demo", role=self.role, cluster="demo", version="0.1.0")
+        return Whoami(user="demo", role=self.role, cluster="demo", version="0.2.0")
 
     async def cluster(self) -> Cluster:
         self._check("cluster")

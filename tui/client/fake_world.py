@@ -86,7 +86,7 @@ class World:
         return Cluster(
             total_nodes=len(self.nodes),
             active_nodes=sum(node.health is not NodeHealth.UNREACHABLE for node in self.nodes),
-            jobs=jobs, tasks=tasks, epoch=3, started_at=self._now_s - 86_400, version="0.1.0",
+            jobs=jobs, tasks=tasks, epoch=3, started_at=self._now_s - 86_400, version="0.2.0",
             capacity=total(node.capacity for node in self.nodes),
             allocated=total(node.allocated for node in self.nodes),
         )  # fmt: skip
@@ -149,7 +149,7 @@ class World:
             ),
             running=round(32 * share), waiting=chance.randrange(3), load=round(64 * share, 2),
             last_heartbeat_s=chance.random() * 2 if health is NodeHealth.HEALTHY else 40.0,
-            labels={"zone": "abc"[index % 3], "rack": f"r{index // 40:02d}"}, version="0.1.0",
+            labels={"zone": "abc"[index % 3], "rack": f"r{index // 40:02d}"}, version="0.2.0",
             reason="" if admin is NodeAdmin.ACTIVE else "new kernel (olga)",
         )  # fmt: skip
 
