@@ -124,7 +124,7 @@ class Steer:
         return await self._steer(user, request, NodeAdmin.INACTIVE)
 
     async def drain(self, user: UserRow, request: Struct) -> Struct:
-        """`node.drain`: no new work; what waits goes elsewhere, what runs ends, by the deadline if need be."""
+        """`node.drain`: no new work; what waits goes elsewhere, what runs ends by the deadline."""
         return await self._steer(user, request, NodeAdmin.DRAINING)
 
     async def maintenance(self, user: UserRow, request: Struct) -> Struct:

@@ -123,9 +123,7 @@ def _check(out: list[Effect], cluster: Cluster, node: Node, *, now_s: float) -> 
     reason = f"node {node.name} was drained, and the deadline came"
     ending = yield_attempts(out, cluster, list(node.attempts.values()), reason=reason)
     if ending:
-        text = (
-            f"node {node.name}: its drain's deadline has come: {counted(len(ending), 'task')} requeued"
-        )
+        text = f"node {node.name}: its drain's deadline has come: {counted(len(ending), 'task')} requeued"
         out.append(node_event(node, "drain_deadline", "warning", text, now_s=now_s))
 
 

@@ -94,8 +94,8 @@ class CommandConfirmed(Struct, frozen=True, kw_only=True):
 class JobSubmitted(Struct, frozen=True, kw_only=True):
     """`spec_json` is what is kept; `digest` (SHA-256 of it) tells a repeated dedupe key from a clash.
 
-    `message_key`: what the published message is known by; its repetition was ruled out before. `ended`: of the
-    jobs that it runs after, those that were over when somebody looked, and whether they completed.
+    `message_key`: what the published message is known by; its repetition was ruled out before. `ended`: of
+    the jobs that it runs after, those that were over when somebody looked, and whether they completed.
     """
 
     job_id: UUID

@@ -130,7 +130,7 @@ class Story:
     def do_submit(
         self, *flags: str, by: str = "alice", tasks: str = "", dedupe: str | None = None, **fields: str
     ) -> Iterator[str]:
-        """`tasks=a,b<a` are tasks by name and what they need; `after=1,2:any`; the rest are fields of the job."""
+        """`tasks=a,b<a` are tasks by name and what they need; `after=1,2:any`; the rest are fields."""
         numbers = {name: int(value) for name, value in fields.items() if value.isdecimal()}
         spec: dict[str, Any] = {**fields, **numbers, **dict.fromkeys(flags, True)}
         if dedupe is not None:
