@@ -109,9 +109,8 @@ class Executor:
             case effects.EndLeftovers(processes):
                 return wire.pack(wire.LEFTOVERS, processes) if self.guard.version else None
             case effects.RenewLease(sent_at):
-                term_s, kill_s = self._lease_s
                 self.renewed_from = sent_at
-                return wire.pack(wire.RENEW, sent_at + term_s, sent_at + kill_s)
+                return self._renewal()
             case effects.FetchInputs(order):
                 self._on_inputs_wanted(order)
             case (
@@ -128,6 +127,11 @@ class Executor:
                 assert_never(effect)
         return None
 
+    def _renewal(self) -> bytes:
+        """The lease as it is; of one that has run out the guard takes no notice."""
+        term_s, kill_s = self._lease_s
+        return wire.pack(wire.RENEW, self.renewed_from + term_s, self.renewed_from + kill_s)
+
     def _on_guard_frame(self, frame: Inventory | Events) -> None:
         match frame:
             case Events(starts, exits):
@@ -138,6 +142,8 @@ class Executor:
                     )
                 )
             case Inventory(running, queued, exits, paused):
+                # a guard begins without a lease, and would give everything back until the next heartbeat
+                self.guard.send(self._renewal())
                 self._spool.cgroup = _cgroup_of(self.guard.pid)
                 self.handle(
                     events.GuardConnected(

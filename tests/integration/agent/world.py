@@ -30,7 +30,8 @@ async def until(condition: Callable[[], object], what: str) -> None:
 
 
 class Coordinator:
-    """Answers everything; nothing while `away`, no heartbeats and reports while `deaf`.
+    """Answers everything; nothing while `away`, no heartbeats and reports while `deaf`, no heartbeats unless
+    it is `renewing`.
 
     `fences` are incarnations whose place somebody else has.
     """
@@ -40,6 +41,7 @@ class Coordinator:
         self.epoch = 1
         self.deaf = False
         self.away = False
+        self.renewing = True
         self.fences: set[str] = set()
         self.refused: list[m.Register] = []
         self.registrations: list[m.Register] = []
@@ -85,7 +87,7 @@ class Coordinator:
                 )
             case m.Heartbeat():
                 self.beats.append(asked)
-                if self.deaf:
+                if self.deaf or not self.renewing:
                     return
                 reply = m.HeartbeatReply(
                     sequence=asked.sequence,
