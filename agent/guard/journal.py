@@ -39,14 +39,18 @@ class Journal:
         size = os.fstat(fd).st_size
         unpacker = msgpack.Unpacker(use_list=False, max_buffer_size=0)
         unpacker.feed(os.pread(fd, size, 0))
-        self._sizes[number] = size
+        whole = 0
         try:
             for record in unpacker:
                 exit_ = Exit._make(record)
+                whole = unpacker.tell()
                 if exit_.key not in self.exits:
                     self._note(number, exit_)
         except (ValueError, TypeError, msgpack.UnpackException):
-            return  # the last record was cut short by the machine's end: what precedes it is whole
+            pass
+        self._sizes[number] = whole
+        if whole < size:  # cut short by the end of the machine or of a guard: it would hide all that follow
+            os.ftruncate(fd, whole)
 
     def _note(self, number: int, exit_: Exit) -> None:
         self.exits[exit_.key] = exit_
@@ -69,7 +73,7 @@ class Journal:
         if written == len(self._unwritten):
             self._sizes[self._current] += written
             self._unwritten.clear()
-        else:
+        elif written:
             os.ftruncate(fd, size)  # half a record would hide all that follow it
 
     def acknowledge(self, keys: list[Key]) -> None:

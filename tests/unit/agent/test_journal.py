@@ -45,7 +45,11 @@ def test_a_last_record_cut_short_costs_only_itself(tmp_path: Path, cut: int) -> 
     path.write_bytes(path.read_bytes()[:-cut])
     second = Journal(str(tmp_path))
     assert keys(second) == [(1, 0, 1)]
+    second.append([exit_of(2)])
     second.close()
+    third = Journal(str(tmp_path))
+    assert keys(third) == [(1, 0, 1), (1, 2, 1)]  # written where the half one stood, not behind it
+    third.close()
 
 
 def test_under_steady_load_the_files_take_turns_and_stay_short(
