@@ -43,7 +43,6 @@ from coordinator.store.rows import Batch
 log = logging.getLogger(__name__)
 
 COMMAND_TIMEOUT_S = 2.0
-UNANSWERED_PAUSE_S = 0.25
 RETRY_AFTER_S = 1.0
 
 
@@ -185,9 +184,6 @@ class Teller:
             log.warning("node %s: %s: %s", node, type(command).__name__, problem)
         if not attempts:
             return
-        if problem is not None:
-            # nobody there is known at once: do not let the next try follow at once too
-            await asyncio.sleep(UNANSWERED_PAUSE_S)
         event = CommandConfirmed if problem is None else CommandUnanswered
         try:
             self._post(event(node=node, attempts=attempts))

@@ -68,7 +68,7 @@ def step(cluster: Cluster, event: Event, now_s: float) -> list[Effect]:
         case CommandConfirmed():
             on_confirmed(cluster, event, now_s=now_s)
         case CommandUnanswered():
-            on_unanswered(out, cluster, event, now_s=now_s)
+            on_unanswered(cluster, event)
         case CancelAsked():
             on_cancel(out, cluster, event, now_s=now_s)
         case HoldAsked():

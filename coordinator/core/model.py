@@ -64,6 +64,7 @@ class Attempt(Struct, eq=False):
     state: AttemptState = AttemptState.ASSIGNED
     started_at: float | None = None
     confirmed_at: float | None = None
+    unanswered: bool = False  # sent, and nobody knows whether it arrived
     missing: int = 0
     idle_s: float | None = None  # since when its node has it, and the place for it, and does not start it
     late: bool = False  # asked back because of that

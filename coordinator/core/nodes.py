@@ -51,9 +51,9 @@ def on_registered(out: list[Effect], cluster: Cluster, event: AgentRegistered, *
             _end_former(out, cluster, attempt, now_s=now_s)
         elif attempt.confirmed_at is None:
             doubtful.append(attempt)
-    resend(out, cluster, doubtful)
     if event.reply:
         out.append(AnswerRegister(reply=event.reply, drop=unknown))
+    resend(out, cluster, doubtful)
 
 
 def _inherit(cluster: Cluster, node: Node) -> None:
@@ -128,14 +128,20 @@ def on_beat(out: list[Effect], cluster: Cluster, event: AgentBeat, *, now_s: flo
             _end_former(out, cluster, attempt, now_s=now_s)
         elif _is_missing(cluster, attempt, now_s=now_s):
             lose(out, cluster, attempt, AttemptState.LOST, now_s=now_s, message="its node does not know it")
-        elif attempt.confirmed_at is None and now_s - attempt.assigned_at > cluster.limits.missing_after_s:
+        elif _is_doubtful(cluster, attempt, now_s=now_s):
             doubtful.append(attempt)
+    if event.reply:  # before anything is sent again: whoever's leases have run out refuses that until then
+        drop = tuple(ref for ref in event.live if ref not in node.attempts)
+        out.append(AnswerBeat(reply=event.reply, sequence=event.sequence, drop=drop, register_again=False))
     resend(out, cluster, doubtful)
     retract(out, stuck)
     heal_pauses(out, node, event)
-    if event.reply:
-        drop = tuple(ref for ref in event.live if ref not in node.attempts)
-        out.append(AnswerBeat(reply=event.reply, sequence=event.sequence, drop=drop, register_again=False))
+
+
+def _is_doubtful(cluster: Cluster, attempt: Attempt, *, now_s: float) -> bool:
+    """Whether its assignment may never have arrived."""
+    long_ago = now_s - attempt.assigned_at > cluster.limits.missing_after_s
+    return attempt.confirmed_at is None and (attempt.unanswered or long_ago)
 
 
 def _is_missing(cluster: Cluster, attempt: Attempt, *, now_s: float) -> bool:
@@ -213,14 +219,14 @@ def on_confirmed(cluster: Cluster, event: CommandConfirmed, *, now_s: float) -> 
         attempt.confirmed_at = now_s
 
 
-def on_unanswered(out: list[Effect], cluster: Cluster, event: CommandUnanswered, *, now_s: float) -> None:
-    """Arrived or not, nobody knows. While the node lives, ask again; its lease decides otherwise."""
-    node = cluster.nodes.get(event.node)
-    if node is None or node.health is NodeHealth.UNREACHABLE:
-        return
-    if now_s - node.last_beat_s <= cluster.limits.heartbeat_interval_s * 2:
-        doubtful = _known(cluster, event.node, event.attempts)
-        resend(out, cluster, [attempt for attempt in doubtful if attempt.confirmed_at is None])
+def on_unanswered(cluster: Cluster, event: CommandUnanswered) -> None:
+    """Arrived or not, nobody knows. Its next heartbeat says whether, or else is answered by asking again.
+
+    Not earlier: whom a command does not reach, or who refuses it because its leases have run out, has to be
+    heard first.
+    """
+    for attempt in _known(cluster, event.node, event.attempts):
+        attempt.unanswered = True
 
 
 def _known(cluster: Cluster, name: NodeName, refs: tuple[AttemptRef, ...]) -> list[Attempt]:

@@ -125,6 +125,7 @@ def resend(out: list[Effect], cluster: Cluster, attempts: list[Attempt]) -> None
     batches: dict[NodeName, list[Placement]] = {}
     for attempt in attempts:
         wanted = not (attempt.cancelling or is_unwanted(cluster, attempt))
+        attempt.unanswered = False
         if attempt.task.state is TaskState.ASSIGNED and wanted:
             batches.setdefault(attempt.node, []).append(placement(attempt))
     _send(out, cluster, batches)

@@ -43,7 +43,7 @@ from coordinator.replies import answer_of, build_assigns, command_of
 from coordinator.serve import rebuild
 from coordinator.store.errors import NotLeader, OutcomeUnknown, StoreError
 from coordinator.store.rows import Batch, Snapshot
-from coordinator.tell import COMMAND_TIMEOUT_S, UNANSWERED_PAUSE_S
+from coordinator.tell import COMMAND_TIMEOUT_S
 from tests.sim.database import Connection, Database, Rows
 from tests.sim.doors import Doors
 from tests.sim.network import Network, Responder
@@ -321,8 +321,7 @@ class Coordinator(Process):
             if data is not None and _is_obeyed(data):
                 self.post(CommandConfirmed(node=node, attempts=attempts))
             else:
-                event = CommandUnanswered(node=node, attempts=attempts)
-                self.after(UNANSWERED_PAUSE_S * self.pace, self.post, event)
+                self.post(CommandUnanswered(node=node, attempts=attempts))
 
         agents = self.network.agents.get(node, [])
         self.network.request(

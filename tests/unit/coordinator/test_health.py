@@ -273,7 +273,8 @@ def test_assignments_reach_degraded_nodes_again(pool: World) -> None:
     pool.submit(command=["true"])
     (placement,) = pool.schedule()
     pool.cluster.nodes["n1"].health = DEGRADED
-    tells = pool.happen(CommandUnanswered(node="n1", attempts=(placement.attempt,)))
-    assert isinstance(tells[0], SendAssign)
+    pool.happen(CommandUnanswered(node="n1", attempts=(placement.attempt,)))
+    pool.beat("n1", live=[])
+    assert pool.answer(SendAssign).placements[0].attempt == placement.attempt
     pool.happen(CommandConfirmed(node="n1", attempts=(placement.attempt,)))
     assert pool.cluster.nodes["n1"].admin is NodeAdmin.ACTIVE

@@ -7,6 +7,7 @@ import pytest
 from bus.spec import TaskSpec
 from bus.values import AttemptRef, JobState, NodeHealth, Outcome, Resources, Role, TaskState
 from coordinator.core.effects import (
+    AnswerBeat,
     AnswerRegister,
     AnswerReport,
     AnswerSubmit,
@@ -182,25 +183,33 @@ def test_an_unconfirmed_assignment_is_sent_again(pool) -> None:
     pool.submit(command=["true"])
     (placement,) = pool.schedule()
     refs = (placement.attempt,)
-    again = pool.happen(CommandUnanswered(node="n1", attempts=refs))
-    assert isinstance(again[0], SendAssign)
     pool.now_s += 6
     pool.beat(live=[])
     assert pool.answer(SendAssign).placements[0].attempt == placement.attempt
     pool.confirm()
     assert pool.happen(CommandUnanswered(node="n1", attempts=refs)) == []
-    pool.wait(11)
-    assert pool.happen(CommandUnanswered(node="n1", attempts=refs)) == []
+    pool.beat(live=[])
+    assert not any(isinstance(tell, SendAssign) for tell in pool.tells), "confirmed after all"
     assert pool.happen(CommandUnanswered(node="stranger", attempts=refs)) == []
 
 
-def test_an_unanswered_command_to_a_quiet_node_waits_for_its_lease(pool) -> None:
+def test_an_unanswered_assignment_waits_for_its_nodes_next_heartbeat(pool) -> None:
+    """Once for each heartbeat, and after its answer: leases that have run out must be renewed before."""
     from coordinator.core.events import CommandUnanswered
 
     pool.submit(command=["true"])
     (placement,) = pool.schedule()
-    pool.now_s += 5
-    assert pool.happen(CommandUnanswered(node="n1", attempts=(placement.attempt,))) == []
+    for _ in range(3):
+        for _ in range(10):
+            assert pool.happen(CommandUnanswered(node="n1", attempts=(placement.attempt,))) == []
+        pool.now_s += 0.1
+        pool.beat(live=[])
+        assert [type(tell) for tell in pool.tells] == [AnswerBeat, SendAssign]
+        pool.beat(live=[])
+        assert [type(tell) for tell in pool.tells] == [AnswerBeat], "on its way again"
+    pool.happen(CommandUnanswered(node="n1", attempts=(placement.attempt,)))
+    pool.beat(live=[placement.attempt])
+    assert [type(tell) for tell in pool.tells] == [AnswerBeat], "it has it"
 
 
 def test_a_reboot_loses_what_ran(pool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
@@ -27,7 +26,6 @@ from bus.values import (
     TaskSettings,
     UserName,
 )
-from coordinator import tell as tell_module
 from coordinator.core.effects import AnswerBeat, AnswerCancel, Fault, Placement, SendRetract
 from coordinator.core.events import CommandConfirmed, CommandUnanswered
 from coordinator.loop import Overloaded
@@ -111,28 +109,21 @@ async def test_an_assignment_that_was_not_taken_is_sent_again(shell: Shell, answ
     agent.answer = lambda command: answer
     await shell.submit()
     await until(agent.assigned)
+    (attempt,) = agent.assigned()
+    await until(lambda: shell.cluster.nodes[N1].attempts[attempt].unanswered)
     agent.answer = confirm
+    await agent.beat()
     await until(lambda: len(agent.assigned()) >= 2)
     assert len(set(agent.assigned())) == 1
 
 
-async def test_a_node_that_is_not_there_is_asked_at_a_measured_pace(monkeypatch: Any) -> None:
+async def test_a_node_that_is_not_there_is_not_asked_again_before_it_is_heard() -> None:
     events: list[Any] = []
-    pauses: list[float] = []
     shell = Shell()
     shell.teller._post = events.append
-    sleep = asyncio.sleep
-
-    async def pause(seconds: float) -> None:
-        pauses.append(seconds)
-        await sleep(0)
-
-    monkeypatch.setattr(tell_module.asyncio, "sleep", pause)
-    assign = Assign(epoch=1, bodies=(), items=())
     ref = AttemptRef(1, 0, 1)
-    await shell.teller._command(N1, assign, (ref,))
+    await shell.teller._command(N1, Assign(epoch=1, bodies=(), items=()), (ref,))
     assert events == [CommandUnanswered(node=N1, attempts=(ref,))]
-    assert pauses == [tell_module.UNANSWERED_PAUSE_S]
 
 
 async def test_a_full_queue_does_not_break_the_teller(shell: Shell, caplog: Any) -> None:
