@@ -8,11 +8,11 @@ head does not fit. What is ending already counts as room, so nobody asks twice f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from msgspec import Struct
 
-from bus.values import AttemptState, NodeName, Resources
+from bus.values import AttemptRef, AttemptState, NodeName, Resources
 from coordinator.core.model import Attempt, Cluster, Node, Shape, Waiting
 from coordinator.core.scheduler.feasible import mismatches
 
@@ -31,23 +31,29 @@ class Room(Struct, frozen=True):
 
 def rooms(cluster: Cluster, *, now_s: float) -> Iterator[Room]:
     """For each blocked head that may have it, one after the other; apply each before asking for the next."""
+    heads = _heads(cluster, now_s=now_s)
+    if not heads:
+        return
+    survey = _Survey(cluster, now_s=now_s)
     claimed: dict[NodeName, Resources] = {}
-    for head, shape in _heads(cluster, now_s=now_s):
+    for head, shape in heads:
         request = shape.resources
-        able = _able(cluster, shape)
-        places = [(node, _later(node) - claimed.get(node.name, Resources())) for node in able]
+        able = [node for node in survey.nodes if _may_have(cluster, node, shape)]
+        places = [(node, survey.later(node) - claimed.get(node.name, Resources())) for node in able]
         coming = next((node for node, later in places if request.fits(later)), None)
         if coming is None:
+            priority = head.job.priority
             found = [
                 room
                 for node, later in places
-                if (room := _choose(cluster, node, head, request, later, now_s=now_s)) is not None
+                if (room := survey.choose(node, request, later, priority=priority)) is not None
             ]
             if not found:
                 continue
             best = min(found, key=lambda room: (room.lost_s, len(room.victims), room.node.name))
             yield best
             coming = best.node
+            survey.forget(coming)
         claimed[coming.name] = claimed.get(coming.name, Resources()) + request
 
 
@@ -72,14 +78,9 @@ def _heads(cluster: Cluster, *, now_s: float) -> list[tuple[Waiting, Shape]]:
     return heads[:HEADS_MAX]
 
 
-def _able(cluster: Cluster, shape: Shape) -> list[Node]:
-    """Nodes on which something ends or could be made to, and that are kept for no other shape."""
-    names = {attempt.node for attempt in (*cluster.preemptible.values(), *cluster.yielding.values())}
-    return [
-        cluster.nodes[name]
-        for name in sorted(names)
-        if _may_take(cluster.nodes[name], shape) and cluster.reserved.get(name, shape) == shape
-    ]
+def _may_have(cluster: Cluster, node: Node, shape: Shape) -> bool:
+    """It may take tasks of the shape, and is kept for no other."""
+    return _may_take(node, shape) and cluster.reserved.get(node.name, shape) == shape
 
 
 def _may_take(node: Node, shape: Shape) -> bool:
@@ -96,36 +97,48 @@ def _ends(attempt: Attempt) -> bool:
     return attempt.yielding or attempt.cancelling
 
 
-def _choose(
-    cluster: Cluster, node: Node, head: Waiting, request: Resources, later: Resources, *, now_s: float
-) -> Room | None:
-    """The attempts on `node` whose end lets `request` fit, each of them needed; None: not even all would."""
-    priority = head.job.priority
-    able = [
-        each
-        for each in cluster.preemptible.values()
-        if each.node == node.name
-        and each.holding
-        and not _ends(each)
-        and each.task.group.job.priority < priority
-    ]
-    able.sort(key=lambda each: (lost_s(each, now_s), each.ref))
-    taken: list[Attempt] = []
-    for each in able:
-        if request.fits(_with(later, taken)):
-            break
-        taken.append(each)
-    if not request.fits(_with(later, taken)):
-        return None
-    for each in reversed(list(taken)):
-        spared = [other for other in taken if other is not each]
-        if request.fits(_with(later, spared)):
-            taken = spared
-    return Room(node, tuple(taken), priority, sum(lost_s(each, now_s) for each in taken))
+class _Survey:
+    """What ends, and what could be made to end, node by node: looked up once for all heads."""
 
+    def __init__(self, cluster: Cluster, *, now_s: float) -> None:
+        self._victims: dict[NodeName, list[tuple[float, AttemptRef, Attempt]]] = {}
+        self._later: dict[NodeName, Resources] = {}
+        for each in cluster.preemptible.values():
+            if each.holding and not _ends(each):
+                victims = self._victims.setdefault(each.node, [])
+                victims.append((lost_s(each, now_s), each.ref, each))
+        for victims in self._victims.values():
+            victims.sort()
+        names = self._victims.keys() | {each.node for each in cluster.yielding.values()}
+        self.nodes = [cluster.nodes[name] for name in sorted(names)]
 
-def _with(free: Resources, attempts: Iterable[Attempt]) -> Resources:
-    return sum((each.requested for each in attempts), free)
+    def later(self, node: Node) -> Resources:
+        """What is free on the node once all has ended that was told to."""
+        if node.name not in self._later:
+            self._later[node.name] = _later(node)
+        return self._later[node.name]
+
+    def forget(self, node: Node) -> None:
+        """More ends there now."""
+        del self._later[node.name]
+
+    def choose(self, node: Node, request: Resources, later: Resources, *, priority: int) -> Room | None:
+        """The attempts whose end lets `request` fit, each of them needed; None: not even all would."""
+        taken: list[tuple[float, Attempt]] = []
+        free = later
+        for lost, _, each in self._victims.get(node.name, ()):
+            if request.fits(free):
+                break
+            if each.task.group.job.priority < priority and not _ends(each):
+                taken.append((lost, each))
+                free += each.requested
+        if not request.fits(free):
+            return None
+        for pair in reversed(list(taken)):
+            if request.fits(free - pair[1].requested):
+                taken.remove(pair)
+                free -= pair[1].requested
+        return Room(node, tuple(each for _, each in taken), priority, sum(lost for lost, _ in taken))
 
 
 def lost_s(attempt: Attempt, now_s: float) -> float:
