@@ -2,7 +2,8 @@
 
 A connection that stands proves nothing: the server may be stopped, or the network may eat every packet.
 So the server is asked. After a reconnect, and now and then anyway, the streams and buckets are made that are
-missing: JetStream may have come back without its data.
+missing: JetStream may have come back without its data. A connection that is closed for good comes back with
+another process only.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import time
 
 from bus import jetstream
 from bus.connection import ConnectionState, NatsBus
-from bus.errors import BusError, Forbidden
+from bus.errors import BusError, Disconnected, Forbidden
+from bus.trust import Refused
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,7 @@ class BusWatch:
         self._misses = 0
         self._answered_s = time.monotonic()
         self._storage_due_s = self._answered_s
+        self._closed = False
 
     @property
     def answers(self) -> bool:
@@ -49,10 +52,11 @@ class BusWatch:
         """A reconnect may have led to a server that knows nothing."""
         if state is ConnectionState.CONNECTED:
             self._storage_due_s = time.monotonic()
+        self._closed = state is ConnectionState.CLOSED
 
     async def run(self, bus: NatsBus) -> None:
-        """Until cancelled."""
-        while True:
+        """Until cancelled. Raises BusError when the connection will never be there again."""
+        while not self._closed:
             begun_s = time.monotonic()
             if await _is_answered(bus):
                 if self._misses:
@@ -65,6 +69,7 @@ class BusWatch:
                 if self._misses == AWAY_MISSES:
                     log.warning("the bus does not answer")
             await asyncio.sleep(max(0.0, LOOK_S - (time.monotonic() - begun_s)))
+        raise bus.refusal or Disconnected("the connection to the bus is closed")
 
     async def store(self, bus: NatsBus) -> None:
         """Make what is missing of streams and buckets; where that fails, the next look tries again."""
@@ -83,6 +88,8 @@ async def _is_answered(bus: NatsBus) -> bool:
     try:
         async with asyncio.timeout(ANSWER_S):
             await bus.flush()
+    except Refused:
+        return False
     except Forbidden:  # of something published before: an answer all the same
         return True
     except (BusError, TimeoutError):

@@ -31,8 +31,12 @@ log = logging.getLogger(__name__)
 
 RENEW_S = 1.0
 RENEW_TIMEOUT_S = 1.0
+"""So long a renewal takes at most where all is well: after that it counts as failed, and yet goes on. On a
+machine that is merely slow its answer comes, while one cut off at each second would never."""
+
 FRESH_S = STALE_AFTER_S - 1.0
-"""So long after a renewal was sent, nobody else can have been seen as leader; the rest is the margin."""
+"""So long after a renewal was sent, nobody else can have been seen as leader; the rest is the margin. A later
+answer is worth nothing, and its connection is cut."""
 
 ANSWER_S = 1.6
 """Nobody waits longer for a database that does not answer; while it does, a slow question takes its time."""
@@ -75,7 +79,9 @@ class Leader:
         self._unheard = unheard
         self._now_s = now_s
         self._renewed_s = now_s()
-        self._failed_s = float("-inf")  # when the last renewal that failed was begun
+        self._failed_s = float("-inf")  # when the last wait for a renewal that was in vain began
+        self._renewing: asyncio.Task[None] | None = None
+        self._begun_s = 0.0  # when it was sent
         self._attempted = asyncio.Event()
         self._followed = asyncio.Event()
         self._bounds: set[asyncio.Timeout] = set()
@@ -98,11 +104,14 @@ class Leader:
         except NotLeader:
             self._followed.set()
             raise
+        finally:
+            if self._renewing is not None:
+                self._renewing.cancel()
 
     async def _run(self) -> None:
         while True:
             begun_s = self._now_s()
-            await self._renew(begun_s)
+            await self._renew()
             self._show()
             await self._announce()
             await self._give_way()
@@ -151,15 +160,28 @@ class Leader:
                 raise StoreUnavailable("the leadership cannot be renewed")
             await self._attempted.wait()
 
-    async def _renew(self, begun_s: float) -> None:
+    async def _renew(self) -> None:
+        """Send a renewal, unless the last one is still on its way, and wait for it a while."""
+        waiting_s = self._now_s()
+        if self._renewing is None:
+            self._begun_s = waiting_s
+            self._renewing = asyncio.create_task(self._seat.renew(), name="renewal")
+        renewing = self._renewing
         try:
-            async with asyncio.timeout(RENEW_TIMEOUT_S):
-                await self._seat.renew()
-        except (StoreUnavailable, TimeoutError) as error:
-            self._failed_s = begun_s
-            log.warning("leadership not renewed: %s", str(error) or f"no answer within {RENEW_TIMEOUT_S:g} s")
+            await asyncio.wait({renewing}, timeout=RENEW_TIMEOUT_S)
+            if not renewing.done():
+                age_s = self._now_s() - self._begun_s
+                if age_s >= FRESH_S:
+                    renewing.cancel()
+                    self._renewing = None
+                raise StoreUnavailable(f"no answer within {age_s:.1f} s")
+            self._renewing = None
+            renewing.result()
+        except StoreUnavailable as error:
+            self._failed_s = waiting_s
+            log.warning("leadership not renewed: %s", error)
         else:
-            self._renewed_s = begun_s
+            self._renewed_s = self._begun_s
             deadline_s = asyncio.get_running_loop().time() + ANSWER_S
             for bound in self._bounds:  # the database answers: what is slow is the question
                 if not bound.expired():

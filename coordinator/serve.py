@@ -115,23 +115,22 @@ async def _serve(config: Config, presence: Presence) -> int:
     try:
         bus = await _connect_bus(config, watch)
         await watch.store(bus)
-        watching = asyncio.create_task(watch.run(bus), name="bus watch")
-        try:
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(watch.run(bus), name="bus watch")
             epoch = await _lead(store, stop, watch, presence)
-            if epoch is None:
-                return 0
-            log.info("leading, epoch %d", epoch)
-            for user in config.users:
-                await store.ensure_user(UserName(user.name), user.role)
-            leader = Leader(store, bus, presence, epoch=epoch, holder=_holder(), unheard=lambda: watch.away)
-            async with asyncio.TaskGroup() as group:
+            if epoch is not None:
+                log.info("leading, epoch %d", epoch)
+                leader = Leader(
+                    store, bus, presence, epoch=epoch, holder=_holder(), unheard=lambda: watch.away
+                )
                 renewing = group.create_task(leader.run(), name="renew")
+                for user in config.users:
+                    await store.ensure_user(UserName(user.name), user.role)
                 await _lead_until(stop, config, store, bus, leader=leader, watch=watch)
                 renewing.cancel()
-            await leader.resign()
-            return 0
-        finally:
+                await _resign(leader)
             watching.cancel()
+        return 0
     finally:
         presence.clear()
         for connection in (bus, store):
@@ -139,6 +138,15 @@ async def _serve(config: Config, presence: Presence) -> int:
                 with contextlib.suppress(TimeoutError):  # whoever leads now must not hear us any longer
                     async with asyncio.timeout(CLOSE_WAIT_S):
                         await connection.close()
+
+
+async def _resign(leader: Leader) -> None:
+    """If the database is there: without this word, a standby waits until we seem dead."""
+    try:
+        async with asyncio.timeout(CLOSE_WAIT_S):
+            await leader.resign()
+    except (StoreUnavailable, TimeoutError) as error:
+        log.warning("not resigned: %s", str(error) or "no answer")
 
 
 async def _migrate(config: Config) -> None:

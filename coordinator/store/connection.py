@@ -42,6 +42,7 @@ CUT = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.OperatorInterventionError,  # shutting down, crash shutdown, terminated
+    asyncpg.IdleInTransactionSessionTimeoutError,  # we were stopped amid a transaction, and it was undone
 )
 """The connection ended before the answer."""
 
@@ -49,6 +50,7 @@ LOST = (
     *CUT,
     asyncpg.TooManyConnectionsError,
     asyncpg.InsufficientResourcesError,  # disk full, out of memory: the world's fault, and it may pass
+    asyncpg.PostgresSystemError,  # a disk that fails: likewise
     asyncpg.ReadOnlySQLTransactionError,  # a standby: the primary is elsewhere for now
 )
 """The database is away for now."""

@@ -17,12 +17,14 @@ COMMIT_TRIES = 5
 
 
 class RelationalStore:
-    """Connections by purpose: one writes, one keeps the leadership and is never behind a commit."""
+    """Connections by purpose: one writes, one keeps the leadership and is never behind a commit, and one
+    waits, where a commit's outcome is unknown, for what may still be going on in the server."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._writer = Session(dsn, settings=WRITER_SESSION)
         self._keeper = Session(dsn)
+        self._asker = Session(dsn)
         self._epoch: int | None = None
 
     @classmethod
@@ -88,7 +90,7 @@ class RelationalStore:
 
     async def committed(self, number: int) -> bool:
         """Whether batch `number` of this epoch is in the database."""
-        return await commit.is_committed(self._keeper, self.epoch, number)
+        return await commit.is_committed(self._asker, self.epoch, number)
 
     async def load(self) -> Snapshot:
         """What memory is rebuilt from. Raises StoreUnavailable."""
@@ -107,5 +109,5 @@ class RelationalStore:
 
     async def close(self) -> None:
         """Twice is fine."""
-        for session in (self._writer, self._keeper):
+        for session in (self._writer, self._keeper, self._asker):
             await session.close()

@@ -23,12 +23,13 @@ from tests.unit.coordinator.shell import until
 
 
 class FakeSeat:
-    """The leadership's row; `fault` is raised by renewals, a closed `gate` makes them hang."""
+    """The leadership's row; `fault` is raised by renewals, a closed `gate` hangs and `takes_s` slows them."""
 
     def __init__(self) -> None:
         self.fault: Exception | None = None
         self.gate = asyncio.Event()
         self.gate.set()
+        self.takes_s = 0.0
         self.standby = False
         self.renewals = 0
         self.resigned = False
@@ -36,6 +37,7 @@ class FakeSeat:
     async def renew(self) -> None:
         self.renewals += 1
         await self.gate.wait()
+        await asyncio.sleep(self.takes_s)
         if self.fault is not None:
             raise self.fault
 
@@ -184,6 +186,22 @@ async def test_a_question_hangs_no_longer_than_the_database_answers(lab: Lab) ->
     lab.seat.gate.clear()
     async with asyncio.timeout(10):
         assert await lab.answered(forever) == "unavailable"
+
+
+async def test_a_slow_renewal_is_waited_for_and_counts(lab: Lab) -> None:
+    """On a machine that is merely slow each renewal would be cut off, and nobody ever answered."""
+    lab.seat.gate.clear()
+    await until(lambda: not lab.leader.fresh)
+    lab.seat.takes_s = 1.5 * leader_module.RENEW_TIMEOUT_S
+    lab.seat.gate.set()
+    await until(lambda: lab.leader.fresh)
+
+
+async def test_a_renewal_that_never_ends_is_begun_again(lab: Lab) -> None:
+    lab.seat.gate.clear()
+    before = lab.seat.renewals
+    await until(lambda: lab.seat.renewals > before + 1)
+    assert not lab.leader.fresh
 
 
 async def test_a_slow_question_to_a_living_database_takes_its_time(lab: Lab) -> None:
