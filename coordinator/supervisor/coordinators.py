@@ -1,11 +1,13 @@
 """Coordinators under a supervisor: one, and with `corral up --standby` another that waits to take its place.
 
 Only the leader listens on the bus, so each says in a file how it is (`coordinator.presence`); of the one
-that leads it is also asked whether it answers.
+that leads it is also asked whether it answers. Who goes on saying something is not taken for hung, however
+late its answers are: it, or the machine, has much to do, and killing it would only add to that.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
@@ -19,6 +21,9 @@ STANDBY = "coordinator-2"
 
 EXIT_NOT_LEADER = 75
 """It has lost the leadership: no failure, it stands by with its next start."""
+
+ASK_TIMEOUT_S = 4.0
+"""Below the keeper's own bound, which would take a late answer for silence."""
 
 SILENT_S = 5.0
 """It speaks each second."""
@@ -52,7 +57,11 @@ def coordinator_service(
         if state.trouble:
             raise Unhealthy(f"{role_text(state)}: {state.trouble}")
         if state.role is CoordinatorRole.LEADING:
-            await ask()
+            try:
+                async with asyncio.timeout(ASK_TIMEOUT_S):
+                    await ask()
+            except TimeoutError:
+                raise Unhealthy(f"{role_text(state)}: no answer within {ASK_TIMEOUT_S:g} s") from None
         return role_text(state)
 
     return Service(
