@@ -10,8 +10,10 @@ from typing import Any
 
 from msgspec import Struct
 
+from bus.housekeeping import Collected, Connections
 from bus.requests import (
     Cancel,
+    Collect,
     Empty,
     EventList,
     Hold,
@@ -466,4 +468,6 @@ OPERATIONS: dict[str, Operation] = {
     "token.revoke": Operation(TokenQuery, Token, Role.ADMIN),
     "cluster.status": Operation(Empty, Cluster, Role.READONLY),
     "cluster.verify": Operation(Empty, Verification, Role.OPERATOR),
+    "cluster.gc": Operation(Collect, Collected, Role.OPERATOR),
+    "cluster.connections": Operation(Empty, Connections, Role.ADMIN),
 }

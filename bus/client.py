@@ -44,11 +44,13 @@ from bus.api import (
 from bus.codec import decode_answer, encode, from_fields
 from bus.errors import DecodeError, TooLarge
 from bus.follow import Follower, Place
+from bus.housekeeping import Collected, Connections
 from bus.layout import find_client_settings, read_secret
 from bus.limits import BYTES_MAX
 from bus.patience import outlast
 from bus.requests import (
     Cancel,
+    Collect,
     Empty,
     EventList,
     Hold,
@@ -79,6 +81,9 @@ S = TypeVar("S", bound=Struct)
 REQUEST_TIMEOUT_S = 5.0
 VERIFY_TIMEOUT_S = 120.0
 """A cluster with much in its books takes a while to compare."""
+
+COLLECT_TIMEOUT_S = 120.0
+"""A coordinator collects for 60 s at most, and may be at the last job of many tasks then."""
 
 RECHECK_S = 5.0
 """How long `wait` trusts the feed before it asks; the feed is not kept for those who are away."""
@@ -315,6 +320,15 @@ class Client:
     async def verify(self) -> Verification:
         """Compare the database, the coordinator's memory and what runs on the nodes."""
         return await self._call("cluster.verify", Empty(), Verification, timeout_s=VERIFY_TIMEOUT_S)
+
+    async def collect(self, *, older_than_s: float | None = None, dry_run: bool = False) -> Collected:
+        """Move jobs that are over into the archive; see Collect."""
+        asked = Collect(older_than_s=older_than_s, dry_run=dry_run)
+        return await self._call("cluster.gc", asked, Collected, timeout_s=COLLECT_TIMEOUT_S)
+
+    async def connections(self) -> Connections:
+        """Who is connected to the bus."""
+        return await self._call("cluster.connections", Empty(), Connections)
 
     async def follow(
         self, task: str | int, *, stream: Stream = Stream.STDOUT, place: Place | None = None

@@ -79,7 +79,17 @@ def coordinator_permissions(name: str) -> Permissions:
     """For a coordinator: it answers into everybody's inbox, but listens to nobody else's."""
     return Permissions(
         publish=(">",),
-        publish_deny=("$SYS.>",),
+        # of the server's own subjects but ACCOUNT_CONNECTIONS, which a denial of all would deny as well
+        publish_deny=(
+            "$SYS.ACCOUNT.>",
+            "$SYS.DEBUG.>",
+            "$SYS.SERVER.>",
+            "$SYS.REQ.CLAIMS.>",
+            "$SYS.REQ.SERVER.>",
+            "$SYS.REQ.USER.>",
+            "$SYS.REQ.ACCOUNT.PING.STATZ",
+            "$SYS.REQ.ACCOUNT.*.*.>",
+        ),
         subscribe=(f"{inbox_prefix(Peer.COORDINATOR, name)}.>", "corral.>", "$SRV.>", "$KV.>"),
     )
 

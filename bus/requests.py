@@ -159,6 +159,16 @@ class Admission(Request):
     host: str = ""
 
 
+class Collect(Request):
+    """Move jobs that are over into the archive: those older than `older_than_s`, whatever became of them.
+
+    None: as long as the settings `jobs.keep_…` say, for each end its own. `dry_run`: only count them.
+    """
+
+    older_than_s: float | None = None  # 1 minute to 30 years
+    dry_run: bool = False
+
+
 class LogQuery(Request):
     """A piece of a task's output; `attempt` 0 means the newest."""
 

@@ -107,6 +107,19 @@ _TABLE = (
         meaning="seconds of silence after which a node is unreachable; heartbeats and leases scale with it",
         default=10,
     ),
+    *(
+        Setting(
+            key=f"jobs.keep_{state}",
+            kind=Kind.DAYS,
+            meaning=f"days after which {of} into the archive (0: never)",
+            default=30,
+        )
+        for state, of in (
+            ("completed", "a completed job goes"),
+            ("failed", "a failed job goes, whosever fault it was,"),
+            ("cancelled", "a cancelled job goes"),
+        )
+    ),
     Setting(
         key="output",
         kind=Kind.CHOICE,

@@ -143,6 +143,9 @@ AUTH_ALL = "corral.auth.*"
 
 SUBMISSIONS_ALL = "corral.u.*.publish"
 
+ACCOUNT_CONNECTIONS = "$SYS.REQ.ACCOUNT.PING.CONNZ"
+"""Where the server tells an account who is connected to it: its own connections, nobody else's."""
+
 LEADER = "corral.leader"
 """Where the leading coordinator announces its epoch, each second."""
 

@@ -24,6 +24,17 @@ class EnsuredUser(Struct, frozen=True, forbid_unknown_fields=True):
     role: Role
 
 
+Days = Annotated[int, Meta(ge=0, le=9999)]
+
+
+class Keep(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """For how many days jobs that are over stay where people see them, by how they ended; 0: for ever."""
+
+    completed: Days = 30
+    failed: Days = 30  # by their own fault or the cluster's
+    cancelled: Days = 30
+
+
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`coordinator.toml` of a data folder; the supervisor writes it."""
 
@@ -36,6 +47,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     users: tuple[EnsuredUser, ...] = ()
     order: str = "fcfs"  # static order: fcfs, sjf, saf
     rank: str = "best_fit"  # static rank: best_fit, worst_fit, first_fit
+    keep: Keep = Keep()
     unreachable_after_s: Annotated[int, Meta(ge=5, le=600)] = 10  # heartbeats and leases scale with it
 
 

@@ -19,6 +19,7 @@ from coordinator.api.jobs import Jobs
 from coordinator.api.lists import Listings
 from coordinator.api.logs import Logs
 from coordinator.api.nodes import Nodes
+from coordinator.api.retention import Retention
 from coordinator.api.service import Api
 from coordinator.api.steer import Steer
 from coordinator.api.tokens import Tokens
@@ -33,6 +34,7 @@ from coordinator.leader import Leader
 from coordinator.loop import Loop
 from coordinator.notices import Notices
 from coordinator.perform import Performer
+from coordinator.store.archive import Archive
 from coordinator.store.audit import Audit
 from coordinator.store.books import Books
 from coordinator.store.events import Events
@@ -70,10 +72,12 @@ class Doors:
         version = package_version("corral")
         reads, lists, events, over = Reads(dsn), Lists(dsn), Events(dsn), Over(dsn)
         tokens, books = TokenStore(dsn), Books(dsn)
-        self._stores = (reads, lists, events, over, tokens, books)
+        archive = Archive(dsn)
+        self._stores = (reads, lists, events, over, tokens, books, archive)
+        self._retention = Retention(archive, clock, engine.config.keep, epoch=engine.leader.epoch)
         self._admitted = tokens.admitted
         self._audit = Audit(dsn, now_s=clock.now_s, record=engine.record)
-        notices = Notices(engine.record, clock)
+        notices = Notices(engine.record, clock, loop.cluster.nodes)
         self._agents = Agents(bus, loop, engine.replies, reads, clock, notices, version=version)
         jobs = Jobs(loop, engine.performer, reads, engine.replies, clock, next_number=engine.next_number)
         self._nodes = Nodes(
@@ -100,12 +104,13 @@ class Doors:
             nodes=self._nodes,
             logs=Logs(loop, jobs.finder, reads, engine.teller),
             listings=Listings(loop, jobs.finder, clock, lists=lists, events=events),
-            steer=Steer(loop, jobs, over, engine.replies),
+            steer=Steer(loop, jobs, over, engine.replies, staying=self._retention.staying),
             reasons=Reasons(loop, jobs.finder, reads, clock),
             tokens=self._tokens,
             verifier=Verifier(
                 loop, books, engine.teller, clock, epoch=engine.leader.epoch, rebuild=engine.rebuild
             ),
+            retention=self._retention,
             refused=self._audit.refused,
             answering=engine.leader.answering,
             version=version,
@@ -114,7 +119,11 @@ class Doors:
 
     def work(self) -> dict[str, Coroutine[Any, Any, None]]:
         """What goes on beside the answers, until cancelled."""
-        return {"audit": self._audit.run(), "submissions": self._intake.run()}
+        return {
+            "audit": self._audit.run(),
+            "submissions": self._intake.run(),
+            "retention": self._retention.run(),
+        }
 
     def summary(self) -> api.Cluster:
         """The cluster in a few numbers."""

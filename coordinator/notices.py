@@ -5,13 +5,14 @@ A broken agent sends rubbish as fast as it sends anything; the history must stay
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
 from bus.values import NodeName
 from coordinator.clock import Clock
 from coordinator.core.effects import EventRecord, Record
+from coordinator.core.model import Node
 
 INTERVAL_S = 60.0
 _KEPT = 4096  # nodes come out of subjects, which the server checked: this bounds memory all the same
@@ -25,8 +26,14 @@ class _Seen(Struct):
 class Notices:
     """`note` turns what happened into an event, or counts it towards the next one."""
 
-    def __init__(self, record: Callable[[Sequence[Record]], object], clock: Clock) -> None:
+    def __init__(
+        self,
+        record: Callable[[Sequence[Record]], object],
+        clock: Clock,
+        nodes: Mapping[NodeName, Node],
+    ) -> None:
         self._record = record
+        self._nodes = nodes
         self._clock = clock
         self._seen: dict[tuple[NodeName, str], _Seen] = {}
 
@@ -42,6 +49,7 @@ class Notices:
             self._seen.pop(next(iter(self._seen)))
         self._seen[node, kind] = _Seen(now_s)
         text = message + (f" (and {untold} more since the last one)" if untold else "")
+        known = self._nodes.get(node)  # by its id everybody sees it who sees the node
         self._record(
             [
                 EventRecord(
@@ -50,6 +58,7 @@ class Notices:
                     severity=severity,
                     message=text,
                     node=node,
+                    node_id=known.id if known is not None else None,
                     details={"untold": untold} if untold else {},
                 )
             ]

@@ -25,6 +25,7 @@ from bus.setting_files import SettingsError
 from bus.setting_kinds import EMBEDDED, SYSTEM
 from bus.settings import Settings, load
 from bus.trust import Untrusted, read_authority
+from coordinator.config import Keep
 from coordinator.supervisor.setup import Setup, SetupError
 from sql.errors import DatabaseRefused, Reason
 from sql.own import examine, make_ready, place_of
@@ -60,6 +61,7 @@ class OwnServers(Struct, frozen=True, kw_only=True):
     order: str = "fcfs"
     rank: str = "best_fit"
     unreachable_after_s: int = 10
+    keep: Keep = Keep()
 
 
 class Addresses(Struct, frozen=True):
@@ -80,6 +82,11 @@ def own_servers(settings: Settings) -> OwnServers:
         order=settings.text("scheduler.order") or "fcfs",
         rank=settings.text("scheduler.rank") or "best_fit",
         unreachable_after_s=int(settings.text("nodes.unreachable_after") or 10),
+        keep=Keep(
+            completed=int(settings.text("jobs.keep_completed") or 0),
+            failed=int(settings.text("jobs.keep_failed") or 0),
+            cancelled=int(settings.text("jobs.keep_cancelled") or 0),
+        ),
     )
 
 

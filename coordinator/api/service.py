@@ -26,10 +26,12 @@ from bus.spec import JobSpec
 from bus.subjects import ApiSubject, Peer, SubjectError, inbox_prefix
 from bus.transport import Bus, Message
 from coordinator.api.access import Access
+from coordinator.api.connections import Connected
 from coordinator.api.jobs import Jobs
 from coordinator.api.lists import Listings
 from coordinator.api.logs import Logs
 from coordinator.api.nodes import Nodes
+from coordinator.api.retention import Retention
 from coordinator.api.steer import Steer
 from coordinator.api.tokens import Tokens
 from coordinator.api.verify import Verifier
@@ -63,6 +65,7 @@ class Api:
         reasons: Reasons,
         tokens: Tokens,
         verifier: Verifier,
+        retention: Retention,
         refused: Callable[[Refused], None],
         version: str,
         answering: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
@@ -96,6 +99,8 @@ class Api:
             "node.undrain": steer.undrain,
             "cluster.status": nodes.cluster,
             "cluster.verify": verifier.verify,
+            "cluster.gc": retention.collect,
+            "cluster.connections": Connected(bus).list,
             "user.whoami": tokens.whoami,
             "user.renew": tokens.renew,
             "user.logout": tokens.logout,

@@ -6,6 +6,8 @@ All of it goes through the loop and is answered after its commit.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -32,9 +34,21 @@ ANSWER_S = 5.0
 
 
 class Steer:
-    """The handlers of what is done to jobs (hold, pause, requeue, retry …) and to nodes (drain …)."""
+    """The handlers of what is done to jobs (hold, pause, requeue, retry …) and to nodes (drain …).
 
-    def __init__(self, loop: Loop, jobs: Jobs, over: Over, replies: Replies) -> None:
+    `staying` keeps a job that is over where it is while it is queued again.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        jobs: Jobs,
+        over: Over,
+        replies: Replies,
+        *,
+        staying: Callable[[int], AbstractContextManager[None]],
+    ) -> None:
+        self._staying = staying
         self._loop = loop
         self._jobs = jobs
         self._over = over
@@ -94,7 +108,8 @@ class Steer:
         self._jobs.check_database()
         number, index = await self._jobs.finder.target(user, request.target, field="/target")
         async with self._retrying:
-            answer = await self._queue_again(user, number, index)
+            with self._staying(number):
+                answer = await self._queue_again(user, number, index)
         if index is None or answer.tasks:
             return answer
         task = await self._jobs.find_task(user, request.target, field="/target")

@@ -23,6 +23,7 @@ from bus.layout import (
     write_secret,
 )
 from bus.values import Role
+from coordinator.config import Keep
 from coordinator.supervisor.setup import legal_name
 
 
@@ -54,10 +55,11 @@ class Access:
         return credentials
 
     def write_coordinator_config(
-        self, *, dsn: str, migrate_dsn: str, order: str, rank: str, unreachable_after_s: int
+        self, *, dsn: str, migrate_dsn: str, order: str, rank: str, unreachable_after_s: int, keep: Keep
     ) -> None:
         """`coordinator.toml`; it holds the database's passwords, so 0600."""
-        credentials = self._kept(self._layout.keys / "coordinator.creds", self._authority.mint_coordinator)
+        credentials = self._layout.keys / "coordinator.creds"
+        write_secret(credentials, self._authority.mint_coordinator().text)  # with the rights of this version
         text = (
             "# Written by the supervisor at each start; changes here are lost.\n"
             f"nats_url = {_toml(self.url)}\n"
@@ -68,6 +70,7 @@ class Access:
             f"rank = {_toml(rank)}\n"
             f"unreachable_after_s = {unreachable_after_s}\n"
             f"keys = {_toml(str(self._layout.keys))}\n\n"
+            f"[keep]\ncompleted = {keep.completed}\nfailed = {keep.failed}\ncancelled = {keep.cancelled}\n\n"
             "[[users]]\n"
             f"name = {_toml(self.user)}\n"
             f"role = {_toml(str(Role.ADMIN))}\n"

@@ -191,6 +191,7 @@ class Machine:
                 order=servers.order,
                 rank=servers.rank,
                 unreachable_after_s=servers.unreachable_after_s,
+                keep=servers.keep,
             )
 
         async def ask() -> None:

@@ -49,6 +49,8 @@ def test_there_is_a_method_for_every_operation() -> None:
         "node.maintenance": Client.maintenance,
         "node.undrain": Client.undrain,
         "cluster.verify": Client.verify,
+        "cluster.gc": Client.collect,
+        "cluster.connections": Client.connections,
         "event.list": Client.events,
         "user.whoami": Client.whoami,
         "user.renew": Client.renew,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -21,19 +21,21 @@ from bus.messages import CommandReply, NeededOutput
 from bus.permissions import Permissions
 from bus.subjects import NodeVerb, Peer, inbox_prefix
 from bus.transport import Message
-from bus.values import AttemptRef, Inventory, Resources, Role, TaskEvent, TaskRef, UserName
+from bus.values import AttemptRef, Inventory, JobState, Resources, Role, TaskEvent, TaskRef, UserName
 from coordinator.agents import Agents
 from coordinator.api.access import Access
 from coordinator.api.jobs import Jobs
 from coordinator.api.lists import Listings
 from coordinator.api.logs import Logs
 from coordinator.api.nodes import Nodes
+from coordinator.api.retention import Retention
 from coordinator.api.service import Api
 from coordinator.api.steer import Steer
 from coordinator.api.tokens import Tokens
 from coordinator.api.verify import Verifier
 from coordinator.api.why import Reasons
 from coordinator.clock import Clock
+from coordinator.config import Keep
 from coordinator.core.events import JobOver, TaskSeen
 from coordinator.core.model import Cluster
 from coordinator.core.rebuild import restore_attempt, restore_job, restore_loss, restore_node
@@ -41,6 +43,7 @@ from coordinator.core.verify import Flaw
 from coordinator.loop import Loop
 from coordinator.notices import Notices
 from coordinator.perform import Performer
+from coordinator.store.archive import Archive, Before, Moved, Old
 from coordinator.store.audit import Refused
 from coordinator.store.books import Books, OpenBooks
 from coordinator.store.events import Events, Scope
@@ -250,6 +253,39 @@ class FakeOver(Over):
         return rows.over(number) if known else None
 
 
+class FakeArchive(Archive):
+    """`jobs` that are over: number -> how it ended, when, and its tasks. `moved` in order."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.jobs: dict[int, tuple[JobState, float, int]] = {}
+        self.moved: list[tuple[frozenset[int], str]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.leading = True
+
+    def _old(self, before: Before) -> dict[int, tuple[JobState, float, int]]:
+        return {
+            number: job
+            for number, job in self.jobs.items()
+            if job[1] < (getattr(before, job[0].value) or float("-inf"))
+        }
+
+    async def count(self, before: Before) -> list[Moved]:
+        return [Moved(state, 1, tasks) for state, _, tasks in self._old(before).values()]
+
+    async def oldest(self, before: Before, *, but: Collection[int], limit: int) -> list[Old]:
+        old = sorted(self._old(before).items(), key=lambda item: item[1][1])
+        return [Old(number, job[2]) for number, job in old if number not in but][:limit]
+
+    async def move(self, numbers: Collection[int], before: Before, *, epoch: int, by: str) -> list[Moved]:
+        await self.gate.wait()
+        if not self.leading:
+            return []
+        self.moved.append((frozenset(numbers), by))
+        return [Moved(state, 1, tasks) for state, _, tasks in (self.jobs.pop(each) for each in numbers)]
+
+
 class FakeBooks(Books, OpenBooks):
     """What the store was given; `found` are the flaws of each look, the last of them for ever."""
 
@@ -395,6 +431,7 @@ class Shell:
         events: Any = None,
         over: Any = None,
         books: Any = None,
+        archive: Any = None,
         tokens: Any = None,
         record: Callable[[list[Any]], None] | None = None,
         next_number: int = 1,
@@ -428,12 +465,13 @@ class Shell:
             self.loop, self.jobs.finder, self.clock, lists=self.lists, events=self.events
         )
         self.refused: list[Refused] = []
-        self.notices = Notices(self.records.extend, self.clock)
+        self.notices = Notices(self.records.extend, self.clock, self.cluster.nodes)
         self.agents = Agents(
             self.bus, self.loop, self.replies, self.reads, self.clock, self.notices, version=version
         )
         self.over = over or FakeOver(self.store)
         self.books = books or FakeBooks(self.store)
+        self.retention = Retention(archive or FakeArchive(), self.clock, Keep(), epoch=7)
         self.tokens = Tokens(tokens or TokenStore(""), None, cluster="test", version="1.2.3")
         self.api = Api(
             self.bus,
@@ -442,7 +480,10 @@ class Shell:
             nodes=self.nodes,
             logs=self.logs,
             listings=self.listings,
-            steer=Steer(self.loop, self.jobs, self.over, self.replies),
+            steer=Steer(
+                self.loop, self.jobs, self.over, self.replies, staying=self.retention.staying
+            ),
+            retention=self.retention,
             reasons=Reasons(self.loop, self.jobs.finder, self.reads, self.clock),
             tokens=self.tokens,
             verifier=Verifier(self.loop, self.books, self.teller, self.clock, epoch=7, rebuild=rebuild),

@@ -274,7 +274,7 @@ def test_what_is_noticed_is_kept_of_a_bounded_number_of_nodes() -> None:
     records: list[Any] = []
     now_s = 1000.0
     clock: Any = SimpleNamespace(now_s=lambda: now_s)
-    notices = Notices(records.extend, clock)
+    notices = Notices(records.extend, clock, {})
     for number in range(5000):
         notices.note(NodeName(f"n{number}"), "message_refused", "x")
     assert len(records) == 5000 and len(notices._seen) == 4096

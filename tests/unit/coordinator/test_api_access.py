@@ -48,6 +48,8 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "token.revoke": {"token": "0" * 16},
     "cluster.status": {},
     "cluster.verify": {},
+    "cluster.gc": {"dry_run": True},
+    "cluster.connections": {},
 }
 
 

@@ -12,6 +12,7 @@ VERBS = {
     "login": ("tui.cli.login", "login"),
     "logout": ("tui.cli.login", "logout"),
     "whoami": ("tui.cli.login", "whoami"),
+    "connections": ("tui.cli.connections", "connections"),
 }
 
 
@@ -64,3 +65,4 @@ def add(verbs: Verbs, shared: Parser) -> None:
     )
     verb(verbs, shared, "logout", "give the login of this account back", formats=("table", "json"))
     verb(verbs, shared, "whoami", "your name and role, and how any NATS client reaches the cluster")
+    verb(verbs, shared, "connections", "who is connected to the bus, from where, and how much they say")

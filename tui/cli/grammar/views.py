@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tui.cli.options import LIMIT_MAX, moment, whole, words
+from tui.cli.options import LIMIT_MAX, moment, seconds, whole, words
 from tui.cli.parser import Parser, Verbs, verb
 
 HEADING = "look"
@@ -18,6 +18,7 @@ VERBS = {
     "nodes": ("tui.cli.nodes", "nodes"),
     "node": ("tui.cli.nodes", "node"),
     "verify": ("tui.cli.verify", "verify"),
+    "gc": ("tui.cli.retention", "gc"),
 }
 
 
@@ -61,6 +62,20 @@ def add(verbs: Verbs, shared: Parser) -> None:
         "verify",
         "whether database, memory and nodes agree; exit 1 where a promise is broken",
         formats=("table", "json", "jsonl", "name"),
+    )
+    gc = verb(
+        verbs,
+        shared,
+        "gc",
+        "move jobs that ended long ago into the archive now; the coordinator does so by itself as well",
+        formats=("table", "json", "jsonl", "name"),
+    )
+    gc.add_argument("--dry-run", action="store_true", help="only say how many there are")
+    gc.add_argument(
+        "--older-than",
+        type=seconds("--older-than"),
+        metavar="TIME",
+        help="ended so long ago, however they ended: 30d, 12h (default: the settings jobs.keep_…)",
     )
 
 
