@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from agent import watch
 from agent.core.events import (
     Answered,
     CancelAsked,
@@ -114,6 +115,7 @@ class Agent(Process):
         hello = wire.pack(wire.HELLO, to_amounts(self.machine.capacity), ())
         guard.enter(guard.connect)
         guard.enter(guard.receive, hello)
+        self._watch_guard(guard)
 
     def on_guard_data(self, guard: Guard, data: bytes) -> None:
         """Frames of the guard; the first is its inventory, and then this agent is ready."""
@@ -130,6 +132,33 @@ class Agent(Process):
         """It died: start another."""
         self._guard = None
         self._find_guard()
+
+    def _watch_guard(self, guard: Guard) -> None:
+        """`agent.watch.GuardWatch`: ask the guard something small, again and again."""
+        if guard is not self._guard or not guard.alive:
+            return
+        silence = [0.0]
+
+        def answered() -> None:
+            if silence:
+                silence.clear()
+                self.after(watch._INTERVAL_S * self._pace, self._watch_guard, guard)
+
+        def wait() -> None:
+            if not silence or guard is not self._guard or not guard.alive:
+                return
+            silence[0] += watch._INTERVAL_S
+            lapsed = self.executor.lapsed
+            if silence[0] >= (watch._KILL_LAPSED_AFTER_S if lapsed else watch._KILL_AFTER_S):
+                self.machine.kill_guard()
+                return
+            if silence[0] >= watch._WAKE_AFTER_S:
+                self.machine.wake_guard()
+            self.after(watch._INTERVAL_S * self._pace, wait)
+
+        guard.enter(guard.ask, answered)
+        if silence:
+            self.after(watch._INTERVAL_S * self._pace, wait)
 
     def send_to_guard(self, data: bytes) -> None:
         if self._guard is not None and self._guard.alive:
@@ -270,7 +299,11 @@ class Agent(Process):
         """A command of a coordinator; answered when what follows is on the disk."""
         if self.fenced:
             return  # meant for the agent that has its place
-        command = decode_to_agent(data)
+        try:
+            command = decode_to_agent(data)
+        except DecodeError as error:
+            respond(encode(CommandReply(node=self.node, error=str(error)[:200])))
+            return
         event: Event
         match command:
             case Assign(incarnation=meant) if meant not in ("", self.incarnation):

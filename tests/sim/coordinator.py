@@ -17,10 +17,19 @@ from msgspec.structs import replace
 from bus.api import Error
 from bus.codec import Codec, answer, decode_from_agent, decode_from_agent_reply, encode
 from bus.errors import ApiError, DecodeError
-from bus.messages import CommandReply, InputsReply, InputsRequest, Register, ToAgent
+from bus.messages import (
+    CommandReply,
+    HeartbeatReply,
+    InputsReply,
+    InputsRequest,
+    Register,
+    RegisterReply,
+    ToAgent,
+)
 from bus.refusal import refusal
 from bus.subjects import NodeSubject, NodeVerb
 from bus.values import AttemptRef, NodeName
+from coordinator.api.jobs import Sealed
 from coordinator.bounds import check
 from coordinator.clock import _with_time as uuid7_of
 from coordinator.config import Config
@@ -30,6 +39,7 @@ from coordinator.core.events import (
     CommandConfirmed,
     CommandUnanswered,
     Event,
+    JobSubmitted,
     ScheduleDue,
     SelfChecked,
     Tick,
@@ -37,20 +47,22 @@ from coordinator.core.events import (
 from coordinator.core.machine import reconcile, step
 from coordinator.core.model import Cluster, Limits
 from coordinator.ingest import Incarnations, WrongSender, check_sender, to_event
+from coordinator.leader import RENEW_S
 from coordinator.loop import RECONCILE_S, TICK_S
 from coordinator.perform import Joiner
 from coordinator.replies import answer_of, build_assigns, command_of
 from coordinator.serve import rebuild
 from coordinator.store.errors import NotLeader, OutcomeUnknown, StoreError
+from coordinator.store.leadership import POLL_INTERVAL_S, Standby
 from coordinator.store.rows import Batch, Snapshot
 from coordinator.tell import COMMAND_TIMEOUT_S
 from tests.sim.database import Connection, Database, Rows
-from tests.sim.doors import Doors
+from tests.sim.doors import USER, Doors
 from tests.sim.network import Network, Responder
+from tests.sim.standby import SimSession, look
+from tests.sim.stream import Intake, Stream
 from tests.sim.timeline import Host, Process
 
-POLL_S = 0.2
-RENEW_S = 1.0
 RETRY_S = (0.05, 1.0)
 CONFIG = Config(nats_url="", credentials="", dsn="")
 
@@ -66,6 +78,8 @@ class Supervisor:
 
     def telling(self, coordinator: Coordinator, tells: list[Tell]) -> None: ...
 
+    def renewed(self, coordinator: Coordinator, node: str) -> None: ...
+
 
 class Coordinator(Process):
     """From the start of the process to its end: stands by, leads, and ends when another does."""
@@ -75,6 +89,7 @@ class Coordinator(Process):
         host: Host,
         network: Network,
         database: Database,
+        stream: Stream,
         *,
         random: Random,
         limits: Limits,
@@ -88,6 +103,9 @@ class Coordinator(Process):
         self.pace = pace
         self.database = database
         self.connection = Connection(database, self)
+        session: Any = SimSession(self.connection)
+        self._standby = Standby(session, holder=host.name, led=lambda: None)
+        self._intake = Intake(self, stream)
         self.epoch = 0
         self.cluster = Cluster()
         self.leading = False
@@ -101,6 +119,7 @@ class Coordinator(Process):
         self._queue: deque[Event] = deque()
         self._carried: list[list[Effect]] = []
         self._repliers: dict[int, Responder] = {}
+        self._beating: dict[int, str] = {}  # by the token of who waits for an answer that may renew leases
         self._last_token = 0
         self._batches = 0
         self._woken = False
@@ -122,16 +141,21 @@ class Coordinator(Process):
     def _stand_by(self) -> None:
         def done(epoch: int | None) -> None:
             if epoch is None:
-                self.after(POLL_S * self.pace, self._stand_by)
+                self.after(POLL_INTERVAL_S * self.pace, self._stand_by)
             else:
                 self.epoch = epoch
                 self.after(RENEW_S * self.pace, self._renew)
                 self._load()
 
         def failed(error: StoreError) -> None:
-            self.after(POLL_S * self.pace, self._stand_by)
+            self.after(POLL_INTERVAL_S * self.pace, self._stand_by)
 
-        self.connection.call(self.connection.take(self.pace), done, failed)
+        look(self._standby, self.connection, fit=not self._unheard, done=done, failed=failed)
+
+    @property
+    def _unheard(self) -> bool:
+        """What `coordinator.bus_watch` finds out."""
+        return self.host in self.network.cut
 
     def _load(self) -> None:
         self.connection.call(lambda rows: rows.snapshot(), self._lead, lambda error: self.end())
@@ -142,6 +166,7 @@ class Coordinator(Process):
         self.leading = True
         self._supervisor.rebuilt(self)
         self.network.leaders.append(self)
+        self._intake.start()
         self._tick()
         self.after(RECONCILE_S * self.pace, self._reconcile)
 
@@ -160,17 +185,36 @@ class Coordinator(Process):
         return not self.performing and not self._carried
 
     def _renew(self) -> None:
+        """The row, an announcement to any other leader, and giving way where nobody hears us."""
+
+        def again(_: object = None) -> None:
+            self.after(RENEW_S * self.pace, self._renew)
+
         def failed(error: StoreError) -> None:
             if isinstance(error, NotLeader):
                 self.end()
             else:
-                self.after(RENEW_S * self.pace, self._renew)
+                again()
 
-        self.connection.call(
-            self.connection.renew(self.epoch),
-            lambda _: self.after(RENEW_S * self.pace, self._renew),
-            failed,
-        )
+        def renewed(_: object) -> None:
+            for other in self.network.leaders:
+                if other is not self:
+                    self.network.send(self.host, other, other.on_announced, b"%d" % self.epoch)
+            if self._unheard:
+                self.connection.call(
+                    self.connection.give_way(self.epoch),
+                    lambda gave_way: self.end() if gave_way else again(),
+                    failed,
+                )
+            else:
+                again()
+
+        self.connection.call(self.connection.renew(self.epoch), renewed, failed)
+
+    def on_announced(self, data: bytes) -> None:
+        """Somebody leads: of a higher epoch, we do not any more."""
+        if data.isdigit() and int(data) > self.epoch:
+            self.end()
 
     def end(self) -> None:
         """The process is over; its supervisor starts another."""
@@ -181,6 +225,31 @@ class Coordinator(Process):
         super().kill()
         if self in self.network.leaders:
             self.network.leaders.remove(self)
+
+    def enter_job(
+        self,
+        sealed: Sealed,
+        respond: Responder,
+        *,
+        ended: dict[int, bool] | None = None,
+        message_key: str | None = None,
+    ) -> None:
+        """Give a job its number and id, and let the core answer; as `coordinator.api.jobs` does."""
+        number = self.next_number
+        self.next_number += 1
+        self.post(
+            JobSubmitted(
+                job_id=self.new_id(job=True),
+                number=number,
+                owner=USER,
+                spec=sealed.spec,
+                spec_json=sealed.json,
+                digest=sealed.digest,
+                message_key=message_key,
+                ended=ended or {},
+                reply=self.expect(respond),
+            )
+        )
 
     # the loop
 
@@ -310,9 +379,16 @@ class Coordinator(Process):
 
     def _answer(self, tell: Any) -> None:
         respond = self._repliers.pop(tell.reply, None)
-        if respond is not None:
-            message = answer_of(tell, epoch=self.epoch, limits=self.limits)
-            respond(answer(message, Codec.MSGPACK)[0])
+        if respond is None:
+            return
+        message = answer_of(tell, epoch=self.epoch, limits=self.limits)
+        respond(answer(message, Codec.MSGPACK)[0])
+        node = self._beating.pop(tell.reply, None)
+        match message:
+            case RegisterReply() | HeartbeatReply(register_again=False) if node is not None:
+                self._supervisor.renewed(self, node)
+            case _:
+                pass
 
     def _command(self, node: NodeName, command: ToAgent, attempts: tuple[AttemptRef, ...] = ()) -> None:
         def answered(data: bytes | None) -> None:
@@ -352,6 +428,8 @@ class Coordinator(Process):
             self.refuse(respond, error.error)
         else:
             reply = self.expect(respond)
+            if verb in (NodeVerb.REGISTER, NodeVerb.HEARTBEAT):
+                self._beating[reply] = node
             self.post(to_event(message, sender=subject.node, node_id=self.new_id(), reply=reply))
 
     def on_client(self, data: bytes, respond: Responder, operation: str) -> None:
@@ -375,5 +453,8 @@ class Coordinator(Process):
 
 
 def _is_obeyed(data: bytes) -> bool:
-    reply = decode_from_agent_reply(data)
+    try:
+        reply = decode_from_agent_reply(data)
+    except (ApiError, DecodeError):
+        return False
     return isinstance(reply, CommandReply) and reply.error is None

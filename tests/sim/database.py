@@ -7,12 +7,12 @@ answer, be done much later. `Rows` is what is true; a `Connection` is one coordi
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import astuple, replace
 
 from bus.messages import NeededOutput
@@ -28,15 +28,21 @@ from tests.sim.timeline import Process, Timeline, Violation
 
 LIVE = (AttemptState.ASSIGNED, AttemptState.RUNNING)
 FAILED = (TaskState.FAILED, TaskState.TIMEOUT)
-STALE_AFTER_S = 4.0
 REFUSED_AFTER_S = 0.05
 HANGS_S = 2.0
 
 
 class Leadership(Struct):
+    """The row; `waiting`: who stands by, in sessions that are open."""
+
     epoch: int = 0
     holder: Connection | None = None
-    renewed_at: float = float("-inf")
+    renewed_at: float = 0.0
+    resigned: bool = False
+    waiting: set[Connection] = field(default_factory=set)
+
+    def someone_stands_by(self) -> bool:
+        return any(session.open for session in self.waiting)
 
 
 class Rows:
@@ -56,6 +62,7 @@ class Rows:
         self.lost: set[AttemptRef] = set()
         self.retried_at: dict[UUID, float] = {}
         self.names: dict[tuple[str, str], NewJob] = {}
+        self.messages: dict[str, NewJob] = {}
         self.commits = 0
 
     def write(self, epoch: int, batch: Batch) -> None:
@@ -102,6 +109,10 @@ class Rows:
             if (job.owner, job.dedupe_key) in self.names:
                 raise Violation("I1", f"dedupe key {job.dedupe_key} made a second job")
             self.names[job.owner, job.dedupe_key] = job
+        if job.message_key is not None:
+            if job.message_key in self.messages:
+                raise Violation("I1", f"message {job.message_key} made a second job")
+            self.messages[job.message_key] = job
         self.jobs[job.number] = job
         self.live_jobs[job.number] = None
         self.tasks[job.number] = {}
@@ -216,6 +227,15 @@ class Rows:
                 state = change.state
         return state
 
+    def ended(self, after: Iterable[int | str]) -> dict[int, bool]:
+        """Of the jobs that another one runs after, those that are over: whether they completed."""
+        numbers = (int(str(each).partition(":")[0]) for each in after)
+        return {
+            number: self.counters[number].state is JobState.COMPLETED
+            for number in numbers
+            if number in self.counters and self.counters[number].state.is_terminal
+        }
+
     def failed(self, number: int) -> tuple[TaskSeen, ...]:
         rows = self.tasks.get(number, {}).values()
         found = [seen(row) for row in rows if row[0].count == 1 and row[1].state in FAILED]
@@ -309,6 +329,10 @@ class Connection:
         """Whether the server still believes in it: a host that is cut off is not noticed."""
         return self._owner.alive
 
+    @property
+    def now_s(self) -> float:
+        return self._database.timeline.now
+
     def call(
         self,
         work: Callable[[Rows], Any],
@@ -373,31 +397,24 @@ class Connection:
             error: StoreError = StoreUnavailable("the connection broke")
             self._owner.enter(failed, OutcomeUnknown("torn after") if commits else error)
 
-    # what a coordinator asks for
-
-    def take(self, pace: float) -> Callable[[Rows], int | None]:
-        """Become the leader if nobody is: the epoch, or None."""
-
-        def work(rows: Rows) -> int | None:
-            current, now = rows.leadership, self._database.timeline.now
-            if (
-                current.holder is not None
-                and current.holder.open
-                and now - current.renewed_at < STALE_AFTER_S * pace
-            ):
-                return None
-            current.epoch += 1
-            current.holder, current.renewed_at = self, now
-            rows.batches[current.epoch] = -1
-            return current.epoch
-
-        return work
+    # what a leader asks for
 
     def renew(self, epoch: int) -> Callable[[Rows], None]:
         def work(rows: Rows) -> None:
             if rows.leadership.epoch != epoch:
                 raise NotLeader(f"epoch {epoch} is over")
             rows.leadership.renewed_at = self._database.timeline.now
+
+        return work
+
+    def give_way(self, epoch: int) -> Callable[[Rows], bool]:
+        """Resign, if another one could lead at once."""
+
+        def work(rows: Rows) -> bool:
+            if rows.leadership.epoch != epoch or not rows.leadership.someone_stands_by():
+                return False
+            rows.leadership.resigned = True
+            return True
 
         return work
 

@@ -22,7 +22,6 @@ from coordinator.core.events import (
     CancelAsked,
     Event,
     HoldAsked,
-    JobSubmitted,
     NodeSteered,
     PauseAsked,
     RequeueAsked,
@@ -77,33 +76,24 @@ class Doors:
         key = spec.dedupe_key
         assert key is not None, "simulated clients name their jobs"
 
-        def looked_up(first: NewJob | None) -> None:
+        def read(rows: Rows) -> tuple[NewJob | None, dict[int, bool]]:
+            return duplicate(USER, key)(rows), rows.ended(spec.after)
+
+        def looked_up(found: tuple[NewJob | None, dict[int, bool]]) -> None:
+            first, ended = found
             if first is not None:
                 submitted = api.Submitted(
                     number=first.number, id=str(first.id), tasks=first.tasks, duplicate=True
                 )
                 respond(answer(submitted, Codec.MSGPACK)[0])
-                return
-            coordinator = self._coordinator
-            number = coordinator.next_number
-            coordinator.next_number += 1
-            self._coordinator.post(
-                JobSubmitted(
-                    job_id=coordinator.new_id(job=True),
-                    number=number,
-                    owner=USER,
-                    spec=sealed.spec,
-                    spec_json=sealed.json,
-                    digest=sealed.digest,
-                    reply=self._coordinator.expect(respond),
-                )
-            )
+            else:
+                self._coordinator.enter_job(sealed, respond, ended=ended)
 
         def failed(error: StoreError) -> None:
             self._away(respond)
 
         connection = self._coordinator.connection
-        self._coordinator.barrier(lambda: connection.call(duplicate(USER, key), looked_up, failed))
+        self._coordinator.barrier(lambda: connection.call(read, looked_up, failed))
 
     def _retry(self, number: int, respond: Responder) -> None:
         coordinator = self._coordinator

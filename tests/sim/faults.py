@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 HOUR_S = 3600.0
 CALM = Weather()
+DRIFT_MAX = 0.01  # two hundred times what a clock may be off that NTP disciplines
 
 
 class Faults:
@@ -52,8 +53,12 @@ class Faults:
         self._database.slow_s = self._database.torn = 0.0
         for twin in self._world.twins:
             twin.reboot(journal_kept=False)
+        for host in self._world.hosts:
+            host.drift(1.0)
         for machine in self._world.machines:
             machine.disk_full = False
+            machine.drift(1.0)
+            self._go_on(machine.guard)
             self._go_on(machine.agent)
             self._start_again(machine)
         for number, coordinator in enumerate(self._world.coordinators):
@@ -85,6 +90,7 @@ class Faults:
                     agent.kill()
                 if fault.kind is FaultKind.STATE_LOST:
                     machine.disk["state.db"] = File()
+                    machine.forgetful = True
                 self._later(fault, lambda: self._world.start_agent(machine))
             case FaultKind.AGENT_STOPPED if agent is not None:
                 agent.stop()
@@ -95,6 +101,11 @@ class Faults:
                 self._begin_twin(fault, machine)
             case FaultKind.GUARD_KILLED:
                 machine.kill_guard()
+            case FaultKind.GUARD_STOPPED | FaultKind.GUARD_HUNG:
+                machine.hang_guard(hard=fault.kind is FaultKind.GUARD_HUNG)
+                self._later(fault, lambda: self._go_on(machine.guard))
+            case FaultKind.AGENT_DRIFTS:
+                self._drift(fault, machine)
             case FaultKind.MACHINE_REBOOTED:
                 machine.reboot(journal_kept=fault.amount < 0.5)
                 self._later(fault, lambda: self._world.start_agent(machine))
@@ -110,6 +121,7 @@ class Faults:
         """Somebody copied the agent's key to another machine and starts it there."""
         twin = self._world.make_machine(f"{machine.name}-twin-{len(self._world.twins)}", machine.node)
         self._world.twins.append(twin)
+        machine.copied = twin.copied = True
         self._world.start_agent(twin)
 
         def end() -> None:
@@ -123,6 +135,10 @@ class Faults:
         if machine.agent is not None and machine.agent.fenced:
             machine.agent.kill()
         self._world.start_agent(machine)
+
+    def _drift(self, fault: Fault, host: Host) -> None:
+        host.drift(1.0 + DRIFT_MAX * (2.0 * fault.amount - 1.0))
+        self._later(fault, lambda: host.drift(1.0))
 
     def _cut(self, fault: Fault, hosts: set[Host], host: Host) -> None:
         hosts.add(host)
@@ -149,6 +165,8 @@ class Faults:
                 self._cut(fault, self._network.cut, host)
             case FaultKind.COORDINATOR_UNPLUGGED:
                 self._cut(fault, self._database.cut, host)
+            case FaultKind.COORDINATOR_DRIFTS:
+                self._drift(fault, host)
             case FaultKind.COORDINATOR_CLOCK:
                 host.wall_offset_s += HOUR_S if fault.amount < 0.35 else -HOUR_S
             case _:
@@ -177,6 +195,10 @@ class Faults:
             case FaultKind.BUS_DELAYS:
                 late_s = self._world.plan.limits.heartbeat_interval_s * (0.1 + 2 * fault.amount)
                 self._change_weather(fault, Weather(late=fault.amount, late_s=late_s))
+            case FaultKind.BUS_SPOILS:
+                self._change_weather(fault, Weather(spoilt=fault.amount * 0.6))
+            case FaultKind.JETSTREAM_WIPED:
+                self._world.stream.wipe()
             case FaultKind.EVERYTHING_KILLED:
                 self._kill_everything(fault)
             case _:
@@ -211,6 +233,9 @@ _OF_MACHINES = frozenset(
         FaultKind.AGENT_STOPPED,
         FaultKind.AGENT_CUT,
         FaultKind.AGENT_TWIN,
+        FaultKind.AGENT_DRIFTS,
+        FaultKind.GUARD_STOPPED,
+        FaultKind.GUARD_HUNG,
         FaultKind.GUARD_KILLED,
         FaultKind.STATE_LOST,
         FaultKind.MACHINE_REBOOTED,
@@ -225,5 +250,6 @@ _OF_COORDINATORS = frozenset(
         FaultKind.COORDINATOR_CUT,
         FaultKind.COORDINATOR_UNPLUGGED,
         FaultKind.COORDINATOR_CLOCK,
+        FaultKind.COORDINATOR_DRIFTS,
     }
 )

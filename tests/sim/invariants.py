@@ -15,21 +15,21 @@ from bus.values import (
     AttemptRef,
     AttemptState,
     Ended,
-    NodeHealth,
-    OnDisconnect,
     Resources,
     TaskEvent,
     TaskRef,
     TaskState,
 )
-from coordinator.core.effects import AnswerSubmit, SendAssign, Tell
-from coordinator.core.model import Attempt, Cluster, Node
+from coordinator.core.effects import AnswerSubmit, SendAssign, TaskChange, Tell
+from coordinator.core.model import Cluster, Node
 from coordinator.store.rows import Batch
 from tests.sim.coordinator import Coordinator
 from tests.sim.database import LIVE, Rows, exceeds
 from tests.sim.machine import Machine, Task
 from tests.sim.timeline import Violation
 
+UNKNOWN_TO_ITS_NODE = "its node does not know it"
+ROUNDING_S = 1e-3
 COMPARED_EVERY = 40
 """Batches between two comparisons of the leader's memory with the database."""
 
@@ -43,7 +43,9 @@ class Checker:
         self._ending: dict[AttemptRef, float] = {}
         self._lag_s = lag_s  # a tick, a commit and a message
         self._alive: dict[TaskRef, list[tuple[Machine, Task]]] = {}
+        self._begun: set[AttemptRef] = set()
         self._succeeded: set[AttemptRef] = set()
+        self._provable: dict[AttemptRef, Machine] = {}
         self._compared = 0
         self.acknowledged: dict[int, Submitted] = {}
         self.starts = 0
@@ -55,10 +57,13 @@ class Checker:
         """I2, I3: nothing else of this task runs, and it is not over."""
         self.starts += 1
         ref = AttemptRef(*task.key)
+        if ref in self._begun:
+            raise Violation("I2", f"{ref} starts on {machine.name} a second time")
+        self._begun.add(ref)
         others = self._alive.setdefault(ref.task, [])
         if not self._is_idempotent(ref.task):
             for other_machine, other in others:
-                if not _is_forsaken(other_machine, other):
+                if not (_is_forsaken(other_machine, other) or self._is_disowned(other_machine, ref.task)):
                     running = f"{AttemptRef(*other.key)} runs on {other_machine.name}"
                     raise Violation("I2", f"{ref} starts on {machine.name}, {running}")
             if self._rows.task_state(ref.task) is TaskState.COMPLETED:
@@ -70,9 +75,15 @@ class Checker:
         self._alive[ref.task].remove((machine, task))
         if task.status == 0:
             self._succeeded.add(ref)
+            if task.guarded and not machine.forgetful:
+                self._provable[ref] = machine
 
     def _is_idempotent(self, task: TaskRef) -> bool:
         return b'"idempotent":true' in self._rows.jobs[task.job].spec
+
+    def _is_disowned(self, machine: Machine, task: TaskRef) -> bool:
+        """It is to run on, and another machine with its node's key says that it is gone: that is believed."""
+        return machine.copied and b'"on_disconnect":"run_on"' in self._rows.jobs[task.job].spec
 
     # the coordinator
 
@@ -81,11 +92,35 @@ class Checker:
         names = {attempt.node for attempt in batch.attempts} | {ledger.name for ledger in batch.ledgers}
         for name in names:
             check_books(leader.cluster.nodes[name])
+        for change in batch.task_changes:
+            self._check_backoff(leader.cluster, change)
         for attempt in batch.attempts:
             if attempt.new and attempt.ended_at is None:
                 self._check_placed(leader.cluster, attempt.attempt)
             if attempt.state is AttemptState.COMPLETED and attempt.attempt not in self._succeeded:
                 raise Violation("I3", f"{attempt.attempt} is completed by no process of its own")
+            if attempt.state is AttemptState.LOST and attempt.message == UNKNOWN_TO_ITS_NODE:
+                self._check_forgotten(attempt.attempt)
+
+    def _check_forgotten(self, ref: AttemptRef) -> None:
+        """I3: what ended well under a guard's eyes is known there for as long as nothing was destroyed."""
+        machine = self._provable.get(ref)
+        if machine is not None and not machine.forgetful:
+            raise Violation("I3", f"{machine.name} ran {ref} to its end, and does not know it any more")
+
+    def _check_backoff(self, cluster: Cluster, change: TaskChange) -> None:
+        """A task that failed waits its turn, whoever leads by then; a quarter of it is jitter."""
+        row = self._rows.tasks[change.task.job][change.id][1]
+        task = cluster.find_task(change.task)
+        if task is None or row.state is not TaskState.RETRYING or TaskState.QUEUED not in change.path[1:]:
+            return
+        settings = task.group.settings
+        whole_s = min(settings.backoff_s * 2.0 ** (row.retries - 1), settings.backoff_max_s)
+        waited_s = change.changed_at - row.changed_at
+        if waited_s < 0.75 * whole_s - ROUNDING_S:
+            raise Violation(
+                "backoff", f"{change.task} is tried again after {waited_s:.1f} of {whole_s:.1f} s"
+            )
 
     def _check_placed(self, cluster: Cluster, ref: AttemptRef) -> None:
         """What a new attempt must not overrun: its array's limit, and a hold or pause that was answered."""
@@ -138,26 +173,6 @@ class Checker:
             grace_s = attempt.task.group.settings.grace_s
             if since_s - began_s > grace_s + 3 * self._reconcile_s + self._lag_s:
                 raise Violation("cancel", f"{attempt.ref} was told to end {since_s - began_s:.0f} s ago")
-
-    def ticked(self, leader: Coordinator, *, since_s: float) -> None:
-        """I7: who is silent is seen to be, and its work given to others.
-
-        `since_s`: for how long the leader could hear and write everything.
-        """
-        limits, now_s = leader.cluster.limits, leader.now_s()
-        for node in leader.cluster.nodes.values():
-            silent_s = min(now_s - node.last_beat_s, since_s)
-            if (
-                silent_s > limits.unreachable_after_s + self._lag_s
-                and node.health is not NodeHealth.UNREACHABLE
-            ):
-                raise Violation("I7", f"{node.name} is silent for {silent_s:.1f} s and {node.health}")
-            # a brake that lifts leaves those it held back a whole lease to come back
-            unrenewed_s = min(now_s - node.lease_from_s, since_s)
-            kept = [a for a in node.attempts.values() if _is_replaced(a)]
-            braked = leader.cluster.brake is not None
-            if kept and not braked and unrenewed_s > limits.lease_s + self._lag_s:
-                raise Violation("I7", f"{kept[0].ref} is still with {node.name}, silent for {silent_s:.1f} s")
 
     # clients and agents
 
@@ -213,14 +228,14 @@ def check_books(node: Node) -> None:
         raise Violation("I4", f"{node.name} has {node.capacity} and gives {held}")
 
 
-def _is_replaced(attempt: Attempt) -> bool:
-    return attempt.task.group.settings.on_disconnect is OnDisconnect.REPLACE
-
-
 def _is_forsaken(machine: Machine, task: Task) -> bool:
-    """Its guard is dead and no agent is there to start another: nobody can end it, as documented."""
-    agent = machine.agent
-    return not task.guarded and (agent is None or not agent.running)
+    """Its guard is dead and no agent is there to start another, or it hangs: nobody can end it in time, as
+    documented; its fence shuts out whatever it says.
+    """
+    agent, guard = machine.agent, machine.guard
+    if task.guarded:
+        return guard is not None and guard.stopped
+    return agent is None or not agent.running
 
 
 def essence(cluster: Cluster) -> dict[str, dict[Any, Any]]:

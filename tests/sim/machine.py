@@ -80,6 +80,8 @@ class Machine(Host):
         self.agent: Any = None
         self.disk: dict[str, Any] = {}  # of the agent's spool
         self.journal: dict[Key, Exit] = {}
+        self.copied = False  # another machine has, or had, its node's name
+        self.forgetful = False  # a fault destroyed what it knew of its tasks' ends
         self._last_pid = 0
 
     @property
@@ -152,11 +154,23 @@ class Machine(Host):
         self.guard = Guard(self)
         return self.guard
 
+    def hang_guard(self, *, hard: bool) -> None:
+        """It stands still: `hard` in the kernel, where no SIGCONT helps."""
+        if self.guard is not None and self.guard.alive:
+            self.guard.stop()
+            self.guard.wakes = not hard
+
+    def wake_guard(self) -> None:
+        """SIGCONT."""
+        if self.guard is not None and self.guard.stopped and self.guard.wakes:
+            self.guard.go_on()
+
     def kill_guard(self) -> None:
         """Its tasks run on until the next guard."""
         if self.guard is None or not self.guard.alive:
             return
         self.guard.kill()
+        self.forgetful = True
         for task in self.tasks.values():
             task.guarded = False
         if self.agent is not None:
@@ -164,6 +178,7 @@ class Machine(Host):
 
     def reboot(self, *, journal_kept: bool) -> None:
         """Everything here ends at once."""
+        self.forgetful = True
         if self.agent is not None:
             self.agent.kill()
             self.agent = None
@@ -183,6 +198,7 @@ class Guard(Process):
     def __init__(self, machine: Machine) -> None:
         super().__init__(machine)
         self.machine = machine
+        self.wakes = True
         self.keeper = SimKeeper(machine)
         self._server = SimServer(self.keeper, self._to_agent)
         self._wake_at = float("inf")
@@ -198,12 +214,19 @@ class Guard(Process):
             self._server.on_frame(*frame)
         self.turn()
 
+    def ask(self, answered: Callable[[], None]) -> None:
+        """Something small, to see whether it answers."""
+        agent = self.machine.agent
+        if agent is not None:
+            agent.enter(answered)
+
     def turn(self) -> None:
         """One round of the server's loop."""
         self._server.turn()
         wake_at = self._server.wake_at()
         if wake_at is not None:
-            self._wake_at = self.timeline.now + max(wake_at - self.host.boottime_s(), 0.0) + ROUNDING_S
+            pause_s = max(wake_at - self.host.boottime_s(), 0.0) / self.host.rate
+            self._wake_at = self.timeline.now + pause_s + ROUNDING_S
             self.timeline.at(self._wake_at, self.enter, self._wake, self._wake_at)
         else:
             self._wake_at = float("inf")

@@ -31,6 +31,7 @@ class Weather(Struct):
     late_s: float = 0.0
     lost: float = 0.0
     twice: float = 0.0
+    spoilt: float = 0.0  # share that arrives cut short, or with other bytes in it
 
 
 class Network:
@@ -75,6 +76,8 @@ class Network:
         self.checksum = zlib.crc32(b"%r %b" % (self._timeline.now, source.name.encode()), self.checksum)
         if source in self.cut or random.random() < weather.lost:
             return
+        if weather.spoilt and random.random() < weather.spoilt:
+            data = spoil(data, random)
         copies = 2 if random.random() < weather.twice else 1
         for _ in range(copies):
             delay_s = weather.delay_s * (0.5 + random.random())
@@ -87,6 +90,13 @@ class Network:
     ) -> None:
         if target.host not in self.cut:
             target.enter(handler, data, *args)
+
+
+def spoil(data: bytes, random: Random) -> bytes:
+    """A prefix, or the same length without sense: nothing keeps its meaning and changes a number."""
+    if random.random() < 0.5:
+        return data[: random.randrange(len(data))] if data else data
+    return random.randbytes(len(data))
 
 
 class _Call:

@@ -18,11 +18,18 @@ SCALED = ("interval_s", "after_s", "lease_s", "deadline_s", "within_s", "window_
 """Endings of the names of the limits that a longer heartbeat stretches."""
 
 
+PACES = (1.0, 10.0, 60.0, 240.0, 480.0)
+"""The same world in slow motion: as many events, more hours. The delays of bus and disk stay."""
+
+
 class FaultKind(StrEnum):
     AGENT_KILLED = "agent killed"
     AGENT_STOPPED = "agent stopped"
     AGENT_CUT = "agent cut off"
     AGENT_TWIN = "two agents with one name"
+    AGENT_DRIFTS = "agent's clock drifts"
+    GUARD_STOPPED = "guard stopped"
+    GUARD_HUNG = "guard hangs"
     GUARD_KILLED = "guard killed"
     STATE_LOST = "agent's file lost"
     MACHINE_REBOOTED = "machine rebooted"
@@ -33,12 +40,15 @@ class FaultKind(StrEnum):
     COORDINATOR_CUT = "coordinator cut off the bus"
     COORDINATOR_UNPLUGGED = "coordinator cut off the database"
     COORDINATOR_CLOCK = "coordinator's clock stepped"
+    COORDINATOR_DRIFTS = "coordinator's clock drifts"
     DATABASE_AWAY = "database away"
     DATABASE_SLOW = "database slow"
     DATABASE_TORN = "database connections torn"
     BUS_LOSES = "bus loses"
     BUS_REPEATS = "bus repeats"
     BUS_DELAYS = "bus delays and reorders"
+    BUS_SPOILS = "bus truncates and corrupts"
+    JETSTREAM_WIPED = "JetStream wiped"
     EVERYTHING_KILLED = "everything killed"
 
 
@@ -53,9 +63,13 @@ class Fault(Struct, frozen=True):
 
 
 class Submission(Struct, frozen=True):
+    """`published`: through JetStream; `after`: keys of earlier ones with a condition, as "job-3:ok"."""
+
     at_s: float
     key: str
     spec: dict[str, Any]
+    published: bool = False
+    after: tuple[str, ...] = ()
 
 
 class Deed(Struct, frozen=True):
@@ -97,7 +111,7 @@ class Plan(Struct, frozen=True):
 def draw(seed: int) -> Plan:
     """The plan of a seed."""
     random = Random(f"corral {seed}")
-    pace = random.choice((1.0, 10.0, 30.0, 60.0, 120.0))
+    pace = random.choice(PACES)
     lease_s = Limits().lease_s * pace
     agents = random.choice((1, 2, 2, 3, 3, 4, 5))
     duration_s = lease_s * random.uniform(8, 30)
@@ -132,7 +146,14 @@ def _submission(random: Random, number: int, duration_s: float, lease_s: float) 
         spec["idempotent"] = True
     if random.random() < 0.15:
         spec["on_disconnect"] = "run_on"
-    return Submission(random.uniform(0, duration_s * 0.8), f"job-{number}", spec)
+    if random.random() < 0.3:
+        spec["preemptible"] = True
+    after: tuple[str, ...] = ()
+    if number and random.random() < 0.25:
+        condition = random.choice(("", ":ok", ":any", ":any", ":failed"))
+        after = (f"job-{random.randrange(number)}{condition}",)
+    published = not after and random.random() < 0.25
+    return Submission(random.uniform(0, duration_s * 0.8), f"job-{number}", spec, published, after)
 
 
 def _work(random: Random, lease_s: float, *, failures: float = 0.0, manner: str = "") -> list[str]:

@@ -51,7 +51,10 @@ class Timeline:
 
 
 class Host:
-    """A machine's clocks. `wall_offset_s` may be set to anything at any time; boot time only grows."""
+    """A machine's clocks. `wall_offset_s` may be set to anything at any time; boot time only grows.
+
+    Both run `rate` times as fast as true time.
+    """
 
     def __init__(self, timeline: Timeline, name: str) -> None:
         self.timeline = timeline
@@ -59,15 +62,25 @@ class Host:
         self.wall_offset_s = 0.0
         self.booted_at = -100.0
         self.boots = 1
+        self.rate = 1.0
+        self._gained_s = 0.0  # on true time, up to `_since`
+        self._since = 0.0
 
     def boottime_s(self) -> float:
-        return self.timeline.now - self.booted_at
+        return self.timeline.now - self.booted_at + self._gain_s()
 
     def wall_s(self) -> float:
-        return EPOCH_S + self.timeline.now + self.wall_offset_s
+        return EPOCH_S + self.timeline.now + self._gain_s() + self.wall_offset_s
+
+    def drift(self, rate: float) -> None:
+        """From now on its clocks run at this rate; what they gained or lost so far stays."""
+        self._gained_s, self._since, self.rate = self._gain_s(), self.timeline.now, rate
+
+    def _gain_s(self) -> float:
+        return self._gained_s + (self.timeline.now - self._since) * (self.rate - 1.0)
 
     def reboot(self) -> None:
-        self.booted_at = self.timeline.now
+        self.booted_at = self.timeline.now + self._gain_s()
         self.boots += 1
 
 
@@ -82,6 +95,10 @@ class VirtualTime:
     def time(self) -> float:
         assert self.host is not None, "no simulated process is running"
         return self.host.wall_s()
+
+    def monotonic(self) -> float:
+        assert self.host is not None, "no simulated process is running"
+        return self.host.boottime_s()
 
     def clock_gettime(self, clock: int) -> float:
         assert self.host is not None and clock == self.CLOCK_BOOTTIME

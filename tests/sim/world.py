@@ -22,6 +22,7 @@ from bus.values import Resources, TaskEvent
 from coordinator.core.effects import Tell
 from coordinator.core.transitions import IllegalTransition
 from coordinator.loop import RECONCILE_S
+from coordinator.store import leadership
 from coordinator.store.rows import Batch
 from tests.sim.agent import Agent
 from tests.sim.client import Client
@@ -31,6 +32,8 @@ from tests.sim.invariants import Checker
 from tests.sim.machine import SIM_TREE, Machine, Task, Watcher
 from tests.sim.network import Network
 from tests.sim.plan import Plan
+from tests.sim.silence import Silence
+from tests.sim.stream import Stream
 from tests.sim.timeline import VIRTUAL_TIME, Host, Timeline, Violation
 
 RESTART_S = 0.5
@@ -63,14 +66,20 @@ class World(Watcher, Supervisor):
         self.timeline = Timeline()
         self.network = Network(self.timeline, self.random)
         self.database = Database(self.timeline, self.random, pace=plan.pace)
+        self.stream = Stream(self.timeline, self.network, pace=plan.pace)
         lag_s = SLACK_S * plan.pace
         self.checker = Checker(self.database.rows, lag_s=lag_s, reconcile_s=RECONCILE_S * plan.pace)
+        self.silence = Silence(lag_s=lag_s)
         self.machines = [self.make_machine(f"n{number}", f"n{number}") for number in range(plan.agents)]
         self.hosts = [Host(self.timeline, f"c{number}") for number in range(plan.coordinators)]
         self.coordinators: list[Coordinator | None] = [None] * plan.coordinators
         self.twins: list[Machine] = []
         self.client = Client(
-            Host(self.timeline, "client"), self.network, plan, on_acknowledged=self._on_acknowledged
+            Host(self.timeline, "client"),
+            self.network,
+            self.stream,
+            plan,
+            on_acknowledged=self._on_acknowledged,
         )
         self.faults: Counter[str] = Counter()
         self.trace: list[str] = []
@@ -111,6 +120,7 @@ class World(Watcher, Supervisor):
                 self.hosts[number],
                 self.network,
                 self.database,
+                self.stream,
                 random=self.random,
                 limits=self.plan.limits,
                 pace=self.plan.pace,
@@ -145,6 +155,10 @@ class World(Watcher, Supervisor):
     def rebuilt(self, coordinator: Coordinator) -> None:
         self.note(f"{coordinator.host.name} leads, epoch {coordinator.epoch}")
         self.heard_since_s = self.timeline.now
+        self.silence.took_over(now_s=self.timeline.now)
+
+    def renewed(self, coordinator: Coordinator, node: str) -> None:
+        self.silence.answered(coordinator, node)
 
     def stepped(self, coordinator: Coordinator, batch: Batch) -> None:
         for attempt in batch.attempts:
@@ -176,7 +190,7 @@ class World(Watcher, Supervisor):
         self.timeline.at(plan.duration_s, faults.heal)
         self._look()
         bound_s = plan.duration_s + self._patience_s()
-        with virtual_hosts(), crashes_are_violations():
+        with virtual_hosts(plan.pace), crashes_are_violations():
             self.timeline.run(bound_s, over=lambda: self._converged)
         if not self._converged:
             raise Violation("I8", f"not converged: {self._looked}")
@@ -205,13 +219,23 @@ class World(Watcher, Supervisor):
         if leader.performing:
             self.heard_since_s = max(self.heard_since_s, self.timeline.now - self.plan.limits.lease_s / 10)
         else:
-            self.checker.ticked(leader, since_s=self.timeline.now - self.heard_since_s)
+            self.silence.look(leader, since_s=self.timeline.now - self.heard_since_s)
         if self.healed_at_s is not None:
             self.client.give_free()
-            self._looked = self.checker.converged(leader, self.machines)
+            self._looked = self.checker.converged(leader, self.machines) or self._unpublished()
             self._converged = not self._looked and leader.settled
             if self._converged:
                 self.checker.compare(leader)
+
+    def _unpublished(self) -> str:
+        """I1 for what the stream acknowledged: a job, unless its data was destroyed or it was refused."""
+        stream = self.stream
+        if stream.kept:
+            return f"messages {sorted(stream.kept)} are still in the stream"
+        lost = stream.acknowledged - self.database.rows.messages.keys() - stream.destroyed - stream.refused
+        if lost:
+            raise Violation("I1", f"messages {sorted(lost)} were acknowledged and became no job")
+        return ""
 
     @property
     def _cut(self) -> set[Host]:
@@ -233,10 +257,12 @@ class World(Watcher, Supervisor):
 
 
 @contextmanager
-def virtual_hosts() -> Iterator[None]:
+def virtual_hosts(pace: float) -> Iterator[None]:
     """The product's modules that ask for the time or for processes are shown the simulated hosts'."""
     with ExitStack() as stack:
-        for module in (agent.executor, agent.guard.keeper, agent.guard.server):
+        for name in ("STALE_AFTER_S", "GONE_AFTER_S", "BLIND_AFTER_S"):
+            stack.enter_context(patch.object(leadership, name, getattr(leadership, name) * pace))
+        for module in (agent.executor, agent.guard.keeper, agent.guard.server, leadership):
             stack.enter_context(patch.object(module, "time", VIRTUAL_TIME))
         for module in (agent.guard.keeper, agent.guard.server):
             stack.enter_context(patch.object(module, "tree", SIM_TREE))
