@@ -34,6 +34,9 @@ POSTGRESQL = "postgresql"
 NATS = "nats"
 SERVERS = (POSTGRESQL, NATS, COORDINATOR, STANDBY)
 NATS_HUNG_AFTER_S = 30.0
+NATS_GREETS_S = 4.0
+"""On a machine that is merely slow it greets within this; one that is stopped does not."""
+
 NATS_ACCOUNT = "corral-bus"
 """The unprivileged account of nats-server where Corral was started as root."""
 
@@ -136,7 +139,7 @@ class Machine:
             process = self._nats
             assert process is not None
             try:
-                await nats_server.wait_ready(process, timeout_s=1.0)
+                await nats_server.wait_ready(process, timeout_s=NATS_GREETS_S)
             except CorralError:
                 raise Unhealthy("does not greet on its port", silent=True) from None
 
