@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -30,7 +31,11 @@ def main() -> int:
         rate=arguments.rate,
     )
     say(f"seed {order.seed}, {arguments.minutes:g} minutes, a fault every {order.every_s:g} s, in {folder}")
-    outcome = asyncio.run(Run(order, say).run())
+    try:
+        outcome = asyncio.run(_run(order))
+    except asyncio.CancelledError:
+        say(f"ended before its time; kept: {folder}")
+        return 1
     document = report(outcome)
     (folder / "report.json").write_bytes(as_json(document))
     if arguments.json is not None:
@@ -43,6 +48,14 @@ def main() -> int:
     if arguments.keep is None:
         shutil.rmtree(folder, ignore_errors=True)
     return 0
+
+
+async def _run(order: Order) -> Outcome:
+    """SIGTERM ends the run, and the cluster with it."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await Run(order, say).run()
 
 
 def say(text: str) -> None:

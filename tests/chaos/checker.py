@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
-from msgspec import Struct
-
+from tests.chaos.causes import without_cause
 from tests.chaos.evidence import AttemptRow, Evidence, JobRow, LedgerRow
 from tests.chaos.marks import Life
+from tests.chaos.plan import Fault
+from tests.chaos.violation import Violation
 
 TERMINAL = frozenset({"completed", "failed", "cancelled"})
 OVER = TERMINAL | {"timeout"}
@@ -21,23 +22,13 @@ WIPE_WINDOW_S = 30.0
 coordinator may have been away that long. What was acknowledged earlier must be there."""
 
 
-class Violation(Struct, frozen=True, kw_only=True):
-    """`rule` names the invariant of the promise that was broken; `evidence` holds the lines that show it."""
-
-    rule: str
-    what: str
-    evidence: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return "\n    ".join((f"{self.rule}: {self.what}", *self.evidence))
-
-
 def judge(evidence: Evidence) -> list[Violation]:
     """Of a run that is over: everything healed, nothing to do left."""
     return [
         *_accepted_is_kept(evidence),
         *_one_live_attempt(evidence),
         *_done_is_done(evidence),
+        *without_cause(evidence),
         *unbalanced(evidence.ledgers),
         *_idle(evidence),
         *(Violation(rule="log", what=text.splitlines()[0], evidence=tuple(text.splitlines()[1:]))
@@ -56,22 +47,14 @@ def unbalanced(ledgers: Sequence[LedgerRow]) -> Iterator[Violation]:
 def excused(evidence: Evidence) -> tuple[str, ...]:
     """Published jobs that went with JetStream's data: the one exception that the promise names."""
     known = {job.name for job in evidence.jobs}
+    wipes = [blow for blow in evidence.blows if blow.fault == Fault.NATS_WIPED]
     return tuple(
         ack.name
         for ack in evidence.acks
         if not ack.number
         and ack.name not in known
-        and any(wipe.begin - WIPE_WINDOW_S <= ack.at <= wipe.end for wipe in evidence.wipes)
+        and any(blow.begin - WIPE_WINDOW_S <= ack.at <= blow.end for blow in wipes)
     )
-
-
-def repeated(evidence: Evidence) -> tuple[str, ...]:
-    """Tasks that came to their end more than once, because word of the first end died with its guard.
-
-    No violation: nobody had been told of it. The report counts them.
-    """
-    ends = Counter(life.task for life in evidence.lives if life.ended)
-    return tuple(task for task, count in ends.items() if count > 1)
 
 
 def _accepted_is_kept(evidence: Evidence) -> Iterator[Violation]:

@@ -304,6 +304,7 @@ class Cluster:
             "credentials": str(folder / "coordinator.creds"),
             "dsn": _through(self._postgres.coordinator_dsn, database.port),
             "migrate_dsn": _through(self._postgres.dsn, database.port),
+            "rank": "worst_fit",  # on all nodes alike, so that no blow hits an idle one
         }
         users = "".join(f'[[users]]\nname = "{user}"\nrole = "{role}"\n' for user, role in USERS.items())
         lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())

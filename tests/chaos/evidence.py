@@ -22,20 +22,31 @@ R = TypeVar("R", bound=Struct)
 class Ack(Struct, frozen=True, kw_only=True):
     """Somebody told the client that this job is kept. `number` 0: JetStream did, which knows no numbers.
 
-    `ends`: the states in which such a job may end.
+    `ends`: the states in which such a job may end; `why`: how the message of a task begins that fails.
     """
 
     name: str
     at: float
     number: int = 0
     ends: tuple[str, ...] = ("completed",)
+    why: str = ""
 
 
-class Wipe(Struct, frozen=True, kw_only=True):
-    """JetStream's data was destroyed in between."""
+class Blow(Struct, frozen=True, kw_only=True):
+    """What a stroke did, and when: from before it was dealt until it had healed."""
 
+    fault: str
+    struck: str
     begin: float
     end: float
+
+
+class Quarantine(Struct, frozen=True, kw_only=True):
+    """A node that the cluster blamed for its losses, when the operator saw it."""
+
+    node: str
+    at: float
+    reason: str
 
 
 class JobRow(Struct, frozen=True, kw_only=True):
@@ -59,6 +70,8 @@ class AttemptRow(Struct, frozen=True, kw_only=True):
     state: str
     node: str
     holding: bool
+    message: str
+    ended_at: float  # 0 while it lives
 
 
 class LedgerRow(Struct, frozen=True, kw_only=True):
@@ -85,7 +98,8 @@ class NodeSeen(Struct, frozen=True, kw_only=True):
 
 class Evidence(Struct, frozen=True, kw_only=True):
     acks: tuple[Ack, ...] = ()
-    wipes: tuple[Wipe, ...] = ()
+    blows: tuple[Blow, ...] = ()
+    quarantines: tuple[Quarantine, ...] = ()
     jobs: tuple[JobRow, ...] = ()
     tasks: tuple[TaskRow, ...] = ()
     attempts: tuple[AttemptRow, ...] = ()
@@ -93,6 +107,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     nodes: tuple[NodeSeen, ...] = ()
     verified: tuple[str, ...] = ()  # what the leader says when it is asked to verify itself
     lives: tuple[Life, ...] = ()
+    booted_at: float = 0.0  # the moment that CLOCK_BOOTTIME counts from
     complaints: tuple[str, ...] = ()  # lines of logs that should not be there
     leftovers: tuple[str, ...] = ()  # processes that outlived the cluster
 
@@ -110,7 +125,8 @@ where t.count = 1 or t.remaining > 0 order by j.number, t.index
 """
 
 _ATTEMPTS = """
-select j.number || '.' || t.index as task, a.fence, a.state, a.node_name as node, a.holding
+select j.number || '.' || t.index as task, a.fence, a.state, a.node_name as node, a.holding,
+    a.message, coalesce(extract(epoch from a.ended_at), 0)::float8 as ended_at
 from corral.attempts a join corral.tasks t on t.id = a.task_id join corral.jobs j on j.id = t.job_id
 order by j.number, t.index, a.fence
 """

@@ -12,7 +12,7 @@ from contextlib import suppress
 from bus.errors import BusError
 from bus.storage import BUCKETS, stream_of
 from tests.chaos.cluster import Cluster
-from tests.chaos.evidence import Wipe
+from tests.chaos.evidence import Blow
 from tests.chaos.plan import AGENTS, COORDINATORS, Fault, Stroke
 
 DELETE_TIMEOUT_S = 5.0
@@ -32,16 +32,24 @@ class _Lasts:
 
 
 class Striker:
-    """Strikes `cluster`; `wipes` tells when JetStream's data was destroyed."""
+    """Strikes `cluster`; `blows` tells what it did, once it has healed."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self.wipes: list[Wipe] = []
+        self.blows: list[Blow] = []
 
     async def strike(self, stroke: Stroke, on_blow: Callable[[], None]) -> str:
         """From the blow to its healing; answers who was struck. `on_blow` is called when it has landed."""
-        cluster, fault, lasts = self._cluster, stroke.fault, _Lasts(stroke.lasts_s, on_blow)
-        name = await cluster.leader() if stroke.fault in _LEADERS else stroke.target
+        name = await self._cluster.leader() if stroke.fault in _LEADERS else stroke.target
+        begin = time.time()
+        try:
+            await self._deal(stroke.fault, name, _Lasts(stroke.lasts_s, on_blow))
+        finally:
+            self.blows.append(Blow(fault=str(stroke.fault), struck=name, begin=begin, end=time.time()))
+        return name
+
+    async def _deal(self, fault: Fault, name: str, lasts: _Lasts) -> None:
+        cluster = self._cluster
         match fault:
             case Fault.LEADER_KILL | Fault.AGENT_KILL | Fault.NATS_KILL | Fault.POSTGRES_KILL:
                 await self._end([name], signal.SIGKILL, lasts=lasts)
@@ -89,7 +97,6 @@ class Striker:
                 cluster.cable(name).cut()
                 await lasts.over()
                 cluster.cable(name).mend()
-        return name
 
     async def _end(
         self, names: Sequence[str], number: signal.Signals, *, lasts: _Lasts, with_guards: bool = False
@@ -105,10 +112,8 @@ class Striker:
     async def _wipe(self, lasts: _Lasts) -> None:
         cluster = self._cluster
         cluster.hold("nats")
-        begin = time.time()
         await cluster.end_process("nats", signal.SIGKILL)
         cluster.wipe_jetstream()
-        self.wipes.append(Wipe(begin=begin, end=time.time()))
         await lasts.over()
         cluster.release("nats")
 

@@ -16,6 +16,8 @@ COORDINATORS = ("a", "b")
 LEADER = "leader"
 """Whichever coordinator leads at that moment."""
 
+EVERYBODY = "all"
+
 RECOVERY_S = 4.0
 """How long after its healing somebody is left alone: what starts up is to be struck at times, not always."""
 
@@ -159,4 +161,4 @@ def _target(fault: Fault, chance: random.Random) -> str:
             return "nats"
         case "postgres":
             return "postgres"
-    return "all"
+    return EVERYBODY

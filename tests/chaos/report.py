@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import msgspec
 from msgspec import Struct
 
 from tests.bench.report import Machine, this_machine
-from tests.chaos import checker
-from tests.chaos.checker import Violation
+from tests.chaos import causes, checker
 from tests.chaos.plan import Stroke
 from tests.chaos.recovery import FaultFigures, Recovery, Spread, by_fault, spread
 from tests.chaos.run import Outcome
+from tests.chaos.violation import Violation
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -32,11 +33,12 @@ class Report(Struct, frozen=True, kw_only=True):
     attempts: int
     answers: Spread | None
     refusals: Spread | None  # "not now", and how long that took to say
-    refused: dict[str, int]
+    too_late: int  # pauses, resumes and requeues of what was over
     unanswered: int
     converged_s: float | None
     books_looked_at: int
     ended_alone: dict[str, list[int]]  # exit codes that no fault asked for
+    lost: dict[str, int]  # attempts, by what the books say of them
     quarantined: dict[str, int]  # how often a node was, until the operator took it back
     strokes: tuple[Stroke, ...]
     recoveries: tuple[Recovery, ...]
@@ -54,18 +56,21 @@ def report(outcome: Outcome) -> Report:
         kinds=outcome.kinds,
         acknowledged=len(told.acks),
         excused=checker.excused(evidence),
-        repeated=checker.repeated(evidence),
+        repeated=causes.repeated(evidence),
         jobs=len(evidence.jobs),
         tasks=len(evidence.tasks),
         attempts=len(evidence.attempts),
         answers=spread(told.answered_s),
         refusals=spread(told.refused_s),
-        refused=told.refusals,
+        too_late=told.too_late,
         unanswered=told.unanswered,
         converged_s=outcome.converged_s,
         books_looked_at=outcome.books_looked_at,
         ended_alone=outcome.ended_alone,
-        quarantined=outcome.quarantined,
+        lost=Counter(
+            row.message or "its node fell silent" for row in evidence.attempts if row.state == "lost"
+        ),
+        quarantined=Counter(each.node for each in evidence.quarantines),
         strokes=outcome.strokes,
         recoveries=outcome.recoveries,
         violations=outcome.violations,
@@ -90,10 +95,9 @@ def table(document: Report) -> Iterator[str]:
     )
     yield (
         f"answers {_cell(document.answers)} s; refused for now {_cell(document.refusals)} s"
-        f" ({document.refusals.count if document.refusals else 0}); no answer {document.unanswered} times"
+        f" ({document.refusals.count if document.refusals else 0}); no answer {document.unanswered} times,"
+        f" too late {document.too_late} times"
     )
-    if document.refused:
-        yield "too late: " + ", ".join(f"{code} {count}" for code, count in sorted(document.refused.items()))
     if document.excused:
         yield f"went with JetStream's data: {', '.join(document.excused)}"
     if document.repeated:
@@ -102,6 +106,8 @@ def table(document: Report) -> Iterator[str]:
         yield "ended by themselves: " + ", ".join(
             f"{name} {codes}" for name, codes in sorted(document.ended_alone.items())
         )
+    if document.lost:
+        yield "attempts lost: " + ", ".join(f"{why} {count}" for why, count in sorted(document.lost.items()))
     if document.quarantined:
         yield "quarantined: " + ", ".join(f"{name} {times}" for name, times in document.quarantined.items())
     converged = "NOT" if document.converged_s is None else f"{document.converged_s:.1f} s"

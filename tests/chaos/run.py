@@ -17,12 +17,12 @@ from bus.client import Client
 from bus.errors import CorralError
 from bus.values import NodeAdmin
 from tests.chaos import checker, evidence, marks
-from tests.chaos.checker import Violation
 from tests.chaos.cluster import Cluster, running
-from tests.chaos.evidence import Evidence, NodeSeen
+from tests.chaos.evidence import Evidence, NodeSeen, Quarantine
 from tests.chaos.faults import Striker
 from tests.chaos.plan import Stroke, draw
 from tests.chaos.recovery import WAIT_S, Recovery, Watch, started
+from tests.chaos.violation import Violation
 from tests.chaos.workload import Told, Workload
 
 REQUEST_TIMEOUT_S = 2.0
@@ -34,6 +34,8 @@ CONVERGE_S = 120.0
 
 AGREE_S = 20.0
 """From the last task's end to the leader's memory, the nodes and the database saying the same."""
+
+_LEFT = "select count(*) from corral.jobs where ended_at is null"
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -57,7 +59,6 @@ class Outcome(Struct, frozen=True, kw_only=True):
     converged_s: float | None
     books_looked_at: int
     ended_alone: dict[str, list[int]]
-    quarantined: dict[str, int]
 
 
 class Run:
@@ -70,7 +71,7 @@ class Run:
         self._recoveries: list[Recovery] = []
         self._violations: list[Violation] = []
         self._books_looked_at = 0
-        self._quarantined: Counter[str] = Counter()
+        self._quarantines: list[Quarantine] = []
 
     async def run(self) -> Outcome:
         order = self._order
@@ -93,10 +94,12 @@ class Run:
             found = msgspec.structs.replace(
                 found,
                 acks=tuple(told.acks),
-                wipes=tuple(striker.wipes),
+                blows=tuple(striker.blows),
+                quarantines=tuple(self._quarantines),
                 nodes=nodes,
                 verified=verified,
                 lives=tuple(marks.read(cluster.marks)),
+                booted_at=time.time() - time.clock_gettime(time.CLOCK_BOOTTIME),
                 complaints=evidence.complaints(cluster.all_logs()),
                 leftovers=tuple(leftovers),
             )
@@ -113,7 +116,6 @@ class Run:
             converged_s=converged_s,
             books_looked_at=self._books_looked_at,
             ended_alone=ended_alone,
-            quarantined=dict(self._quarantined),
         )
 
     async def _trouble(
@@ -187,7 +189,9 @@ class Run:
                         if node.admin is NodeAdmin.FAILED:
                             self._note(f"quarantined: {node.name}: {node.reason}")
                             await adam.undrain(node.name, reason="looked at")
-                            self._quarantined[node.name] += 1
+                            self._quarantines.append(
+                                Quarantine(node=node.name, at=time.time(), reason=node.reason)
+                            )
                 except CorralError:
                     continue
 
@@ -195,12 +199,15 @@ class Run:
         """Until every job is over; how long that took."""
         begin = time.monotonic()
         while time.monotonic() - begin < CONVERGE_S:
-            connection = await asyncpg.connect(cluster.dsn)
             try:
-                left = await connection.fetchval("select count(*) from corral.jobs where ended_at is null")
-            finally:
-                await connection.close()
-            if not left:
+                connection = await asyncpg.connect(cluster.dsn)
+                try:
+                    left = await connection.fetchval(_LEFT)
+                finally:
+                    await connection.close()
+            except (OSError, asyncpg.PostgresError):  # it may have been the last to heal
+                left = None
+            if left == 0:
                 return round(time.monotonic() - begin, 3)
             await asyncio.sleep(0.5)
         self._note("not all jobs are over; the bound has passed")

@@ -7,16 +7,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.chaos import checker, marks
+from tests.chaos import causes, checker, marks
+from tests.chaos.causes import GUARD_DIED
 from tests.chaos.evidence import (
     Ack,
     AttemptRow,
+    Blow,
     Evidence,
     JobRow,
     LedgerRow,
     NodeSeen,
     TaskRow,
-    Wipe,
     complaints,
 )
 from tests.chaos.marks import Life
@@ -28,7 +29,9 @@ def job(number: int = 1, **more: object) -> JobRow:
 
 
 def attempt(fence: int = 1, *, state: str = "completed", node: str = "n1", task: str = "1.0") -> AttemptRow:
-    return AttemptRow(task=task, fence=fence, state=state, node=node, holding=False)
+    return AttemptRow(
+        task=task, fence=fence, state=state, node=node, holding=False, message=GUARD_DIED, ended_at=103.0
+    )
 
 
 def life(fence: int = 1, *, at: tuple[float, float], ended: bool = True, pid: int = 7) -> Life:
@@ -41,7 +44,11 @@ def ledger(allocated: int = 0, *, active: int = 0, held: int = 0) -> LedgerRow:
 
 IDLE = NodeSeen(name="n1", health="healthy", running=0, waiting=0, allocated_cpu_millis=0, running_rows=0)
 DONE = TaskRow(task="1.0", state="completed", fence=2, message="")
+WIPED = Blow(fault="nats_wiped", struck="nats", begin=50.0, end=51.0)
+KILLED = Blow(fault="guard_kill", struck="n1", begin=102.5, end=102.6)
 SOUND = Evidence(
+    booted_at=100.0,
+    blows=(KILLED,),
     acks=(Ack(name="j1", at=10.0, number=1),),
     jobs=(job(),),
     tasks=(DONE,),
@@ -71,15 +78,15 @@ FORGERIES: dict[str, tuple[str, Evidence]] = {
     ),
     "a published job is gone that was acknowledged long before the wipe": (
         "I1",
-        replaced(acks=(*SOUND.acks, Ack(name="p1", at=11.0)), wipes=(Wipe(begin=50.0, end=51.0),)),
+        replaced(acks=(*SOUND.acks, Ack(name="p1", at=11.0)), blows=(KILLED, WIPED)),
     ),
     "a published job is gone that was acknowledged after the wipe": (
         "I1",
-        replaced(acks=(*SOUND.acks, Ack(name="p1", at=52.0)), wipes=(Wipe(begin=50.0, end=51.0),)),
+        replaced(acks=(*SOUND.acks, Ack(name="p1", at=52.0)), blows=(KILLED, WIPED)),
     ),
     "a requested job may not go with JetStream": (
         "I1",
-        replaced(acks=(*SOUND.acks, Ack(name="j2", at=50.5, number=2)), wipes=(Wipe(begin=50.0, end=51.0),)),
+        replaced(acks=(*SOUND.acks, Ack(name="j2", at=50.5, number=2)), blows=(KILLED, WIPED)),
     ),
     "the number that was answered is another's": ("I1", replaced(acks=(Ack(name="j1", at=10.0, number=9),))),
     "a job ends as it must not": ("I1", replaced(jobs=(job(state="failed"),))),
@@ -150,7 +157,7 @@ def test_a_forgery_is_found(name: str) -> None:
 
 def test_what_went_with_jetstream_is_excused() -> None:
     """Only what was published, and only shortly before."""
-    evidence = replaced(acks=(*SOUND.acks, Ack(name="p1", at=45.0)), wipes=(Wipe(begin=50.0, end=51.0),))
+    evidence = replaced(acks=(*SOUND.acks, Ack(name="p1", at=45.0)), blows=(KILLED, WIPED))
     assert checker.judge(evidence) == []
     assert checker.excused(evidence) == ("p1",)
 
@@ -165,7 +172,7 @@ def test_an_idempotent_task_may_run_twice_at_once() -> None:
 def test_an_end_that_nobody_heard_of_is_counted() -> None:
     evidence = replaced(lives=(life(1, at=(1.0, 3.0)), life(2, at=(3.5, 5.0))))
     assert checker.judge(evidence) == []
-    assert checker.repeated(evidence) == ("1.0",)
+    assert causes.repeated(evidence) == ("1.0",)
 
 
 def test_books_are_judged_while_everything_runs() -> None:

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from bus import subjects
 from bus.client import Client
 from bus.errors import ApiError, CorralError, Disconnected, NoResponders, RequestTimeout
 from bus.spec import JobSpec, ResourceSpec, TaskSpec
 from bus.values import OnDisconnect, UserName
+from tests.chaos.causes import POISON
 from tests.chaos.evidence import Ack
 from tests.chaos.marks import command
 
@@ -36,9 +38,24 @@ PROBE_TIMEOUT_S = 0.5
 STORED_TIMEOUT_S = 3.0
 SMALL = ResourceSpec(cpu="200m", memory=16)
 
-DONE = ("completed",)
-LOSSY = ("completed", "failed")
-"""Of what is lost with its node or guard so often that it may count as poison."""
+
+class Fate(Struct, frozen=True):
+    """How a job may end; `why` begins the message of a task that fails."""
+
+    ends: tuple[str, ...]
+    why: str = ""
+
+
+DONE = Fate(("completed",))
+LOSSY = Fate(("completed", "failed"), POISON)
+"""Of what lives so long that it may be lost often enough to count as poison."""
+
+FAILING = Fate(("failed",), "exit code 3")
+OVERDUE = Fate(("failed",), "walltime exceeded")
+CANCELLED = Fate(("cancelled",))
+
+TOO_LATE = "E_CONFLICT"
+"""The job is over, or ending: what was asked of it cannot be any more."""
 
 WEIGHTS = {
     "single": 8,
@@ -68,7 +85,7 @@ class Told:
     answered_s: list[float] = field(default_factory=list)  # how long each good answer took
     refused_s: list[float] = field(default_factory=list)  # how long each "not now" (503) took
     unanswered: int = 0
-    refusals: dict[str, int] = field(default_factory=dict)  # codes of what came too late
+    too_late: int = 0
     gave_up: list[str] = field(default_factory=list)  # no answer for OUTAGE_MAX_S, or one that cannot be
 
     def ack(self, ack: Ack) -> None:
@@ -133,11 +150,11 @@ class Workload:
                 spec = self._spec(name, lives_s=lives_s, fails_below=chance.randint(2, 3), backoff=0.2)
                 await self._submit(spec, DONE)
             case "failing":
-                await self._submit(self._spec(name, lives_s=lives_s, exit_code=3, retries=0), ("failed",))
+                await self._submit(self._spec(name, lives_s=lives_s, exit_code=3, retries=0), FAILING)
             case "overdue":
                 # the time counts from the start of each attempt; a task of ten minutes ends by it alone
                 spec = self._spec(name, lives_s=600.0, timeout=1.5, grace=0.3, retries=0)
-                await self._submit(spec, ("failed",))
+                await self._submit(spec, OVERDUE)
             case "sleeper":
                 await self._submit(self._spec(name, lives_s=chance.uniform(15.0, 40.0)), LOSSY)
             case "idempotent":
@@ -174,7 +191,7 @@ class Workload:
 
     async def _cancelled(self, name: str, after_s: float) -> None:
         """Nothing else would end it: it lives longer than the run."""
-        number = await self._submit(self._spec(name, lives_s=7200.0), ("cancelled",))
+        number = await self._submit(self._spec(name, lives_s=7200.0), CANCELLED)
         await asyncio.sleep(after_s)
         await self._patiently(lambda: self._client.cancel(number))
 
@@ -194,15 +211,19 @@ class Workload:
         try:
             await self._patiently(ask)
         except ApiError as error:
-            self._told.refusals[error.error.code] = self._told.refusals.get(error.error.code, 0) + 1
+            if error.error.code != TOO_LATE:
+                raise
+            self._told.too_late += 1
 
     async def _submit(
-        self, spec: JobSpec, ends: tuple[str, ...], *, again_s: float = AGAIN_S, client: Client | None = None
+        self, spec: JobSpec, fate: Fate, *, again_s: float = AGAIN_S, client: Client | None = None
     ) -> int:
         keyed = msgspec.structs.replace(spec, dedupe_key=spec.name)
         asked = client or self._client
         answer = await self._patiently(lambda: asked.submit(keyed), again_s=again_s)
-        self._told.ack(Ack(name=str(spec.name), at=time.time(), number=answer.number, ends=ends))
+        self._told.ack(
+            Ack(name=str(spec.name), at=time.time(), number=answer.number, ends=fate.ends, why=fate.why)
+        )
         return answer.number
 
     async def _submit_once(self, spec: JobSpec) -> None:
