@@ -42,6 +42,7 @@ class Limits(Struct, frozen=True, kw_only=True):
             self.lease_s,
         )
         assert all(sooner < later for sooner, later in pairwise(order)), f"not in order: {order}"
+        assert self.brake_window_s < self.brake_s, "who pulled the brake would pull it again once it is off"
 
     def with_silence(self, unreachable_after_s: float) -> Limits:
         """The same, with all that is measured in silence stretched or shrunk to that number."""
@@ -55,4 +56,5 @@ class Limits(Struct, frozen=True, kw_only=True):
             lease_s=self.lease_s * scale,
             missing_after_s=self.missing_after_s * scale,
             brake_window_s=self.brake_window_s * scale,
+            brake_s=self.brake_s * max(scale, 1.0),
         )

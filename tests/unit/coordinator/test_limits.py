@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 
 from bus.setting_kinds import SILENCE_MAX_S, SILENCE_MIN_S
+from coordinator.core.effects import EventRecord
+from coordinator.core.events import SelfChecked, Tick
 from coordinator.core.limits import Limits
 from coordinator.core.model import Cluster
 from tests.unit.coordinator.conftest import World
@@ -19,7 +21,8 @@ def test_all_that_is_measured_in_silence_scales(silence_s: int) -> None:
     assert limits.unreachable_after_s == silence_s
     assert limits.heartbeat_interval_s == pytest.approx(2 * scale)
     assert limits.lease_s - limits.kill_after_s == pytest.approx(1.5 * scale)
-    assert (limits.start_deadline_s, limits.brake_s) == (30.0, 60.0)
+    assert limits.start_deadline_s == 30.0
+    assert limits.brake_s == pytest.approx(60 * max(scale, 1.0))
 
 
 def test_the_default_is_what_was_promised() -> None:
@@ -33,6 +36,27 @@ def test_the_default_is_what_was_promised() -> None:
 def test_numbers_out_of_order_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(AssertionError, match="not in order"):
         Limits(**wrong)
+
+
+def test_a_brake_shorter_than_its_window_is_refused() -> None:
+    with pytest.raises(AssertionError, match="pull it again"):
+        Limits(brake_s=30.0)
+
+
+@pytest.mark.parametrize("silence_s", [SILENCE_MIN_S, 40, SILENCE_MAX_S])
+def test_a_brake_that_was_lifted_stays_off(world: World, silence_s: int) -> None:
+    """Those that are still away were counted once, however long a silence may last."""
+    world.cluster = Cluster(limits=Limits().with_silence(silence_s))
+    for name in ("n1", "n2", "n3", "n4"):
+        world.register(name)
+    seen = []
+    for _ in range(200):
+        world.now_s += silence_s / 10
+        world.happen(SelfChecked(bus=True, database=True, clock=True))
+        world.beat("n4")
+        world.happen(Tick())
+        seen += [e.event_type for e in world.effects if isinstance(e, EventRecord)]
+    assert [kind for kind in seen if kind.startswith("brake")] == ["brake_on", "brake_off"]
 
 
 def test_a_cluster_goes_by_its_own_numbers(world: World) -> None:
