@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from uuid import UUID
@@ -10,11 +11,14 @@ from uuid import UUID
 class Clock:
     """Seconds of the epoch that never jump: the wall clock once, CLOCK_BOOTTIME ever after.
 
-    A stepped wall clock (±1 h) must neither end leases nor stretch them; a suspended machine must.
+    A stepped wall clock (±1 h) must neither end leases nor stretch them; a suspended machine must. Nor does
+    it begin before `not_before_s`, the newest instant on record: a leader whose wall clock is behind that of
+    the one before would write starts that precede their submissions, and wait an hour for what is due.
     """
 
-    def __init__(self) -> None:
-        self._offset_s = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    def __init__(self, *, not_before_s: float = -math.inf) -> None:
+        began_s = max(time.time(), not_before_s)
+        self._offset_s = began_s - time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def now_s(self) -> float:
         return time.clock_gettime(time.CLOCK_BOOTTIME) + self._offset_s

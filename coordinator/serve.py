@@ -234,8 +234,8 @@ async def _lead_until(
     watch: BusWatch,
 ) -> None:
     """Serve as the leader. Raises NotLeader when another takes over."""
-    clock = Clock()
     snapshot = await store.load()
+    clock = Clock(not_before_s=snapshot.newest_s)
     cluster = rebuild(snapshot, config, now_s=clock.now_s())
     telemetry = await TelemetryStore.connect(config.timeseries_dsn or config.dsn)
     writer = TelemetryWriter(telemetry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from uuid import UUID
 
 from msgspec import Struct
@@ -83,3 +84,17 @@ class Snapshot(Struct, kw_only=True):
     attempts: list[AttemptChange]
     losses: list[LossSeen] = []
     ended: dict[int, bool] = {}
+
+    @property
+    def newest_s(self) -> float:
+        """The newest instant of all that is here; deadlines do not count. −∞: nothing is here."""
+        instants: list[float | None] = [node.last_heartbeat_at for node in self.nodes]
+        instants += [node.admin_at for node in self.nodes]
+        for live in self.jobs:
+            change = live.change
+            instants += (live.job.submitted_at, change.started_at, change.held_at, change.paused_at)
+        instants += [task.changed_at for task in self.tasks]
+        for attempt in self.attempts:
+            instants += (attempt.assigned_at, attempt.started_at)
+        instants += [loss.at_s for loss in self.losses]
+        return max((instant for instant in instants if instant is not None), default=-math.inf)

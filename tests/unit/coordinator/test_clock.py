@@ -25,6 +25,18 @@ def test_a_stepped_wall_clock_moves_nothing(monkeypatch: Any) -> None:
     assert clock.now_s() == 1_000_005.0
 
 
+def test_time_goes_on_where_the_leader_before_left_it(monkeypatch: Any) -> None:
+    """Its wall clock was an hour ahead of ours."""
+    boot_s = 100.0
+    monkeypatch.setattr(time, "clock_gettime", lambda which: boot_s)
+    monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
+    clock = Clock(not_before_s=1_003_600.0)
+    assert clock.now_s() == 1_003_600.0
+    boot_s += 5
+    assert clock.now_s() == 1_003_605.0
+    assert Clock(not_before_s=999_000.0).now_s() == 1_000_000.0, "ours is ahead"
+
+
 @settings(derandomize=True)
 @given(INSTANTS)
 def test_ids_are_version_7_and_carry_their_instant(now_s: float) -> None:

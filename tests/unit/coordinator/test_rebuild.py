@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import pytest
 
 from bus.spec import JobSpec, TaskSpec
-from bus.values import NodeKind, Outcome, TaskRef
+from bus.values import NodeAdmin, NodeKind, Outcome, TaskRef
 from coordinator.core.events import AgentBeat, AgentRegistered, TasksReported
 from coordinator.core.model import Cluster
 from coordinator.core.rebuild import RebuildError, restore_attempt, restore_job
+from tests.unit.coordinator.conftest import World
 
 
 def test_every_kind_of_task_comes_back(pool, compare) -> None:
@@ -30,6 +33,22 @@ def test_every_kind_of_task_comes_back(pool, compare) -> None:
     rebuilt = pool.rebuilt()
     assert compare(rebuilt) == compare(pool.cluster)
     assert rebuilt.dedupe["alice", "k"][1] == keyed
+
+
+def test_a_new_leader_whose_clock_is_behind_goes_on_where_the_one_before_was(pool) -> None:
+    assert World().mirror.snapshot().newest_s == -math.inf
+    for happen in (
+        lambda: pool.register("n2"),
+        lambda: pool.submit(command=["true"], array="0-3"),
+        lambda: pool.schedule(),
+        lambda: pool.start(pool.held["n1"][min(pool.held["n1"])]),
+        lambda: pool.pause(1),
+        lambda: pool.steer("n1", NodeAdmin.DRAINING, deadline_s=900.0),
+        lambda: pool.end(pool.held["n1"][min(pool.held["n1"])]),
+    ):
+        pool.now_s += 5
+        happen()
+        assert pool.mirror.snapshot().newest_s == pool.now_s
 
 
 def test_a_cancelled_array_and_what_it_still_runs_come_back(pool, compare) -> None:
