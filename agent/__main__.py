@@ -92,17 +92,30 @@ async def _serve(config: Config) -> int:
     serving = asyncio.current_task()
     assert serving is not None
     loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, serving.cancel)
+        loop.add_signal_handler(number, stop.set)
     refused = asyncio.Event()
 
     def on_state(state: ConnectionState) -> None:
+        if state is ConnectionState.CONNECTED and agent is not None:
+            agent.on_reconnected()
         if state is ConnectionState.CLOSED and bus is not None and bus.refusal is not None:
             refused.set()
             serving.cancel()
 
     bus: NatsBus | None = None
     agent: Agent | None = None
+
+    async def end_in_order() -> None:
+        await stop.wait()
+        try:
+            if agent is not None:
+                await agent.leave()
+        finally:
+            serving.cancel()
+
+    ending = asyncio.create_task(end_in_order(), name="end")
     with suppress(asyncio.CancelledError):
         credentials = parse_credentials(read_secret(config.credentials))
         bus = await _connect(config, credentials, on_state)
@@ -111,6 +124,7 @@ async def _serve(config: Config) -> int:
             await agent.run()
         finally:
             await bus.close()
+    ending.cancel()
     if refused.is_set():
         assert bus is not None
         assert bus.refusal is not None

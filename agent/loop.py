@@ -59,6 +59,7 @@ _log = logging.getLogger(__name__)
 
 _PRUNE_INTERVAL_S = 600.0
 _FAULT_MAX = 500
+_GIVE_BACK_LOOKS, _GIVE_BACK_POLL_S = 100, 0.01
 
 
 class Agent:
@@ -110,6 +111,8 @@ class Agent:
         )
         self._presence = Presence(config.data)
         self._group: asyncio.TaskGroup | None = None
+        self._speaking: asyncio.Task[None] | None = None
+        self._leaving = False
 
     async def run(self) -> None:
         """Serve. Raises GuardError where no guard can be started."""
@@ -122,7 +125,7 @@ class Agent:
                 await self._executor.guard.connected.wait()
                 subject = subjects.node(self._config.node, NodeVerb.COMMAND)
                 commands = await self._bus.subscribe(subject, self._on_command)
-                self._start("session", self._session.run())
+                self._speaking = self._start("session", self._session.run())
                 self._start("reporter", self._reporter.run())
                 self._start("usage", self._meter.run())
                 self._start("pruning", self._prune())
@@ -135,9 +138,37 @@ class Agent:
             self._spool.close()
             self._driver.close()
 
-    def _start(self, name: str, work: Coroutine[object, object, None]) -> None:
+    async def leave(self) -> None:
+        """Before a stop in good order: no new work, what has not started is given back, and we say goodbye.
+
+        What runs goes on at the guard, under its lease, for an agent that comes soon.
+        """
+        if self._speaking is None:
+            return
+        self._leaving = True
+        await self._give_back()
+        self._speaking.cancel()
+        await asyncio.wait({self._speaking})
+        await self._session.leave()
+
+    async def _give_back(self) -> None:
+        """Until the coordinator has all that waited here, but not for ever."""
+        ledger = self._executor.ledger
+        waiting = tuple([a for a, held in ledger.held.items() if held.phase is not Phase.RUNNING])
+        if waiting:
+            self._executor.handle(RetractAsked(epoch=ledger.epoch, attempts=waiting))
+        for _ in range(_GIVE_BACK_LOOKS):
+            if not ledger.outbox and all(held.phase is Phase.RUNNING for held in ledger.held.values()):
+                return
+            await asyncio.sleep(_GIVE_BACK_POLL_S)
+
+    def on_reconnected(self) -> None:
+        """The bus is there again: be heard at once."""
+        self._session.hasten()
+
+    def _start(self, name: str, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         assert self._group is not None
-        self._group.create_task(work, name=name)
+        return self._group.create_task(work, name=name)
 
     def _make_register(self) -> Register:
         return Register(
@@ -230,7 +261,10 @@ class Agent:
                 assert_never(command)
 
     def _obey(self, event: Event, reply: str) -> None:
+        epoch = self._executor.ledger.epoch
         refusal = self._executor.handle(event)
+        if self._executor.ledger.epoch > epoch or self._executor.lapsed:
+            self._session.hasten()  # whoever leads now has not heard us yet, or not for too long
         self._start("answer", self._answer_when_saved(reply, refusal))
 
     def _handle_assign(self, command: Assign, reply: str) -> None:
@@ -239,7 +273,11 @@ class Agent:
         except IndexError:
             self._start("answer", self._answer(reply, self._reply("an item points at no body")))
         else:
-            self._obey(assigned, reply)
+            if self._leaving:  # the next agent should not find it, and the coordinator not wait for it
+                refs = tuple([item.attempt for item in command.items])
+                self._obey(RetractAsked(epoch=command.epoch, attempts=refs), reply)
+            else:
+                self._obey(assigned, reply)
 
     def _reply(self, error: str | None) -> CommandReply:
         return CommandReply(node=self._config.node, error=error)

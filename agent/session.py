@@ -1,9 +1,13 @@
 """Being known to the coordinator: registration, then a heartbeat whose answers renew all leases.
 
 Every request notes CLOCK_BOOTTIME before it is sent: the lease counts from there, so that the time an
-answer takes is never given away twice. Where another agent has taken this node's name, the younger one
-stays: this one ends its tasks and stands aside until somebody stops it. It does not exit, because whatever
-started it would start it again, and then it would be the younger.
+answer takes is never given away twice. The next heartbeat comes early where something speaks for it: the
+connection is back, another coordinator leads, or work was refused because the leases have run out. An agent
+that is stopped says so with its last one.
+
+Where another agent has taken this node's name, the younger one stays: this one ends its tasks and stands
+aside until somebody stops it. It does not exit, because whatever started it would start it again, and then it
+would be the younger.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from agent.core.events import Answered
 from agent.executor import Executor
 from bus import subjects
 from bus.codec import decode_to_agent_reply, encode
-from bus.errors import ApiError, BusError, DecodeError, Disconnected
+from bus.errors import ApiError, BusError, DecodeError, Disconnected, NoResponders
 from bus.messages import FromAgent, Heartbeat, HeartbeatReply, Register, RegisterReply, ToAgentReply
 from bus.subjects import NodeVerb
 from bus.transport import Bus
@@ -29,7 +33,14 @@ _log = logging.getLogger(__name__)
 
 _REGISTER_TIMEOUT_S = 5.0
 _HEARTBEAT_TIMEOUT_S = 3.0
+_FAREWELL_TIMEOUT_S = 1.0
 _BACKOFF_S = (0.1, 2.0)
+_NOBODY_S = 0.5
+"""To the next heartbeat while nobody leads: who takes over hears us at once."""
+
+_HASTE_S = 0.2
+"""Between two heartbeats at least, whatever happens."""
+
 _FENCED = "E_FENCED"
 
 
@@ -63,6 +74,9 @@ class Session:
         self._on_beat = on_beat
         self._faults = faults
         self._sequence = 0
+        self._urgent = asyncio.Event()
+        self._answered = True
+        self._known: Register | None = None  # as the coordinator took it
         self.fenced = False
 
     async def run(self) -> None:
@@ -74,9 +88,25 @@ class Session:
             except Fenced as fenced:
                 await self._stand_aside(fenced)
             _log.info("registered as %s, epoch %d", register.node, reply.epoch)
+            self._known = register
             self._on_registered(reply)
-            await self._beat(register.node, register.incarnation, reply.heartbeat_interval_s)
+            await self._beat(register, reply.heartbeat_interval_s)
+            self._known = None
             self._on_lost()
+
+    def hasten(self) -> None:
+        """Do not wait until the next word is due."""
+        self._urgent.set()
+
+    async def leave(self) -> None:
+        """The last heartbeat; `run` must have ended. Whoever does not hear it waits for the lease."""
+        if self._known is None:
+            return
+        beat = self._heartbeat(self._known, leaving=True)
+        try:
+            await self._ask(beat, NodeVerb.HEARTBEAT, _FAREWELL_TIMEOUT_S)
+        except (BusError, ApiError, DecodeError) as error:
+            _log.warning("stopping unheard: %s", error)
 
     async def _stand_aside(self, fenced: Fenced) -> NoReturn:
         self.fenced = True
@@ -106,39 +136,66 @@ class Session:
                 _log.warning("not registered: %s; again in %.1f s", error, backoff_s)
             except (BusError, DecodeError) as error:
                 _log.warning("not registered: %s; again in %.1f s", error, backoff_s)
-            await asyncio.sleep(backoff_s)
-            backoff_s = min(2 * backoff_s, _BACKOFF_S[1])
+            hastened = await self._rest(backoff_s)
+            backoff_s = _BACKOFF_S[0] if hastened else min(2 * backoff_s, _BACKOFF_S[1])
             register = self._make_register()
 
-    async def _beat(self, node: str, incarnation: str, interval_s: float) -> None:
+    async def _beat(self, register: Register, interval_s: float) -> None:
         """Returns when the coordinator asks for a registration, or after the connection was down."""
         next_at = _now()
+        pause_s = interval_s
         while True:
-            next_at = max(next_at + interval_s, _now())
-            await asyncio.sleep(next_at - _now())
-            self._sequence += 1
-            beat = Heartbeat(
-                node=node,
-                incarnation=incarnation,
-                sequence=self._sequence,
-                load=os.getloadavg()[0],
-                live=self._executor.ledger.live(),
-                paused=self._executor.ledger.paused(),
-                faults=self._faults(),
-            )
+            next_at = max(next_at + pause_s, _now())
+            if await self._rest(next_at - _now()):
+                next_at = _now()
+            beat = self._heartbeat(register)
+            pause_s = interval_s
             sent_at = _now()
             try:
                 reply = await self._ask(beat, NodeVerb.HEARTBEAT, _HEARTBEAT_TIMEOUT_S)
             except Disconnected:
                 return
             except (BusError, ApiError, DecodeError) as error:
-                _log.warning("heartbeat not answered: %s", error)
-                self._on_beat(False)
+                if isinstance(error, NoResponders):
+                    pause_s = min(interval_s, _NOBODY_S)
+                self._note_beat(str(error))
                 continue
             if not isinstance(reply, HeartbeatReply) or reply.register_again:
                 return
             self._executor.handle(Answered(epoch=reply.epoch, drop=reply.drop, renews_from=sent_at))
-            self._on_beat(True)
+            self._note_beat("")
+
+    async def _rest(self, pause_s: float) -> bool:
+        """Wait that long, or until there is haste; whether there was."""
+        begun_at = _now()
+        try:
+            async with asyncio.timeout(pause_s):
+                await self._urgent.wait()
+        except TimeoutError:
+            return False
+        rest_s = min(_HASTE_S, pause_s) - (_now() - begun_at)
+        await asyncio.sleep(max(0.0, rest_s))
+        self._urgent.clear()
+        return True
+
+    def _note_beat(self, problem: str) -> None:
+        if problem and self._answered:
+            _log.warning("heartbeat not answered: %s", problem)
+        self._answered = not problem
+        self._on_beat(self._answered)
+
+    def _heartbeat(self, register: Register, *, leaving: bool = False) -> Heartbeat:
+        self._sequence += 1
+        return Heartbeat(
+            node=register.node,
+            incarnation=register.incarnation,
+            sequence=self._sequence,
+            load=os.getloadavg()[0],
+            live=self._executor.ledger.live(),
+            paused=self._executor.ledger.paused(),
+            faults=self._faults(),
+            leaving=leaving,
+        )
 
     async def _ask(self, message: FromAgent, verb: NodeVerb, timeout_s: float) -> ToAgentReply:
         subject = subjects.node(message.node, verb)

@@ -62,7 +62,11 @@ class RegisterReply(Struct, kw_only=True, tag="registered"):
 
 
 class Heartbeat(Struct, kw_only=True, tag="heartbeat"):
-    """Every `heartbeat_interval_s`; the answer renews the leases of `live` except those in `drop`."""
+    """Every `heartbeat_interval_s`; the answer renews the leases of `live` except those in `drop`.
+
+    `leaving`: the last one of an agent that is stopped. What it does not name of its work has ended or never
+    came there; what it names goes on under its lease, for the next agent to adopt.
+    """
 
     node: str
     incarnation: str
@@ -71,6 +75,7 @@ class Heartbeat(Struct, kw_only=True, tag="heartbeat"):
     live: tuple[AttemptRef, ...] = ()
     paused: tuple[AttemptRef, ...] = ()  # those of `live` that stand still
     faults: tuple[str, ...] = ()  # what is wrong there now, in words: a full disk, a guard that hangs
+    leaving: bool = False
 
 
 class HeartbeatReply(Struct, kw_only=True, tag="heartbeat_ok"):

@@ -85,6 +85,7 @@ def to_event(
                 load=message.load,
                 live=message.live,
                 paused=message.paused,
+                leaving=message.leaving,
                 reply=reply,
             )
         case Report():

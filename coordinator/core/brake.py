@@ -4,7 +4,7 @@ Then nothing is replaced and nobody is blamed: their work may well be running, a
 drown in what the others had. It lifts as soon as they are back, which leaves those that are still missing a
 whole lease to follow; or after `brake_s` if our own checks pass: then they are really gone. Nodes that fell
 silent longer ago than the window belong to an earlier misfortune and are not counted, or a cluster whose
-larger half was switched off would brake for ever.
+larger half was switched off would brake for ever; nor are those that said goodbye.
 """
 
 from __future__ import annotations
@@ -34,7 +34,11 @@ def check_brake(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
 
 def _pull(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
     limits = cluster.limits
-    heard = [node for node in cluster.nodes.values() if now_s - node.last_beat_s <= limits.brake_window_s]
+    heard = [
+        node
+        for node in cluster.nodes.values()
+        if now_s - node.last_beat_s <= limits.brake_window_s and not node.left
+    ]
     vanished = [node for node in heard if _silent(cluster, node, now_s=now_s)]
     if len(heard) < limits.brake_nodes_min or 2 * len(vanished) <= len(heard):
         return

@@ -55,6 +55,7 @@ class AgentBeat(Struct, frozen=True, kw_only=True):
     load: float
     live: tuple[AttemptRef, ...]
     paused: tuple[AttemptRef, ...] = ()  # those of `live` that stand still
+    leaving: bool = False  # its agent is being stopped, and says nothing after this
     reply: ReplyToken = 0
 
 

@@ -36,10 +36,17 @@ def has_beaten(out: list[Effect], cluster: Cluster, node: Node, *, now_s: float)
     heard(node.watch, now_s - node.last_beat_s, interval_s=cluster.limits.heartbeat_interval_s)
     node.lease_from_s = node.last_beat_s = now_s
     cluster.dirty = cluster.dirty or node.overdue  # it takes work again
-    node.overdue = node.lease_ended = False
+    node.overdue = node.lease_ended = node.left = False
     if node.health is NodeHealth.UNREACHABLE:
         node.watch.in_order = max(node.watch.in_order, 1)
     _judge(out, cluster, node, 0.0, now_s=now_s)
+
+
+def has_left(out: list[Effect], cluster: Cluster, node: Node, *, now_s: float) -> None:
+    """Its agent was stopped in good order: no reason to doubt the node, and none to wait for a heartbeat."""
+    node.left = node.overdue = True
+    node.suspicion = 1.0
+    _set_health(out, cluster, node, NodeHealth.UNREACHABLE, "its agent was stopped", now_s=now_s)
 
 
 def check_silence(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
@@ -58,6 +65,8 @@ def _listen(out: list[Effect], cluster: Cluster, node: Node, *, deaf: bool, now_
     silent_s = now_s - node.last_beat_s
     interval_s, gone_s = cluster.limits.heartbeat_interval_s, cluster.limits.unreachable_after_s
     if silent_s >= gone_s:
+        if node.health is NodeHealth.HEALTHY:
+            fell(node.watch, now_s=now_s)
         _set_health(out, cluster, node, NodeHealth.UNREACHABLE, f"silent for {silent_s:.1f} s", now_s=now_s)
         node.suspicion, node.overdue = 1.0, True
         _replace(out, cluster, node, gone_s, now_s=now_s)  # after a pause of ours, not yet the whole lease
@@ -92,8 +101,6 @@ def _set_health(
     out: list[Effect], cluster: Cluster, node: Node, health: NodeHealth, why: str = "", *, now_s: float
 ) -> None:
     before, node.health = node.health, health
-    if before is NodeHealth.HEALTHY and health is NodeHealth.UNREACHABLE:
-        fell(node.watch, now_s=now_s)
     cluster.dirty = True
     out.append(node_row(node, registered=False))
     severity = "info" if health is NodeHealth.HEALTHY else "warning"

@@ -106,6 +106,7 @@ class Node(Struct, eq=False):
     watch: Watch = field(default_factory=Watch)
     suspicion: float = 0.0  # as judged last; 1 and more: taken to be gone
     overdue: bool = False  # silent for longer than its pace explains
+    left: bool = False  # its agent was stopped in good order, and said so
     lease_ended: bool = False  # what of it could be given out again, was
     losses: list[Loss] = field(default_factory=list)  # the newest of those that speak against it
     attempts: dict[AttemptRef, Attempt] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from coordinator.core.effects import (
     UsageRecord,
 )
 from coordinator.core.events import AgentBeat, AgentRegistered, CommandConfirmed, CommandUnanswered, UsageSeen
-from coordinator.core.health import has_beaten, is_stuck
+from coordinator.core.health import has_beaten, has_left, is_stuck
 from coordinator.core.model import Attempt, Cluster, Node
 from coordinator.core.pausing import heal_pauses
 from coordinator.core.placing import resend, retract
@@ -115,6 +115,9 @@ def on_beat(out: list[Effect], cluster: Cluster, event: AgentBeat, *, now_s: flo
             out.append(AnswerBeat(reply=event.reply, sequence=event.sequence, drop=(), register_again=True))
         return
     node.load = event.load
+    if event.leaving:
+        _on_leaving(out, cluster, node, event, now_s=now_s)
+        return
     has_beaten(out, cluster, node, now_s=now_s)
     held = set(event.live)
     doubtful, stuck = [], []
@@ -136,6 +139,18 @@ def on_beat(out: list[Effect], cluster: Cluster, event: AgentBeat, *, now_s: flo
     resend(out, cluster, doubtful)
     retract(out, stuck)
     heal_pauses(out, node, event)
+
+
+def _on_leaving(out: list[Effect], cluster: Cluster, node: Node, event: AgentBeat, *, now_s: float) -> None:
+    """Its agent takes nothing any more: what never reached it is free at once, the rest after its lease."""
+    held = set(event.live)
+    for attempt in list(node.attempts.values()):
+        arrived = attempt.confirmed_at is not None or attempt.former_until_s is not None
+        if attempt.state is AttemptState.ASSIGNED and not arrived and attempt.ref not in held:
+            lose(out, cluster, attempt, AttemptState.RETURNED, now_s=now_s, charged=False)
+    has_left(out, cluster, node, now_s=now_s)
+    if event.reply:
+        out.append(AnswerBeat(reply=event.reply, sequence=event.sequence, drop=(), register_again=False))
 
 
 def _is_doubtful(cluster: Cluster, attempt: Attempt, *, now_s: float) -> bool:

@@ -51,6 +51,7 @@ class Coordinator:
         self.inputs: list[m.InputsReply] = []
         self.drop: tuple[AttemptRef, ...] = ()
         self.term_after_s = 60.0
+        self.interval_s = 0.05
         self.logs: list[m.LogChunk] = []
 
     @property
@@ -78,7 +79,7 @@ class Coordinator:
                 self.registrations.append(asked)
                 reply = m.RegisterReply(
                     epoch=self.epoch,
-                    heartbeat_interval_s=0.05,
+                    heartbeat_interval_s=self.interval_s,
                     usage_interval_s=0.1,
                     lease_s=65.0,
                     term_after_s=self.term_after_s,

@@ -9,7 +9,7 @@ from coordinator.core.effects import EventRecord
 from coordinator.core.events import SelfChecked
 from coordinator.shown import node_shown
 from tests.unit.coordinator.conftest import World
-from tests.unit.coordinator.test_health import kinds, pass_time
+from tests.unit.coordinator.test_health import kinds, leave, pass_time
 
 WELL = SelfChecked(bus=True, database=True, clock=True)
 ALL = ("n1", "n2", "n3", "n4")
@@ -104,3 +104,11 @@ def test_a_new_leader_does_not_mistake_the_long_gone_for_vanished(world: World) 
     world.cluster = world.rebuilt()
     assert "brake_on" not in kinds(pass_time(world, 20, silent=ALL[:3]))
     assert world.cluster.nodes["n1"].last_beat_s < world.now_s - 100
+
+
+def test_who_said_goodbye_has_not_vanished(busy: World) -> None:
+    """Three of four machines are switched off in good order: their work is given out as soon as it may be."""
+    for name in ALL[:3]:
+        leave(busy, *busy.held[name], name=name)
+    assert "brake_on" not in kinds(pass_time(busy, 20, silent=ALL[:3]))
+    assert queued(busy) == 6

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from bus.values import NodeAdmin, NodeHealth, OnDisconnect, Outcome, TaskState, Usage
-from coordinator.core.effects import EventRecord, NodeRow, SendAssign, SendRetract
+from bus.values import (
+    AttemptRef,
+    NodeAdmin,
+    NodeHealth,
+    NodeName,
+    OnDisconnect,
+    Outcome,
+    Resources,
+    TaskState,
+    Usage,
+)
+from coordinator.core.effects import AnswerBeat, EventRecord, NodeRow, SendAssign, SendRetract, Tell
 from coordinator.core.events import AgentBeat, CommandConfirmed, Tick, UsageSeen
 from coordinator.core.why import unheard
 from tests.unit.coordinator.conftest import World
@@ -278,3 +288,40 @@ def test_assignments_reach_degraded_nodes_again(pool: World) -> None:
     assert pool.answer(SendAssign).placements[0].attempt == placement.attempt
     pool.happen(CommandConfirmed(node="n1", attempts=(placement.attempt,)))
     assert pool.cluster.nodes["n1"].admin is NodeAdmin.ACTIVE
+
+
+def leave(pool: World, *live: AttemptRef, name: str = "n1") -> list[Tell]:
+    return pool.happen(
+        AgentBeat(
+            node=NodeName(name), incarnation="first", sequence=9, load=0.0, live=live, leaving=True, reply=5
+        )
+    )
+
+
+def test_a_goodbye_is_believed_at_once_and_held_against_nobody(pool: World) -> None:
+    assert isinstance(leave(pool)[-1], AnswerBeat)
+    node = pool.cluster.nodes["n1"]
+    assert node.health is UNREACHABLE and node.suspicion == 1.0
+    (told,) = [effect for effect in pool.effects if isinstance(effect, EventRecord)]
+    assert told.message == "node n1: healthy -> unreachable: its agent was stopped"
+    pool.submit(command=["true"])
+    assert pool.schedule() == []
+    pool.now_s += 1
+    pool.register("n1", incarnation="second")
+    assert node.health is HEALTHY and not node.left
+    assert len(pool.schedule()) == 1
+
+
+def test_what_never_reached_an_agent_that_left_is_free_at_once(pool: World) -> None:
+    """What it says it has, and what it had confirmed, may be running: the lease decides."""
+    pool.register("n1", capacity=Resources(3000, 4096))
+    job = pool.submit(command=["true"], array="0-2")
+    named, confirmed, lost = (placement.attempt for placement in pool.schedule())
+    pool.happen(CommandConfirmed(node=NodeName("n1"), attempts=(confirmed,)))
+    leave(pool, named)
+    assert [pool.cluster.find_task(each.task).state for each in (named, confirmed, lost)] == [
+        *(TaskState.ASSIGNED, TaskState.ASSIGNED, TaskState.QUEUED)
+    ]
+    assert pool.cluster.jobs[job].queued == 1
+    pass_time(pool, 16, silent=("n1",))
+    assert pool.cluster.jobs[job].queued == 3
