@@ -1,8 +1,9 @@
 """The bus over NATS: one authenticated connection that never buffers silently and never hangs.
 
 On top of nats-py: requests fail at once where the server denies them, where the connection is
-lost, and where nobody listens; publishing without a connection raises instead of waiting in a buffer; the
-waits between reconnects grow; handlers run one message at a time and finish what they began.
+lost, and where nobody listens (`bus.waiting`); publishing without a connection raises instead of waiting in
+a buffer; the waits between reconnects grow; handlers run one message at a time and finish what they began
+(`bus.delivery`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from nats.aio.subscription import Subscription as NatsSubscription
 
 from bus.address import SECURE
 from bus.credentials import Credentials
+from bus.delivery import Delivery
 from bus.errors import (
     BusError,
     Disconnected,
@@ -38,6 +40,7 @@ from bus.errors import (
 from bus.storage import DELETED, key_subject, stream_of
 from bus.transport import Handler, Message, Subscription
 from bus.trust import NoTls, Refused, begins_with_tls, client_context, expired, is_greeting, verdict_of
+from bus.waiting import Waiting
 
 log = logging.getLogger(__name__)
 
@@ -86,11 +89,10 @@ class NatsBus:
         self._on_state = on_state
         self._client = NatsClient()
         self._inbox = self.new_inbox() + "."
-        self._waiting: dict[str, tuple[str, asyncio.Future[Message]]] = {}
-        self._sequence = 0
+        self._waiting = Waiting()
         self._denied_publishes: set[str] = set()
         self._denied_subscriptions: set[str] = set()
-        self._subscriptions: set[_NatsSubscription] = set()
+        self._subscriptions: dict[Delivery, NatsSubscription] = {}
         self._flushing: set[asyncio.Future[None]] = set()
         self._opening: asyncio.Future[str] | None = None
         self._refusals = 0
@@ -173,11 +175,7 @@ class NatsBus:
     async def request(
         self, subject: str, data: bytes, *, timeout_s: float, headers: Mapping[str, str] | None = None
     ) -> Message:
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Message] = loop.create_future()
-        self._sequence += 1
-        token = str(self._sequence)
-        self._waiting[token] = (subject, answer)
+        token, answer = self._waiting.ask(subject)
         try:
             async with asyncio.timeout(timeout_s):
                 await self.publish(subject, data, reply=self._inbox + token, headers=headers)
@@ -185,24 +183,26 @@ class NatsBus:
         except TimeoutError:
             raise RequestTimeout(f"no answer on {subject} within {timeout_s:g} s") from None
         finally:
-            del self._waiting[token]
+            self._waiting.forget(token)
         if message.headers.get("Status") == "503":
             raise NoResponders(f"nobody listens on {subject}")
         return message
 
     async def subscribe(self, subject: str, handler: Handler, *, queue_limit: int = 65_536) -> Subscription:
-        subscription = _NatsSubscription(self, handler)
+        subscription = Delivery(handler, end=self._end)
+
+        async def deliver(message: Msg) -> None:
+            await subscription.deliver(_own(message))
+
         try:
-            inner = await self._client.subscribe(
+            self._subscriptions[subscription] = await self._client.subscribe(
                 subject,
-                cb=subscription.deliver,
+                cb=deliver,
                 pending_msgs_limit=queue_limit,
                 pending_bytes_limit=QUEUE_BYTES_MAX,
             )
         except (nats_errors.Error, OSError) as error:
             raise _translated(error, subject) from error
-        subscription.inner = inner
-        self._subscriptions.add(subscription)
         # the server tells of a denial before it answers our ping
         await self._round_trip()
         if subject.lower() in self._denied_subscriptions:
@@ -244,6 +244,12 @@ class NatsBus:
             await subscription.unsubscribe()
         await self._client.close()
         self._fail_waiting(Disconnected("the connection was closed"))
+
+    async def _end(self, subscription: Delivery) -> None:
+        inner = self._subscriptions.pop(subscription, None)
+        if inner is not None:
+            with suppress(nats_errors.Error, OSError):
+                await inner.unsubscribe()
 
     async def _open(self, url: str, name: str, timeout_s: float, *, begin: bool) -> None:
         """`begin`: with TLS at once, where the server may wait for it. Raises _Greeted if it did not."""
@@ -354,9 +360,7 @@ class NatsBus:
             raise BusError(f"{subject}: {said['error'].get('description')}")
 
     async def _on_answer(self, message: Msg) -> None:
-        waiting = self._waiting.get(message.subject[len(self._inbox) :])
-        if waiting is not None and not waiting[1].done():
-            waiting[1].set_result(_own(message))
+        self._waiting.answer(message.subject[len(self._inbox) :], _own(message))
 
     async def _on_error(self, error: Exception) -> None:
         denied = _DENIED.search(str(error))
@@ -402,11 +406,8 @@ class NatsBus:
         if what == "subscription":
             self._denied_subscriptions.add(subject.lower())
             return
-        asked = [answer for asked_on, answer in self._waiting.values() if asked_on.lower() == subject.lower()]
-        for answer in asked:
-            if not answer.done():
-                answer.set_exception(Forbidden(f"{self.identity} may not publish to {subject}"))
-        if not asked:
+        denial = Forbidden(f"{self.identity} may not publish to {subject}")
+        if not self._waiting.deny(subject, denial):
             self._denied_publishes.add(subject)
 
     async def _on_disconnected(self) -> None:
@@ -431,53 +432,10 @@ class NatsBus:
             self._on_state(state)
 
     def _fail_waiting(self, error: BusError) -> None:
-        for _, answer in self._waiting.values():
-            if not answer.done():
-                answer.set_exception(error)
+        self._waiting.fail(error)
         for lost in self._flushing:
             if not lost.done():
                 lost.set_result(None)
-
-
-class _NatsSubscription:
-    """Runs a handler one message at a time; ending waits for the message in hand."""
-
-    def __init__(self, bus: NatsBus, handler: Handler) -> None:
-        self.inner: NatsSubscription | None = None
-        self._bus = bus
-        self._handler = handler
-        self._busy = asyncio.Lock()
-        self._worker: asyncio.Task[object] | None = None
-        self._ended = False
-
-    async def deliver(self, message: Msg) -> None:
-        async with self._busy:
-            if self._ended:
-                return
-            self._worker = asyncio.current_task()
-            try:
-                await self._handler(_own(message))
-            except Exception:  # top of the loop: a bad handler must not end the subscription
-                log.exception("handler of %s failed", message.subject)
-            finally:
-                self._worker = None
-
-    async def unsubscribe(self) -> None:
-        if self._ended:
-            return
-        self._ended = True
-        self._bus._subscriptions.discard(self)
-        if self._worker is not None and self._worker is asyncio.current_task():
-            # from within the handler: it must return before its own task can be ended
-            self._ending = asyncio.create_task(self._end(), name="unsubscribe")
-            return
-        await self._end()
-
-    async def _end(self) -> None:
-        async with self._busy:
-            if self.inner is not None:
-                with suppress(nats_errors.Error, OSError):
-                    await self.inner.unsubscribe()
 
 
 def _own(message: Msg) -> Message:
