@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
+from tests.sim.history import History, store
 from tests.sim.plan import draw
-from tests.sim.shrink import report
+from tests.sim.shrink import report, shrink, violation_of
 from tests.sim.timeline import Violation
 from tests.sim.world import Outcome, World
 
@@ -28,8 +29,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--for", type=float, dest="seconds", default=float("inf"), help="begin no more after this"
     )
+    parser.add_argument("--store", metavar="NAME", help="keep what --seed breaks as a history")
+    parser.add_argument("--found", default="", help="what it was, for --store")
     chosen = parser.parse_args(arguments)
     logging.disable(logging.CRITICAL)
+    if chosen.store is not None:
+        return keep(chosen.seed, chosen.store, chosen.found)
     if chosen.seed is not None:
         return play_one(chosen.seed)
     return play_many(chosen.first, chosen.seeds, chosen.jobs, chosen.seconds)
@@ -45,6 +50,18 @@ def play_one(seed: int) -> int:
         return 1
     print("\n".join(world.trace))
     print(f"seed {seed}: every promise was kept; {summary([outcome])}; checksum {outcome.checksum:08x}")
+    return 0
+
+
+def keep(seed: int, name: str, words: str) -> int:
+    """Store the least of a failing history; fails where there is nothing to keep."""
+    broken = violation_of(draw(seed))
+    if broken is None:
+        print(f"seed {seed}: every promise was kept")
+        return 1
+    invariant = broken[0].invariant
+    least = shrink(draw(seed), invariant)
+    print(store(name, History(found=words or str(broken[0]), invariant=invariant, mutation="", plan=least)))
     return 0
 
 

@@ -175,7 +175,7 @@ class Faults:
     # the bus, the database, and all at once
 
     def _befall_middle(self, fault: Fault) -> None:
-        database, weather = self._database, self._network.weather
+        database = self._database
         match fault.kind:
             case FaultKind.DATABASE_AWAY:
                 database.crash()
@@ -189,9 +189,8 @@ class Faults:
             case FaultKind.BUS_LOSES:
                 self._change_weather(fault, Weather(lost=fault.amount * 0.6))
             case FaultKind.BUS_REPEATS:
-                self._change_weather(
-                    fault, Weather(twice=fault.amount, late=0.3, late_s=weather.delay_s * 100)
-                )
+                late_s = self._world.plan.limits.heartbeat_interval_s * (0.05 + fault.amount)
+                self._change_weather(fault, Weather(twice=fault.amount, late=0.3, late_s=late_s))
             case FaultKind.BUS_DELAYS:
                 late_s = self._world.plan.limits.heartbeat_interval_s * (0.1 + 2 * fault.amount)
                 self._change_weather(fault, Weather(late=fault.amount, late_s=late_s))

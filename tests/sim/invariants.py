@@ -10,11 +10,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from bus.api import Submitted
+from bus.spec import JobSpec
 from bus.values import (
     AttemptRef,
     AttemptState,
     Ended,
+    JobState,
     Resources,
     TaskEvent,
     TaskRef,
@@ -43,6 +47,8 @@ class Checker:
         self._ending: dict[AttemptRef, float] = {}
         self._lag_s = lag_s  # a tick, a commit and a message
         self._alive: dict[TaskRef, list[tuple[Machine, Task]]] = {}
+        self._after: dict[int, list[int | str]] = {}
+        self._outcomes: dict[int, set[bool]] = {}  # of jobs: whether they completed, each time they ended
         self._begun: set[AttemptRef] = set()
         self._succeeded: set[AttemptRef] = set()
         self._provable: dict[AttemptRef, Machine] = {}
@@ -92,11 +98,13 @@ class Checker:
         names = {attempt.node for attempt in batch.attempts} | {ledger.name for ledger in batch.ledgers}
         for name in names:
             check_books(leader.cluster.nodes[name])
+        self._note_jobs(batch)
         for change in batch.task_changes:
             self._check_backoff(leader.cluster, change)
         for attempt in batch.attempts:
             if attempt.new and attempt.ended_at is None:
                 self._check_placed(leader.cluster, attempt.attempt)
+                self._check_after(attempt.attempt.job)
             if attempt.state is AttemptState.COMPLETED and attempt.attempt not in self._succeeded:
                 raise Violation("I3", f"{attempt.attempt} is completed by no process of its own")
             if attempt.state is AttemptState.LOST and attempt.message == UNKNOWN_TO_ITS_NODE:
@@ -121,6 +129,23 @@ class Checker:
             raise Violation(
                 "backoff", f"{change.task} is tried again after {waited_s:.1f} of {whole_s:.1f} s"
             )
+
+    def _note_jobs(self, batch: Batch) -> None:
+        for job in batch.new_jobs:
+            self._after[job.number] = msgspec.json.decode(job.spec, type=JobSpec).after
+        for counters in batch.job_changes:
+            if counters.state.is_terminal:
+                outcomes = self._outcomes.setdefault(counters.number, set())
+                outcomes.add(counters.state is JobState.COMPLETED)
+
+    def _check_after(self, number: int) -> None:
+        """What a job runs after, came out as asked; a retry of that later changes nothing."""
+        for text in self._after[number]:
+            other, _, condition = str(text).partition(":")
+            outcomes = self._outcomes.get(int(other), set())
+            wanted = {"any": bool(outcomes), "failed": False in outcomes}
+            if not wanted.get(condition, True in outcomes):
+                raise Violation("after", f"job {number} runs after {text}, and that was not met")
 
     def _check_placed(self, cluster: Cluster, ref: AttemptRef) -> None:
         """What a new attempt must not overrun: its array's limit, and a hold or pause that was answered."""

@@ -15,43 +15,54 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 import agent.core.machine as agent_machine
+import coordinator.core.after as after
 import coordinator.core.changes as changes
 import coordinator.core.health as health
 import coordinator.core.jobs as jobs
 import coordinator.core.machine as machine
+import coordinator.core.nodes as nodes
 import coordinator.core.placing as placing
+import coordinator.core.rebuild as rebuild
 import coordinator.core.reports as reports
 import coordinator.core.yielding as yielding
 import coordinator.serve as serve
+from agent.core.effects import SaveEnd
 from agent.core.model import Ledger
 from agent.executor import Executor
 from agent.guard.keeper import Keeper
 from bus.values import AttemptRef, Ended, Resources
+from coordinator.core.conditions import Verdict
 from coordinator.core.events import TasksReported
 from coordinator.core.model import Cluster, Group, Job, Line
 from tests.sim.coordinator import Coordinator
 from tests.sim.database import Rows
 from tests.sim.plan import FaultKind
+from tests.sim.spool import SimSpool
+from tests.sim.stream import Intake
 
 Breaks = Callable[[], AbstractContextManager[object]]
 
 
 class Mutation(Struct, frozen=True):
-    """`breaks` puts the bug in while its context is open; `under`: a fault that brings it to light."""
+    """`breaks` puts the bug in while its context is open; `breaking` is the promise that is broken then.
+
+    `under`: the faults that bring it to light.
+    """
 
     name: str
+    breaking: str
     breaks: Breaks
-    under: FaultKind | None = None
+    under: tuple[FaultKind, ...] = ()
 
 
 MUTATIONS: list[Mutation] = []
 
 
-def mutation(name: str, under: FaultKind | None = None) -> Callable[[Breaks], Breaks]:
+def mutation(name: str, breaking: str, *under: FaultKind) -> Callable[[Breaks], Breaks]:
     """Put a bug into the list."""
 
     def register(breaks: Breaks) -> Breaks:
-        MUTATIONS.append(Mutation(name, breaks, under))
+        MUTATIONS.append(Mutation(name, breaking, breaks, under))
         return breaks
 
     return register
@@ -60,7 +71,7 @@ def mutation(name: str, under: FaultKind | None = None) -> Callable[[Breaks], Br
 # fences and epochs
 
 
-@mutation("a report with a stale fence counts", FaultKind.AGENT_STOPPED)
+@mutation("a report with a stale fence counts", "I3", FaultKind.AGENT_STOPPED, FaultKind.AGENT_CUT)
 def stale_reports_count() -> AbstractContextManager[object]:
     real = machine.on_reported
 
@@ -81,7 +92,7 @@ def _with_attempt(report: Any, ref: AttemptRef) -> Any:
     return type(report)(**{**fields, "attempt": ref})
 
 
-@mutation("a task that is placed again keeps its fence", FaultKind.AGENT_CUT)
+@mutation("a task that is placed again keeps its fence", "rows", FaultKind.AGENT_CUT)
 def fences_stand_still() -> AbstractContextManager[object]:
     real = placing.begin_attempt
 
@@ -101,12 +112,50 @@ def _both(*contexts: AbstractContextManager[object]) -> Iterator[None]:
         yield
 
 
-@mutation("an assignment that comes twice runs twice", FaultKind.BUS_REPEATS)
+@mutation(
+    "an agent that starts again forgets the fences",
+    "I2",
+    FaultKind.AGENT_CUT,
+    FaultKind.AGENT_KILLED,
+    FaultKind.BUS_LOSES,
+)
+def fences_forgotten() -> AbstractContextManager[object]:
+    real = SimSpool.load
+    return patch.object(SimSpool, "load", lambda self: replace(real(self), fences=()))
+
+
+@mutation("an assignment is for any agent of its node", "I2", FaultKind.AGENT_TWIN)
+def assignments_for_anybody() -> AbstractContextManager[object]:
+    real = placing._send
+
+    def send(out: list[Any], cluster: Any, batches: Any) -> None:
+        made: list[Any] = []
+        real(made, cluster, batches)
+        out += [replace(each, incarnation="") for each in made]
+
+    return patch.object(placing, "_send", send)
+
+
+@mutation("a second machine is taken for a reboot", "I2", FaultKind.AGENT_TWIN)
+def twins_look_rebooted() -> AbstractContextManager[object]:
+    def inherit(cluster: Any, node: Any) -> None:
+        for attempt in node.attempts.values():
+            attempt.former_until_s = 0.0
+
+    return patch.object(nodes, "_inherit", inherit)
+
+
+@mutation("an assignment that comes twice runs twice", "I2", FaultKind.BUS_REPEATS, FaultKind.BUS_LOSES)
 def duplicates_run() -> AbstractContextManager[object]:
     return patch.object(Ledger, "remember_fence", lambda self, attempt: True)
 
 
-@mutation("the database takes what an old leader writes", FaultKind.COORDINATOR_STOPPED)
+@mutation(
+    "the database takes what an old leader writes",
+    "I1",
+    FaultKind.COORDINATOR_STOPPED,
+    FaultKind.DATABASE_SLOW,
+)
 def epochs_are_not_checked() -> AbstractContextManager[object]:
     real = Rows.write
 
@@ -116,7 +165,9 @@ def epochs_are_not_checked() -> AbstractContextManager[object]:
     return patch.object(Rows, "write", write)
 
 
-@mutation("agents obey a leader that is over", FaultKind.COORDINATOR_UNPLUGGED)
+@mutation(
+    "agents obey a leader that is over", "I3", FaultKind.COORDINATOR_UNPLUGGED, FaultKind.COORDINATOR_STOPPED
+)
 def old_leaders_are_obeyed() -> AbstractContextManager[object]:
     return _both(
         patch.object(agent_machine, "_is_led_by", lambda ledger, epoch, out: True),
@@ -135,7 +186,7 @@ def _write_any_epoch(self: Rows, epoch: int, batch: Any) -> None:
 # what is told, and when
 
 
-@mutation("acknowledged before the commit", FaultKind.DATABASE_SLOW)
+@mutation("acknowledged before the commit", "I1", FaultKind.DATABASE_SLOW)
 def told_before_commit() -> AbstractContextManager[object]:
     real = Coordinator._commit
 
@@ -149,7 +200,7 @@ def told_before_commit() -> AbstractContextManager[object]:
     return patch.object(Coordinator, "_commit", commit)
 
 
-@mutation("a report is acknowledged and not stored")
+@mutation("a report is acknowledged and not stored", "I3")
 def reports_are_dropped() -> AbstractContextManager[object]:
     real = machine.on_reported
 
@@ -160,7 +211,7 @@ def reports_are_dropped() -> AbstractContextManager[object]:
     return patch.object(machine, "on_reported", forgetful)
 
 
-@mutation("the outbox is cleared before it is acknowledged")
+@mutation("the outbox is cleared before it is acknowledged", "I3")
 def outbox_cleared_early() -> AbstractContextManager[object]:
     real = agent_machine._on_answer
 
@@ -170,10 +221,35 @@ def outbox_cleared_early() -> AbstractContextManager[object]:
     return patch.object(agent_machine, "_on_answer", on_answer)
 
 
+@mutation("the agent's file is never written", "I3", FaultKind.AGENT_KILLED)
+def file_never_written() -> AbstractContextManager[object]:
+    def apply(self: SimSpool, change: Any) -> AttemptRef | None:
+        return change.attempt if isinstance(change, SaveEnd) else None
+
+    return patch.object(SimSpool, "_apply", apply)
+
+
+@mutation(
+    "a published job is acknowledged before the commit",
+    "I1",
+    FaultKind.COORDINATOR_KILLED,
+    FaultKind.DATABASE_SLOW,
+    FaultKind.DATABASE_AWAY,
+)
+def published_too_soon() -> AbstractContextManager[object]:
+    real = Intake._enter
+
+    def enter(self: Intake, key: str, sealed: Any) -> None:
+        real(self, key, sealed)
+        self._settle(key, refused=False)
+
+    return patch.object(Intake, "_enter", enter)
+
+
 # the books
 
 
-@mutation("an allocation is forgotten")
+@mutation("an allocation is forgotten", "I4")
 def allocation_forgotten() -> AbstractContextManager[object]:
     real = changes.hold
 
@@ -184,7 +260,7 @@ def allocation_forgotten() -> AbstractContextManager[object]:
     return patch.object(changes, "hold", hold)
 
 
-@mutation("a place is given back twice")
+@mutation("a place is given back twice", "I4")
 def released_twice() -> AbstractContextManager[object]:
     real = changes.release
 
@@ -197,7 +273,7 @@ def released_twice() -> AbstractContextManager[object]:
     return patch.object(changes, "release", release)
 
 
-@mutation("the scheduler sees free places where there are none")
+@mutation("the scheduler sees free places where there are none", "I4")
 def overbooked() -> AbstractContextManager[object]:
     return _both(
         patch.object(Resources, "fits", lambda self, free: True),
@@ -205,7 +281,7 @@ def overbooked() -> AbstractContextManager[object]:
     )
 
 
-@mutation("a retry is charged twice")
+@mutation("a retry is charged twice", "I6")
 def retries_charged_twice() -> AbstractContextManager[object]:
     real = reports.schedule_retry
 
@@ -216,7 +292,7 @@ def retries_charged_twice() -> AbstractContextManager[object]:
     return patch.object(reports, "schedule_retry", schedule)
 
 
-@mutation("an array's limit is ignored")
+@mutation("an array's limit is ignored", "limit")
 def limits_ignored() -> AbstractContextManager[object]:
     return patch.object(Group, "full", PropertyMock(return_value=False))
 
@@ -228,17 +304,17 @@ def _lapse_quietly(self: Keeper, now_s: float) -> None:
     self._lapsed = True
 
 
-@mutation("work is given out before the guard has killed it", FaultKind.AGENT_CUT)
+@mutation("work is given out before the guard has killed it", "I2", FaultKind.AGENT_CUT)
 def lease_too_short() -> AbstractContextManager[object]:
     return patch.object(health, "_is_replaced", lambda attempt, *, lease_ended, idempotent: True)
 
 
-@mutation("the guard does not end what nobody renews", FaultKind.AGENT_CUT)
+@mutation("the guard does not end what nobody renews", "I2", FaultKind.AGENT_CUT)
 def guard_never_lapses() -> AbstractContextManager[object]:
     return patch.object(Keeper, "_lapse", _lapse_quietly)
 
 
-@mutation("an agent that stood still takes what waited for it", FaultKind.AGENT_STOPPED)
+@mutation("an agent that stood still takes what waited for it", "I2", FaultKind.AGENT_STOPPED)
 def lapsed_agents_obey() -> AbstractContextManager[object]:
     return _both(
         patch.object(Executor, "lapsed", PropertyMock(return_value=False)),
@@ -246,20 +322,67 @@ def lapsed_agents_obey() -> AbstractContextManager[object]:
     )
 
 
-@mutation("silent nodes stay healthy", FaultKind.AGENT_CUT)
+@mutation("silent nodes stay healthy", "I7", FaultKind.AGENT_CUT)
 def nobody_is_unreachable() -> AbstractContextManager[object]:
     return patch.object(machine, "check_silence", lambda out, cluster, *, now_s: None)
+
+
+@mutation("a silent node's leases are renewed by themselves", "I7", FaultKind.AGENT_CUT)
+def leases_renewed_for_nothing() -> AbstractContextManager[object]:
+    real = machine.check_silence
+
+    def check(out: Any, cluster: Any, *, now_s: float) -> None:
+        for node in cluster.nodes.values():
+            node.lease_from_s = now_s
+        real(out, cluster, now_s=now_s)
+
+    return patch.object(machine, "check_silence", check)
+
+
+@mutation("suspicion does not see what is silent", "I7", FaultKind.AGENT_CUT)
+def nobody_is_suspected() -> AbstractContextManager[object]:
+    return patch.object(health, "silence", lambda watch, silent_s, **kwargs: 0.0)
+
+
+@mutation("a new leader takes all leases as ended", "I2", FaultKind.COORDINATOR_KILLED, FaultKind.AGENT_CUT)
+def leases_end_at_takeover() -> AbstractContextManager[object]:
+    real = serve.restore_node
+
+    def restore(cluster: Any, row: Any, *, now_s: float) -> None:
+        real(cluster, row, now_s=now_s)
+        node = cluster.nodes[row.name]
+        node.lease_from_s = node.last_beat_s = now_s - 2 * cluster.limits.lease_s * 1e6
+
+    return patch.object(serve, "restore_node", restore)
 
 
 # memory and steering
 
 
-@mutation("a new leader forgets the attempts", FaultKind.COORDINATOR_KILLED)
+@mutation("a new leader forgets the backoffs", "backoff", FaultKind.COORDINATOR_KILLED)
+def backoffs_forgotten() -> AbstractContextManager[object]:
+    def schedule(cluster: Any, task: Any, *, now_s: float) -> None:
+        reports.schedule_retry(cluster, task, now_s=now_s - 1e9)
+
+    return patch.object(rebuild, "schedule_retry", schedule)
+
+
+@mutation("what is to yield is never told", "cancel")
+def yields_untold() -> AbstractContextManager[object]:
+    return patch.object(yielding, "_ask", lambda out, attempts: None)
+
+
+@mutation("jobs do not wait for those that they run after", "after")
+def conditions_ignored() -> AbstractContextManager[object]:
+    return patch.object(after, "verdict", lambda cluster, each: Verdict.MET)
+
+
+@mutation("a new leader forgets the attempts", "memory", FaultKind.COORDINATOR_KILLED)
 def attempts_not_rebuilt() -> AbstractContextManager[object]:
     return patch.object(serve, "restore_attempt", lambda cluster, row: None)
 
 
-@mutation("cancels are lost")
+@mutation("cancels are lost", "cancel")
 def cancels_lost() -> AbstractContextManager[object]:
     return _both(
         patch.object(jobs, "send_cancels", lambda out, attempts: None),
@@ -267,7 +390,7 @@ def cancels_lost() -> AbstractContextManager[object]:
     )
 
 
-@mutation("a hold is answered and ignored")
+@mutation("a hold is answered and ignored", "hold")
 def holds_ignored() -> AbstractContextManager[object]:
     return _both(
         patch.object(Job, "withheld", PropertyMock(return_value=False)),

@@ -108,12 +108,12 @@ class Plan(Struct, frozen=True):
         return replace(normal, **stretched)
 
 
-def draw(seed: int) -> Plan:
-    """The plan of a seed."""
+def draw(seed: int, kinds: tuple[FaultKind, ...] = ()) -> Plan:
+    """The plan of a seed; with `kinds`: one in which these, often, befall several agents and coordinators."""
     random = Random(f"corral {seed}")
     pace = random.choice(PACES)
     lease_s = Limits().lease_s * pace
-    agents = random.choice((1, 2, 2, 3, 3, 4, 5))
+    agents = random.choice((2, 2, 3) if kinds else (1, 2, 2, 3, 3, 4, 5))
     duration_s = lease_s * random.uniform(8, 30)
     submissions = tuple(
         sorted(
@@ -121,12 +121,12 @@ def draw(seed: int) -> Plan:
             key=lambda submission: submission.at_s,
         )
     )
-    faults = _faults(random, agents, duration_s, lease_s)
+    faults = _faults(random, agents, duration_s, lease_s, kinds)
     return Plan(
         seed=seed,
         pace=pace,
         agents=agents,
-        coordinators=random.choice((1, 2, 2, 3)),
+        coordinators=random.choice((2, 3) if kinds else (1, 2, 2, 3)),
         cores=random.choice((1, 2, 4)),
         duration_s=duration_s,
         submissions=submissions,
@@ -233,9 +233,12 @@ def _deeds(
     return tuple(sorted(deeds, key=lambda deed: deed.at_s))
 
 
-def _faults(random: Random, agents: int, duration_s: float, lease_s: float) -> tuple[Fault, ...]:
+def _faults(
+    random: Random, agents: int, duration_s: float, lease_s: float, only: tuple[FaultKind, ...]
+) -> tuple[Fault, ...]:
     """A calm history now and then; else few kinds often, or many kinds at once."""
-    kinds = random.sample(list(FaultKind), random.choice((0, 1, 2, 3, 6, len(FaultKind))))
+    drawn = random.sample(list(FaultKind), random.choice((0, 1, 2, 3, 6, len(FaultKind))))
+    kinds = only or drawn
     if not kinds:
         return ()
     faults = [
@@ -246,6 +249,6 @@ def _faults(random: Random, agents: int, duration_s: float, lease_s: float) -> t
             for_s=lease_s * random.choice((0.05, 0.3, 0.7, 1.0, 1.3, 3.0)),
             amount=random.random(),
         )
-        for _ in range(random.randint(1, 14))
+        for _ in range(random.randint(12, 24) if only else random.randint(1, 14))
     ]
     return tuple(sorted(faults, key=lambda fault: fault.at_s))

@@ -50,7 +50,14 @@ class Stream:
         self.refused: set[str] = set()
 
     def publish(self, data: bytes, respond: Responder, key: str) -> None:
-        """A client's; acknowledged once it is kept. A repetition within the stream is not kept twice."""
+        """A client's; acknowledged once it is kept. A repetition within the stream is not kept twice.
+
+        What was spoilt on its way broke its connection, and is not kept.
+        """
+        try:
+            decode_request("job.submit", data)
+        except DecodeError:
+            return
         self.kept.setdefault(key, Kept(key, data, self._timeline.now))
         self.acknowledged.add(key)
         respond(ACKNOWLEDGED)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from tests.sim.history import History, stored
 from tests.sim.mutations import MUTATIONS
 from tests.sim.plan import FaultKind, draw
 from tests.sim.shrink import report, shrink, violation_of
@@ -18,13 +19,6 @@ from tests.sim.world import World
 
 HOURS = 1_000
 SEEDS_MAX = 600
-SEEDS = Path(__file__).with_name("seeds.txt")
-
-
-def found_before() -> list[int]:
-    """The seeds of `seeds.txt`."""
-    lines = SEEDS.read_text().splitlines()
-    return [int(line.split()[0]) for line in lines if line and not line.startswith("#")]
 
 
 @pytest.mark.timeout(600)
@@ -44,10 +38,10 @@ def test_a_thousand_cluster_hours_keep_every_promise() -> None:
     print(f"{seed + 1} seeds, {hours:.0f} cluster-hours in {time.monotonic() - began_s:.0f} s")
 
 
-@pytest.mark.parametrize("seed", found_before())
-def test_what_was_found_once_stays_mended(seed: int) -> None:
-    if violation_of(draw(seed)) is not None:
-        pytest.fail(report(draw(seed)))
+@pytest.mark.parametrize("history", stored().values(), ids=stored().keys())
+def test_what_was_found_once_stays_mended(history: History) -> None:
+    if violation_of(history.plan) is not None:
+        pytest.fail(report(history.plan))
 
 
 def test_the_same_seed_is_the_same_history_in_another_process() -> None:
