@@ -16,18 +16,26 @@ LOGS_KEPT = 3
 
 
 def rotate(log: Path, *, limit_bytes: int = LOG_LIMIT_BYTES, kept: int = LOGS_KEPT) -> bool:
-    """Put a longer log aside as `<name>.log.1`, the older ones further; whether it was. Raises OSError."""
+    """Put a longer log aside as `<name>.log.1`, the older ones further; whether it was.
+
+    Raises OSError where it cannot be copied: then everything is as it was.
+    """
     try:
         if log.stat().st_size <= limit_bytes:
             return False
     except FileNotFoundError:
         return False
-    for number in range(kept - 1, 0, -1):
-        older = _numbered(log, number)
-        if older.exists():
-            older.replace(_numbered(log, number + 1))
-    shutil.copyfile(log, _numbered(log, 1))
-    _numbered(log, 1).chmod(log.stat().st_mode & 0o777)
+    copy = log.with_name(f"{log.name}.new")
+    try:
+        shutil.copyfile(log, copy)
+        copy.chmod(log.stat().st_mode & 0o777)
+        for number in range(kept - 1, 0, -1):
+            older = _numbered(log, number)
+            if older.exists():
+                older.replace(_numbered(log, number + 1))
+        copy.replace(_numbered(log, 1))
+    finally:
+        copy.unlink(missing_ok=True)  # of a disk that is full
     os.truncate(log, 0)
     return True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
 import signal
@@ -14,6 +15,7 @@ import pytest
 
 from bus.supervision import ProcessHealth, ProcessStatus
 from coordinator.supervisor import keeper as keeper_module
+from coordinator.supervisor import logs as logs_module
 from coordinator.supervisor.child import Child, Launch
 from coordinator.supervisor.keeper import Keeper, LaunchFailed, Service, Unhealthy, backoff_s, describe_end
 from coordinator.supervisor.logs import rotate
@@ -193,6 +195,26 @@ async def test_output_is_appended_also_after_the_log_was_put_aside(lab: Lab) -> 
     kept = [log.with_name(f"service.log.{number}") for number in (1, 2, 3)]
     assert [path.read_text() for path in kept] == ["words 5\n", "words 4\n", "words 3\n"]
     assert not log.with_name("service.log.4").exists()
+
+
+def test_a_full_disk_costs_no_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tried again every few seconds: each try must leave what was put aside before."""
+    log = tmp_path / "service.log"
+    for words in ("first", "second"):
+        log.write_text(words)
+        assert rotate(log, limit_bytes=1)
+    log.write_text("third")
+
+    def fill(_source: Path, target: Path) -> None:
+        target.write_text("th")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(logs_module.shutil, "copyfile", fill)
+    for _ in range(5):
+        with pytest.raises(OSError, match="No space"):
+            rotate(log, limit_bytes=1)
+    found = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert found == {"service.log": "third", "service.log.1": "second", "service.log.2": "first"}
 
 
 async def test_a_running_process_goes_on_at_the_new_end_of_its_log(lab: Lab) -> None:
