@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
 
 from bus import jetstream
 from bus.connection import ConnectionState, NatsBus
@@ -37,6 +38,7 @@ class BusWatch:
         self._answered_s = time.monotonic()
         self._storage_due_s = self._answered_s
         self._closed = False
+        self._changed = asyncio.Event()
 
     @property
     def answers(self) -> bool:
@@ -49,15 +51,19 @@ class BusWatch:
         return self._misses >= AWAY_MISSES and time.monotonic() - self._answered_s >= AWAY_AFTER_S
 
     def on_state(self, state: ConnectionState) -> None:
-        """A reconnect may have led to a server that knows nothing."""
+        """A lost connection is a look without an answer; the next server may know nothing."""
         if state is ConnectionState.CONNECTED:
             self._storage_due_s = time.monotonic()
+        else:
+            self._misses = max(self._misses, 1)
         self._closed = state is ConnectionState.CLOSED
+        self._changed.set()
 
     async def run(self, bus: NatsBus) -> None:
         """Until cancelled. Raises BusError when the connection will never be there again."""
         while not self._closed:
             begun_s = time.monotonic()
+            self._changed.clear()
             if await _is_answered(bus):
                 if self._misses:
                     log.info("the bus answers again")
@@ -68,7 +74,9 @@ class BusWatch:
                 self._misses += 1
                 if self._misses == AWAY_MISSES:
                     log.warning("the bus does not answer")
-            await asyncio.sleep(max(0.0, LOOK_S - (time.monotonic() - begun_s)))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S - (time.monotonic() - begun_s)):
+                    await self._changed.wait()
         raise bus.refusal or Disconnected("the connection to the bus is closed")
 
     async def store(self, bus: NatsBus) -> None:

@@ -38,6 +38,10 @@ FRESH_S = STALE_AFTER_S - 1.0
 """So long after a renewal was sent, nobody else can have been seen as leader; the rest is the margin. A later
 answer is worth nothing, and its connection is cut."""
 
+RIVAL_S = 1.5
+"""A standby must have been heard for so long while its leader was not: a server that was restarted takes back
+one before the other."""
+
 ANSWER_S = 1.6
 """Nobody waits longer for a database that does not answer; while it does, a slow question takes its time."""
 
@@ -68,6 +72,7 @@ class Leader:
         *,
         epoch: int,
         holder: str,
+        answered: Callable[[], bool],
         unheard: Callable[[], bool],
         now_s: Callable[[], float] = boottime_s,
     ) -> None:
@@ -76,7 +81,9 @@ class Leader:
         self._bus = bus
         self._presence = presence
         self._holder = holder
+        self._answered = answered
         self._unheard = unheard
+        self._rival_s: float | None = None  # since when another one could lead, while nobody hears us
         self._now_s = now_s
         self._renewed_s = now_s()
         self._failed_s = float("-inf")  # when the last wait for a renewal that was in vain began
@@ -209,11 +216,17 @@ class Leader:
             log.debug("not announced: %s", error)
 
     async def _give_way(self) -> None:
-        if not self._unheard():
+        """To one who is heard while we are not; where the bus is away for both, nobody gains by a change."""
+        if self._answered():
+            self._rival_s = None
             return
         try:
             async with asyncio.timeout(RENEW_TIMEOUT_S):
                 if not await self._seat.someone_stands_by():
+                    self._rival_s = None
+                    return
+                self._rival_s = self._now_s() if self._rival_s is None else self._rival_s
+                if not self._unheard() or self._now_s() - self._rival_s < RIVAL_S:
                     return
                 await self._seat.resign()
         except (StoreUnavailable, TimeoutError) as error:

@@ -121,7 +121,13 @@ async def _serve(config: Config, presence: Presence) -> int:
             if epoch is not None:
                 log.info("leading, epoch %d", epoch)
                 leader = Leader(
-                    store, bus, presence, epoch=epoch, holder=_holder(), unheard=lambda: watch.away
+                    store,
+                    bus,
+                    presence,
+                    epoch=epoch,
+                    holder=_holder(),
+                    answered=lambda: watch.answers,
+                    unheard=lambda: watch.away,
                 )
                 renewing = group.create_task(leader.run(), name="renew")
                 for user in config.users:

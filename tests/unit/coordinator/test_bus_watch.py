@@ -95,3 +95,18 @@ async def test_a_connection_that_comes_back_goes_on() -> None:
     await until(lambda: bus.flushes > seen + 2)
     assert not running.done()
     running.cancel()
+
+
+async def test_a_lost_connection_and_its_return_are_known_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bus_watch_module, "LOOK_S", 1000.0)
+    bus, watch = FakeBus(), BusWatch()
+    running = await watched(bus, watch)
+    bus.fault = Disconnected("no connection")
+    watch.on_state(ConnectionState.DISCONNECTED)
+    assert not watch.answers and not watch.away
+    bus.fault = None
+    watch.on_state(ConnectionState.CONNECTED)
+    await until(lambda: watch.answers)
+    running.cancel()

@@ -33,6 +33,7 @@ class FakeSeat:
         self.standby = False
         self.renewals = 0
         self.resigned = False
+        self.asked = 0
 
     async def renew(self) -> None:
         self.renewals += 1
@@ -45,6 +46,7 @@ class FakeSeat:
         self.resigned = True
 
     async def someone_stands_by(self) -> bool:
+        self.asked += 1
         return self.standby
 
 
@@ -56,6 +58,7 @@ class Lab:
         self.hub = MemoryHub(time.monotonic)
         self.path = folder / "coordinator.state"
         self.passed_s = 0.0
+        self.answered_by_bus = True
         self.unheard = False
         self.leader = Leader(
             self.seat,
@@ -63,6 +66,7 @@ class Lab:
             Presence(self.path),
             epoch=7,
             holder="here:1",
+            answered=lambda: self.answered_by_bus,
             unheard=lambda: self.unheard,
             now_s=lambda: time.monotonic() + self.passed_s,
         )
@@ -95,7 +99,7 @@ class Lab:
 @pytest.fixture
 async def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Lab]:
     """Everything a tenth as long."""
-    for name in ("RENEW_S", "RENEW_TIMEOUT_S", "FRESH_S", "ANSWER_S"):
+    for name in ("RENEW_S", "RENEW_TIMEOUT_S", "FRESH_S", "RIVAL_S", "ANSWER_S"):
         monkeypatch.setattr(leader_module, name, getattr(leader_module, name) / 10)
     made = Lab(tmp_path)
     await made.start()
@@ -221,7 +225,7 @@ async def test_a_timeout_of_the_work_itself_is_not_taken_for_the_databases(lab: 
 
 
 async def test_a_leader_whom_nobody_hears_gives_way_to_who_stands_by(lab: Lab) -> None:
-    lab.unheard = True
+    lab.unheard, lab.answered_by_bus = True, False
     before = lab.seat.renewals
     await until(lambda: lab.seat.renewals > before + 1)  # nobody stands by: better it than nobody
     assert not lab.seat.resigned
@@ -229,6 +233,25 @@ async def test_a_leader_whom_nobody_hears_gives_way_to_who_stands_by(lab: Lab) -
     lab.seat.standby = True
     await lab.ended()
     assert lab.seat.resigned
+
+
+async def asked_who_stands_by(lab: Lab, *, answer: bool) -> None:
+    lab.seat.standby = answer
+    before = lab.seat.asked
+    await until(lambda: lab.seat.asked > before)
+
+
+async def test_a_bus_that_comes_back_for_the_standby_first_changes_no_leader(lab: Lab) -> None:
+    """The server was away for both: whoever is connected a moment earlier should not lead for that."""
+    lab.unheard, lab.answered_by_bus = True, False
+    for _ in range(5):
+        await asked_who_stands_by(lab, answer=True)
+        await asked_who_stands_by(lab, answer=False)
+    await asked_who_stands_by(lab, answer=True)
+    lab.answered_by_bus = True
+    before = lab.seat.renewals
+    await until(lambda: lab.seat.renewals > before + 4)
+    assert not lab.seat.resigned
 
 
 async def test_a_clean_end_resigns(lab: Lab) -> None:
