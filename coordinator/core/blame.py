@@ -14,7 +14,7 @@ quarantine a whole cluster, node by node.
 from __future__ import annotations
 
 from bus.units import counted
-from bus.values import AttemptState, NodeAdmin, NodeHealth, NodeName, TaskRef
+from bus.values import AttemptState, NodeAdmin, NodeHealth, NodeKind, NodeName, TaskRef
 from coordinator.core.changes import node_event, node_row
 from coordinator.core.effects import Effect, EventRecord
 from coordinator.core.model import Cluster, Group, Loss, Node, Task
@@ -64,13 +64,12 @@ def poison(cluster: Cluster, task: Task) -> str:
 def check_node(out: list[Effect], cluster: Cluster, node: Node, *, now_s: float) -> None:
     """Quarantine the node if it is to blame for its losses.
 
-    Never more than half of all: where most nodes are bad, it is not the nodes.
+    Never more than half of those that could work: where most nodes are bad, it is not the nodes.
     """
     if node.admin is not NodeAdmin.ACTIVE or cluster.brake is not None:
         return
     why = _against(cluster, node, now_s=now_s)
-    condemned = sum(_is_condemned(cluster, name) for name in cluster.nodes)
-    if not why or 2 * (condemned + 1) > len(cluster.nodes):
+    if not why or not _can_be_spared(cluster, node):
         return
     node.losses.clear()
     node.admin, node.admin_reason, node.admin_by, node.admin_at = NodeAdmin.FAILED, why, CORRAL, now_s
@@ -79,6 +78,22 @@ def check_node(out: list[Effect], cluster: Cluster, node: Node, *, now_s: float)
     text = f"node {node.name} is quarantined: {why}; corral undrain {node.name} brings it back"
     out.append(node_event(node, "node_quarantined", "error", text, now_s=now_s))
     retract(out, [each for each in node.attempts.values() if each.state is AttemptState.ASSIGNED])
+
+
+def _can_be_spared(cluster: Cluster, node: Node) -> bool:
+    """Whether without `node` at least as many are left for work as are quarantined then.
+
+    A cordoned node counts: one word brings it back. Who is silent, drained or not for work does not.
+    """
+    there = [
+        other
+        for other in cluster.nodes.values()
+        if other is not node
+        and other.health is not NodeHealth.UNREACHABLE
+        and other.kind is not NodeKind.CONTROL
+    ]
+    left = sum(other.admin in (NodeAdmin.ACTIVE, NodeAdmin.INACTIVE) for other in there)
+    return left >= 1 + sum(_is_condemned(cluster, other.name) for other in there)
 
 
 def _against(cluster: Cluster, node: Node, *, now_s: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bus.values import NodeAdmin, Outcome, Resources, TaskState
+from bus.values import NodeAdmin, NodeHealth, NodeKind, Outcome, Resources, TaskState
 from coordinator.core.blame import LEASE_RAN_OUT, note_evidence
 from coordinator.core.effects import EventRecord, Placement
 from coordinator.core.events import LossSeen
@@ -253,6 +253,30 @@ def test_never_more_than_half_of_the_nodes_are_quarantined(world: World) -> None
     (placement,) = world.schedule()
     world.end(placement, "n1", exit_code=None, outcome=Outcome.NOT_STARTED, started_at=None)
     assert node.admin is NodeAdmin.ACTIVE
+
+
+@pytest.mark.parametrize("away", ["switched off", "in maintenance", "without work"])
+def test_who_does_not_work_is_not_counted_among_the_nodes(four: World, away: str) -> None:
+    """Of four nodes two are away: both others at fault would leave nobody."""
+    for name in ("n3", "n4"):
+        node = four.cluster.nodes[name]
+        match away:
+            case "switched off":
+                node.health = NodeHealth.UNREACHABLE
+            case "in maintenance":
+                node.admin = NodeAdmin.MAINTENANCE
+            case _:
+                node.kind = NodeKind.CONTROL
+    for bad, other in (("n1", "n2"), ("n2", "n1")):
+        for _ in range(3):
+            job = four.submit(command=["true"])
+            four.cluster.nodes[other].kind = NodeKind.CONTROL
+            (placement,) = four.schedule()
+            four.cluster.nodes[other].kind = NodeKind.COMPUTE
+            four.end(placement, bad, exit_code=None, outcome=Outcome.NOT_STARTED, started_at=None)
+            four.cancel(job)
+    assert four.cluster.nodes["n1"].admin is NodeAdmin.FAILED
+    assert four.cluster.nodes["n2"].admin is NodeAdmin.ACTIVE
 
 
 def test_what_is_remembered_of_a_node_is_bounded(four: World) -> None:
