@@ -82,8 +82,8 @@ class Proxy:
                 for direction in directions:
                     direction.cancel()
                 await asyncio.gather(*directions, return_exceptions=True)
-        except OSError:
-            pass  # nobody listens behind us: the end of this connection says so
+        except (OSError, asyncio.CancelledError):
+            pass  # nobody listens behind us, or the run ends: the end of this connection says so
         finally:
             for each in (writer, onward):
                 if each is not None:
