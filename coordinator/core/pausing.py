@@ -31,14 +31,14 @@ def heal_pauses(out: list[Effect], node: Node, event: AgentBeat) -> None:
     stands, held = set(event.paused), set(event.live)
     stop: list[Attempt] = []
     go: list[Attempt] = []
-    for attempt in node.attempts.values():
-        if attempt.ref not in held or attempt.cancelling or attempt.yielding:
-            continue
+    for ref, attempt in node.attempts.items():
         paused = attempt.task.group.job.paused_by is not None
-        if paused and attempt.ref not in stands and attempt.state is AttemptState.RUNNING:
-            stop.append(attempt)
-        elif not paused and attempt.ref in stands:
+        if paused == (ref in stands) or ref not in held or attempt.cancelling or attempt.yielding:
+            continue
+        if not paused:
             go.append(attempt)
+        elif attempt.state is AttemptState.RUNNING:
+            stop.append(attempt)
     send_pauses(out, stop, paused=True)
     send_pauses(out, go, paused=False)
 

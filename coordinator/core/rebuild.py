@@ -126,9 +126,8 @@ def _count_ended(job: Job, first: int, state: TaskState, tasks: int) -> Group:
     group = job.group_of(first)
     if group is None or group.first != first:
         raise RebuildError(f"job {job.number} has no group at {first}")
-    if tasks:
-        add_to(group, state, tasks)
-        setattr(job, COUNTER[state], getattr(job, COUNTER[state]) + tasks)
+    add_to(group, state, tasks)
+    setattr(job, COUNTER[state], getattr(job, COUNTER[state]) + tasks)
     return group
 
 
