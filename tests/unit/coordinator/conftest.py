@@ -551,6 +551,13 @@ def essence(cluster: Cluster) -> dict[str, Any]:
             for number, job in cluster.jobs.items()
         },
         "awaited": {number: sorted(waiting) for number, waiting in cluster.awaited.items()},
+        "lost_on": {
+            str(task.ref): task.lost_on
+            for job in cluster.jobs.values()
+            for group in job.groups
+            for task in (group.tasks or {}).values()
+            if task.lost_on
+        },
         "yielding": sorted((str(ref), a.reason) for ref, a in cluster.yielding.items()),
         "preemptible": sorted(map(str, cluster.preemptible)),
         "paused": {number: (job.paused_by, job.paused_at) for number, job in cluster.jobs.items()},

@@ -222,6 +222,11 @@ class Worlds(RuleBasedStateMachine):
         assert (essence(cluster), cluster.sequence, cluster.dirty, repr(cluster.nodes)) == before
 
     @rule()
+    def lead_anew(self) -> None:
+        """Another coordinator takes over, with the rows and nothing else."""
+        self.world.cluster = self.world.rebuilt()
+
+    @rule()
     def reconcile(self) -> None:
         self.world.reconcile()
 
