@@ -28,7 +28,8 @@ from coordinator.core.scheduler.feasible import obstacles
 from coordinator.core.suspicion import DEGRADED_FROM, HEALTHY_BELOW, evidence, fell, heard, proven, silence
 
 _DEAF_S = 1.0
-"""So long between two ticks, and what we have not heard is our own doing: only promised numbers count."""
+"""So long between two ticks, or half a heartbeat's interval where that is longer, and what we have not heard is
+our own doing: only promised numbers count."""
 
 
 def has_beaten(out: list[Effect], cluster: Cluster, node: Node, *, now_s: float) -> None:
@@ -51,7 +52,7 @@ def has_left(out: list[Effect], cluster: Cluster, node: Node, *, now_s: float) -
 
 def check_silence(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
     """Judge every node by how long it has been silent; end the leases that have run out."""
-    deaf = now_s - cluster.ticked_s > _DEAF_S
+    deaf = now_s - cluster.ticked_s > max(_DEAF_S, cluster.limits.heartbeat_interval_s / 2)
     cluster.ticked_s = now_s
     check_brake(out, cluster, now_s=now_s)
     for node in cluster.nodes.values():
