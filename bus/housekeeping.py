@@ -23,7 +23,7 @@ class Connection(Struct, kw_only=True):
 
     name: str  # of the user or node; what the server knows them by where it cannot tell
     peer: str
-    program: str  # what it calls itself: "corral console", "corral agent n1", "NATS CLI …"
+    program: str  # what it calls itself: "corral console", "agent n1", "NATS CLI …"
     address: str  # host:port
     since: float
     idle_s: float

@@ -6,9 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from bus.auth import Authority
 from bus.layout import Layout
+from bus.setting_files import Files
+from bus.settings import load
 from bus.values import Role
-from coordinator.config import ConfigError, EnsuredUser, load_config
+from coordinator.config import ConfigError, EnsuredUser, Keep, load_config
+from coordinator.own_servers import own_servers
+from coordinator.supervisor.access import Access
 
 LEAST = 'nats_url = "nats://x"\ncredentials = "/c"\ndsn = "postgresql://x"\n'
 
@@ -31,6 +36,23 @@ def test_users_that_must_exist(tmp_path: Path) -> None:
     assert load_config(tmp_path).users == (EnsuredUser("alice", Role.ADMIN),)
 
 
+def test_the_supervisor_writes_for_how_long_jobs_are_kept(tmp_path: Path) -> None:
+    environment = {"CORRAL_JOBS_KEEP_FAILED": "0", "CORRAL_JOBS_KEEP_CANCELLED": "7"}
+    servers = own_servers(load(environment=environment, files=Files(tmp_path / "u", tmp_path / "s")))
+    assert servers.keep == Keep(completed=30, failed=0, cancelled=7)
+    layout = Layout(tmp_path)
+    access = Access(layout, authority=Authority.create_or_load(layout.keys), url="nats://x")
+    access.write_coordinator_config(
+        dsn="postgresql://x",
+        migrate_dsn="postgresql://y",
+        order="fcfs",
+        rank="best_fit",
+        unreachable_after_s=10,
+        keep=servers.keep,
+    )
+    assert load_config(tmp_path).keep == servers.keep
+
+
 @pytest.mark.parametrize(
     ("text", "what"),
     [
@@ -39,6 +61,7 @@ def test_users_that_must_exist(tmp_path: Path) -> None:
         (LEAST + 'oder = "sjf"\n', "oder"),
         (LEAST + "rank = 1\n", "rank"),
         (LEAST + "unreachable_after_s = 4\n", "unreachable_after_s"),
+        (LEAST + "[keep]\nfailed = -1\n", "keep.failed"),
         (LEAST + '[[users]]\nname = "a"\nrole = "king"\n', "king"),
     ],
 )
