@@ -374,3 +374,14 @@ def test_amounts_in_words() -> None:
     assert [flag(name, 500) for name in RESOURCES] == [
         "--cpu 0.5", "--memory 500Mi", "--gpu 500", "--storage 500Mi", "--net 500M",
     ]  # fmt: skip
+
+
+def test_of_several_jobs_only_those_that_are_still_awaited_are_named(pool: World) -> None:
+    one, two = pool.submit(command=["true"]), pool.submit(command=["true"])
+    job = pool.submit(command=["true"], after=[one, two])
+    (first, _) = pool.schedule()
+    pool.end(first)
+    assert told(pool, job)["after"] == (
+        "runs after 2: 0 of 1 task completed",
+        "when job 2 has completed",
+    )
