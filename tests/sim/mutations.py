@@ -145,7 +145,13 @@ def twins_look_rebooted() -> AbstractContextManager[object]:
     return patch.object(nodes, "_inherit", inherit)
 
 
-@mutation("an assignment that comes twice runs twice", "I2", FaultKind.BUS_REPEATS, FaultKind.BUS_LOSES)
+@mutation(
+    "an assignment that comes twice runs twice",
+    "I2",
+    FaultKind.GUARD_KILLED,
+    FaultKind.BUS_REPEATS,
+    FaultKind.BUS_LOSES,
+)
 def duplicates_run() -> AbstractContextManager[object]:
     return patch.object(Ledger, "remember_fence", lambda self, attempt: True)
 
