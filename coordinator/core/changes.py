@@ -6,6 +6,7 @@ step; counters, ledgers and range rows that changed are written once, by `flush`
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from typing import Any
 from uuid import UUID
@@ -205,6 +206,21 @@ def enqueue(cluster: Cluster, entry: Group | Task, *, now_s: float) -> None:
     key = ORDERS[cluster.order](group)
     line.push(Waiting(-group.job.priority, key, sequence, now_s, entry))
     cluster.dirty = True
+
+
+def sweep_lines(cluster: Cluster) -> None:
+    """Drop what no longer wants a place. Behind a head that waits long, nobody else passes it."""
+    for line in cluster.lines.values():
+        kept = []
+        for waiting in line.entries:
+            entry = waiting.entry
+            if entry.state is TaskState.QUEUED if isinstance(entry, Task) else entry.wants_place:
+                kept.append(waiting)
+            elif isinstance(entry, Group):
+                entry.in_line = False
+        if len(kept) < len(line.entries):
+            line.entries = kept
+            heapq.heapify(kept)
 
 
 def unpark(cluster: Cluster, group: Group, *, now_s: float) -> None:

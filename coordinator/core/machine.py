@@ -11,7 +11,7 @@ from typing import assert_never
 
 from coordinator.core.after import settle_ended, settle_waiting
 from coordinator.core.brake import on_self_checked
-from coordinator.core.changes import flush
+from coordinator.core.changes import flush, sweep_lines
 from coordinator.core.drains import check_drains, on_steered
 from coordinator.core.effects import Effect
 from coordinator.core.events import (
@@ -109,5 +109,6 @@ def reconcile(cluster: Cluster, now_s: float) -> list[Effect]:
         attempt.retracting = False  # asked again where it still matters: below, and by `check_starts`
     remind_yields(out, cluster)
     retract(out, [attempt for attempt in cluster.attempts() if is_unwanted(cluster, attempt)])
+    sweep_lines(cluster)
     flush(out, cluster, now_s=now_s)
     return out

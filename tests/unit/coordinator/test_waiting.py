@@ -123,3 +123,36 @@ def test_a_start_is_not_counted_where_its_end_is_known(pool) -> None:
     )
     assert node.capacity == capacity and placement.attempt not in node.attempts
     assert pool.history(ref.job, ref.index)[-2:] == ["running", "completed"]
+
+
+def test_what_was_cancelled_behind_a_long_wait_leaves_the_line(pool) -> None:
+    """Nobody passes it there, and whoever submits and cancels for ever must not fill the memory."""
+    pool.submit(command=["true"], array="0-9")
+    pool.schedule()
+    kept = pool.submit(command=["true"], array="0-3")
+    for _ in range(50):
+        pool.cancel(pool.submit(command=["true"], array="0-3"))
+    pool.submit(command=["true"])
+    pool.cancel(pool.number)
+    (line,) = pool.cluster.lines.values()
+    assert len(line.entries) > 50
+    pool.reconcile()
+    (line,) = pool.cluster.lines.values()
+    assert sorted(waiting.job.number for waiting in line.entries) == [1, kept]
+    for _ in range(7):
+        for placement in list(pool.held["n1"].values()):
+            pool.end(placement)
+        pool.schedule()
+    assert not pool.cluster.jobs
+
+
+def test_a_lost_task_that_was_cancelled_leaves_the_line_too(pool) -> None:
+    pool.submit(command=["true"], array="0-9")
+    (first, *_) = pool.schedule()
+    pool.end(first, exit_code=None, outcome=Outcome.LOST, started_at=None)
+    (line,) = pool.cluster.lines.values()
+    entries = len(line.entries)
+    pool.cancel(1, first.attempt.index)
+    pool.reconcile()
+    (line,) = pool.cluster.lines.values()
+    assert len(line.entries) == entries - 1
