@@ -159,9 +159,10 @@ def how_to_reach(status: SupervisorStatus) -> list[str]:
     else:
         lines.append(f"bus        {status.url}  (credentials: {status.credentials})")
         lines.append(f"user       {status.user}")
+    width = max(len("postgresql"), *(len(process.name) for process in status.processes), 0)
     lines += [
-        f"{process.name:<10} pid {process.identity.pid if process.identity else NONE}"
-        f"  {process.health}  {process.address or process.role}"
+        f"{process.name:<{width}} pid {process.identity.pid if process.identity else NONE}"
+        f"  {process.health}  {process.address or process.role}".rstrip()
         for process in status.processes
     ]
     command = command_here(Path(status.data))
