@@ -127,6 +127,11 @@ class Cluster:
         assert self._agent is not None
         return self._agent.pid
 
+    def wait_for_end_of_agent(self) -> None:
+        """After it was told to end."""
+        assert self._agent is not None
+        self._agent.wait(timeout=WAIT_S)
+
     @property
     def guard_pid(self) -> int:
         """Of the process that runs the tasks of our agent."""

@@ -25,7 +25,7 @@ from bus.api import JobChanged, Submitted
 from bus.client import Client
 from bus.errors import CorralError
 from bus.supervision import CoordinatorRole, read_coordinator_state
-from bus.values import JobState, TaskState
+from bus.values import JobState, NodeHealth, TaskState
 from tests.bench.cluster import ENVIRONMENT, WAIT_S, Cluster
 from tests.bench.figures import Figure, Sizes, percentile
 
@@ -46,9 +46,11 @@ async def measure(cluster: Cluster, sizes: Sizes) -> list[Figure]:
             figures.append(await _recoveries(name, cluster, client, sizes, process=process))
         figures.append(await _database(cluster, client, sizes))
         figures.append(await _taken_over(cluster, client, sizes))
+        figures += await _agent(cluster, client, sizes)
         await _until(lambda: _runs(client, bystander))
         task = await client.task(f"{bystander}.0")
         assert task.fence == 1, f"the task that ran all the while was touched: {task.attempts}"
+        figures += await _silent(cluster, client, bystander)
         await client.cancel(bystander)
     return figures
 
@@ -99,6 +101,40 @@ async def _taken_over(cluster: Cluster, client: Client, sizes: Sizes) -> Figure:
             await asyncio.to_thread(standby.wait, WAIT_S)
         await _settled(client)
     return _recovery("standby", samples)
+
+
+async def _agent(cluster: Cluster, client: Client, sizes: Sizes) -> list[Figure]:
+    """How soon its end is seen, without a word and with one; how soon the next one has its tasks."""
+    seen, adopted, announced = [], [], []
+    for _ in range(sizes.recoveries):
+        for number, samples in ((signal.SIGKILL, seen), (signal.SIGTERM, announced)):
+            await _settled(client)
+            begun_s = time.perf_counter()
+            os.kill(cluster.agent_pid, number)
+            await _until(lambda: _has_health(client, NodeHealth.DEGRADED, NodeHealth.UNREACHABLE))
+            samples.append(time.perf_counter() - begun_s)
+            await asyncio.to_thread(cluster.wait_for_end_of_agent)
+            begun_s = time.perf_counter()
+            cluster.start_agent()
+            await _until(lambda: _has_health(client, NodeHealth.HEALTHY))
+            adopted.append(time.perf_counter() - begun_s)
+    return [
+        _recovery("agent.seen", seen),
+        _recovery("agent.announced", announced),
+        _recovery("agent.adopted", adopted),
+    ]
+
+
+async def _silent(cluster: Cluster, client: Client, job: int) -> list[Figure]:
+    """Once: until the node counts as gone, and until what ran there waits for another."""
+    await _settled(client)
+    begun_s = time.perf_counter()
+    os.kill(cluster.agent_pid, signal.SIGKILL)
+    await _until(lambda: _has_health(client, NodeHealth.UNREACHABLE))
+    gone_s = time.perf_counter() - begun_s
+    await _until(lambda: _waits(client, job))
+    replaced_s = time.perf_counter() - begun_s
+    return [_recovery("silent.seen", [gone_s]), _recovery("silent.replaced", [replaced_s])]
 
 
 @contextmanager
@@ -206,6 +242,14 @@ async def _ended(client: Client, number: int) -> bool:
 
 async def _runs(client: Client, number: int) -> bool:
     return (await client.task(f"{number}.0")).state is TaskState.RUNNING
+
+
+async def _waits(client: Client, number: int) -> bool:
+    return (await client.task(f"{number}.0")).state is TaskState.QUEUED
+
+
+async def _has_health(client: Client, *healths: NodeHealth) -> bool:
+    return {node.health for node in (await client.nodes()).nodes} <= {*healths}
 
 
 async def _is_idle(client: Client) -> bool:
