@@ -112,18 +112,6 @@ def _both(*contexts: AbstractContextManager[object]) -> Iterator[None]:
         yield
 
 
-@mutation(
-    "an agent that starts again forgets the fences",
-    "I2",
-    FaultKind.AGENT_CUT,
-    FaultKind.AGENT_KILLED,
-    FaultKind.BUS_LOSES,
-)
-def fences_forgotten() -> AbstractContextManager[object]:
-    real = SimSpool.load
-    return patch.object(SimSpool, "load", lambda self: replace(real(self), fences=()))
-
-
 @mutation("an assignment is for any agent of its node", "I2", FaultKind.AGENT_TWIN)
 def assignments_for_anybody() -> AbstractContextManager[object]:
     real = placing._send
