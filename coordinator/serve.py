@@ -29,7 +29,7 @@ from coordinator.bus_watch import BusWatch
 from coordinator.caches import Caches
 from coordinator.clock import Clock
 from coordinator.config import Config, ConfigError, load_config
-from coordinator.core.effects import Tell
+from coordinator.core.effects import EventRecord, Tell
 from coordinator.core.limits import Limits
 from coordinator.core.model import Cluster
 from coordinator.core.rebuild import restore_attempt, restore_job, restore_loss, restore_node
@@ -282,6 +282,8 @@ async def _lead_until(
     )
     gc.freeze()
     await leader.start()
+    text = f"{_holder()} leads, epoch {leader.epoch}"
+    writer.put([EventRecord(at=clock.now_s(), event_type="coordinator_leads", severity="info", message=text)])
     beside = {
         "caches": caches.run(),
         "overdue": Overdue(bus, replies, away=lambda: not performer.available).run(),

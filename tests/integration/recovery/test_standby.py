@@ -105,6 +105,12 @@ async def test_the_standby_places_tasks_soon(
     assert code in (75, -signal.SIGKILL), leader.log[-2000:]
     assert standby.leads and await rig.epoch() == epoch + 1
 
+    async def is_told() -> bool:
+        told = [each.message for each in (await client.events()).events if each.kind == "coordinator_leads"]
+        return any(message.endswith(f"leads, epoch {epoch + 1}") for message in told)
+
+    await rig.until_answered(is_told, "the history names the new leader")
+
 
 async def test_a_stopped_leader_that_wakes_up_says_nothing(rig: Rig, client: Client) -> None:
     """Requests lay in its socket; whoever asks after it woke up hears the new leader only."""
