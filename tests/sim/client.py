@@ -52,6 +52,7 @@ class Client(Process):
         self.refused: dict[str, str] = {}
         self.withheld_jobs: set[str] = set()
         self.withheld_nodes: set[int] = set()
+        self._at_end = False
         for submission in plan.submissions:
             send = self._publish if submission.published else self._submit
             self.timeline.at(submission.at_s, self.enter, send, submission)
@@ -169,13 +170,17 @@ class Client(Process):
             self.withheld_nodes.add(deed.node)
 
     def _note_done(self, deed: Deed) -> None:
+        """Given free for good only at the end: before, an older wish may still be on its way."""
+        if not self._at_end:
+            return
         if deed.operation in ("job.release", "job.resume"):
             self.withheld_jobs.discard(deed.key)
         elif deed.operation == "node.undrain":
             self.withheld_nodes.discard(deed.node)
 
     def give_free(self) -> None:
-        """At the end: whatever is still withheld goes on, until that is answered."""
+        """At the end: whatever was withheld goes on, until that is answered."""
+        self._at_end = True
         for key in sorted(self.withheld_jobs):
             self._do(Deed(0.0, "job.release", key), 1)
             self._do(Deed(0.0, "job.resume", key), 1)
