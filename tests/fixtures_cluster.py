@@ -51,6 +51,7 @@ class LiveCluster:
     owner_dsn: str
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     nodes: dict[str, list[str]] = field(default_factory=dict)
+    settings: str = ""  # further lines of the coordinator's file
 
     def start(self, nodes: dict[str, list[str]]) -> None:
         """A coordinator and the agents `nodes` (name -> further arguments); waits until all are healthy."""
@@ -70,7 +71,8 @@ class LiveCluster:
         write_secret(
             layout.coordinator,
             f"nats_url = {json.dumps(self.nats.url)}\ncredentials = {json.dumps(str(credentials))}\n"
-            f"dsn = {json.dumps(self.dsn)}\nmigrate_dsn = {json.dumps(self.owner_dsn)}\n{users}",
+            f"dsn = {json.dumps(self.dsn)}\nmigrate_dsn = {json.dumps(self.owner_dsn)}\n"
+            f"{self.settings}{users}",
         )
         self._launch("coordinator", "coordinator", "serve", str(self.folder))
 
