@@ -42,7 +42,7 @@ from bus.api import (
     Why,
 )
 from bus.codec import decode_answer, encode, from_fields
-from bus.errors import DecodeError, TooLarge
+from bus.errors import DecodeError, NoResponders, TooLarge
 from bus.follow import Follower, Place
 from bus.housekeeping import Collected, Connections
 from bus.layout import find_client_settings, read_secret
@@ -79,6 +79,10 @@ from bus.values import JobState, Role, Stream, TaskState
 S = TypeVar("S", bound=Struct)
 
 REQUEST_TIMEOUT_S = 5.0
+TAKEOVER_S = 5.0
+"""So long a request is asked again to which nobody listens: a standby, or a coordinator that starts, will."""
+
+TAKEOVER_RETRY_S = 0.25
 VERIFY_TIMEOUT_S = 120.0
 """A cluster with much in its books takes a while to compare."""
 
@@ -398,8 +402,19 @@ class Client:
         data = encode(request)
         if len(data) > BYTES_MAX:
             raise TooLarge(f"{len(data)} bytes > {BYTES_MAX}")
-        reply = await self._bus.request(subject, data, timeout_s=timeout_s or self._timeout_s)
+        reply = await self._request(subject, data, timeout_s=timeout_s or self._timeout_s)
         return decode_answer(reply.data, kind, subject=subject)
+
+    async def _request(self, subject: str, data: bytes, *, timeout_s: float) -> Message:
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + min(TAKEOVER_S, timeout_s)
+        while True:
+            try:
+                return await self._bus.request(subject, data, timeout_s=timeout_s)
+            except NoResponders:  # nobody has it: asking again repeats nothing
+                if loop.time() >= give_up_at:
+                    raise
+            await asyncio.sleep(TAKEOVER_RETRY_S)
 
 
 def parse_change(message: Message) -> Change:

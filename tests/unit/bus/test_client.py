@@ -201,3 +201,23 @@ async def test_no_data_folder_is_said(tmp_path: object, monkeypatch: pytest.Monk
         async with Client.connect():
             pass
     assert caught.value.code == "E_AUTH"
+
+
+async def test_a_request_waits_for_the_coordinator_that_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bus.client.TAKEOVER_RETRY_S", 0.0)
+    fake = FakeCoordinator()
+    asking = asyncio.create_task(fake.client.job(7))
+    await asyncio.sleep(0)
+    assert not asking.done() and not fake.asked
+    await fake.start()
+    assert (await asyncio.wait_for(asking, 5)).number == 7
+    await fake.stop()
+
+
+async def test_nobody_waits_for_ever_where_none_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bus.client.TAKEOVER_S", 0.01)
+    monkeypatch.setattr("bus.client.TAKEOVER_RETRY_S", 0.0)
+    fake = FakeCoordinator()
+    with pytest.raises(NoResponders):
+        await fake.client.job(7)
+    await fake.stop()
