@@ -215,8 +215,7 @@ class Server:
         except BlockingIOError:
             sent = 0
         except OSError:
-            self._disconnect()
-            return
+            sent = len(self._unsent)  # it has gone: what it said last is still to be read, and then its end
         del self._unsent[:sent]
         if len(self._unsent) > _UNSENT_LIMIT:
             self._disconnect()  # a stopped agent: it will connect and ask again

@@ -12,7 +12,8 @@ import pytest
 
 from agent.guard import wire
 from agent.guard.account import task_account
-from tests.integration.agent.harness import Guard, alive, boottime, wait_until
+from tests.integration.agent.harness import WAIT_S, Guard, alive, boottime, wait_until
+from tests.standstill import stand_still
 
 KEY = (7, 3, 2)
 
@@ -363,6 +364,15 @@ def test_a_fork_bomb_that_detaches_is_ended(guard: Guard) -> None:
         return found
 
     wait_until(lambda: not marked(), "nobody is left")
+
+
+def test_an_agent_that_goes_before_its_answer_comes_is_heard_out(guard: Guard) -> None:
+    stand_still(guard.process.pid)
+    guard.send(wire.READ, 0, KEY, wire.STDOUT, 0, 0)
+    guard.send(wire.LEAVE)
+    guard.disconnect()
+    guard.process.send_signal(signal.SIGCONT)
+    assert guard.process.wait(WAIT_S) == 0
 
 
 def test_tools_run_inside_the_guards_account(guard: Guard) -> None:
