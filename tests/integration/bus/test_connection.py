@@ -18,6 +18,7 @@ from bus.errors import Disconnected
 from bus.transport import Message
 from bus.trust import Refused
 from bus.values import Role
+from tests.standstill import stand_still
 
 
 class States:
@@ -167,13 +168,13 @@ async def test_a_server_that_stood_still_is_heard_again(tmp_path: Path) -> None:
             await coordinator.publish(message.reply, b"yes")
 
         await coordinator.subscribe("corral.u.*.*.*", answer)
-        child.send_signal(signal.SIGSTOP)
+        stand_still(child.pid)
         try:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(coordinator.flush(), 0.1)
         finally:
             child.send_signal(signal.SIGCONT)
-        reply = await alice.request("corral.u.alice.job.list", b"", timeout_s=4)  # stale: after 15 s
+        reply = await alice.request("corral.u.alice.job.list", b"", timeout_s=9)  # stale: after 15 s
         assert reply.data == b"yes"
         await coordinator.flush()
         for bus in (alice, coordinator):
