@@ -34,7 +34,8 @@ from coordinator.core.effects import (
     Tell,
 )
 from coordinator.core.events import CommandConfirmed, CommandUnanswered, Event
-from coordinator.core.model import Limits, is_range_id
+from coordinator.core.ids import is_range_id
+from coordinator.core.model import Limits
 from coordinator.loop import Overloaded
 from coordinator.replies import answer_of, build_assigns, command_of
 from coordinator.shown import counts_shown

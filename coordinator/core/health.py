@@ -28,8 +28,8 @@ from coordinator.core.scheduler.feasible import obstacles
 from coordinator.core.suspicion import DEGRADED_FROM, HEALTHY_BELOW, evidence, fell, heard, proven, silence
 
 _DEAF_S = 1.0
-"""So long between two ticks, or half a heartbeat's interval where that is longer, and what we have not heard is
-our own doing: only promised numbers count."""
+"""So long between two ticks, or half a heartbeat's interval where that is longer, and what we have not heard
+is our own doing: only promised numbers count."""
 
 
 def has_beaten(out: list[Effect], cluster: Cluster, node: Node, *, now_s: float) -> None:

@@ -35,6 +35,7 @@ from bus.values import (
     UserName,
 )
 from coordinator.core.conditions import Condition
+from coordinator.core.ids import range_id, task_id
 from coordinator.core.limits import Limits as Limits
 from coordinator.core.suspicion import Watch
 
@@ -69,7 +70,7 @@ class Attempt(Struct, eq=False):
     idle_s: float | None = None  # since when its node has it, and the place for it, and does not start it
     late: bool = False  # asked back because of that
     cancelling: bool = False
-    former_until_s: float | None = None  # taken by an earlier boot of the node, which may run it until then
+    former_until_s: float | None = None  # an earlier boot of the node may have it until then
     yielding: bool = False  # asked to end so that its task is queued again, charged to nobody
     reason: str = ""  # why it was asked to, for people
     retracting: bool = False
@@ -382,11 +383,17 @@ class Brake(Struct, frozen=True):
 class Waiting(NamedTuple):
     """An entry of a waiting line. Smaller goes first; `sequence` is unique, so the rest is never compared."""
 
+    aged: int  # the priority with the job's age in it, see `coordinator.core.scheduler.order`
     priority: int  # negated
     key: float
     sequence: int
     since_s: float  # when it began to wait
     entry: Group | Task
+
+    @property
+    def place(self) -> tuple[int, int, float, int]:
+        """All that is compared."""
+        return self[:4]
 
     @property
     def job(self) -> Job:
@@ -472,25 +479,6 @@ class Line(Struct, eq=False):
                 waiting.entry.in_line = False
         self.entries = kept
         heapq.heapify(kept)
-
-
-_INDEX_MASK = (1 << 32) - 1
-_RANGE_BIT = 1 << 31
-
-
-def task_id(job_id: UUID, index: int) -> UUID:
-    """A task's id: its job's, whose low 32 bits are zero, with index + 1 in them."""
-    return UUID(int=(job_id.int & ~_INDEX_MASK) | (index + 1))
-
-
-def range_id(job_id: UUID, first: int) -> UUID:
-    """The id of the row that stands for a range's untouched elements: as a task's, with the top bit set."""
-    return UUID(int=(job_id.int & ~_INDEX_MASK) | _RANGE_BIT | (first + 1))
-
-
-def is_range_id(identity: UUID) -> bool:
-    """Whether `range_id` made this id."""
-    return bool(identity.int & _RANGE_BIT)
 
 
 TERMINAL = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.TIMEOUT, TaskState.CANCELLED})

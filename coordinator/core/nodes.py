@@ -70,7 +70,7 @@ def _inherit(cluster: Cluster, node: Node) -> None:
 def _end_former(out: list[Effect], cluster: Cluster, attempt: Attempt, *, now_s: float) -> None:
     """An attempt that the boot before had, and this one has not."""
     if attempt.former_until_s is not None and now_s >= attempt.former_until_s:
-        lose(out, cluster, attempt, AttemptState.LOST, now_s=now_s, message="node rebooted")
+        lose(out, cluster, attempt, AttemptState.LOST, now_s=now_s, message="its node came back without it")
 
 
 def _new_node(event: AgentRegistered, *, now_s: float) -> Node:

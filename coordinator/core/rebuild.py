@@ -206,6 +206,8 @@ def restore_attempt(cluster: Cluster, row: AttemptChange) -> None:
         row.started_at,
     )
     attempt.confirmed_at = row.started_at  # what has not started is assigned again, in case
+    if row.started_at is not None:  # perhaps under an agent of that name that has been replaced since
+        attempt.former_until_s = node.lease_from_s + cluster.limits.lease_s
     task.attempt = attempt
     task.node = node.name
     node.attempts[row.attempt] = attempt

@@ -50,7 +50,8 @@ from coordinator.core.effects import (
     Tell,
 )
 from coordinator.core.events import AgentBeat, CommandUnanswered, SelfChecked, Tick
-from coordinator.core.model import Cluster, is_range_id
+from coordinator.core.ids import is_range_id
+from coordinator.core.model import Cluster
 from coordinator.store.rows import Batch
 from tests.unit.coordinator.conftest import Mirror, World, essence
 

@@ -78,8 +78,9 @@ from coordinator.core.events import (
     TasksReported,
     Tick,
 )
+from coordinator.core.ids import is_range_id
 from coordinator.core.machine import reconcile, step
-from coordinator.core.model import TERMINAL, Cluster, Limits, Task, is_range_id
+from coordinator.core.model import TERMINAL, Cluster, Limits, Task
 from coordinator.core.rebuild import restore_attempt, restore_job, restore_loss, restore_node
 from coordinator.core.transitions import check_path
 from coordinator.perform import Joiner
