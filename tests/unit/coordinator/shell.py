@@ -425,6 +425,7 @@ class Shell:
         self,
         *,
         cluster: Cluster | None = None,
+        clock: Clock | None = None,
         store: Any = None,
         reads: Any = None,
         lists: Any = None,
@@ -442,7 +443,7 @@ class Shell:
         self.hub = MemoryHub(clock=lambda: 0.0)
         self.wire = self.hub.connect_coordinator()
         self.bus: Any = RecordingBus(self.wire, self.timeline)
-        self.clock = Clock()
+        self.clock = clock or Clock()
         self.cluster = cluster or Cluster()
         self.store = store or FakeStore(self.timeline)
         self.reads = reads or FakeReads(self.store)
