@@ -56,15 +56,21 @@ class Proxy:
         self._flowing.set()
         if self._server is not None:
             self._server.close()
-        for talk in list(self._talks):
+        for talk in self._talks:
             talk.cancel()
         await asyncio.gather(*self._talks, return_exceptions=True)
 
-    async def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        talk = asyncio.current_task()
-        assert talk is not None
-        self._talks.add(talk)
+    def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self._accepting:
+            writer.transport.abort()
+            return
+        # A task of ours: the server knows none before its first step, and logs one that was cancelled.
         self._open.add(writer)
+        talk = asyncio.create_task(self._talk(reader, writer))
+        self._talks.add(talk)
+        talk.add_done_callback(self._talks.discard)
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         onward: asyncio.StreamWriter | None = None
         try:
             await self._flowing.wait()
@@ -82,15 +88,14 @@ class Proxy:
                 for direction in directions:
                     direction.cancel()
                 await asyncio.gather(*directions, return_exceptions=True)
-        except (OSError, asyncio.CancelledError):
-            pass  # nobody listens behind us, or the run ends: the end of this connection says so
+        except OSError:
+            pass  # nobody listens behind us: the end of this connection says so
         finally:
             for each in (writer, onward):
                 if each is not None:
                     self._open.discard(each)
                     with suppress(OSError):
                         each.transport.abort()
-            self._talks.discard(talk)
 
     async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with suppress(OSError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 
@@ -14,16 +15,23 @@ from tests.chaos.proxy import Proxy
 async def proxy() -> AsyncIterator[Proxy]:
     """In front of a server that echoes lines."""
 
+    talks: set[asyncio.Task[None]] = set()
+
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while line := await reader.readline():
-            writer.write(line)
+        with suppress(OSError):
+            while line := await reader.readline():
+                writer.write(line)
         writer.close()
 
-    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talks.add(asyncio.create_task(echo(reader, writer)))
+
+    server = await asyncio.start_server(on_connection, "127.0.0.1", 0)
     proxy = await Proxy.in_front_of(server.sockets[0].getsockname()[1])
     yield proxy
     await proxy.close()
     server.close()
+    await asyncio.gather(*talks)
 
 
 async def asked(proxy: Proxy) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -66,3 +74,19 @@ async def test_a_cut_ends_every_connection(proxy: Proxy) -> None:
     reader, writer = await asked(proxy)
     assert await asyncio.wait_for(reader.readline(), 5) == b"one\n"
     writer.close()
+
+
+async def test_its_end_is_quiet(proxy: Proxy, caplog: pytest.LogCaptureFixture) -> None:
+    """With a connection that it serves, and one that the loop has taken and not handed over."""
+    served, first = await asked(proxy)
+    await asyncio.wait_for(served.readline(), 5)
+    before = asyncio.all_tasks()
+    new, second = await asked(proxy)
+    while asyncio.all_tasks() == before:
+        await asyncio.sleep(0)
+    await proxy.close()
+    for reader, writer in ((served, first), (new, second)):
+        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+            await asyncio.wait_for(reader.readexactly(1), 5)
+        writer.close()
+    assert not caplog.records
