@@ -481,9 +481,7 @@ class Shell:
             nodes=self.nodes,
             logs=self.logs,
             listings=self.listings,
-            steer=Steer(
-                self.loop, self.jobs, self.over, self.replies, staying=self.retention.staying
-            ),
+            steer=Steer(self.loop, self.jobs, self.over, self.replies, staying=self.retention.staying),
             retention=self.retention,
             reasons=Reasons(self.loop, self.jobs.finder, self.reads, self.clock),
             tokens=self.tokens,
