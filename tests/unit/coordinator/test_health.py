@@ -290,12 +290,17 @@ def test_assignments_reach_degraded_nodes_again(pool: World) -> None:
     assert pool.cluster.nodes["n1"].admin is NodeAdmin.ACTIVE
 
 
-def leave(pool: World, *live: AttemptRef, name: str = "n1") -> list[Tell]:
-    return pool.happen(
-        AgentBeat(
-            node=NodeName(name), incarnation="first", sequence=9, load=0.0, live=live, leaving=True, reply=5
-        )
+def leave(pool: World, *live: AttemptRef, name: str = "n1", reply: int = 5) -> list[Tell]:
+    goodbye = AgentBeat(
+        node=NodeName(name),
+        incarnation="first",
+        sequence=9,
+        load=0.0,
+        live=live,
+        leaving=True,
+        reply=reply,
     )
+    return pool.happen(goodbye)
 
 
 def test_a_goodbye_is_believed_at_once_and_held_against_nobody(pool: World) -> None:
@@ -310,6 +315,11 @@ def test_a_goodbye_is_believed_at_once_and_held_against_nobody(pool: World) -> N
     pool.register("n1", incarnation="second")
     assert node.health is HEALTHY and not node.left
     assert len(pool.schedule()) == 1
+
+
+def test_a_goodbye_that_waits_for_no_answer_counts_as_well(pool: World) -> None:
+    assert leave(pool, reply=0) == []
+    assert pool.cluster.nodes["n1"].left
 
 
 def test_what_never_reached_an_agent_that_left_is_free_at_once(pool: World) -> None:

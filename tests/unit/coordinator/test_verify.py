@@ -16,7 +16,17 @@ from msgspec.structs import replace
 
 from bus.messages import CommandReply, FoundTask, FromAgentReply, Inspect, Inspection, ToAgent
 from bus.spec import TaskSpec
-from bus.values import AttemptRef, AttemptState, NodeAdmin, NodeHealth, NodeName, TaskRef, TaskState, UserName
+from bus.values import (
+    AttemptRef,
+    AttemptState,
+    NodeAdmin,
+    NodeHealth,
+    NodeName,
+    Outcome,
+    TaskRef,
+    TaskState,
+    UserName,
+)
 from coordinator.api import verify
 from coordinator.core.picture import Picture, picture
 from coordinator.core.verify import Flaw, lasting, memory_flaws, node_flaws, silence_flaws
@@ -59,6 +69,17 @@ def busy(pool: World) -> World:
 
 def both(world: World) -> tuple[Picture, Picture]:
     return picture(world.cluster), picture(world.rebuilt())
+
+
+def test_a_lost_task_waits_until_it_is_cancelled_in_the_line(pool: World) -> None:
+    """Its entry stays in the line until it comes to the head; it waits for nothing any more."""
+    kept, cancelled = (pool.submit(command=["true"]) for _ in range(2))
+    for placement in pool.schedule():
+        pool.end(placement, exit_code=None, outcome=Outcome.LOST)
+    assert picture(pool.cluster).waiting == {TaskRef(kept, 0), TaskRef(cancelled, 0)}
+    pool.cancel(cancelled)
+    assert sum(len(line.entries) for line in pool.cluster.lines.values()) == 2
+    assert picture(pool.cluster).waiting == {TaskRef(kept, 0)}
 
 
 def test_what_was_damaged_in_memory_is_named(busy: World) -> None:
