@@ -142,12 +142,12 @@ def _is_replaced(attempt: Attempt, *, lease_ended: bool, idempotent: bool) -> bo
 
 
 def is_stuck(cluster: Cluster, node: Node, attempt: Attempt, *, now_s: float) -> bool:
-    """Whether its node, as it says itself, has had it and a place for it for too long without starting it.
+    """Whether the node of an assigned attempt, as it says itself, has had it and a place for it for too long.
 
     While others wait there as well, the node may have chosen another order than we know of; and what is
     paused stands still by right.
     """
-    able = attempt.state is AttemptState.ASSIGNED and attempt.holding and not node.waiting
+    able = attempt.holding and not node.waiting
     if not able or attempt.cancelling or attempt.task.group.job.paused_by is not None:
         attempt.idle_s = None
         return False

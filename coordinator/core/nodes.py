@@ -119,14 +119,20 @@ def on_beat(out: list[Effect], cluster: Cluster, event: AgentBeat, *, now_s: flo
         _on_leaving(out, cluster, node, event, now_s=now_s)
         return
     has_beaten(out, cluster, node, now_s=now_s)
-    held = set(event.live)
-    doubtful, stuck = [], []
+    held, still = set(event.live), set(event.paused)
+    doubtful: list[Attempt] = []
+    assigned = AttemptState.ASSIGNED  # looked up once: each time costs 0.1 µs in Python 3.11
+    stuck: list[Attempt] = []
+    pausing: list[Attempt] = []
     for attempt in list(node.attempts.values()):
-        if attempt.ref in held:
-            attempt.missing, attempt.former_until_s = 0, None
-            if is_stuck(cluster, node, attempt, now_s=now_s):
+        if attempt.ref in held:  # by far the most: a few look-ups each, for all that run in the cluster
+            if attempt.missing or attempt.former_until_s is not None:
+                attempt.missing, attempt.former_until_s = 0, None
+            if attempt.state is assigned and is_stuck(cluster, node, attempt, now_s=now_s):
                 attempt.late = True
                 stuck.append(attempt)
+            if attempt.task.group.job.paused_by is not None or (still and attempt.ref in still):
+                pausing.append(attempt)
         elif attempt.former_until_s is not None:
             _end_former(out, cluster, attempt, now_s=now_s)
         elif _is_missing(cluster, attempt, now_s=now_s):
@@ -136,9 +142,12 @@ def on_beat(out: list[Effect], cluster: Cluster, event: AgentBeat, *, now_s: flo
     if event.reply:  # before anything is sent again: whoever's leases have run out refuses that until then
         drop = tuple(ref for ref in event.live if ref not in node.attempts)
         out.append(AnswerBeat(reply=event.reply, sequence=event.sequence, drop=drop, register_again=False))
-    resend(out, cluster, doubtful)
-    retract(out, stuck)
-    heal_pauses(out, node, event)
+    if doubtful:
+        resend(out, cluster, doubtful)
+    if stuck:
+        retract(out, stuck)
+    if pausing:
+        heal_pauses(out, pausing, still)
 
 
 def _on_leaving(out: list[Effect], cluster: Cluster, node: Node, event: AgentBeat, *, now_s: float) -> None:

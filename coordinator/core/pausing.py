@@ -6,12 +6,11 @@ told again. So a lost command, a restarted agent and a new leader need nothing o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 from bus.values import AttemptRef, AttemptState, NodeName
 from coordinator.core.effects import Effect, SendPause
-from coordinator.core.events import AgentBeat
-from coordinator.core.model import Attempt, Node
+from coordinator.core.model import Attempt
 from coordinator.core.placing import send_cancels
 
 
@@ -23,17 +22,16 @@ def send_pauses(out: list[Effect], attempts: Iterable[Attempt], *, paused: bool)
     out.extend(SendPause(node=name, attempts=tuple(refs), paused=paused) for name, refs in batches.items())
 
 
-def heal_pauses(out: list[Effect], node: Node, event: AgentBeat) -> None:
-    """Compare what stands still on a node with what should, and say again what differs.
+def heal_pauses(out: list[Effect], attempts: Iterable[Attempt], still: Set[AttemptRef]) -> None:
+    """Of a node's attempts that should stand still or do, say again what differs. `still`: those that do.
 
     What is being ended is left alone: its end wakes it up.
     """
-    stands, held = set(event.paused), set(event.live)
     stop: list[Attempt] = []
     go: list[Attempt] = []
-    for ref, attempt in node.attempts.items():
+    for attempt in attempts:
         paused = attempt.task.group.job.paused_by is not None
-        if paused == (ref in stands) or ref not in held or attempt.cancelling or attempt.yielding:
+        if paused == (attempt.ref in still) or attempt.cancelling or attempt.yielding:
             continue
         if not paused:
             go.append(attempt)
