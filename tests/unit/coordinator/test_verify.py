@@ -82,6 +82,13 @@ def test_a_lost_task_waits_until_it_is_cancelled_in_the_line(pool: World) -> Non
     assert picture(pool.cluster).waiting == {TaskRef(kept, 0)}
 
 
+def test_an_array_that_is_cancelled_in_the_line_waits_no_more(pool: World) -> None:
+    kept, cancelled = (pool.submit(command=["true"], array="0-3") for _ in range(2))
+    pool.cancel(cancelled)
+    assert sum(len(line.entries) for line in pool.cluster.lines.values()) == 2
+    assert picture(pool.cluster).waiting == {TaskRef(kept, 0)}
+
+
 def test_what_was_damaged_in_memory_is_named(busy: World) -> None:
     assert memory_flaws(*both(busy)) == []
     job = busy.cluster.jobs[1]
