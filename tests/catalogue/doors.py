@@ -34,7 +34,7 @@ from bus.values import AttemptRef, Ended, Outcome, Resources, Usage, UserName
 from coordinator.api.access import Access
 from coordinator.submissions import Intake
 from tests.catalogue.rows import Row
-from tests.unit.coordinator.conftest import essence
+from tests.unit.coordinator.essence import essence
 from tests.unit.coordinator.shell import ANYWHERE, INVENTORY, Shell, until
 from tui.cli import diagnostics, dispatch
 

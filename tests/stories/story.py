@@ -53,7 +53,9 @@ from coordinator.core.events import AgentBeat, CommandUnanswered, SelfChecked, T
 from coordinator.core.ids import is_range_id
 from coordinator.core.model import Cluster
 from coordinator.store.rows import Batch
-from tests.unit.coordinator.conftest import Mirror, World, essence
+from tests.unit.coordinator.conftest import World
+from tests.unit.coordinator.essence import essence
+from tests.unit.coordinator.mirror import Mirror
 
 STEP_S = 0.5
 SHOWN_MAX = 6

@@ -24,7 +24,8 @@ from coordinator.core.events import UsageSeen
 from coordinator.store.errors import StoreUnavailable
 from coordinator.store.rows import Batch
 from tests.fixtures_nats import NatsServer
-from tests.unit.coordinator.conftest import Mirror, World
+from tests.unit.coordinator.conftest import World
+from tests.unit.coordinator.mirror import Mirror
 
 WAIT_S = 20.0
 SESSION = Session(name="alice", kind="user", token="abc", since=1.0)

@@ -19,7 +19,9 @@ from coordinator.store.over import Over
 from coordinator.store.rows import Batch
 from tests.integration.store.conftest import Leader
 from tests.store_rows import ALICE
-from tests.unit.coordinator.conftest import Mirror, World, essence
+from tests.unit.coordinator.conftest import World
+from tests.unit.coordinator.essence import essence
+from tests.unit.coordinator.mirror import Mirror
 
 
 class Batches(Mirror):

@@ -6,22 +6,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
-from bus import api, messages, subjects
+from bus import messages, subjects
 from bus.codec import Codec, decode_to_agent, decode_to_agent_reply, encode
 from bus.memory import MemoryBus, MemoryHub
-from bus.messages import CommandReply, NeededOutput
+from bus.messages import CommandReply
 from bus.permissions import Permissions
 from bus.subjects import NodeVerb, Peer, inbox_prefix
 from bus.transport import Message
-from bus.values import AttemptRef, Inventory, JobState, Resources, Role, TaskEvent, TaskRef, UserName
+from bus.values import AttemptRef, Inventory, Resources, TaskEvent
 from coordinator.agents import Agents
 from coordinator.api.access import Access
 from coordinator.api.jobs import Jobs
@@ -36,41 +34,27 @@ from coordinator.api.verify import Verifier
 from coordinator.api.why import Reasons
 from coordinator.clock import Clock
 from coordinator.config import Keep
-from coordinator.core.events import JobOver, TaskSeen
 from coordinator.core.model import Cluster
 from coordinator.core.rebuild import restore_attempt, restore_job, restore_loss, restore_node
-from coordinator.core.verify import Flaw
 from coordinator.loop import Loop
 from coordinator.notices import Notices
 from coordinator.perform import Performer
-from coordinator.store.archive import Archive, Before, Moved, Old
 from coordinator.store.audit import Refused
-from coordinator.store.books import Books, OpenBooks
-from coordinator.store.events import Events, Scope
-from coordinator.store.listing import Listing
-from coordinator.store.lists import Lists
-from coordinator.store.over import Over
-from coordinator.store.reads import AmbiguousJob, AttemptPlace, DuplicateOf, Reads
-from coordinator.store.rows import Batch, Snapshot, UserRow
+from coordinator.store.rows import Snapshot
 from coordinator.store.tokens import Tokens as TokenStore
 from coordinator.tell import Replies, Teller
-from tests.unit.coordinator.conftest import Mirror
+from tests.unit.coordinator.fakes import (
+    FakeArchive,
+    FakeBooks,
+    FakeEvents,
+    FakeLists,
+    FakeOver,
+    FakeReads,
+    FakeStore,
+)
 
 WAIT_S = 5.0
-AMBIGUOUS = "abcdef01"
-"""Begins the ids of several jobs."""
-TASK_ID = UUID(int=0xABCDEF02 << 96)
-"""The row of task 1.7."""
 ANYWHERE = Permissions(publish=(">",), subscribe=(">",))
-
-USERS = {
-    "alice": UserRow(UUID(int=1), UserName("alice"), Role.USER, True),
-    "bob": UserRow(UUID(int=2), UserName("bob"), Role.USER, True),
-    "rita": UserRow(UUID(int=3), UserName("rita"), Role.READONLY, True),
-    "olga": UserRow(UUID(int=4), UserName("olga"), Role.OPERATOR, True),
-    "adam": UserRow(UUID(int=5), UserName("adam"), Role.ADMIN, True),
-    "sam": UserRow(UUID(int=6), UserName("sam"), Role.USER, False),
-}
 
 INVENTORY = Inventory(
     hostname="host",
@@ -88,229 +72,6 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(WAIT_S):
         while not condition():
             await asyncio.sleep(0.001)
-
-
-class FakeStore:
-    """Keeps the batches; `faults` are raised by the next commits, and a closed `gate` makes them hang."""
-
-    def __init__(self, timeline: list[tuple[str, Any]]) -> None:
-        self.timeline = timeline
-        self.batches: list[Batch] = []
-        self.tried: list[Batch] = []
-        self.faults: deque[Exception] = deque()
-        self.known: set[int] = set()
-        self.asked: list[int] = []
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    async def commit(self, batch: Batch) -> None:
-        self.tried.append(batch)
-        self.timeline.append(("begin", batch.number))
-        await self.gate.wait()
-        if self.faults:
-            raise self.faults.popleft()
-        self.batches.append(batch)
-        self.timeline.append(("committed", batch.number))
-
-    async def committed(self, number: int) -> bool:
-        self.asked.append(number)
-        return number in self.known
-
-
-class FakeReads(Reads):
-    """Answers out of what the store was given, and what the test puts there."""
-
-    def __init__(self, store: FakeStore) -> None:
-        super().__init__("")
-        self.store = store
-        self.fault: Exception | None = None
-        self.place: AttemptPlace | None = None
-        self.outputs: list[NeededOutput] = []
-        self.shown: dict[TaskRef, api.Task] = {}
-
-    def _check(self) -> None:
-        if self.fault is not None:
-            raise self.fault
-
-    async def user(self, name: UserName) -> UserRow | None:
-        self._check()
-        return USERS.get(name)
-
-    async def duplicate(self, owner: UserName, key: str) -> DuplicateOf | None:
-        self._check()
-        for batch in self.store.batches:
-            for job in batch.new_jobs:
-                if (job.owner, job.dedupe_key) == (owner, key):
-                    return DuplicateOf(job.number, job.id, job.digest, job.tasks)
-        return None
-
-    async def find_job(self, text: str, *, viewer: str | None) -> int | None:
-        self._check()
-        if text == AMBIGUOUS:
-            raise AmbiguousJob(text, range(9, 3, -1))
-        for batch in reversed(self.store.batches):
-            for job in batch.new_jobs:
-                if text in (str(job.number), "@last") and viewer in (None, job.owner):
-                    return job.number
-        return None
-
-    async def ended(self, numbers: Sequence[int], *, viewer: str | None) -> dict[int, bool | None]:
-        self._check()
-        mirror = Mirror()
-        for batch in self.store.batches:
-            mirror.write(batch)
-        owners = {job.number: job.owner for job, _ in mirror.jobs.values()}
-        over = mirror.ended()
-        return {each: over.get(each) for each in numbers if each in owners and viewer in (None, owners[each])}
-
-    async def task_by_id(self, identity: UUID, *, viewer: str | None) -> TaskRef | None:
-        self._check()
-        return TaskRef(1, 7) if identity == TASK_ID else None
-
-    async def job(self, number: int, *, viewer: str | None) -> api.Job | None:
-        self._check()
-        for batch in self.store.batches:
-            for job in batch.new_jobs:
-                if job.number == number and viewer in (None, job.owner) and job.name != "hidden":
-                    return api.Job(
-                        number=number,
-                        id=str(job.id),
-                        name=job.name,
-                        user=job.owner,
-                        kind=job.kind,
-                        priority=job.priority,
-                        state=api.JobState.PENDING,
-                        counts=api.TaskCounts(total=job.tasks),
-                        submitted_at=job.submitted_at,
-                    )
-        return None
-
-    async def task(self, ref: TaskRef, *, viewer: str | None) -> api.Task | None:
-        self._check()
-        return self.shown.get(ref)
-
-    async def attempt_place(self, ref: TaskRef, *, fence: int, viewer: str | None) -> AttemptPlace | None:
-        self._check()
-        return self.place
-
-    async def needed_outputs(
-        self, job: int, groups: Any, *, after: int, page_bytes: int
-    ) -> tuple[list[NeededOutput], bool]:
-        self._check()
-        return self.outputs, False
-
-
-class FakeLists(Lists):
-    """Pages of what the reads know; `listings` are the questions."""
-
-    def __init__(self, reads: Any) -> None:
-        super().__init__("")
-        self.reads = reads
-        self.listings: list[Listing] = []
-
-    async def jobs(self, listing: Listing, *, viewer: str | None) -> api.Jobs:
-        self.listings.append(listing)
-        numbers = [job.number for batch in self.reads.store.batches for job in batch.new_jobs]
-        found = [await self.reads.job(number, viewer=viewer) for number in numbers]
-        return api.Jobs(jobs=[job for job in found if job is not None])
-
-    async def tasks(self, job: int, listing: Listing) -> api.Tasks:
-        self.listings.append(listing)
-        return api.Tasks(tasks=[task for ref, task in self.reads.shown.items() if ref.job == job])
-
-
-class FakeEvents(Events):
-    """No events; `asked` are the questions: for whom, and about what."""
-
-    def __init__(self) -> None:
-        super().__init__("")
-        self.asked: list[tuple[str | None, Scope]] = []
-
-    async def page(self, listing: Listing, scope: Scope, *, viewer: str | None) -> api.Events:
-        self.asked.append((viewer, scope))
-        return api.Events(events=[])
-
-
-class FakeOver(Over):
-    """Failed tasks, and jobs that are over, out of what the store was given."""
-
-    def __init__(self, store: FakeStore) -> None:
-        super().__init__("")
-        self._store = store
-
-    def _rows(self) -> Mirror:
-        mirror = Mirror()
-        for batch in self._store.batches:
-            mirror.write(batch)
-        return mirror
-
-    async def failed(self, job: int, *, first: int, limit: int) -> tuple[TaskSeen, ...]:
-        return tuple(row for row in self._rows().failed(job) if row.task.index >= first)[:limit]
-
-    async def job(self, number: int) -> JobOver | None:
-        rows = self._rows()
-        known = any(job.number == number for job, _ in rows.jobs.values())
-        return rows.over(number) if known else None
-
-
-class FakeArchive(Archive):
-    """`jobs` that are over: number -> how it ended, when, and its tasks. `moved` in order."""
-
-    def __init__(self) -> None:
-        super().__init__("")
-        self.jobs: dict[int, tuple[JobState, float, int]] = {}
-        self.moved: list[tuple[frozenset[int], str]] = []
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.leading = True
-
-    def _old(self, before: Before) -> dict[int, tuple[JobState, float, int]]:
-        return {
-            number: job
-            for number, job in self.jobs.items()
-            if job[1] < (getattr(before, job[0].value) or float("-inf"))
-        }
-
-    async def count(self, before: Before) -> list[Moved]:
-        return [Moved(state, 1, tasks) for state, _, tasks in self._old(before).values()]
-
-    async def oldest(self, before: Before, *, but: Collection[int], limit: int) -> list[Old]:
-        old = sorted(self._old(before).items(), key=lambda item: item[1][1])
-        return [Old(number, job[2]) for number, job in old if number not in but][:limit]
-
-    async def move(self, numbers: Collection[int], before: Before, *, epoch: int, by: str) -> list[Moved]:
-        await self.gate.wait()
-        if not self.leading:
-            return []
-        self.moved.append((frozenset(numbers), by))
-        return [Moved(state, 1, tasks) for state, _, tasks in (self.jobs.pop(each) for each in numbers)]
-
-
-class FakeBooks(Books, OpenBooks):
-    """What the store was given; `found` are the flaws of each look, the last of them for ever."""
-
-    def __init__(self, store: FakeStore) -> None:
-        Books.__init__(self, "")
-        self._store = store
-        self.found: list[list[Flaw]] = [[]]
-        self.looks = 0
-
-    @asynccontextmanager
-    async def opened(self) -> AsyncIterator[OpenBooks]:
-        self._rows = Mirror()
-        for batch in self._store.batches:
-            self._rows.write(batch)
-        yield self
-
-    async def sizes(self) -> dict[str, int]:
-        return {"jobs": len(self._rows.jobs)}
-
-    async def snapshot(self) -> Snapshot:
-        return self._rows.snapshot()
-
-    async def flaws(self, *, epoch: int) -> list[Flaw]:
-        self.looks += 1
-        return list(self.found[min(self.looks, len(self.found)) - 1])
 
 
 def rebuild(snapshot: Snapshot) -> Cluster:

@@ -12,7 +12,8 @@ from coordinator.core.events import JobSubmitted
 from coordinator.core.intake import derive
 from coordinator.core.plan import plan
 from coordinator.core.why import blockers
-from tests.unit.coordinator.conftest import World, essence
+from tests.unit.coordinator.conftest import World
+from tests.unit.coordinator.essence import essence
 
 
 def finish(pool: World, *, exit_code: int = 0) -> None:

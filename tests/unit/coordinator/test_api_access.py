@@ -12,7 +12,8 @@ from bus.codec import Codec
 from bus.values import Role
 from coordinator.api import access as access_module
 from coordinator.api.access import Access, viewer
-from tests.unit.coordinator.shell import USERS, Shell, running_shell
+from tests.unit.coordinator.fakes import USERS
+from tests.unit.coordinator.shell import Shell, running_shell
 
 BY_ROLE = {Role.READONLY: "rita", Role.USER: "alice", Role.OPERATOR: "olga", Role.ADMIN: "adam"}
 

@@ -11,7 +11,8 @@ from bus.api import Task
 from bus.codec import Codec
 from bus.values import Ended, Outcome, Resources, TaskRef, TaskState
 from coordinator.store.reads import Reads
-from tests.unit.coordinator.shell import AMBIGUOUS, Shell, running_shell, until
+from tests.unit.coordinator.fakes import AMBIGUOUS
+from tests.unit.coordinator.shell import Shell, running_shell, until
 
 
 @pytest.fixture

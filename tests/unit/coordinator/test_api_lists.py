@@ -13,7 +13,8 @@ from bus.requests import JobList
 from bus.values import JobState, TaskRef
 from coordinator.store.events import Scope
 from coordinator.store.listing import Position, write_cursor
-from tests.unit.coordinator.shell import AMBIGUOUS, TASK_ID, Shell, running_shell
+from tests.unit.coordinator.fakes import AMBIGUOUS, TASK_ID
+from tests.unit.coordinator.shell import Shell, running_shell
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from bus.permissions import Permissions
 from bus.subjects import NodeVerb
 from bus.transport import Message
 from bus.values import AttemptRef, Ended, GpuInfo, InterfaceInfo, Outcome, Resources, Usage
-from tests.unit.coordinator.conftest import essence
+from tests.unit.coordinator.essence import essence
 from tests.unit.coordinator.shell import ANYWHERE, INVENTORY, Shell, collect, running_shell, until
 
 QUICK = settings(

@@ -14,7 +14,8 @@ from coordinator.perform import Joiner, Performer
 from coordinator.store.errors import NotLeader, OutcomeUnknown, StoreUnavailable
 from coordinator.store.rows import Batch
 from tests import store_rows as rows
-from tests.unit.coordinator.shell import FakeStore, until
+from tests.unit.coordinator.fakes import FakeStore
+from tests.unit.coordinator.shell import until
 
 Q, A, R, C = TaskState.QUEUED, TaskState.ASSIGNED, TaskState.RUNNING, TaskState.COMPLETED
 ANSWER = AnswerCancel(reply=1, tasks=1)

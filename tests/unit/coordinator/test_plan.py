@@ -7,7 +7,8 @@ from bus.spec import JobSpec, ResourceSpec, TaskSpec
 from bus.values import Resources, UserName
 from coordinator.core.effects import Refuse, SendAssign
 from coordinator.core.plan import EXPLAINED_MAX, STARTS_MAX, plan
-from tests.unit.coordinator.conftest import World, essence
+from tests.unit.coordinator.conftest import World
+from tests.unit.coordinator.essence import essence
 
 ALICE = UserName("alice")
 

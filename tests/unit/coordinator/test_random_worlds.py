@@ -18,7 +18,8 @@ from bus.values import NodeAdmin, NodeHealth, OnDisconnect, Outcome, Resources, 
 from coordinator.core.events import SelfChecked, Tick
 from coordinator.core.plan import plan
 from coordinator.core.why import ahead, blockers, waits
-from tests.unit.coordinator.conftest import World, essence
+from tests.unit.coordinator.conftest import World
+from tests.unit.coordinator.essence import essence
 
 SPECS = [
     JobSpec(command=["true"]),

@@ -1,0 +1,84 @@
+"""What two memories of one cluster must agree on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from bus.values import (
+    TaskState,
+)
+from coordinator.core.model import Cluster, Task
+
+
+def essence(cluster: Cluster) -> dict[str, Any]:
+    """What two clusters must agree on to be the same."""
+    return {
+        "jobs": {
+            number: [
+                (
+                    group.untouched,
+                    str(group.untouched_state) if group.untouched else "",
+                    group.completed,
+                    group.failed,
+                    group.cancelled,
+                    group.live,
+                    sorted(
+                        (t.index, str(t.state), t.version, t.fence, t.retries)
+                        for t in (group.tasks or {}).values()
+                    ),
+                )
+                for group in job.groups
+            ]
+            for number, job in cluster.jobs.items()
+        },
+        "states": {number: str(job.state) for number, job in cluster.jobs.items()},
+        "attempts": sorted(
+            (str(a.ref), a.node, a.holding, str(a.state), a.cancelling) for a in cluster.attempts()
+        ),
+        "ledgers": {name: node.allocated for name, node in cluster.nodes.items()},
+        "retrying": sum(
+            task is not None and task.state is TaskState.RETRYING
+            for task in (cluster.find_task(ref) for _, _, ref in cluster.retries)
+        ),
+        "after": {
+            number: [(str(each.condition), each.number) for each in job.after]
+            for number, job in cluster.jobs.items()
+        },
+        "awaited": {number: sorted(waiting) for number, waiting in cluster.awaited.items()},
+        "lost_on": {
+            str(task.ref): task.lost_on
+            for job in cluster.jobs.values()
+            for group in job.groups
+            for task in (group.tasks or {}).values()
+            if task.lost_on
+        },
+        "yielding": sorted((str(ref), a.reason) for ref, a in cluster.yielding.items()),
+        "preemptible": sorted(map(str, cluster.preemptible)),
+        "paused": {number: (job.paused_by, job.paused_at) for number, job in cluster.jobs.items()},
+        "held": {number: (job.held_by, job.held_at) for number, job in cluster.jobs.items()},
+        "admin": {
+            name: (
+                str(node.admin),
+                node.admin_reason,
+                node.admin_by,
+                node.admin_at,
+                node.admin_goal,
+                node.admin_deadline,
+            )
+            for name, node in cluster.nodes.items()
+        },
+        "lines": sorted(set(waiting_in_line(cluster))),
+    }
+
+
+def waiting_in_line(cluster: Cluster) -> Iterator[str]:
+    """What the lines would offer: single tasks, and groups by their first task."""
+    for line in cluster.lines.values():
+        for waiting in line.entries:
+            if isinstance(waiting.entry, Task):
+                if waiting.entry.state is TaskState.QUEUED:
+                    yield str(waiting.entry.ref)
+            elif waiting.entry.wants_place:
+                again = sorted(t.index for t in waiting.entry.again or () if t.state is TaskState.QUEUED)
+                yield f"{waiting.entry.job.number}.{waiting.entry.first}- {again}"
