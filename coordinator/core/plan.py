@@ -138,6 +138,5 @@ def _why_not(
         ]
     found = blockers(scratch, group, group.cursor, now_s=now_s)
     if group.untouched_state is TaskState.QUEUED:
-        key = ORDERS[cluster.order](group)
-        found += line_blocker(tasks_ahead(cluster, group.job.priority, key, now_s=now_s))
+        found += line_blocker(tasks_ahead(cluster, group.job.priority, ORDERS[cluster.order](group)))
     return found

@@ -74,7 +74,7 @@ def _heads(cluster: Cluster, *, now_s: float) -> list[tuple[Waiting, Shape]]:
         head = line.head() if line is not None else None
         if head is not None and now_s - head.since_s >= cluster.limits.preempt_after_s:
             heads.append((head, shape))
-    heads.sort(key=lambda each: each[0].place)
+    heads.sort(key=lambda each: each[0][:3])
     return heads[:HEADS_MAX]
 
 
