@@ -157,7 +157,10 @@ def is_stuck(cluster: Cluster, node: Node, attempt: Attempt, *, now_s: float) ->
 
 
 def check_starts(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
-    """Take back what waits in vain, while another place is free."""
+    """Take back what waits on a node while another place is free, or far longer than its pace promised.
+
+    What has a node holds no place in the line: nobody would be preempted for it, and no node kept free.
+    """
     limits = cluster.limits
     places: dict[Shape, list[NodeName]] = {}
     for node in cluster.nodes.values():
@@ -167,8 +170,11 @@ def check_starts(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
             attempt
             for attempt in node.attempts.values()
             if not attempt.holding
-            and now_s - attempt.assigned_at >= limits.retract_after_s
-            and any(name != node.name for name in _free_places(cluster, attempt.task.group.shape, places))
+            and (waited_s := now_s - attempt.assigned_at) >= limits.retract_after_s
+            and (
+                waited_s >= limits.waiting_max_s
+                or any(name != node.name for name in _free_places(cluster, attempt.task.group.shape, places))
+            )
         ]
         retract(out, stale)
 

@@ -20,6 +20,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     start_deadline_s: float = 30.0  # confirmed by the node, holding resources, and yet not started
     missing_after_s: float = 5.0  # confirmed that long ago and absent from two heartbeats: lost
     retract_after_s: float = 1.0  # waiting on a busy node while another is free
+    waiting_max_s: float = 2.0  # waiting on a busy node: its pace promised a place far sooner
     prefill_s: float = 0.3  # work that may wait on a node, in seconds of its own pace
     prefill_max: int = 512
     reserve_after_s: float = 30.0  # a blocked task that old gets a node kept free for it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
+from msgspec.structs import replace
 
 from bus.spec import JobSpec, ResourceSpec
 from bus.values import NodeAdmin, Outcome, Resources
@@ -146,6 +147,7 @@ def test_the_place_is_kept_until_all_of_it_is_free(world: World) -> None:
 
 
 def test_what_waits_on_the_node_for_that_place_is_asked_back(pool: World) -> None:
+    pool.cluster.limits = replace(pool.cluster.limits, waiting_max_s=60.0)
     submit(pool, 2, 3, preemptible=True)
     (placement,) = pool.schedule()
     pool.start(placement)
@@ -159,6 +161,21 @@ def test_what_waits_on_the_node_for_that_place_is_asked_back(pool: World) -> Non
     assert behind.attempt in [
         ref for effect in pool.effects if isinstance(effect, SendRetract) for ref in effect.attempts
     ]
+
+
+def test_a_head_that_was_assigned_ahead_to_a_node_is_no_less_blocked(pool: World) -> None:
+    """The pace of short tasks that ended on the node promised it a place; long preemptible work took it."""
+    low = running(pool, 2, 3)
+    node = pool.cluster.nodes["n1"]
+    node.ends_per_s, node.ends_s = 50.0, pool.now_s
+    submit(pool, 1, 9)
+    (ahead,) = pool.schedule()
+    assert ahead.waiting
+    wait(pool, 2.0)
+    pool.give_back(ahead)
+    pool.schedule()
+    wait(pool)
+    assert ended(pool) == [low]
 
 
 def test_a_node_that_takes_no_work_makes_no_room(pool: World) -> None:

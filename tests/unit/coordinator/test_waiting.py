@@ -61,6 +61,18 @@ def test_waiting_tasks_are_taken_back_when_another_node_is_free(pool) -> None:
     assert pool.answer(SendRetract).attempts == refs
 
 
+def test_what_waits_far_longer_than_the_pace_promised_is_taken_back(pool) -> None:
+    busy_pool(pool)
+    waiting = {a.ref for a in pool.cluster.nodes["n1"].attempts.values() if not a.holding}
+    pool.wait(1.1)
+    assert not any(isinstance(tell, SendRetract) for tell in pool.tells)
+    pool.wait(1.0)
+    assert set(pool.answer(SendRetract).attempts) == waiting
+    for ref in waiting:
+        pool.give_back(pool.held["n1"][ref])
+    assert pool.schedule() == []  # the node has ended nothing meanwhile
+
+
 def test_cancelled_waiting_tasks_are_not_promoted(pool) -> None:
     job = busy_pool(pool)
     node = pool.cluster.nodes["n1"]
