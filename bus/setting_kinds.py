@@ -18,6 +18,7 @@ SYSTEM = "system"
 
 AGENTS_MAX = 64
 SILENCE_MIN_S, SILENCE_MAX_S = 5, 600
+AGEING_MIN_MIN, AGEING_MAX_MIN = 1, 100_000
 DAYS_MAX = 9999
 MASK = "****"
 
@@ -29,6 +30,7 @@ class Kind(StrEnum):
     DSN = "PostgreSQL address"
     AGENTS = "number"
     SILENCE = "number of seconds"
+    MINUTES = "number of minutes"
     DAYS = "number of days"
     CHOICE = "choice"
 
@@ -39,6 +41,8 @@ def convert(kind: Kind, value: Any, *, choices: tuple[str, ...] = (), base: Path
         return _count(value, 0, AGENTS_MAX)
     if kind is Kind.SILENCE:
         return _count(value, SILENCE_MIN_S, SILENCE_MAX_S)
+    if kind is Kind.MINUTES:
+        return _count(value, AGEING_MIN_MIN, AGEING_MAX_MIN)
     if kind is Kind.DAYS:
         return _count(value, 0, DAYS_MAX)
     if not isinstance(value, str) or not value or not value.isprintable():

@@ -102,6 +102,12 @@ _TABLE = (
         choices=("best_fit", "worst_fit", "first_fit"),
     ),
     Setting(
+        key="scheduler.ageing",
+        kind=Kind.MINUTES,
+        meaning="minutes of a job's age that are worth one step of priority",
+        default=240,
+    ),
+    Setting(
         key="nodes.unreachable_after",
         kind=Kind.SILENCE,
         meaning="seconds of silence after which a node is unreachable; heartbeats and leases scale with it",

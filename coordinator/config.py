@@ -47,6 +47,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     users: tuple[EnsuredUser, ...] = ()
     order: str = "fcfs"  # static order: fcfs, sjf, saf
     rank: str = "best_fit"  # static rank: best_fit, worst_fit, first_fit
+    ageing_min: Annotated[int, Meta(ge=1, le=100_000)] = 240  # of a job's age: one step of priority
     keep: Keep = Keep()
     unreachable_after_s: Annotated[int, Meta(ge=5, le=600)] = 10  # heartbeats and leases scale with it
 

@@ -60,6 +60,7 @@ class OwnServers(Struct, frozen=True, kw_only=True):
     coordinator: str | None = None
     order: str = "fcfs"
     rank: str = "best_fit"
+    ageing_min: int = 240
     unreachable_after_s: int = 10
     keep: Keep = Keep()
 
@@ -81,6 +82,7 @@ def own_servers(settings: Settings) -> OwnServers:
         coordinator=settings.text("database.coordinator_dsn"),
         order=settings.text("scheduler.order") or "fcfs",
         rank=settings.text("scheduler.rank") or "best_fit",
+        ageing_min=int(settings.text("scheduler.ageing") or 240),
         unreachable_after_s=int(settings.text("nodes.unreachable_after") or 10),
         keep=Keep(
             completed=int(settings.text("jobs.keep_completed") or 0),

@@ -213,7 +213,7 @@ async def _lead(
 
 def rebuild(snapshot: Snapshot, config: Config, *, now_s: float) -> Cluster:
     """The cluster that the database describes; every lease counts as just renewed."""
-    limits = Limits().with_silence(config.unreachable_after_s)
+    limits = Limits(ageing_s=config.ageing_min * 60.0).with_silence(config.unreachable_after_s)
     cluster = Cluster(limits=limits, order=config.order, rank=config.rank)
     for node in snapshot.nodes:
         restore_node(cluster, node, now_s=now_s)

@@ -34,7 +34,7 @@ from coordinator.core.model import (
     Task,
     Waiting,
 )
-from coordinator.core.scheduler.order import ORDERS
+from coordinator.core.scheduler.order import ORDERS, aged
 from coordinator.core.task_rows import element_row
 from coordinator.core.transitions import check_path
 
@@ -204,7 +204,9 @@ def enqueue(cluster: Cluster, entry: Group | Task, *, now_s: float) -> None:
     if line is None:
         line = cluster.lines[group.shape] = Line()
     key = ORDERS[cluster.order](group)
-    line.push(Waiting(-group.job.priority, key, sequence, now_s, entry))
+    job = group.job
+    age = aged(job.priority, job.submitted_at, ageing_s=cluster.limits.ageing_s)
+    line.push(Waiting(age, -job.priority, key, sequence, now_s, entry))
     cluster.dirty = True
 
 

@@ -31,6 +31,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     brake_nodes_min: int = 4  # nodes from which on the brake is watched
     brake_window_s: float = 30.0  # more than half of them vanish within that time: suspect ourselves …
     brake_s: float = 60.0  # … for so long, if our own checks pass
+    ageing_s: float = 4 * 3600.0  # a job that much older is worth one step of priority more
     preempt_after_s: float = 5.0  # who waits that long may take the place of preemptible work
 
     def __post_init__(self) -> None:

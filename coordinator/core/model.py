@@ -383,11 +383,17 @@ class Brake(Struct, frozen=True):
 class Waiting(NamedTuple):
     """An entry of a waiting line. Smaller goes first; `sequence` is unique, so the rest is never compared."""
 
+    aged: int  # the priority with the job's age in it, see `coordinator.core.scheduler.order`
     priority: int  # negated
     key: float
     sequence: int
     since_s: float  # when it began to wait
     entry: Group | Task
+
+    @property
+    def place(self) -> tuple[int, int, float, int]:
+        """All that is compared."""
+        return self[:4]
 
     @property
     def job(self) -> Job:

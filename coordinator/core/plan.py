@@ -138,5 +138,6 @@ def _why_not(
         ]
     found = blockers(scratch, group, group.cursor, now_s=now_s)
     if group.untouched_state is TaskState.QUEUED:
-        found += line_blocker(tasks_ahead(cluster, group.job.priority, ORDERS[cluster.order](group)))
+        key = ORDERS[cluster.order](group)
+        found += line_blocker(tasks_ahead(cluster, group.job.priority, key, now_s=now_s))
     return found

@@ -8,7 +8,7 @@ from coordinator.core.changes import node_event
 from coordinator.core.effects import Effect, EventRecord
 from coordinator.core.model import Attempt, Cluster
 from coordinator.core.placing import retract
-from coordinator.core.scheduler.preempt import Room, lost_s, rooms
+from coordinator.core.scheduler.preempt import Room, gives_way, lost_s, rooms
 from coordinator.core.yielding import yield_attempts
 
 
@@ -18,22 +18,20 @@ def preempt(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
         return
     cluster.preempt_due = False
     for room in rooms(cluster, now_s=now_s):
-        reason = f"made room for work of priority {room.priority}"
+        reason = f"made room for work of priority {room.job.priority}"
         for victim in yield_attempts(out, cluster, room.victims, reason=reason):
             out.append(_event(cluster, victim, room, now_s=now_s))
-        retract(out, [each for each in room.node.attempts.values() if _waits_behind(each, room)])
-
-
-def _waits_behind(attempt: Attempt, room: Room) -> bool:
-    """It waits there for the very place that is being made, and would be promoted to it."""
-    return not attempt.holding and attempt.task.group.job.priority < room.priority
+        # who waits there for the very place that is being made would be promoted to it
+        waiting = [each for each in room.node.attempts.values() if not each.holding]
+        ageing_s = cluster.limits.ageing_s
+        retract(out, [each for each in waiting if gives_way(each, room.job, ageing_s=ageing_s)])
 
 
 def _event(cluster: Cluster, victim: Attempt, room: Room, *, now_s: float) -> EventRecord:
     """For its owner, who may not know whose work came first: only its priority is told."""
     job = victim.task.group.job
     lost = lost_s(victim, now_s)
-    text = f"task {victim.ref.task} on {room.node.name} makes room for work of priority {room.priority}"
+    text = f"task {victim.ref.task} on {room.node.name} makes room for work of priority {room.job.priority}"
     record = node_event(
         room.node,
         "task_preempted",
@@ -41,6 +39,6 @@ def _event(cluster: Cluster, victim: Attempt, room: Room, *, now_s: float) -> Ev
         f"{text}; {lost:.0f} s of running are lost" if lost >= 1.0 else text,
         now_s=now_s,
         user=job.owner,
-        details={"priority": room.priority, "own_priority": job.priority, "lost_s": round(lost, 3)},
+        details={"priority": room.job.priority, "own_priority": job.priority, "lost_s": round(lost, 3)},
     )
     return replace(record, job_id=job.id)

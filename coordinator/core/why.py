@@ -17,6 +17,7 @@ from coordinator.core.conditions import Condition, Verdict, with_condition
 from coordinator.core.groups import verdicts
 from coordinator.core.model import Attempt, Cluster, Group, Job, Node, Shape, Task, Waiting
 from coordinator.core.scheduler.feasible import obstacles
+from coordinator.core.scheduler.order import aged
 from coordinator.core.scheduler.rank import RANKS
 
 NODES_NAMED = 4
@@ -342,7 +343,7 @@ def ahead(cluster: Cluster, group: Group, index: int) -> tuple[int | None, float
             own = waiting
     if own is None:
         return None, None
-    before = tasks_before(cluster, own[:3])
+    before = tasks_before(cluster, own.place)
     if task is None:
         skipped = sum(each < index for each in group.skipped or ())
         before += index - group.cursor - skipped
@@ -352,19 +353,20 @@ def ahead(cluster: Cluster, group: Group, index: int) -> tuple[int | None, float
     return before, own.since_s
 
 
-def tasks_before(cluster: Cluster, own: tuple[int, float, int]) -> int:
-    """How many tasks of all lines go before the place `own`: priority (negated), key, sequence."""
+def tasks_before(cluster: Cluster, own: tuple[int, int, float, int]) -> int:
+    """How many tasks of all lines go before the place `own` (`Waiting.place`)."""
     return sum(
         _size(waiting.entry)
         for line in cluster.lines.values()
         for waiting in line.entries
-        if waiting[:3] < own
+        if waiting.place < own
     )
 
 
-def tasks_ahead(cluster: Cluster, priority: int, key: float) -> int:
+def tasks_ahead(cluster: Cluster, priority: int, key: float, *, now_s: float) -> int:
     """How many tasks would go before one that came now."""
-    return tasks_before(cluster, (-priority, key, cluster.sequence + 1))
+    age = aged(priority, now_s, ageing_s=cluster.limits.ageing_s)
+    return tasks_before(cluster, (age, -priority, key, cluster.sequence + 1))
 
 
 def _size(entry: Group | Task) -> int:

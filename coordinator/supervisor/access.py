@@ -23,7 +23,7 @@ from bus.layout import (
     write_secret,
 )
 from bus.values import Role
-from coordinator.config import Keep
+from coordinator.own_servers import Addresses, OwnServers
 from coordinator.supervisor.setup import legal_name
 
 
@@ -54,21 +54,21 @@ class Access:
         write_client_settings(self._layout, settings)
         return credentials
 
-    def write_coordinator_config(
-        self, *, dsn: str, migrate_dsn: str, order: str, rank: str, unreachable_after_s: int, keep: Keep
-    ) -> None:
+    def write_coordinator_config(self, addresses: Addresses, servers: OwnServers) -> None:
         """`coordinator.toml`; it holds the database's passwords, so 0600."""
+        keep = servers.keep
         credentials = self._layout.keys / "coordinator.creds"
         write_secret(credentials, self._authority.mint_coordinator().text)  # with the rights of this version
         text = (
             "# Written by the supervisor at each start; changes here are lost.\n"
             f"nats_url = {_toml(self.url)}\n"
             f"credentials = {_toml(str(credentials))}\n"
-            f"dsn = {_toml(dsn)}\n"
-            f"migrate_dsn = {_toml(migrate_dsn)}\n"
-            f"order = {_toml(order)}\n"
-            f"rank = {_toml(rank)}\n"
-            f"unreachable_after_s = {unreachable_after_s}\n"
+            f"dsn = {_toml(addresses.coordinator)}\n"
+            f"migrate_dsn = {_toml(addresses.owner)}\n"
+            f"order = {_toml(servers.order)}\n"
+            f"rank = {_toml(servers.rank)}\n"
+            f"ageing_min = {servers.ageing_min}\n"
+            f"unreachable_after_s = {servers.unreachable_after_s}\n"
             f"keys = {_toml(str(self._layout.keys))}\n\n"
             f"[keep]\ncompleted = {keep.completed}\nfailed = {keep.failed}\ncancelled = {keep.cancelled}\n\n"
             "[[users]]\n"

@@ -187,15 +187,7 @@ class Machine:
         servers = self._servers
 
         async def prepare() -> None:
-            addresses = await self._addresses()
-            self._access.write_coordinator_config(
-                dsn=addresses.coordinator,
-                migrate_dsn=addresses.owner,
-                order=servers.order,
-                rank=servers.rank,
-                unreachable_after_s=servers.unreachable_after_s,
-                keep=servers.keep,
-            )
+            self._access.write_coordinator_config(await self._addresses(), self._servers)
 
         async def ask() -> None:
             await _answered(self._access.cluster)

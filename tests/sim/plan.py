@@ -14,6 +14,9 @@ from msgspec.structs import replace
 
 from coordinator.core.model import Limits
 
+AGEING_LEASES = 2.0
+"""Of age for a step of priority: priorities are to change places within a run."""
+
 SCALED = ("interval_s", "after_s", "lease_s", "deadline_s", "within_s", "window_s", "brake_s")
 """Endings of the names of the limits that a longer heartbeat stretches."""
 
@@ -105,7 +108,8 @@ class Plan(Struct, frozen=True):
             for name in Limits.__struct_fields__
             if name.endswith(SCALED)
         }
-        return replace(normal, **stretched)
+        ageing_s = AGEING_LEASES * stretched["lease_s"]
+        return replace(normal, **stretched, ageing_s=ageing_s)
 
 
 def draw(seed: int, kinds: tuple[FaultKind, ...] = ()) -> Plan:

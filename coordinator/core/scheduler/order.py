@@ -1,5 +1,8 @@
 """Static orders: who goes first among tasks of equal priority. Smaller keys first; ties by arrival.
 
+Priorities age, so that nobody starves: a step of priority is worth `ageing_s` of a job's age. Since all age
+alike, who goes first of two never changes, and no line need ever be sorted again.
+
 - `fcfs`: first come, first served.
 - `sjf`: shortest job first, by the walltime asked for; who gave none goes last.
 - `saf`: smallest area first, walltime × cores (Carastan-Santos & de Camargo, SC'17, study it as SAF).
@@ -13,6 +16,11 @@ from collections.abc import Callable
 from coordinator.core.model import Group
 
 OrderKey = Callable[[Group], float]
+
+
+def aged(priority: int, submitted_at: float, *, ageing_s: float) -> int:
+    """The place of a job that was submitted then, in whole steps of age: smaller goes first."""
+    return math.floor(submitted_at / ageing_s) - priority
 
 
 def fcfs(group: Group) -> float:

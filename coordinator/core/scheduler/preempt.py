@@ -3,7 +3,8 @@
 Pure, like the round: it names what should end and changes nothing. A head that has waited `preempt_after_s`
 without fitting anywhere gets the node on which the least running time would be lost. There the attempts that
 lose least go first, and what turns out not to be needed is spared again: take one out of the answer and the
-head does not fit. What is ending already counts as room, so nobody asks twice for the same head.
+head does not fit. What is ending already counts as room, so nobody asks twice for the same head. Who is so
+old that it goes before the head in the line is left alone: it would take the place again that it made.
 """
 
 from __future__ import annotations
@@ -13,19 +14,20 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from bus.values import AttemptRef, AttemptState, NodeName, Resources
-from coordinator.core.model import Attempt, Cluster, Node, Shape, Waiting
+from coordinator.core.model import Attempt, Cluster, Job, Node, Shape, Waiting
 from coordinator.core.scheduler.feasible import mismatches
+from coordinator.core.scheduler.order import aged
 
 HEADS_MAX = 16
 """Heads that are looked at in one go, first come first: bounds its time."""
 
 
 class Room(Struct, frozen=True):
-    """`victims` should end on `node`, for a head of `priority`; `lost_s` of running time are lost."""
+    """`victims` should end on `node`, for the head of `job`; `lost_s` of running time are lost."""
 
     node: Node
     victims: tuple[Attempt, ...]
-    priority: int
+    job: Job
     lost_s: float
 
 
@@ -42,11 +44,10 @@ def rooms(cluster: Cluster, *, now_s: float) -> Iterator[Room]:
         places = [(node, survey.later(node) - claimed.get(node.name, Resources())) for node in able]
         coming = next((node for node, later in places if request.fits(later)), None)
         if coming is None:
-            priority = head.job.priority
             found = [
                 room
                 for node, later in places
-                if (room := survey.choose(node, request, later, priority=priority)) is not None
+                if (room := survey.choose(node, request, later, job=head.job)) is not None
             ]
             if not found:
                 continue
@@ -74,7 +75,7 @@ def _heads(cluster: Cluster, *, now_s: float) -> list[tuple[Waiting, Shape]]:
         head = line.head() if line is not None else None
         if head is not None and now_s - head.since_s >= cluster.limits.preempt_after_s:
             heads.append((head, shape))
-    heads.sort(key=lambda each: each[0][:3])
+    heads.sort(key=lambda each: each[0].place)
     return heads[:HEADS_MAX]
 
 
@@ -101,6 +102,7 @@ class _Survey:
     """What ends, and what could be made to end, node by node: looked up once for all heads."""
 
     def __init__(self, cluster: Cluster, *, now_s: float) -> None:
+        self._ageing_s = cluster.limits.ageing_s
         self._victims: dict[NodeName, list[tuple[float, AttemptRef, Attempt]]] = {}
         self._later: dict[NodeName, Resources] = {}
         for each in cluster.preemptible.values():
@@ -122,14 +124,14 @@ class _Survey:
         """More ends there now."""
         del self._later[node.name]
 
-    def choose(self, node: Node, request: Resources, later: Resources, *, priority: int) -> Room | None:
+    def choose(self, node: Node, request: Resources, later: Resources, *, job: Job) -> Room | None:
         """The attempts whose end lets `request` fit, each of them needed; None: not even all would."""
         taken: list[tuple[float, Attempt]] = []
         free = later
         for lost, _, each in self._victims.get(node.name, ()):
             if request.fits(free):
                 break
-            if each.task.group.job.priority < priority and not _ends(each):
+            if gives_way(each, job, ageing_s=self._ageing_s) and not _ends(each):
                 taken.append((lost, each))
                 free += each.requested
         if not request.fits(free):
@@ -138,7 +140,16 @@ class _Survey:
             if request.fits(free - pair[1].requested):
                 taken.remove(pair)
                 free -= pair[1].requested
-        return Room(node, tuple(each for _, each in taken), priority, sum(lost for lost, _ in taken))
+        return Room(node, tuple(each for _, each in taken), job, sum(lost for lost, _ in taken))
+
+
+def gives_way(attempt: Attempt, job: Job, *, ageing_s: float) -> bool:
+    """Of lower priority than `job`, and behind it in a line as well."""
+    own = attempt.task.group.job
+    return own.priority < job.priority and (
+        aged(own.priority, own.submitted_at, ageing_s=ageing_s)
+        >= aged(job.priority, job.submitted_at, ageing_s=ageing_s)
+    )
 
 
 def lost_s(attempt: Attempt, now_s: float) -> float:

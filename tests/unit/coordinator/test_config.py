@@ -12,9 +12,12 @@ from bus.setting_files import Files
 from bus.settings import load
 from bus.values import Role
 from coordinator.config import ConfigError, EnsuredUser, Keep, load_config
-from coordinator.own_servers import own_servers
+from coordinator.own_servers import Addresses, own_servers
+from coordinator.serve import rebuild
+from coordinator.store.rows import Snapshot
 from coordinator.supervisor.access import Access
 
+NOTHING = Snapshot(next_number=1, users=[], nodes=[], jobs=[], tasks=[], attempts=[])
 LEAST = 'nats_url = "nats://x"\ncredentials = "/c"\ndsn = "postgresql://x"\n'
 
 
@@ -36,21 +39,20 @@ def test_users_that_must_exist(tmp_path: Path) -> None:
     assert load_config(tmp_path).users == (EnsuredUser("alice", Role.ADMIN),)
 
 
-def test_the_supervisor_writes_for_how_long_jobs_are_kept(tmp_path: Path) -> None:
-    environment = {"CORRAL_JOBS_KEEP_FAILED": "0", "CORRAL_JOBS_KEEP_CANCELLED": "7"}
+def test_the_supervisor_writes_what_is_set(tmp_path: Path) -> None:
+    environment = {
+        "CORRAL_JOBS_KEEP_FAILED": "0",
+        "CORRAL_JOBS_KEEP_CANCELLED": "7",
+        "CORRAL_SCHEDULER_AGEING": "60",
+    }
     servers = own_servers(load(environment=environment, files=Files(tmp_path / "u", tmp_path / "s")))
     assert servers.keep == Keep(completed=30, failed=0, cancelled=7)
     layout = Layout(tmp_path)
     access = Access(layout, authority=Authority.create_or_load(layout.keys), url="nats://x")
-    access.write_coordinator_config(
-        dsn="postgresql://x",
-        migrate_dsn="postgresql://y",
-        order="fcfs",
-        rank="best_fit",
-        unreachable_after_s=10,
-        keep=servers.keep,
-    )
-    assert load_config(tmp_path).keep == servers.keep
+    access.write_coordinator_config(Addresses("postgresql://x", "postgresql://y"), servers)
+    config = load_config(tmp_path)
+    assert (config.keep, config.ageing_min) == (servers.keep, 60)
+    assert rebuild(NOTHING, config, now_s=0.0).limits.ageing_s == 3600.0
 
 
 @pytest.mark.parametrize(
@@ -60,6 +62,7 @@ def test_the_supervisor_writes_for_how_long_jobs_are_kept(tmp_path: Path) -> Non
         ('nats_url = "x"', "credentials"),
         (LEAST + 'oder = "sjf"\n', "oder"),
         (LEAST + "rank = 1\n", "rank"),
+        (LEAST + "ageing_min = 0\n", "ageing_min"),
         (LEAST + "unreachable_after_s = 4\n", "unreachable_after_s"),
         (LEAST + "[keep]\nfailed = -1\n", "keep.failed"),
         (LEAST + '[[users]]\nname = "a"\nrole = "king"\n', "king"),

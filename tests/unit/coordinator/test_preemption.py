@@ -81,6 +81,16 @@ def test_equals_and_the_unwilling_stay(pool: World, priority: int, preemptible: 
     assert ended(pool) == []
 
 
+@pytest.mark.parametrize(("steps", "goes"), [(9 - 3, True), (9 - 3 + 1, False)])
+def test_what_would_go_first_in_the_line_stays(pool: World, steps: int, goes: bool) -> None:
+    """It is that much older: queued again, it would take the place that it had made."""
+    old = running(pool, 2, 3)
+    pool.now_s += steps * pool.cluster.limits.ageing_s
+    submit(pool, 2, 9)
+    wait(pool)
+    assert ended(pool) == [old] * goes
+
+
 def test_nobody_ends_in_vain(pool: World) -> None:
     """Two cores are needed, one is all that preemptible work holds."""
     running(pool, 1, 3)
@@ -251,12 +261,12 @@ def check(room: Room, world: World) -> None:
     assert room.victims and node.takes_work
     assert all(each.node == node.name and each.holding and not each.cancelling for each in room.victims)
     assert all(each.task.group.settings.preemptible for each in room.victims)
-    assert all(each.task.group.job.priority < room.priority for each in room.victims)
+    assert all(each.task.group.job.priority < room.job.priority for each in room.victims)
     assert room.lost_s == sum(lost_s(each, world.now_s) for each in room.victims)
     heads = [  # a group, or one task of it
         getattr(waiting.entry, "group", waiting.entry).shape.resources
         for line in world.cluster.lines.values()
-        if (waiting := line.head()) is not None and waiting.job.priority == room.priority
+        if (waiting := line.head()) is not None and waiting.job is room.job
     ]
     ending = sum((each.requested for each in node.attempts.values() if each.yielding), node.free)
     freed = sum((each.requested for each in room.victims), ending)
