@@ -6,19 +6,17 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import asyncpg
 import pytest
-import pytest_asyncio
 
 from bus.client import Client
 from bus.connection import NatsBus
 from bus.errors import ApiError, CorralError
 from bus.jetstream import count_values
-from bus.spec import ResourceSpec
 from bus.storage import BUCKETS, STREAMS, Bucket, stream_of
-from bus.values import JobState, TaskState
+from bus.values import JobState
 from tests.integration.recovery.rig import Rig
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -29,23 +27,6 @@ SLACK_S = 1.0
 
 BACK_S = 10.0
 """Twice the promise of 5 s, for the same reason."""
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def bystander(rig: Rig, client: Client) -> AsyncIterator[str]:
-    """A task that runs all the while: at the end it must be the same attempt."""
-    job = await client.submit(command=["sleep", "600"], resources=ResourceSpec(cpu="100m"))
-    name = f"{job.number}.0"
-
-    async def running() -> bool:
-        return (await client.task(name)).state is TaskState.RUNNING
-
-    await rig.until_answered(running, "the bystander runs")
-    yield name
-    await rig.until_answered(running, "the bystander runs on")
-    task = await client.task(name)
-    assert (task.fence, len(task.attempts)) == (1, 1)
-    await client.cancel(job.number)
 
 
 QUESTIONS: dict[str, Callable[[Client, str], Awaitable[object]]] = {

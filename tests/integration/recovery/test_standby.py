@@ -5,37 +5,17 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
-import pytest_asyncio
 
 from bus.client import Client
-from bus.spec import ResourceSpec
-from bus.values import TaskState
 from tests.integration.recovery.rig import Coordinator, Rig
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SLOW_MACHINE_S = 10.0
 """Twice the promise of 5 s: the tests share a machine with others, and the bench measures without them."""
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def bystander(rig: Rig, client: Client) -> AsyncIterator[str]:
-    """A task that runs all the while: at the end it must be the same attempt."""
-    job = await client.submit(command=["sleep", "600"], resources=ResourceSpec(cpu="100m"))
-    name = f"{job.number}.0"
-
-    async def running() -> bool:
-        return (await client.task(name)).state is TaskState.RUNNING
-
-    await rig.until_answered(running, "the bystander runs")
-    yield name
-    await rig.until_answered(running, "the bystander runs on")
-    task = await client.task(name)
-    assert (task.fence, len(task.attempts)) == (1, 1)
-    await client.cancel(job.number)
 
 
 def kill(leader: Coordinator) -> None:
