@@ -94,6 +94,11 @@ class PostgresProcess(Struct, frozen=True, kw_only=True):
         return f"postgresql://{COORDINATOR}:{self.coordinator_password}@{self.host}:{self.port}/{DATABASE}"
 
     @property
+    def log(self) -> Path:
+        """What the server says of itself, beside its data."""
+        return self.data.parent / f"{self.data.name}.log"
+
+    @property
     def uid(self) -> int | None:
         return self.account.uid if self.account else None
 
@@ -174,10 +179,20 @@ def free_port() -> int:
 
 
 def start(process: PostgresProcess, *, timeout_s: float = 30.0) -> subprocess.Popen[bytes]:
-    """Start the server and wait until it answers; its log is `<data>.log`. Raises ServerFailed."""
-    log_path = process.data.parent / f"{process.data.name}.log"
-    with log_path.open("ab") as log:
-        child = subprocess.Popen(
+    """Start the server and wait until it answers. Raises ServerFailed."""
+    child = spawn(process)
+    try:
+        wait_ready(process, timeout_s=timeout_s, child=child)
+    except ServerFailed as failure:
+        stop(child)
+        raise ServerFailed(f"{failure}; see {process.log}") from None
+    return child
+
+
+def spawn(process: PostgresProcess) -> subprocess.Popen[bytes]:
+    """Start the server, and wait for nothing; in a session of its own, it outlives a signal to ours."""
+    with process.log.open("ab") as log:
+        return subprocess.Popen(
             process.argv,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -189,12 +204,6 @@ def start(process: PostgresProcess, *, timeout_s: float = 30.0) -> subprocess.Po
             group=process.gid,
             extra_groups=[] if process.account else None,
         )
-    try:
-        wait_ready(process, timeout_s=timeout_s, child=child)
-    except ServerFailed as failure:
-        stop(child)
-        raise ServerFailed(f"{failure}; see {log_path}") from None
-    return child
 
 
 def stop(child: subprocess.Popen[bytes], *, timeout_s: float = STOP_TIMEOUT_S) -> None:

@@ -67,7 +67,7 @@ class Cluster:
         self._proxies: dict[str, Proxy] = {}
         self._wire: Wire | None = None
         self._starts: dict[str, Callable[[], subprocess.Popen[bytes]]] = {
-            "postgres": self._start_postgres,
+            "postgres": lambda: postgres_server.spawn(self._postgres),
             "nats": lambda: nats_server.start(self._nats),
         }
         self._children: dict[str, subprocess.Popen[bytes]] = {}
@@ -345,23 +345,6 @@ class Cluster:
                 cwd="/",
                 env=ENVIRONMENT,
                 start_new_session=True,
-            )
-
-    def _start_postgres(self) -> subprocess.Popen[bytes]:
-        """Without waiting for it, unlike `sql.server.start`: a keeper has others to look after."""
-        process = self._postgres
-        with (process.data.parent / f"{process.data.name}.log").open("ab") as log:
-            return subprocess.Popen(
-                process.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=process.cwd,
-                env=process.env,
-                start_new_session=True,
-                user=process.uid,
-                group=process.gid,
-                extra_groups=[] if process.account else None,
             )
 
 
