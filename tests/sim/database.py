@@ -25,9 +25,9 @@ from coordinator.core.transitions import TASK_TRANSITIONS
 from coordinator.store.errors import NotLeader, OutcomeUnknown, StoreError, StoreUnavailable
 from coordinator.store.rows import Batch, LiveJob, Snapshot
 from tests.sim.timeline import Process, Timeline, Violation
+from tests.unit.coordinator.mirror import FAILED, seen
 
 LIVE = (AttemptState.ASSIGNED, AttemptState.RUNNING)
-FAILED = (TaskState.FAILED, TaskState.TIMEOUT)
 REFUSED_AFTER_S = 0.05
 HANGS_S = 2.0
 
@@ -191,7 +191,7 @@ class Rows:
             users=[],
             nodes=[replace(node, registered=False) for node in self.nodes.values()],
             jobs=[LiveJob(self.jobs[number], self.counters[number]) for number in sorted(self.live_jobs)],
-            tasks=[seen(row) for number in sorted(self.live_jobs) for row in self.tasks[number].values()],
+            tasks=[seen(*row) for number in sorted(self.live_jobs) for row in self.tasks[number].values()],
             attempts=[
                 replace(self.attempts[ref], new=False, explanation=None) for ref in sorted(self.live_attempts)
             ],
@@ -238,7 +238,7 @@ class Rows:
 
     def failed(self, number: int) -> tuple[TaskSeen, ...]:
         rows = self.tasks.get(number, {}).values()
-        found = [seen(row) for row in rows if row[0].count == 1 and row[1].state in FAILED]
+        found = [seen(*row) for row in rows if row[0].count == 1 and row[1].state in FAILED]
         return tuple(sorted(found, key=lambda row: row.task.index))
 
     def over(self, number: int) -> JobOver | None:
@@ -278,23 +278,6 @@ def _check_path(change: TaskChange) -> None:
     for before, after in zip(change.path, change.path[1:], strict=False):
         if after not in TASK_TRANSITIONS[before]:
             raise Violation("I6", f"task {change.task}: {before} -> {after}")
-
-
-def seen(row: tuple[NewTask, TaskChange]) -> TaskSeen:
-    new, change = row
-    return TaskSeen(
-        change.task,
-        change.id,
-        new.count,
-        change.remaining,
-        change.state,
-        change.version,
-        change.node,
-        change.fence,
-        change.retries,
-        change.changed_at,
-        change.started_at,
-    )
 
 
 class Database:
