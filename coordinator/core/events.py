@@ -110,44 +110,37 @@ class JobSubmitted(Struct, frozen=True, kw_only=True):
     reply: ReplyToken = 0
 
 
-class CancelAsked(Struct, frozen=True, kw_only=True):
+class Asked(Struct, frozen=True, kw_only=True):
+    """Something that a person asks of a job; `role` says of whose jobs."""
+
+    job: int
+    by: UserName
+    role: Role
+    reply: ReplyToken = 0
+
+
+class CancelAsked(Asked, frozen=True, kw_only=True):
     """`index` None: the whole job."""
 
-    job: int
     index: int | None
-    by: UserName
-    role: Role
-    reply: ReplyToken = 0
 
 
-class HoldAsked(Struct, frozen=True, kw_only=True):
+class HoldAsked(Asked, frozen=True, kw_only=True):
     """Keep what waits of a job from being placed; `held` False: place it again."""
 
-    job: int
     held: bool
-    by: UserName
-    role: Role
-    reply: ReplyToken = 0
 
 
-class PauseAsked(Struct, frozen=True, kw_only=True):
+class PauseAsked(Asked, frozen=True, kw_only=True):
     """Have what runs of a job stand still and place nothing of it; `paused` False: let it go on."""
 
-    job: int
     paused: bool
-    by: UserName
-    role: Role
-    reply: ReplyToken = 0
 
 
-class RequeueAsked(Struct, frozen=True, kw_only=True):
+class RequeueAsked(Asked, frozen=True, kw_only=True):
     """End what runs of a job, or of one task of it, and queue it again; `index` None: the whole job."""
 
-    job: int
     index: int | None
-    by: UserName
-    role: Role
-    reply: ReplyToken = 0
 
 
 class TaskSeen(Struct, frozen=True):
@@ -195,21 +188,17 @@ class JobOver(Struct, frozen=True, kw_only=True):
     ranges: tuple[RangeSeen, ...]
 
 
-class RetryAsked(Struct, frozen=True, kw_only=True):
+class RetryAsked(Asked, frozen=True, kw_only=True):
     """Queue `failed` again: rows of tasks in failed or timeout, in order of their indices.
 
     They were read when the cluster's `requeues` was `as_of`, and as many as `before` were queued by earlier
     events of the same request. `over`: the job, where it was over then.
     """
 
-    job: int
     failed: tuple[TaskSeen, ...]
     over: JobOver | None
     as_of: int
     before: int
-    by: UserName
-    role: Role
-    reply: ReplyToken = 0
 
 
 class NodeSteered(Struct, frozen=True, kw_only=True):

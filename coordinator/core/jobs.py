@@ -26,12 +26,9 @@ from coordinator.core.effects import (
     Refuse,
 )
 from coordinator.core.events import (
+    Asked,
     CancelAsked,
-    HoldAsked,
     JobSubmitted,
-    PauseAsked,
-    RequeueAsked,
-    RetryAsked,
 )
 from coordinator.core.groups import settle_dependents
 from coordinator.core.intake import build_job, derive
@@ -154,7 +151,7 @@ def on_cancel(out: list[Effect], cluster: Cluster, event: CancelAsked, *, now_s:
     out.append(AnswerCancel(reply=event.reply, tasks=ended))
 
 
-def may_steer(job: Job, event: CancelAsked | HoldAsked | PauseAsked | RequeueAsked | RetryAsked) -> bool:
+def may_steer(job: Job, event: Asked) -> bool:
     """Owners steer their own jobs, operators any."""
     return job.owner == event.by or event.role.rank >= Role.OPERATOR.rank
 

@@ -6,6 +6,8 @@ answered and leaves nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bus.units import counted
 from bus.values import AttemptState, TaskState
 from coordinator.core.changes import add_to, enqueue, move
@@ -18,7 +20,7 @@ from coordinator.core.effects import (
     Refuse,
     ReplyToken,
 )
-from coordinator.core.events import HoldAsked, PauseAsked, RequeueAsked, RetryAsked, TaskSeen
+from coordinator.core.events import Asked, HoldAsked, PauseAsked, RequeueAsked, RetryAsked, TaskSeen
 from coordinator.core.jobs import may_steer
 from coordinator.core.model import Attempt, Cluster, Job, Task
 from coordinator.core.pausing import send_pauses
@@ -39,17 +41,26 @@ _ACTIONS = {
 
 def on_hold(out: list[Effect], cluster: Cluster, event: HoldAsked, *, now_s: float) -> None:
     """Take what waits of a job out of the lines and back from the nodes; or put it in again."""
+    change = _hold if event.held else _release
+    job = _to_change(out, cluster, event, on=event.held, is_on=lambda job: job.held_by is not None)
+    if job is not None:
+        change(out, cluster, job, event, now_s=now_s)
+
+
+def _to_change(
+    out: list[Effect], cluster: Cluster, event: Asked, *, on: bool, is_on: Callable[[Job], bool]
+) -> Job | None:
+    """The job that is to be switched `on` or off; None where the answer is given already."""
     job = cluster.jobs.get(event.job)
     if job is None or not may_steer(job, event):
         out.append(_refuse(event.reply, _no_job(event.job)))
-    elif event.held == (job.held_by is not None):
+    elif on == is_on(job):
         out.append(AnswerChanged(reply=event.reply, tasks=0))
-    elif event.held and job.cancel_requested:
+    elif on and job.cancel_requested:
         out.append(_refuse(event.reply, _is_ending(job)))
-    elif event.held:
-        _hold(out, cluster, job, event, now_s=now_s)
     else:
-        _release(out, cluster, job, event, now_s=now_s)
+        return job
+    return None
 
 
 def _hold(out: list[Effect], cluster: Cluster, job: Job, event: HoldAsked, *, now_s: float) -> None:
@@ -95,17 +106,10 @@ def _offer(cluster: Cluster, job: Job, *, now_s: float) -> int:
 
 def on_pause(out: list[Effect], cluster: Cluster, event: PauseAsked, *, now_s: float) -> None:
     """Have what runs of a job stand still, and place nothing of it; or let it go on."""
-    job = cluster.jobs.get(event.job)
-    if job is None or not may_steer(job, event):
-        out.append(_refuse(event.reply, _no_job(event.job)))
-    elif event.paused == (job.paused_by is not None):
-        out.append(AnswerChanged(reply=event.reply, tasks=0))
-    elif event.paused and job.cancel_requested:
-        out.append(_refuse(event.reply, _is_ending(job)))
-    elif event.paused:
-        _pause(out, cluster, job, event, now_s=now_s)
-    else:
-        _resume(out, cluster, job, event, now_s=now_s)
+    change = _pause if event.paused else _resume
+    job = _to_change(out, cluster, event, on=event.paused, is_on=lambda job: job.paused_by is not None)
+    if job is not None:
+        change(out, cluster, job, event, now_s=now_s)
 
 
 def _pause(out: list[Effect], cluster: Cluster, job: Job, event: PauseAsked, *, now_s: float) -> None:
@@ -233,7 +237,7 @@ def _queue_task(
 def _note_job(
     out: list[Effect],
     job: Job,
-    event: HoldAsked | PauseAsked | RequeueAsked | RetryAsked,
+    event: Asked,
     kind: str,
     text: str,
     tasks: int,

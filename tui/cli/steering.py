@@ -6,6 +6,7 @@ from argparse import Namespace
 from collections.abc import Awaitable, Callable, Sequence
 
 from bus.api import Changed, Node
+from bus.client import Client
 from bus.errors import ApiError
 from bus.units import counted
 from tui.cli import output
@@ -19,78 +20,49 @@ from tui.view.states import node_word
 async def cancel(arguments: Namespace) -> int:
     """End jobs or tasks; those already over stay as they are."""
     targets = [task_id(target) for target in arguments.targets]
-    async with client(arguments) as corral:
 
-        async def end(target: str) -> Changed:
-            return Changed(tasks=(await corral.cancel(target)).tasks)
+    async def end(corral: Client, target: str) -> Changed:
+        return Changed(tasks=(await corral.cancel(target)).tasks)
 
-        return await _change(arguments, targets, end, noun="cancelled", said="told to end")
+    return await _change(arguments, targets, end, noun="cancelled", said="told to end")
 
 
 async def retry(arguments: Namespace) -> int:
     """Queue again what failed or ran out of time."""
     targets = [task_id(target) for target in arguments.targets]
-    async with client(arguments) as corral:
-
-        async def again(target: str) -> Changed:
-            return await corral.retry(target)
-
-        return await _change(arguments, targets, again, noun="retried", said="queued again")
+    return await _change(arguments, targets, Client.retry, noun="retried", said="queued again")
 
 
 async def hold(arguments: Namespace) -> int:
     """Keep the waiting tasks of jobs from being placed."""
     targets = [job_id(target) for target in arguments.jobs]
-    async with client(arguments) as corral:
-
-        async def keep(target: str) -> Changed:
-            return await corral.hold(target)
-
-        return await _change(arguments, targets, keep, noun="held", said="held")
+    return await _change(arguments, targets, Client.hold, noun="held", said="held")
 
 
 async def release(arguments: Namespace) -> int:
     """Let held jobs be placed again."""
     targets = [job_id(target) for target in arguments.jobs]
-    async with client(arguments) as corral:
-
-        async def let_go(target: str) -> Changed:
-            return await corral.release(target)
-
-        return await _change(arguments, targets, let_go, noun="released", said="released")
+    return await _change(arguments, targets, Client.release, noun="released", said="released")
 
 
 async def pause(arguments: Namespace) -> int:
     """Let what runs of jobs stand still; the rest waits."""
     targets = [job_id(target) for target in arguments.jobs]
-    async with client(arguments) as corral:
-
-        async def stop(target: str) -> Changed:
-            return await corral.pause(target)
-
-        return await _change(arguments, targets, stop, noun="paused", said="paused")
+    return await _change(arguments, targets, Client.pause, noun="paused", said="paused")
 
 
 async def resume(arguments: Namespace) -> int:
     """Let paused jobs go on."""
     targets = [job_id(target) for target in arguments.jobs]
-    async with client(arguments) as corral:
-
-        async def go_on(target: str) -> Changed:
-            return await corral.resume(target)
-
-        return await _change(arguments, targets, go_on, noun="resumed", said="resumed")
+    return await _change(arguments, targets, Client.resume, noun="resumed", said="resumed")
 
 
 async def requeue(arguments: Namespace) -> int:
     """End what runs and queue it again."""
     targets = [task_id(target) for target in arguments.targets]
-    async with client(arguments) as corral:
-
-        async def again(target: str) -> Changed:
-            return await corral.requeue(target)
-
-        return await _change(arguments, targets, again, noun="requeued", said="told to end and wait again")
+    return await _change(
+        arguments, targets, Client.requeue, noun="requeued", said="told to end and wait again"
+    )
 
 
 async def cordon(arguments: Namespace) -> int:
@@ -128,7 +100,7 @@ async def undrain(arguments: Namespace) -> int:
 async def _change(
     arguments: Namespace,
     targets: Sequence[str],
-    change: Callable[[str], Awaitable[Changed]],
+    change: Callable[[Client, str], Awaitable[Changed]],
     *,
     noun: str,
     said: str,
@@ -136,15 +108,16 @@ async def _change(
     """One target after the other; a refused one does not keep the others from their turn."""
     changed: list[tuple[str, int]] = []
     code = int(Exit.OK)
-    for target in targets:
-        try:
-            answer = await change(target)
-            changed.append((target, answer.tasks))
-            if answer.hint:
-                note(f"{target}: {answer.hint}")
-        except ApiError as error:
-            refused = report(error, arguments)
-            code = code or refused
+    async with client(arguments) as corral:
+        for target in targets:
+            try:
+                answer = await change(corral, target)
+                changed.append((target, answer.tasks))
+                if answer.hint:
+                    note(f"{target}: {answer.hint}")
+            except ApiError as error:
+                refused = report(error, arguments)
+                code = code or refused
     documents = [{"target": target, "tasks": tasks} for target, tasks in changed]
     match arguments.output:
         case "json":
