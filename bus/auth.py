@@ -174,6 +174,22 @@ class Authority:
         known: dict[str, int] = json.loads(read_secret(self._revocations))
         return known
 
+    @property
+    def account(self) -> str:
+        """The public key of the account that everybody of this cluster is in."""
+        return self._public(Key.ACCOUNT)
+
+    def learn(self, account_jwt: bytes) -> None:
+        """Take over what an earlier JWT of `account_jwts` revokes; one that we did not sign is ignored."""
+        signed, _, signature = account_jwt.strip().rpartition(b".")
+        try:
+            self._keys[Key.OPERATOR].verify(signed, _unbase64url(signature))
+            claims = json.loads(_unbase64url(signed.partition(b".")[2]))
+        except (nkeys.NkeysError, ValueError):
+            return  # none, or of another operator: nothing that we ever said
+        if claims["sub"] == self.account:
+            self.revoke_all(claims["nats"].get("revocations", {}))
+
     def account_jwts(self) -> dict[str, str]:
         """Public key to JWT of both accounts: ours, and the server's own events."""
         ours = {"limits": {**_UNLIMITED, **_STORAGE}, "revocations": self.revoked()}
@@ -335,3 +351,7 @@ def _public_key(pair: nkeys.KeyPair) -> str:
 
 def _base64url(data: bytes) -> bytes:
     return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+def _unbase64url(text: bytes) -> bytes:
+    return base64.urlsafe_b64decode(text + b"=" * (-len(text) % 4))

@@ -151,10 +151,13 @@ async def durability(url: str, authority: Authority) -> Durability:
 async def push_claims(url: str, authority: Authority) -> None:
     """Have the server take the accounts as they are now: the connections of the revoked are closed.
 
-    Its resolver keeps them on disk. Raises BusError; ServerUnfit where the server does not take them.
+    Its resolver keeps them on disk. What it knows from another machine of the cluster stays revoked, and is
+    known here from then on. Raises BusError; ServerUnfit where the server does not take them.
     """
     bus = await NatsBus.connect(url, authority.mint_system(), name="corral claims")
     try:
+        known = f"$SYS.REQ.ACCOUNT.{authority.account}.CLAIMS.LOOKUP"
+        authority.learn((await bus.request(known, b"", timeout_s=REQUEST_TIMEOUT_S)).data)
         for jwt in authority.account_jwts().values():
             answer = await bus.request("$SYS.REQ.CLAIMS.UPDATE", jwt.encode(), timeout_s=REQUEST_TIMEOUT_S)
             said = json.loads(answer.data)

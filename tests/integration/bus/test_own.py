@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -193,5 +194,22 @@ def test_with_the_include_it_serves_and_a_revocation_outlasts_it(
 
     with nats(tmp_path, port, text) as url:
         asyncio.run(revoke(url))
+
+    async def second_machine(url: str) -> None:
+        keys = tmp_path / "copy"
+        shutil.copytree(tmp_path / "keys", keys, ignore=shutil.ignore_patterns("revoked.json"))
+        copy = Authority.create_or_load(keys)
+        carol = copy.mint_user("carol", Role.USER)
+        copy.revoke(carol.public_key)
+        pushed_at = int(time.time())
+        while int(time.time()) <= pushed_at:
+            await asyncio.sleep(0.05)
+        await own.push_claims(url, copy)
+        assert copy.revoked().keys() == {alice.public_key, carol.public_key}
+        for revoked in (alice, carol):
+            with pytest.raises(Refused):
+                await NatsBus.connect(url, revoked, name="test")
+
     with nats(tmp_path, port, text) as url:  # the include file still says what it said at first
         asyncio.run(after(url))
+        asyncio.run(second_machine(url))
