@@ -14,17 +14,15 @@ would take as long as to wait for another.
 
 from __future__ import annotations
 
-from itertools import islice
-
 from bus.units import counted
-from bus.values import AttemptState, NodeHealth, NodeName, OnDisconnect
+from bus.values import AttemptState, NodeHealth, OnDisconnect
 from coordinator.core.brake import check_brake
 from coordinator.core.changes import node_event, node_row
 from coordinator.core.effects import Effect
-from coordinator.core.model import Attempt, Cluster, Node, Shape
+from coordinator.core.model import Attempt, Cluster, Node
 from coordinator.core.placing import retract
 from coordinator.core.reports import lose
-from coordinator.core.scheduler.feasible import obstacles
+from coordinator.core.scheduler.pool import Pool
 from coordinator.core.suspicion import DEGRADED_FROM, HEALTHY_BELOW, evidence, fell, heard, proven, silence
 
 _DEAF_S = 1.0
@@ -162,26 +160,22 @@ def check_starts(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
     What has a node holds no place in the line: nobody would be preempted for it, and no node kept free.
     """
     limits = cluster.limits
-    places: dict[Shape, list[NodeName]] = {}
-    for node in cluster.nodes.values():
-        if not node.waiting:
-            continue
-        stale = [
-            attempt
-            for attempt in node.attempts.values()
-            if not attempt.holding
-            and (waited_s := now_s - attempt.assigned_at) >= limits.retract_after_s
-            and (
-                waited_s >= limits.waiting_max_s
-                or any(name != node.name for name in _free_places(cluster, attempt.task.group.shape, places))
-            )
-        ]
-        retract(out, stale)
-
-
-def _free_places(cluster: Cluster, shape: Shape, known: dict[Shape, list[NodeName]]) -> list[NodeName]:
-    """Two nodes that could start a task of `shape` now: one of them is another than any given one."""
-    if shape not in known:
-        free = (node.name for node in cluster.nodes.values() if not obstacles(node, shape))
-        known[shape] = list(islice(free, 2))
-    return known[shape]
+    waiting = [
+        attempt
+        for node in cluster.nodes.values()
+        if node.waiting
+        for attempt in node.attempts.values()
+        if not attempt.holding and now_s - attempt.assigned_at >= limits.retract_after_s
+    ]
+    if not waiting:
+        return
+    pool = Pool(cluster.nodes.values())
+    free = {shape: pool.fits(shape) for shape in {attempt.task.group.shape for attempt in waiting}}
+    places = {shape: int(mask.sum()) for shape, mask in free.items()}
+    stale = [
+        attempt
+        for attempt in waiting
+        if now_s - attempt.assigned_at >= limits.waiting_max_s
+        or places[shape := attempt.task.group.shape] > int(free[shape][pool.row(attempt.node)])
+    ]
+    retract(out, stale)

@@ -28,6 +28,7 @@ from tests.bench import (
     limit,
     publish,
     recovery,
+    rounds,
     throughput,
 )
 from tests.bench.cluster import Cluster, running
@@ -43,6 +44,7 @@ BENCHES: dict[str, Callable[[Cluster, Sizes], Coroutine[None, None, list[Figure]
     "footprint": footprint.measure,
     "console": console.measure,
     "recovery": recovery.measure,
+    "rounds": rounds.measure,
     "ingest": ingest.measure,  # last: its nodes look alive for a while, and on a shared cluster get tasks
 }
 

@@ -41,6 +41,9 @@ class Sizes(Struct, frozen=True, kw_only=True):
     console_s: float = 10.0
     recoveries: int = 3
     acknowledged: int = 2_000
+    round_nodes: int = 5_000
+    round_tasks: int = 150_000
+    rounds: int = 100
 
 
 FULL = Sizes()
@@ -64,6 +67,9 @@ QUICK = Sizes(
     console_s=0.5,
     recoveries=1,
     acknowledged=50,
+    round_nodes=50,
+    round_tasks=3_000,
+    rounds=5,
 )
 
 

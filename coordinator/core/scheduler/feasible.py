@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from bus.values import NodeAdmin, NodeHealth, NodeKind
 from coordinator.core.model import Node, Shape
@@ -10,28 +11,45 @@ from coordinator.core.model import Node, Shape
 
 def obstacles(node: Node, shape: Shape) -> tuple[str, ...]:
     """Everything that keeps tasks of `shape` off `node` now, as short stable words; empty: feasible."""
+    busy = (f"busy:{name}" for name in shape.resources.lacking(node.free))
+    return (*closed(node), *mismatches(node, shape), *busy)
+
+
+def closed(node: Node) -> tuple[str, ...]:
+    """What keeps every task off it now."""
     found: list[str] = []
     if node.health is NodeHealth.UNREACHABLE or node.overdue:
         found.append(f"health:{node.health}")
     if node.admin is not NodeAdmin.ACTIVE:
         found.append(f"admin:{node.admin}")
-    found += mismatches(node, shape)
-    found += (f"busy:{name}" for name in shape.resources.lacking(node.free))
     return tuple(found)
 
 
 def mismatches(node: Node, shape: Shape) -> tuple[str, ...]:
     """What will not change by waiting for other tasks to end."""
-    found: list[str] = []
-    if node.kind is NodeKind.CONTROL:
-        found.append("kind:control")
-    if shape.nodes and node.name not in shape.nodes:
-        found.append("node")
-    found += (f"label:{key}" for key, value in shape.labels if node.labels.get(key) != value)
-    if shape.tool is not None and shape.tool not in node.tools:
-        found.append(f"tool:{shape.tool}")
-    found += (f"capacity:{name}" for name in shape.resources.lacking(node.capacity))
-    return tuple(found)
+    name = ("node",) if shape.nodes and node.name not in shape.nodes else ()
+    capacity = (f"capacity:{name}" for name in shape.resources.lacking(node.capacity))
+    return (*name, *traits_of(node).mismatches(shape), *capacity)
+
+
+class Traits(NamedTuple):
+    """What many nodes have in common."""
+
+    kind: NodeKind
+    labels: frozenset[tuple[str, str]]
+    tools: tuple[str, ...]
+
+    def mismatches(self, shape: Shape) -> list[str]:
+        """What keeps `shape` off all of them."""
+        found = ["kind:control"] if self.kind is NodeKind.CONTROL else []
+        found += (f"label:{label[0]}" for label in shape.labels if label not in self.labels)
+        if shape.tool is not None and shape.tool not in self.tools:
+            found.append(f"tool:{shape.tool}")
+        return found
+
+
+def traits_of(node: Node) -> Traits:
+    return Traits(node.kind, frozenset(node.labels.items()), node.tools)
 
 
 def never_fits(nodes: Iterable[Node], shape: Shape) -> str | None:

@@ -16,18 +16,22 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
+import numpy as np
 from msgspec import Struct
 
 from bus.values import NodeHealth, NodeName
 from coordinator.core.model import Cluster, Line, Node, Shape, Waiting
 from coordinator.core.scheduler.feasible import mismatches, obstacles
+from coordinator.core.scheduler.pool import Pool
 from coordinator.core.scheduler.preempt import room_coming
 from coordinator.core.scheduler.rank import RANKS
 
 _PACE_TAU_S = 0.5
 _REJECTED_SHOWN = 16
+_CANDIDATES_SHOWN = 4
 
 
 class Decision(Struct, frozen=True):
@@ -45,6 +49,7 @@ def decide(cluster: Cluster, now_s: float, *, reserved: dict[NodeName, Shape]) -
     `reserved` grows by the nodes that are kept free for heads which have waited too long.
     """
     cluster.blocked.clear()
+    pool = Pool(cluster.nodes.values())
     heads: list[tuple[Waiting, int, Shape]] = []
     for position, (shape, line) in enumerate(list(cluster.lines.items())):
         head = line.head()
@@ -60,15 +65,16 @@ def decide(cluster: Cluster, now_s: float, *, reserved: dict[NodeName, Shape]) -
         line = cluster.lines[shape]
         options = candidates.get(shape)
         if options is None:
-            options = candidates[shape] = Candidates(cluster, shape)
+            options = candidates[shape] = Candidates(cluster, pool, shape)
         node = options.best(reserved)
         if node is None:
             heapq.heappop(heads)
             blocked.append(shape)
-            _note_blocked(cluster, shape, options)
-            _reserve(cluster, shape, line, reserved, now_s=now_s)
+            _note_blocked(cluster, pool, shape, reserved)
+            _reserve(cluster, pool, shape, line, reserved, now_s=now_s)
             continue
         yield Decision(shape, node, False, options.explanation(node))
+        pool.refresh(node)
         head = line.head()
         if head is None:
             heapq.heappop(heads)
@@ -83,21 +89,21 @@ class Candidates:
     Degraded ones come last: what they get may have to be given out again.
     """
 
-    def __init__(self, cluster: Cluster, shape: Shape) -> None:
+    def __init__(self, cluster: Cluster, pool: Pool, shape: Shape) -> None:
         self._shape = shape
         self._order = cluster.order
         self._rank = cluster.rank
         self._score = RANKS[cluster.rank]
-        self._heap: list[tuple[bool, float, str, Node]] = []
-        self.rejected: dict[str, tuple[str, ...]] = {}
+        self._pool = pool
+        self._fits = pool.fits(shape)
+        self._rejected: dict[str, tuple[str, ...]] | None = None
+        self._passed_over: dict[str, tuple[str, ...]] = {}
         self._explained: dict[str, dict[str, Any]] = {}
-        for node in cluster.nodes.values():
-            reasons = obstacles(node, shape)
-            if reasons:
-                self.rejected[node.name] = reasons
-            else:
-                degraded = node.health is not NodeHealth.HEALTHY
-                self._heap.append((degraded, self._score(node, shape.resources), node.name, node))
+        able = [pool.nodes[row] for row in np.flatnonzero(self._fits).tolist()]
+        self._heap: list[tuple[bool, float, str, Node]] = [
+            (node.health is not NodeHealth.HEALTHY, self._score(node, shape.resources), node.name, node)
+            for node in able
+        ]
         heapq.heapify(self._heap)
         self._feasible = len(self._heap)
 
@@ -107,10 +113,10 @@ class Candidates:
             degraded, score, name, node = self._heap[0]
             if name in reserved:
                 heapq.heappop(self._heap)
-                self.rejected[name] = ("reserved",)
+                self._passed_over[name] = ("reserved",)
             elif not self._shape.resources.fits(node.free):
                 heapq.heappop(self._heap)
-                self.rejected[name] = tuple(
+                self._passed_over[name] = tuple(
                     f"busy:{resource}" for resource in self._shape.resources.lacking(node.free)
                 )
             else:
@@ -124,28 +130,44 @@ class Candidates:
         """Why `node`: kept with the attempt. One object per node and round."""
         found = self._explained.get(node.name)
         if found is None:
-            others = heapq.nsmallest(4, self._heap, key=lambda entry: entry[:3])
+            top = self._heap[: 2**_CANDIDATES_SHOWN - 1]  # of a heap: the k-th lies above level k
+            others = heapq.nsmallest(_CANDIDATES_SHOWN, top, key=lambda entry: entry[:3])
             found = self._explained[node.name] = {
                 "order": self._order,
                 "rank": self._rank,
                 "feasible": self._feasible,
                 "candidates": [[name, round(score, 4)] for _, score, name, _ in others],
-                "rejected": dict(list(self.rejected.items())[:_REJECTED_SHOWN]),
+                "rejected": self._some_rejected(),
             }
         return found
 
+    def _some_rejected(self) -> dict[str, tuple[str, ...]]:
+        """What is in the way on a few nodes: first those that never fitted, then those that no longer do."""
+        if self._rejected is None:
+            rows = np.flatnonzero(~self._fits)[:_REJECTED_SHOWN].tolist()
+            nodes = [self._pool.nodes[row] for row in rows]
+            self._rejected = {node.name: obstacles(node, self._shape) for node in nodes}
+        later = islice(self._passed_over.items(), _REJECTED_SHOWN - len(self._rejected))
+        return self._rejected | dict(later)
 
-def _note_blocked(cluster: Cluster, shape: Shape, options: Candidates) -> None:
+
+def _note_blocked(cluster: Cluster, pool: Pool, shape: Shape, reserved: dict[NodeName, Shape]) -> None:
     """Keep why nothing fits, for whoever asks about a waiting task: reason -> number of nodes."""
-    counts: dict[str, int] = {}
-    for reasons in options.rejected.values():
-        for reason in reasons:
-            counts[reason] = counts.get(reason, 0) + 1
+    counts = pool.obstacles(shape)
+    kept = int(pool.fits(shape).sum())  # all that still fits is kept for others
+    if kept:
+        counts["reserved"] = kept
     cluster.blocked[shape] = {"nodes": len(cluster.nodes), "reasons": counts}
 
 
 def _reserve(
-    cluster: Cluster, shape: Shape, line: Line, reserved: dict[NodeName, Shape], *, now_s: float
+    cluster: Cluster,
+    pool: Pool,
+    shape: Shape,
+    line: Line,
+    reserved: dict[NodeName, Shape],
+    *,
+    now_s: float,
 ) -> None:
     """Keep a node for a head that has waited long: the one on which room is made, later the nearest."""
     head = line.head()
@@ -157,28 +179,32 @@ def _reserve(
         return
     if now_s - head.since_s < cluster.limits.reserve_after_s:
         return
-    able = [
-        node
-        for node in cluster.nodes.values()
-        if node.takes_work and node.name not in reserved and not mismatches(node, shape)
-    ]
-    if able:
-        score = RANKS["worst_fit"]
-        nearest = min(able, key=lambda node: (score(node, shape.resources), node.name))
+    able = pool.able(shape)
+    able[[row for name in reserved if (row := pool.row(name)) is not None]] = False
+    nearest = pool.roomiest(shape, able)
+    if nearest is not None:
         reserved[nearest.name] = shape
 
 
 def _prefill(
     cluster: Cluster, blocked: list[Shape], reserved: dict[NodeName, Shape], *, now_s: float
 ) -> Iterator[Decision]:
+    nodes = [
+        node
+        for node in cluster.nodes.values()
+        if node.ends_per_s
+        and prefill_room(cluster, node, now_s=now_s) > 0
+        and node.takes_work
+        and node.name not in reserved
+    ]
     for shape in blocked:
         line = cluster.lines.get(shape)
         if line is None or shape.resources.gpus:
             continue  # which GPUs a task gets is decided when they are free
-        for node in cluster.nodes.values():
-            room = prefill_room(cluster, node, now_s=now_s)
-            if room <= 0 or not node.takes_work or node.name in reserved or mismatches(node, shape):
+        for node in nodes:
+            if mismatches(node, shape):
                 continue
+            room = prefill_room(cluster, node, now_s=now_s)
             explanation = {
                 "order": cluster.order,
                 "rank": "prefill",

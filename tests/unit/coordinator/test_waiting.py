@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bus.spec import Constraints, ResourceSpec
 from bus.values import Ended, Outcome, Resources, Started
 from coordinator.core.effects import (
     SendRetract,
@@ -28,6 +29,16 @@ def test_a_fast_node_gets_tasks_ahead_and_promotes_them_in_order(pool) -> None:
     assert len(holding) == 2
     pool.end(pool.held["n1"][holding[0].ref])
     assert waiting[0].holding and not waiting[1].holding
+
+
+def test_nothing_waits_on_a_node_that_could_not_run_it(pool) -> None:
+    pool.register("n2")
+    for _ in range(2):
+        pool.submit(command=["true"], constraints=Constraints(nodes=["n2"]), resources=ResourceSpec(cpu="2"))
+        pool.schedule()
+    busy_pool(pool)
+    assert pool.cluster.nodes["n1"].waiting and not pool.cluster.nodes["n2"].waiting
+    assert all(not attempt.task.group.shape.nodes for attempt in pool.cluster.nodes["n1"].attempts.values())
 
 
 def test_an_agent_may_start_waiting_tasks_in_another_order(pool) -> None:

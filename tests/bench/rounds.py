@@ -1,0 +1,176 @@
+"""A scheduling round over a large pool: the coordinator's core alone, in memory, as production steps it.
+
+Nodes of five kinds, all taken; far more tasks wait than run. Then again and again some tasks end and a round
+gives their places away: how long that takes, with the rows and messages that it leaves, made but not written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import time
+from collections.abc import Iterator
+from uuid import UUID
+
+import msgspec
+
+from bus.spec import JobSpec, ResourceSpec
+from bus.values import AttemptRef, Ended, Inventory, NodeKind, NodeName, Outcome, Resources, Started, UserName
+from coordinator.core.effects import Effect, SendAssign
+from coordinator.core.events import AgentRegistered, JobSubmitted, ScheduleDue, TasksReported, Tick
+from coordinator.core.machine import step
+from coordinator.core.model import Cluster
+from tests.bench import cluster as real
+from tests.bench.figures import Figure, Sizes, percentile
+from tests.bench.processes import MIB, rss_bytes
+
+KINDS = (
+    Resources(8_000, 32 * 1024),
+    Resources(16_000, 64 * 1024),
+    Resources(32_000, 128 * 1024),
+    Resources(64_000, 256 * 1024),
+    Resources(32_000, 256 * 1024, gpus=4),
+)
+CORES, MEMORY_GIB, GPUS = (1, 2, 4, 8), (1, 2, 8, 16), (0, 0, 0, 1)
+"""Of a task: 48 shapes, as each is asked for with three."""
+
+ENDS_SHARE = 0.02
+"""Of the running tasks that end between two rounds."""
+
+SEED = 1
+
+
+async def measure(_: real.Cluster, sizes: Sizes) -> list[Figure]:
+    """Seconds of a round, placements per second of the first one, MiB of resident memory."""
+    pool = Pool(sizes)
+    before = rss_bytes(os.getpid())
+    first_s, placed = pool.round()
+    rounds, ticks = [], []
+    for _ in range(sizes.rounds):
+        pool.end_some()
+        rounds.append(pool.round()[0])
+        ticks.append(pool.tick())
+    note = f"{sizes.round_nodes:,} nodes, {sizes.round_tasks:,} tasks queued, {len(pool.cluster.lines)} lines"
+    samples = tuple(rounds)
+    return [
+        Figure(name="rounds.first", value=placed / first_s, unit="placements/s", note=f"{placed:,} at once"),
+        Figure(name="rounds.p50", value=percentile(rounds, 50), unit="s", note=note, samples=samples),
+        Figure(name="rounds.p99", value=percentile(rounds, 99), unit="s", note=note),
+        Figure(name="rounds.tick", value=percentile(ticks, 99), unit="s", note="p99 of the tick between two"),
+        Figure(name="rounds.memory", value=before / MIB, unit="MiB", note="with all nodes and tasks"),
+    ]
+
+
+class Pool:
+    """The cluster, its clock, and what runs on each node."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        self.cluster = Cluster()
+        self.random = random.Random(SEED)
+        self.now_s = 1e9
+        self.running: list[tuple[NodeName, AttemptRef]] = []
+        for number in range(sizes.round_nodes):
+            step(self.cluster, _registered(number), self.now_s)
+        for number, spec in enumerate(_jobs(self.random, sizes.round_tasks), start=1):
+            step(self.cluster, _submitted(number, spec), self.now_s)
+
+    def round(self) -> tuple[float, int]:
+        """How long it took, and how many tasks it placed."""
+        self.now_s += 1.0
+        self.cluster.dirty = True
+        begin = time.perf_counter()
+        effects = step(self.cluster, ScheduleDue(), self.now_s)
+        seconds = time.perf_counter() - begin
+        return seconds, self._start(effects)
+
+    def tick(self) -> float:
+        """How long the look at silence, deadlines and waiting takes, every second."""
+        for node in self.cluster.nodes.values():
+            node.last_beat_s = self.now_s
+        begin = time.perf_counter()
+        step(self.cluster, Tick(), self.now_s)
+        return time.perf_counter() - begin
+
+    def _start(self, effects: list[Effect]) -> int:
+        placed = 0
+        for effect in effects:
+            if not isinstance(effect, SendAssign):
+                continue
+            refs = [placement.attempt for placement in effect.placements if not placement.waiting]
+            started = tuple(Started(attempt=ref, started_at=self.now_s, pid=1) for ref in refs)
+            step(self.cluster, TasksReported(node=effect.node, sequence=1, events=started), self.now_s)
+            self.running += ((effect.node, ref) for ref in refs)
+            placed += len(effect.placements)
+        return placed
+
+    def end_some(self) -> None:
+        """Some of what runs ends, anywhere."""
+        self.random.shuffle(self.running)
+        for _ in range(round(len(self.running) * ENDS_SHARE)):
+            node, ref = self.running.pop()
+            ended = Ended(
+                attempt=ref,
+                outcome=Outcome.EXITED,
+                exit_code=0,
+                started_at=self.now_s,
+                ended_at=self.now_s,
+            )
+            step(self.cluster, TasksReported(node=node, sequence=1, events=(ended,)), self.now_s)
+
+
+def _registered(number: int) -> AgentRegistered:
+    capacity = KINDS[number % len(KINDS)]
+    return AgentRegistered(
+        node=NodeName(f"n{number:04d}"),
+        node_id=UUID(int=number + 1),
+        incarnation="first",
+        boot_id="boot",
+        version="1",
+        capacity=capacity,
+        inventory=Inventory(
+            hostname="",
+            ip="",
+            architecture="",
+            os_version="",
+            kernel_version="",
+            cpu_model="",
+            cpu_cores=capacity.cpu_millis // 1000,
+        ),
+        kind=NodeKind.COMPUTE,
+        labels={},
+        roles=(),
+        tools=(),
+        live=(),
+    )
+
+
+def _jobs(random: random.Random, tasks: int) -> Iterator[JobSpec]:
+    """Half of the tasks in large arrays, the rest in jobs of one to ten."""
+    left = tasks
+    while left > 0:
+        count = min(left, 1_000 if left > tasks // 2 else random.randint(1, 10))
+        left -= count
+        yield JobSpec(
+            command=["true"],
+            array=f"0-{count - 1}",
+            priority=random.randint(1, 10),
+            resources=ResourceSpec(
+                cpu=str(random.choice(CORES)),
+                memory=f"{random.choice(MEMORY_GIB)}GiB",
+                gpu=random.choice(GPUS),
+            ),
+        )
+
+
+def _submitted(number: int, spec: JobSpec) -> JobSubmitted:
+    spec_json = msgspec.json.encode(spec)
+    return JobSubmitted(
+        job_id=UUID(int=number << 64),
+        number=number,
+        owner=UserName("ann"),
+        spec=spec,
+        spec_json=spec_json,
+        digest=hashlib.sha256(spec_json).digest(),
+        ended={},
+    )

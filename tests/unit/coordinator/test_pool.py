@@ -1,0 +1,80 @@
+"""The pool as arrays says what `feasible` and `rank` say node by node."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import hypothesis.strategies as st
+from hypothesis import given
+
+from bus.values import NodeAdmin, NodeHealth, NodeKind, Resources
+from coordinator.core.model import Node, Shape
+from coordinator.core.scheduler.feasible import mismatches, obstacles
+from coordinator.core.scheduler.pool import Pool
+from coordinator.core.scheduler.rank import best_fit, worst_fit
+from tests.unit.coordinator.conftest import World
+
+NAMES = ("n1", "n2", "n3", "n4")
+AMOUNT = st.integers(0, 4)
+AMOUNTS = st.builds(Resources, AMOUNT, AMOUNT, AMOUNT, AMOUNT, AMOUNT)
+LABELS = st.dictionaries(st.sampled_from(["zone", "disk"]), st.sampled_from(["a", "b"]))
+
+
+@st.composite
+def pools(draw: st.DrawFn) -> list[Node]:
+    """Nodes in every condition."""
+    world = World()
+    for name in draw(st.lists(st.sampled_from(NAMES), unique=True)):
+        world.register(
+            name,
+            capacity=draw(AMOUNTS),
+            labels=draw(LABELS),
+            kind=draw(st.sampled_from(NodeKind)),
+            tools=draw(st.sampled_from([(), ("wordcount",)])),
+        )
+    for node in world.cluster.nodes.values():
+        node.allocated = draw(AMOUNTS)
+        node.health = draw(st.sampled_from(NodeHealth))
+        node.admin = draw(st.sampled_from(NodeAdmin))
+        node.overdue = draw(st.booleans())
+    return list(world.cluster.nodes.values())
+
+
+SHAPES = st.builds(
+    Shape,
+    AMOUNTS,
+    LABELS.map(lambda labels: tuple(sorted(labels.items()))),
+    st.lists(st.sampled_from([*NAMES, "elsewhere"]), max_size=3).map(tuple),
+    st.sampled_from([None, "wordcount", "other"]),
+)
+
+
+@given(pools(), SHAPES)
+def test_it_agrees_with_what_is_said_of_each_node(nodes: list[Node], shape: Shape) -> None:
+    pool = Pool(nodes)
+    found = [obstacles(node, shape) for node in nodes]
+    assert pool.fits(shape).tolist() == [not reasons for reasons in found]
+    assert pool.obstacles(shape) == Counter(reason for reasons in found for reason in reasons)
+    able = [node.takes_work and not node.overdue and not mismatches(node, shape) for node in nodes]
+    assert pool.able(shape).tolist() == able
+    assert pool.left_over(shape.resources).tolist() == [best_fit(node, shape.resources) for node in nodes]
+    fitting = [node for node, fits in zip(nodes, able, strict=True) if fits]
+    roomiest = min(fitting, key=lambda node: (worst_fit(node, shape.resources), node.name), default=None)
+    assert pool.roomiest(shape, pool.able(shape)) is roomiest
+
+
+@given(pools(), SHAPES, AMOUNTS)
+def test_a_node_that_got_something_is_looked_at_anew(
+    nodes: list[Node], shape: Shape, more: Resources
+) -> None:
+    pool = Pool(nodes)
+    for node in nodes:
+        node.allocated += more
+        pool.refresh(node)
+    assert pool.fits(shape).tolist() == Pool(nodes).fits(shape).tolist()
+
+
+def test_who_is_not_in_it_has_no_row(world: World) -> None:
+    world.register("n1")
+    pool = Pool(world.cluster.nodes.values())
+    assert (pool.row("n1"), pool.row("n2")) == (0, None)
