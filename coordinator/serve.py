@@ -214,7 +214,11 @@ async def _lead(
 def rebuild(snapshot: Snapshot, config: Config, *, now_s: float) -> Cluster:
     """The cluster that the database describes; every lease counts as just renewed."""
     limits = Limits(ageing_s=config.ageing_min * 60.0).with_silence(config.unreachable_after_s)
-    cluster = Cluster(limits=limits, order=config.order, rank=config.rank)
+    return restore(Cluster(limits=limits, order=config.order, rank=config.rank), snapshot, now_s=now_s)
+
+
+def restore(cluster: Cluster, snapshot: Snapshot, *, now_s: float) -> Cluster:
+    """Fill an empty cluster with what the database holds, under its own limits and rules."""
     for node in snapshot.nodes:
         restore_node(cluster, node, now_s=now_s)
     tasks: dict[int, list[TaskSeen]] = {}

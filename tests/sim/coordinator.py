@@ -32,7 +32,6 @@ from bus.values import AttemptRef, NodeName
 from coordinator.api.jobs import Sealed
 from coordinator.bounds import check
 from coordinator.clock import _with_time as uuid7_of
-from coordinator.config import Config
 from coordinator.core.effects import AnswerBeat, Effect, SendAssign, SendCancel, SendPause, SendRetract, Tell
 from coordinator.core.events import (
     AgentBeat,
@@ -51,7 +50,7 @@ from coordinator.leader import RENEW_S
 from coordinator.loop import RECONCILE_S, TICK_S
 from coordinator.perform import Joiner
 from coordinator.replies import answer_of, build_assigns, command_of
-from coordinator.serve import rebuild
+from coordinator.serve import restore
 from coordinator.store.errors import NotLeader, OutcomeUnknown, StoreError
 from coordinator.store.leadership import POLL_INTERVAL_S, Standby
 from coordinator.store.rows import Batch, Snapshot
@@ -64,7 +63,6 @@ from tests.sim.stream import Intake, Stream
 from tests.sim.timeline import Host, Process
 
 RETRY_S = (0.05, 1.0)
-CONFIG = Config(nats_url="", credentials="", dsn="")
 
 
 class Supervisor:
@@ -171,9 +169,7 @@ class Coordinator(Process):
         self.after(RECONCILE_S * self.pace, self._reconcile)
 
     def _rebuilt(self, snapshot: Snapshot) -> Cluster:
-        cluster = rebuild(snapshot, CONFIG, now_s=self.now_s())
-        cluster.limits = self.limits
-        return cluster
+        return restore(Cluster(limits=self.limits), snapshot, now_s=self.now_s())
 
     def rebuilt_from(self, rows: Rows) -> Cluster:
         """What the memory of a leader would be that took over now."""
