@@ -222,6 +222,11 @@ CODES: dict[str, Code] = {
         "The path does not exist here, is not absolute, or climbs with `..`.",
         "write an absolute path",
     ),
+    "E_TRACE": Code(
+        "not a usable trace",
+        "The file is no workload in the Standard Workload Format, or too short for what was asked.",
+        "look at the line that is named; the format has 18 numbers a job",
+    ),
     "E_ARRAY": Code(
         "not an array of tasks",
         "Indices are written 0-99, 0-99%10 (ten at once) or 1,5,9-20:2: at most 1,000,000, each once.",

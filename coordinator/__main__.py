@@ -25,6 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     check.add_argument("data", type=Path)
     doctor = verbs.add_parser("doctor", help="what the cluster's own side sees of its health, as JSON")
     doctor.add_argument("data", type=Path)
+    verbs.add_parser("bench", help="judge schedulers as the JSON on stdin says; JSON lines on stdout")
     arguments = parser.parse_args(argv)
     match arguments.verb:
         case "serve":
@@ -45,6 +46,10 @@ def main(argv: list[str] | None = None) -> int:
             from coordinator.doctor import doctor as look
 
             return look(arguments.data)
+        case "bench":
+            from coordinator.sim.bench import bench
+
+            return bench()
     return 2
 
 

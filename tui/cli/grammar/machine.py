@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from tui.cli.options import whole, words
 from tui.cli.parser import Parser, Verbs, verb
 
 HEADING = "this machine"
@@ -14,6 +15,7 @@ VERBS = {
     "status": ("tui.status", "status"),
     "console": ("tui.up", "console"),
     "top": ("tui.up", "console"),
+    "bench": ("tui.cli.bench", "bench"),
 }
 
 
@@ -49,3 +51,42 @@ def add(verbs: Verbs, shared: Parser) -> None:
     for name, about in (("console", "open the console (also: top)"), ("top", "open the console")):
         console = verb(verbs, shared, name, about, formats=("table",))
         console.add_argument("--demo", action="store_true", help="on a made-up cluster of 1,000 nodes")
+    _add_bench(
+        verb(
+            verbs,
+            shared,
+            "bench",
+            "judge schedulers on recorded workloads",
+            formats=("table", "json", "jsonl"),
+        )
+    )
+
+
+def _add_bench(bench: Parser) -> None:
+    bench.add_argument("what", choices=("scheduler",), metavar="scheduler")
+    bench.add_argument(
+        "--swf",
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="traces in the Standard Workload Format, gzip or plain",
+    )
+    bench.add_argument(
+        "--backfill", action="store_true", help="start what ends before the reservation of who goes next"
+    )
+    bench.add_argument(
+        "--policy", type=words, metavar="NAMES", help="fcfs, sjf, saf …: only these; all unless given"
+    )
+    bench.add_argument("--starts", type=_starts, metavar="N,N…", help="where the windows begin, in jobs")
+    for name, default, about in (
+        ("--sequences", 10, "windows that are drawn where no --starts are given"),
+        ("--length", 1024, "jobs of a window"),
+        ("--seed", 1, "of the drawing; 1 is the published evaluation's"),
+    ):
+        count = whole(name, least=1, most=1_000_000)
+        bench.add_argument(name, type=count, default=default, metavar="N", help=f"{about} ({default})")
+
+
+def _starts(text: str) -> list[int]:
+    number = whole("--starts", least=0, most=1_000_000_000)
+    return [number(word) for word in words(text)]

@@ -1,0 +1,1 @@
+"""Recorded workloads, replayed through the scheduler: training, judging and planning without a cluster."""

@@ -1,0 +1,105 @@
+"""`bench scheduler`: which order would have been best, on workloads that others or this cluster recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from argparse import Namespace
+from typing import Any
+
+from bus.api import TaskCounts
+from bus.setting_kinds import expanded
+from tui.cli import diagnostics, output
+from tui.cli.diagnostics import CommandError, Exit
+from tui.view.descriptions import bar
+from tui.view.table import Column
+
+LINE_MAX = 1 << 20
+"""Of the other side's lines, bytes: a result with its windows."""
+
+COLUMNS = (
+    Column("TRACE", flexible=True),
+    Column("POLICY"),
+    Column("SLOWDOWN", right=True),
+    Column("BEST", right=True),
+    Column("WORST", right=True),
+    Column("MS/DECISION", right=True),
+)
+
+
+async def bench(arguments: Namespace) -> int:
+    """Replay every window under every policy; smaller slowdowns are better."""
+    settings = {
+        "files": [str(expanded(file).absolute()) for file in arguments.swf],
+        "backfill": arguments.backfill,
+        "sequences": arguments.sequences,
+        "length": arguments.length,
+        "seed": arguments.seed,
+        **({"starts": arguments.starts} if arguments.starts else {}),
+        **({"policies": arguments.policy} if arguments.policy else {}),
+    }
+    results = await _judged(settings)
+    match arguments.output:
+        case "json":
+            output.as_json({"results": results})
+        case "jsonl":
+            output.as_json_lines(results)
+        case _:
+            output.table(COLUMNS, [_cells(result) for result in results])
+    return Exit.OK
+
+
+async def _judged(settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """By a program of the cluster's side: only that knows the scheduler. Raises CommandError."""
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "coordinator", "bench"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        limit=LINE_MAX,
+    )
+    assert child.stdin is not None and child.stdout is not None
+    child.stdin.write(json.dumps(settings).encode())
+    child.stdin.close()
+    results: list[dict[str, Any]] = []
+    drawing = diagnostics.can_redraw()
+    try:
+        async for line in child.stdout:
+            said = json.loads(line)
+            if "error" in said:
+                error = said["error"]
+                raise CommandError(
+                    error["code"],
+                    error["message"],
+                    exit=Exit.USAGE,
+                    field=error["field"],
+                    expected=error["expected"],
+                )
+            if "result" in said:
+                results.append(said["result"])
+            elif drawing:
+                done, total = said["progress"]
+                counts = TaskCounts(total=total, completed=done)
+                diagnostics.redraw(f"{bar(counts)} {done} of {total} windows")
+    finally:
+        if drawing:
+            diagnostics.redraw("")
+        if sys.exc_info()[0] is not None and child.returncode is None:
+            child.terminate()
+        code = await child.wait()
+    if code != 0:
+        raise CommandError("E_INTERNAL", "the bench ended before it was done", exit=Exit.JOB_FAILED)
+    return results
+
+
+def _cells(result: dict[str, Any]) -> tuple[str, ...]:
+    values = result["values"]
+    return (
+        result["trace"],
+        result["policy"],
+        f"{result['mean_bounded_slowdown']:.2f}",
+        f"{min(values):.2f}",
+        f"{max(values):.2f}",
+        f"{result['ms_per_decision']:.3f}",
+    )
