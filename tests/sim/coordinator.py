@@ -32,7 +32,16 @@ from bus.values import AttemptRef, NodeName
 from coordinator.api.jobs import Sealed
 from coordinator.bounds import check
 from coordinator.clock import _with_time as uuid7_of
-from coordinator.core.effects import AnswerBeat, Effect, SendAssign, SendCancel, SendPause, SendRetract, Tell
+from coordinator.core.effects import (
+    AnswerBeat,
+    Effect,
+    Record,
+    SendAssign,
+    SendCancel,
+    SendPause,
+    SendRetract,
+    Tell,
+)
 from coordinator.core.events import (
     AgentBeat,
     CommandConfirmed,
@@ -73,6 +82,8 @@ class Supervisor:
     def rebuilt(self, coordinator: Coordinator) -> None: ...
 
     def stepped(self, coordinator: Coordinator, batch: Batch) -> None: ...
+
+    def recorded(self, coordinator: Coordinator, records: list[Record]) -> None: ...
 
     def telling(self, coordinator: Coordinator, tells: list[Tell]) -> None: ...
 
@@ -307,6 +318,7 @@ class Coordinator(Process):
             joiner.add(effects)
         batch = joiner.finish()
         self._supervisor.stepped(self, batch)
+        self._supervisor.recorded(self, joiner.records)
         if batch.empty:
             self._performed(joiner, taken)
             return

@@ -19,7 +19,7 @@ import agent.guard.keeper
 import agent.guard.server
 from bus.api import Submitted
 from bus.values import Resources, TaskEvent
-from coordinator.core.effects import Tell
+from coordinator.core.effects import Record, Tell
 from coordinator.core.transitions import IllegalTransition
 from coordinator.loop import RECONCILE_S
 from coordinator.store import leadership
@@ -164,6 +164,9 @@ class World(Watcher, Supervisor):
         for attempt in batch.attempts:
             self.note(f"{coordinator.host.name}: {attempt.attempt} on {attempt.node} {attempt.state}")
         self.checker.stepped(coordinator, batch)
+
+    def recorded(self, coordinator: Coordinator, records: list[Record]) -> None:
+        self.silence.recorded(records, now_s=self.timeline.now)
 
     def telling(self, coordinator: Coordinator, tells: list[Tell]) -> None:
         if coordinator.epoch == self.database.rows.leadership.epoch:
