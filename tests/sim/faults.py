@@ -61,6 +61,7 @@ class Faults:
             self._go_on(machine.guard)
             self._go_on(machine.agent)
             self._start_again(machine)
+        self._see_to_the_fenced()
         for number, coordinator in enumerate(self._world.coordinators):
             self._go_on(coordinator)
             self._world.start_coordinator(number)
@@ -135,6 +136,13 @@ class Faults:
         if machine.agent is not None and machine.agent.fenced:
             machine.agent.kill()
         self._world.start_agent(machine)
+
+    def _see_to_the_fenced(self) -> None:
+        """Word of a twin may still be under way when it is gone, and fence off the one that is left."""
+        for machine in self._world.machines:
+            if machine.agent is not None and machine.agent.fenced:
+                self._start_again(machine)
+        self._timeline.after(self._world.plan.limits.lease_s, self._see_to_the_fenced)
 
     def _drift(self, fault: Fault, host: Host) -> None:
         host.drift(1.0 + DRIFT_MAX * (2.0 * fault.amount - 1.0))
