@@ -21,7 +21,12 @@ from sql.secure import with_tls
 OLDEST_SERVER = 150_000
 """PostgreSQL 15: the first with security_invoker views."""
 
-AWAY = (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InterfaceError)
+AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # it said farewell and has not hung up yet
+)
 """It starts, recovers or shuts down, or it cut the connection: not what the caller did."""
 
 _FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")

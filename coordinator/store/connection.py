@@ -41,6 +41,7 @@ CUT = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the server said farewell and has not hung up yet: "amid an answer"
     asyncpg.OperatorInterventionError,  # shutting down, crash shutdown, terminated
     asyncpg.IdleInTransactionSessionTimeoutError,  # we were stopped amid a transaction, and it was undone
 )

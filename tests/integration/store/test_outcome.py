@@ -10,12 +10,16 @@ from urllib.parse import urlsplit
 import pytest
 
 from bus.values import Role
-from coordinator.store.errors import OutcomeUnknown
+from coordinator.store.errors import OutcomeUnknown, StoreUnavailable
 from coordinator.store.relational import RelationalStore
 from coordinator.store.rows import Batch
 from tests.store_rows import ALICE, new_job, node
 
 COMMIT = b"commit\0"
+
+_FIELDS = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
+FATAL = b"E" + (len(_FIELDS) + 4).to_bytes(4, "big") + _FIELDS
+"""What a server that is being stopped says to who asks nothing: an ErrorResponse of the protocol."""
 
 
 class Proxy:
@@ -26,6 +30,15 @@ class Proxy:
         self._last = last
         self.cut: str | None = None  # "before", "after", or None
         self._connections: set[asyncio.Task[None]] = set()
+        self._clients: set[asyncio.StreamWriter] = set()
+
+    async def say_last(self, message: bytes) -> None:
+        """To every client, as if PostgreSQL said it, and nothing after it; the connections stay."""
+        clients, self._clients = self._clients, set()
+        for writer in clients:
+            writer.write(message)
+        for _ in range(10):  # the loopback delivers at once: all that is left is that our loop reads it
+            await asyncio.sleep(0)
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
@@ -42,6 +55,7 @@ class Proxy:
             await asyncio.gather(*self._connections, return_exceptions=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._clients.add(writer)
         self._connections.add(asyncio.create_task(self._relay(reader, writer)))
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -68,8 +82,9 @@ class Proxy:
     async def _answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # Cancelled it closes nothing: the client must not learn of the cut before the data is passed on.
         while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
+            if writer in self._clients:
+                writer.write(data)
+                await writer.drain()
         writer.close()
 
 
@@ -98,5 +113,26 @@ async def test_the_outcome_of_a_broken_commit_can_be_asked(
         await store.commit(batch)
         assert await store.committed(1)
         assert [row.job.name for row in (await store.load()).jobs].count(job.name) == 1
+        await store.resign()
+        await store.close()
+
+
+async def test_a_server_that_says_farewell_and_does_not_hang_up_yet(coordinator_dsn: str) -> None:
+    """Between the two the driver takes the connection for one that is amid an answer."""
+    proxy = Proxy(coordinator_dsn, COMMIT)
+    async with proxy.listening() as dsn:
+        store = await RelationalStore.connect(dsn)
+        await store.ensure_user(ALICE, Role.USER)
+        await store.lead("farewell", 10)
+        await store.commit(Batch(number=1))
+        batch = Batch(number=2, new_jobs=[new_job(name="farewell")])
+        await proxy.say_last(FATAL)
+        with pytest.raises(OutcomeUnknown, match="another operation"):
+            await store.commit(batch)
+        with pytest.raises(StoreUnavailable, match="another operation"):
+            await store.renew()
+        assert not await store.committed(2)
+        await store.commit(batch)
+        await store.renew()
         await store.resign()
         await store.close()
