@@ -34,6 +34,9 @@ RENEW_TIMEOUT_S = 1.0
 """So long a renewal takes at most where all is well: after that it counts as failed, and yet goes on. On a
 machine that is merely slow its answer comes, while one cut off at each second would never."""
 
+UNHEARD_S = 0.25
+"""Instead of `RENEW_S` while the bus does not answer: who gives way should not first wait for its turn."""
+
 FRESH_S = STALE_AFTER_S - 1.0
 """So long after a renewal was sent, nobody else can have been seen as leader; the rest is the margin. A later
 answer is worth nothing, and its connection is cut."""
@@ -122,7 +125,8 @@ class Leader:
             self._show()
             await self._announce()
             await self._give_way()
-            pause_s = max(0.0, RENEW_S - (self._now_s() - begun_s))
+            every_s = RENEW_S if self._answered() else UNHEARD_S
+            pause_s = max(0.0, every_s - (self._now_s() - begun_s))
             try:
                 async with asyncio.timeout(pause_s):
                     await self._followed.wait()
