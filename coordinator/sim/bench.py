@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
 from bus.api import Error
-from coordinator.core.scheduler.rules import RULES, Rule, Waits
+from coordinator.core.scheduler.rules import RULES
+from coordinator.sim.orders import POLICIES
 from coordinator.sim.protocol import LENGTH, SEQUENCES, window_starts
 from coordinator.sim.replay import Machine, Order, bounded_slowdown, replay
-from coordinator.sim.swf import TraceError, TraceJob, read_swf
+from coordinator.sim.swf import TraceError, read_swf
 
 Progress = Callable[[int, int], None]
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """`starts` empty: those of the published evaluation, or of another `seed`."""
+    """`starts` empty: those of the published evaluation, or of another `seed`; `rng_seed`: of policies."""
 
     files: tuple[str, ...]
     policies: tuple[str, ...] = tuple(RULES)
@@ -33,6 +34,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     length: int = LENGTH
     sequences: int = SEQUENCES
     seed: int = 1
+    rng_seed: int = 1
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -53,9 +55,9 @@ class Result(Struct, frozen=True, kw_only=True):
 def bench() -> int:
     """Do as stdin says; returns the process's exit code."""
     settings = msgspec.json.decode(sys.stdin.buffer.read(), type=Settings)
-    unknown = [policy for policy in settings.policies if policy not in RULES]
+    unknown = [policy for policy in settings.policies if policy not in POLICIES]
     if unknown:
-        message, known = f"no policy {unknown[0]!r}", f"some of {', '.join(RULES)}"
+        message, known = f"no policy {unknown[0]!r}", f"some of {', '.join(POLICIES)}"
         _say("error", Error(code="E_VALUE", message=message, field="--policy", expected=known))
         return 1
     try:
@@ -74,18 +76,6 @@ def bench() -> int:
 def _say(key: str, value: object) -> None:
     sys.stdout.buffer.write(msgspec.json.encode({key: value}) + b"\n")
     sys.stdout.buffer.flush()
-
-
-class ByRule:
-    """The smallest score of a static rule first, ties by arrival."""
-
-    def __init__(self, jobs: Sequence[TraceJob], rule: Rule) -> None:
-        self._rule = rule
-        self._tasks = [Waits(job.requested_s, job.processors, job.submitted_s) for job in jobs]
-
-    def choose(self, machine: Machine) -> int:
-        tasks, rule, now_s = self._tasks, self._rule, machine.now_s
-        return min(machine.waiting, key=lambda index: rule(tasks[index], now_s))
 
 
 class Timed:
@@ -115,7 +105,7 @@ def run(settings: Settings, progress: Progress) -> Iterator[Result]:
             values, seconds, decisions = [], 0.0, 0
             for start in starts:
                 jobs = trace.jobs[start : start + settings.length]
-                order = Timed(ByRule(jobs, RULES[policy]))
+                order = Timed(POLICIES[policy](jobs, backfill=settings.backfill, seed=settings.rng_seed))
                 started_s = replay(jobs, trace.nodes, order, backfill=settings.backfill)
                 values.append(bounded_slowdown(jobs, started_s))
                 seconds, decisions = seconds + order.seconds, decisions + order.decisions

@@ -46,6 +46,16 @@ def test_each_policy_gets_the_same_windows(trace: Path) -> None:
     assert said == [(done, 6) for done in range(1, 7)]
 
 
+@pytest.mark.parametrize("backfill", [False, True])
+def test_rollouts_play_whole_windows_and_look_ahead(trace: Path, backfill: bool) -> None:
+    settings = Settings(files=(str(trace),), policies=("fcfs", "rollout"), backfill=backfill, length=20)
+    fcfs, rollout = run(settings, lambda done, total: None)
+    assert rollout.mean_bounded_slowdown < fcfs.mean_bounded_slowdown
+    assert next(run(settings, lambda done, total: None)).values == fcfs.values
+    again = list(run(settings, lambda done, total: None))[1]
+    assert again.values == rollout.values, "the same seed, the same decisions"
+
+
 def test_windows_can_be_named(trace: Path) -> None:
     settings = Settings(files=(str(trace),), policies=("fcfs",), starts=(0, JOBS - 20), length=20)
     (result,) = run(settings, lambda done, total: None)

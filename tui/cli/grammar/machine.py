@@ -75,7 +75,10 @@ def _add_bench(bench: Parser) -> None:
         "--backfill", action="store_true", help="start what ends before the reservation of who goes next"
     )
     bench.add_argument(
-        "--policy", type=words, metavar="NAMES", help="fcfs, sjf, saf …: only these; all unless given"
+        "--policy",
+        type=words,
+        metavar="NAMES",
+        help="only these: fcfs, sjf, saf …, rollout; all static rules unless given",
     )
     bench.add_argument("--starts", type=_starts, metavar="N,N…", help="where the windows begin, in jobs")
     for name, default, about in (

@@ -1,0 +1,153 @@
+"""Who goes next: Q-values from rollouts on a model that is learned as jobs come and end (Dyna: Sutton, 1990).
+
+    Q(s, a) = min over base rules of mean over futures of cost(a, rule);  the smallest goes next
+
+A future is the backlog and arrivals resampled from the latest jobs, at their pace. All candidates see the
+same futures (common random numbers): their differences are sharp even where Q itself is far off.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from msgspec import Struct
+
+from coordinator.core.scheduler.predict import Predictor
+from coordinator.core.scheduler.rollout import Held, Item, Snapshot, cost
+
+RECENT = 128
+"""Jobs from which arrivals are resampled."""
+
+LEAST_RECENT = 12
+"""Before so many were seen there are no futures: three or four jobs are no mix."""
+
+GAP_MIN_S = 1e-3
+
+
+class Asked(NamedTuple):
+    """What a job says of itself. `width`: processors; `nodes`: as many of the machine as those need."""
+
+    at_s: float
+    user: str
+    width: int
+    nodes: int
+    requested_s: float
+
+
+class Begun(NamedTuple):
+    """A job that runs."""
+
+    asked: Asked
+    started_s: float
+
+
+BASE_RULES: dict[str, Callable[[float, int, float], float]] = {
+    "short": lambda run_s, nodes, weight: run_s,
+    "small area": lambda run_s, nodes, weight: run_s * nodes,
+    "short and narrow": lambda run_s, nodes, weight: run_s * math.sqrt(nodes),
+    "heavy": lambda run_s, nodes, weight: 1.0 / weight,
+    "narrow": lambda run_s, nodes, weight: nodes + run_s * 1e-7,
+}
+"""Of predicted run time, nodes and predicted weight; smaller goes first."""
+
+
+class Budget(Struct, frozen=True, kw_only=True):
+    """How far and broadly a decision looks ahead; `top`: candidates of each rule, and as many that fit."""
+
+    rules: tuple[str, ...] = ("short and narrow", "heavy")
+    top: int = 4
+    futures: int = 4
+    arrivals: int = 60
+
+
+class Choice(NamedTuple):
+    """`values`: Q of each candidate, by its place; the rule is the one under which the chosen one is best."""
+
+    place: int
+    rule: str
+    values: dict[int, float]
+
+
+class Planner:
+    """`budget` may be changed between decisions: a decision is a function of what was noted, and of `rng`."""
+
+    def __init__(self, budget: Budget | None = None) -> None:
+        self.budget = budget or Budget()
+        self.predictor = Predictor()
+        self._recent: deque[Asked] = deque(maxlen=RECENT)
+
+    def note_arrival(self, job: Asked) -> None:
+        """In order of arrival."""
+        self._recent.append(job)
+
+    def note_end(self, job: Asked, run_s: float) -> None:
+        self.predictor.observe(job.user, job.width, job.requested_s, run_s)
+
+    def choose(
+        self,
+        waiting: Sequence[Asked],
+        running: Iterable[Begun],
+        *,
+        now_s: float,
+        free: int,
+        backfill: bool,
+        rng: np.random.Generator,
+    ) -> Choice:
+        """The place of one of `waiting`, who are in order of arrival and at least one."""
+        rules = self.budget.rules
+        base = [self._item(job, job.at_s) for job in waiting]
+        if len(base) == 1:
+            return Choice(0, rules[0], {})
+        held = tuple(self._held(each, now_s=now_s) for each in running)
+        snapshot = Snapshot(now_s, free, held, len(base))
+        futures = [base + arrivals for arrivals in self._futures(now_s, rng)]
+        values: dict[int, float] = {}
+        best, best_rule = math.inf, 0
+        chosen = 0
+        for index in self._candidates(base, free):
+            for rule in range(len(rules)):
+                total = sum(cost(snapshot, items, index, rule, backfill=backfill) for items in futures)
+                values[index] = min(values.get(index, math.inf), total / len(futures))
+                if total < best:
+                    best, best_rule, chosen = total, rule, index
+        return Choice(chosen, rules[best_rule], values)
+
+    def _candidates(self, base: Sequence[Item], free: int) -> list[int]:
+        found: dict[int, None] = {}
+        for rule in range(len(self.budget.rules)):
+            order = sorted(range(len(base)), key=lambda index: base[index].keys[rule])
+            fitting = [index for index in order if base[index].nodes <= free]
+            found.update(dict.fromkeys((*order[: self.budget.top], *fitting[: self.budget.top])))
+        return list(found)
+
+    def _futures(self, now_s: float, rng: np.random.Generator) -> list[list[Item]]:
+        recent, budget = list(self._recent), self.budget
+        if len(recent) < LEAST_RECENT or not budget.futures:
+            return [[]]
+        gap_s = max((recent[-1].at_s - recent[0].at_s) / (len(recent) - 1), GAP_MIN_S)
+        found = []
+        for _ in range(budget.futures):
+            at_s = now_s + rng.exponential(gap_s, budget.arrivals).cumsum()
+            drawn = rng.integers(len(recent), size=budget.arrivals)
+            found.append(
+                [
+                    self._item(recent[index], at)
+                    for index, at in zip(drawn.tolist(), at_s.tolist(), strict=True)
+                ]
+            )
+        return found
+
+    def _item(self, job: Asked, at_s: float) -> Item:
+        run_s, weight = self.predictor.predict(job.user, job.width, job.requested_s)
+        keys = tuple(BASE_RULES[rule](run_s, job.nodes, weight) for rule in self.budget.rules)
+        return Item(at_s, run_s, job.requested_s, weight, job.nodes, keys)
+
+    def _held(self, begun: Begun, *, now_s: float) -> Held:
+        job = begun.asked
+        run_s = self.predictor.predict(job.user, job.width, job.requested_s).run_s
+        end_s = max(now_s + 1.0, begun.started_s + run_s)  # it runs still: the prediction was short
+        return Held(end_s, begun.started_s + job.requested_s, job.nodes)

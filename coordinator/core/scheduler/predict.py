@@ -1,0 +1,86 @@
+"""How long jobs will run, and how a second of their waiting weighs: learned from those that are over.
+
+Run times: requested · ratio, where ratio is the decayed mean of min(run / requested, 1.5) over the user's
+ended jobs, shrunk towards 1 (predictions by user after Tsafrir, Etsion & Feitelson, TPDS'07). Weights:
+E[1 / max(run, 10 s)], what a second adds to the bounded slowdown; over jobs of the same user, width and
+request, shrunk towards the user's mean, which is shrunk towards 1 / max(requested, 10 s).
+
+Where requests tell more than that (nobody is named, or they are exact) they are believed: whichever of the
+two has erred less of late, in logarithms.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from msgspec import Struct, field
+
+BOUND_S = 10.0
+RATIO_MAX = 1.5
+USER_DECAY, KIND_DECAY, ERROR_DECAY = 0.98, 0.9, 0.99
+USER_PRIOR, KIND_PRIOR = 2.0, 1.0
+
+
+class Prediction(NamedTuple):
+    """`weight` in 1/s."""
+
+    run_s: float
+    weight: float
+
+
+class Mean(Struct):
+    """A decayed sum of observations, and of their number."""
+
+    total: float = 0.0
+    count: float = 0.0
+
+    def observe(self, value: float, decay: float) -> None:
+        self.total = self.total * decay + value
+        self.count = self.count * decay + 1.0
+
+    def shrunk(self, prior: float, strength: float) -> float:
+        """The mean, as if `strength` observations of `prior` came before."""
+        return (self.total + strength * prior) / (self.count + strength)
+
+
+class Predictor(Struct):
+    """Learns from every job that ends; users and widths are whatever the record has."""
+
+    ratios: dict[str, Mean] = field(default_factory=dict)
+    weights: dict[str, Mean] = field(default_factory=dict)
+    kinds: dict[tuple[str, int, float], Mean] = field(default_factory=dict)
+    learned_error: float = 0.0
+    asked_error: float = 0.0
+
+    def predict(self, user: str, width: int, requested_s: float) -> Prediction:
+        """Of a job that waits or runs."""
+        if self.asked_error <= self.learned_error:
+            return _as_asked(requested_s)
+        return self._learned(user, width, requested_s)
+
+    def observe(self, user: str, width: int, requested_s: float, run_s: float) -> None:
+        """A job is over."""
+        asked, learned = _as_asked(requested_s), self._learned(user, width, requested_s)
+        weight = 1.0 / max(run_s, BOUND_S)
+        self.learned_error = self.learned_error * ERROR_DECAY + abs(math.log(learned.weight / weight))
+        self.asked_error = self.asked_error * ERROR_DECAY + abs(math.log(asked.weight / weight))
+        ratio = min(run_s / asked.run_s, RATIO_MAX)
+        self.ratios.setdefault(user, Mean()).observe(ratio, USER_DECAY)
+        self.weights.setdefault(user, Mean()).observe(weight, USER_DECAY)
+        self.kinds.setdefault((user, width, requested_s), Mean()).observe(weight, KIND_DECAY)
+
+    def _learned(self, user: str, width: int, requested_s: float) -> Prediction:
+        asked = _as_asked(requested_s)
+        ratio = self.ratios.get(user, _NOTHING).shrunk(1.0, USER_PRIOR)
+        of_user = self.weights.get(user, _NOTHING).shrunk(asked.weight, USER_PRIOR)
+        of_kind = self.kinds.get((user, width, requested_s), _NOTHING).shrunk(of_user, KIND_PRIOR)
+        return Prediction(max(ratio * asked.run_s, 1.0), of_kind)
+
+
+_NOTHING = Mean()
+
+
+def _as_asked(requested_s: float) -> Prediction:
+    run_s = max(requested_s, 1.0)
+    return Prediction(run_s, 1.0 / max(run_s, BOUND_S))

@@ -1,0 +1,153 @@
+"""Rollouts play what the replayer plays; the planner looks ahead with them, on a model that it learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given
+
+from coordinator.core.scheduler.planner import BASE_RULES, LEAST_RECENT, Asked, Begun, Budget, Planner
+from coordinator.core.scheduler.predict import Mean, Predictor
+from coordinator.core.scheduler.rollout import Held, Item, Snapshot, cost
+from coordinator.sim.replay import Machine, replay
+from coordinator.sim.swf import TraceJob
+from tests.unit.coordinator.test_replay import JOBS, NODES
+
+RULE = BASE_RULES["short and narrow"]
+
+
+def key(job: TraceJob) -> float:
+    return RULE(job.run_s, job.nodes, weight(job))
+
+
+def weight(job: TraceJob) -> float:
+    return 1.0 / max(job.run_s, 10)
+
+
+class ByKey:
+    """`first`, then by the rule; it knows the run times, as a perfect model would."""
+
+    def __init__(self, jobs: Sequence[TraceJob], first: int) -> None:
+        self._keys = [key(job) for job in jobs]
+        self._first: int | None = first
+
+    def choose(self, machine: Machine) -> int:
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        return min(machine.waiting, key=lambda index: (self._keys[index], index))
+
+
+@given(JOBS, st.booleans())
+def test_a_rollout_costs_what_the_replay_costs(jobs: list[TraceJob], backfill: bool) -> None:
+    """With a perfect model of all that comes, from an empty machine."""
+    items = [
+        Item(job.submitted_s, job.run_s, job.requested_s, weight(job), job.nodes, (key(job),)) for job in jobs
+    ]
+    started_s = replay(jobs, NODES, ByKey(jobs, 0), backfill=backfill)
+    paid = sum(weight(job) * (at_s - job.submitted_s) for job, at_s in zip(jobs, started_s, strict=True))
+    snapshot = Snapshot(jobs[0].submitted_s, NODES, (), 1)
+    assert cost(snapshot, items, 0, 0, backfill=backfill) == pytest.approx(paid)
+
+
+@pytest.mark.parametrize(("backfill", "paid"), [(False, 30 + 30), (True, 30 + 0)])
+def test_what_runs_gives_its_nodes_back(backfill: bool, paid: float) -> None:
+    """Three of four nodes are held for thirty seconds; a narrow job would fit beside, behind a wide one."""
+    snapshot = Snapshot(100.0, 1, (Held(130.0, 150.0, 3),), 2)
+    wide = Item(90.0, 10.0, 10.0, 1.0, 4, (0.0,))
+    narrow = Item(95.0, 5.0, 5.0, 1.0, 1, (1.0,))
+    assert cost(snapshot, [wide, narrow], 0, 0, backfill=backfill) == pytest.approx(
+        paid + (0 if backfill else 10)
+    )
+
+
+def asked(at_s: float, requested_s: float, nodes: int = 1, user: str = "ann") -> Asked:
+    return Asked(at_s, user, nodes, nodes, requested_s)
+
+
+def choose(planner: Planner, waiting: list[Asked], running: list[Begun] | None = None, seed: int = 1):
+    return planner.choose(
+        waiting,
+        running or [],
+        now_s=waiting[-1].at_s,
+        free=NODES,
+        backfill=False,
+        rng=np.random.default_rng(seed),
+    )
+
+
+def test_one_that_waits_alone_goes() -> None:
+    assert choose(Planner(), [asked(0, 10)]).place == 0
+
+
+def test_the_short_one_goes_before_the_long_one() -> None:
+    """Both need all nodes, so one waits for the other: ten seconds weigh less than a thousand."""
+    choice = choose(Planner(), [asked(0, 1000, NODES), asked(1, 10, NODES)])
+    assert choice.place == 1 and choice.values[1] < choice.values[0]
+
+
+def test_what_is_coming_counts() -> None:
+    """Whoever goes first, those that come meanwhile wait as well."""
+    alone, busy = (Planner(Budget(top=2, futures=3, arrivals=30)) for _ in range(2))
+    for number in range(LEAST_RECENT + 5):
+        busy.note_arrival(asked(10.0 * number, 5, nodes=2, user="bob"))
+    waiting = [asked(200, 500, nodes=NODES), asked(201, 520, nodes=2)]
+    choice = choose(busy, waiting)
+    assert all(choice.values[place] > value for place, value in choose(alone, waiting).values.items())
+    assert choose(busy, waiting) == choice, "the same numbers, the same choice"
+    assert choose(busy, waiting, seed=2).values != choice.values, "other futures"
+
+
+@pytest.mark.parametrize("rule", sorted(BASE_RULES))
+def test_every_base_rule_can_order_the_rest(rule: str) -> None:
+    """Of two that are alike in all else the smaller one goes first."""
+    planner = Planner(Budget(rules=(rule,), futures=0))
+    large, small = asked(0, 1000, nodes=3), asked(0, 10, nodes=2)
+    choice = choose(planner, [large, small])
+    assert (choice.rule, choice.place) == (rule, 1)
+
+
+def test_without_futures_only_the_backlog_counts() -> None:
+    planner = Planner(Budget(futures=0))
+    for number in range(2 * LEAST_RECENT):
+        planner.note_arrival(asked(number, 5))
+    waiting = [asked(100, 50, NODES), asked(101, 10, NODES)]
+    assert choose(planner, waiting) == choose(planner, waiting, seed=2)
+
+
+def test_a_prediction_that_was_too_short_does_not_end_a_job() -> None:
+    running = [Begun(asked(0, 10, nodes=NODES), 0.0)]
+    waiting = [asked(500, 10, NODES), asked(501, 10, NODES)]
+    choice = Planner().choose(
+        waiting, running, now_s=501.0, free=0, backfill=False, rng=np.random.default_rng(1)
+    )
+    assert all(value > 0 for value in choice.values.values())
+
+
+def test_whose_jobs_end_early_is_learned() -> None:
+    predictor = Predictor()
+    for _ in range(50):
+        predictor.observe("ann", 1, 3600.0, 60.0)
+        predictor.observe("bob", 1, 3600.0, 3600.0)
+    ann, bob = (predictor.predict(user, 1, 3600.0) for user in ("ann", "bob"))
+    assert ann.run_s < 300 and ann.weight == pytest.approx(1 / 60, rel=0.2)
+    assert bob.run_s > 3000 and bob.weight == pytest.approx(1 / 3600, rel=0.2)
+    assert predictor.predict("new", 1, 3600.0).run_s == pytest.approx(3600.0)
+
+
+def test_exact_requests_are_believed() -> None:
+    predictor = Predictor()
+    for seconds in (10.0, 10_000.0) * 50:
+        predictor.observe("", 1, seconds, seconds)
+    assert predictor.predict("", 1, 5_000.0).run_s == 5_000.0
+    assert predictor.predict("", 1, 0.0).run_s == 1.0
+
+
+def test_a_mean_is_shrunk_towards_what_is_known_already() -> None:
+    mean = Mean()
+    assert mean.shrunk(3.0, 2.0) == 3.0
+    mean.observe(9.0, 0.5)
+    assert mean.shrunk(3.0, 2.0) == pytest.approx((9.0 + 6.0) / 3.0)
