@@ -224,8 +224,8 @@ CODES: dict[str, Code] = {
     ),
     "E_TRACE": Code(
         "not a usable trace",
-        "The file is no workload in the Standard Workload Format, or too short for what was asked.",
-        "look at the line that is named; the format has 18 numbers a job",
+        "The file is no workload in the format that was named, or too short for what was asked.",
+        "look at the line that is named; SWF has 18 numbers a job, openb CSV files with a header",
     ),
     "E_ARRAY": Code(
         "not an array of tasks",

@@ -1,142 +1,54 @@
-"""`corral bench scheduler --swf`: orders judged on recorded workloads, window by window.
+"""`corral bench scheduler`: schedulers judged on recorded workloads.
 
-`python -m coordinator bench` reads `Settings` as JSON from stdin. Each line of its stdout is a JSON object
-with one key: `progress` (windows done, windows in all), `result`, or `error`, which is the last one.
+`python -m coordinator bench` reads what to judge as JSON from stdin (`OrderBench` or `PlacementBench`). Each
+line of its stdout is a JSON object with one key: `progress` (runs done, runs in all), `result`, or `error`,
+which is the last.
 """
 
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterable
 
 import msgspec
-from msgspec import Struct
 
 from bus.api import Error
-from coordinator.core.scheduler.rules import RULES
-from coordinator.sim.orders import POLICIES
-from coordinator.sim.protocol import LENGTH, SEQUENCES, window_starts
-from coordinator.sim.replay import Machine, Order, bounded_slowdown, replay
-from coordinator.sim.swf import TraceError, read_swf
-
-Progress = Callable[[int, int], None]
-
-
-class Settings(Struct, frozen=True, kw_only=True):
-    """`starts` empty: those of the published evaluation, or of another `seed`; `rng_seed`: of policies."""
-
-    files: tuple[str, ...]
-    policies: tuple[str, ...] = tuple(RULES)
-    backfill: bool = False
-    starts: tuple[int, ...] = ()
-    length: int = LENGTH
-    sequences: int = SEQUENCES
-    seed: int = 1
-    rng_seed: int = 1
-
-
-class Result(Struct, frozen=True, kw_only=True):
-    """Of one policy on one trace. `values`: bounded slowdown of each window; lower is better."""
-
-    trace: str
-    jobs: int
-    nodes: int
-    policy: str
-    backfill: bool
-    mean_bounded_slowdown: float
-    values: tuple[float, ...]
-    starts: tuple[int, ...]
-    length: int
-    ms_per_decision: float
+from coordinator.sim.order_bench import OrderBench, UnknownPolicy, judge_orders
+from coordinator.sim.placement_bench import PlacementBench, judge_placements
+from coordinator.sim.swf import TraceError
 
 
 def bench() -> int:
     """Do as stdin says; returns the process's exit code."""
-    settings = msgspec.json.decode(sys.stdin.buffer.read(), type=Settings)
-    unknown = [policy for policy in settings.policies if policy not in POLICIES]
-    if unknown:
-        message, known = f"no policy {unknown[0]!r}", f"some of {', '.join(POLICIES)}"
-        _say("error", Error(code="E_VALUE", message=message, field="--policy", expected=known))
-        return 1
+    settings: OrderBench | PlacementBench = msgspec.json.decode(
+        sys.stdin.buffer.read(), type=OrderBench | PlacementBench
+    )
+    field = "--swf" if isinstance(settings, OrderBench) else "--openb"
     try:
-        for result in run(settings, lambda done, total: _say("progress", (done, total))):
+        for result in _results(settings):
             _say("result", result)
+    except UnknownPolicy as error:
+        known = f"some of {', '.join(error.known)}"
+        _say("error", Error(code="E_VALUE", message=str(error), field="--policy", expected=known))
     except TraceError as error:
-        _say("error", Error(code="E_TRACE", message=str(error), field="--swf"))
+        _say("error", Error(code="E_TRACE", message=str(error), field=field))
     except OSError as error:
         message = f"cannot read {error.filename}: {error.strerror}"
-        _say("error", Error(code="E_PATH", message=message, field="--swf"))
+        _say("error", Error(code="E_PATH", message=message, field=field))
     else:
         return 0
     return 1
 
 
+def _results(settings: OrderBench | PlacementBench) -> Iterable[object]:
+    def progress(done: int, total: int) -> None:
+        _say("progress", (done, total))
+
+    if isinstance(settings, OrderBench):
+        return judge_orders(settings, progress)
+    return judge_placements(settings, progress)
+
+
 def _say(key: str, value: object) -> None:
     sys.stdout.buffer.write(msgspec.json.encode({key: value}) + b"\n")
     sys.stdout.buffer.flush()
-
-
-class Timed:
-    """Another order, and how long its decisions took."""
-
-    def __init__(self, order: Order) -> None:
-        self._order = order
-        self.seconds = 0.0
-        self.decisions = 0
-
-    def choose(self, machine: Machine) -> int:
-        begin = time.perf_counter()
-        chosen = self._order.choose(machine)
-        self.seconds += time.perf_counter() - begin
-        self.decisions += 1
-        return chosen
-
-
-def run(settings: Settings, progress: Progress) -> Iterator[Result]:
-    """One result after the other; `progress` hears windows done, and in all. Raises TraceError, OSError."""
-    traces = [read_swf(Path(file)) for file in settings.files]
-    windows = [_starts(settings, trace.name, len(trace.jobs)) for trace in traces]
-    total = len(settings.policies) * sum(map(len, windows))
-    done = 0
-    for trace, starts in zip(traces, windows, strict=True):
-        for policy in settings.policies:
-            values, seconds, decisions = [], 0.0, 0
-            for start in starts:
-                jobs = trace.jobs[start : start + settings.length]
-                order = Timed(POLICIES[policy](jobs, backfill=settings.backfill, seed=settings.rng_seed))
-                started_s = replay(jobs, trace.nodes, order, backfill=settings.backfill)
-                values.append(bounded_slowdown(jobs, started_s))
-                seconds, decisions = seconds + order.seconds, decisions + order.decisions
-                done += 1
-                progress(done, total)
-            yield Result(
-                trace=trace.name,
-                jobs=len(trace.jobs),
-                nodes=trace.nodes,
-                policy=policy,
-                backfill=settings.backfill,
-                mean_bounded_slowdown=sum(values) / len(values),
-                values=tuple(values),
-                starts=starts,
-                length=settings.length,
-                ms_per_decision=seconds / decisions * 1000,
-            )
-
-
-def _starts(settings: Settings, trace: str, jobs: int) -> tuple[int, ...]:
-    if not settings.starts:
-        try:
-            return window_starts(
-                jobs, length=settings.length, sequences=settings.sequences, seed=settings.seed
-            )
-        except ValueError as error:
-            raise TraceError(f"{trace}: {error}; --length takes fewer") from None
-    latest = jobs - settings.length
-    for start in settings.starts:
-        if not 0 <= start <= latest:
-            raise TraceError(
-                f"{trace}: no window of {settings.length} jobs begins at {start}; the last: {latest}"
-            )
-    return settings.starts

@@ -19,27 +19,15 @@ from tui.view.table import Column
 LINE_MAX = 1 << 20
 """Of the other side's lines, bytes: a result with its windows."""
 
-COLUMNS = (
-    Column("TRACE", flexible=True),
-    Column("POLICY"),
-    Column("SLOWDOWN", right=True),
-    Column("BEST", right=True),
-    Column("WORST", right=True),
-    Column("MS/DECISION", right=True),
-)
+HEADS = (Column("TRACE", flexible=True), Column("POLICY"))
+TAILS = (Column("LEAST", right=True), Column("MOST", right=True), Column("MS/DECISION", right=True))
 
 
 async def bench(arguments: Namespace) -> int:
-    """Replay every window under every policy; smaller slowdowns are better."""
-    settings = {
-        "files": [str(expanded(file).absolute()) for file in arguments.swf],
-        "backfill": arguments.backfill,
-        "sequences": arguments.sequences,
-        "length": arguments.length,
-        "seed": arguments.seed,
-        **({"starts": arguments.starts} if arguments.starts else {}),
-        **({"policies": arguments.policy} if arguments.policy else {}),
-    }
+    """Replay every run under every policy, and say how well each did."""
+    settings: dict[str, Any] = _orders(arguments) if arguments.swf else _placements(arguments)
+    if arguments.policy:
+        settings["policies"] = arguments.policy
     results = await _judged(settings)
     match arguments.output:
         case "json":
@@ -47,8 +35,29 @@ async def bench(arguments: Namespace) -> int:
         case "jsonl":
             output.as_json_lines(results)
         case _:
-            output.table(COLUMNS, [_cells(result) for result in results])
+            title, key = (
+                ("SLOWDOWN", "mean_bounded_slowdown") if arguments.swf else ("GPU %", "mean_gpu_allocation")
+            )
+            columns = (*HEADS, Column(title, right=True), *TAILS)
+            output.table(columns, [_cells(result, key) for result in results])
     return Exit.OK
+
+
+def _orders(arguments: Namespace) -> dict[str, Any]:
+    return {
+        "type": "order",
+        "files": [str(expanded(file).absolute()) for file in arguments.swf],
+        "backfill": arguments.backfill,
+        "sequences": arguments.sequences,
+        "length": arguments.length,
+        "seed": arguments.seed,
+        "starts": arguments.starts or [],
+    }
+
+
+def _placements(arguments: Namespace) -> dict[str, Any]:
+    nodes, pods = (str(expanded(file).absolute()) for file in arguments.openb)
+    return {"type": "placement", "nodes": nodes, "pods": pods, "seeds": arguments.seeds}
 
 
 async def _judged(settings: dict[str, Any]) -> list[dict[str, Any]]:
@@ -81,7 +90,7 @@ async def _judged(settings: dict[str, Any]) -> list[dict[str, Any]]:
             elif drawing:
                 done, total = said["progress"]
                 counts = TaskCounts(total=total, completed=done)
-                diagnostics.redraw(f"{bar(counts)} {done} of {total} windows")
+                diagnostics.redraw(f"{bar(counts)} {done} of {total} runs")
     finally:
         if drawing:
             diagnostics.redraw("")
@@ -93,12 +102,12 @@ async def _judged(settings: dict[str, Any]) -> list[dict[str, Any]]:
     return results
 
 
-def _cells(result: dict[str, Any]) -> tuple[str, ...]:
+def _cells(result: dict[str, Any], key: str) -> tuple[str, ...]:
     values = result["values"]
     return (
         result["trace"],
         result["policy"],
-        f"{result['mean_bounded_slowdown']:.2f}",
+        f"{result[key]:.2f}",
         f"{min(values):.2f}",
         f"{max(values):.2f}",
         f"{result['ms_per_decision']:.3f}",

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from coordinator.sim.bench import Settings, bench, run
+from coordinator.sim.bench import bench
+from coordinator.sim.order_bench import OrderBench, judge_orders
 from coordinator.sim.protocol import window_starts
 from coordinator.sim.swf import TraceError
+from tests.unit.coordinator import test_openb as openb
 from tests.unit.coordinator.test_swf import HEADER, line, write
 
 JOBS = 60
@@ -37,8 +39,8 @@ def test_the_published_windows() -> None:
 
 def test_each_policy_gets_the_same_windows(trace: Path) -> None:
     said: list[tuple[int, int]] = []
-    settings = Settings(files=(str(trace),), policies=("fcfs", "sjf"), length=20, sequences=3)
-    results = list(run(settings, lambda done, total: said.append((done, total))))
+    settings = OrderBench(files=(str(trace),), policies=("fcfs", "sjf"), length=20, sequences=3)
+    results = list(judge_orders(settings, lambda done, total: said.append((done, total))))
     assert [(result.policy, len(result.values)) for result in results] == [("fcfs", 3), ("sjf", 3)]
     assert results[0].starts == results[1].starts
     fcfs, sjf = (result.mean_bounded_slowdown for result in results)
@@ -48,26 +50,33 @@ def test_each_policy_gets_the_same_windows(trace: Path) -> None:
 
 @pytest.mark.parametrize("backfill", [False, True])
 def test_rollouts_play_whole_windows_and_look_ahead(trace: Path, backfill: bool) -> None:
-    settings = Settings(files=(str(trace),), policies=("fcfs", "rollout"), backfill=backfill, length=20)
-    fcfs, rollout = run(settings, lambda done, total: None)
+    settings = OrderBench(
+        files=(str(trace),), policies=("fcfs", "rollout"), backfill=backfill, starts=(10,), length=20
+    )
+    fcfs, rollout = judge_orders(settings, lambda done, total: None)
     assert rollout.mean_bounded_slowdown < fcfs.mean_bounded_slowdown
-    assert next(run(settings, lambda done, total: None)).values == fcfs.values
-    again = list(run(settings, lambda done, total: None))[1]
+    again = list(judge_orders(settings, lambda done, total: None))[1]
     assert again.values == rollout.values, "the same seed, the same decisions"
 
 
 def test_windows_can_be_named(trace: Path) -> None:
-    settings = Settings(files=(str(trace),), policies=("fcfs",), starts=(0, JOBS - 20), length=20)
-    (result,) = run(settings, lambda done, total: None)
+    settings = OrderBench(files=(str(trace),), policies=("fcfs",), starts=(0, JOBS - 20), length=20)
+    (result,) = judge_orders(settings, lambda done, total: None)
     assert result.starts == (0, JOBS - 20) and len(result.values) == 2
     for wrong in (-1, JOBS - 19):
         with pytest.raises(TraceError, match=f"begins at {wrong}; the last: {JOBS - 20}"):
-            list(run(Settings(files=(str(trace),), starts=(wrong,), length=20), lambda done, total: None))
+            list(
+                judge_orders(
+                    OrderBench(files=(str(trace),), starts=(wrong,), length=20), lambda done, total: None
+                )
+            )
 
 
 def ask(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> tuple[int, list[dict[str, Any]]]:
     said = io.BytesIO()
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(json.dumps(settings).encode())))
+    monkeypatch.setattr(
+        sys, "stdin", SimpleNamespace(buffer=io.BytesIO(json.dumps({"type": "order", **settings}).encode()))
+    )
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=said))
     code = bench()
     return code, [json.loads(each) for each in said.getvalue().splitlines()]
@@ -77,6 +86,16 @@ def test_what_is_said_line_by_line(trace: Path, monkeypatch: pytest.MonkeyPatch)
     code, said = ask(monkeypatch, files=[str(trace)], policies=["f1"], length=20, sequences=2)
     assert code == 0 and [[*each] for each in said] == [["progress"], ["progress"], ["result"]]
     assert said[0]["progress"] == [1, 2] and said[2]["result"]["policy"] == "f1"
+
+
+def test_placements_are_judged_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = openb.write(tmp_path, "nodes.csv", openb.NODES)
+    pods = openb.write(tmp_path, "pods.csv", openb.PODS)
+    asked = {"type": "placement", "nodes": str(nodes), "pods": str(pods), "policies": ["fgd"], "seeds": 2}
+    code, said = ask(monkeypatch, **asked)
+    assert code == 0 and [[*each] for each in said] == [["progress"], ["progress"], ["result"]]
+    code, said = ask(monkeypatch, **{**asked, "pods": "/nowhere.csv"})
+    assert code == 1 and said[-1]["error"]["field"] == "--openb"
 
 
 @pytest.mark.parametrize(

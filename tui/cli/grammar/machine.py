@@ -64,12 +64,15 @@ def add(verbs: Verbs, shared: Parser) -> None:
 
 def _add_bench(bench: Parser) -> None:
     bench.add_argument("what", choices=("scheduler",), metavar="scheduler")
-    bench.add_argument(
-        "--swf",
-        nargs="+",
-        required=True,
-        metavar="FILE",
-        help="traces in the Standard Workload Format, gzip or plain",
+    trace = bench.add_mutually_exclusive_group(required=True)
+    trace.add_argument(
+        "--swf", nargs="+", metavar="FILE", help="orders, on traces in the Standard Workload Format (or gzip)"
+    )
+    trace.add_argument(
+        "--openb",
+        nargs=2,
+        metavar=("NODES", "PODS"),
+        help="placements, on a trace of GPUs: two CSV files (or gzip)",
     )
     bench.add_argument(
         "--backfill", action="store_true", help="start what ends before the reservation of who goes next"
@@ -78,13 +81,14 @@ def _add_bench(bench: Parser) -> None:
         "--policy",
         type=words,
         metavar="NAMES",
-        help="only these: fcfs, sjf, saf …, rollout; all static rules unless given",
+        help="only these: fcfs, sjf …, rollout, or best_fit, fgd …; all static rules unless given",
     )
     bench.add_argument("--starts", type=_starts, metavar="N,N…", help="where the windows begin, in jobs")
     for name, default, about in (
         ("--sequences", 10, "windows that are drawn where no --starts are given"),
         ("--length", 1024, "jobs of a window"),
         ("--seed", 1, "of the drawing; 1 is the published evaluation's"),
+        ("--seeds", 10, "shuffles of the pods"),
     ):
         count = whole(name, least=1, most=1_000_000)
         bench.add_argument(name, type=count, default=default, metavar="N", help=f"{about} ({default})")

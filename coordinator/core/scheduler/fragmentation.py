@@ -1,0 +1,57 @@
+"""Fragmentation: the free GPU that the tasks to be expected could not use (Weng et al., ATC'23, FGD).
+
+    F_n = Σ_m p_m · f_n(m);  f_n(m) = all free GPU of node n where m could not run there,
+                                      else what is free on GPUs that are too full for m
+
+over the typical requests m with their shares p. A placement is as good as the fragmentation it saves.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from coordinator.core.scheduler.gpus import Floats, Ints, Request
+
+SHARE_COVERED = 0.95
+
+
+class Typical:
+    """The most frequent requests for processors and GPUs, up to 95 % of all; `shares` add up to 1."""
+
+    def __init__(self, requests: Sequence[Request]) -> None:
+        counts = Counter(request._replace(mem_mib=0, models=frozenset()) for request in requests)
+        found: list[tuple[Request, int]] = []
+        covered = 0
+        for request, count in sorted(counts.items(), key=lambda pair: _rank(*pair), reverse=True):
+            if covered >= SHARE_COVERED * len(requests):
+                break
+            found.append((request, count))
+            covered += count
+        self.requests = tuple(request for request, _ in found)
+        self.shares: Floats = np.array([count / covered for _, count in found])
+        self._cpu: Ints = np.array([request.cpu_millis for request in self.requests])
+        self._gpus: Ints = np.array([request.gpus for request in self.requests])
+        self._milli, self._of = np.unique([request.milli for request in self.requests], return_inverse=True)
+        self._wants_gpu = np.array([request.milli > 0 for request in self.requests])
+
+    def unusable(self, gpus: Ints, cpu: Ints) -> Floats:
+        """f_n(m) in thousandths of a GPU, shape (rows, typical requests)."""
+        there = gpus[:, None, :] >= self._milli[None, :, None]
+        low = np.where(there, 0, np.maximum(gpus, 0)[:, None, :]).sum(axis=2)[:, self._of]
+        total = np.maximum(gpus, 0).sum(axis=1)[:, None]
+        runs = (cpu[:, None] >= self._cpu) & (there.sum(axis=2)[:, self._of] >= self._gpus) & self._wants_gpu
+        found: Floats = np.where(runs, low, total).astype(np.float64)
+        return found
+
+    def fragmentation(self, gpus: Ints, cpu: Ints) -> Floats:
+        """F_n in thousandths of a GPU, shape (rows,)."""
+        found: Floats = self.unusable(gpus, cpu) @ self.shares
+        return found
+
+
+def _rank(request: Request, count: int) -> tuple[int, int, int, int]:
+    """Frequent ones first, and of those the large."""
+    return count, request.cpu_millis, request.milli, request.gpus

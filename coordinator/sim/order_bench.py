@@ -1,0 +1,129 @@
+"""Orders judged on recorded workloads, window by window, as RLScheduler's evaluation does (SC'20)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from msgspec import Struct
+
+from coordinator.core.scheduler.rules import RULES
+from coordinator.sim.orders import POLICIES
+from coordinator.sim.protocol import LENGTH, SEQUENCES, window_starts
+from coordinator.sim.replay import Machine, Order, bounded_slowdown, replay
+from coordinator.sim.swf import TraceError, read_swf
+
+Progress = Callable[[int, int], None]
+
+
+class UnknownPolicy(Exception):
+    """The text names it; `known` are those that there are."""
+
+    def __init__(self, policy: str, known: Iterable[str]) -> None:
+        self.known = tuple(known)
+        super().__init__(f"no policy {policy!r}")
+
+
+def check_known(policies: Iterable[str], known: Iterable[str]) -> None:
+    """Raises UnknownPolicy."""
+    known = tuple(known)
+    for policy in policies:
+        if policy not in known:
+            raise UnknownPolicy(policy, known)
+
+
+class OrderBench(Struct, frozen=True, kw_only=True, tag="order"):
+    """`starts` empty: those of the published evaluation, or of another `seed`; `rng_seed`: of policies."""
+
+    files: tuple[str, ...]
+    policies: tuple[str, ...] = tuple(RULES)
+    backfill: bool = False
+    starts: tuple[int, ...] = ()
+    length: int = LENGTH
+    sequences: int = SEQUENCES
+    seed: int = 1
+    rng_seed: int = 1
+
+
+class OrderResult(Struct, frozen=True, kw_only=True):
+    """Of one policy on one trace. `values`: bounded slowdown of each window; lower is better."""
+
+    trace: str
+    jobs: int
+    nodes: int
+    policy: str
+    backfill: bool
+    mean_bounded_slowdown: float
+    values: tuple[float, ...]
+    starts: tuple[int, ...]
+    length: int
+    ms_per_decision: float
+
+
+class Timed:
+    """Another order, and how long its decisions took."""
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self.seconds = 0.0
+        self.decisions = 0
+
+    def choose(self, machine: Machine) -> int:
+        begin = time.perf_counter()
+        chosen = self._order.choose(machine)
+        self.seconds += time.perf_counter() - begin
+        self.decisions += 1
+        return chosen
+
+
+def judge_orders(settings: OrderBench, progress: Progress) -> Iterator[OrderResult]:
+    """One result after the other; `progress` hears windows done, and in all.
+
+    Raises TraceError, UnknownPolicy, OSError.
+    """
+    check_known(settings.policies, POLICIES)
+    traces = [read_swf(Path(file)) for file in settings.files]
+    windows = [_starts(settings, trace.name, len(trace.jobs)) for trace in traces]
+    total = len(settings.policies) * sum(map(len, windows))
+    done = 0
+    for trace, starts in zip(traces, windows, strict=True):
+        for policy in settings.policies:
+            values, seconds, decisions = [], 0.0, 0
+            for start in starts:
+                jobs = trace.jobs[start : start + settings.length]
+                order = Timed(POLICIES[policy](jobs, backfill=settings.backfill, seed=settings.rng_seed))
+                started_s = replay(jobs, trace.nodes, order, backfill=settings.backfill)
+                values.append(bounded_slowdown(jobs, started_s))
+                seconds, decisions = seconds + order.seconds, decisions + order.decisions
+                done += 1
+                progress(done, total)
+            yield OrderResult(
+                trace=trace.name,
+                jobs=len(trace.jobs),
+                nodes=trace.nodes,
+                policy=policy,
+                backfill=settings.backfill,
+                mean_bounded_slowdown=sum(values) / len(values),
+                values=tuple(values),
+                starts=starts,
+                length=settings.length,
+                ms_per_decision=seconds / decisions * 1000,
+            )
+
+
+def _starts(settings: OrderBench, trace: str, jobs: int) -> tuple[int, ...]:
+    if not settings.starts:
+        try:
+            return window_starts(
+                jobs, length=settings.length, sequences=settings.sequences, seed=settings.seed
+            )
+        except ValueError as error:
+            raise TraceError(f"{trace}: {error}; --length takes fewer") from None
+    latest = jobs - settings.length
+    for start in settings.starts:
+        if not 0 <= start <= latest:
+            raise TraceError(
+                f"{trace}: no window of {settings.length} jobs begins at {start}; the last: {latest}"
+            )
+    return settings.starts
