@@ -49,7 +49,6 @@ def decide(cluster: Cluster, now_s: float, *, reserved: dict[NodeName, Shape]) -
     `reserved` grows by the nodes that are kept free for heads which have waited too long.
     """
     cluster.blocked.clear()
-    pool = Pool(cluster.nodes.values())
     heads: list[tuple[Waiting, int, Shape]] = []
     for position, (shape, line) in enumerate(list(cluster.lines.items())):
         head = line.head()
@@ -57,6 +56,9 @@ def decide(cluster: Cluster, now_s: float, *, reserved: dict[NodeName, Shape]) -
             del cluster.lines[shape]
         else:
             heads.append((head, position, shape))
+    if not heads:
+        return  # the nodes are not looked at for nothing, after each batch
+    pool = Pool(cluster.nodes.values())
     heapq.heapify(heads)
     candidates: dict[Shape, Candidates] = {}
     blocked: list[Shape] = []
