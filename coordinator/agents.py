@@ -6,6 +6,8 @@ Whatever cannot be taken is counted, logged and answered with an error, but only
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from bus import messages, subjects
 from bus.api import Error
@@ -21,7 +23,7 @@ from coordinator.ingest import Incarnations, WrongSender, check_sender, to_event
 from coordinator.loop import Loop, Overloaded
 from coordinator.notices import Notices
 from coordinator.skew import check_version
-from coordinator.store.errors import StoreError
+from coordinator.store.errors import NotLeader, StoreError
 from coordinator.store.reads import Reads
 from coordinator.tell import Asker, Replies, away, send
 
@@ -33,7 +35,11 @@ _VERBS = (NodeVerb.HEARTBEAT, NodeVerb.REPORT, NodeVerb.REGISTER, NodeVerb.USAGE
 
 
 class Agents:
-    """Subscribes to every node's subjects; `rejected` counts what was not taken. `version` is ours."""
+    """Subscribes to every node's subjects; `rejected` counts what was not taken. `version` is ours.
+
+    `answering` surrounds what is answered out of memory at once (see `coordinator.leader`): all else goes
+    through the loop, where who leads no more can commit nothing.
+    """
 
     def __init__(
         self,
@@ -45,7 +51,9 @@ class Agents:
         notices: Notices,
         *,
         version: str = "",
+        answering: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> None:
+        self._answering = answering
         self._version = version
         self._bus = bus
         self._loop = loop
@@ -89,13 +97,16 @@ class Agents:
         except ApiError as error:
             self._note(subject.node, error.error)
             await self._refuse(message, asker, error.error)
+        except NotLeader:
+            return  # whoever leads now answers
         except (Overloaded, StoreError) as error:
             await self._refuse(message, asker, away(str(error)))
 
     async def _take(self, subject: NodeSubject, decoded: messages.FromAgent, asker: Asker | None) -> None:
         if isinstance(decoded, messages.InputsRequest):
             if asker is not None:
-                await self._answer_inputs(decoded, asker)
+                async with self._answering():
+                    await self._answer_inputs(decoded, asker)
             return
         if isinstance(decoded, messages.Register):
             told = check_version(decoded.version, ours=self._version, node=subject.node)

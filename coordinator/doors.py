@@ -78,7 +78,16 @@ class Doors:
         self._admitted = tokens.admitted
         self._audit = Audit(dsn, now_s=clock.now_s, record=engine.record)
         notices = Notices(engine.record, clock, loop.cluster.nodes)
-        self._agents = Agents(bus, loop, engine.replies, reads, clock, notices, version=version)
+        self._agents = Agents(
+            bus,
+            loop,
+            engine.replies,
+            reads,
+            clock,
+            notices,
+            version=version,
+            answering=engine.leader.answering,
+        )
         jobs = Jobs(loop, engine.performer, reads, engine.replies, clock, next_number=engine.next_number)
         self._nodes = Nodes(
             loop,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,7 +30,7 @@ from bus.transport import Message
 from bus.values import AttemptRef, Ended, NodeName, Outcome, TaskRef, Usage
 from coordinator import loop as loop_module
 from coordinator.notices import Notices
-from coordinator.store.errors import StoreUnavailable
+from coordinator.store.errors import NotLeader, StoreError, StoreUnavailable
 from tests.unit.coordinator.shell import ANYWHERE, FakeAgent, Shell, collect, running_shell, until
 
 SAMPLED_AT = 2_000_000_000.0
@@ -191,6 +192,26 @@ async def test_inputs_wait_for_the_database(shell: Shell) -> None:
     with pytest.raises(ApiError) as caught:
         await agent.ask(InputsRequest(node="n1", attempt=ref))
     assert caught.value.error.status == 503 and caught.value.error.retry_after_s
+
+
+@pytest.mark.parametrize("fault", [StoreUnavailable("cut off"), NotLeader("epoch 7 is over")])
+async def test_who_may_lead_no_more_calls_nobody_fenced(shell: Shell, fault: StoreError) -> None:
+    """A leader cut off from the database knows nothing of what the next one has placed."""
+
+    @asynccontextmanager
+    async def answering() -> AsyncIterator[None]:
+        raise fault
+        yield
+
+    shell.agents._answering = answering
+    agent, ref = await merging(shell)
+    unheard = InputsRequest(node="n1", attempt=AttemptRef(ref.job, 0, ref.fence + 1))
+    with pytest.raises((ApiError, RequestTimeout)) as caught:
+        await agent.ask(unheard, timeout_s=0.2)
+    if isinstance(fault, StoreUnavailable):
+        assert isinstance(caught.value, ApiError) and caught.value.error.status == 503
+    else:
+        assert isinstance(caught.value, RequestTimeout), "whoever leads now answers"
 
 
 @pytest.mark.parametrize("data", [b"{", b"inputs"])
