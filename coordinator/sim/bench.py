@@ -15,7 +15,7 @@ import msgspec
 from bus.api import Error
 from coordinator.sim.order_bench import OrderBench, UnknownPolicy, judge_orders
 from coordinator.sim.placement_bench import PlacementBench, judge_placements
-from coordinator.sim.swf import TraceError
+from coordinator.sim.trace_files import TraceError
 
 
 def bench() -> int:

@@ -7,14 +7,13 @@ some, gpu_spec ("A|B": the models that will do).
 from __future__ import annotations
 
 import csv
-import gzip
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from coordinator.core.scheduler.gpus import GpuNode, Request
-from coordinator.sim.swf import TraceError
+from coordinator.sim.trace_files import TraceError, opened
 
 ARRIVING = 1.3
 """Of the cluster's GPUs: so much is asked for in all."""
@@ -72,10 +71,8 @@ def _request(path: Path, line: int, row: dict[str, str]) -> Request:
 
 
 def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    with path.open("rb") as raw:
-        packed = raw.read(2) == b"\x1f\x8b"
     try:
-        with gzip.open(path, "rt") if packed else path.open() as file:
+        with opened(path) as file:
             reader = csv.DictReader(file)
             missing = [column for column in columns if column not in (reader.fieldnames or ())]
             if missing:
@@ -84,8 +81,8 @@ def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, s
                 if None in row.values() or None in row:
                     raise TraceError(f"{path}, line {reader.line_num}: not as many fields as columns")
                 yield reader.line_num, row
-    except (EOFError, gzip.BadGzipFile, UnicodeDecodeError, csv.Error) as error:
-        raise TraceError(f"{path}: not whole, or no CSV: {error}") from error
+    except csv.Error as error:
+        raise TraceError(f"{path}: no CSV: {error}") from error
 
 
 def _number(path: Path, line: int, row: dict[str, str], column: str) -> int:

@@ -12,7 +12,8 @@ from coordinator.core.scheduler.rules import RULES
 from coordinator.sim.orders import POLICIES
 from coordinator.sim.protocol import LENGTH, SEQUENCES, window_starts
 from coordinator.sim.replay import Machine, Order, bounded_slowdown, replay
-from coordinator.sim.swf import TraceError, read_swf
+from coordinator.sim.swf import read_swf
+from coordinator.sim.trace_files import TraceError
 
 Progress = Callable[[int, int], None]
 

@@ -7,7 +7,6 @@ requested processors; a missing request is the run time; a run time below zero i
 
 from __future__ import annotations
 
-import gzip
 import math
 import re
 from collections.abc import Iterator
@@ -15,13 +14,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from coordinator.sim.trace_files import TraceError, opened
+
 FIELDS = 18
 RUN_UNKNOWN_S = 10
 _HEADER = re.compile(r";\s*(MaxNodes|MaxProcs):\s*(\d+)")
-
-
-class TraceError(Exception):
-    """The file is no such trace; the text names file, line, and what would be right."""
 
 
 class TraceJob(Struct, frozen=True):
@@ -69,14 +66,8 @@ def read_swf(path: Path) -> Trace:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    with path.open("rb") as raw:
-        packed = raw.read(2) == b"\x1f\x8b"
-    try:
-        with gzip.open(path, "rb") if packed else path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                yield number, line.decode("utf-8", "replace")
-    except (EOFError, gzip.BadGzipFile) as error:
-        raise TraceError(f"{path}: not whole: {error}") from error
+    with opened(path, errors="replace") as file:  # headers name people and places in any encoding
+        yield from enumerate(file, start=1)
 
 
 def _numbers(path: Path, number: int, line: str) -> list[int]:

@@ -14,7 +14,7 @@ import pytest
 from coordinator.sim.bench import bench
 from coordinator.sim.order_bench import OrderBench, judge_orders
 from coordinator.sim.protocol import window_starts
-from coordinator.sim.swf import TraceError
+from coordinator.sim.trace_files import TraceError
 from tests.unit.coordinator import test_openb as openb
 from tests.unit.coordinator.test_swf import HEADER, line, write
 

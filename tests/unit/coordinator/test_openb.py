@@ -12,7 +12,7 @@ from coordinator.core.scheduler.gpus import GpuNode, Request
 from coordinator.sim.openb import ARRIVING, arrivals, read_nodes, read_pods
 from coordinator.sim.order_bench import UnknownPolicy
 from coordinator.sim.placement_bench import PlacementBench, judge_placements
-from coordinator.sim.swf import TraceError
+from coordinator.sim.trace_files import TraceError
 
 NODES = "sn,cpu_milli,memory_mib,gpu,model\nn1,64000,262144,4,T4\nn0,32000,131072,2,V100\n"
 PODS = (
