@@ -13,7 +13,8 @@ from collections.abc import Iterable
 import msgspec
 
 from bus.api import Error
-from coordinator.sim.order_bench import OrderBench, UnknownPolicy, judge_orders
+from coordinator.sim.judging import UnknownPolicy
+from coordinator.sim.order_bench import OrderBench, judge_orders
 from coordinator.sim.placement_bench import PlacementBench, judge_placements
 from coordinator.sim.trace_files import TraceError
 

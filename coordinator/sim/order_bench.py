@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from msgspec import Struct
 
 from coordinator.core.scheduler.rules import RULES
+from coordinator.sim.judging import Progress, check_known
 from coordinator.sim.orders import POLICIES
 from coordinator.sim.protocol import LENGTH, SEQUENCES, window_starts
 from coordinator.sim.replay import Machine, Order, bounded_slowdown, replay
 from coordinator.sim.swf import read_swf
 from coordinator.sim.trace_files import TraceError
-
-Progress = Callable[[int, int], None]
-
-
-class UnknownPolicy(Exception):
-    """The text names it; `known` are those that there are."""
-
-    def __init__(self, policy: str, known: Iterable[str]) -> None:
-        self.known = tuple(known)
-        super().__init__(f"no policy {policy!r}")
-
-
-def check_known(policies: Iterable[str], known: Iterable[str]) -> None:
-    """Raises UnknownPolicy."""
-    known = tuple(known)
-    for policy in policies:
-        if policy not in known:
-            raise UnknownPolicy(policy, known)
 
 
 class OrderBench(Struct, frozen=True, kw_only=True, tag="order"):

@@ -13,8 +13,8 @@ from coordinator.core.scheduler.fragmentation import Typical
 from coordinator.core.scheduler.gpu_rules import GPU_RULES
 from coordinator.core.scheduler.gpus import GpuPool
 from coordinator.sim.filling import fill
+from coordinator.sim.judging import Progress, check_known
 from coordinator.sim.openb import arrivals, read_nodes, read_pods
-from coordinator.sim.order_bench import Progress, check_known
 
 ANY_OF_BEST = ("random",)
 """Policies that have no fixed order among equals."""

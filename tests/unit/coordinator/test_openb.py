@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from coordinator.core.scheduler.gpus import GpuNode, Request
+from coordinator.sim.judging import UnknownPolicy
 from coordinator.sim.openb import ARRIVING, arrivals, read_nodes, read_pods
-from coordinator.sim.order_bench import UnknownPolicy
 from coordinator.sim.placement_bench import PlacementBench, judge_placements
 from coordinator.sim.trace_files import TraceError
 
