@@ -21,7 +21,7 @@ import nkeys
 from msgspec import Struct
 
 from bus import tls
-from bus.credentials import Credentials, credentials_text, with_ca
+from bus.credentials import Credentials, credentials_text, unbase64url, with_ca
 from bus.errors import CredentialsError
 from bus.layout import read_secret, write_secret
 from bus.permissions import (
@@ -147,7 +147,7 @@ class Authority:
 
     def anchor(self) -> Anchor:
         """What a token must carry, so that its bearer finds us."""
-        account = base64.b32decode(self._public(Key.ACCOUNT))[1:-2]
+        account = base64.b32decode(self.account)[1:-2]
         signature = self._keys[Key.ACCOUNT].sign(_public_claims(account))
         return Anchor(self.tls.root.key, self.tls.root.signature, account, bytes(signature))
 
@@ -183,8 +183,8 @@ class Authority:
         """Take over what an earlier JWT of `account_jwts` revokes; one that we did not sign is ignored."""
         signed, _, signature = account_jwt.strip().rpartition(b".")
         try:
-            self._keys[Key.OPERATOR].verify(signed, _unbase64url(signature))
-            claims = json.loads(_unbase64url(signed.partition(b".")[2]))
+            self._keys[Key.OPERATOR].verify(signed, unbase64url(signature))
+            claims = json.loads(unbase64url(signed.partition(b".")[2]))
         except (nkeys.NkeysError, ValueError):
             return  # none, or of another operator: nothing that we ever said
         if claims["sub"] == self.account:
@@ -351,7 +351,3 @@ def _public_key(pair: nkeys.KeyPair) -> str:
 
 def _base64url(data: bytes) -> bytes:
     return base64.urlsafe_b64encode(data).rstrip(b"=")
-
-
-def _unbase64url(text: bytes) -> bytes:
-    return base64.urlsafe_b64decode(text + b"=" * (-len(text) % 4))

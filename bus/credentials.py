@@ -104,6 +104,10 @@ def _section(text: str, title: str) -> str:
 
 
 def _claims(jwt: str) -> dict[str, Any]:
-    body = jwt.split(".")[1]
-    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    claims: dict[str, Any] = json.loads(unbase64url(jwt.split(".")[1].encode()))
     return claims
+
+
+def unbase64url(text: bytes) -> bytes:
+    """A part of a JWT. Raises ValueError."""
+    return base64.urlsafe_b64decode(text + b"=" * (-len(text) % 4))
