@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.documents.blocks import ELSEWHERE, blocks, missing, run
+from tests.documents.traces import write_traces
 from tests.integration.up.conftest import Corral
 
 ROOT = Path(__file__).parents[3]
@@ -35,12 +36,13 @@ def identify(path: Path) -> str:
 
 @pytest.fixture
 def folder_of_user(folder: Path) -> Path:
-    """A home with the files above, which tasks may read, and a `corral` on the PATH."""
+    """A home with the files above and small traces, which tasks may read, and a `corral` on the PATH."""
     home = Path(tempfile.mkdtemp(prefix="home-", dir=folder))
     home.chmod(0o755)
     for name, text in FILES.items():
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text(text)
+    write_traces(home)
     command = home / "bin" / "corral"
     command.parent.mkdir()
     python = shlex.quote(sys.executable)
