@@ -37,6 +37,8 @@ from bus.values import (
 from coordinator.core.conditions import Condition
 from coordinator.core.ids import range_id, task_id
 from coordinator.core.limits import Limits as Limits
+from coordinator.core.scheduler.planner import Planner
+from coordinator.core.scheduler.policies import Mode
 from coordinator.core.suspicion import Watch
 
 
@@ -406,6 +408,9 @@ class Cluster(Struct, eq=False):
     limits: Limits = Limits()
     order: str = "fcfs"
     rank: str = "best_fit"
+    mode: Mode = Mode.ON
+    policy: str = ""  # the learned order that passed the gate; acts in mode `on`
+    planner: Planner = field(default_factory=Planner)
     nodes: dict[NodeName, Node] = field(default_factory=dict)
     jobs: dict[int, Job] = field(default_factory=dict)
     lines: dict[Shape, Line] = field(default_factory=dict)

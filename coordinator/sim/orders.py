@@ -8,6 +8,8 @@ from typing import Protocol
 import numpy as np
 
 from coordinator.core.scheduler.planner import Asked, Begun, Planner
+from coordinator.core.scheduler.policies import POLICIES as ORDERS
+from coordinator.core.scheduler.policies import Policy
 from coordinator.core.scheduler.rules import RULES, Rule, Waits
 from coordinator.sim.replay import Machine, Order
 from coordinator.sim.swf import TraceJob
@@ -28,11 +30,14 @@ class ByRule:
 class ByRollout:
     """A planner that knows nothing at the beginning of the window."""
 
-    def __init__(self, jobs: Sequence[TraceJob], *, backfill: bool, seed: int) -> None:
+    def __init__(
+        self, jobs: Sequence[TraceJob], *, backfill: bool, seed: int, policy: Policy = ORDERS["rollout"]
+    ) -> None:
         self._asked = [
             Asked(job.submitted_s, str(job.user), job.processors, job.nodes, job.requested_s) for job in jobs
         ]
         self._planner = Planner()
+        self._policy = policy
         self._backfill = backfill
         self._rng = np.random.default_rng(seed)
         self._arrived = self._over = 0
@@ -46,6 +51,7 @@ class ByRollout:
         self._arrived, self._over = machine.arrived, len(machine.over)
         waiting = sorted(machine.waiting)
         choice = self._planner.choose(
+            self._policy,
             [asked[index] for index in waiting],
             [Begun(asked[each.job], each.started_s) for each in machine.running],
             now_s=machine.now_s,

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from msgspec import Struct
 
+from coordinator.core.scheduler.policies import BASE_RULES, Policy
 from coordinator.core.scheduler.predict import Predictor
 from coordinator.core.scheduler.rollout import Held, Item, Snapshot, cost
 
@@ -45,25 +45,6 @@ class Begun(NamedTuple):
     started_s: float
 
 
-BASE_RULES: dict[str, Callable[[float, int, float], float]] = {
-    "short": lambda run_s, nodes, weight: run_s,
-    "small area": lambda run_s, nodes, weight: run_s * nodes,
-    "short and narrow": lambda run_s, nodes, weight: run_s * math.sqrt(nodes),
-    "heavy": lambda run_s, nodes, weight: 1.0 / weight,
-    "narrow": lambda run_s, nodes, weight: nodes + run_s * 1e-7,
-}
-"""Of predicted run time, nodes and predicted weight; smaller goes first."""
-
-
-class Budget(Struct, frozen=True, kw_only=True):
-    """How far and broadly a decision looks ahead; `top`: candidates of each rule, and as many that fit."""
-
-    rules: tuple[str, ...] = ("short and narrow", "heavy")
-    top: int = 4
-    futures: int = 4
-    arrivals: int = 60
-
-
 class Choice(NamedTuple):
     """`values`: Q of each candidate, by its place; the rule is the one under which the chosen one is best."""
 
@@ -73,22 +54,22 @@ class Choice(NamedTuple):
 
 
 class Planner:
-    """`budget` may be changed between decisions: a decision is a function of what was noted, and of `rng`."""
+    """What is learned of jobs, and decisions from it: a function of what was noted, the policy, and `rng`."""
 
-    def __init__(self, budget: Budget | None = None) -> None:
-        self.budget = budget or Budget()
+    def __init__(self) -> None:
         self.predictor = Predictor()
-        self._recent: deque[Asked] = deque(maxlen=RECENT)
+        self.recent: deque[Asked] = deque(maxlen=RECENT)
 
     def note_arrival(self, job: Asked) -> None:
         """In order of arrival."""
-        self._recent.append(job)
+        self.recent.append(job)
 
     def note_end(self, job: Asked, run_s: float) -> None:
         self.predictor.observe(job.user, job.width, job.requested_s, run_s)
 
     def choose(
         self,
+        policy: Policy,
         waiting: Sequence[Asked],
         running: Iterable[Begun],
         *,
@@ -97,18 +78,21 @@ class Planner:
         backfill: bool,
         rng: np.random.Generator,
     ) -> Choice:
-        """The place of one of `waiting`, who are in order of arrival and at least one."""
-        rules = self.budget.rules
-        base = [self._item(job, job.at_s) for job in waiting]
+        """The place of one of `waiting`, who are in order of arrival and at least one.
+
+        `policy` is a rollout.
+        """
+        rules = policy.rules
+        base = [self._item(job, job.at_s, rules) for job in waiting]
         if len(base) == 1:
             return Choice(0, rules[0], {})
         held = tuple(self._held(each, now_s=now_s) for each in running)
         snapshot = Snapshot(now_s, free, held, len(base))
-        futures = [base + arrivals for arrivals in self._futures(now_s, rng)]
+        futures = [base + arrivals for arrivals in self._futures(policy, now_s, rng)]
         values: dict[int, float] = {}
         best, best_rule = math.inf, 0
         chosen = 0
-        for index in self._candidates(base, free):
+        for index in _candidates(policy, base, free):
             for rule in range(len(rules)):
                 total = sum(cost(snapshot, items, index, rule, backfill=backfill) for items in futures)
                 values[index] = min(values.get(index, math.inf), total / len(futures))
@@ -116,34 +100,26 @@ class Planner:
                     best, best_rule, chosen = total, rule, index
         return Choice(chosen, rules[best_rule], values)
 
-    def _candidates(self, base: Sequence[Item], free: int) -> list[int]:
-        found: dict[int, None] = {}
-        for rule in range(len(self.budget.rules)):
-            order = sorted(range(len(base)), key=lambda index: base[index].keys[rule])
-            fitting = [index for index in order if base[index].nodes <= free]
-            found.update(dict.fromkeys((*order[: self.budget.top], *fitting[: self.budget.top])))
-        return list(found)
-
-    def _futures(self, now_s: float, rng: np.random.Generator) -> list[list[Item]]:
-        recent, budget = list(self._recent), self.budget
-        if len(recent) < LEAST_RECENT or not budget.futures:
+    def _futures(self, policy: Policy, now_s: float, rng: np.random.Generator) -> list[list[Item]]:
+        recent = list(self.recent)
+        if len(recent) < LEAST_RECENT or not policy.futures:
             return [[]]
         gap_s = max((recent[-1].at_s - recent[0].at_s) / (len(recent) - 1), GAP_MIN_S)
         found = []
-        for _ in range(budget.futures):
-            at_s = now_s + rng.exponential(gap_s, budget.arrivals).cumsum()
-            drawn = rng.integers(len(recent), size=budget.arrivals)
+        for _ in range(policy.futures):
+            at_s = now_s + rng.exponential(gap_s, policy.arrivals).cumsum()
+            drawn = rng.integers(len(recent), size=policy.arrivals)
             found.append(
                 [
-                    self._item(recent[index], at)
+                    self._item(recent[index], at, policy.rules)
                     for index, at in zip(drawn.tolist(), at_s.tolist(), strict=True)
                 ]
             )
         return found
 
-    def _item(self, job: Asked, at_s: float) -> Item:
+    def _item(self, job: Asked, at_s: float, rules: Sequence[str]) -> Item:
         run_s, weight = self.predictor.predict(job.user, job.width, job.requested_s)
-        keys = tuple(BASE_RULES[rule](run_s, job.nodes, weight) for rule in self.budget.rules)
+        keys = tuple(BASE_RULES[rule](run_s, job.nodes, weight) for rule in rules)
         return Item(at_s, run_s, job.requested_s, weight, job.nodes, keys)
 
     def _held(self, begun: Begun, *, now_s: float) -> Held:
@@ -151,3 +127,12 @@ class Planner:
         run_s = self.predictor.predict(job.user, job.width, job.requested_s).run_s
         end_s = max(now_s + 1.0, begun.started_s + run_s)  # it runs still: the prediction was short
         return Held(end_s, begun.started_s + job.requested_s, job.nodes)
+
+
+def _candidates(policy: Policy, base: Sequence[Item], free: int) -> list[int]:
+    found: dict[int, None] = {}
+    for rule in range(len(policy.rules)):
+        order = sorted(range(len(base)), key=lambda index: base[index].keys[rule])
+        fitting = [index for index in order if base[index].nodes <= free]
+        found.update(dict.fromkeys((*order[: policy.top], *fitting[: policy.top])))
+    return list(found)

@@ -8,14 +8,17 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given
+from msgspec.structs import replace
 
-from coordinator.core.scheduler.planner import BASE_RULES, LEAST_RECENT, Asked, Begun, Budget, Planner
+from coordinator.core.scheduler.planner import LEAST_RECENT, Asked, Begun, Planner
+from coordinator.core.scheduler.policies import BASE_RULES, POLICIES, Policy
 from coordinator.core.scheduler.predict import Mean, Predictor
 from coordinator.core.scheduler.rollout import Held, Item, Snapshot, cost
 from coordinator.sim.replay import Machine, replay
 from coordinator.sim.swf import TraceJob
 from tests.unit.coordinator.test_replay import JOBS, NODES
 
+BACKLOG = POLICIES["rollout of backlog"]
 RULE = BASE_RULES["short and narrow"]
 
 
@@ -68,8 +71,15 @@ def asked(at_s: float, requested_s: float, nodes: int = 1, user: str = "ann") ->
     return Asked(at_s, user, nodes, nodes, requested_s)
 
 
-def choose(planner: Planner, waiting: list[Asked], running: list[Begun] | None = None, seed: int = 1):
+def choose(
+    planner: Planner,
+    waiting: list[Asked],
+    running: list[Begun] | None = None,
+    seed: int = 1,
+    policy: Policy = POLICIES["rollout"],
+):
     return planner.choose(
+        policy,
         waiting,
         running or [],
         now_s=waiting[-1].at_s,
@@ -91,7 +101,7 @@ def test_the_short_one_goes_before_the_long_one() -> None:
 
 def test_what_is_coming_counts() -> None:
     """Whoever goes first, those that come meanwhile wait as well."""
-    alone, busy = (Planner(Budget(top=2, futures=3, arrivals=30)) for _ in range(2))
+    alone, busy = (Planner() for _ in range(2))
     for number in range(LEAST_RECENT + 5):
         busy.note_arrival(asked(10.0 * number, 5, nodes=2, user="bob"))
     waiting = [asked(200, 500, nodes=NODES), asked(201, 520, nodes=2)]
@@ -104,25 +114,25 @@ def test_what_is_coming_counts() -> None:
 @pytest.mark.parametrize("rule", sorted(BASE_RULES))
 def test_every_base_rule_can_order_the_rest(rule: str) -> None:
     """Of two that are alike in all else the smaller one goes first."""
-    planner = Planner(Budget(rules=(rule,), futures=0))
+    planner = Planner()
     large, small = asked(0, 1000, nodes=3), asked(0, 10, nodes=2)
-    choice = choose(planner, [large, small])
+    choice = choose(planner, [large, small], policy=replace(BACKLOG, rules=(rule,)))
     assert (choice.rule, choice.place) == (rule, 1)
 
 
 def test_without_futures_only_the_backlog_counts() -> None:
-    planner = Planner(Budget(futures=0))
+    planner = Planner()
     for number in range(2 * LEAST_RECENT):
         planner.note_arrival(asked(number, 5))
     waiting = [asked(100, 50, NODES), asked(101, 10, NODES)]
-    assert choose(planner, waiting) == choose(planner, waiting, seed=2)
+    assert choose(planner, waiting, policy=BACKLOG) == choose(planner, waiting, seed=2, policy=BACKLOG)
 
 
 def test_a_prediction_that_was_too_short_does_not_end_a_job() -> None:
     running = [Begun(asked(0, 10, nodes=NODES), 0.0)]
     waiting = [asked(500, 10, NODES), asked(501, 10, NODES)]
     choice = Planner().choose(
-        waiting, running, now_s=501.0, free=0, backfill=False, rng=np.random.default_rng(1)
+        BACKLOG, waiting, running, now_s=501.0, free=0, backfill=False, rng=np.random.default_rng(1)
     )
     assert all(value > 0 for value in choice.values.values())
 

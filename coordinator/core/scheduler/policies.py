@@ -1,0 +1,72 @@
+"""Who goes next inside a class of equal priority: every order that can be chosen, as data.
+
+    static      a rule of the field on what jobs ask for (`rules.RULES`)
+    predicted   a base rule on what is predicted of them (`BASE_RULES`)
+    rollout     Q-values of the first few of some base rules (`planner.Planner`)
+
+The gate chooses among them by replay (`gate`); a static one needs no leave.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from enum import StrEnum
+
+from msgspec import Struct
+
+from coordinator.core.scheduler.rules import RULES
+
+
+class Mode(StrEnum):
+    """Whether a learned order acts."""
+
+    OFF = "off"
+    SHADOW = "shadow"  # it decides and is scored; the static rule acts
+    ON = "on"  # it acts as long as the gate lets it
+
+
+class Kind(StrEnum):
+    STATIC = "static"
+    PREDICTED = "predicted"
+    ROLLOUT = "rollout"
+
+
+class Policy(Struct, frozen=True, kw_only=True):
+    """`rules`: of its kind, one unless it is a rollout.
+
+    A rollout looks at the first `top` of each rule, and at as many that fit, in `futures` (0: only what is
+    there already) of `arrivals` jobs each.
+    """
+
+    name: str
+    kind: Kind
+    rules: tuple[str, ...]
+    top: int = 0
+    futures: int = 0
+    arrivals: int = 0
+
+
+BASE_RULES: dict[str, Callable[[float, int, float], float]] = {
+    "short": lambda run_s, nodes, weight: run_s,
+    "small area": lambda run_s, nodes, weight: run_s * nodes,
+    "short and narrow": lambda run_s, nodes, weight: run_s * math.sqrt(nodes),
+    "heavy": lambda run_s, nodes, weight: 1.0 / weight,
+    "narrow": lambda run_s, nodes, weight: nodes + run_s * 1e-7,
+}
+"""Of predicted run time, nodes and predicted weight; smaller goes first."""
+
+
+def _predicted(rule: str) -> Policy:
+    return Policy(name=f"predicted {rule}", kind=Kind.PREDICTED, rules=(rule,))
+
+
+_TWO = ("short and narrow", "heavy")
+_ALL = (
+    *(Policy(name=rule, kind=Kind.STATIC, rules=(rule,)) for rule in RULES),
+    *map(_predicted, BASE_RULES),
+    Policy(name="rollout", kind=Kind.ROLLOUT, rules=_TWO, top=4, futures=4, arrivals=60),
+    Policy(name="rollout of backlog", kind=Kind.ROLLOUT, rules=_TWO, top=4),
+)
+POLICIES: dict[str, Policy] = {policy.name: policy for policy in _ALL}
+"""Every order by its name."""
