@@ -1,0 +1,105 @@
+"""Whether a learned policy may act: only while paired replay shows it better than the best static rule.
+
+    r_w = ln(cost of the policy on window w / cost of the static rule on it)
+    it acts if mean(r) < 0 and t = mean(r) / (std(r) / √n) ≤ −2, over n ≥ 16 windows
+
+The luckiest of many looks good on the windows it was chosen by. So the windows are dealt into folds, and
+each fold judges the policy and the static rule that were best on all others (cross-validation: Stone, J.
+Royal Statistical Society B 1974): no r_w is of a choice that has seen w, and yet every window counts.
+Choosing on one half and testing on the other would leave half of them; Bonferroni's correction for the number
+tried would punish a menu of near twins. What acts is the best over all windows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from statistics import fmean, stdev
+
+from msgspec import Struct
+
+WINDOWS_MIN = 16
+T_MAX = -2.0
+FOLDS = 4
+_STD_MIN = 1e-9
+
+
+class Evidence(Struct, frozen=True, kw_only=True):
+    """`log_ratio`: mean of r over `windows`; `worst`: the largest r; `tried`: so many learned there were.
+
+    `policy` was the best of them over all windows ("": there was none), `static` the best rule.
+    """
+
+    policy: str
+    static: str
+    windows: int
+    tried: int
+    log_ratio: float = 0.0
+    t: float = 0.0
+    worst: float = 0.0
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """`policy` may act; "": none may, and `static` does."""
+
+    policy: str
+    static: str
+    evidence: Evidence
+
+
+def judge(costs: Mapping[str, Sequence[float]], *, static: Collection[str]) -> Verdict:
+    """`costs`: of every policy on the same windows, above zero, lower is better. `static` need no leave.
+
+    Raises ValueError if no static rule is among them, or somebody has not seen all windows.
+    """
+    logs = {name: [math.log(cost) for cost in values] for name, values in costs.items()}
+    windows = min(map(len, logs.values()), default=0)
+    if any(len(values) != windows for values in logs.values()):
+        raise ValueError("not all policies were replayed on the same windows")
+    rules = [name for name in logs if name in static]
+    learned = [name for name in logs if name not in static]
+    if not rules or not windows:
+        raise ValueError("no static rule was replayed")
+    rule = _best(logs, rules, range(windows))
+    if not learned:
+        return Verdict(
+            policy="", static=rule, evidence=Evidence(policy="", static=rule, windows=windows, tried=0)
+        )
+    ratios = _ratios(logs, rules, learned, windows)
+    mean = fmean(ratios)
+    t = _t(ratios)
+    evidence = Evidence(
+        policy=_best(logs, learned, range(windows)),
+        static=rule,
+        windows=windows,
+        tried=len(learned),
+        log_ratio=mean,
+        t=t,
+        worst=max(ratios),
+    )
+    passed = windows >= WINDOWS_MIN and mean < 0.0 and t <= T_MAX
+    return Verdict(policy=evidence.policy if passed else "", static=rule, evidence=evidence)
+
+
+def _ratios(
+    logs: Mapping[str, Sequence[float]], rules: Sequence[str], learned: Sequence[str], windows: int
+) -> list[float]:
+    """Of each window, by who was best on the other folds; with fewer windows than folds, each is one."""
+    found = [0.0] * windows
+    for fold in range(min(FOLDS, windows)):
+        others = [window for window in range(windows) if window % FOLDS != fold] or [fold]
+        policy, rule = _best(logs, learned, others), _best(logs, rules, others)
+        for window in range(fold, windows, FOLDS):
+            found[window] = logs[policy][window] - logs[rule][window]
+    return found
+
+
+def _best(logs: Mapping[str, Sequence[float]], names: Sequence[str], windows: Collection[int]) -> str:
+    """The least mean logarithm: no window outweighs the others for being congested; ties by order."""
+    return min(names, key=lambda name: fmean(logs[name][window] for window in windows))
+
+
+def _t(ratios: Sequence[float]) -> float:
+    if len(ratios) < 2:
+        return 0.0
+    return fmean(ratios) / (max(stdev(ratios), _STD_MIN) / math.sqrt(len(ratios)))
