@@ -223,10 +223,14 @@ class Blocker(Struct, kw_only=True):
 
 
 class Candidate(Struct, kw_only=True):
-    """One node as the scheduler saw it. `obstacles` empty: feasible, with its score (smaller is better)."""
+    """One node as the scheduler saw it. `obstacles` empty: feasible, with its score (smaller is better).
+
+    `features`: what a learned score was made of.
+    """
 
     node: str
     score: float | None = None
+    features: dict[str, float] = {}
     obstacles: list[str] = []
     chosen: bool = False
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from msgspec import Struct
 
@@ -17,6 +16,7 @@ from bus import api
 from bus.values import JobState, NodeAdmin, NodeHealth
 from coordinator.core.effects import AttemptChange, JobChange
 from coordinator.core.model import Cluster, Group, Node, Waiting
+from coordinator.core.scheduler.explain import Explanation
 from coordinator.shown import counts_shown
 
 HEAD_MAX = 100
@@ -198,15 +198,15 @@ def locks(node: Node) -> Iterator[tuple[str, Lock]]:
 
 def placed(change: AttemptChange, owner: str) -> Placed:
     """A new attempt as the decision that made it."""
-    explanation: Mapping[str, Any] = change.explanation or {}
+    explanation = change.explanation or Explanation()
     return Placed(
         attempt=str(change.attempt),
         user=owner,
         node=change.node,
         at=change.assigned_at,
         ahead=change.waiting,
-        feasible=explanation.get("feasible"),
-        rank=explanation.get("rank", ""),
+        feasible=explanation.feasible or None,
+        rank=explanation.rank,
     )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import msgspec
 from msgspec import Struct
 
 from bus import api, requests
@@ -17,6 +16,7 @@ from coordinator.clock import Clock
 from coordinator.core import why
 from coordinator.core.model import Group
 from coordinator.core.plan import plan
+from coordinator.core.scheduler.explain import Explanation
 from coordinator.loop import Loop
 from coordinator.replies import fault_error
 from coordinator.store.reads import Reads
@@ -61,12 +61,22 @@ class Reasons:
         task = await self._reads.task(ref, viewer=viewer(user))
         if task is None:
             raise not_found(request.target, "/target")
-        found = placed(task, str(ref))
+        found = placed(task, str(ref), await self._kept(task, viewer=viewer(user)))
         live = self._loop.cluster.find_task(ref)
         if live is not None and live.attempt is not None:
             unheard = why.unheard(self._loop.cluster, live.attempt, now_s=self._clock.now_s())
             found.summary += f"; {unheard}" if unheard else ""
         return found
+
+    async def _kept(self, task: api.Task, *, viewer: str | None) -> Explanation:
+        """What the newest attempt kept of its decision, or the one whose it shares."""
+        explanation = explanation_of(task.attempts[-1]) if task.attempts else Explanation()
+        if explanation.like is None:
+            return explanation
+        index, fence = explanation.like
+        other = await self._reads.task(TaskRef(task.job, index), viewer=viewer)
+        found = [each for each in other.attempts if each.fence == fence] if other is not None else []
+        return explanation_of(found[0]) if found else explanation
 
     def _waiting(self, group: Group, index: int) -> api.Why:
         cluster, now_s = self._loop.cluster, self._clock.now_s()
@@ -90,7 +100,12 @@ class Reasons:
         )
 
 
-def placed(task: api.Task, ref: str) -> api.Why:
+def explanation_of(attempt: api.Attempt) -> Explanation:
+    """As it was kept."""
+    return msgspec.convert(attempt.explanation, Explanation)
+
+
+def placed(task: api.Task, ref: str, explanation: Explanation) -> api.Why:
     """What the newest attempt kept of the decision; also long after its end."""
     if not task.attempts:
         reason = f": {task.message}" if task.message else ""
@@ -98,15 +113,14 @@ def placed(task: api.Task, ref: str) -> api.Why:
             task=ref, state=task.state, summary=f"{ref} is {task.state}, and was never placed{reason}"
         )
     newest = task.attempts[-1]
-    explanation = newest.explanation
     return api.Why(
         task=ref,
         state=task.state,
         summary=f"{ref} {_fate(newest, task.state)} on {newest.node}: {_rule(explanation)}",
         node=newest.node,
         attempt=newest.fence,
-        order=explanation.get("order", ""),
-        rank=explanation.get("rank", ""),
+        order=explanation.order,
+        rank=explanation.rank,
         candidates=why.decided(explanation, newest.node),
         decided_at=newest.assigned_at,
     )
@@ -122,9 +136,9 @@ def _fate(attempt: api.Attempt, state: TaskState) -> str:
             return f"was placed, and is {state},"
 
 
-def _rule(explanation: dict[str, Any]) -> str:
-    if explanation.get("rank") == "prefill":
-        return f"ahead of a free place, as {explanation.get('pace_per_s', 0)} tasks end there per second"
-    feasible, rejected = explanation.get("feasible", 0), len(explanation.get("rejected", {}))
+def _rule(explanation: Explanation) -> str:
+    if explanation.rank == "prefill":
+        return f"ahead of a free place, as {explanation.pace_per_s} tasks end there per second"
+    feasible, rejected = explanation.feasible, len(explanation.rejected)
     of = "the only node that could take it" if feasible == 1 else f"best of {feasible} nodes"
-    return f"{of} by {explanation.get('rank', '?')}" + (f"; {rejected} could not" if rejected else "")
+    return f"{of} by {explanation.rank or '?'}" + (f"; {rejected} could not" if rejected else "")

@@ -34,6 +34,7 @@ from coordinator.core.model import (
     Task,
     Waiting,
 )
+from coordinator.core.scheduler.explain import Explanation
 from coordinator.core.scheduler.order import ORDERS, aged
 from coordinator.core.task_rows import element_row
 from coordinator.core.transitions import check_path
@@ -270,7 +271,7 @@ def record_attempt(
     exit_code: int | None = None,
     signal: int | None = None,
     message: str = "",
-    explanation: dict[str, Any] | None = None,
+    explanation: Explanation | None = None,
 ) -> None:
     """Write the attempt as it stands."""
     out.append(
@@ -307,7 +308,7 @@ def begin_attempt(
     waiting: bool,
     gpus: tuple[str, ...],
     now_s: float,
-    explanation: dict[str, Any] | None,
+    explanation: Explanation | None,
 ) -> Attempt:
     """queued -> assigned, with the next fence."""
     task.fence += 1

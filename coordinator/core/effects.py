@@ -33,6 +33,7 @@ from bus.values import (
     UserName,
 )
 from coordinator.core.model import Node
+from coordinator.core.scheduler.explain import Explanation
 
 ReplyToken = int
 
@@ -155,7 +156,7 @@ class AttemptChange(Struct, frozen=True, kw_only=True, gc=False):
     message: str
     cancelling: bool  # its end was asked for and answered
     yielding: bool  # asked to end so that its task is queued again
-    explanation: dict[str, Any] | None  # with `new` only
+    explanation: Explanation | None  # with `new` only
 
 
 class NodeRow(Struct, frozen=True, kw_only=True, gc=False):

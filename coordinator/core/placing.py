@@ -11,6 +11,7 @@ from bus.values import AttemptRef, AttemptState, NodeAdmin, NodeName, TaskState
 from coordinator.core.changes import begin_attempt
 from coordinator.core.effects import Effect, Placement, SendAssign, SendCancel, SendRetract
 from coordinator.core.model import Attempt, Cluster, Group, Shape, Task
+from coordinator.core.scheduler.explain import Sharing
 from coordinator.core.scheduler.round import decide
 from coordinator.core.task_rows import element_input
 
@@ -22,6 +23,7 @@ def on_schedule(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
     cluster.dirty = False
     batches: dict[NodeName, list[Placement]] = {}
     cluster.reserved.clear()
+    sharing = Sharing()
     for decision in decide(cluster, now_s, reserved=cluster.reserved):
         task = take(cluster, decision.shape)
         node = decision.node
@@ -34,7 +36,7 @@ def on_schedule(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
             waiting=decision.waiting,
             gpus=tuple(node.free_gpus()[:wanted]) if wanted else (),
             now_s=now_s,
-            explanation=decision.explanation,
+            explanation=sharing.kept(decision.explanation, AttemptRef(*task.ref, task.fence + 1)),
         )
         batches.setdefault(node.name, []).append(placement(attempt))
     _send(out, cluster, batches)

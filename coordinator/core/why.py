@@ -6,7 +6,6 @@ Pure: it reads the cluster and changes nothing. What is placed is explained by w
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from bus.api import Blocker, Candidate
 from bus.units import counted
@@ -16,6 +15,7 @@ from coordinator.core.amounts import RESOURCES, describe, flag
 from coordinator.core.conditions import Condition, Verdict, with_condition
 from coordinator.core.groups import verdicts
 from coordinator.core.model import Attempt, Cluster, Group, Job, Node, Shape, Task, Waiting
+from coordinator.core.scheduler.explain import Explanation
 from coordinator.core.scheduler.feasible import obstacles
 from coordinator.core.scheduler.order import aged
 from coordinator.core.scheduler.rank import RANKS
@@ -318,15 +318,15 @@ def candidates(cluster: Cluster, shape: Shape) -> list[Candidate]:
     return seen[:CANDIDATES_MAX]
 
 
-def decided(explanation: dict[str, Any], chosen: str) -> list[Candidate]:
+def decided(explanation: Explanation, chosen: str) -> list[Candidate]:
     """The candidates of a decision, as its attempt kept them."""
     found = [
-        Candidate(node=name, score=score, chosen=name == chosen)
-        for name, score in explanation.get("candidates", [])
+        Candidate(node=seen.node, score=seen.score, features=seen.features, chosen=seen.node == chosen)
+        for seen in explanation.candidates
     ]
     if all(not each.chosen for each in found):
         found.insert(0, Candidate(node=chosen, chosen=True))
-    rejected = explanation.get("rejected", {})
+    rejected = explanation.rejected
     return found + [Candidate(node=name, obstacles=list(reasons)) for name, reasons in rejected.items()]
 
 

@@ -17,13 +17,13 @@ import heapq
 import math
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
 
 import numpy as np
 from msgspec import Struct
 
 from bus.values import NodeHealth, NodeName
 from coordinator.core.model import Cluster, Line, Node, Shape, Waiting
+from coordinator.core.scheduler.explain import Explanation, Seen
 from coordinator.core.scheduler.feasible import mismatches, obstacles
 from coordinator.core.scheduler.pool import Pool
 from coordinator.core.scheduler.preempt import room_coming
@@ -40,7 +40,7 @@ class Decision(Struct, frozen=True):
     shape: Shape
     node: Node
     waiting: bool
-    explanation: dict[str, Any]
+    explanation: Explanation
 
 
 def decide(cluster: Cluster, now_s: float, *, reserved: dict[NodeName, Shape]) -> Iterator[Decision]:
@@ -98,11 +98,11 @@ class Candidates:
         self._score = RANKS[cluster.rank]
         self._pool = pool
         self._fits = pool.fits(shape)
-        self._rejected: dict[str, tuple[str, ...]] | None = None
-        self._passed_over: dict[str, tuple[str, ...]] = {}
-        self._explained: dict[str, dict[str, Any]] = {}
+        self._rejected: dict[NodeName, tuple[str, ...]] | None = None
+        self._passed_over: dict[NodeName, tuple[str, ...]] = {}
+        self._explained: dict[NodeName, Explanation] = {}
         able = [pool.nodes[row] for row in np.flatnonzero(self._fits).tolist()]
-        self._heap: list[tuple[bool, float, str, Node]] = [
+        self._heap: list[tuple[bool, float, NodeName, Node]] = [
             (node.health is not NodeHealth.HEALTHY, self._score(node, shape.resources), node.name, node)
             for node in able
         ]
@@ -128,22 +128,22 @@ class Candidates:
                 heapq.heapreplace(self._heap, (degraded, current, name, node))
         return None
 
-    def explanation(self, node: Node) -> dict[str, Any]:
+    def explanation(self, node: Node) -> Explanation:
         """Why `node`: kept with the attempt. One object per node and round."""
         found = self._explained.get(node.name)
         if found is None:
             top = self._heap[: 2**_CANDIDATES_SHOWN - 1]  # of a heap: the k-th lies above level k
             others = heapq.nsmallest(_CANDIDATES_SHOWN, top, key=lambda entry: entry[:3])
-            found = self._explained[node.name] = {
-                "order": self._order,
-                "rank": self._rank,
-                "feasible": self._feasible,
-                "candidates": [[name, round(score, 4)] for _, score, name, _ in others],
-                "rejected": self._some_rejected(),
-            }
+            found = self._explained[node.name] = Explanation(
+                order=self._order,
+                rank=self._rank,
+                feasible=self._feasible,
+                candidates=tuple(Seen(each.name, round(score, 4)) for _, score, _, each in others),
+                rejected=self._some_rejected(),
+            )
         return found
 
-    def _some_rejected(self) -> dict[str, tuple[str, ...]]:
+    def _some_rejected(self) -> dict[NodeName, tuple[str, ...]]:
         """What is in the way on a few nodes: first those that never fitted, then those that no longer do."""
         if self._rejected is None:
             rows = np.flatnonzero(~self._fits)[:_REJECTED_SHOWN].tolist()
@@ -207,11 +207,9 @@ def _prefill(
             if mismatches(node, shape):
                 continue
             room = prefill_room(cluster, node, now_s=now_s)
-            explanation = {
-                "order": cluster.order,
-                "rank": "prefill",
-                "pace_per_s": round(pace(node, now_s), 1),
-            }
+            explanation = Explanation(
+                order=cluster.order, rank="prefill", pace_per_s=round(pace(node, now_s), 1)
+            )
             while room > 0 and line.head() is not None:
                 yield Decision(shape, node, True, explanation)
                 room -= 1

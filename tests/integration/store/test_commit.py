@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from bus.values import AttemptState, JobState, NodeHealth, Resources, TaskState
+from coordinator.core.scheduler.explain import Explanation
 from coordinator.store.errors import Disagreement
 from coordinator.store.rows import Batch
 from tests.integration.store.conftest import Leader
@@ -43,7 +44,7 @@ async def test_the_life_of_a_task_is_written_and_its_books_balance(
     await leader.commit(
         task_changes=[change(task, 2, Q, A, node="life", fence=1)],
         steps=[1],
-        attempts=[attempt(task, on, AttemptState.ASSIGNED, new=True, explanation={"score": 0.5})],
+        attempts=[attempt(task, on, AttemptState.ASSIGNED, new=True, explanation=Explanation(epsilon=0.5))],
         ledgers=[ledger(on, REQUEST)],
         job_changes=[job_change(job, JobState.SCHEDULED, assigned=1)],
     )

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from bus.values import AttemptState, JobState, NodeHealth, Resources, TaskState
 from coordinator.core.effects import AnswerCancel, EventRecord, Tell
+from coordinator.core.scheduler.explain import Explanation
 from coordinator.perform import Joiner, Performer
 from coordinator.store.errors import NotLeader, OutcomeUnknown, StoreUnavailable
 from coordinator.store.rows import Batch
@@ -67,11 +68,11 @@ def test_a_new_task_carries_its_whole_path_in_its_own_row() -> None:
 
 def test_an_attempt_that_began_and_ended_in_one_batch_is_inserted_as_it_ended() -> None:
     node, task = rows.node(), rows.new_task(rows.new_job())
-    begun = rows.attempt(task, node, AttemptState.ASSIGNED, new=True, explanation={"why": 1})
+    begun = rows.attempt(task, node, AttemptState.ASSIGNED, new=True, explanation=Explanation(rule="why"))
     ended = rows.attempt(task, node, AttemptState.COMPLETED, ended_at=9.0)
     (attempt,) = joined([begun], [ended]).attempts
     assert attempt.new and attempt.state is AttemptState.COMPLETED
-    assert attempt.explanation == {"why": 1} and attempt.holds == Resources()
+    assert attempt.explanation == Explanation(rule="why") and attempt.holds == Resources()
 
 
 def test_an_attempt_that_is_known_stays_known() -> None:

@@ -100,9 +100,9 @@ def test_an_assignment_keeps_why(world) -> None:
     world.submit(command=["true"])
     world.schedule()
     (change,) = [e for e in world.effects if isinstance(e, AttemptChange)]
-    assert change.explanation["order"] == "fcfs" and change.explanation["rank"] == "best_fit"
-    assert [name for name, _ in change.explanation["candidates"]] == ["n1", "n2"]
-    assert change.explanation["rejected"] == {"small": ("capacity:cpu_millis", "busy:cpu_millis")}
+    assert change.explanation.order == "fcfs" and change.explanation.rank == "best_fit"
+    assert [seen.node for seen in change.explanation.candidates] == ["n1", "n2"]
+    assert change.explanation.rejected == {"small": ("capacity:cpu_millis", "busy:cpu_millis")}
 
 
 def test_smaller_work_goes_past_a_blocked_head_but_not_for_ever(world) -> None:

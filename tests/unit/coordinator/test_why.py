@@ -8,8 +8,9 @@ import pytest
 
 from bus.api import Candidate
 from bus.spec import Constraints, ResourceSpec, TaskSpec
-from bus.values import NodeAdmin, NodeHealth, NodeKind, Resources, UserName
+from bus.values import NodeAdmin, NodeHealth, NodeKind, NodeName, Resources, UserName
 from coordinator.core.amounts import RESOURCES, describe, flag
+from coordinator.core.scheduler.explain import Explanation, Seen
 from coordinator.core.why import (
     ahead,
     blockers,
@@ -357,13 +358,16 @@ def test_candidates_are_the_nodes_of_a_round(pool: World) -> None:
 
 
 def test_a_decision_is_told_as_it_was_kept(pool: World) -> None:
-    kept = {"candidates": [["n1", 0.5], ["n2", 0.7]], "rejected": {"n3": ["busy:gpus"]}}
+    kept = Explanation(
+        candidates=(Seen(NodeName("n1"), 0.5), Seen(NodeName("n2"), 0.7)),
+        rejected={NodeName("n3"): ("busy:gpus",)},
+    )
     assert decided(kept, "n1") == [
         Candidate(node="n1", score=0.5, chosen=True),
         Candidate(node="n2", score=0.7),
         Candidate(node="n3", obstacles=["busy:gpus"]),
     ]
-    assert decided({}, "n9") == [Candidate(node="n9", chosen=True)]
+    assert decided(Explanation(), "n9") == [Candidate(node="n9", chosen=True)]
 
 
 def test_amounts_in_words() -> None:
