@@ -12,6 +12,7 @@ from coordinator.core.changes import enqueue, move_untouched
 from coordinator.core.conditions import Condition, Verdict, judge, with_condition
 from coordinator.core.effects import Effect
 from coordinator.core.model import Cluster, Group, Task
+from coordinator.core.scheduler.asking import note_arrival
 
 
 def on_task_over(
@@ -49,6 +50,7 @@ def unlock(out: list[Effect], cluster: Cluster, group: Group, *, now_s: float) -
     """Queue a pending group if neither its needs nor its job keep it waiting."""
     if not group.job.after and all(verdict is Verdict.MET for verdict in verdicts(group)):
         move_untouched(out, cluster, group, TaskState.QUEUED, now_s=now_s)
+        note_arrival(cluster, group, now_s=now_s)
         enqueue(cluster, group, now_s=now_s)
 
 

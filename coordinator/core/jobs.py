@@ -34,6 +34,7 @@ from coordinator.core.groups import settle_dependents
 from coordinator.core.intake import build_job, derive
 from coordinator.core.model import Attempt, Cluster, Job, Task
 from coordinator.core.placing import send_cancels
+from coordinator.core.scheduler.asking import note_arrival
 from coordinator.core.scheduler.feasible import never_fits
 from coordinator.core.task_rows import new_task_row
 
@@ -75,6 +76,7 @@ def on_submitted(out: list[Effect], cluster: Cluster, event: JobSubmitted, *, no
         out.append(row)
         out.append(group_change(group, first, left=group.count, now_s=now_s, row_id=row.id))
         if group.untouched_state is TaskState.QUEUED:
+            note_arrival(cluster, group, now_s=now_s)
             enqueue(cluster, group, now_s=now_s)
     cluster.changed_jobs[job.number] = job
     if job.after:

@@ -411,6 +411,7 @@ class Cluster(Struct, eq=False):
     mode: Mode = Mode.ON
     policy: str = ""  # the learned order that passed the gate; acts in mode `on`
     planner: Planner = field(default_factory=Planner)
+    totals: dict[Shape, Resources] = field(default_factory=dict)  # of who could hold it; see `asking`
     nodes: dict[NodeName, Node] = field(default_factory=dict)
     jobs: dict[int, Job] = field(default_factory=dict)
     lines: dict[Shape, Line] = field(default_factory=dict)

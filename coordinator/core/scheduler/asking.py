@@ -1,0 +1,86 @@
+"""What a job says of itself, as the planner wants to hear it.
+
+    nodes = ⌈UNITS · maxᵣ requestᵣ / Σ capacityᵣ⌉     (the dominant share: Ghodsi et al., NSDI'11)
+
+The planner's machine is one pool of `UNITS`. A task takes its dominant share of what all nodes that could
+ever hold it have together: one that may run on few nodes fills more of the pool than one of its size that may
+run anywhere. How requests lie on single nodes is not in that model; the round's filter and reservations know it.
+"""
+
+from __future__ import annotations
+
+import math
+
+from bus.values import NodeKind, Resources
+from coordinator.core.model import Attempt, Cluster, Group, Node, Shape
+from coordinator.core.scheduler.feasible import traits_of
+from coordinator.core.scheduler.planner import Asked
+
+UNITS = 1_000_000
+"""Of the whole pool: one core of 80,000 is still a dozen."""
+
+UNSAID_S = 3600.0
+"""The walltime of who gave none, to the predictor; it promises nothing to anybody."""
+
+TASKS_MAX = 8
+"""Of one group that the planner takes note of: an array of a million is no million users' habits."""
+
+
+def note_arrival(cluster: Cluster, group: Group, *, now_s: float) -> None:
+    """The tasks of `group` come into line for the first time."""
+    asked = asked_of(cluster, group, at_s=now_s)
+    for _ in range(min(group.count, TASKS_MAX)):
+        cluster.planner.note_arrival(asked)
+
+
+def note_end(cluster: Cluster, attempt: Attempt, *, now_s: float) -> None:
+    """It ended by what it did, its walltime included: lost, preempted and cancelled ones tell nothing."""
+    if attempt.started_at is not None:
+        asked = asked_of(cluster, attempt.task.group, at_s=attempt.assigned_at)
+        cluster.planner.note_end(asked, max(now_s - attempt.started_at, 0.0))
+
+
+def asked_of(cluster: Cluster, group: Group, *, at_s: float) -> Asked:
+    """One task of `group` that came into line at `at_s`. `width`: cores, or GPUs where those are more."""
+    settings = group.settings
+    request = settings.resources
+    cores = -(-request.cpu_millis // 1000)
+    return Asked(
+        at_s=at_s,
+        user=group.job.owner,
+        width=max(cores, request.gpus, 1),
+        nodes=units(request, total_for(cluster, group.shape)),
+        requested_s=UNSAID_S if settings.timeout_s is None else settings.timeout_s,
+    )
+
+
+def units(request: Resources, total: Resources) -> int:
+    """The dominant share of `request` in `total`, at least one unit and at most all."""
+    pairs = (
+        (request.cpu_millis, total.cpu_millis),
+        (request.mem_mib, total.mem_mib),
+        (request.gpus, total.gpus),
+        (request.storage_mib, total.storage_mib),
+        (request.net_mbps, total.net_mbps),
+    )
+    share = max((wanted / has if has else 1.0 for wanted, has in pairs if wanted), default=0.0)
+    return min(max(math.ceil(share * UNITS), 1), UNITS)
+
+
+def total_for(cluster: Cluster, shape: Shape) -> Resources:
+    """What the nodes that could ever hold `shape` have together; looked up once until a node registers."""
+    found = cluster.totals.get(shape)
+    if found is None:
+        able = (node.declared for node in cluster.nodes.values() if _could_hold(node, shape))
+        found = cluster.totals[shape] = sum(able, Resources())
+    return found
+
+
+def _could_hold(node: Node, shape: Shape) -> bool:
+    """As `feasible.mismatches`, by what the node declared: what it is over-committed by is nobody's share."""
+    return (
+        node.kind is not NodeKind.CONTROL
+        and (not shape.nodes or node.name in shape.nodes)
+        and shape.resources.fits(node.declared)
+        and not traits_of(node).mismatches(shape)
+    )
