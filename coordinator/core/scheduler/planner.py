@@ -11,13 +11,14 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
-from coordinator.core.scheduler.policies import BASE_RULES, Policy
+from coordinator.core.scheduler.policies import BASE_RULES, Kind, Policy
 from coordinator.core.scheduler.predict import Predictor
-from coordinator.core.scheduler.rollout import Held, Item, Snapshot, cost
+from coordinator.core.scheduler.rollout import Future, Held, Item, Snapshot
 
 RECENT = 128
 """Jobs from which arrivals are resampled."""
@@ -26,6 +27,9 @@ LEAST_RECENT = 12
 """Before so many were seen there are no futures: three or four jobs are no mix."""
 
 GAP_MIN_S = 1e-3
+
+TIE = 1.0 - 1e-9
+"""Of two that differ by less the earlier one goes: no rounding of sums decides."""
 
 
 class Asked(NamedTuple):
@@ -46,11 +50,15 @@ class Begun(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """`values`: Q of each candidate, by its place; the rule is the one under which the chosen one is best."""
+    """`values`: Q of each candidate, by its place; the rule is the one under which the chosen one is best.
+
+    Those of `bounds` are worth at least that: their rollouts ended where they were no longer the best.
+    """
 
     place: int
     rule: str
     values: dict[int, float]
+    bounds: frozenset[int] = frozenset()
 
 
 class Planner:
@@ -77,28 +85,36 @@ class Planner:
         free: int,
         backfill: bool,
         rng: np.random.Generator,
+        steps: float = math.inf,
+        exact: bool = False,
     ) -> Choice:
         """The place of one of `waiting`, who are in order of arrival and at least one.
 
-        `policy` is a rollout.
+        `policy` is no static one. No rollout begins once `steps` jobs were placed in others: without any, the
+        base rule's first goes. `exact`: play all to their ends, for their values; the choice is the same.
         """
         rules = policy.rules
         base = [self._item(job, job.at_s, rules) for job in waiting]
-        if len(base) == 1:
-            return Choice(0, rules[0], {})
-        held = tuple(self._held(each, now_s=now_s) for each in running)
-        snapshot = Snapshot(now_s, free, held, len(base))
-        futures = [base + arrivals for arrivals in self._futures(policy, now_s, rng)]
+        candidates = _candidates(policy, base, free)
+        if len(candidates) == 1:
+            return Choice(candidates[0], rules[0], {})
+        snapshot = Snapshot(now_s, free, tuple(self._held(each, now_s=now_s) for each in running), len(base))
+        drawn = self._futures(policy, now_s, rng)
+        futures = [Future(snapshot, base + arrivals) for arrivals in drawn]
+        placed = len(futures) * len(base + drawn[0])
         values: dict[int, float] = {}
-        best, best_rule = math.inf, 0
-        chosen = 0
-        for index in _candidates(policy, base, free):
-            for rule in range(len(rules)):
-                total = sum(cost(snapshot, items, index, rule, backfill=backfill) for items in futures)
-                values[index] = min(values.get(index, math.inf), total / len(futures))
-                if total < best:
-                    best, best_rule, chosen = total, rule, index
-        return Choice(chosen, rules[best_rule], values)
+        exact_ones = set(candidates if exact else ())
+        best, chosen, best_rule = math.inf, candidates[0], 0
+        for index, rule in product(candidates, range(len(rules))):
+            if steps <= 0:
+                break
+            steps -= placed
+            total = _total(futures, index, rule, backfill=backfill, limit=math.inf if exact else best)
+            values[index] = min(values.get(index, math.inf), total / len(futures))
+            if total < best:
+                best, chosen, best_rule = total * TIE, index, rule
+                exact_ones.add(index)
+        return Choice(chosen, rules[best_rule], values, frozenset(values.keys() - exact_ones))
 
     def _futures(self, policy: Policy, now_s: float, rng: np.random.Generator) -> list[list[Item]]:
         recent = list(self.recent)
@@ -129,10 +145,25 @@ class Planner:
         return Held(end_s, begun.started_s + job.requested_s, job.nodes)
 
 
+def _total(futures: Iterable[Future], first: int, rule: int, *, backfill: bool, limit: float) -> float:
+    """At least `limit` if it is not less."""
+    total = 0.0
+    for future in futures:
+        left = limit - total
+        paid = future.cost(first, rule, backfill=backfill, limit=left)
+        total += paid
+        if paid >= left:
+            return max(total, limit)
+    return total
+
+
 def _candidates(policy: Policy, base: Sequence[Item], free: int) -> list[int]:
+    """Each once, the first of the first rule before all others; alone if nobody looks ahead."""
     found: dict[int, None] = {}
     for rule in range(len(policy.rules)):
         order = sorted(range(len(base)), key=lambda index: base[index].keys[rule])
+        if policy.kind is Kind.PREDICTED:
+            return order[:1]
         fitting = [index for index in order if base[index].nodes <= free]
         found.update(dict.fromkeys((*order[: policy.top], *fitting[: policy.top])))
     return list(found)

@@ -1,17 +1,26 @@
 """What it costs if a job goes next: the waiting of all, played forward on a model.
 
     cost(a, rule) = Σ weight · waiting from now on, if `a` goes first and `rule` orders the rest
+                  = ∫ total weight of all who wait dt
 
 The model is the backlog as predicted and arrivals to come. On it, who goes by rollouts of a base policy is
-never worse off than by that policy itself (Bertsekas & Castañon, J. Heuristics 1999).
+never worse off than by that policy itself (Bertsekas & Castañon, J. Heuristics 1999). As the integral only
+grows, a rollout that already costs more than the best so far may end there: nobody would choose it.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
+from heapq import heappop, heappush
 from itertools import accumulate
+from operator import itemgetter
 from typing import NamedTuple
+
+_Held = tuple[float, float, int]
+"""A `Held` that is made three times as fast."""
+
+_LIMIT = itemgetter(1)
 
 
 class Item(NamedTuple):
@@ -42,93 +51,121 @@ class Snapshot(NamedTuple):
     waiting: int
 
 
-def cost(snapshot: Snapshot, items: Sequence[Item], first: int, rule: int, *, backfill: bool) -> float:
-    """In units of slowdown; `first` and `rule` are indices into `items` and into their `keys`."""
-    run = _Run(snapshot, items, rule, backfill=backfill)
-    chosen = first
-    while chosen >= 0:
-        run.commit(chosen)
-        chosen = run.next()
-    return run.cost
+class Future:
+    """One course of arrivals, and what any first choice costs on it.
 
+    Columns instead of objects, and ranks instead of keys: this is the innermost loop of the scheduler.
+    """
 
-class _Run:
-    """One rollout. Lists instead of objects: this is the innermost loop of the scheduler."""
+    def __init__(self, snapshot: Snapshot, items: Sequence[Item]) -> None:
+        self._snapshot = snapshot
+        self._at_s, self._run_s, self._requested_s, self._weight, self._nodes, keys = zip(*items, strict=True)
+        self._held: list[_Held] = sorted(snapshot.held)
+        self._pressing = math.fsum(self._weight[: snapshot.waiting])
+        self._orders = [
+            sorted(range(len(items)), key=column.__getitem__) for column in zip(*keys, strict=True)
+        ]
+        self._ranks = [_inverse(order) for order in self._orders]
+        self._lines = [sorted(rank[: snapshot.waiting]) for rank in self._ranks]
 
-    def __init__(self, snapshot: Snapshot, items: Sequence[Item], rule: int, *, backfill: bool) -> None:
-        self._now_s = self._from_s = snapshot.now_s
-        self._free = snapshot.free
-        self._held = list(snapshot.held)
-        heapq.heapify(self._held)
-        self._items = items
-        self._rule = rule
-        self._arrived = snapshot.waiting
-        self._backlog = list(range(snapshot.waiting)) if backfill else []
-        self._line = [(items[index].keys[rule], index) for index in range(snapshot.waiting)]
-        heapq.heapify(self._line)
-        self._done = bytearray(len(items))
-        self._backfill = backfill
-        self.cost = 0.0
+    def cost(self, first: int, rule: int, *, backfill: bool, limit: float = math.inf) -> float:
+        """In units of slowdown; `first` and `rule` are indices into the items and into their `keys`.
 
-    def next(self) -> int:
-        """Who the rule has go next; -1 when nobody is left."""
+        What is not below `limit` was not played to its end: it costs at least that.
+        """
+        at_s, weight, nodes = self._at_s, self._weight, self._nodes
+        order, rank, line = self._orders[rule], self._ranks[rule], self._lines[rule].copy()
+        line.remove(rank[first])  # still sorted, so it is a heap
+        now_s, free, _, arrived = self._snapshot
+        held, done, pressing = self._held.copy(), bytearray(len(nodes)), self._pressing
+        coming_s = at_s[arrived] if arrived < len(nodes) else math.inf
+        backlog = list(range(arrived)) if backfill else []
+        fillers: list[int] = []
+        index, cost, reserved_s = first, 0.0, 0.0
         while True:
-            while self._line:
-                index = heapq.heappop(self._line)[1]
-                if not self._done[index]:
-                    return index
-            if self._arrived == len(self._items):
-                return -1
-            self._advance()
-
-    def commit(self, index: int) -> None:
-        """It starts as soon as it fits; all others wait behind it, but for backfilling."""
-        need = self._items[index].nodes
-        if need > self._free:
-            limit_s = self._reservation_s(need) if self._backfill else 0.0
-            while need > self._free:
-                if self._backfill:
-                    self._fill(index, limit_s)
-                self._advance()
-        self._start(index)
-
-    def _start(self, index: int) -> None:
-        item = self._items[index]
-        self._done[index] = 1
-        self.cost += item.weight * (self._now_s - max(item.at_s, self._from_s))
-        self._free -= item.nodes
-        heapq.heappush(self._held, Held(self._now_s + item.run_s, self._now_s + item.requested_s, item.nodes))
-
-    def _advance(self) -> None:
-        coming = self._arrived < len(self._items)
-        if coming and (not self._held or self._items[self._arrived].at_s <= self._held[0].end_s):
-            item = self._items[self._arrived]
-            self._now_s = max(self._now_s, item.at_s)
-            heapq.heappush(self._line, (item.keys[self._rule], self._arrived))
-            if self._backfill:
-                self._backlog.append(self._arrived)
-            self._arrived += 1
-        else:
-            ended = heapq.heappop(self._held)
-            self._now_s = max(self._now_s, ended.end_s)
-            self._free += ended.nodes
-
-    def _reservation_s(self, need: int) -> float:
-        """When so many are free at the latest: the machine is large enough for every job."""
-        held = sorted(self._held, key=lambda each: each.limit_s)
-        freed = accumulate(each.nodes for each in held)
-        return next(
-            each.limit_s for each, nodes in zip(held, freed, strict=True) if self._free + nodes >= need
-        )
-
-    def _fill(self, head: int, limit_s: float) -> None:
-        left = []
-        for index in self._backlog:
-            if self._done[index]:
+            need = nodes[index]
+            if need > free and backfill:
+                backlog = [each for each in backlog if not done[each]]
+                fillers = [each for each in backlog if each != index]
+                reserved_s = _reservation_s(held, need - free)
+            while need > free:
+                if fillers and free:
+                    fillers, free, eased = self._fill(fillers, now_s, reserved_s, free, held, done)
+                    pressing -= eased
+                more = 0.0
+                if held and held[0][0] < coming_s:
+                    then_s, _, freed = heappop(held)
+                    free += freed
+                else:
+                    then_s, more = coming_s, weight[arrived]
+                    heappush(line, rank[arrived])
+                    if backfill:
+                        backlog.append(arrived)
+                        fillers.append(arrived)
+                    arrived += 1
+                    coming_s = at_s[arrived] if arrived < len(nodes) else math.inf
+                if then_s > now_s:
+                    cost += pressing * (then_s - now_s)
+                    now_s = then_s
+                    if cost >= limit:
+                        return cost
+                pressing += more
+            done[index] = 1
+            pressing -= weight[index]
+            free -= need
+            heappush(held, (now_s + self._run_s[index], now_s + self._requested_s[index], need))
+            while line and done[order[line[0]]]:
+                heappop(line)
+            if line:
+                index = order[heappop(line)]
                 continue
-            item = self._items[index]
-            if index != head and item.nodes <= self._free and self._now_s + item.requested_s < limit_s:
-                self._start(index)
-            else:
+            if arrived == len(nodes):
+                return cost
+            while held and held[0][0] < coming_s:
+                free += heappop(held)[2]
+            index, now_s, pressing = arrived, max(now_s, coming_s), weight[arrived]
+            if backfill:
+                backlog.append(arrived)
+            arrived += 1
+            coming_s = at_s[arrived] if arrived < len(nodes) else math.inf
+
+    def _fill(
+        self,
+        fillers: Sequence[int],
+        now_s: float,
+        reserved_s: float,
+        free: int,
+        held: list[_Held],
+        done: bytearray,
+    ) -> tuple[list[int], int, float]:
+        """Start what fits and ends in time: who is left, what is free then, the weight that waits no more.
+
+        Who is too long for the reservation is not left: it does not move, and time passes.
+        """
+        left, eased = [], 0.0
+        for index in fillers:
+            limit_s = now_s + self._requested_s[index]
+            if limit_s >= reserved_s:
+                continue
+            if self._nodes[index] > free:
                 left.append(index)
-        self._backlog = left
+                continue
+            done[index] = 1
+            free -= self._nodes[index]
+            eased += self._weight[index]
+            heappush(held, (now_s + self._run_s[index], limit_s, self._nodes[index]))
+        return left, free, eased
+
+
+def _inverse(order: Sequence[int]) -> list[int]:
+    ranks = [0] * len(order)
+    for rank, index in enumerate(order):
+        ranks[index] = rank
+    return ranks
+
+
+def _reservation_s(held: Iterable[_Held], missing: int) -> float:
+    """When so many more are free at the latest: the machine is large enough for every job."""
+    by_limit = sorted(held, key=_LIMIT)
+    freed = accumulate(nodes for _, _, nodes in by_limit)
+    return next(limit_s for (_, limit_s, _), nodes in zip(by_limit, freed, strict=True) if nodes >= missing)

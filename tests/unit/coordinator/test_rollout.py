@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from msgspec.structs import replace
 
-from coordinator.core.scheduler.planner import LEAST_RECENT, Asked, Begun, Planner
+from coordinator.core.scheduler.planner import LEAST_RECENT, Asked, Begun, Choice, Planner
 from coordinator.core.scheduler.policies import BASE_RULES, POLICIES, Policy
 from coordinator.core.scheduler.predict import Mean, Predictor
-from coordinator.core.scheduler.rollout import Held, Item, Snapshot, cost
+from coordinator.core.scheduler.rollout import Future, Held, Item, Snapshot
 from coordinator.sim.replay import Machine, replay
 from coordinator.sim.swf import TraceJob
 from tests.unit.coordinator.test_replay import JOBS, NODES
@@ -53,7 +53,7 @@ def test_a_rollout_costs_what_the_replay_costs(jobs: list[TraceJob], backfill: b
     started_s = replay(jobs, NODES, ByKey(jobs, 0), backfill=backfill)
     paid = sum(weight(job) * (at_s - job.submitted_s) for job, at_s in zip(jobs, started_s, strict=True))
     snapshot = Snapshot(jobs[0].submitted_s, NODES, (), 1)
-    assert cost(snapshot, items, 0, 0, backfill=backfill) == pytest.approx(paid)
+    assert Future(snapshot, items).cost(0, 0, backfill=backfill) == pytest.approx(paid)
 
 
 @pytest.mark.parametrize(("backfill", "paid"), [(False, 30 + 30), (True, 30 + 0)])
@@ -62,7 +62,7 @@ def test_what_runs_gives_its_nodes_back(backfill: bool, paid: float) -> None:
     snapshot = Snapshot(100.0, 1, (Held(130.0, 150.0, 3),), 2)
     wide = Item(90.0, 10.0, 10.0, 1.0, 4, (0.0,))
     narrow = Item(95.0, 5.0, 5.0, 1.0, 1, (1.0,))
-    assert cost(snapshot, [wide, narrow], 0, 0, backfill=backfill) == pytest.approx(
+    assert Future(snapshot, [wide, narrow]).cost(0, 0, backfill=backfill) == pytest.approx(
         paid + (0 if backfill else 10)
     )
 
@@ -126,6 +126,71 @@ def test_without_futures_only_the_backlog_counts() -> None:
         planner.note_arrival(asked(number, 5))
     waiting = [asked(100, 50, NODES), asked(101, 10, NODES)]
     assert choose(planner, waiting, policy=BACKLOG) == choose(planner, waiting, seed=2, policy=BACKLOG)
+
+
+ASKED = st.builds(asked, st.just(0.0), st.integers(1, 500), st.integers(1, NODES), st.sampled_from("ab"))
+
+
+@given(
+    st.lists(ASKED, min_size=2, max_size=8),
+    st.lists(ASKED, max_size=3),
+    st.integers(0, 3),
+    st.integers(1, 4),
+    st.booleans(),
+)
+def test_rollouts_that_end_early_change_no_choice(
+    waiting: list[Asked], running: list[Asked], futures: int, rules: int, backfill: bool
+) -> None:
+    """Nor do they make up values: what is no bound is exact, and what is one is no more than the truth."""
+    planner = Planner()
+    for number in range(LEAST_RECENT):
+        planner.note_arrival(waiting[number % len(waiting)]._replace(at_s=7.0 * number))
+    held = [Begun(job._replace(nodes=1), 50.0) for job in running]
+    policy = replace(BACKLOG, rules=tuple(BASE_RULES)[:rules], futures=futures, arrivals=10)
+
+    def chosen(*, exact: bool) -> Choice:
+        return planner.choose(
+            policy,
+            waiting,
+            held,
+            now_s=100.0,
+            free=NODES - len(held),
+            backfill=backfill,
+            rng=np.random.default_rng(1),
+            exact=exact,
+        )
+
+    early, exact = chosen(exact=False), chosen(exact=True)
+    assert (early.place, early.rule) == (exact.place, exact.rule)
+    assert not exact.bounds and early.place not in early.bounds
+    for place, value in early.values.items():
+        if place in early.bounds:
+            assert value <= exact.values[place] * (1 + 1e-9)
+        else:
+            assert value == pytest.approx(exact.values[place])
+
+
+def test_who_has_no_steps_left_goes_by_the_base_rule() -> None:
+    planner = Planner()
+    waiting = [asked(0, 1000, NODES), asked(1, 10, 1)]
+    kinds = {steps: steer(planner, waiting, steps) for steps in (0, 1, 1000)}
+    assert kinds[0] == Choice(1, "short and narrow", {})
+    assert list(kinds[1].values) == [1] and len(kinds[1000].values) == 2
+
+
+def steer(planner: Planner, waiting: list[Asked], steps: int) -> Choice:
+    rng = np.random.default_rng(1)
+    return planner.choose(BACKLOG, waiting, [], now_s=1.0, free=NODES, backfill=False, rng=rng, steps=steps)
+
+
+def test_a_predicted_order_goes_by_what_is_predicted() -> None:
+    planner = Planner()
+    for _ in range(50):
+        planner.note_end(asked(0, 3600, user="ann"), 30.0)
+        planner.note_end(asked(0, 1800, user="bob"), 1800.0)
+    waiting = [asked(0, 1800, user="bob"), asked(0, 3600, user="ann")]
+    choice = choose(planner, waiting, policy=POLICIES["predicted short"])
+    assert choice == Choice(1, "short", {})
 
 
 def test_a_prediction_that_was_too_short_does_not_end_a_job() -> None:
