@@ -92,7 +92,14 @@ _TABLE = (
         kind=Kind.CHOICE,
         meaning="which task is placed first within a priority",
         default="fcfs",
-        choices=("fcfs", "sjf", "saf"),
+        choices=("fcfs", "sjf", "saf", "sqf", "wfp3", "unicep", "f1", "f2", "f3", "f4"),
+    ),
+    Setting(
+        key="scheduler.backfill",
+        kind=Kind.CHOICE,
+        meaning="for how many blocked tasks places are reserved, which others may use only until then",
+        default="easy",
+        choices=("easy", "conservative", "off"),
     ),
     Setting(
         key="scheduler.rank",

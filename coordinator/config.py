@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from bus.layout import Layout
 from bus.values import Role
+from coordinator.core.scheduler.policies import Backfill
 
 
 class ConfigError(Exception):
@@ -45,7 +46,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     timeseries_dsn: str | None = None  # None: the same database
     keys: str | None = None  # folder of the bus's signing keys; None: the bus is not ours, nobody can join
     users: tuple[EnsuredUser, ...] = ()
-    order: str = "fcfs"  # static order: fcfs, sjf, saf
+    order: str = "fcfs"  # static order, of `scheduler.rules`
+    backfill: Backfill = Backfill.EASY
     rank: str = "best_fit"  # static rank: best_fit, worst_fit, first_fit
     ageing_min: Annotated[int, Meta(ge=1, le=100_000)] = 240  # of a job's age: one step of priority
     keep: Keep = Keep()

@@ -59,6 +59,7 @@ class OwnServers(Struct, frozen=True, kw_only=True):
     database: str | None = None
     coordinator: str | None = None
     order: str = "fcfs"
+    backfill: str = "easy"
     rank: str = "best_fit"
     ageing_min: int = 240
     unreachable_after_s: int = 10
@@ -81,6 +82,7 @@ def own_servers(settings: Settings) -> OwnServers:
         database=None if database == EMBEDDED else database,
         coordinator=settings.text("database.coordinator_dsn"),
         order=settings.text("scheduler.order") or "fcfs",
+        backfill=settings.text("scheduler.backfill") or "easy",
         rank=settings.text("scheduler.rank") or "best_fit",
         ageing_min=int(settings.text("scheduler.ageing") or 240),
         unreachable_after_s=int(settings.text("nodes.unreachable_after") or 10),

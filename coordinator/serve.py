@@ -214,7 +214,8 @@ async def _lead(
 def rebuild(snapshot: Snapshot, config: Config, *, now_s: float) -> Cluster:
     """The cluster that the database describes; every lease counts as just renewed."""
     limits = Limits(ageing_s=config.ageing_min * 60.0).with_silence(config.unreachable_after_s)
-    return restore(Cluster(limits=limits, order=config.order, rank=config.rank), snapshot, now_s=now_s)
+    cluster = Cluster(limits=limits, order=config.order, backfill=config.backfill, rank=config.rank)
+    return restore(cluster, snapshot, now_s=now_s)
 
 
 def restore(cluster: Cluster, snapshot: Snapshot, *, now_s: float) -> Cluster:

@@ -35,7 +35,7 @@ from coordinator.core.model import (
     Waiting,
 )
 from coordinator.core.scheduler.explain import Explanation
-from coordinator.core.scheduler.order import ORDERS, aged
+from coordinator.core.scheduler.order import aged, in_force, key_of
 from coordinator.core.task_rows import element_row
 from coordinator.core.transitions import check_path
 
@@ -201,10 +201,11 @@ def enqueue(cluster: Cluster, entry: Group | Task, *, now_s: float) -> None:
     else:
         entry.in_line = True
         sequence = entry.sequence = entry.sequence or cluster.next_sequence()
+    policy = in_force(cluster)
     line = cluster.lines.get(group.shape)
     if line is None:
-        line = cluster.lines[group.shape] = Line()
-    key = ORDERS[cluster.order](group)
+        line = cluster.lines[group.shape] = Line(keyed_by=policy.name, keyed_s=now_s)
+    key = key_of(cluster, policy, group, now_s=now_s)
     job = group.job
     age = aged(job.priority, job.submitted_at, ageing_s=cluster.limits.ageing_s)
     line.push(Waiting(age, -job.priority, key, sequence, now_s, entry))

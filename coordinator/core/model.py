@@ -38,7 +38,7 @@ from coordinator.core.conditions import Condition
 from coordinator.core.ids import range_id, task_id
 from coordinator.core.limits import Limits as Limits
 from coordinator.core.scheduler.planner import Planner
-from coordinator.core.scheduler.policies import Mode
+from coordinator.core.scheduler.policies import Backfill, Mode
 from coordinator.core.suspicion import Watch
 
 
@@ -398,8 +398,12 @@ class Waiting(NamedTuple):
         return self[:4]
 
     @property
+    def group(self) -> Group:
+        return self.entry if isinstance(self.entry, Group) else self.entry.group
+
+    @property
     def job(self) -> Job:
-        return self.entry.job if isinstance(self.entry, Group) else self.entry.group.job
+        return self.group.job
 
 
 class Cluster(Struct, eq=False):
@@ -407,6 +411,7 @@ class Cluster(Struct, eq=False):
 
     limits: Limits = Limits()
     order: str = "fcfs"
+    backfill: Backfill = Backfill.EASY
     rank: str = "best_fit"
     mode: Mode = Mode.ON
     policy: str = ""  # the learned order that passed the gate; acts in mode `on`
@@ -451,9 +456,14 @@ class Cluster(Struct, eq=False):
 
 
 class Line(Struct, eq=False):
-    """The waiting line of one shape: a heap of groups with untouched elements and of single tasks."""
+    """The waiting line of one shape: a heap of groups with untouched elements and of single tasks.
+
+    `keyed_by`: the policy whose keys its entries have, as of `keyed_s`.
+    """
 
     entries: list[Waiting] = field(default_factory=list)
+    keyed_by: str = ""
+    keyed_s: float = -math.inf
 
     def push(self, waiting: Waiting) -> None:
         heapq.heappush(self.entries, waiting)

@@ -21,7 +21,7 @@ from coordinator.core.intake import build_job, derive
 from coordinator.core.jobs import unsatisfiable
 from coordinator.core.model import Cluster, Group, Job
 from coordinator.core.placing import take
-from coordinator.core.scheduler.order import ORDERS
+from coordinator.core.scheduler.order import in_force, key_of
 from coordinator.core.scheduler.round import decide
 from coordinator.core.why import blockers, candidates, line_blocker, tasks_ahead
 
@@ -138,6 +138,6 @@ def _why_not(
         ]
     found = blockers(scratch, group, group.cursor, now_s=now_s)
     if group.untouched_state is TaskState.QUEUED:
-        key = ORDERS[cluster.order](group)
+        key = key_of(cluster, in_force(cluster), group, now_s=now_s)
         found += line_blocker(tasks_ahead(cluster, group.job.priority, key, now_s=now_s))
     return found

@@ -66,6 +66,7 @@ class Access:
             f"dsn = {_toml(addresses.coordinator)}\n"
             f"migrate_dsn = {_toml(addresses.owner)}\n"
             f"order = {_toml(servers.order)}\n"
+            f"backfill = {_toml(servers.backfill)}\n"
             f"rank = {_toml(servers.rank)}\n"
             f"ageing_min = {servers.ageing_min}\n"
             f"unreachable_after_s = {servers.unreachable_after_s}\n"

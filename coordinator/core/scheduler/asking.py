@@ -4,7 +4,7 @@
 
 The planner's machine is one pool of `UNITS`. A task takes its dominant share of what all nodes that could
 ever hold it have together: one that may run on few nodes fills more of the pool than one of its size that may
-run anywhere. How requests lie on single nodes is not in that model; the round's filter and reservations know it.
+run anywhere. How requests lie on single nodes is not in that model; the round's reservations know it.
 """
 
 from __future__ import annotations
@@ -41,17 +41,21 @@ def note_end(cluster: Cluster, attempt: Attempt, *, now_s: float) -> None:
 
 
 def asked_of(cluster: Cluster, group: Group, *, at_s: float) -> Asked:
-    """One task of `group` that came into line at `at_s`. `width`: cores, or GPUs where those are more."""
+    """One task of `group` that came into line at `at_s`."""
     settings = group.settings
     request = settings.resources
-    cores = -(-request.cpu_millis // 1000)
     return Asked(
         at_s=at_s,
         user=group.job.owner,
-        width=max(cores, request.gpus, 1),
+        width=width_of(request),
         nodes=units(request, total_for(cluster, group.shape)),
         requested_s=UNSAID_S if settings.timeout_s is None else settings.timeout_s,
     )
+
+
+def width_of(request: Resources) -> int:
+    """Processors: cores begun, or GPUs where those are more; at least one."""
+    return max(-(-request.cpu_millis // 1000), request.gpus, 1)
 
 
 def units(request: Resources, total: Resources) -> int:

@@ -1,21 +1,33 @@
-"""Static orders: who goes first among tasks of equal priority. Smaller keys first; ties by arrival.
+"""The place of a task in its line: smaller keys go first, ties by arrival.
 
 Priorities age, so that nobody starves: a step of priority is worth `ageing_s` of a job's age. Since all age
-alike, who goes first of two never changes, and no line need ever be sorted again.
+alike, who goes first of two classes never changes. Inside a class the policy in force has the word:
 
-- `fcfs`: first come, first served.
-- `sjf`: shortest job first, by the walltime asked for; who gave none goes last.
-- `saf`: smallest area first, walltime × cores (Carastan-Santos & de Camargo, SC'17, study it as SAF).
+    static      its rule (`rules`) of the walltime asked for; who gave none asks for ever
+    predicted   its base rule (`policies.BASE_RULES`) of what is predicted
+    otherwise   its first base rule, which decides wherever there is no time to look ahead
+
+Keys of most rules change while a task waits. A line is keyed anew at once when another policy came into
+force, and else after a second, or later if it is long: never more than `REKEYED_PER_S` entries a second, and in
+one round no further line after `REKEYED_MAX`.
 """
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections.abc import Callable
 
-from coordinator.core.model import Group
+from coordinator.core.model import Cluster, Group, Line
+from coordinator.core.scheduler.asking import asked_of, width_of
+from coordinator.core.scheduler.policies import BASE_RULES, POLICIES, Kind, Mode, Policy
+from coordinator.core.scheduler.rules import RULES, Waits
 
-OrderKey = Callable[[Group], float]
+REKEYED_PER_S = 10_000
+REKEYED_MAX = 20_000
+REKEYED_AFTER_S = 1.0
+
+_LASTING = frozenset({"fcfs", "sjf", "saf", "sqf"})
+"""Static rules whose keys never change: F1 to F4 count from the oldest job that is alive."""
 
 
 def aged(priority: int, submitted_at: float, *, ageing_s: float) -> int:
@@ -23,19 +35,59 @@ def aged(priority: int, submitted_at: float, *, ageing_s: float) -> int:
     return math.floor(submitted_at / ageing_s) - priority
 
 
-def fcfs(group: Group) -> float:
-    """Arrival alone decides."""
-    return 0.0
+def in_force(cluster: Cluster) -> Policy:
+    """What decides: the learned order that passed the gate, where that acts, or the static one."""
+    if cluster.mode is Mode.ON and cluster.policy in POLICIES:
+        return POLICIES[cluster.policy]
+    return POLICIES[cluster.order]
 
 
-def sjf(group: Group) -> float:
-    """The walltime asked for, in seconds."""
-    return math.inf if group.settings.timeout_s is None else group.settings.timeout_s
+def in_shadow(cluster: Cluster) -> Policy | None:
+    """What would decide, if its mode let it."""
+    return POLICIES.get(cluster.policy) if cluster.mode is Mode.SHADOW else None
 
 
-def saf(group: Group) -> float:
-    """Walltime × millicores."""
-    return sjf(group) * max(group.settings.resources.cpu_millis, 1)
+def key_of(cluster: Cluster, policy: Policy, group: Group, *, now_s: float) -> float:
+    """The place of the tasks of `group` in their class, as of now."""
+    rule = policy.rules[0]
+    if policy.kind is not Kind.STATIC:
+        asked = asked_of(cluster, group, at_s=now_s)
+        run_s, weight = cluster.planner.predictor.predict(asked.user, asked.width, asked.requested_s)
+        return BASE_RULES[rule](run_s, asked.nodes, weight)
+    if rule == "fcfs":
+        return 0.0  # arrival alone decides
+    settings = group.settings
+    requested_s = math.inf if settings.timeout_s is None else settings.timeout_s
+    waits = Waits(requested_s, width_of(settings.resources), group.job.submitted_at - _began_s(cluster))
+    return RULES[rule](waits, now_s - _began_s(cluster))
 
 
-ORDERS: dict[str, OrderKey] = {"fcfs": fcfs, "sjf": sjf, "saf": saf}
+def _began_s(cluster: Cluster) -> float:
+    """When the record began that a rule looks at: with the oldest job that is alive."""
+    return next((job.submitted_at for job in cluster.jobs.values()), 0.0)
+
+
+def rekey(cluster: Cluster, *, now_s: float) -> None:
+    """Bring the keys of the lines up to date, those first that were longest left alone."""
+    policy = in_force(cluster)
+    due = [line for line in cluster.lines.values() if _is_due(line, policy, now_s=now_s)]
+    due.sort(key=lambda line: line.keyed_s)
+    rekeyed = 0
+    for line in due:
+        if rekeyed >= REKEYED_MAX:
+            break
+        rekeyed += len(line.entries)
+        line.keyed_by, line.keyed_s = policy.name, now_s
+        line.entries = [
+            waiting._replace(key=key_of(cluster, policy, waiting.group, now_s=now_s))
+            for waiting in line.entries
+        ]
+        heapq.heapify(line.entries)
+
+
+def _is_due(line: Line, policy: Policy, *, now_s: float) -> bool:
+    if line.keyed_by != policy.name:
+        return True
+    if policy.kind is Kind.STATIC and policy.rules[0] in _LASTING:
+        return False
+    return now_s - line.keyed_s >= max(REKEYED_AFTER_S, len(line.entries) / REKEYED_PER_S)

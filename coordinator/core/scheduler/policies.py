@@ -26,6 +26,14 @@ class Mode(StrEnum):
     ON = "on"  # it acts as long as the gate lets it
 
 
+class Backfill(StrEnum):
+    """How many blocked heads get places reserved, past which others may run ahead of them."""
+
+    EASY = "easy"  # the first
+    CONSERVATIVE = "conservative"  # each of the first few
+    OFF = "off"  # none by its walltimes; who waits very long still gets a node
+
+
 class Kind(StrEnum):
     STATIC = "static"
     PREDICTED = "predicted"

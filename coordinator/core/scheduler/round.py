@@ -25,6 +25,7 @@ from bus.values import NodeHealth, NodeName
 from coordinator.core.model import Cluster, Line, Node, Shape, Waiting
 from coordinator.core.scheduler.explain import Explanation, Seen
 from coordinator.core.scheduler.feasible import mismatches, obstacles
+from coordinator.core.scheduler.order import rekey
 from coordinator.core.scheduler.pool import Pool
 from coordinator.core.scheduler.preempt import room_coming
 from coordinator.core.scheduler.rank import RANKS
@@ -49,6 +50,7 @@ def decide(cluster: Cluster, now_s: float, *, reserved: dict[NodeName, Shape]) -
     `reserved` grows by the nodes that are kept free for heads which have waited too long.
     """
     cluster.blocked.clear()
+    rekey(cluster, now_s=now_s)
     heads: list[tuple[Waiting, int, Shape]] = []
     for position, (shape, line) in enumerate(list(cluster.lines.items())):
         head = line.head()
