@@ -1,7 +1,8 @@
 """The vocabulary that every Corral program shares: names, states, resources, usage.
 
 Nothing here does I/O, reads a clock or draws randomness; both cores import this module.
-Units are fixed everywhere: millicores, MiB, whole GPUs, Mbit/s, seconds (UTC for instants).
+Units are fixed everywhere: millicores, MiB, GPUs and thousandths of one, Mbit/s, seconds (UTC for
+instants).
 """
 
 from __future__ import annotations
@@ -157,31 +158,49 @@ class Stream(StrEnum):
     STDERR = "stderr"
 
 
+GPU_MILLI = 1000
+"""Thousandths of one GPU."""
+
+
 class Resources(Struct, frozen=True, array_like=True):
-    """Five amounts: millicores, MiB of memory, whole GPUs, MiB of scratch storage, Mbit/s."""
+    """Millicores, MiB of memory, GPUs, MiB of scratch storage, Mbit/s.
+
+    GPUs are a mixed number: whole ones, and `gpu_milli` thousandths of one more (last, because programs
+    of an older version know nothing of it). Sums and differences carry.
+    """
 
     cpu_millis: int = 0
     mem_mib: int = 0
     gpus: int = 0
     storage_mib: int = 0
     net_mbps: int = 0
+    gpu_milli: int = 0
+
+    @property
+    def gpu_millis(self) -> int:
+        """All of the GPUs, in thousandths."""
+        return self.gpus * GPU_MILLI + self.gpu_milli
 
     def __add__(self, other: Resources) -> Resources:
+        carried, gpu_milli = _carry(self.gpu_milli + other.gpu_milli)
         return Resources(
             self.cpu_millis + other.cpu_millis,
             self.mem_mib + other.mem_mib,
-            self.gpus + other.gpus,
+            self.gpus + other.gpus + carried,
             self.storage_mib + other.storage_mib,
             self.net_mbps + other.net_mbps,
+            gpu_milli,
         )
 
     def __sub__(self, other: Resources) -> Resources:
+        carried, gpu_milli = _carry(self.gpu_milli - other.gpu_milli)
         return Resources(
             self.cpu_millis - other.cpu_millis,
             self.mem_mib - other.mem_mib,
-            self.gpus - other.gpus,
+            self.gpus - other.gpus + carried,
             self.storage_mib - other.storage_mib,
             self.net_mbps - other.net_mbps,
+            gpu_milli,
         )
 
     def fits(self, free: Resources) -> bool:
@@ -189,7 +208,7 @@ class Resources(Struct, frozen=True, array_like=True):
         return (
             self.cpu_millis <= free.cpu_millis
             and self.mem_mib <= free.mem_mib
-            and self.gpus <= free.gpus
+            and (self.gpus, self.gpu_milli) <= (free.gpus, free.gpu_milli)
             and self.storage_mib <= free.storage_mib
             and self.net_mbps <= free.net_mbps
         )
@@ -201,13 +220,30 @@ class Resources(Struct, frozen=True, array_like=True):
             found.append("cpu_millis")
         if self.mem_mib > free.mem_mib:
             found.append("mem_mib")
-        if self.gpus > free.gpus:
+        if (self.gpus, self.gpu_milli) > (free.gpus, free.gpu_milli):
             found.append("gpus")
         if self.storage_mib > free.storage_mib:
             found.append("storage_mib")
         if self.net_mbps > free.net_mbps:
             found.append("net_mbps")
         return tuple(found)
+
+    def widest(self, other: Resources) -> Resources:
+        """The larger of two amounts, resource by resource."""
+        gpus, gpu_milli = max((self.gpus, self.gpu_milli), (other.gpus, other.gpu_milli))
+        return Resources(
+            max(self.cpu_millis, other.cpu_millis),
+            max(self.mem_mib, other.mem_mib),
+            gpus,
+            max(self.storage_mib, other.storage_mib),
+            max(self.net_mbps, other.net_mbps),
+            gpu_milli,
+        )
+
+
+def _carry(gpu_milli: int) -> tuple[int, int]:
+    """Whole GPUs in so many thousandths, and what is left of them; mostly there are none."""
+    return divmod(gpu_milli, GPU_MILLI) if gpu_milli else (0, 0)
 
 
 class OnDisconnect(StrEnum):
@@ -245,6 +281,8 @@ class TaskSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     preemptible: bool = False
     labels: dict[str, str] = {}  # node labels that must match
     nodes: tuple[str, ...] = ()  # allowed nodes; empty means any
+    gpu_types: tuple[str, ...] = ()  # models of which any will do; empty means all
+    gpu_mem_mib: int = 0  # that each of its GPUs must have
 
 
 class GpuInfo(Struct, frozen=True, kw_only=True):
@@ -252,6 +290,7 @@ class GpuInfo(Struct, frozen=True, kw_only=True):
     model: str
     mem_mib: int
     healthy: bool = True
+    shareable: bool = False  # its node keeps several tasks on it apart; older agents do not
 
 
 class InterfaceInfo(Struct, frozen=True, kw_only=True):

@@ -11,8 +11,6 @@ from collections import deque
 from typing import Any
 from uuid import UUID
 
-import msgspec
-
 from bus.values import AttemptRef, AttemptState, NodeAdmin, Resources, TaskRef, TaskState, UserName
 from coordinator.core.effects import (
     AttemptChange,
@@ -238,7 +236,7 @@ def hold(cluster: Cluster, attempt: Attempt) -> None:
     node = cluster.nodes[attempt.node]
     attempt.holding = True
     node.holding += 1
-    node.allocated += attempt.requested
+    node.give(attempt.requested, attempt.gpus)
     cluster.changed_ledgers[node.name] = node
 
 
@@ -249,17 +247,11 @@ def release(cluster: Cluster, attempt: Attempt) -> None:
     node = cluster.nodes[attempt.node]
     attempt.holding = False
     node.holding -= 1
-    node.allocated -= attempt.requested
+    node.take_back(attempt.requested, attempt.gpus)
     if node.capacity != node.declared:
-        node.capacity = widest(node.declared, node.allocated)
+        node.capacity = node.declared.widest(node.allocated)
     cluster.changed_ledgers[node.name] = node
     cluster.dirty = True
-
-
-def widest(one: Resources, other: Resources) -> Resources:
-    """The larger of two amounts, resource by resource."""
-    pairs = zip(msgspec.structs.astuple(one), msgspec.structs.astuple(other), strict=True)
-    return Resources(*(max(pair) for pair in pairs))
 
 
 def record_attempt(

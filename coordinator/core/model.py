@@ -18,8 +18,10 @@ from msgspec import Struct, field
 
 from bus.units import ArrayRange
 from bus.values import (
+    GPU_MILLI,
     AttemptRef,
     AttemptState,
+    GpuInfo,
     Inventory,
     JobKind,
     JobState,
@@ -51,8 +53,17 @@ class Shape(Struct, frozen=True):
     tool: str | None
 
 
+    gpu_types: tuple[str, ...] = ()
+    gpu_mem_mib: int = 0
 def shape_of(settings: TaskSettings) -> Shape:
-    return Shape(settings.resources, tuple(sorted(settings.labels.items())), settings.nodes, settings.tool)
+    return Shape(
+        settings.resources,
+        tuple(sorted(settings.labels.items())),
+        settings.nodes,
+        settings.tool,
+        settings.gpu_types,
+        settings.gpu_mem_mib,
+    )
 
 
 class Attempt(Struct, eq=False):
@@ -105,6 +116,7 @@ class Node(Struct, eq=False):
     load: float = 0.0
     usage: Usage | None = None
     usage_s: float = 0.0
+    gpu_taken: dict[str, int] = {}  # thousandths by UUID; replaced, never changed: copies of a node share it
     anomalous: bool = False  # the newest usage exceeds the machine
     watch: Watch = field(default_factory=Watch)
     suspicion: float = 0.0  # as judged last; 1 and more: taken to be gone
@@ -140,10 +152,30 @@ class Node(Struct, eq=False):
             and self.kind is not NodeKind.CONTROL
         )
 
-    def free_gpus(self) -> list[str]:
-        """UUIDs of healthy GPUs that no holding attempt has, in inventory order."""
-        used = {uuid for attempt in self.attempts.values() if attempt.holding for uuid in attempt.gpus}
-        return [gpu.uuid for gpu in self.inventory.gpus if gpu.healthy and gpu.uuid not in used]
+    @property
+    def offered_gpus(self) -> tuple[GpuInfo, ...]:
+        """Those that tasks may get, in inventory order: an agent may offer fewer than there are."""
+        healthy = [gpu for gpu in self.inventory.gpus if gpu.healthy]
+        return tuple(healthy[: self.declared.gpus])
+
+    def free_milli(self, uuid: str) -> int:
+        """Thousandths of a GPU that nobody has."""
+        return GPU_MILLI - self.gpu_taken.get(uuid, 0)
+
+    def give(self, amounts: Resources, gpus: tuple[str, ...]) -> None:
+        """Into the ledger, with the GPUs that serve it: one that is shared, or whole ones."""
+        self.allocated += amounts
+        if gpus:
+            each = amounts.gpu_milli or GPU_MILLI
+            self.gpu_taken = self.gpu_taken | {uuid: self.gpu_taken.get(uuid, 0) + each for uuid in gpus}
+
+    def take_back(self, amounts: Resources, gpus: tuple[str, ...]) -> None:
+        """Out of the ledger again."""
+        self.allocated -= amounts
+        if gpus:
+            each = amounts.gpu_milli or GPU_MILLI
+            left = self.gpu_taken | {uuid: self.gpu_taken.get(uuid, 0) - each for uuid in gpus}
+            self.gpu_taken = {uuid: milli for uuid, milli in left.items() if milli}
 
 
 class Loss(NamedTuple):

@@ -5,8 +5,10 @@ What their silence means is in `health`.
 
 from __future__ import annotations
 
-from bus.values import AttemptRef, AttemptState, NodeAdmin, NodeHealth, NodeName, Usage
-from coordinator.core.changes import node_event, node_row, widest
+from msgspec.structs import replace
+
+from bus.values import AttemptRef, AttemptState, NodeAdmin, NodeHealth, NodeName, Resources, Usage
+from coordinator.core.changes import node_event, node_row
 from coordinator.core.effects import (
     AnswerBeat,
     AnswerRegister,
@@ -74,15 +76,25 @@ def _end_former(out: list[Effect], cluster: Cluster, attempt: Attempt, *, now_s:
         lose(out, cluster, attempt, AttemptState.LOST, now_s=now_s, message="its node came back without it")
 
 
+def _offered(event: AgentRegistered) -> Resources:
+    """What it says it has; GPUs that it does not name cannot be given to anybody."""
+    named = sum(gpu.healthy for gpu in event.inventory.gpus)
+    capacity = event.capacity
+    if capacity.gpus <= named and not capacity.gpu_milli:
+        return capacity
+    return replace(capacity, gpus=min(capacity.gpus, named), gpu_milli=0)
+
+
 def _new_node(event: AgentRegistered, *, now_s: float) -> Node:
+    offered = _offered(event)
     return Node(
         name=event.node,
         id=event.node_id,
         incarnation=event.incarnation,
         boot_id=event.boot_id,
         version=event.version,
-        declared=event.capacity,
-        capacity=event.capacity,
+        declared=offered,
+        capacity=offered,
         inventory=event.inventory,
         kind=event.kind,
         labels=event.labels,
@@ -99,8 +111,8 @@ def _update_node(node: Node, event: AgentRegistered) -> None:
     node.incarnation = event.incarnation
     node.boot_id = event.boot_id
     node.version = event.version
-    node.declared = event.capacity
-    node.capacity = widest(event.capacity, node.allocated)
+    node.declared = _offered(event)
+    node.capacity = node.declared.widest(node.allocated)
     node.inventory = event.inventory
     node.kind = event.kind
     node.labels = event.labels

@@ -13,6 +13,7 @@ from coordinator.core.effects import Effect, Placement, SendAssign, SendCancel, 
 from coordinator.core.model import Attempt, Cluster, Group, Shape, Task
 from coordinator.core.scheduler.explain import Sharing
 from coordinator.core.scheduler.round import decide
+from coordinator.core.scheduler.feasible import find_gpus
 from coordinator.core.task_rows import element_input
 
 
@@ -27,14 +28,13 @@ def on_schedule(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
     for decision in decide(cluster, now_s, reserved=cluster.reserved):
         task = take(cluster, decision.shape)
         node = decision.node
-        wanted = task.group.settings.resources.gpus
         attempt = begin_attempt(
             out,
             cluster,
             task,
             node,
             waiting=decision.waiting,
-            gpus=tuple(node.free_gpus()[:wanted]) if wanted else (),
+            gpus=() if decision.waiting else find_gpus(node, decision.shape) or (),
             now_s=now_s,
             explanation=sharing.kept(decision.explanation, AttemptRef(*task.ref, task.fence + 1)),
         )

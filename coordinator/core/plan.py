@@ -21,6 +21,7 @@ from coordinator.core.intake import build_job, derive
 from coordinator.core.jobs import unsatisfiable
 from coordinator.core.model import Cluster, Group, Job
 from coordinator.core.placing import take
+from coordinator.core.scheduler.feasible import find_gpus
 from coordinator.core.scheduler.order import in_force, key_of
 from coordinator.core.scheduler.round import decide
 from coordinator.core.why import blockers, candidates, line_blocker, tasks_ahead
@@ -119,7 +120,8 @@ def _place(scratch: Cluster, job: Job, *, now_s: float) -> tuple[dict[int, dict[
             return started, False
         task = take(scratch, decision.shape)
         task.group.live += 1
-        decision.node.allocated += task.group.settings.resources
+        gpus = find_gpus(decision.node, decision.shape) or ()
+        decision.node.give(task.group.settings.resources, gpus)
         nodes = started.setdefault(task.group.first, {})
         nodes[decision.node.name] = nodes.get(decision.node.name, 0) + 1
     return started, True

@@ -213,7 +213,7 @@ def restore_attempt(cluster: Cluster, row: AttemptChange) -> None:
     node.attempts[row.attempt] = attempt
     if attempt.holding:
         node.holding += 1
-        node.allocated += attempt.requested
+        node.give(attempt.requested, attempt.gpus)
     attempt.cancelling, attempt.yielding = row.cancelling, row.yielding
     attempt.reason = row.message if row.yielding else ""
     note_live(cluster, attempt)

@@ -94,12 +94,14 @@ def _on_started(out: list[Effect], cluster: Cluster, node: Node, attempt: Attemp
 def make_room(out: list[Effect], cluster: Cluster, node: Node, attempt: Attempt) -> None:
     """A waiting attempt started: the agent chose another order than `promote` did.
 
-    Attempts that were promoted and have not started give their places back until it fits.
+    Attempts that were promoted and have not started give their places back until it fits. Those with GPUs
+    keep them from their assignment to their end: nobody else is told to use one meanwhile.
     """
     for other in reversed(list(node.attempts.values())):
         if attempt.requested.fits(node.free):
             break
-        if other.holding and other.state is AttemptState.ASSIGNED and other is not attempt:
+        waits = other.holding and other.state is AttemptState.ASSIGNED and not other.gpus
+        if waits and other is not attempt:
             release(cluster, other)
             record_attempt(out, cluster, other)
     if attempt.requested.fits(node.free):

@@ -1,18 +1,101 @@
-"""Hard constraints. "Does not fit" is a value with reasons, and never a policy's choice."""
+"""Hard constraints. "Does not fit" is a value with reasons, and never a policy's choice.
+
+A task gets whole GPUs that nobody else has, or a share of one. Shares go onto the fullest GPU that still
+has room, whole ones are taken from the smallest that will do, so that what is large stays whole.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
-from bus.values import NodeAdmin, NodeHealth, NodeKind
+from bus.values import GPU_MILLI, NodeAdmin, NodeHealth, NodeKind
 from coordinator.core.model import Node, Shape
+
+_WORD = re.compile(r"[a-z0-9]+")
 
 
 def obstacles(node: Node, shape: Shape) -> tuple[str, ...]:
     """Everything that keeps tasks of `shape` off `node` now, as short stable words; empty: feasible."""
-    busy = (f"busy:{name}" for name in shape.resources.lacking(node.free))
-    return (*closed(node), *mismatches(node, shape), *busy)
+    return (*closed(node), *mismatches(node, shape), *busy(node, shape))
+
+
+def busy(node: Node, shape: Shape) -> tuple[str, ...]:
+    """What others hold of it that `shape` lacks; of GPUs also where free ones are of no use."""
+    lacking = shape.resources.lacking(node.free)
+    if "gpus" not in lacking and not gpu_mismatch(gpus_of(node), shape) and find_gpus(node, shape) is None:
+        lacking += ("gpus",)
+    return tuple(f"busy:{name}" for name in lacking)
+
+
+def fits_now(node: Node, shape: Shape) -> bool:
+    """Whether what `node` has free is enough, if nothing else speaks against it."""
+    return shape.resources.fits(node.free) and find_gpus(node, shape) is not None
+
+
+def find_gpus(node: Node, shape: Shape) -> tuple[str, ...] | None:
+    """Which GPUs a task of `shape` would get now; None: there are not enough free that will do."""
+    wanted = gpus_wanted(shape)
+    if not wanted:
+        return ()
+    milli = shape.resources.gpu_milli or GPU_MILLI
+    able = []
+    for position, (gpu, kind) in enumerate(zip(node.offered_gpus, gpus_of(node), strict=True)):
+        free = node.free_milli(gpu.uuid)
+        if free >= milli and kind.suits(shape):
+            able.append((free, gpu.mem_mib, position, gpu.uuid))
+    able.sort()
+    return tuple([entry[3] for entry in able[:wanted]]) if len(able) >= wanted else None
+
+
+def gpus_wanted(shape: Shape) -> int:
+    """How many GPUs a task of `shape` sees: a share is of one."""
+    return shape.resources.gpus + bool(shape.resources.gpu_milli)
+
+
+class GpuKind(NamedTuple):
+    """All that a request can ask of a GPU."""
+
+    model: str
+    mem_mib: int
+    shareable: bool
+
+    def suits(self, shape: Shape) -> bool:
+        return (
+            is_model(self.model, shape.gpu_types)
+            and self.mem_mib >= shape.gpu_mem_mib
+            and (self.shareable or not shape.resources.gpu_milli)
+        )
+
+
+def gpus_of(node: Node) -> tuple[GpuKind, ...]:
+    """Of those that it offers, in their order."""
+    return tuple([GpuKind(gpu.model, gpu.mem_mib, gpu.shareable) for gpu in node.offered_gpus])
+
+
+@lru_cache(maxsize=4096)
+def is_model(model: str, wanted: tuple[str, ...]) -> bool:
+    """Whether one of `wanted` is in `model` as whole words: "a100" is in "NVIDIA A100-80GB", "a10" not."""
+    if not wanted:
+        return True
+    spaced = f" {' '.join(_WORD.findall(model.lower()))} "
+    return any(f" {' '.join(_WORD.findall(each.lower()))} " in spaced for each in wanted)
+
+
+def gpu_mismatch(gpus: tuple[GpuKind, ...], shape: Shape) -> str:
+    """What keeps `shape` off these for ever: the first filter that leaves too few; "" if all leave enough."""
+    wanted = gpus_wanted(shape)
+    if not wanted or len(gpus) < wanted:
+        return ""  # too few GPUs of any kind: the capacity says that
+    typed = [gpu for gpu in gpus if is_model(gpu.model, shape.gpu_types)]
+    if len(typed) < wanted:
+        return "gpu_type"
+    large = [gpu for gpu in typed if gpu.mem_mib >= shape.gpu_mem_mib]
+    if len(large) < wanted:
+        return "gpu_memory"
+    return "" if sum(gpu.suits(shape) for gpu in large) >= wanted else "gpu_share"
 
 
 def closed(node: Node) -> tuple[str, ...]:
@@ -38,6 +121,7 @@ class Traits(NamedTuple):
     kind: NodeKind
     labels: frozenset[tuple[str, str]]
     tools: tuple[str, ...]
+    gpus: tuple[GpuKind, ...]
 
     def mismatches(self, shape: Shape) -> list[str]:
         """What keeps `shape` off all of them."""
@@ -45,11 +129,12 @@ class Traits(NamedTuple):
         found += (f"label:{label[0]}" for label in shape.labels if label not in self.labels)
         if shape.tool is not None and shape.tool not in self.tools:
             found.append(f"tool:{shape.tool}")
-        return found
+        gpus = gpu_mismatch(self.gpus, shape)
+        return [*found, gpus] if gpus else found
 
 
 def traits_of(node: Node) -> Traits:
-    return Traits(node.kind, frozenset(node.labels.items()), node.tools)
+    return Traits(node.kind, frozenset(node.labels.items()), node.tools, gpus_of(node))
 
 
 def never_fits(nodes: Iterable[Node], shape: Shape) -> str | None:

@@ -1,7 +1,8 @@
 """All nodes as arrays: where tasks of a shape fit is answered for the whole pool at once.
 
 `feasible` says the same of one node, with the words; tests/unit/coordinator/test_pool.py holds them together.
-Rows are nodes in the cluster's order, columns the five resources in the order of `Resources`.
+Rows are nodes in the cluster's order, columns the five resources in the order of `RESOURCES`, GPUs in
+thousandths. Which GPUs are free matters too: a table of them is made for the first shape that asks for any.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
-from msgspec.structs import astuple
 from numpy.typing import NDArray
 
-from bus.values import NodeHealth, NodeName, Resources
+from bus.values import GPU_MILLI, NodeHealth, NodeName, Resources
 from coordinator.core.model import Node, Shape
-from coordinator.core.scheduler.feasible import Traits, closed, traits_of
+from coordinator.core.scheduler.feasible import Traits, closed, gpu_mismatch, gpus_wanted, traits_of
 
 Mask = NDArray[np.bool_]
+
+RESOURCES = ("cpu_millis", "mem_mib", "gpus", "storage_mib", "net_mbps")
 
 
 class Pool:
@@ -37,13 +39,17 @@ class Pool:
         )
         self._traits = tuple(known)
         self._holders = np.bincount(self._trait, minlength=len(known))
+        self._gpus: _Gpus | None = None
         self._takes_work = self._open & np.array(
             [node.health is NodeHealth.HEALTHY for node in self.nodes], dtype=np.bool_
         )
 
     def refresh(self, node: Node) -> None:
         """Its free resources have changed."""
-        self._free[self._rows[node.name]] = astuple(node.free)
+        row = self._rows[node.name]
+        self._free[row] = _amounts(node.free)
+        if self._gpus is not None:
+            self._gpus.refresh(row, node)
 
     def row(self, name: NodeName) -> int | None:
         return self._rows.get(name)
@@ -54,7 +60,10 @@ class Pool:
 
     def fits(self, shape: Shape) -> Mask:
         """Where a task of `shape` could start now."""
-        return self._matches(shape) & self._open & (self._free >= astuple(shape.resources)).all(axis=1)
+        found: Mask = (
+            self._matches(shape) & self._open & (self._free >= _amounts(shape.resources)).all(axis=1)
+        )
+        return found & self._gpus_of(shape).fits(shape) if gpus_wanted(shape) else found
 
     def obstacles(self, shape: Shape) -> dict[str, int]:
         """Reason -> number of the nodes on which it keeps `shape` off now."""
@@ -64,18 +73,20 @@ class Pool:
                 counts[reason] += holders
         if shape.nodes:
             counts["node"] = len(self.nodes) - len(self._rows.keys() & set(shape.nodes))
-        request = np.array(astuple(shape.resources))
-        for word, table in (("capacity", self._capacity), ("busy", self._free)):
-            short = (table < request).sum(axis=0).tolist()
-            counts.update(
-                {f"{word}:{name}": n for name, n in zip(Resources.__struct_fields__, short, strict=True)}
-            )
+        request = np.array(_amounts(shape.resources))
+        short = self._free < request
+        if gpus_wanted(shape):  # enough of them may be free, and lie in no useful pieces
+            gpus = self._gpus_of(shape)
+            short[:, 2] |= ~gpus.mismatch(shape) & ~gpus.fits(shape)
+        for word, lacks in (("capacity", self._capacity < request), ("busy", short)):
+            lacking = lacks.sum(axis=0).tolist()
+            counts.update({f"{word}:{name}": n for name, n in zip(RESOURCES, lacking, strict=True)})
         return {reason: number for reason, number in counts.items() if number}
 
     def _matches(self, shape: Shape) -> Mask:
         """Where no trait, name or capacity speaks against it."""
         by_trait = np.array([not traits.mismatches(shape) for traits in self._traits], dtype=np.bool_)
-        found: Mask = by_trait[self._trait] & (self._capacity >= astuple(shape.resources)).all(axis=1)
+        found: Mask = by_trait[self._trait] & (self._capacity >= _amounts(shape.resources)).all(axis=1)
         if not shape.nodes:
             return found
         rows = [row for name in set(shape.nodes) if (row := self._rows.get(NodeName(name))) is not None]
@@ -94,14 +105,52 @@ class Pool:
 
     def left_over(self, request: Resources) -> NDArray[np.float64]:
         """Σ (free − request) / capacity, as `rank.best_fit` adds it up; shape (nodes,)."""
-        shares = (self._free - np.array(astuple(request))) / np.maximum(self._capacity, 1)
+        shares = (self._free - np.array(_amounts(request))) / np.maximum(self._capacity, 1)
         shares[:, 2:][self._capacity[:, 2:] == 0] = 0.0
         total: NDArray[np.float64] = shares[:, 0]
         for column in range(1, shares.shape[1]):
             total = total + shares[:, column]
         return total
 
+    def _gpus_of(self, shape: Shape) -> _Gpus:
+        if self._gpus is None:
+            self._gpus = _Gpus(self.nodes, self._trait, self._traits)
+        return self._gpus
+
+
+class _Gpus:
+    """What is free of each GPU of each node: shape (nodes, most GPUs), 0 where a node has fewer."""
+
+    def __init__(self, nodes: tuple[Node, ...], trait: NDArray[np.intp], traits: tuple[Traits, ...]) -> None:
+        width = max((len(each.gpus) for each in traits), default=0)
+        self._trait, self._traits = trait, traits
+        self._free = np.zeros((len(nodes), width), dtype=np.int64)
+        for row, node in enumerate(nodes):
+            self.refresh(row, node)
+
+    def refresh(self, row: int, node: Node) -> None:
+        gpus = node.offered_gpus
+        self._free[row, : len(gpus)] = [node.free_milli(gpu.uuid) for gpu in gpus]
+
+    def mismatch(self, shape: Shape) -> Mask:
+        """Where too few of them would ever do."""
+        by_trait = [bool(gpu_mismatch(each.gpus, shape)) for each in self._traits]
+        return np.array(by_trait, dtype=np.bool_)[self._trait]
+
+    def fits(self, shape: Shape) -> Mask:
+        """Where enough of those that do are free; see `feasible.find_gpus`."""
+        suits = np.zeros((len(self._traits), self._free.shape[1]), dtype=np.bool_)
+        for row, traits in enumerate(self._traits):
+            suits[row, : len(traits.gpus)] = [gpu.suits(shape) for gpu in traits.gpus]
+        able = (self._free >= (shape.resources.gpu_milli or GPU_MILLI)) & suits[self._trait]
+        found: Mask = able.sum(axis=1) >= gpus_wanted(shape)
+        return found
+
+
+def _amounts(amounts: Resources) -> tuple[int, int, int, int, int]:
+    """In the order of the columns."""
+    return amounts.cpu_millis, amounts.mem_mib, amounts.gpu_millis, amounts.storage_mib, amounts.net_mbps
+
 
 def _table(amounts: list[Resources]) -> NDArray[np.int64]:
-    columns = len(Resources.__struct_fields__)
-    return np.array([astuple(each) for each in amounts], dtype=np.int64).reshape(-1, columns)
+    return np.array([_amounts(each) for each in amounts], dtype=np.int64).reshape(-1, len(RESOURCES))

@@ -24,7 +24,7 @@ def best_fit(node: Node, request: Resources) -> float:
     left = (free.cpu_millis - request.cpu_millis) / max(capacity.cpu_millis, 1)
     left += (free.mem_mib - request.mem_mib) / max(capacity.mem_mib, 1)
     if capacity.gpus:
-        left += (free.gpus - request.gpus) / capacity.gpus
+        left += (free.gpu_millis - request.gpu_millis) / capacity.gpu_millis
     if capacity.storage_mib:
         left += (free.storage_mib - request.storage_mib) / capacity.storage_mib
     if capacity.net_mbps:

@@ -24,7 +24,7 @@ from msgspec import Struct
 from bus.values import NodeHealth, NodeName
 from coordinator.core.model import Cluster, Line, Node, Shape, Waiting
 from coordinator.core.scheduler.explain import Explanation, Seen
-from coordinator.core.scheduler.feasible import mismatches, obstacles
+from coordinator.core.scheduler.feasible import busy, fits_now, gpus_wanted, mismatches, obstacles
 from coordinator.core.scheduler.order import rekey
 from coordinator.core.scheduler.pool import Pool
 from coordinator.core.scheduler.preempt import room_coming
@@ -118,11 +118,9 @@ class Candidates:
             if name in reserved:
                 heapq.heappop(self._heap)
                 self._passed_over[name] = ("reserved",)
-            elif not self._shape.resources.fits(node.free):
+            elif not fits_now(node, self._shape):
                 heapq.heappop(self._heap)
-                self._passed_over[name] = tuple(
-                    f"busy:{resource}" for resource in self._shape.resources.lacking(node.free)
-                )
+                self._passed_over[name] = busy(node, self._shape)
             else:
                 current = self._score(node, self._shape.resources)
                 if current == score:
@@ -203,7 +201,7 @@ def _prefill(
     ]
     for shape in blocked:
         line = cluster.lines.get(shape)
-        if line is None or shape.resources.gpus:
+        if line is None or gpus_wanted(shape):
             continue  # which GPUs a task gets is decided when they are free
         for node in nodes:
             if mismatches(node, shape):

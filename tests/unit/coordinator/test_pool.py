@@ -5,18 +5,31 @@ from __future__ import annotations
 from collections import Counter
 
 import hypothesis.strategies as st
+import msgspec
 from hypothesis import given
 
-from bus.values import NodeAdmin, NodeHealth, NodeKind, Resources
+from bus.values import GpuInfo, NodeAdmin, NodeHealth, NodeKind, Resources
 from coordinator.core.model import Node, Shape
-from coordinator.core.scheduler.feasible import mismatches, obstacles
+from coordinator.core.scheduler.feasible import find_gpus, fits_now, mismatches, obstacles
 from coordinator.core.scheduler.pool import Pool
 from coordinator.core.scheduler.rank import best_fit, worst_fit
-from tests.unit.coordinator.conftest import World
+from tests.unit.coordinator.conftest import INVENTORY, World
 
 NAMES = ("n1", "n2", "n3", "n4")
 AMOUNT = st.integers(0, 4)
 AMOUNTS = st.builds(Resources, AMOUNT, AMOUNT, AMOUNT, AMOUNT, AMOUNT)
+SHARED = st.builds(Resources, AMOUNT, AMOUNT, st.just(0), AMOUNT, AMOUNT, st.sampled_from([1, 300, 999]))
+GPUS = st.lists(
+    st.builds(
+        GpuInfo,
+        uuid=st.uuids().map(str),
+        model=st.sampled_from(["NVIDIA A100-SXM4-80GB", "Tesla T4"]),
+        mem_mib=st.sampled_from([16, 80]),
+        healthy=st.sampled_from([True, True, False]),
+        shareable=st.booleans(),
+    ),
+    max_size=4,
+).map(tuple)
 LABELS = st.dictionaries(st.sampled_from(["zone", "disk"]), st.sampled_from(["a", "b"]))
 
 
@@ -31,9 +44,12 @@ def pools(draw: st.DrawFn) -> list[Node]:
             labels=draw(LABELS),
             kind=draw(st.sampled_from(NodeKind)),
             tools=draw(st.sampled_from([(), ("wordcount",)])),
+            inventory=msgspec.structs.replace(INVENTORY, gpus=draw(GPUS)),
         )
     for node in world.cluster.nodes.values():
         node.allocated = draw(AMOUNTS)
+        for gpu in node.inventory.gpus:
+            node.give(Resources(gpu_milli=draw(st.integers(1, 1000))), (gpu.uuid,))
         node.health = draw(st.sampled_from(NodeHealth))
         node.admin = draw(st.sampled_from(NodeAdmin))
         node.overdue = draw(st.booleans())
@@ -42,10 +58,12 @@ def pools(draw: st.DrawFn) -> list[Node]:
 
 SHAPES = st.builds(
     Shape,
-    AMOUNTS,
+    AMOUNTS | SHARED,
     LABELS.map(lambda labels: tuple(sorted(labels.items()))),
     st.lists(st.sampled_from([*NAMES, "elsewhere"]), max_size=3).map(tuple),
     st.sampled_from([None, "wordcount", "other"]),
+    st.sampled_from([(), ("a100",), ("T4", "h100")]),
+    st.sampled_from([0, 40]),
 )
 
 
@@ -54,6 +72,7 @@ def test_it_agrees_with_what_is_said_of_each_node(nodes: list[Node], shape: Shap
     pool = Pool(nodes)
     found = [obstacles(node, shape) for node in nodes]
     assert pool.fits(shape).tolist() == [not reasons for reasons in found]
+    assert all(fits_now(node, shape) for node, reasons in zip(nodes, found, strict=True) if not reasons)
     assert pool.obstacles(shape) == Counter(reason for reasons in found for reason in reasons)
     able = [node.takes_work and not node.overdue and not mismatches(node, shape) for node in nodes]
     assert pool.able(shape).tolist() == able
@@ -68,8 +87,9 @@ def test_a_node_that_got_something_is_looked_at_anew(
     nodes: list[Node], shape: Shape, more: Resources
 ) -> None:
     pool = Pool(nodes)
+    pool.fits(shape)
     for node in nodes:
-        node.allocated += more
+        node.give(more, find_gpus(node, shape) or ())
         pool.refresh(node)
     assert pool.fits(shape).tolist() == Pool(nodes).fits(shape).tolist()
 
