@@ -21,6 +21,9 @@ RATIO_MAX = 1.5
 USER_DECAY, KIND_DECAY, ERROR_DECAY = 0.98, 0.9, 0.99
 USER_PRIOR, KIND_PRIOR = 2.0, 1.0
 
+OUTCOMES = 256
+"""Jobs from which one knows how far predictions are off."""
+
 
 class Prediction(NamedTuple):
     """`weight` in 1/s."""
@@ -52,6 +55,8 @@ class Predictor(Struct):
     kinds: dict[tuple[str, int, float], Mean] = field(default_factory=dict)
     learned_error: float = 0.0
     asked_error: float = 0.0
+    ended: int = 0
+    outcomes: dict[int, float] = field(default_factory=dict)  # run / predicted of the newest; a ring
 
     def predict(self, user: str, width: int, requested_s: float) -> Prediction:
         """Of a job that waits or runs."""
@@ -62,6 +67,9 @@ class Predictor(Struct):
     def observe(self, user: str, width: int, requested_s: float, run_s: float) -> None:
         """A job is over."""
         asked, learned = _as_asked(requested_s), self._learned(user, width, requested_s)
+        predicted = asked if self.asked_error <= self.learned_error else learned
+        self.outcomes[self.ended % OUTCOMES] = run_s / predicted.run_s
+        self.ended += 1
         weight = 1.0 / max(run_s, BOUND_S)
         self.learned_error = self.learned_error * ERROR_DECAY + abs(math.log(learned.weight / weight))
         self.asked_error = self.asked_error * ERROR_DECAY + abs(math.log(asked.weight / weight))
