@@ -7,6 +7,7 @@ which is the last.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 
@@ -33,6 +34,8 @@ def bench() -> int:
         _say("error", Error(code="E_VALUE", message=str(error), field="--policy", expected=known))
     except TraceError as error:
         _say("error", Error(code="E_TRACE", message=str(error), field=field))
+    except BrokenPipeError:  # nobody listens any more; nor shall the interpreter try again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     except OSError as error:
         message = f"cannot read {error.filename}: {error.strerror}"
         _say("error", Error(code="E_PATH", message=message, field=field))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import subprocess
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from typing import Any
 
 from bus.api import TaskCounts
 from bus.setting_kinds import expanded
-from tui.cli import diagnostics, output
+from tui.cli import diagnostics, output, plots
 from tui.cli.diagnostics import CommandError, Exit
 from tui.view.descriptions import bar
+from tui.view.safe import fit, text_width
 from tui.view.table import Column
 
 LINE_MAX = 1 << 20
@@ -24,23 +27,37 @@ TAILS = (Column("LEAST", right=True), Column("MOST", right=True), Column("MS/DEC
 
 
 async def bench(arguments: Namespace) -> int:
-    """Replay every run under every policy, and say how well each did."""
-    settings: dict[str, Any] = _orders(arguments) if arguments.swf else _placements(arguments)
-    if arguments.policy:
-        settings["policies"] = arguments.policy
-    results = await _judged(settings)
-    match arguments.output:
+    """Replay every run under every policy, and say how well each did; who interrupts is told what is done."""
+    results: list[dict[str, Any]] = []
+    try:
+        if arguments.results:
+            results += plots.read_results(arguments.results)
+        else:
+            settings: dict[str, Any] = _orders(arguments) if arguments.swf else _placements(arguments)
+            if arguments.policy:
+                settings["policies"] = arguments.policy
+            await _judge(settings, results)
+    except asyncio.CancelledError:
+        _show(results, arguments.output, complete=False)
+        raise
+    _show(results, arguments.output, complete=True)
+    if arguments.plots:
+        plots.draw_into(arguments.plots, results)
+    return Exit.OK
+
+
+def _show(results: Sequence[dict[str, Any]], form: str, *, complete: bool) -> None:
+    match form:
         case "json":
-            output.as_json({"results": results})
+            output.as_json({"results": results, "complete": complete})
         case "jsonl":
             output.as_json_lines(results)
         case _:
-            title, key = (
-                ("SLOWDOWN", "mean_bounded_slowdown") if arguments.swf else ("GPU %", "mean_gpu_allocation")
-            )
-            columns = (*HEADS, Column(title, right=True), *TAILS)
-            output.table(columns, [_cells(result, key) for result in results])
-    return Exit.OK
+            for title, key in (("SLOWDOWN", "mean_bounded_slowdown"), ("GPU %", "mean_gpu_allocation")):
+                rows = [_cells(result, key) for result in results if key in result]
+                if rows:
+                    output.table((*HEADS, Column(title, right=True), *TAILS), rows)
+    output.finish()
 
 
 def _orders(arguments: Namespace) -> dict[str, Any]:
@@ -60,18 +77,18 @@ def _placements(arguments: Namespace) -> dict[str, Any]:
     return {"type": "placement", "nodes": nodes, "pods": pods, "seeds": arguments.seeds}
 
 
-async def _judged(settings: dict[str, Any]) -> list[dict[str, Any]]:
+async def _judge(settings: dict[str, Any], results: list[dict[str, Any]]) -> None:
     """By a program of the cluster's side: only that knows the scheduler. Raises CommandError."""
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "coordinator", "bench"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         limit=LINE_MAX,
+        start_new_session=True,  # ctrl-C is for us: we end it
     )
     assert child.stdin is not None and child.stdout is not None
     child.stdin.write(json.dumps(settings).encode())
     child.stdin.close()
-    results: list[dict[str, Any]] = []
     drawing = diagnostics.can_redraw()
     try:
         async for line in child.stdout:
@@ -89,8 +106,7 @@ async def _judged(settings: dict[str, Any]) -> list[dict[str, Any]]:
                 results.append(said["result"])
             elif drawing:
                 done, total = said["progress"]
-                counts = TaskCounts(total=total, completed=done)
-                diagnostics.redraw(f"{bar(counts)} {done} of {total} runs")
+                diagnostics.redraw(_progress(done, total))
     finally:
         if drawing:
             diagnostics.redraw("")
@@ -99,7 +115,14 @@ async def _judged(settings: dict[str, Any]) -> list[dict[str, Any]]:
         code = await child.wait()
     if code != 0:
         raise CommandError("E_INTERNAL", "the bench ended before it was done", exit=Exit.JOB_FAILED)
-    return results
+
+
+def _progress(done: int, total: int) -> str:
+    """The count is worth more than the bar, where there is no room for both."""
+    width = shutil.get_terminal_size().columns - 1
+    count = f"{done} of {total} runs"
+    line = f"{bar(TaskCounts(total=total, completed=done))} {count}"
+    return line if text_width(line) <= width else fit(count, width).rstrip()
 
 
 def _cells(result: dict[str, Any], key: str) -> tuple[str, ...]:

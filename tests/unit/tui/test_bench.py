@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.unit.coordinator.test_swf import HEADER, line, write
@@ -46,3 +50,68 @@ def test_what_is_wrong_is_one_error(trace: str, arguments: tuple[str, ...], word
     done = corral("--swf", trace, *arguments)
     assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_results_are_read_again_and_drawn(trace: str, tmp_path: Path) -> None:
+    """As one document, as lines, and straight from the bench: the same charts."""
+    short = ("--swf", trace, "--length", "20", "--sequences", "2", "--policy", "fcfs,sjf")
+    straight = corral(*short, "-o", "json", "--plots", str(tmp_path / "straight"))
+    (tmp_path / "a.json").write_text(straight.stdout)
+    (tmp_path / "b.jsonl").write_text(corral(*short, "-o", "jsonl").stdout)
+    drawn = (tmp_path / "straight" / "slowdown-small.svg").read_text()
+    assert ">fcfs</text>" in drawn and ">sjf</text>" in drawn
+    for file in ("a.json", "b.jsonl"):
+        into = tmp_path / f"of {file}"
+        again = corral("--results", str(tmp_path / file), "--plots", str(into))
+        assert again.returncode == 0 and f"wrote {into / 'slowdown-small.svg'}" in again.stderr
+        assert again.stdout.split()[0] == "TRACE"
+        assert (into / "slowdown-small.svg").read_text().count("<path") == drawn.count("<path")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "E_JSON"),
+        (b"\xff\xfe{}", "E_JSON"),
+        (b"[" * 100_000, "E_JSON"),
+        (b"{}\n{}\n", "E_FIELD"),
+        (b'{"results": []}', "E_EMPTY"),
+        (
+            b'{"results": [{"trace": "a", "policy": "b", "values": [0], "mean_bounded_slowdown": 0}]}',
+            "below 1",
+        ),
+        (None, "E_PATH"),
+    ],
+)
+def test_what_are_no_results_is_one_error(tmp_path: Path, content: bytes | None, words: str) -> None:
+    file = tmp_path / "results.json"
+    if content is not None:
+        file.write_bytes(content)
+    done = corral("--results", str(file))
+    assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_who_interrupts_keeps_what_is_done(trace: str) -> None:
+    """Ctrl-C reaches the whole group; the JSON is whole, says that it is not all, and nobody complains."""
+    endless = ("--swf", trace, "--length", "20", "--sequences", "1000000", "--policy", "fcfs", "-o", "json")
+    command = [sys.executable, "-m", "tui", "bench", "scheduler", *endless]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as child:
+        child_of(child.pid)
+        os.killpg(child.pid, signal.SIGINT)
+        said, complaints = child.communicate(timeout=60)
+    assert child.returncode == 130 and json.loads(said) == {"results": [], "complete": False}
+    assert "Traceback" not in complaints
+
+
+def child_of(pid: int) -> psutil.Process:
+    """The program that computes, once it runs."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        found = [each for each in psutil.Process(pid).children() if "bench" in each.cmdline()]
+        if found:
+            return found[0]
+        time.sleep(0.02)
+    raise AssertionError("the bench never started")

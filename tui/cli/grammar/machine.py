@@ -74,6 +74,10 @@ def _add_bench(bench: Parser) -> None:
         metavar=("NODES", "PODS"),
         help="placements, on a trace of GPUs: two CSV files (or gzip)",
     )
+    trace.add_argument(
+        "--results", nargs="+", metavar="FILE", help="run nothing: read what -o json or jsonl wrote before"
+    )
+    bench.add_argument("--plots", metavar="FOLDER", help="draw the results as well: SVG files, made there")
     bench.add_argument(
         "--backfill", action="store_true", help="start what ends before the reservation of who goes next"
     )
