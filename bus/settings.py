@@ -115,6 +115,12 @@ _TABLE = (
         default=240,
     ),
     Setting(
+        key="scheduler.fair_share_half_life",
+        kind=Kind.DAYS,
+        meaning="days after which what somebody used counts half: who used less goes first (0: fair share is off)",
+        default=7,
+    ),
+    Setting(
         key="nodes.unreachable_after",
         kind=Kind.SILENCE,
         meaning="seconds of silence after which a node is unreachable; heartbeats and leases scale with it",

@@ -50,6 +50,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     backfill: Backfill = Backfill.EASY
     rank: str = "best_fit"  # static rank: best_fit, worst_fit, first_fit
     ageing_min: Annotated[int, Meta(ge=1, le=100_000)] = 240  # of a job's age: one step of priority
+    fair_share_half_life_days: Annotated[int, Meta(ge=0, le=9999)] = 7  # 0: what people used does not matter
     keep: Keep = Keep()
     unreachable_after_s: Annotated[int, Meta(ge=5, le=600)] = 10  # heartbeats and leases scale with it
 

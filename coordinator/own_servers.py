@@ -62,6 +62,7 @@ class OwnServers(Struct, frozen=True, kw_only=True):
     backfill: str = "easy"
     rank: str = "best_fit"
     ageing_min: int = 240
+    fair_share_half_life_days: int = 7
     unreachable_after_s: int = 10
     keep: Keep = Keep()
 
@@ -85,6 +86,7 @@ def own_servers(settings: Settings) -> OwnServers:
         backfill=settings.text("scheduler.backfill") or "easy",
         rank=settings.text("scheduler.rank") or "best_fit",
         ageing_min=int(settings.text("scheduler.ageing") or 240),
+        fair_share_half_life_days=int(settings.text("scheduler.fair_share_half_life") or 0),
         unreachable_after_s=int(settings.text("nodes.unreachable_after") or 10),
         keep=Keep(
             completed=int(settings.text("jobs.keep_completed") or 0),

@@ -16,6 +16,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from coordinator.core.effects import (
+    AccountRow,
     AttemptChange,
     AuditRow,
     Effect,
@@ -60,6 +61,7 @@ class Joiner:
         self._attempts: dict[object, AttemptChange] = {}
         self._nodes: dict[str, NodeRow] = {}
         self._ledgers: dict[str, NodeLedger] = {}
+        self._accounts: dict[str, AccountRow] = {}
 
     def add(self, effects: Sequence[Effect]) -> None:
         """Take in the effects of one step, in order."""
@@ -77,6 +79,8 @@ class Joiner:
                     self._ledgers[effect.name] = effect
                 case NodeRow():
                     self._add_node(effect)
+                case AccountRow():
+                    self._accounts[effect.owner] = effect
                 case AuditRow():
                     self.batch.audits.append(effect)
                 case NewJob():
@@ -93,6 +97,7 @@ class Joiner:
         batch.attempts = list(self._attempts.values())
         batch.nodes = list(self._nodes.values())
         batch.ledgers = list(self._ledgers.values())
+        batch.accounts = list(self._accounts.values())
         for identity, (change, steps) in self._changes.items():
             new = self._new.get(identity)
             if new is None:

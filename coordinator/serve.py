@@ -30,6 +30,7 @@ from coordinator.caches import Caches
 from coordinator.clock import Clock
 from coordinator.config import Config, ConfigError, load_config
 from coordinator.core.effects import EventRecord, Tell
+from coordinator.core.fair_share import judge, restore_account
 from coordinator.core.limits import Limits
 from coordinator.core.model import Cluster
 from coordinator.core.rebuild import restore_attempt, restore_job, restore_loss, restore_node
@@ -215,11 +216,14 @@ def rebuild(snapshot: Snapshot, config: Config, *, now_s: float) -> Cluster:
     """The cluster that the database describes; every lease counts as just renewed."""
     limits = Limits(ageing_s=config.ageing_min * 60.0).with_silence(config.unreachable_after_s)
     cluster = Cluster(limits=limits, order=config.order, backfill=config.backfill, rank=config.rank)
+    cluster.shares.half_life_s = config.fair_share_half_life_days * 86_400.0
     return restore(cluster, snapshot, now_s=now_s)
 
 
 def restore(cluster: Cluster, snapshot: Snapshot, *, now_s: float) -> Cluster:
     """Fill an empty cluster with what the database holds, under its own limits and rules."""
+    for account in snapshot.accounts:
+        restore_account(cluster, account)
     for node in snapshot.nodes:
         restore_node(cluster, node, now_s=now_s)
     tasks: dict[int, list[TaskSeen]] = {}
@@ -232,6 +236,7 @@ def restore(cluster: Cluster, snapshot: Snapshot, *, now_s: float) -> Cluster:
         restore_attempt(cluster, attempt)
     for loss in snapshot.losses:
         restore_loss(cluster, loss)
+    judge(cluster)
     return cluster
 
 

@@ -21,6 +21,7 @@ from coordinator.core.effects import (
     NodeRow,
     TaskChange,
 )
+from coordinator.core.fair_share import charge
 from coordinator.core.model import (
     TERMINAL,
     Attempt,
@@ -33,7 +34,7 @@ from coordinator.core.model import (
     Waiting,
 )
 from coordinator.core.scheduler.explain import Explanation
-from coordinator.core.scheduler.order import aged, in_force, key_of
+from coordinator.core.scheduler.order import in_force, key_of, standing
 from coordinator.core.task_rows import element_row
 from coordinator.core.transitions import check_path
 
@@ -205,7 +206,7 @@ def enqueue(cluster: Cluster, entry: Group | Task, *, now_s: float) -> None:
         line = cluster.lines[group.shape] = Line(keyed_by=policy.name, keyed_s=now_s)
     key = key_of(cluster, policy, group, now_s=now_s)
     job = group.job
-    age = aged(job.priority, job.submitted_at, ageing_s=cluster.limits.ageing_s)
+    age = standing(cluster, job)
     line.push(Waiting(age, -job.priority, key, sequence, now_s, entry))
     cluster.dirty = True
 
@@ -338,6 +339,7 @@ def end_attempt(
     message: str = "",
 ) -> None:
     """The attempt is over: its ledger is closed in the same transaction. The task moves separately."""
+    charge(cluster, attempt, now_s=now_s)
     release(cluster, attempt)
     attempt.state = state
     del cluster.nodes[attempt.node].attempts[attempt.ref]

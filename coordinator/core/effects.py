@@ -203,7 +203,26 @@ class AuditRow(Struct, frozen=True, kw_only=True, gc=False):
     details: dict[str, Any] = {}
 
 
-Row = NewJob | JobChange | NewTask | TaskChange | AttemptChange | NodeRow | NodeLedger | AuditRow
+class AccountRow(Struct, frozen=True, kw_only=True, gc=False):
+    """What somebody's part of the cluster is, and how much of it was used as of `at`; absolute."""
+
+    owner: UserName
+    shares: int
+    usage: float  # seconds of the whole cluster, decayed
+    at: float
+
+
+Row = (
+    NewJob
+    | JobChange
+    | NewTask
+    | TaskChange
+    | AttemptChange
+    | NodeRow
+    | NodeLedger
+    | AuditRow
+    | AccountRow
+)
 
 
 # records

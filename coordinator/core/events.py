@@ -223,6 +223,15 @@ class SelfChecked(Struct, frozen=True):
     clock: bool
 
 
+class SharesAsked(Struct, frozen=True, kw_only=True):
+    """From now on `owner` has so many shares of the cluster."""
+
+    owner: UserName
+    shares: int
+    by: UserName
+    reply: ReplyToken = 0
+
+
 class Tick(Struct, frozen=True):
     """Time has passed: leases, backoffs, deadlines."""
 
@@ -246,6 +255,7 @@ Event = (
     | RequeueAsked
     | NodeSteered
     | SelfChecked
+    | SharesAsked
     | Tick
     | ScheduleDue
 )

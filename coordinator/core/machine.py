@@ -29,10 +29,12 @@ from coordinator.core.events import (
     RetryAsked,
     ScheduleDue,
     SelfChecked,
+    SharesAsked,
     TasksReported,
     Tick,
     UsageSeen,
 )
+from coordinator.core.fair_share import on_shares, settle
 from coordinator.core.health import check_silence, check_starts
 from coordinator.core.jobs import on_cancel, on_submitted, remind_cancels, requeue_due
 from coordinator.core.model import Cluster
@@ -83,6 +85,8 @@ def step(cluster: Cluster, event: Event, now_s: float) -> list[Effect]:
             on_steered(out, cluster, event, now_s=now_s)
         case AgentRegistered():
             on_registered(out, cluster, event, now_s=now_s)
+        case SharesAsked():
+            on_shares(out, cluster, event, now_s=now_s)
         case SelfChecked():
             on_self_checked(cluster, event, now_s=now_s)
         case Tick():
@@ -90,6 +94,7 @@ def step(cluster: Cluster, event: Event, now_s: float) -> list[Effect]:
             check_silence(out, cluster, now_s=now_s)
             check_starts(out, cluster, now_s=now_s)
             check_drains(out, cluster, now_s=now_s)
+            settle(out, cluster, now_s=now_s)
             cluster.preempt_due = True
             cluster.dirty = cluster.dirty or bool(cluster.lines)
         case _:

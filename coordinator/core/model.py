@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -41,6 +41,7 @@ from coordinator.core.ids import range_id, task_id
 from coordinator.core.limits import Limits as Limits
 from coordinator.core.scheduler.planner import Planner
 from coordinator.core.scheduler.policies import Backfill, Mode
+from coordinator.core.scheduler.shares import Shares
 from coordinator.core.suspicion import Watch
 
 
@@ -417,7 +418,7 @@ class Brake(Struct, frozen=True):
 class Waiting(NamedTuple):
     """An entry of a waiting line. Smaller goes first; `sequence` is unique, so the rest is never compared."""
 
-    aged: int  # the priority with the job's age in it, see `coordinator.core.scheduler.order`
+    aged: int  # the priority with the job's age and its owner's level in it, see `scheduler.order.standing`
     priority: int  # negated
     key: float
     sequence: int
@@ -448,6 +449,7 @@ class Cluster(Struct, eq=False):
     mode: Mode = Mode.ON
     policy: str = ""  # the learned order that passed the gate; acts in mode `on`
     planner: Planner = field(default_factory=Planner)
+    shares: Shares = field(default_factory=Shares)  # what people have used, and how far back that puts them
     totals: dict[Shape, Resources] = field(default_factory=dict)  # of who could hold it; see `asking`
     nodes: dict[NodeName, Node] = field(default_factory=dict)
     jobs: dict[int, Job] = field(default_factory=dict)
@@ -516,6 +518,15 @@ class Line(Struct, eq=False):
 
     def pop(self) -> None:
         heapq.heappop(self.entries)
+
+    def shift(self, moved: Mapping[UserName, int]) -> None:
+        """The work of these stands so many steps further back than before."""
+        if not any(waiting.job.owner in moved for waiting in self.entries):
+            return
+        self.entries = [
+            waiting._replace(aged=waiting.aged + moved.get(waiting.job.owner, 0)) for waiting in self.entries
+        ]
+        heapq.heapify(self.entries)
 
     def remove(self, job: Job) -> None:
         """Take out every entry of `job`."""

@@ -141,5 +141,5 @@ def _why_not(
     found = blockers(scratch, group, group.cursor, now_s=now_s)
     if group.untouched_state is TaskState.QUEUED:
         key = key_of(cluster, in_force(cluster), group, now_s=now_s)
-        found += line_blocker(tasks_ahead(cluster, group.job.priority, key, now_s=now_s))
+        found += line_blocker(tasks_ahead(cluster, group.job, key))
     return found

@@ -23,8 +23,7 @@ def preempt(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
             out.append(_event(cluster, victim, room, now_s=now_s))
         # who waits there for the very place that is being made would be promoted to it
         waiting = [each for each in room.node.attempts.values() if not each.holding]
-        ageing_s = cluster.limits.ageing_s
-        retract(out, [each for each in waiting if gives_way(each, room.job, ageing_s=ageing_s)])
+        retract(out, [each for each in waiting if gives_way(cluster, each, room.job)])
 
 
 def _event(cluster: Cluster, victim: Attempt, room: Room, *, now_s: float) -> EventRecord:

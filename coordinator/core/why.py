@@ -17,7 +17,7 @@ from coordinator.core.groups import verdicts
 from coordinator.core.model import Attempt, Cluster, Group, Job, Node, Shape, Task, Waiting
 from coordinator.core.scheduler.explain import Explanation
 from coordinator.core.scheduler.feasible import obstacles
-from coordinator.core.scheduler.order import aged
+from coordinator.core.scheduler.order import standing
 from coordinator.core.scheduler.rank import RANKS
 
 NODES_NAMED = 4
@@ -363,10 +363,9 @@ def tasks_before(cluster: Cluster, own: tuple[int, int, float, int]) -> int:
     )
 
 
-def tasks_ahead(cluster: Cluster, priority: int, key: float, *, now_s: float) -> int:
-    """How many tasks would go before one that came now."""
-    age = aged(priority, now_s, ageing_s=cluster.limits.ageing_s)
-    return tasks_before(cluster, (age, -priority, key, cluster.sequence + 1))
+def tasks_ahead(cluster: Cluster, job: Job, key: float) -> int:
+    """How many tasks would go before one of `job` that came now."""
+    return tasks_before(cluster, (standing(cluster, job), -job.priority, key, cluster.sequence + 1))
 
 
 def _size(entry: Group | Task) -> int:

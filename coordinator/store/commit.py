@@ -2,7 +2,7 @@
 
 The database counts what it writes, so that a row which is not as the core believes (another version, an
 unknown user) undoes the whole batch instead of being skipped. What is rare and large goes in pieces: nodes
-that register, and submissions of many thousand tasks.
+that register, accounts once a minute, and submissions of many thousand tasks.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ async def write(writer: Session, epoch: int, batch: Batch) -> None:
     """
     async with writer.use() as connection:
         with _not_leader():
-            if len(batch.new_tasks) > TASKS_A_CALL or any(node.registered for node in batch.nodes):
+            registers = any(node.registered for node in batch.nodes)
+            if registers or batch.accounts or len(batch.new_tasks) > TASKS_A_CALL:
                 await _write_pieces(writer, connection, epoch, batch)
                 return
             rows = composites.arguments(batch)
@@ -58,6 +59,10 @@ async def _write_pieces(writer: Session, connection: Connection[Record], epoch: 
     try:
         if await connection.fetchval(_SQL["claim"], epoch, batch.number):
             await node_rows.register(connection, batch.nodes)
+            await connection.executemany(
+                queries("fair_shares")["put"],
+                [(each.owner, each.shares, each.usage, each.at) for each in batch.accounts],
+            )
             for piece in _pieces(batch):
                 await connection.fetchval(_SQL["write_piece"], *composites.arguments(piece))
     except asyncpg.PostgresError:

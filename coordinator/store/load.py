@@ -23,7 +23,7 @@ from bus.values import (
     UserName,
 )
 from coordinator.core.blame import LEASE_RAN_OUT
-from coordinator.core.effects import AttemptChange, JobChange, NewJob, NodeRow
+from coordinator.core.effects import AccountRow, AttemptChange, JobChange, NewJob, NodeRow
 from coordinator.core.events import LossSeen
 from coordinator.store.connection import Session
 from coordinator.store.rows import LiveJob, Snapshot, TaskSeen, UserRow
@@ -59,6 +59,7 @@ async def read(connection: Connection[Record]) -> Snapshot:
             row["number"]: row["state"] == JobState.COMPLETED
             for row in await connection.fetch(jobs["ended_before_live"])
         },
+        accounts=[_account(row) for row in await connection.fetch(queries("fair_shares")["every"])],
     )
 
 
@@ -172,6 +173,10 @@ def _attempt(row: Record) -> AttemptChange:
         yielding=row["yielding"],
         explanation=None,
     )
+
+
+def _account(row: Record) -> AccountRow:
+    return AccountRow(owner=UserName(row["owner"]), shares=row["shares"], usage=row["usage"], at=row["at"])
 
 
 def _loss(row: Record) -> LossSeen:

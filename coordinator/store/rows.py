@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from bus.values import Role, UserName
 from coordinator.core.effects import (
+    AccountRow,
     AttemptChange,
     AuditRow,
     JobChange,
@@ -41,6 +42,7 @@ class Batch(Struct, kw_only=True):
     nodes: list[NodeRow] = []
     ledgers: list[NodeLedger] = []
     audits: list[AuditRow] = []
+    accounts: list[AccountRow] = []
 
     @property
     def empty(self) -> bool:
@@ -53,6 +55,7 @@ class Batch(Struct, kw_only=True):
             or self.nodes
             or self.ledgers
             or self.audits
+            or self.accounts
         )
 
 
@@ -84,6 +87,7 @@ class Snapshot(Struct, kw_only=True):
     attempts: list[AttemptChange]
     losses: list[LossSeen] = []
     ended: dict[int, bool] = {}
+    accounts: list[AccountRow] = []
 
     @property
     def newest_s(self) -> float:
@@ -97,4 +101,5 @@ class Snapshot(Struct, kw_only=True):
         for attempt in self.attempts:
             instants += (attempt.assigned_at, attempt.started_at)
         instants += [loss.at_s for loss in self.losses]
+        instants += [account.at for account in self.accounts]
         return max((instant for instant in instants if instant is not None), default=-math.inf)

@@ -69,6 +69,7 @@ class Access:
             f"backfill = {_toml(servers.backfill)}\n"
             f"rank = {_toml(servers.rank)}\n"
             f"ageing_min = {servers.ageing_min}\n"
+            f"fair_share_half_life_days = {servers.fair_share_half_life_days}\n"
             f"unreachable_after_s = {servers.unreachable_after_s}\n"
             f"keys = {_toml(str(self._layout.keys))}\n\n"
             f"[keep]\ncompleted = {keep.completed}\nfailed = {keep.failed}\ncancelled = {keep.cancelled}\n\n"

@@ -18,7 +18,7 @@ from msgspec.structs import astuple, replace
 from bus.messages import NeededOutput
 from bus.values import AttemptRef, AttemptState, JobState, Resources, TaskRef, TaskState, UserName
 from coordinator.core.blame import LEASE_RAN_OUT
-from coordinator.core.effects import AttemptChange, JobChange, NewJob, NewTask, NodeRow, TaskChange
+from coordinator.core.effects import AccountRow, AttemptChange, JobChange, NewJob, NewTask, NodeRow, TaskChange
 from coordinator.core.events import JobOver, LossSeen, RangeSeen, TaskSeen
 from coordinator.core.model import TERMINAL
 from coordinator.core.transitions import TASK_TRANSITIONS
@@ -63,6 +63,7 @@ class Rows:
         self.retried_at: dict[UUID, float] = {}
         self.names: dict[tuple[str, str], NewJob] = {}
         self.messages: dict[str, NewJob] = {}
+        self.accounts: dict[str, AccountRow] = {}
         self.commits = 0
 
     def write(self, epoch: int, batch: Batch) -> None:
@@ -92,6 +93,8 @@ class Rows:
             self._check_ledger(name)
         for counters in batch.job_changes:
             self._put_counters(counters)
+        for account in batch.accounts:
+            self._put_account(account)
 
     def _put_node(self, node: NodeRow) -> None:
         known = self.nodes.get(node.name)
@@ -182,6 +185,12 @@ class Rows:
         if change.state.is_terminal:
             self.live_jobs.pop(change.number, None)
 
+    def _put_account(self, account: AccountRow) -> None:
+        known = self.accounts.get(account.owner)
+        if known is not None and account.at < known.at:
+            raise Violation("fair share", f"{account.owner} was settled at {known.at}, and again before that")
+        self.accounts[account.owner] = account
+
     # reads
 
     def snapshot(self) -> Snapshot:
@@ -196,6 +205,7 @@ class Rows:
                 replace(self.attempts[ref], new=False, explanation=None) for ref in sorted(self.live_attempts)
             ],
             losses=self._losses(),
+            accounts=list(self.accounts.values()),
             ended={
                 number: counters.state is JobState.COMPLETED
                 for number, counters in self.counters.items()

@@ -286,6 +286,11 @@ def essence(cluster: Cluster) -> dict[str, dict[Any, Any]]:
         },
         "ledgers": {node.name: node.allocated for node in cluster.nodes.values()},
         "nodes": {node.name: (node.health, node.admin, node.capacity) for node in cluster.nodes.values()},
+        "accounts": {
+            owner: (account.shares, account.usage, account.at_s)
+            for owner, account in cluster.shares.accounts.items()
+            if account.at_s or account.shares != 1
+        },
     }
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import heapq
 import math
 
-from coordinator.core.model import Cluster, Group, Line
+from coordinator.core.model import Cluster, Group, Job, Line
 from coordinator.core.scheduler.asking import asked_of, width_of
 from coordinator.core.scheduler.policies import BASE_RULES, POLICIES, Kind, Mode, Policy
 from coordinator.core.scheduler.rules import RULES, Waits
@@ -33,6 +33,12 @@ _LASTING = frozenset({"fcfs", "sjf", "saf", "sqf"})
 def aged(priority: int, submitted_at: float, *, ageing_s: float) -> int:
     """The place of a job that was submitted then, in whole steps of age: smaller goes first."""
     return math.floor(submitted_at / ageing_s) - priority
+
+
+def standing(cluster: Cluster, job: Job) -> int:
+    """The class of `job`: its age, and the steps that put its owner further back; smaller goes first."""
+    age = aged(job.priority, job.submitted_at, ageing_s=cluster.limits.ageing_s)
+    return age + cluster.shares.level(job.owner)
 
 
 def in_force(cluster: Cluster) -> Policy:

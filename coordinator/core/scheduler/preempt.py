@@ -16,7 +16,7 @@ from msgspec import Struct
 from bus.values import AttemptRef, AttemptState, NodeName, Resources
 from coordinator.core.model import Attempt, Cluster, Job, Node, Shape, Waiting
 from coordinator.core.scheduler.feasible import mismatches
-from coordinator.core.scheduler.order import aged
+from coordinator.core.scheduler.order import standing
 
 HEADS_MAX = 16
 """Heads that are looked at in one go, first come first: bounds its time."""
@@ -102,7 +102,7 @@ class _Survey:
     """What ends, and what could be made to end, node by node: looked up once for all heads."""
 
     def __init__(self, cluster: Cluster, *, now_s: float) -> None:
-        self._ageing_s = cluster.limits.ageing_s
+        self._cluster = cluster
         self._victims: dict[NodeName, list[tuple[float, AttemptRef, Attempt]]] = {}
         self._later: dict[NodeName, Resources] = {}
         for each in cluster.preemptible.values():
@@ -131,7 +131,7 @@ class _Survey:
         for lost, _, each in self._victims.get(node.name, ()):
             if request.fits(free):
                 break
-            if gives_way(each, job, ageing_s=self._ageing_s) and not _ends(each):
+            if gives_way(self._cluster, each, job) and not _ends(each):
                 taken.append((lost, each))
                 free += each.requested
         if not request.fits(free):
@@ -143,13 +143,10 @@ class _Survey:
         return Room(node, tuple(each for _, each in taken), job, sum(lost for lost, _ in taken))
 
 
-def gives_way(attempt: Attempt, job: Job, *, ageing_s: float) -> bool:
+def gives_way(cluster: Cluster, attempt: Attempt, job: Job) -> bool:
     """Of lower priority than `job`, and behind it in a line as well."""
     own = attempt.task.group.job
-    return own.priority < job.priority and (
-        aged(own.priority, own.submitted_at, ageing_s=ageing_s)
-        >= aged(job.priority, job.submitted_at, ageing_s=ageing_s)
-    )
+    return own.priority < job.priority and standing(cluster, own) >= standing(cluster, job)
 
 
 def lost_s(attempt: Attempt, now_s: float) -> float:

@@ -66,6 +66,7 @@ from coordinator.core.events import (
     TasksReported,
     Tick,
 )
+from coordinator.core.fair_share import restore_account
 from coordinator.core.ids import is_range_id
 from coordinator.core.machine import reconcile, step
 from coordinator.core.model import Cluster, Limits
@@ -358,6 +359,8 @@ class World:
             restore_attempt(cluster, attempt)
         for loss in snapshot.losses:
             restore_loss(cluster, loss)
+        for account in snapshot.accounts:
+            restore_account(cluster, account)
         return cluster
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from bus.values import (
     TaskState,
 )
+from coordinator.core.effects import AccountRow
+from coordinator.core.fair_share import account_row
 from coordinator.core.model import Cluster, Task
 
 
@@ -68,8 +70,16 @@ def essence(cluster: Cluster) -> dict[str, Any]:
             )
             for name, node in cluster.nodes.items()
         },
+        "accounts": {row.owner: row for row in settled(cluster)},
         "lines": sorted(set(waiting_in_line(cluster))),
     }
+
+
+def settled(cluster: Cluster) -> Iterator[AccountRow]:
+    """The accounts that the database knows."""
+    for owner, account in cluster.shares.accounts.items():
+        if account.at_s or account.shares != 1:
+            yield account_row(owner, account)
 
 
 def waiting_in_line(cluster: Cluster) -> Iterator[str]:

@@ -17,6 +17,7 @@ from bus.values import (
 )
 from coordinator.core.blame import LEASE_RAN_OUT
 from coordinator.core.effects import (
+    AccountRow,
     AttemptChange,
     JobChange,
     NewJob,
@@ -46,11 +47,13 @@ class Mirror:
         self.nodes: dict[str, NodeRow] = {}
         self.ledgers: dict[str, Resources] = {}
         self.tried_anew_at: dict[UUID, float] = {}
+        self.accounts: dict[str, AccountRow] = {}
 
     def write(self, batch: Batch) -> None:
         for node in batch.nodes:
             self.nodes[node.name] = node
             self.ledgers[node.name] = node.allocated
+        self.accounts |= {account.owner: account for account in batch.accounts}
         for job in batch.new_jobs:
             self.jobs[job.id] = (job, None)
         for new, change in batch.new_tasks:
@@ -104,6 +107,7 @@ class Mirror:
             users=[],
             nodes=list(self.nodes.values()),
             ended=self.ended(),
+            accounts=list(self.accounts.values()),
             jobs=list(live.values()),
             tasks=[seen(new, change) for new, change in self.tasks.values() if new.job_id in live],
             attempts=[

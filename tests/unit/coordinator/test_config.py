@@ -44,6 +44,7 @@ def test_the_supervisor_writes_what_is_set(tmp_path: Path) -> None:
         "CORRAL_JOBS_KEEP_FAILED": "0",
         "CORRAL_JOBS_KEEP_CANCELLED": "7",
         "CORRAL_SCHEDULER_AGEING": "60",
+        "CORRAL_SCHEDULER_FAIR_SHARE_HALF_LIFE": "2",
     }
     servers = own_servers(load(environment=environment, files=Files(tmp_path / "u", tmp_path / "s")))
     assert servers.keep == Keep(completed=30, failed=0, cancelled=7)
@@ -52,7 +53,9 @@ def test_the_supervisor_writes_what_is_set(tmp_path: Path) -> None:
     access.write_coordinator_config(Addresses("postgresql://x", "postgresql://y"), servers)
     config = load_config(tmp_path)
     assert (config.keep, config.ageing_min) == (servers.keep, 60)
-    assert rebuild(NOTHING, config, now_s=0.0).limits.ageing_s == 3600.0
+    rebuilt = rebuild(NOTHING, config, now_s=0.0)
+    assert rebuilt.limits.ageing_s == 3600.0
+    assert rebuilt.shares.half_life_s == 2 * 86_400.0
 
 
 @pytest.mark.parametrize(
