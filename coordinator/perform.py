@@ -21,7 +21,11 @@ from coordinator.core.effects import (
     AuditRow,
     Effect,
     EventRecord,
+    ExperienceRecord,
+    GaugeRecord,
     JobChange,
+    LearnedState,
+    LearningNotes,
     NewJob,
     NewTask,
     NodeLedger,
@@ -61,6 +65,7 @@ class Joiner:
         self._attempts: dict[object, AttemptChange] = {}
         self._nodes: dict[str, NodeRow] = {}
         self._ledgers: dict[str, NodeLedger] = {}
+        self._notes: list[LearningNotes] = []
         self._accounts: dict[str, AccountRow] = {}
 
     def add(self, effects: Sequence[Effect]) -> None:
@@ -85,7 +90,11 @@ class Joiner:
                     self.batch.audits.append(effect)
                 case NewJob():
                     self.batch.new_jobs.append(effect)
-                case UsageRecord() | EventRecord():
+                case LearningNotes():
+                    self._notes.append(effect)
+                case LearnedState():
+                    self.batch.states.append(effect)
+                case UsageRecord() | EventRecord() | ExperienceRecord() | GaugeRecord():
                     self.records.append(effect)
                 case _:
                     self.tells.append(effect)
@@ -97,6 +106,7 @@ class Joiner:
         batch.attempts = list(self._attempts.values())
         batch.nodes = list(self._nodes.values())
         batch.ledgers = list(self._ledgers.values())
+        batch.notes = joined_notes(self._notes)
         batch.accounts = list(self._accounts.values())
         for identity, (change, steps) in self._changes.items():
             new = self._new.get(identity)
@@ -133,6 +143,14 @@ class Joiner:
         self._nodes[row.name] = row
         if row.name in self._ledgers:
             self._ledgers[row.name] = NodeLedger(name=row.name, id=row.id, allocated=row.allocated)
+
+
+def joined_notes(notes: Sequence[LearningNotes]) -> list[LearningNotes]:
+    """Those of all steps as one row, if there are any: each has an array of at least one note."""
+    if not notes:
+        return []
+    joined = b"[" + b",".join(each.notes[1:-1] for each in notes) + b"]"
+    return [LearningNotes(at=notes[-1].at, last=notes[-1].last, notes=joined)]
 
 
 class Performer:

@@ -31,6 +31,7 @@ from coordinator.clock import Clock
 from coordinator.config import Config, ConfigError, load_config
 from coordinator.core.effects import EventRecord, Tell
 from coordinator.core.fair_share import judge, restore_account
+from coordinator.core.learning import restore_learned
 from coordinator.core.limits import Limits
 from coordinator.core.model import Cluster
 from coordinator.core.rebuild import restore_attempt, restore_job, restore_loss, restore_node
@@ -236,6 +237,7 @@ def restore(cluster: Cluster, snapshot: Snapshot, *, now_s: float) -> Cluster:
         restore_attempt(cluster, attempt)
     for loss in snapshot.losses:
         restore_loss(cluster, loss)
+    restore_learned(cluster, snapshot.learned, snapshot.notes)
     judge(cluster)
     return cluster
 

@@ -307,7 +307,7 @@ def begin_attempt(
     """queued -> assigned, with the next fence."""
     task.fence += 1
     ref = AttemptRef(task.group.job.number, task.index, task.fence)
-    attempt = Attempt(ref, task, node.name, gpus, now_s, False)
+    attempt = Attempt(ref, task, node.name, gpus, now_s, False, decided=explanation)
     task.attempt = attempt
     task.node = node.name
     node.attempts[ref] = attempt

@@ -34,6 +34,8 @@ from bus.values import (
 )
 from coordinator.core.model import Node
 from coordinator.core.scheduler.explain import Explanation
+from coordinator.core.scheduler.learner import Experience
+from coordinator.core.scheduler.policies import Mode
 
 ReplyToken = int
 
@@ -156,7 +158,7 @@ class AttemptChange(Struct, frozen=True, kw_only=True, gc=False):
     message: str
     cancelling: bool  # its end was asked for and answered
     yielding: bool  # asked to end so that its task is queued again
-    explanation: Explanation | None  # with `new` only
+    explanation: Explanation | None  # with `new` only; read back: who decided, and on what
 
 
 class NodeRow(Struct, frozen=True, kw_only=True, gc=False):
@@ -212,6 +214,36 @@ class AccountRow(Struct, frozen=True, kw_only=True, gc=False):
     at: float
 
 
+class LearningNotes(Struct, frozen=True, kw_only=True, gc=False):
+    """What was learned from in a step (JSON of `core.scheduler.learner.Note`); `last`: number of the last."""
+
+    at: float
+    last: int
+    notes: bytes
+
+
+class LearnedState(Struct, frozen=True, kw_only=True, gc=False):
+    """All that was learned up to note `sequence`, and what acts because of it; appended, never changed.
+
+    `learner`: JSON of `core.scheduler.kept`; `digest`: SHA-256 of it.
+    """
+
+    at: float
+    mode: Mode
+    policy: str
+    schema: str
+    sequence: int
+    learner: bytes
+    digest: str
+    epsilon: float
+    reward_avg: float | None
+    reward_window: int
+    q_table: dict[str, dict[str, float]]
+    weights: bytes  # npz; empty: there are none
+    reason: str
+    evidence: dict[str, Any]
+
+
 Row = (
     NewJob
     | JobChange
@@ -222,6 +254,8 @@ Row = (
     | NodeLedger
     | AuditRow
     | AccountRow
+    | LearningNotes
+    | LearnedState
 )
 
 
@@ -255,7 +289,23 @@ class EventRecord(Struct, frozen=True, kw_only=True, gc=False):
     details: dict[str, Any] = {}
 
 
-Record = UsageRecord | EventRecord
+class ExperienceRecord(Struct, frozen=True, kw_only=True, gc=False):
+    """A decision and what came of it; `sequence`: its number among all notes."""
+
+    sequence: int
+    policy_version: str
+    experience: Experience
+
+
+class GaugeRecord(Struct, frozen=True, kw_only=True, gc=False):
+    """A number about the cluster as a whole ("queue_depth")."""
+
+    at: float
+    name: str
+    value: float
+
+
+Record = UsageRecord | EventRecord | ExperienceRecord | GaugeRecord
 
 
 # tells

@@ -6,6 +6,7 @@ an opaque token that comes back in the effect that answers; 0 means that nobody 
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
@@ -26,6 +27,7 @@ from bus.values import (
     UserName,
 )
 from coordinator.core.effects import JobChange, NewJob, ReplyToken
+from coordinator.core.scheduler.policies import Mode
 
 
 class AgentRegistered(Struct, frozen=True, kw_only=True):
@@ -215,6 +217,40 @@ class NodeSteered(Struct, frozen=True, kw_only=True):
     reply: ReplyToken = 0
 
 
+class ModeAsked(Struct, frozen=True, kw_only=True):
+    """Whether a learned order acts, only decides, or neither."""
+
+    mode: Mode
+    by: UserName
+    reply: ReplyToken = 0
+
+
+class PolicyChosen(Struct, frozen=True, kw_only=True):
+    """The gate looked: `policy` orders from now on, "" leaves it to the configured static order.
+
+    `q_table`, `weights` (npz): what the policy was trained to; empty: it needs nothing, or keeps what it has.
+    """
+
+    policy: str
+    evidence: dict[str, Any]
+    q_table: dict[str, dict[str, float]] = {}
+    weights: bytes = b""
+
+
+class LearnedBrought(Struct, frozen=True, kw_only=True):
+    """Learn on from what somebody brought: JSON of `core.scheduler.kept`, which the door has read."""
+
+    learner: bytes
+    by: UserName
+    reply: ReplyToken = 0
+
+
+class SnapshotDue(Struct, frozen=True):
+    """Keep what was learned since the last snapshot."""
+
+    reason: str
+
+
 class SelfChecked(Struct, frozen=True):
     """What the coordinator found when it looked at itself: what answers, and whether its clock is true."""
 
@@ -254,6 +290,10 @@ Event = (
     | PauseAsked
     | RequeueAsked
     | NodeSteered
+    | ModeAsked
+    | PolicyChosen
+    | LearnedBrought
+    | SnapshotDue
     | SelfChecked
     | SharesAsked
     | Tick

@@ -23,13 +23,17 @@ from coordinator.core.events import (
     Event,
     HoldAsked,
     JobSubmitted,
+    LearnedBrought,
+    ModeAsked,
     NodeSteered,
     PauseAsked,
+    PolicyChosen,
     RequeueAsked,
     RetryAsked,
     ScheduleDue,
     SelfChecked,
     SharesAsked,
+    SnapshotDue,
     TasksReported,
     Tick,
     UsageSeen,
@@ -37,6 +41,7 @@ from coordinator.core.events import (
 from coordinator.core.fair_share import on_shares, settle
 from coordinator.core.health import check_silence, check_starts
 from coordinator.core.jobs import on_cancel, on_submitted, remind_cancels, requeue_due
+from coordinator.core.learning import keep_notes, on_brought, on_mode, on_policy, on_snapshot
 from coordinator.core.model import Cluster
 from coordinator.core.nodes import (
     on_beat,
@@ -87,6 +92,14 @@ def step(cluster: Cluster, event: Event, now_s: float) -> list[Effect]:
             on_registered(out, cluster, event, now_s=now_s)
         case SharesAsked():
             on_shares(out, cluster, event, now_s=now_s)
+        case ModeAsked():
+            on_mode(out, cluster, event, now_s=now_s)
+        case PolicyChosen():
+            on_policy(out, cluster, event, now_s=now_s)
+        case LearnedBrought():
+            on_brought(out, cluster, event, now_s=now_s)
+        case SnapshotDue():
+            on_snapshot(out, cluster, event, now_s=now_s)
         case SelfChecked():
             on_self_checked(cluster, event, now_s=now_s)
         case Tick():
@@ -101,6 +114,7 @@ def step(cluster: Cluster, event: Event, now_s: float) -> list[Effect]:
             assert_never(event)
     settle_ended(out, cluster, now_s=now_s)
     flush(out, cluster, now_s=now_s)
+    keep_notes(out, cluster, now_s=now_s)
     return out
 
 
@@ -116,4 +130,5 @@ def reconcile(cluster: Cluster, now_s: float) -> list[Effect]:
     retract(out, [attempt for attempt in cluster.attempts() if is_unwanted(cluster, attempt)])
     sweep_lines(cluster)
     flush(out, cluster, now_s=now_s)
+    keep_notes(out, cluster, now_s=now_s)
     return out

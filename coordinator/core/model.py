@@ -39,7 +39,8 @@ from bus.values import (
 from coordinator.core.conditions import Condition
 from coordinator.core.ids import range_id, task_id
 from coordinator.core.limits import Limits as Limits
-from coordinator.core.scheduler.planner import Planner
+from coordinator.core.scheduler.explain import Explanation
+from coordinator.core.scheduler.learner import Learner, Situation
 from coordinator.core.scheduler.policies import Backfill, Mode
 from coordinator.core.scheduler.shares import Shares
 from coordinator.core.suspicion import Watch
@@ -88,6 +89,7 @@ class Attempt(Struct, eq=False):
     yielding: bool = False  # asked to end so that its task is queued again, charged to nobody
     reason: str = ""  # why it was asked to, for people
     retracting: bool = False
+    decided: Explanation | None = None  # why it is here: of what it keeps, at least who decided
 
     @property
     def requested(self) -> Resources:
@@ -448,7 +450,11 @@ class Cluster(Struct, eq=False):
     rank: str = "best_fit"
     mode: Mode = Mode.ON
     policy: str = ""  # the learned order that passed the gate; acts in mode `on`
-    planner: Planner = field(default_factory=Planner)
+    planner: Learner = field(default_factory=Learner)
+    evidence: dict[str, Any] = field(default_factory=dict)  # for `policy`, or against all of them
+    kept_sequence: int = 0  # how much of what was learned the newest snapshot has
+    situation: Situation | None = None  # as learners saw the cluster
+    situated_s: float = -math.inf  # when that was
     shares: Shares = field(default_factory=Shares)  # what people have used, and how far back that puts them
     totals: dict[Shape, Resources] = field(default_factory=dict)  # of who could hold it; see `asking`
     nodes: dict[NodeName, Node] = field(default_factory=dict)

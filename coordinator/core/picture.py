@@ -24,6 +24,8 @@ from bus.values import (
     TaskState,
 )
 from coordinator.core.model import Attempt, Cluster, Group, Job, Node, Task
+from coordinator.core.scheduler.kept import digest
+from coordinator.core.scheduler.policies import Mode
 
 
 class JobHeld(NamedTuple):
@@ -85,6 +87,14 @@ class NodeHeld(NamedTuple):
     allocated: Resources
 
 
+class Learnt(NamedTuple):
+    """`digest`: of all that was learned, bit for bit."""
+
+    mode: Mode
+    policy: str
+    digest: str
+
+
 class Picture(Struct, frozen=True):
     """`waiting`: what the lines offer, tasks and groups by their first index. `retrying`: what has
     a time at which it will be tried again."""
@@ -96,6 +106,7 @@ class Picture(Struct, frozen=True):
     nodes: dict[NodeName, NodeHeld]
     waiting: frozenset[TaskRef]
     retrying: frozenset[TaskRef]
+    learned: dict[str, Learnt]
 
 
 def picture(cluster: Cluster) -> Picture:
@@ -109,6 +120,7 @@ def picture(cluster: Cluster) -> Picture:
         nodes={name: _node(node) for name, node in cluster.nodes.items()},
         waiting=frozenset(_waiting(cluster)),
         retrying=frozenset(ref for _, _, ref in cluster.retries if _is_retrying(cluster.find_task(ref))),
+        learned={"planner": Learnt(cluster.mode, cluster.policy, digest(cluster.planner))},
     )
 
 

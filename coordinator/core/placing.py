@@ -10,6 +10,7 @@ import msgspec
 from bus.values import AttemptRef, AttemptState, NodeAdmin, NodeName, TaskState
 from coordinator.core.changes import begin_attempt
 from coordinator.core.effects import Effect, Placement, SendAssign, SendCancel, SendRetract
+from coordinator.core.learning import situation
 from coordinator.core.model import Attempt, Cluster, Group, Shape, Task
 from coordinator.core.scheduler.explain import Sharing
 from coordinator.core.scheduler.round import decide
@@ -24,8 +25,9 @@ def on_schedule(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
     cluster.dirty = False
     batches: dict[NodeName, list[Placement]] = {}
     cluster.reserved.clear()
-    sharing = Sharing()
+    sharing: Sharing | None = None  # the nodes are not looked at for nothing
     for decision in decide(cluster, now_s, reserved=cluster.reserved):
+        sharing = sharing or Sharing(situation(cluster, now_s=now_s))
         task = take(cluster, decision.shape)
         node = decision.node
         attempt = begin_attempt(

@@ -215,6 +215,7 @@ def restore_attempt(cluster: Cluster, row: AttemptChange) -> None:
         node.holding += 1
         node.give(attempt.requested, attempt.gpus)
     attempt.cancelling, attempt.yielding = row.cancelling, row.yielding
+    attempt.decided = row.explanation
     attempt.reason = row.message if row.yielding else ""
     note_live(cluster, attempt)
 

@@ -31,6 +31,7 @@ from coordinator.core.changes import (
 from coordinator.core.effects import AnswerReport, Effect
 from coordinator.core.events import TasksReported
 from coordinator.core.groups import on_task_over
+from coordinator.core.learning import note_experience
 from coordinator.core.model import Attempt, Cluster, Node, Task
 from coordinator.core.pausing import on_late_start
 from coordinator.core.retrying import backoff_s, may_retry
@@ -152,6 +153,7 @@ def _on_ended(out: list[Effect], cluster: Cluster, attempt: Attempt, report: End
         path.append(TaskState.RETRYING)
     if state is not AttemptState.CANCELLED:
         note_end(cluster, attempt, now_s=now_s)
+        note_experience(cluster, attempt, now_s=now_s)
     code, signal = report.exit_code, report.signal
     end_attempt(out, cluster, attempt, state, now_s=now_s, exit_code=code, signal=signal, message=message)
     move(

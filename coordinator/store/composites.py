@@ -9,6 +9,7 @@ from coordinator.core.effects import (
     AttemptChange,
     AuditRow,
     JobChange,
+    LearnedState,
     NewJob,
     NewTask,
     NodeLedger,
@@ -45,6 +46,8 @@ def arguments(batch: Batch) -> tuple[list[Row], ...]:
         [ledger(row) for row in batch.ledgers] + [ledger(node) for node in known if node.id not in named],
         [job_change(each) for each in changes.values()],
         [audit(each) for each in batch.audits],
+        [(each.last, each.at, each.notes.decode()) for each in batch.notes],
+        [learned_state(each) for each in batch.states],
     )
 
 
@@ -113,6 +116,14 @@ def node_state(node: NodeRow) -> Row:
 
 def audit(row: AuditRow) -> Row:
     return row.at, row.actor, row.action, clean(row.object), storable(_encode(row.details))
+
+
+def learned_state(state: LearnedState) -> Row:
+    return (
+        state.at, state.policy, state.schema, _encode(state.q_table).decode(), state.weights or None,
+        state.epsilon, state.reward_avg, state.reward_window, state.mode, state.sequence,
+        state.learner.decode(), state.digest, state.reason, storable(_encode(state.evidence)),
+    )  # fmt: skip
 
 
 def ledger(row: NodeLedger | NodeRow) -> Row:

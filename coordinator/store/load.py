@@ -25,6 +25,8 @@ from bus.values import (
 from coordinator.core.blame import LEASE_RAN_OUT
 from coordinator.core.effects import AccountRow, AttemptChange, JobChange, NewJob, NodeRow
 from coordinator.core.events import LossSeen
+from coordinator.core.scheduler.explain import Explanation
+from coordinator.store import learned
 from coordinator.store.connection import Session
 from coordinator.store.rows import LiveJob, Snapshot, TaskSeen, UserRow
 from sql import queries
@@ -33,6 +35,7 @@ _NOTHING = Resources()
 
 _labels = msgspec.json.Decoder(dict[str, str])
 _inventory = msgspec.json.Decoder(Inventory)
+_state = msgspec.json.Decoder(tuple[float, ...])
 
 
 async def load(session: Session) -> Snapshot:
@@ -59,6 +62,8 @@ async def read(connection: Connection[Record]) -> Snapshot:
             row["number"]: row["state"] == JobState.COMPLETED
             for row in await connection.fetch(jobs["ended_before_live"])
         },
+        learned=await learned.newest(connection),
+        notes=await learned.notes(connection),
         accounts=[_account(row) for row in await connection.fetch(queries("fair_shares")["every"])],
     )
 
@@ -171,7 +176,14 @@ def _attempt(row: Record) -> AttemptChange:
         message=row["message"],
         cancelling=row["cancelling"],
         yielding=row["yielding"],
-        explanation=None,
+        explanation=Explanation(
+            order=row["order"] or "",
+            policy=row["policy"] or "",
+            rule=row["rule"] or "",
+            explored=row["explored"],
+            epsilon=row["epsilon"],
+            state=_state.decode(row["state"]),
+        ),
     )
 
 

@@ -13,6 +13,8 @@ from coordinator.core.effects import (
     AttemptChange,
     AuditRow,
     JobChange,
+    LearnedState,
+    LearningNotes,
     NewJob,
     NewTask,
     NodeLedger,
@@ -42,6 +44,8 @@ class Batch(Struct, kw_only=True):
     nodes: list[NodeRow] = []
     ledgers: list[NodeLedger] = []
     audits: list[AuditRow] = []
+    notes: list[LearningNotes] = []  # one at most
+    states: list[LearnedState] = []
     accounts: list[AccountRow] = []
 
     @property
@@ -55,6 +59,8 @@ class Batch(Struct, kw_only=True):
             or self.nodes
             or self.ledgers
             or self.audits
+            or self.notes
+            or self.states
             or self.accounts
         )
 
@@ -76,7 +82,8 @@ class LiveJob(Struct, frozen=True):
 class Snapshot(Struct, kw_only=True):
     """All that the coordinator's memory is rebuilt from. `attempts` are the live ones (assigned, running).
 
-    `ended`: of the jobs that are over and that a live one may wait for, whether they completed.
+    `ended`: of the jobs that are over and that a live one may wait for, whether they completed. `learned`: the
+    newest snapshot of it, and `notes` what was learned from since.
     """
 
     next_number: int
@@ -86,6 +93,8 @@ class Snapshot(Struct, kw_only=True):
     tasks: list[TaskSeen]
     attempts: list[AttemptChange]
     losses: list[LossSeen] = []
+    learned: LearnedState | None = None
+    notes: tuple[LearningNotes, ...] = ()
     ended: dict[int, bool] = {}
     accounts: list[AccountRow] = []
 

@@ -19,7 +19,7 @@ import msgspec
 import psycopg
 from psycopg.types.json import Jsonb
 
-from coordinator.core.effects import EventRecord, Record, UsageRecord
+from coordinator.core.effects import EventRecord, ExperienceRecord, GaugeRecord, Record, UsageRecord
 from coordinator.store.errors import StoreUnavailable
 from coordinator.store.json_text import clean, storable
 from sql import queries
@@ -38,6 +38,14 @@ _GAUGES = ("float8",) * 9
 _NODE_TYPES = ("timestamptz", "uuid", *_GAUGES, "float4", "float4", "float4", "bool")
 _TASK_TYPES = ("timestamptz", "uuid", "uuid", "int4", *_GAUGES, "bool")
 _EVENT_TYPES = ("timestamptz", "varchar", "text", "text", "uuid", "uuid", "uuid", "text", "jsonb")
+
+_EXPERIENCE_TYPES = (
+    *("timestamptz", "uuid", "text", "int8"),
+    *("jsonb", "jsonb", "float8", "jsonb", "bool", "float8"),
+)
+_METRIC_TYPES = ("timestamptz", "varchar", "float8")
+
+Row = tuple[object, ...]
 
 
 class TelemetryStore:
@@ -73,8 +81,12 @@ class TelemetryStore:
             _task_row(each) for each in records if isinstance(each, UsageRecord) and each.task_id is not None
         ]
         events = [each for each in records if isinstance(each, EventRecord)]
+        learned = [_experience_row(each) for each in records if isinstance(each, ExperienceRecord)]
+        gauges: list[Row] = [
+            (_instant(each.at), each.name, each.value) for each in records if isinstance(each, GaugeRecord)
+        ]
         try:
-            await self._write(nodes, tasks, events)
+            await self._write(nodes, tasks, events, learned=learned, gauges=gauges)
         except (psycopg.Error, OSError) as fault:
             await self.close()
             raise StoreUnavailable(str(fault)) from fault
@@ -105,12 +117,20 @@ class TelemetryStore:
         return self._connection
 
     async def _write(
-        self, nodes: list[tuple[object, ...]], tasks: list[tuple[object, ...]], events: list[EventRecord]
+        self,
+        nodes: list[Row],
+        tasks: list[Row],
+        events: list[EventRecord],
+        *,
+        learned: list[Row],
+        gauges: list[Row],
     ) -> None:
         connection = await self._open()
         async with connection.transaction(), connection.cursor() as cursor:
             await _copy(cursor, "copy_node_usage", _NODE_TYPES, nodes)
             await _copy(cursor, "copy_task_usage", _TASK_TYPES, tasks)
+            await _copy(cursor, "copy_learning_experiences", _EXPERIENCE_TYPES, learned)
+            await _copy(cursor, "copy_cluster_metrics", _METRIC_TYPES, gauges)
             if events:
                 await self._learn_users(cursor, {each.user for each in events if each.user is not None})
                 rows = [self._event_row(each) for each in events]
@@ -223,6 +243,18 @@ def _node_row(record: UsageRecord) -> tuple[object, ...]:
     return (
         _instant(record.at), record.node_id, *_gauges(record), usage.temperature_c, usage.gpu_temperature_c,
         record.load, record.anomaly,
+    )  # fmt: skip
+
+
+def _experience_row(record: ExperienceRecord) -> tuple[object, ...]:
+    """The job as the learner knew it goes with the action: replays and trainings begin there."""
+    it = record.experience
+    action = msgspec.to_builtins(it.action) | {"job": it.job, "run_s": it.run_s}
+    before = {} if it.before is None else it.before._asdict()
+    return (
+        _instant(it.at_s), it.task, record.policy_version, record.sequence, Jsonb(before, dumps=_dump),
+        Jsonb(action, dumps=_dump), it.reward,
+        None if it.after is None else Jsonb(it.after._asdict(), dumps=_dump), it.over, it.priority,
     )  # fmt: skip
 
 

@@ -18,7 +18,17 @@ from msgspec.structs import astuple, replace
 from bus.messages import NeededOutput
 from bus.values import AttemptRef, AttemptState, JobState, Resources, TaskRef, TaskState, UserName
 from coordinator.core.blame import LEASE_RAN_OUT
-from coordinator.core.effects import AccountRow, AttemptChange, JobChange, NewJob, NewTask, NodeRow, TaskChange
+from coordinator.core.effects import (
+    AccountRow,
+    AttemptChange,
+    JobChange,
+    LearnedState,
+    LearningNotes,
+    NewJob,
+    NewTask,
+    NodeRow,
+    TaskChange,
+)
 from coordinator.core.events import JobOver, LossSeen, RangeSeen, TaskSeen
 from coordinator.core.model import TERMINAL
 from coordinator.core.transitions import TASK_TRANSITIONS
@@ -65,6 +75,8 @@ class Rows:
         self.messages: dict[str, NewJob] = {}
         self.accounts: dict[str, AccountRow] = {}
         self.commits = 0
+        self.notes: list[LearningNotes] = []
+        self.learned: LearnedState | None = None
 
     def write(self, epoch: int, batch: Batch) -> None:
         """Commit `batch`, unless it was. Raises NotLeader, or Violation where a constraint would refuse."""
@@ -74,6 +86,7 @@ class Rows:
             return
         self.batches[epoch] = batch.number
         self.commits += 1
+        self._put_learned(batch)
         touched = {node.name for node in batch.nodes}
         for node in batch.nodes:
             self._put_node(node)
@@ -95,6 +108,15 @@ class Rows:
             self._put_counters(counters)
         for account in batch.accounts:
             self._put_account(account)
+
+    def _put_learned(self, batch: Batch) -> None:
+        for notes in batch.notes:
+            if self.notes and notes.last <= self.notes[-1].last:
+                raise Violation("rows", f"notes {notes.last} after {self.notes[-1].last}")
+            self.notes.append(notes)
+        for state in batch.states:
+            self.learned = state
+            self.notes = [notes for notes in self.notes if notes.last > state.sequence]
 
     def _put_node(self, node: NodeRow) -> None:
         known = self.nodes.get(node.name)
@@ -201,10 +223,10 @@ class Rows:
             nodes=[replace(node, registered=False) for node in self.nodes.values()],
             jobs=[LiveJob(self.jobs[number], self.counters[number]) for number in sorted(self.live_jobs)],
             tasks=[seen(*row) for number in sorted(self.live_jobs) for row in self.tasks[number].values()],
-            attempts=[
-                replace(self.attempts[ref], new=False, explanation=None) for ref in sorted(self.live_attempts)
-            ],
+            attempts=[replace(self.attempts[ref], new=False) for ref in sorted(self.live_attempts)],
             losses=self._losses(),
+            learned=self.learned,
+            notes=tuple(self.notes),
             accounts=list(self.accounts.values()),
             ended={
                 number: counters.state is JobState.COMPLETED

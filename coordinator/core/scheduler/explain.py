@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bus.values import AttemptRef, NodeName
 
@@ -55,6 +56,7 @@ class Explanation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     epsilon: float = 0.0
     backfill: Backfilled | None = None
     usage_age_s: float | None = None  # of what was known of the chosen node's load; None: nothing was
+    state: tuple[float, ...] = ()  # the cluster as learners saw it then: `learner.Situation`
     like: tuple[int, int] | None = None  # task index and fence of who keeps the rest, of the same job
 
 
@@ -66,7 +68,8 @@ class _Shared(NamedTuple):
 class Sharing:
     """What the attempts of one round keep: the first of a job all of it, the next the name of that one."""
 
-    def __init__(self) -> None:
+    def __init__(self, state: tuple[float, ...] = ()) -> None:
+        self._state = state
         self._shared: dict[tuple[int, int], _Shared] = {}
 
     def kept(self, explanation: Explanation, attempt: AttemptRef) -> Explanation:
@@ -83,7 +86,11 @@ class Sharing:
                 rank=explanation.rank,
                 feasible=explanation.feasible,
                 policy=explanation.policy,
+                rule=explanation.rule,
+                explored=explanation.explored,
+                epsilon=explanation.epsilon,
+                state=self._state,
                 like=(attempt.index, attempt.fence),
             ),
         )
-        return explanation
+        return replace(explanation, state=self._state) if self._state else explanation

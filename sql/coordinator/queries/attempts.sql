@@ -5,7 +5,10 @@ select
     a.gpus, a.storage_mib, a.net_mbps, a.holding, a.gpu_uuids,
     extract(epoch from a.assigned_at)::double precision as assigned_at,
     extract(epoch from a.started_at)::double precision as started_at, a.message, a.cancelling,
-    a.yielding
+    a.yielding, a.explanation ->> 'order' as "order", a.explanation ->> 'policy' as policy,
+    a.explanation ->> 'rule' as rule, coalesce((a.explanation -> 'explored')::boolean, false) as explored,
+    coalesce((a.explanation -> 'epsilon')::double precision, 0) as epsilon,
+    coalesce(a.explanation -> 'state', '[]')::text as state
 from corral.attempts a
     join corral.tasks t on t.id = a.task_id
     join corral.jobs j on j.id = t.job_id

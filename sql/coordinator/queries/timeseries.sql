@@ -24,6 +24,17 @@ from stdin (format binary);
 -- Ids of users by name.
 select username, id from corral.users where username = any($1);
 
+-- name: copy_learning_experiences#
+-- What was decided of tasks that ran, and what came of it.
+copy corral.learning_experiences (
+    at, task_id, policy_version, sequence, state, action, reward, next_state, done, priority)
+from stdin (format binary);
+
+-- name: copy_cluster_metrics#
+-- Gauges of the cluster as a whole.
+copy corral.cluster_metrics (at, name, value)
+from stdin (format binary);
+
 -- name: copy_system_events#
 -- The cluster's history.
 copy corral.system_events (at, event_type, severity, source, node_id, job_id, user_id, message, details)

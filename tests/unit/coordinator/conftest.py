@@ -68,6 +68,7 @@ from coordinator.core.events import (
 )
 from coordinator.core.fair_share import restore_account
 from coordinator.core.ids import is_range_id
+from coordinator.core.learning import restore_learned
 from coordinator.core.machine import reconcile, step
 from coordinator.core.model import Cluster, Limits
 from coordinator.core.rebuild import restore_attempt, restore_job, restore_loss, restore_node
@@ -359,6 +360,7 @@ class World:
             restore_attempt(cluster, attempt)
         for loss in snapshot.losses:
             restore_loss(cluster, loss)
+        restore_learned(cluster, snapshot.learned, snapshot.notes)
         for account in snapshot.accounts:
             restore_account(cluster, account)
         return cluster

@@ -11,6 +11,7 @@ from bus.values import (
 from coordinator.core.effects import AccountRow
 from coordinator.core.fair_share import account_row
 from coordinator.core.model import Cluster, Task
+from coordinator.core.scheduler.kept import digest
 
 
 def essence(cluster: Cluster) -> dict[str, Any]:
@@ -71,6 +72,7 @@ def essence(cluster: Cluster) -> dict[str, Any]:
             for name, node in cluster.nodes.items()
         },
         "accounts": {row.owner: row for row in settled(cluster)},
+        "learned": digest(cluster.planner),
         "lines": sorted(set(waiting_in_line(cluster))),
     }
 

@@ -20,6 +20,8 @@ from coordinator.core.effects import (
     AccountRow,
     AttemptChange,
     JobChange,
+    LearnedState,
+    LearningNotes,
     NewJob,
     NewTask,
     NodeRow,
@@ -47,6 +49,8 @@ class Mirror:
         self.nodes: dict[str, NodeRow] = {}
         self.ledgers: dict[str, Resources] = {}
         self.tried_anew_at: dict[UUID, float] = {}
+        self.notes: list[LearningNotes] = []
+        self.states: list[LearnedState] = []
         self.accounts: dict[str, AccountRow] = {}
 
     def write(self, batch: Batch) -> None:
@@ -73,6 +77,8 @@ class Mirror:
         for ledger in batch.ledgers:
             self.ledgers[ledger.name] = ledger.allocated
             assert ledger.allocated.fits(self.nodes[ledger.name].capacity), ledger
+        self.notes += batch.notes
+        self.states += batch.states
         for change_of_job in batch.job_changes:
             new_job, _ = self.jobs[change_of_job.id]
             self.jobs[change_of_job.id] = (new_job, change_of_job)
@@ -116,6 +122,8 @@ class Mirror:
                 if attempt.state in (AttemptState.ASSIGNED, AttemptState.RUNNING)
             ],
             losses=[loss for loss in self.losses() if loss.task.job in numbers],
+            learned=self.states[-1] if self.states else None,
+            notes=tuple(self.notes),
         )
 
     def ended(self) -> dict[int, bool]:

@@ -34,6 +34,7 @@ from coordinator.api.verify import Verifier
 from coordinator.api.why import Reasons
 from coordinator.clock import Clock
 from coordinator.config import Keep
+from coordinator.core.learning import restore_learned
 from coordinator.core.model import Cluster
 from coordinator.core.rebuild import restore_attempt, restore_job, restore_loss, restore_node
 from coordinator.loop import Loop
@@ -86,6 +87,7 @@ def rebuild(snapshot: Snapshot) -> Cluster:
         restore_attempt(cluster, attempt)
     for loss in snapshot.losses:
         restore_loss(cluster, loss)
+    restore_learned(cluster, snapshot.learned, snapshot.notes)
     return cluster
 
 

@@ -1,0 +1,245 @@
+"""Learning in production: what was decided and what came of it, kept so that the next leader knows the same.
+
+A task that ran and ended of itself makes an experience: the cluster as its decision saw it, what was decided,
+the reward (`core.scheduler.learner`), and the cluster as it is now. Every note of the learner goes into the
+batch that it came of; snapshots of all that is learned are rows like any other, too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import Any
+
+import msgspec
+
+from bus.values import UserName
+from coordinator.core.effects import (
+    AnswerChanged,
+    AuditRow,
+    Effect,
+    EventRecord,
+    ExperienceRecord,
+    LearnedState,
+    LearningNotes,
+)
+from coordinator.core.events import LearnedBrought, ModeAsked, PolicyChosen, SnapshotDue
+from coordinator.core.model import Attempt, Cluster
+from coordinator.core.scheduler import kept
+from coordinator.core.scheduler.asking import asked_of
+from coordinator.core.scheduler.explain import Explanation
+from coordinator.core.scheduler.learner import (
+    REWARDS,
+    Action,
+    Experience,
+    Note,
+    Situation,
+    reward,
+)
+
+SITUATION_S = 1.0
+"""The capacity of all nodes is summed up at most so often: what a decision saw is never older."""
+
+_encode = msgspec.json.Encoder().encode
+_notes = msgspec.json.Decoder(tuple[Note, ...])
+
+
+def situation(cluster: Cluster, *, now_s: float) -> Situation:
+    """The cluster as a learner sees it, as of the last second."""
+    if cluster.situation is None or now_s - cluster.situated_s >= SITUATION_S:
+        cluster.situation, cluster.situated_s = _look(cluster), now_s
+    return cluster.situation
+
+
+def _look(cluster: Cluster) -> Situation:
+    cpu = held_cpu = gpus = held_gpus = 0
+    for node in cluster.nodes.values():
+        cpu, held_cpu = cpu + node.capacity.cpu_millis, held_cpu + node.allocated.cpu_millis
+        gpus, held_gpus = gpus + node.capacity.gpus, held_gpus + node.allocated.gpus
+    load = max(held_cpu / cpu if cpu else 0.0, held_gpus / gpus if gpus else 0.0)
+    recent = cluster.planner.recent
+    mix = width = 0.0
+    if recent:
+        mix = math.fsum(math.log2(max(job.requested_s, 1.0)) for job in recent) / len(recent)
+        width = math.fsum(math.log2(max(job.nodes, 1)) for job in recent) / len(recent)
+    queue = sum(len(line.entries) for line in cluster.lines.values())
+    return Situation(queue, round(load, 4), round(mix, 3), round(width, 3))
+
+
+def _situation(state: tuple[float, ...]) -> Situation | None:
+    if not state:
+        return None
+    queue, load, mix, width = state
+    return Situation(int(queue), load, mix, width)
+
+
+def note_experience(cluster: Cluster, attempt: Attempt, *, now_s: float) -> None:
+    """Its task ends of itself; its job does not know yet."""
+    if attempt.started_at is None:
+        return
+    group, learner = attempt.task.group, cluster.planner
+    ran_s = max(now_s - attempt.started_at, 0.0)
+    waited_s = max(attempt.started_at - group.job.submitted_at, 0.0)
+    got = reward(waited_s, ran_s)
+    decided = attempt.decided or Explanation()
+    over = len(cluster.jobs) == 1 and not group.job.queued and group.job.assigned + group.job.running == 1
+    learner.note(
+        Experience(
+            task=attempt.task.id,
+            at_s=now_s,
+            before=_situation(decided.state),
+            action=Action(
+                node=attempt.node,
+                order=decided.order or cluster.order,
+                policy=decided.policy,
+                rule=decided.rule,
+                explored=decided.explored,
+                epsilon=decided.epsilon,
+            ),
+            reward=got,
+            after=None if over else situation(cluster, now_s=now_s),
+            over=over,
+            priority=abs(got - (learner.reward_avg or 0.0)),
+            job=asked_of(cluster, group, at_s=group.job.submitted_at),
+            run_s=ran_s,
+        )
+    )
+
+
+def keep_notes(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
+    """At the end of a step: what was learned in it goes into its batch."""
+    notes = cluster.planner.take_notes()
+    if not notes:
+        return
+    last = cluster.planner.sequence
+    out.append(LearningNotes(at=now_s, last=last, notes=_encode(notes)))
+    out.extend(experiences(notes, last))
+
+
+def experiences(notes: tuple[Note, ...], last: int) -> list[ExperienceRecord]:
+    """Those among notes of which the last has that number."""
+    first = last - len(notes) + 1
+    return [
+        ExperienceRecord(sequence=first + place, policy_version=note.action.policy, experience=note)
+        for place, note in enumerate(notes)
+        if isinstance(note, Experience)
+    ]
+
+
+def read_notes(row: LearningNotes) -> tuple[Note, ...]:
+    """Raises `kept.Unreadable`."""
+    try:
+        return _notes.decode(row.notes)
+    except msgspec.DecodeError as error:
+        raise kept.Unreadable(f"notes up to {row.last}: {error}") from error
+
+
+def restore_learned(cluster: Cluster, state: LearnedState | None, notes: tuple[LearningNotes, ...]) -> None:
+    """Mode, policy and what was learned: the newest snapshot, and the notes after it. Raises Unreadable."""
+    if state is not None:
+        cluster.mode, cluster.policy, cluster.evidence = state.mode, state.policy, state.evidence
+        cluster.planner = kept.load(state.learner)
+    learner = cluster.planner
+    for row in notes:
+        if row.last <= learner.sequence:
+            continue
+        read = read_notes(row)
+        if row.last - len(read) != learner.sequence:
+            raise kept.Unreadable(f"notes {learner.sequence + 1} to {row.last - len(read)} are missing")
+        for note in read:
+            learner.learn(note)
+
+
+def on_mode(out: list[Effect], cluster: Cluster, event: ModeAsked, *, now_s: float) -> None:
+    """Off, shadow or on, from now on and for the leaders to come."""
+    before, cluster.mode = cluster.mode, event.mode
+    if before is not event.mode:
+        text = f"the learned order is {event.mode}, it was {before}"
+        details = {"mode": str(event.mode), "before": str(before), "policy": cluster.policy}
+        _tell(out, cluster, "scheduler_mode", text, details, now_s=now_s, user=event.by)
+        out.append(AuditRow(at=now_s, actor=event.by, action="scheduler.mode", object=str(event.mode)))
+        out.append(snapshot(cluster, f"mode {event.mode}", now_s=now_s))
+    if event.reply:
+        out.append(AnswerChanged(reply=event.reply, tasks=0))
+
+
+def on_policy(out: list[Effect], cluster: Cluster, event: PolicyChosen, *, now_s: float) -> None:
+    """The gate has looked again: who passed acts, or nobody does."""
+    before, cluster.policy, cluster.evidence = cluster.policy, event.policy, event.evidence
+    if event.q_table:
+        cluster.planner.q_table = event.q_table
+    if event.weights:
+        cluster.planner.weights = event.weights
+    if before == event.policy:
+        return
+    now, was = (name or f"{cluster.order} (static)" for name in (event.policy, before))
+    details = {"policy": event.policy, "before": before, "evidence": event.evidence}
+    _tell(out, cluster, "scheduler_policy", f"{now} orders tasks instead of {was}", details, now_s=now_s)
+    out.append(snapshot(cluster, f"policy {event.policy or 'none'}", now_s=now_s))
+
+
+def on_brought(out: list[Effect], cluster: Cluster, event: LearnedBrought, *, now_s: float) -> None:
+    """Somebody brought what was learned elsewhere, or before."""
+    found = kept.load(event.learner)  # checked at the door
+    found.sequence = max(found.sequence, cluster.planner.sequence)
+    cluster.planner = found
+    document = kept.dump(found)
+    text = f"{event.by} brought what was learned elsewhere: {found.decisions} decisions"
+    details = {"digest": _digest(document)}
+    _tell(out, cluster, "scheduler_import", text, details, now_s=now_s, user=event.by)
+    out.append(
+        AuditRow(
+            at=now_s, actor=event.by, action="scheduler.import", object=details["digest"], details=details
+        )
+    )
+    out.append(snapshot(cluster, "import", now_s=now_s))
+    if event.reply:
+        out.append(AnswerChanged(reply=event.reply, tasks=0))
+
+
+def on_snapshot(out: list[Effect], cluster: Cluster, event: SnapshotDue, *, now_s: float) -> None:
+    """Only where something was learned since the last one."""
+    if cluster.planner.sequence != cluster.kept_sequence:
+        out.append(snapshot(cluster, event.reason, now_s=now_s))
+
+
+def snapshot(cluster: Cluster, reason: str, *, now_s: float) -> LearnedState:
+    """All that is learned, as of this step; its notes are in it."""
+    learner = cluster.planner
+    cluster.kept_sequence = learner.sequence
+    document = kept.dump(learner)
+    return LearnedState(
+        at=now_s,
+        mode=cluster.mode,
+        policy=cluster.policy,
+        schema=kept.SCHEMA,
+        sequence=learner.sequence,
+        learner=document,
+        digest=_digest(document),
+        epsilon=learner.epsilon,
+        reward_avg=learner.reward_avg,
+        reward_window=REWARDS,
+        q_table=learner.q_table,
+        weights=learner.weights,
+        reason=reason,
+        evidence=cluster.evidence,
+    )
+
+
+def _digest(document: bytes) -> str:
+    return hashlib.sha256(document).hexdigest()
+
+
+def _tell(
+    out: list[Effect],
+    cluster: Cluster,
+    kind: str,
+    message: str,
+    details: dict[str, Any],
+    *,
+    now_s: float,
+    user: UserName | None = None,
+) -> None:
+    out.append(
+        EventRecord(at=now_s, event_type=kind, severity="info", message=message, user=user, details=details)
+    )

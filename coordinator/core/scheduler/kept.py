@@ -1,0 +1,147 @@
+"""The learner as bytes and back, bit for bit: JSON, in which numbers are written so that they read the same.
+
+What is learned is data, never code. Tables are JSON, arrays npz without objects; a pickle, in whatever
+wrapping, is refused by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections import deque
+from typing import Any, get_args, get_type_hints
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from coordinator.core.scheduler.learner import Learner
+from coordinator.core.scheduler.planner import RECENT, Asked
+from coordinator.core.scheduler.predict import Predictor
+
+SCHEMA = "corral-learner-1"
+"""Grows with every change of what the numbers mean."""
+
+_PICKLES = (b"\x80", b"(dp", b"(lp", b"c__", b"ccopy_reg", b"cnumpy")
+"""How pickles begin: the newer protocols by a mark, the oldest by their first words."""
+
+
+class Unreadable(Exception):
+    """Not what this version writes; the text says what it is. `code`: of the catalogue."""
+
+    def __init__(self, message: str, *, code: str = "E_LEARNED") -> None:
+        self.code = code
+        super().__init__(message)
+
+
+class _Kept(Struct, kw_only=True, forbid_unknown_fields=True):
+    """`predictor`: tables as pairs of key and value, in the order in which they were learned."""
+
+    schema: str
+    sequence: int
+    decisions: int
+    predictor: dict[str, Any]
+    recent: list[Asked]
+    rewards: list[float]
+    q_table: dict[str, dict[str, float]]
+    weights: bytes
+
+
+def dump(learner: Learner) -> bytes:
+    """All that is learned, as one JSON object."""
+    tables = {
+        name: list(value.items()) if isinstance(value, dict) else value
+        for name, value in ((name, getattr(learner.predictor, name)) for name in Predictor.__struct_fields__)
+    }
+    return msgspec.json.encode(
+        _Kept(
+            schema=SCHEMA,
+            sequence=learner.sequence,
+            decisions=learner.decisions,
+            predictor=tables,
+            recent=list(learner.recent),
+            rewards=list(learner.rewards),
+            q_table=learner.q_table,
+            weights=learner.weights,
+        )
+    )
+
+
+def load(data: bytes) -> Learner:
+    """What `dump` wrote. Raises Unreadable for anything else."""
+    check_no_pickle(data)
+    try:
+        kept = msgspec.json.decode(data, type=_Kept)
+        if kept.schema != SCHEMA:
+            raise Unreadable(f"schema {kept.schema[:40]!r}, and this version reads {SCHEMA!r}")
+        predictor = _predictor(kept.predictor)
+    except msgspec.DecodeError as error:
+        raise Unreadable(f"not a learner's JSON: {error}") from error
+    learner = Learner()
+    learner.sequence, learner.decisions, learner.predictor = kept.sequence, kept.decisions, predictor
+    learner.recent = deque(kept.recent, maxlen=RECENT)
+    learner.rewards.extend(kept.rewards)
+    learner.q_table, learner.weights = kept.q_table, kept.weights
+    return learner
+
+
+def digest(learner: Learner) -> str:
+    """SHA-256 of all that is learned: equal before a restart and after it."""
+    return hashlib.sha256(dump(learner)).hexdigest()
+
+
+def pack(arrays: dict[str, NDArray[np.float64]]) -> bytes:
+    """Arrays by name as npz."""
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **arrays)
+    return file.getvalue()
+
+
+def unpack(data: bytes) -> dict[str, NDArray[np.float64]]:
+    """What `pack` wrote. Raises Unreadable."""
+    check_no_pickle(data)
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            return {name: file[name].astype(np.float64, casting="safe") for name in file.files}
+    except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise Unreadable(f"not an npz of numbers: {error}") from error
+
+
+def check_no_pickle(data: bytes) -> None:
+    """Raises Unreadable. Looked at as bytes: reading a pickle is running it."""
+    inside = data.startswith(b"PK") and any(
+        name.endswith((".pkl", ".pickle")) or _is_object_array(data, name) for name in _members(data)
+    )
+    if inside or data.startswith(_PICKLES):
+        raise Unreadable("a pickle is a program, and is never read", code="E_PICKLE")
+
+
+def _members(data: bytes) -> list[str]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return archive.namelist()
+    except zipfile.BadZipFile as error:
+        raise Unreadable(f"not a whole archive: {error}") from error
+
+
+def _is_object_array(data: bytes, name: str) -> bool:
+    """Whether a member of an npz holds objects, which are pickled within."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive, archive.open(name) as member:
+        return b"'descr': '|O'" in member.read(256)
+
+
+def _predictor(tables: dict[str, Any]) -> Predictor:
+    hints = get_type_hints(Predictor)
+    unknown = tables.keys() ^ hints.keys()
+    if unknown:
+        raise Unreadable(f"a predictor with other fields: {', '.join(sorted(unknown))}")
+    found: dict[str, Any] = {}
+    for name, value in tables.items():
+        if msgspec.json.encode(value)[:1] == b"[":
+            key, entry = get_args(hints[name])
+            found[name] = dict(msgspec.convert(value, list[tuple[key, entry]]))  # type: ignore[valid-type]
+        else:
+            found[name] = msgspec.convert(value, hints[name])
+    return Predictor(**found)

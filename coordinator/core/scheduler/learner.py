@@ -1,0 +1,144 @@
+"""What is learned of jobs, note by note: a function of the notes in their order, and of nothing else.
+
+    reward     r = −max(1, (waited + ran) / max(ran, 10 s)), the negative bounded slowdown of a task that ran
+    its mean   over the newest 1,000 rewards
+    priority   |r − mean before it|: how much the experience surprises, for whoever replays it
+    ε          max(0.01, 0.2 · 0.999^n) after n rewards: the share of placements that may be explored
+
+Every input is noted, and the notes are committed with the batch that they came of. So whoever leads next
+takes the newest snapshot, learns the notes after it again, and knows bit for bit what was known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import NamedTuple
+from uuid import UUID
+
+from msgspec import Struct
+
+from coordinator.core.scheduler.planner import Asked, Planner
+from coordinator.core.scheduler.predict import BOUND_S
+
+REWARDS = 1_000
+EPSILON_FIRST, EPSILON_LEAST, EPSILON_DECAY = 0.2, 0.01, 0.999
+
+
+class Situation(NamedTuple):
+    """A state of the cluster as a learner sees it.
+
+    `queue`: entries in the waiting lines, of which a job's untouched tasks are one. `load`: share of the
+    capacity that is held, of the resource of which it is largest. `mix`: mean of log2 of the seconds that the
+    newest arrivals ask for; `width`: the same of their shares of the machine.
+    """
+
+    queue: int
+    load: float
+    mix: float
+    width: float
+
+
+class Action(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What was decided of a task: by which orders, and where. `policy` "": the static `order` decided."""
+
+    node: str
+    order: str
+    policy: str = ""
+    rule: str = ""
+    explored: bool = False
+    epsilon: float = 0.0
+
+
+class Arrival(Struct, frozen=True, array_like=True, tag="arrival"):
+    job: Asked
+
+
+class End(Struct, frozen=True, array_like=True, tag="end"):
+    """A job ended of itself."""
+
+    job: Asked
+    run_s: float
+
+
+class Experience(Struct, frozen=True, array_like=True, tag="experience"):
+    """A decision and what came of it. `over`: the last task ended, nobody waits, and there is no `after`.
+
+    `before` None: it was decided by a leader that kept no situations.
+    """
+
+    task: UUID
+    at_s: float
+    before: Situation | None
+    action: Action
+    reward: float
+    after: Situation | None
+    over: bool
+    priority: float
+    job: Asked
+    run_s: float
+
+
+Note = Arrival | End | Experience
+
+
+class Learner(Planner):
+    """A planner that notes what it learns from. `sequence`: how many notes there were, ever.
+
+    `q_table` (state -> rule -> Q) and `weights` (npz) are what policies were trained to.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rewards: deque[float] = deque(maxlen=REWARDS)
+        self.q_table: dict[str, dict[str, float]] = {}
+        self.weights = b""
+        self.sequence = 0
+        self.decisions = 0
+        self._noted: list[Note] = []
+
+    @property
+    def reward_avg(self) -> float | None:
+        """None before the first reward."""
+        return math.fsum(self.rewards) / len(self.rewards) if self.rewards else None
+
+    @property
+    def epsilon(self) -> float:
+        """How often a placement may be explored from now on."""
+        return max(EPSILON_LEAST, EPSILON_FIRST * EPSILON_DECAY**self.decisions)
+
+    def note_arrival(self, job: Asked) -> None:
+        """In order of arrival."""
+        self.note(Arrival(job))
+
+    def note_end(self, job: Asked, run_s: float) -> None:
+        """A job ended of itself."""
+        self.note(End(job, run_s))
+
+    def note(self, note: Note) -> None:
+        """Learn from `note`, and keep it until it is taken."""
+        self.learn(note)
+        self._noted.append(note)
+
+    def learn(self, note: Note) -> None:
+        """The same, of what was committed before."""
+        match note:
+            case Arrival():
+                super().note_arrival(note.job)
+            case End():
+                super().note_end(note.job, note.run_s)
+            case Experience():
+                self.rewards.append(note.reward)
+                self.decisions += 1
+        self.sequence += 1
+
+    def take_notes(self) -> tuple[Note, ...]:
+        """Those since the last time."""
+        noted = tuple(self._noted)
+        self._noted.clear()
+        return noted
+
+
+def reward(waited_s: float, ran_s: float) -> float:
+    """Of one task: −1 where it did not wait."""
+    return -max(1.0, (waited_s + ran_s) / max(ran_s, BOUND_S))
