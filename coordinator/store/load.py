@@ -182,7 +182,7 @@ def _attempt(row: Record) -> AttemptChange:
             rule=row["rule"] or "",
             explored=row["explored"],
             epsilon=row["epsilon"],
-            state=_state.decode(row["state"]),
+            state=_state.decode(row["situation"]),
         ),
     )
 

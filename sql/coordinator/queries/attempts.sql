@@ -8,7 +8,7 @@ select
     a.yielding, a.explanation ->> 'order' as "order", a.explanation ->> 'policy' as policy,
     a.explanation ->> 'rule' as rule, coalesce((a.explanation -> 'explored')::boolean, false) as explored,
     coalesce((a.explanation -> 'epsilon')::double precision, 0) as epsilon,
-    coalesce(a.explanation -> 'state', '[]')::text as state
+    coalesce(a.explanation -> 'state', '[]')::text as situation
 from corral.attempts a
     join corral.tasks t on t.id = a.task_id
     join corral.jobs j on j.id = t.job_id
