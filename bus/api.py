@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from bus.housekeeping import Collected, Connections
+from bus.people import Standing, Users, UserShare
 from bus.requests import (
     Cancel,
     Collect,
@@ -250,6 +251,7 @@ class Why(Struct, kw_only=True):
     rank: str = ""
     candidates: list[Candidate] = []
     decided_at: float | None = None
+    standing: Standing | None = None  # of whose it is, while it waits
 
 
 class PlannedGroup(Struct, kw_only=True):
@@ -284,6 +286,7 @@ class Whoami(Struct, kw_only=True):
     cluster: str = ""
     version: str = ""
     expires_at: float | None = None  # of the credential; None: it does not expire
+    standing: Standing | None = None  # what one has used; None: the cluster is older than that
 
 
 class Token(Struct, kw_only=True):
@@ -467,6 +470,8 @@ OPERATIONS: dict[str, Operation] = {
     "user.whoami": Operation(Empty, Whoami, Role.READONLY),
     "user.renew": Operation(KeyQuery, Admitted, Role.READONLY),
     "user.logout": Operation(KeyQuery, Token, Role.READONLY),
+    "user.list": Operation(Empty, Users, Role.READONLY),
+    "user.share": Operation(UserShare, Changed, Role.ADMIN),
     "token.create": Operation(TokenCreate, Token, Role.ADMIN),
     "token.list": Operation(Empty, Tokens, Role.ADMIN),
     "token.revoke": Operation(TokenQuery, Token, Role.ADMIN),

@@ -48,6 +48,7 @@ from bus.housekeeping import Collected, Connections
 from bus.layout import find_client_settings, read_secret
 from bus.limits import BYTES_MAX
 from bus.patience import outlast
+from bus.people import Users, UserShare
 from bus.requests import (
     Cancel,
     Collect,
@@ -290,6 +291,14 @@ class Client:
 
     async def whoami(self) -> Whoami:
         return await self._call("user.whoami", Empty(), Whoami)
+
+    async def users(self) -> Users:
+        """Everybody the asker may see, and what each has used of the cluster."""
+        return await self._call("user.list", Empty(), Users)
+
+    async def share(self, name: str, shares: int) -> Changed:
+        """Give `name` so many shares of the cluster, as against those of the others."""
+        return await self._call("user.share", UserShare(name=name, shares=shares), Changed)
 
     async def renew(self, key: str) -> Admitted:
         """A fresh JWT for one of our own keys, before the old one expires."""

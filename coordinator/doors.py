@@ -19,6 +19,7 @@ from coordinator.api.jobs import Jobs
 from coordinator.api.lists import Listings
 from coordinator.api.logs import Logs
 from coordinator.api.nodes import Nodes
+from coordinator.api.people import People
 from coordinator.api.retention import Retention
 from coordinator.api.service import Api
 from coordinator.api.steer import Steer
@@ -99,7 +100,11 @@ class Doors:
         )
         keys = engine.config.keys
         authority = Authority.create_or_load(Path(keys)) if keys else None
-        self._tokens = Tokens(tokens, authority, cluster=socket.gethostname(), version=version)
+        steer = Steer(loop, jobs, over, engine.replies, staying=self._retention.staying)
+        people = People(loop, reads, steer, clock)
+        self._tokens = Tokens(
+            tokens, authority, cluster=socket.gethostname(), version=version, standing=people.standing
+        )
         self._admissions = (
             Admissions(bus, tokens, authority, loop.cluster, answering=engine.leader.answering)
             if authority
@@ -113,7 +118,8 @@ class Doors:
             nodes=self._nodes,
             logs=Logs(loop, jobs.finder, reads, engine.teller),
             listings=Listings(loop, jobs.finder, clock, lists=lists, events=events),
-            steer=Steer(loop, jobs, over, engine.replies, staying=self._retention.staying),
+            steer=steer,
+            people=people,
             reasons=Reasons(loop, jobs.finder, reads, clock),
             tokens=self._tokens,
             verifier=Verifier(

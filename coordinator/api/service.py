@@ -31,6 +31,7 @@ from coordinator.api.jobs import Jobs
 from coordinator.api.lists import Listings
 from coordinator.api.logs import Logs
 from coordinator.api.nodes import Nodes
+from coordinator.api.people import People
 from coordinator.api.retention import Retention
 from coordinator.api.steer import Steer
 from coordinator.api.tokens import Tokens
@@ -64,6 +65,7 @@ class Api:
         steer: Steer,
         reasons: Reasons,
         tokens: Tokens,
+        people: People,
         verifier: Verifier,
         retention: Retention,
         refused: Callable[[Refused], None],
@@ -102,6 +104,8 @@ class Api:
             "cluster.gc": retention.collect,
             "cluster.connections": Connected(bus).list,
             "user.whoami": tokens.whoami,
+            "user.list": people.list,
+            "user.share": people.share,
             "user.renew": tokens.renew,
             "user.logout": tokens.logout,
             "token.create": tokens.create,

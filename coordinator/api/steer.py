@@ -17,7 +17,14 @@ from bus.errors import ApiError
 from bus.refusal import quote, refusal
 from bus.values import NodeAdmin, NodeName
 from coordinator.api.jobs import Jobs
-from coordinator.core.events import HoldAsked, NodeSteered, PauseAsked, RequeueAsked, RetryAsked
+from coordinator.core.events import (
+    HoldAsked,
+    NodeSteered,
+    PauseAsked,
+    RequeueAsked,
+    RetryAsked,
+    SharesAsked,
+)
 from coordinator.core.model import TERMINAL
 from coordinator.loop import Loop
 from coordinator.store.errors import StoreUnavailable
@@ -31,6 +38,8 @@ RETRY_PAGE = 2_000
 REASON_MAX = 500
 DEADLINE_MAX_S = 30 * 86_400.0
 ANSWER_S = 5.0
+
+Asking = HoldAsked | PauseAsked | RequeueAsked | RetryAsked | NodeSteered | SharesAsked
 
 
 class Steer:
@@ -70,7 +79,7 @@ class Steer:
         self._jobs.check_database()
         number = await self._jobs.finder.job(user, text, field="/job")
         self._check_live(number, "nothing of it waits", field="/job")
-        return await self._ask(HoldAsked(job=number, held=held, by=user.name, role=user.role))
+        return await self.ask(HoldAsked(job=number, held=held, by=user.name, role=user.role))
 
     async def pause(self, user: UserRow, request: Struct) -> Struct:
         """`job.pause`."""
@@ -86,7 +95,7 @@ class Steer:
         self._jobs.check_database()
         number = await self._jobs.finder.job(user, text, field="/job")
         self._check_live(number, "nothing of it runs", field="/job")
-        return await self._ask(PauseAsked(job=number, paused=paused, by=user.name, role=user.role))
+        return await self.ask(PauseAsked(job=number, paused=paused, by=user.name, role=user.role))
 
     async def requeue(self, user: UserRow, request: Struct) -> Struct:
         """`job.requeue`: what runs is ended and waits again, what waits or is over stays as it is."""
@@ -94,7 +103,7 @@ class Steer:
         self._jobs.check_database()
         number, index = await self._jobs.finder.target(user, request.target, field="/target")
         self._check_live(number, "nothing of it runs", field="/target")
-        return await self._ask(RequeueAsked(job=number, index=index, by=user.name, role=user.role))
+        return await self.ask(RequeueAsked(job=number, index=index, by=user.name, role=user.role))
 
     def _check_live(self, number: int, why: str, *, field: str) -> None:
         """Raises ApiError for a job that is over."""
@@ -128,7 +137,7 @@ class Steer:
             event = RetryAsked(
                 job=number, failed=failed, over=over, as_of=as_of, before=before, by=user.name, role=user.role
             )
-            answer = await self._ask(event)
+            answer = await self.ask(event)
             assert isinstance(answer, api.Changed)
             if len(failed) < RETRY_PAGE:
                 return answer
@@ -167,9 +176,9 @@ class Steer:
             by=user.name,
         )
         async with self._steering:  # the database checks step by step: no two of a node in one batch
-            return await self._ask(steered)
+            return await self.ask(steered)
 
-    async def _ask(self, event: HoldAsked | PauseAsked | RequeueAsked | RetryAsked | NodeSteered) -> Struct:
+    async def ask(self, event: Asking) -> Struct:
         """Post `event` and wait for its answer. Raises ApiError, Overloaded or StoreUnavailable."""
         waiter: Waiter = asyncio.get_running_loop().create_future()
         token = self._replies.expect(waiter)

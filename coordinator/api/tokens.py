@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from msgspec import Struct
 
 from bus import api, requests
 from bus.auth import Authority
 from bus.errors import ApiError
+from bus.people import Standing
 from bus.refusal import quote, refusal
 from bus.tokens import ID_PATTERN, TokenKind, new_token
 from bus.values import UserName, is_name
@@ -23,13 +25,25 @@ LOGIN_TTL_S = 90 * 86_400.0
 
 
 class Tokens:
-    """The handlers. `authority` None: this coordinator has no signing keys, so nobody can be let in by it."""
+    """The handlers. `authority` None: this coordinator has no signing keys, so nobody can be let in by it.
 
-    def __init__(self, store: TokenStore, authority: Authority | None, *, cluster: str, version: str) -> None:
+    `standing` says what somebody has used of the cluster.
+    """
+
+    def __init__(
+        self,
+        store: TokenStore,
+        authority: Authority | None,
+        *,
+        cluster: str,
+        version: str,
+        standing: Callable[[UserName], Standing],
+    ) -> None:
         self._store = store
         self._authority = authority
         self._cluster = cluster
         self._version = version
+        self._standing = standing
 
     async def start(self) -> None:
         """Have the server refuse all that is revoked, should we have ended between the two before."""
@@ -38,7 +52,13 @@ class Tokens:
 
     async def whoami(self, user: UserRow, request: Struct) -> api.Whoami:
         """`user.whoami`. When the credential expires is known to who holds it."""
-        return api.Whoami(user=user.name, role=user.role, cluster=self._cluster, version=self._version)
+        return api.Whoami(
+            user=user.name,
+            role=user.role,
+            cluster=self._cluster,
+            version=self._version,
+            standing=self._standing(user.name),
+        )
 
     async def renew(self, user: UserRow, request: Struct) -> api.Admitted:
         """`user.renew`."""

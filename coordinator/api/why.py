@@ -14,6 +14,7 @@ from coordinator.api.find import Finder, not_found
 from coordinator.api.prerequisites import Prerequisites
 from coordinator.clock import Clock
 from coordinator.core import why
+from coordinator.core.fair_share import standing_of
 from coordinator.core.model import Group
 from coordinator.core.plan import plan
 from coordinator.core.scheduler.explain import Explanation
@@ -97,6 +98,7 @@ class Reasons:
             order=cluster.order,
             rank=cluster.rank,
             candidates=why.candidates(cluster, group.shape),
+            standing=standing_of(cluster, group.job.owner, now_s=now_s),
         )
 
 

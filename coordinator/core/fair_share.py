@@ -7,12 +7,13 @@ The formulas are in `coordinator.core.scheduler.shares`.
 
 from __future__ import annotations
 
+from bus.people import Standing
 from bus.units import counted
 from bus.values import AttemptState, Resources, UserName
 from coordinator.core.effects import AccountRow, AnswerChanged, AuditRow, Effect
 from coordinator.core.events import SharesAsked
 from coordinator.core.model import Attempt, Cluster
-from coordinator.core.scheduler.shares import SETTLE_EVERY_S, Account
+from coordinator.core.scheduler.shares import SETTLE_EVERY_S, Account, level_of
 
 
 def charge(cluster: Cluster, attempt: Attempt, *, now_s: float) -> None:
@@ -74,6 +75,25 @@ def restore_account(cluster: Cluster, row: AccountRow) -> None:
     shares = cluster.shares
     shares.accounts[row.owner] = Account(shares=row.shares, usage=row.usage, at_s=row.at)
     shares.settled_s = max(shares.settled_s, row.at)
+
+
+def standing_of(cluster: Cluster, owner: UserName, *, now_s: float) -> Standing:
+    """What `owner` has used against all who have jobs now, themselves included."""
+    shares = cluster.shares
+    account = shares.accounts.get(owner, Account())
+    if not shares.half_life_s:
+        return Standing(shares=account.shares)
+    usage = account.usage_at(shares.settled_s, half_life_s=shares.half_life_s)
+    competes = account.level is not None
+    all_usage = shares.usage + (0.0 if competes else usage)
+    all_shares = shares.shares + (0 if competes else account.shares)
+    return Standing(
+        shares=account.shares,
+        usage_s=account.usage_at(now_s, half_life_s=shares.half_life_s),
+        used=usage / all_usage if all_usage else 0.0,
+        due=account.shares / all_shares,
+        level=level_of(usage, account.shares, all_usage=all_usage, all_shares=all_shares),
+    )
 
 
 def account_row(owner: UserName, account: Account) -> AccountRow:

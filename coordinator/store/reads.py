@@ -69,6 +69,10 @@ class Reads:
         row = await self._session.fetchrow(queries("users")["by_name"], name)
         return None if row is None else user_row(row)
 
+    async def users(self) -> list[UserRow]:
+        """Everybody, by name."""
+        return [user_row(row) for row in await self._session.fetch(queries("users")["every"])]
+
     async def duplicate(self, owner: UserName, key: str) -> DuplicateOf | None:
         """The job that `owner` submitted under `key`, however long ago."""
         row = await self._session.fetchrow(queries("jobs")["by_dedupe_key"], owner, key)

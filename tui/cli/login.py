@@ -26,6 +26,7 @@ from tui.cli import diagnostics, output
 from tui.cli.diagnostics import CommandError, Exit
 from tui.cli.tokens import given
 from tui.view.instants import local, rfc3339
+from tui.view.standing import standing_line
 
 
 async def login(arguments: Namespace) -> int:
@@ -163,6 +164,7 @@ def _document(who: Whoami, settings: ClientSettings, credentials: Credentials) -
         "role": str(who.role),
         "cluster": who.cluster,
         "version": who.version,
+        "standing": who.standing,
         "expires_at": None if expires is None else rfc3339(expires),
         "nats": {
             "url": settings.url,
@@ -178,6 +180,7 @@ def _lines(who: Whoami, settings: ClientSettings, credentials: Credentials) -> l
     return [
         f"user       {who.user} ({who.role})",
         f"cluster    {who.cluster}, version {who.version}",
+        *([] if who.standing is None else [f"share      {standing_line(who.standing)}"]),
         f"bus        {settings.url}  (credentials: {settings.credentials})",
         f"inbox      {credentials.inbox_prefix}",
         f"until      {'it is revoked' if expires is None else local(expires)}",

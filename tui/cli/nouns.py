@@ -15,6 +15,7 @@ NOUNS: Mapping[str, Mapping[str, str]] = {
     },
     "task": {**_LOOK, **{verb: verb for verb in ("cancel", "retry", "requeue", "logs", "why")}},
     "node": {**_LOOK, **{verb: verb for verb in ("cordon", "drain", "maintenance", "undrain", "uncordon")}},
+    "user": {"list": "users", "ls": "users", "share": "share"},
 }
 """Noun -> what stands behind it -> the verb that it means."""
 

@@ -8,6 +8,7 @@ from bus.api import Blocker, Candidate, Plan, PlannedGroup, Why
 from bus.units import counted
 from tui.view.amounts import NONE, duration
 from tui.view.descriptions import amounts_text
+from tui.view.standing import standing_line
 from tui.view.table import Column, render
 
 _BLOCKERS = (Column("WHAT KEEPS IT"), Column("NODES", right=True), Column("WHAT WOULD HELP"))
@@ -20,6 +21,8 @@ def why_lines(why: Why, *, width: int | None = None) -> list[str]:
     if why.waiting_s is not None:
         ahead = f", {why.ahead:,} before it in line" if why.ahead is not None else ""
         lines.append(f"waiting    {duration(why.waiting_s)}{ahead}")
+    if why.standing is not None:
+        lines.append(f"share      {standing_line(why.standing)}")
     if why.node is not None:
         lines.append(f"placed     on {why.node}{f', attempt {why.attempt}' if why.attempt else ''}")
     if why.order or why.rank:

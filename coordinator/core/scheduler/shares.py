@@ -51,7 +51,7 @@ class Account(Struct):
     def usage_at(self, now_s: float, *, half_life_s: float) -> float:
         """What of the usage still counts."""
         age_s = max(now_s - self.at_s, 0.0)
-        return self.usage * 2.0 ** -(age_s / half_life_s)
+        return self.usage * math.exp2(-age_s / half_life_s)
 
 
 class Shares(Struct):
@@ -110,7 +110,7 @@ def level_of(usage: float, shares: int, *, all_usage: float, all_shares: int) ->
     if not usage:
         return 0
     over = (usage / all_usage) / (shares / all_shares)
-    return min(math.floor((1.0 - 2.0**-over) * LEVELS), LEVELS - 1)
+    return min(math.floor((1.0 - math.exp2(-over)) * LEVELS), LEVELS - 1)
 
 
 def _amounts(resources: Resources) -> tuple[float, ...]:

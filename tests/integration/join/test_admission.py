@@ -16,6 +16,7 @@ from bus.api import Admitted
 from bus.auth import Authority, UserKey, new_user_key
 from bus.credentials import credentials_text, parse_credentials
 from bus.errors import ApiError
+from bus.people import Standing
 from bus.subjects import AuthVerb, Peer
 from bus.tokens import JoinToken, digest, parse_token
 from bus.transport import Bus
@@ -34,7 +35,7 @@ class Door:
         self.store = store
         self.authority = authority
         self.admin = admin
-        self.tokens = Tokens(store, authority, cluster="test", version="1")
+        self.tokens = Tokens(store, authority, cluster="test", version="1", standing=lambda name: Standing())
         self.nodes: dict[str, Any] = {}
         cluster = cast(Cluster, SimpleNamespace(nodes=self.nodes))
         self.admissions = Admissions(cast(Bus, None), store, authority, cluster)

@@ -53,6 +53,8 @@ def test_there_is_a_method_for_every_operation() -> None:
         "cluster.connections": Client.connections,
         "event.list": Client.events,
         "user.whoami": Client.whoami,
+        "user.list": Client.users,
+        "user.share": Client.share,
         "user.renew": Client.renew,
         "user.logout": Client.logout,
         "token.create": Client.create_token,

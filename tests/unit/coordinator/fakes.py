@@ -85,6 +85,10 @@ class FakeReads(Reads):
         self._check()
         return USERS.get(name)
 
+    async def users(self) -> list[UserRow]:
+        self._check()
+        return sorted(USERS.values(), key=lambda user: user.name)
+
     async def duplicate(self, owner: UserName, key: str) -> DuplicateOf | None:
         self._check()
         for batch in self.store.batches:

@@ -26,6 +26,7 @@ from coordinator.api.jobs import Jobs
 from coordinator.api.lists import Listings
 from coordinator.api.logs import Logs
 from coordinator.api.nodes import Nodes
+from coordinator.api.people import People
 from coordinator.api.retention import Retention
 from coordinator.api.service import Api
 from coordinator.api.steer import Steer
@@ -236,7 +237,11 @@ class Shell:
         self.over = over or FakeOver(self.store)
         self.books = books or FakeBooks(self.store)
         self.retention = Retention(archive or FakeArchive(), self.clock, Keep(), epoch=7)
-        self.tokens = Tokens(tokens or TokenStore(""), None, cluster="test", version="1.2.3")
+        steer = Steer(self.loop, self.jobs, self.over, self.replies, staying=self.retention.staying)
+        people = People(self.loop, self.reads, steer, self.clock)
+        self.tokens = Tokens(
+            tokens or TokenStore(""), None, cluster="test", version="1.2.3", standing=people.standing
+        )
         self.api = Api(
             self.bus,
             Access(self.reads),
@@ -244,7 +249,8 @@ class Shell:
             nodes=self.nodes,
             logs=self.logs,
             listings=self.listings,
-            steer=Steer(self.loop, self.jobs, self.over, self.replies, staying=self.retention.staying),
+            steer=steer,
+            people=people,
             retention=self.retention,
             reasons=Reasons(self.loop, self.jobs.finder, self.reads, self.clock),
             tokens=self.tokens,

@@ -42,6 +42,8 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "node.undrain": {"node": "n1"},
     "event.list": {},
     "user.whoami": {},
+    "user.list": {},
+    "user.share": {"name": "alice", "shares": 2},
     "user.renew": {"key": "U" + "A" * 55},
     "user.logout": {"key": "U" + "A" * 55},
     "token.create": {"kind": "node"},

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bus.people import Standing
 from bus.spec import ResourceSpec
 from bus.values import Resources, Started, UserName
 from coordinator.core.events import SharesAsked, Tick
+from coordinator.core.fair_share import standing_of
 from coordinator.core.scheduler.shares import LEVELS, SETTLE_EVERY_S, Account, Shares, level_of
 
 ALICE, BOB = UserName("alice"), UserName("bob")
@@ -159,6 +161,7 @@ def test_switched_off_nothing_is_charged_or_moved(world) -> None:
     world.submit(command=["true"], resources=CORE, owner="bob")
     (placed,) = world.schedule()
     assert placed.attempt.job == early and not world.mirror.accounts[ALICE].usage
+    assert standing_of(world.cluster, ALICE, now_s=world.now_s) == Standing(shares=3)
 
 
 def test_fair_share_alone_ends_nobodys_work(world) -> None:

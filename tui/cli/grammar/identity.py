@@ -12,6 +12,8 @@ VERBS = {
     "login": ("tui.cli.login", "login"),
     "logout": ("tui.cli.login", "logout"),
     "whoami": ("tui.cli.login", "whoami"),
+    "users": ("tui.cli.people", "users"),
+    "share": ("tui.cli.people", "share"),
     "connections": ("tui.cli.connections", "connections"),
 }
 
@@ -65,4 +67,10 @@ def add(verbs: Verbs, shared: Parser) -> None:
     )
     verb(verbs, shared, "logout", "give the login of this account back", formats=("table", "json"))
     verb(verbs, shared, "whoami", "your name and role, and how any NATS client reaches the cluster")
+    verb(verbs, shared, "users", "who there is, and who has used how much of the cluster")
+    share = verb(
+        verbs, shared, "share", "what somebody's part of the cluster is", formats=("table", "json", "name")
+    )
+    share.add_argument("user", metavar="USER")
+    share.add_argument("shares", type=int, metavar="SHARES", help="as against the others' (at first 1 each)")
     verb(verbs, shared, "connections", "who is connected to the bus, from where, and how much they say")

@@ -1,0 +1,41 @@
+"""Questions and answers about people: who there is, what each has used, and where that puts their work."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from bus.requests import Request
+from bus.values import Role
+
+
+class UserShare(Request):
+    """From now on `name` has so many shares of the cluster, 1 to 1,000,000, against those of the others."""
+
+    name: str
+    shares: int
+
+
+class Standing(Struct, kw_only=True):
+    """Somebody's fair share. `used` and `due` are parts (0 to 1) of what all who have jobs used and hold.
+
+    A level is worth a step of priority: 0 who has used nothing, 8 who has used what is due, 15 at most.
+    """
+
+    shares: int = 1
+    usage_s: float = 0.0  # seconds of the whole cluster; what is old counts less
+    used: float = 0.0
+    due: float = 0.0
+    level: int = 0
+
+
+class User(Struct, kw_only=True):
+    name: str
+    role: Role
+    active: bool
+    standing: Standing
+
+
+class Users(Struct, kw_only=True):
+    """By name. Who is no operator sees only themselves."""
+
+    users: list[User]

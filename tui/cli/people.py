@@ -1,0 +1,61 @@
+"""`users` and `share`: what people have used of the cluster, and what their part of it is."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from bus.people import User
+from tui.cli import output
+from tui.cli.connect import client
+from tui.cli.diagnostics import Exit
+from tui.view.amounts import age
+from tui.view.table import Column
+
+_COLUMNS = (
+    Column("NAME", flexible=True),
+    Column("ROLE"),
+    Column("STATE"),
+    Column("SHARES", right=True),
+    Column("DUE", right=True),
+    Column("USED", right=True),
+    Column("LEVEL", right=True),
+    Column("USAGE", right=True),
+)
+
+
+async def users(arguments: Namespace) -> int:
+    """Everybody one may see, by name."""
+    async with client(arguments) as corral:
+        found = (await corral.users()).users
+    match arguments.output:
+        case "json":
+            output.as_json(found)
+        case "jsonl":
+            output.as_json_lines(found)
+        case "name":
+            output.lines(user.name for user in found)
+        case _:
+            output.table(_COLUMNS, [_row(user) for user in found])
+    return Exit.OK
+
+
+async def share(arguments: Namespace) -> int:
+    """Say what somebody's part of the cluster is."""
+    async with client(arguments) as corral:
+        changed = await corral.share(arguments.user, arguments.shares)
+    output.one(arguments.output, changed, name=arguments.user, text=lambda: [changed.hint])
+    return Exit.OK
+
+
+def _row(user: User) -> tuple[str, ...]:
+    standing = user.standing
+    return (
+        user.name,
+        user.role,
+        "active" if user.active else "suspended",
+        f"{standing.shares:,}",
+        f"{standing.due:.0%}",
+        f"{standing.used:.0%}",
+        str(standing.level),
+        age(standing.usage_s),
+    )
