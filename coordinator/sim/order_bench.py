@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from msgspec import Struct
 
+from coordinator.core.scheduler.gate import Evidence
+from coordinator.core.scheduler.policies import POLICIES
 from coordinator.core.scheduler.rules import RULES
 from coordinator.sim.judging import Progress, check_known
-from coordinator.sim.orders import POLICIES
+from coordinator.sim.order_training import Trained, replays, train
+from coordinator.sim.orders import pick
 from coordinator.sim.protocol import LENGTH, SEQUENCES, window_starts
 from coordinator.sim.replay import Machine, Order, bounded_slowdown, replay
-from coordinator.sim.swf import read_swf
+from coordinator.sim.swf import Trace, read_swf
 from coordinator.sim.trace_files import TraceError
+
+LEARNED = "learned"
+"""Whichever policy the gate lets act, by windows of the trace that are not tested."""
 
 
 class OrderBench(Struct, frozen=True, kw_only=True, tag="order"):
@@ -31,7 +37,10 @@ class OrderBench(Struct, frozen=True, kw_only=True, tag="order"):
 
 
 class OrderResult(Struct, frozen=True, kw_only=True):
-    """Of one policy on one trace. `values`: bounded slowdown of each window; lower is better."""
+    """Of one policy on one trace. `values`: bounded slowdown of each window; lower is better.
+
+    Of `learned` also which policy acted, why, and how long it took to find it.
+    """
 
     trace: str
     jobs: int
@@ -43,6 +52,10 @@ class OrderResult(Struct, frozen=True, kw_only=True):
     starts: tuple[int, ...]
     length: int
     ms_per_decision: float
+    training_seed: int | None = None
+    training_seconds: float | None = None
+    acted: str | None = None
+    evidence: Evidence | None = None
 
 
 class Timed:
@@ -66,22 +79,31 @@ def judge_orders(settings: OrderBench, progress: Progress) -> Iterator[OrderResu
 
     Raises TraceError, UnknownPolicy, OSError.
     """
-    check_known(settings.policies, POLICIES)
+    check_known(settings.policies, (*POLICIES, LEARNED))
     traces = [read_swf(Path(file)) for file in settings.files]
     windows = [_starts(settings, trace.name, len(trace.jobs)) for trace in traces]
     total = len(settings.policies) * sum(map(len, windows))
+    if LEARNED in settings.policies:
+        total += len(traces) * replays(len(POLICIES))
     done = 0
+
+    def heard() -> None:
+        nonlocal done
+        done += 1
+        progress(done, total)
+
     for trace, starts in zip(traces, windows, strict=True):
         for policy in settings.policies:
+            trained = _trained(settings, trace, starts, heard) if policy == LEARNED else None
+            pick_order = trained.pick() if trained is not None else pick(POLICIES[policy])
             values, seconds, decisions = [], 0.0, 0
             for start in starts:
                 jobs = trace.jobs[start : start + settings.length]
-                order = Timed(POLICIES[policy](jobs, backfill=settings.backfill, seed=settings.rng_seed))
+                order = Timed(pick_order(jobs, backfill=settings.backfill, seed=settings.rng_seed))
                 started_s = replay(jobs, trace.nodes, order, backfill=settings.backfill)
                 values.append(bounded_slowdown(jobs, started_s))
                 seconds, decisions = seconds + order.seconds, decisions + order.decisions
-                done += 1
-                progress(done, total)
+                heard()
             yield OrderResult(
                 trace=trace.name,
                 jobs=len(trace.jobs),
@@ -93,7 +115,24 @@ def judge_orders(settings: OrderBench, progress: Progress) -> Iterator[OrderResu
                 starts=starts,
                 length=settings.length,
                 ms_per_decision=seconds / decisions * 1000,
+                training_seed=settings.rng_seed if trained is not None else None,
+                training_seconds=trained.seconds if trained is not None else None,
+                acted=trained.policy if trained is not None else None,
+                evidence=trained.verdict.evidence if trained is not None else None,
             )
+
+
+def _trained(
+    settings: OrderBench, trace: Trace, starts: tuple[int, ...], heard: Callable[[], None]
+) -> Trained:
+    return train(
+        trace,
+        starts,
+        length=settings.length,
+        backfill=settings.backfill,
+        seed=settings.rng_seed,
+        heard=heard,
+    )
 
 
 def _starts(settings: OrderBench, trace: str, jobs: int) -> tuple[int, ...]:

@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 
 from coordinator.core.scheduler.planner import Asked, Begun, Planner
-from coordinator.core.scheduler.policies import POLICIES as ORDERS
-from coordinator.core.scheduler.policies import Policy
+from coordinator.core.scheduler.policies import Kind, Policy
+from coordinator.core.scheduler.qlearning import QTable
 from coordinator.core.scheduler.rules import RULES, Rule, Waits
 from coordinator.sim.replay import Machine, Order
 from coordinator.sim.swf import TraceJob
@@ -27,39 +27,56 @@ class ByRule:
         return min(machine.waiting, key=lambda index: rule(tasks[index], now_s))
 
 
-class ByRollout:
-    """A planner that knows nothing at the beginning of the window."""
+class ByPlanner:
+    """A planner that knows nothing of the window's jobs at its beginning; `table`: of earlier ones."""
 
     def __init__(
-        self, jobs: Sequence[TraceJob], *, backfill: bool, seed: int, policy: Policy = ORDERS["rollout"]
+        self,
+        jobs: Sequence[TraceJob],
+        policy: Policy,
+        *,
+        backfill: bool,
+        seed: int,
+        table: QTable | None = None,
     ) -> None:
         self._asked = [
             Asked(job.submitted_s, str(job.user), job.processors, job.nodes, job.requested_s) for job in jobs
         ]
-        self._planner = Planner()
+        self.planner = Planner()
+        if table is not None:
+            self.planner.table = table
         self._policy = policy
         self._backfill = backfill
         self._rng = np.random.default_rng(seed)
         self._arrived = self._over = 0
 
     def choose(self, machine: Machine) -> int:
+        self._note(machine)
         asked = self._asked
-        for index in range(self._arrived, machine.arrived):
-            self._planner.note_arrival(asked[index])
-        for index in machine.over[self._over :]:
-            self._planner.note_end(asked[index], machine.jobs[index].run_s)
-        self._arrived, self._over = machine.arrived, len(machine.over)
         waiting = sorted(machine.waiting)
-        choice = self._planner.choose(
-            self._policy,
-            [asked[index] for index in waiting],
-            [Begun(asked[each.job], each.started_s) for each in machine.running],
+        found = [asked[index] for index in waiting]
+        running = [Begun(asked[each.job], each.started_s) for each in machine.running]
+        choice = self.planner.choose(
+            self.policy(machine, found, running),
+            found,
+            running,
             now_s=machine.now_s,
             free=machine.free,
             backfill=self._backfill,
             rng=self._rng,
         )
         return waiting[choice.place]
+
+    def policy(self, machine: Machine, waiting: Sequence[Asked], running: Sequence[Begun]) -> Policy:
+        """By which to decide now."""
+        return self._policy
+
+    def _note(self, machine: Machine) -> None:
+        for index in range(self._arrived, machine.arrived):
+            self.planner.note_arrival(self._asked[index])
+        for index in machine.over[self._over :]:
+            self.planner.note_end(self._asked[index], machine.jobs[index].run_s)
+        self._arrived, self._over = machine.arrived, len(machine.over)
 
 
 class Pick(Protocol):
@@ -68,11 +85,12 @@ class Pick(Protocol):
     def __call__(self, jobs: Sequence[TraceJob], *, backfill: bool, seed: int) -> Order: ...
 
 
-def _static(rule: Rule) -> Pick:
-    def pick(jobs: Sequence[TraceJob], *, backfill: bool, seed: int) -> Order:
-        return ByRule(jobs, rule)
+def pick(policy: Policy, *, table: QTable | None = None) -> Pick:
+    """Orders by `policy`."""
 
-    return pick
+    def picked(jobs: Sequence[TraceJob], *, backfill: bool, seed: int) -> Order:
+        if policy.kind is Kind.STATIC:
+            return ByRule(jobs, RULES[policy.rules[0]])
+        return ByPlanner(jobs, policy, backfill=backfill, seed=seed, table=table)
 
-
-POLICIES: dict[str, Pick] = {**{name: _static(rule) for name, rule in RULES.items()}, "rollout": ByRollout}
+    return picked

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
-from coordinator.core.scheduler.policies import BASE_RULES, Kind, Policy
+from coordinator.core.scheduler.policies import BASE_RULES, TABLE, Kind, Policy
 from coordinator.core.scheduler.predict import Predictor
+from coordinator.core.scheduler.qlearning import QTable, state_of
 from coordinator.core.scheduler.rollout import Future, Held, Item, Snapshot
 
 RECENT = 128
@@ -67,6 +68,7 @@ class Planner:
     def __init__(self) -> None:
         self.predictor = Predictor()
         self.recent: deque[Asked] = deque(maxlen=RECENT)
+        self.table = QTable(rules=tuple(BASE_RULES))
 
     def note_arrival(self, job: Asked) -> None:
         """In order of arrival."""
@@ -75,11 +77,18 @@ class Planner:
     def note_end(self, job: Asked, run_s: float) -> None:
         self.predictor.observe(job.user, job.width, job.requested_s, run_s)
 
+    def state(self, waiting: Sized, running: Iterable[Begun], *, free: int) -> str:
+        """What `table` knows the present as."""
+        held = sum(each.asked.nodes for each in running)
+        asked = [math.log2(max(job.requested_s, 1.0)) for job in self.recent]
+        mix = math.fsum(asked) / max(len(asked), 1)
+        return state_of(queue=len(waiting), load=held / max(held + free, 1), mix=mix)
+
     def choose(
         self,
         policy: Policy,
         waiting: Sequence[Asked],
-        running: Iterable[Begun],
+        running: Sequence[Begun],
         *,
         now_s: float,
         free: int,
@@ -94,12 +103,15 @@ class Planner:
         base rule's first goes. `exact`: play all to their ends, for their values; the choice is the same.
         """
         rules = policy.rules
+        if TABLE in rules:
+            by_table = self.table.best(self.state(waiting, running, free=free))
+            rules = tuple(dict.fromkeys(by_table if rule == TABLE else rule for rule in rules))
         base = [self._item(job, job.at_s, rules) for job in waiting]
         candidates = _candidates(policy, base, free)
         if len(candidates) == 1:
             return Choice(candidates[0], rules[0], {})
         snapshot = Snapshot(now_s, free, tuple(self._held(each, now_s=now_s) for each in running), len(base))
-        drawn = self._futures(policy, now_s, rng)
+        drawn = self._futures(policy, rules, now_s=now_s, rng=rng)
         futures = [Future(snapshot, base + arrivals) for arrivals in drawn]
         placed = len(futures) * len(base + drawn[0])
         values: dict[int, float] = {}
@@ -116,7 +128,9 @@ class Planner:
                 exact_ones.add(index)
         return Choice(chosen, rules[best_rule], values, frozenset(values.keys() - exact_ones))
 
-    def _futures(self, policy: Policy, now_s: float, rng: np.random.Generator) -> list[list[Item]]:
+    def _futures(
+        self, policy: Policy, rules: Sequence[str], *, now_s: float, rng: np.random.Generator
+    ) -> list[list[Item]]:
         recent = list(self.recent)
         if len(recent) < LEAST_RECENT or not policy.futures:
             return [[]]
@@ -127,7 +141,7 @@ class Planner:
             drawn = rng.integers(len(recent), size=policy.arrivals)
             found.append(
                 [
-                    self._item(recent[index], at, policy.rules)
+                    self._item(recent[index], at, rules)
                     for index, at in zip(drawn.tolist(), at_s.tolist(), strict=True)
                 ]
             )
@@ -160,7 +174,7 @@ def _total(futures: Iterable[Future], first: int, rule: int, *, backfill: bool, 
 def _candidates(policy: Policy, base: Sequence[Item], free: int) -> list[int]:
     """Each once, the first of the first rule before all others; alone if nobody looks ahead."""
     found: dict[int, None] = {}
-    for rule in range(len(policy.rules)):
+    for rule in range(len(base[0].keys)):
         order = sorted(range(len(base)), key=lambda index: base[index].keys[rule])
         if policy.kind is Kind.PREDICTED:
             return order[:1]

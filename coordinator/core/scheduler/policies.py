@@ -41,7 +41,7 @@ class Kind(StrEnum):
 
 
 class Policy(Struct, frozen=True, kw_only=True):
-    """`rules`: of its kind, one unless it is a rollout.
+    """`rules`: of its kind, one unless it is a rollout; `TABLE` stands for the one of the moment.
 
     A rollout looks at the first `top` of each rule, and at as many that fit, in `futures` (0: only what is
     there already) of `arrivals` jobs each.
@@ -65,6 +65,10 @@ BASE_RULES: dict[str, Callable[[float, int, float], float]] = {
 """Of predicted run time, nodes and predicted weight; smaller goes first."""
 
 
+TABLE = "by table"
+"""The base rule that tabular Q-learning has found best for what the queue looks like (`qlearning`)."""
+
+
 def _predicted(rule: str) -> Policy:
     return Policy(name=f"predicted {rule}", kind=Kind.PREDICTED, rules=(rule,))
 
@@ -73,8 +77,11 @@ _TWO = ("short and narrow", "heavy")
 _ALL = (
     *(Policy(name=rule, kind=Kind.STATIC, rules=(rule,)) for rule in RULES),
     *map(_predicted, BASE_RULES),
+    _predicted(TABLE),
     Policy(name="rollout", kind=Kind.ROLLOUT, rules=_TWO, top=4, futures=4, arrivals=60),
     Policy(name="rollout of backlog", kind=Kind.ROLLOUT, rules=_TWO, top=4),
+    Policy(name="rollout of backlog, heavy first", kind=Kind.ROLLOUT, rules=("heavy",), top=8),
+    Policy(name="rollout of backlog by table", kind=Kind.ROLLOUT, rules=(TABLE, "heavy"), top=4),
 )
 POLICIES: dict[str, Policy] = {policy.name: policy for policy in _ALL}
 """Every order by its name."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from coordinator.core.scheduler.policies import POLICIES
 from coordinator.sim.bench import bench
 from coordinator.sim.order_bench import OrderBench, judge_orders
 from coordinator.sim.protocol import window_starts
@@ -57,6 +58,19 @@ def test_rollouts_play_whole_windows_and_look_ahead(trace: Path, backfill: bool)
     assert rollout.mean_bounded_slowdown < fcfs.mean_bounded_slowdown
     again = list(judge_orders(settings, lambda done, total: None))[1]
     assert again.values == rollout.values, "the same seed, the same decisions"
+
+
+def test_the_learned_order_says_who_acted_and_why(trace: Path) -> None:
+    said: list[tuple[int, int]] = []
+    settings = OrderBench(files=(str(trace),), policies=("learned",), starts=(10,), length=20, rng_seed=3)
+    (result,) = judge_orders(settings, lambda done, total: said.append((done, total)))
+    assert result.policy == "learned" and result.acted in POLICIES
+    assert result.evidence is not None and result.evidence.windows == 16
+    assert result.training_seed == 3 and result.training_seconds is not None
+    assert said[-1][0] == said[-1][1]
+    named = OrderBench(files=(str(trace),), policies=(result.acted,), starts=(10,), length=20, rng_seed=3)
+    if "table" not in result.acted:
+        assert next(judge_orders(named, lambda done, total: None)).values == result.values
 
 
 def test_windows_can_be_named(trace: Path) -> None:
