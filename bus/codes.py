@@ -134,9 +134,9 @@ CODES: dict[str, Code] = {
         "see the message",
     ),
     "E_GPU_SHARE": Code(
-        "a share of a GPU",
-        "A task gets whole GPUs to itself; no node shares one between tasks.",
-        "ask for a whole number of GPUs",
+        "not a share of a GPU",
+        "A task gets whole GPUs, or a share of a single one in thousandths; there is no GPU and a half.",
+        'for example 2, "0.5" or "250m"',
     ),
     "E_RANGE": Code(
         "out of range",

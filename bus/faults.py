@@ -31,7 +31,6 @@ _HINTS = {
 """What helps with a value of the wrong type, by the name of its field."""
 
 _WHOLE = {
-    "gpu": ("E_GPU_SHARE", "integer 0–1,024"),
     "retries": ("E_RANGE", "integer 0–10"),
 }
 """Fields where a fraction is more than a wrong type: what it is, and what would be right."""

@@ -17,11 +17,15 @@ Json = dict[str, Any]
 
 class ResourceSpec(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """`cpu`: millicores, or text such as "2" or "500m"; `memory` and `storage`: MiB, or "4GiB";
-    `net`: Mbit/s, or "1Gbit"; `gpu`: whole GPUs."""
+    `net`: Mbit/s, or "1Gbit"; `gpu`: GPUs, or a share of one such as 0.5 or "500m". `gpu_type`: models of
+    which any will do, as words of the name that the driver gives ("a100"); `gpu_memory`: MiB that each GPU
+    must have."""
 
     cpu: int | str = 1000
     memory: int | str = 64
-    gpu: int = 0
+    gpu: int | float | str = 0
+    gpu_type: str | list[str] = []
+    gpu_memory: int | str = 0
     storage: int | str = 0
     net: int | str = 0
 

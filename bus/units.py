@@ -20,6 +20,7 @@ from bus.errors import CorralError
 CPU_MILLIS_MAX = 1_024_000
 SIZE_MIB_MAX = 2**30  # 1 PiB
 RATE_MBPS_MAX = 10_000_000
+GPUS_MAX = 1024
 DURATION_S_MAX = 365 * 86_400.0
 ARRAY_COUNT_MAX = 1_000_000
 ARRAY_INDEX_MAX = 2**31 - 1
@@ -29,6 +30,7 @@ _RANGE_TEXT_MAX = 65_536
 
 _NUMBER = r"([0-9]{1,18}(?:\.[0-9]{1,9})?)"
 _CPU = re.compile(r"(-?[0-9]{1,18}(?:\.[0-9]{1,9})?)(m?)")  # signed: a number below the range is still one
+_GPUS = re.compile(r"(-?[0-9]{0,18}(?:\.[0-9]{1,9})?)(m?)")
 _SIZE = re.compile(_NUMBER + r" ?(?:([kmgtp])(i?b?)|b|)", re.IGNORECASE)
 _RATE = re.compile(_NUMBER + r" ?([kmgt]?)(bit/s|bit|bps|)", re.IGNORECASE)
 _COMPOUND = re.compile(r"(?:[0-9]{1,9}(?:\.[0-9]{1,6})?(?:ms|[wdhms]))+")
@@ -105,6 +107,24 @@ def parse_cpu_millis(value: int | float | str) -> int:
     if not 1 <= amount <= CPU_MILLIS_MAX:
         raise UnitError(value, expected, "E_RANGE")
     return math.ceil(amount)
+
+
+def parse_gpu_millis(value: int | float | str) -> int:
+    """Thousandths of a GPU: 2 and "2" are two GPUs; 0.5, "0.5" and "500m" half of one. No GPU and a half."""
+    expected = 'whole GPUs, or a share of one: 2, "0.5" or "500m"'
+    if isinstance(value, str):
+        match = _GPUS.fullmatch(_short(value, expected))
+        if match is None or not any(map(str.isdigit, match[1])):
+            raise UnitError(value, expected)
+        amount = Fraction(match[1]) * (1 if match[2] else 1000)
+    else:
+        _number(value, expected)
+        amount = Fraction(str(value)) * 1000  # as it was written: 0.3 is three tenths
+    if not 0 <= amount <= GPUS_MAX * 1000:
+        raise UnitError(value, f"0 to {GPUS_MAX:,} GPUs", "E_RANGE")
+    if amount.denominator != 1 or (amount > 1000 and amount % 1000):
+        raise UnitError(value, f"{expected}, in thousandths", "E_GPU_SHARE")
+    return int(amount)
 
 
 def parse_size_mib(value: int | float | str) -> int:
@@ -209,6 +229,11 @@ def parse_array(text: str) -> ArrayRange:
 def format_cpu_millis(millis: int) -> str:
     """Cores for people: 1500 -> "1.5"."""
     return f"{millis / 1000:.3f}".rstrip("0").rstrip(".")
+
+
+def format_gpu_millis(millis: int) -> str:
+    """GPUs for people: 500 -> "0.5", 2000 -> "2"."""
+    return format_cpu_millis(millis)
 
 
 def format_size_mib(mib: int) -> str:

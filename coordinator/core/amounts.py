@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from bus.units import format_cpu_millis, format_mbps, format_size_mib
+from bus.units import format_cpu_millis, format_gpu_millis, format_mbps, format_size_mib
+from bus.values import Resources
 
 RESOURCES = ("cpu_millis", "mem_mib", "gpus", "storage_mib", "net_mbps")
-"""The fields of `bus.values.Resources`."""
+"""By their names in `bus.values.Resources`."""
 
 _FLAGS = {
     "cpu_millis": "--cpu",
@@ -16,13 +17,19 @@ _FLAGS = {
 }
 
 
+def amount_of(amounts: Resources, resource: str) -> int:
+    """One of them; of GPUs all, in thousandths."""
+    amount: int = amounts.gpu_millis if resource == "gpus" else getattr(amounts, resource)
+    return amount
+
+
 def describe(resource: str, amount: int) -> str:
-    """An amount with its noun: "2 cores", "512 MiB of memory"."""
+    """An amount with its noun: "2 cores", "512 MiB of memory", "0.5 GPU"."""
     match resource:
         case "cpu_millis":
             return f"{format_cpu_millis(amount)} core{'' if amount == 1000 else 's'}"
         case "gpus":
-            return f"{amount} GPU{'' if amount == 1 else 's'}"
+            return f"{format_gpu_millis(amount)} GPU{'s' if amount > 1000 else ''}"
         case "net_mbps":
             return f"{format_mbps(amount)} of network"
         case "storage_mib":
@@ -37,7 +44,7 @@ def flag(resource: str, amount: int) -> str:
         case "cpu_millis":
             text = format_cpu_millis(amount)
         case "gpus":
-            text = str(amount)
+            text = format_gpu_millis(amount)
         case "net_mbps":
             text = f"{amount}M"
         case _:

@@ -16,6 +16,7 @@ from bus.spec import Constraints, JobSpec, TaskSpec
 from bus.values import is_name
 from coordinator.core.conditions import Condition, Need, split_condition
 from coordinator.core.effects import Fault
+from coordinator.core.scheduler.feasible import model_words
 from coordinator.core.task_types import REQUIRED_INPUT
 
 NAME_MAX = 128
@@ -23,6 +24,7 @@ ARGUMENTS_MAX_BYTES = 128 * 1024
 LABELS_MAX = 64
 LABEL_VALUE_MAX = 256
 AFTER_MAX = 1_000
+GPU_TYPES_MAX = 16
 FAULTS_MAX = 20
 """Faults told of one spec; enough to mend it, and an answer of bounded size."""
 
@@ -184,6 +186,23 @@ def check_workdir(workdir: str | None, field: str, faults: list[Fault]) -> None:
                 expected="an absolute path without ..",
             )
         )
+
+
+def parse_gpu_types(asked: str | list[str], field: str, faults: list[Fault]) -> tuple[str, ...]:
+    """Models in lower case, their words parted by single blanks, sorted: one way to write each wish."""
+    types = [asked] if isinstance(asked, str) else asked
+    if len(types) > GPU_TYPES_MAX:
+        got, expected = f"{len(types)} models", f"at most {GPU_TYPES_MAX}"
+        faults.append(Fault(code="E_TOO_MANY", field=field, got=got, expected=expected))
+        return ()
+    found = set()
+    for each in types:
+        words = model_words(each)
+        if not words or len(each) > NAME_MAX:
+            expected = f'words of a model\'s name, such as "a100" or "rtx 4090", at most {NAME_MAX} long'
+            faults.append(Fault(code="E_VALUE", field=field, got=quote(each), expected=expected))
+        found.add(words)
+    return tuple(sorted(found))
 
 
 def check_constraints(constraints: Constraints, faults: list[Fault]) -> None:

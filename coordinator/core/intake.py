@@ -28,11 +28,12 @@ from bus.units import (
     parse_array,
     parse_cpu_millis,
     parse_duration_s,
+    parse_gpu_millis,
     parse_mbps,
     parse_priority,
     parse_size_mib,
 )
-from bus.values import Resources, TaskSettings, TaskState, UserName
+from bus.values import GPU_MILLI, Resources, TaskSettings, TaskState, UserName
 from coordinator.core import checks
 from coordinator.core.conditions import Condition, Need
 from coordinator.core.effects import Fault
@@ -46,8 +47,10 @@ R = TypeVar("R")
 _remember = lru_cache(maxsize=512, typed=True)
 _duration_s, _cpu_millis = _remember(parse_duration_s), _remember(parse_cpu_millis)
 _size_mib, _mbps = _remember(parse_size_mib), _remember(parse_mbps)
+_gpu_millis = _remember(parse_gpu_millis)
 
 _NO_ARRAY = ArrayRange((), 0)
+_DEFAULT_RESOURCES = ResourceSpec()
 TASKS_MAX = 1_000_000
 EXPLICIT_TASKS_MAX = 10_000
 
@@ -309,8 +312,9 @@ class _Deriver:
         if backoff_max < backoff:
             got, least = quote(spec.backoff_max), f"at least the backoff of {backoff:g} s"
             self._fault("E_RANGE", "", "/backoff_max", got=got, expected=least)
+        asked = task.resources or spec.resources or _DEFAULT_RESOURCES
         return TaskSettings(
-            resources=self._resources(task.resources or spec.resources, f"{path}/resources"),
+            resources=self._resources(asked, f"{path}/resources"),
             task_type=TOOL_TYPES.get(tool, "shell") if tool else "shell",
             tool=tool,
             user=self._owner,
@@ -331,18 +335,31 @@ class _Deriver:
             preemptible=spec.preemptible,
             labels=constraints.labels,
             nodes=tuple(constraints.nodes),
+            gpu_types=checks.parse_gpu_types(asked.gpu_type, f"{path}/resources/gpu_type", self._faults),
+            gpu_mem_mib=self._size(asked.gpu_memory, f"{path}/resources/gpu_memory"),
         )
 
     def _duration(self, value: float | str, field: str, default: float, *, code: str = "") -> float:
         return self._parse(_duration_s, value, field=field, default=default, code=code)
 
-    def _resources(self, asked: ResourceSpec | None, path: str) -> Resources:
-        asked = asked or ResourceSpec()
-        checks.check_range(asked.gpu, 0, 1024, field=f"{path}/gpu", faults=self._faults)
+    def _size(self, value: int | str, field: str) -> int:
+        return self._parse(_size_mib, value, field=field, default=0)
+
+    def _resources(self, asked: ResourceSpec, path: str) -> Resources:
+        gpus, gpu_milli = divmod(
+            self._parse(_gpu_millis, asked.gpu, field=f"{path}/gpu", default=GPU_MILLI), GPU_MILLI
+        )
+        if not (gpus or gpu_milli):
+            for name in ("gpu_type", "gpu_memory"):
+                if getattr(asked, name):
+                    self._fault(
+                        "E_FIELD", f"{name} without gpu", f"{path}/{name}", hint="say how many GPUs: gpu"
+                    )
         return Resources(
             self._parse(_cpu_millis, asked.cpu, field=f"{path}/cpu", default=0),
-            self._parse(_size_mib, asked.memory, field=f"{path}/memory", default=0),
-            asked.gpu,
-            self._parse(_size_mib, asked.storage, field=f"{path}/storage", default=0),
+            self._size(asked.memory, f"{path}/memory"),
+            gpus,
+            self._size(asked.storage, f"{path}/storage"),
             self._parse(_mbps, asked.net, field=f"{path}/net", default=0),
+            gpu_milli,
         )

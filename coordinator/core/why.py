@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from bus.api import Blocker, Candidate
-from bus.units import counted
+from bus.units import counted, format_size_mib
 from bus.values import NodeAdmin, NodeHealth, OnDisconnect, TaskState, UserName
 from coordinator.core import after
-from coordinator.core.amounts import RESOURCES, describe, flag
+from coordinator.core.amounts import RESOURCES, amount_of, describe, flag
 from coordinator.core.conditions import Condition, Verdict, with_condition
 from coordinator.core.groups import verdicts
 from coordinator.core.model import Attempt, Cluster, Group, Job, Node, Shape, Task, Waiting
 from coordinator.core.scheduler.explain import Explanation
-from coordinator.core.scheduler.feasible import obstacles
+from coordinator.core.scheduler.feasible import fits_now, is_model, obstacles, once_ended
 from coordinator.core.scheduler.order import standing
 from coordinator.core.scheduler.rank import RANKS
 
@@ -202,9 +202,9 @@ def _of_nodes(cluster: Cluster, shape: Shape, code: str, nodes: list[Node], *, a
         case "busy":
             message, remedy = _busy(shape, what, nodes, some, asker=asker)
         case "capacity":
-            most = max(nodes, key=lambda node: (getattr(node.capacity, what), node.name))
-            message = f"{some} could never hold {describe(what, getattr(shape.resources, what))}"
-            remedy = f"ask for {describe(what, getattr(most.capacity, what))}, as {most.name} has, or less"
+            most = max(nodes, key=lambda node: (amount_of(node.capacity, what), node.name))
+            message = f"{some} could never hold {describe(what, amount_of(shape.resources, what))}"
+            remedy = f"ask for {describe(what, amount_of(most.capacity, what))}, as {most.name} has, or less"
         case "label":
             message = f"{some} {'lack' if plural else 'lacks'} the label {what}={dict(shape.labels)[what]}"
             remedy = "give a node that label, or submit without the constraint"
@@ -216,12 +216,29 @@ def _of_nodes(cluster: Cluster, shape: Shape, code: str, nodes: list[Node], *, a
             remedy = "submit without the constraint"
         case "kind":
             message, remedy = f"{some}: {what} nodes run no tasks", "when a node that runs tasks joins"
+        case "gpu_type" | "gpu_memory" | "gpu_share":
+            message, remedy = _gpus(shape, kind, nodes, some)
         case "health" | "admin":
             message, remedy = _away(kind, what, nodes)
         case _:
             message = f"{_names(node.name for node in nodes)} is kept free for a task that has waited longer"
             remedy = "when that task has started"
     return Blocker(code=code, message=message, nodes=len(nodes), remedy=remedy)
+
+
+def _gpus(shape: Shape, code: str, nodes: list[Node], some: str) -> tuple[str, str]:
+    """Enough GPUs, and not such ones."""
+    verb = "have" if len(nodes) > 1 else "has"
+    there = [gpu for node in nodes for gpu in node.offered_gpus]
+    if code == "gpu_type":
+        models = _names(sorted({gpu.model for gpu in there}))
+        message = f"{some} {verb} too few GPUs of type {' or '.join(shape.gpu_types)}"
+        return message, f"ask for one of those that are there: {models}"
+    if code == "gpu_memory":
+        most = max(gpu.mem_mib for gpu in there if is_model(gpu.model, shape.gpu_types))
+        message = f"{some} {verb} too few such GPUs with {format_size_mib(shape.gpu_mem_mib)}"
+        return message, f"--gpu-memory {most}Mi or less"
+    return f"{some} cannot share a GPU", "with --gpu 1; or when its agent is of a newer version"
 
 
 def _away(kind: str, what: str, nodes: list[Node]) -> tuple[str, str]:
@@ -238,15 +255,17 @@ def _away(kind: str, what: str, nodes: list[Node]) -> tuple[str, str]:
 
 def _busy(shape: Shape, resource: str, nodes: list[Node], some: str, *, asker: UserName) -> tuple[str, str]:
     """How much is missing where least is, and what would free it."""
-    wanted = getattr(shape.resources, resource)
+    wanted = amount_of(shape.resources, resource)
     nearest = min(nodes, key=lambda node: (_distance(node, shape), node.name))
-    free = max(getattr(nearest.free, resource), 0)
+    free = max(amount_of(nearest.free, resource), 0)
     lack = "lack" if len(nodes) > 1 else "lacks"
     message = f"{some} {lack} {describe(resource, wanted)}"
-    if free:
+    if 0 < free < wanted:
         message += f"; nearest {nearest.name} is short of {describe(resource, wanted - free)}"
+    elif free:  # GPUs that are shared, or of another kind
+        message += f"; what {nearest.name} has free of them is of no use to it"
     ways = []
-    if len(obstacles(nearest, shape)) == 1 and free:
+    if len(obstacles(nearest, shape)) == 1 and 0 < free < wanted:
         ways.append(f"would start with {flag(resource, free)}")
     ending = _ending(nearest, shape)
     if ending:
@@ -260,9 +279,9 @@ def _distance(node: Node, shape: Shape) -> tuple[int, float]:
     lasting = sum(not code.startswith("busy:") for code in found)
     free, wanted = node.free, shape.resources
     short = sum(
-        (getattr(wanted, name) - getattr(free, name)) / getattr(wanted, name)
+        1 - amount_of(free, name) / amount_of(wanted, name)
         for name in RESOURCES
-        if getattr(wanted, name) > getattr(free, name)
+        if amount_of(wanted, name) > amount_of(free, name)
     )
     return lasting, short
 
@@ -270,14 +289,13 @@ def _distance(node: Node, shape: Shape) -> tuple[int, float]:
 def _ending(node: Node, shape: Shape) -> list[Attempt]:
     """The attempts on `node`, oldest first, whose end makes room; none if their ends do not."""
     holding = [attempt for attempt in node.attempts.values() if attempt.holding]
-    alone = [each for each in holding if shape.resources.fits(node.free + each.requested)]
+    alone = [each for each in holding if fits_now(once_ended(node, [each]), shape)]
     if alone:
         return [min(alone, key=_age)]
-    free, ending = node.free, []
+    ending: list[Attempt] = []
     for attempt in sorted(holding, key=_age):
-        free += attempt.requested
         ending.append(attempt)
-        if shape.resources.fits(free):
+        if fits_now(once_ended(node, ending), shape):
             return ending
     return []
 

@@ -170,8 +170,19 @@ SPEC = (
         }.items()
     ),
     Row("B45", "E_ARRAY", "at --array", argv=submit("--array", "5-1")),
-    Row("B41", "E_GPU_SHARE", "/resources/gpu: got number 0.5", spec=needing(gpu=0.5)),
-    Row("B41", "E_GPU_SHARE", "at --gpu: got '0.5'", argv=submit("--gpu", "0.5")),
+    *(Row("B41", "E_GPU_SHARE", "/resources/gpu", spec=needing(gpu=gpu)) for gpu in (1.5, 0.0001, "2500m")),
+    Row("B41", "E_GPU_SHARE", "at --gpu: got '1.5'", argv=submit("--gpu", "1.5")),
+    *(Row("B41", "E_RANGE", "/resources/gpu", spec=needing(gpu=gpu)) for gpu in (-1, "-0.5", 1025)),
+    *(Row("B41", "E_UNIT", "/resources/gpu", spec=needing(gpu=gpu)) for gpu in ("all", "", "half")),
+    Row("B41", "E_TYPE", "/resources/gpu", spec=needing(gpu=True)),
+    Row("B42", "E_UNSATISFIABLE", "capacity:gpus", spec=needing(gpu=3, gpu_type="h100")),
+    Row("B42", "E_UNSATISFIABLE", "capacity:gpus", argv=submit("--gpu", "h100:3")),
+    Row("B42", "E_FIELD", "gpu_type without gpu", spec=needing(gpu_type="h100")),
+    Row("B42", "E_FIELD", "gpu_memory without gpu", spec=needing(gpu_memory="40GiB")),
+    Row("B42", "E_VALUE", "/resources/gpu_type", spec=needing(gpu=1, gpu_type="!")),
+    Row("B42", "E_TYPE", "/resources/gpu_type", spec=needing(gpu=1, gpu_type=5)),
+    Row("B42", "E_UNIT", "/resources/gpu_memory", spec=needing(gpu=1, gpu_memory="much")),
+    Row("B42", "E_USAGE", "--gpu", argv=submit("--gpu", "a100:1", "--gpu-type", "a100")),
     Row("B47", "E_RANGE", "got 11; expected 0–10", spec=job(retries=11)),
     Row("B47", "E_RANGE", "0–10", spec=job(retries=-1)),
     Row("B47", "E_RANGE", "got number 2.5; expected integer 0–10", spec=job(retries=2.5)),
@@ -297,7 +308,6 @@ COMMAND = (
 ROWS = ENVELOPE + VALUES + SPEC + NODES + COMMAND
 
 LATER: dict[str, dict[str, Any]] = {
-    "B42": needing(gpu=3, gpu_type="h100"),
     "B43": needing(gpu=1, gpu_uuid="GPU-1"),
     "B46": job(matrix={"a": [1, 2]}),
     "B60": job(gang={"size": 0}),

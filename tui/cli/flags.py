@@ -11,6 +11,8 @@ _OPTIONS = {
     "/resources/cpu": "cpu",
     "/resources/memory": "memory",
     "/resources/gpu": "gpu",
+    "/resources/gpu_type": "gpu_type",
+    "/resources/gpu_memory": "gpu_memory",
     "/resources/storage": "storage",
     "/resources/net": "net",
     "/constraints/labels": "label",

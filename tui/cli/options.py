@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from tui.cli.diagnostics import CommandError, Exit
 
 LIMIT_MAX = 10_000
-GPUS_MAX = 1024
 
 
 def whole(option: str, *, least: int, most: int, hint: str = "") -> Callable[[str], int]:
@@ -31,20 +30,6 @@ def whole(option: str, *, least: int, most: int, hint: str = "") -> Callable[[st
         return int(text)
 
     return read
-
-
-def gpus(text: str) -> int:
-    """A number of GPUs; a share of one is told apart from what is no number. Raises CommandError."""
-    if re.fullmatch(r"[0-9]*\.[0-9]+", text, re.ASCII):
-        raise CommandError(
-            "E_GPU_SHARE",
-            "a share of a GPU",
-            exit=Exit.USAGE,
-            field="--gpu",
-            got=repr(text[:80]),
-            expected=f"a whole number, 0 to {GPUS_MAX:,}",
-        )
-    return whole("--gpu", least=0, most=GPUS_MAX)(text)
 
 
 def words(text: str) -> list[str]:

@@ -21,6 +21,7 @@ from bus.units import (
     parse_array,
     parse_cpu_millis,
     parse_duration_s,
+    parse_gpu_millis,
     parse_mbps,
     parse_priority,
     parse_size_mib,
@@ -31,13 +32,15 @@ _AMOUNTS: dict[str, Callable[[str], object]] = {
     "priority": lambda text: parse_priority(_number_or_word(text)),
     "cpu": parse_cpu_millis,
     "memory": parse_size_mib,
+    "gpu": parse_gpu_millis,
+    "gpu_memory": parse_size_mib,
     "storage": parse_size_mib,
     "net": parse_mbps,
     "timeout": parse_duration_s,
     "grace": parse_duration_s,
     "array": parse_array,
 }
-_RESOURCE_OPTIONS = ("cpu", "memory", "gpu", "storage", "net")
+_RESOURCE_OPTIONS = ("cpu", "memory", "gpu", "gpu_type", "gpu_memory", "storage", "net")
 _PLAIN_OPTIONS = (
     "name", "priority", "tool", "array", "workdir", "timeout", "grace", "retries", "dedupe_key",
 )  # fmt: skip
@@ -52,6 +55,7 @@ def job_spec(arguments: Namespace) -> JobSpec:
     file = getattr(arguments, "file", None)
     if file is not None:
         fields |= read_fields(file)
+    _part_gpu_type(arguments)
     _check_amounts(arguments)
     fields |= {
         name: value for name in _PLAIN_OPTIONS if (value := getattr(arguments, name, None)) is not None
@@ -105,6 +109,17 @@ def _command(arguments: Namespace) -> list[str]:
     return ["/bin/sh", "-c", shell]
 
 
+def _part_gpu_type(arguments: Namespace) -> None:
+    """ "--gpu a100:2" is "--gpu 2 --gpu-type a100"."""
+    model, colon, number = (arguments.gpu or "").rpartition(":")
+    if not colon:
+        return
+    if arguments.gpu_type:
+        message = "--gpu MODEL:N and --gpu-type exclude each other"
+        raise CommandError("E_USAGE", message, exit=Exit.USAGE, field="--gpu")
+    arguments.gpu, arguments.gpu_type = number, [model]
+
+
 def _check_amounts(arguments: Namespace) -> None:
     """Read the amounts here too, all at once: a refusal then names the option. Raises CommandError."""
     refused: list[Error] = []
@@ -115,7 +130,7 @@ def _check_amounts(arguments: Namespace) -> None:
         try:
             parse(value)
         except UnitError as error:
-            refused.append(refused_amount(error, f"--{name}"))
+            refused.append(refused_amount(error, f"--{name.replace('_', '-')}"))
     if refused:
         first, *more = refused
         raised = CommandError(

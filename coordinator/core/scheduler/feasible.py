@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from copy import copy
 from functools import lru_cache
 from typing import NamedTuple
 
 from bus.values import GPU_MILLI, NodeAdmin, NodeHealth, NodeKind
-from coordinator.core.model import Node, Shape
+from coordinator.core.model import Attempt, Node, Shape
 
 _WORD = re.compile(r"[a-z0-9]+")
 
@@ -33,6 +34,14 @@ def busy(node: Node, shape: Shape) -> tuple[str, ...]:
 def fits_now(node: Node, shape: Shape) -> bool:
     """Whether what `node` has free is enough, if nothing else speaks against it."""
     return shape.resources.fits(node.free) and find_gpus(node, shape) is not None
+
+
+def once_ended(node: Node, attempts: Iterable[Attempt]) -> Node:
+    """A copy of `node` with the places free again that these hold; only its books may be written in."""
+    later = copy(node)
+    for attempt in attempts:
+        later.take_back(attempt.requested, attempt.gpus)
+    return later
 
 
 def find_gpus(node: Node, shape: Shape) -> tuple[str, ...] | None:
@@ -78,10 +87,13 @@ def gpus_of(node: Node) -> tuple[GpuKind, ...]:
 @lru_cache(maxsize=4096)
 def is_model(model: str, wanted: tuple[str, ...]) -> bool:
     """Whether one of `wanted` is in `model` as whole words: "a100" is in "NVIDIA A100-80GB", "a10" not."""
-    if not wanted:
-        return True
-    spaced = f" {' '.join(_WORD.findall(model.lower()))} "
-    return any(f" {' '.join(_WORD.findall(each.lower()))} " in spaced for each in wanted)
+    found = f" {model_words(model)} "
+    return not wanted or any(f" {model_words(each)} " in found for each in wanted)
+
+
+def model_words(text: str) -> str:
+    """The words of a GPU's model in lower case, parted by blanks; "" if there are none."""
+    return " ".join(_WORD.findall(text.lower()))
 
 
 def gpu_mismatch(gpus: tuple[GpuKind, ...], shape: Shape) -> str:
@@ -143,13 +155,16 @@ def never_fits(nodes: Iterable[Node], shape: Shape) -> str | None:
     Names the node that comes nearest: the one with the fewest mismatches.
     """
     nearest: tuple[int, str, tuple[str, ...]] | None = None
+    models: set[str] = set()
     for node in nodes:
         found = mismatches(node, shape)
         if not found:
             return None
+        models.update(gpu.model for gpu in gpus_of(node))
         candidate = (len(found), node.name, found)
         if nearest is None or candidate < nearest:
             nearest = candidate
     if nearest is None:
         return None
-    return f"no node could ever hold it; nearest is {nearest[1]}: {', '.join(nearest[2])}"
+    there = f"; GPUs here: {', '.join(sorted(models))}" if shape.gpu_types and models else ""
+    return f"no node could ever hold it; nearest is {nearest[1]}: {', '.join(nearest[2])}{there}"

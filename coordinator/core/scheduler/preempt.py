@@ -10,12 +10,13 @@ old that it goes before the head in the line is left alone: it would take the pl
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 
 from msgspec import Struct
 
-from bus.values import AttemptRef, AttemptState, NodeName, Resources
+from bus.values import AttemptRef, AttemptState, NodeName
 from coordinator.core.model import Attempt, Cluster, Job, Node, Shape, Waiting
-from coordinator.core.scheduler.feasible import mismatches
+from coordinator.core.scheduler.feasible import find_gpus, fits_now, mismatches, once_ended
 from coordinator.core.scheduler.order import standing
 
 HEADS_MAX = 16
@@ -37,32 +38,26 @@ def rooms(cluster: Cluster, *, now_s: float) -> Iterator[Room]:
     if not heads:
         return
     survey = _Survey(cluster, now_s=now_s)
-    claimed: dict[NodeName, Resources] = {}
     for head, shape in heads:
-        request = shape.resources
         able = [node for node in survey.nodes if _may_have(cluster, node, shape)]
-        places = [(node, survey.later(node) - claimed.get(node.name, Resources())) for node in able]
-        coming = next((node for node, later in places if request.fits(later)), None)
+        coming = next((node for node in able if fits_now(survey.later(node), shape)), None)
         if coming is None:
-            found = [
-                room
-                for node, later in places
-                if (room := survey.choose(node, request, later, job=head.job)) is not None
-            ]
+            rooms_found = (survey.choose(node, shape, job=head.job) for node in able)
+            found = [room for room in rooms_found if room is not None]
             if not found:
                 continue
             best = min(found, key=lambda room: (room.lost_s, len(room.victims), room.node.name))
             yield best
             coming = best.node
-            survey.forget(coming)
-        claimed[coming.name] = claimed.get(coming.name, Resources()) + request
+            survey.free(best)
+        survey.claim(coming, shape)
 
 
 def room_coming(cluster: Cluster, shape: Shape) -> Node | None:
     """A node that is kept for nobody, on which `shape` fits once what makes room there has ended."""
     for name in sorted({attempt.node for attempt in cluster.yielding.values()} - cluster.reserved.keys()):
         node = cluster.nodes[name]
-        if _may_take(node, shape) and shape.resources.fits(_later(node)):
+        if _may_take(node, shape) and fits_now(_later(node), shape):
             return node
     return None
 
@@ -81,17 +76,17 @@ def _heads(cluster: Cluster, *, now_s: float) -> list[tuple[Waiting, Shape]]:
 
 def _may_have(cluster: Cluster, node: Node, shape: Shape) -> bool:
     """It may take tasks of the shape, and is kept for no other."""
-    return _may_take(node, shape) and cluster.reserved.get(node.name, shape) == shape
+    kept = cluster.reserved.get(node.name, shape), cluster.booked.get(node.name, shape)
+    return _may_take(node, shape) and kept == (shape, shape)
 
 
 def _may_take(node: Node, shape: Shape) -> bool:
     return node.takes_work and not mismatches(node, shape)
 
 
-def _later(node: Node) -> Resources:
-    """What is free on a node once all has ended that was told to."""
-    ending = (each.requested for each in node.attempts.values() if each.holding and _ends(each))
-    return sum(ending, node.free)
+def _later(node: Node) -> Node:
+    """As it will be once all has ended that was told to."""
+    return once_ended(node, [each for each in node.attempts.values() if each.holding and _ends(each)])
 
 
 def _ends(attempt: Attempt) -> bool:
@@ -104,7 +99,7 @@ class _Survey:
     def __init__(self, cluster: Cluster, *, now_s: float) -> None:
         self._cluster = cluster
         self._victims: dict[NodeName, list[tuple[float, AttemptRef, Attempt]]] = {}
-        self._later: dict[NodeName, Resources] = {}
+        self._later: dict[NodeName, Node] = {}
         for each in cluster.preemptible.values():
             if each.holding and not _ends(each):
                 victims = self._victims.setdefault(each.node, [])
@@ -114,32 +109,39 @@ class _Survey:
         names = self._victims.keys() | {each.node for each in cluster.yielding.values()}
         self.nodes = [cluster.nodes[name] for name in sorted(names)]
 
-    def later(self, node: Node) -> Resources:
-        """What is free on the node once all has ended that was told to."""
+    def later(self, node: Node) -> Node:
+        """As it will be once all has ended that was told to, and the heads before have their places."""
         if node.name not in self._later:
             self._later[node.name] = _later(node)
         return self._later[node.name]
 
-    def forget(self, node: Node) -> None:
-        """More ends there now."""
-        del self._later[node.name]
+    def free(self, room: Room) -> None:
+        """Its victims end, too."""
+        self._later[room.node.name] = once_ended(self.later(room.node), room.victims)
 
-    def choose(self, node: Node, request: Resources, later: Resources, *, job: Job) -> Room | None:
-        """The attempts whose end lets `request` fit, each of them needed; None: not even all would."""
+    def claim(self, node: Node, shape: Shape) -> None:
+        """A head gets its place there."""
+        later = self.later(node)
+        later.give(shape.resources, find_gpus(later, shape) or ())
+
+    def choose(self, node: Node, shape: Shape, *, job: Job) -> Room | None:
+        """The attempts whose end lets `shape` fit, each of them needed; None: not even all would."""
         taken: list[tuple[float, Attempt]] = []
-        free = later
+        later = copy(self.later(node))
         for lost, _, each in self._victims.get(node.name, ()):
-            if request.fits(free):
+            if fits_now(later, shape):
                 break
             if gives_way(self._cluster, each, job) and not _ends(each):
                 taken.append((lost, each))
-                free += each.requested
-        if not request.fits(free):
+                later.take_back(each.requested, each.gpus)
+        if not fits_now(later, shape):
             return None
         for pair in reversed(list(taken)):
-            if request.fits(free - pair[1].requested):
+            spared = copy(later)
+            spared.give(pair[1].requested, pair[1].gpus)
+            if fits_now(spared, shape):
                 taken.remove(pair)
-                free -= pair[1].requested
+                later = spared
         return Room(node, tuple(each for _, each in taken), job, sum(lost for lost, _ in taken))
 
 

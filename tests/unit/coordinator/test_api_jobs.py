@@ -192,7 +192,7 @@ async def test_nodes_come_out_of_memory(shell: Shell) -> None:
     assert nodes[1]["labels"] == {"zone": "b"} and nodes[0]["inventory"] is None
     node = await shell.ask("rita", "node.show", node="n1")
     assert node["inventory"]["hostname"] == "host" and node["last_heartbeat_s"] >= 0
-    assert node["capacity"] == [2000, 4096, 0, 0, 0]
+    assert node["capacity"] == [2000, 4096, 0, 0, 0, 0]
 
 
 async def test_the_cluster_in_a_few_numbers(shell: Shell) -> None:

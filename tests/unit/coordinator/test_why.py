@@ -374,9 +374,9 @@ def test_amounts_in_words() -> None:
     assert [describe(name, 2000) for name in RESOURCES] == [
         "2 cores", "2 GiB of memory", "2000 GPUs", "2 GiB of storage", "2 Gbit/s of network",
     ]  # fmt: skip
-    assert [describe("cpu_millis", 1000), describe("gpus", 1)] == ["1 core", "1 GPU"]
+    assert [describe("cpu_millis", 1000), describe("gpus", 1000)] == ["1 core", "1 GPU"]
     assert [flag(name, 500) for name in RESOURCES] == [
-        "--cpu 0.5", "--memory 500Mi", "--gpu 500", "--storage 500Mi", "--net 500M",
+        "--cpu 0.5", "--memory 500Mi", "--gpu 0.5", "--storage 500Mi", "--net 500M",
     ]  # fmt: skip
 
 

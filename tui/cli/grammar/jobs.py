@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tui.cli.options import gpus, seconds, whole
+from tui.cli.options import seconds, whole, words
 from tui.cli.parser import Parser, Verbs, verb
 
 HEADING = "work"
@@ -115,7 +115,11 @@ def _add_job_options(parser: Parser) -> None:
     needs = parser.add_argument_group("what a task needs")
     needs.add_argument("--cpu", metavar="CORES", help="2, 0.5, 500m (default: 1)")
     needs.add_argument("--memory", metavar="SIZE", help="4GiB, 512M (default: 64M)")
-    needs.add_argument("--gpu", type=gpus, metavar="N")
+    needs.add_argument("--gpu", metavar="N", help="GPUs, or a share of one: 2, 0.5, 250m; or a100:2")
+    needs.add_argument(
+        "--gpu-type", type=words, metavar="MODEL,…", help="models of which any will do: a100,h100"
+    )
+    needs.add_argument("--gpu-memory", metavar="SIZE", help="that each GPU must have: 40GiB")
     needs.add_argument("--storage", metavar="SIZE")
     needs.add_argument("--net", metavar="RATE", help="100Mbit, 1Gbit")
     needs.add_argument(
