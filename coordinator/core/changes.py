@@ -325,6 +325,8 @@ def note_live(cluster: Cluster, attempt: Attempt) -> None:
         cluster.yielding[attempt.ref] = attempt
     if attempt.task.group.settings.preemptible:
         cluster.preemptible[attempt.ref] = attempt
+    if attempt.task.group.settings.timeout_s is not None:
+        cluster.timed[attempt.ref] = attempt
 
 
 def end_attempt(
@@ -345,6 +347,7 @@ def end_attempt(
     del cluster.nodes[attempt.node].attempts[attempt.ref]
     cluster.yielding.pop(attempt.ref, None)
     cluster.preemptible.pop(attempt.ref, None)
+    cluster.timed.pop(attempt.ref, None)
     attempt.task.attempt = None
     record_attempt(out, cluster, attempt, ended_at=now_s, exit_code=exit_code, signal=signal, message=message)
     note_drained(out, cluster.nodes[attempt.node], now_s=now_s)

@@ -433,12 +433,45 @@ class Waiting(NamedTuple):
         return self[:4]
 
     @property
+    def wants_place(self) -> bool:
+        """Whether it still stands for anything that may start now."""
+        if isinstance(self.entry, Task):
+            return self.entry.state is TaskState.QUEUED
+        return self.entry.wants_place
+
+    @property
+    def tasks(self) -> int:
+        """How many it stands for that may start: no more than its group's own limit leaves room for."""
+        if isinstance(self.entry, Task):
+            return int(self.wants_place)
+        group = self.entry
+        waiting = len(group.again or ()) + (group.untouched if self.wants_place else 0)
+        return min(waiting, group.limit - group.live) if group.limit else waiting
+
+    @property
+    def next_task(self) -> TaskRef:
+        """Who of it would start first."""
+        if isinstance(self.entry, Task):
+            return self.entry.ref
+        again = self.entry.next_again()
+        return TaskRef(self.job.number, self.entry.cursor) if again is None else again.ref
+
+    @property
     def group(self) -> Group:
         return self.entry if isinstance(self.entry, Group) else self.entry.group
 
     @property
     def job(self) -> Job:
         return self.group.job
+
+
+class Booking(Struct, frozen=True):
+    """`task` starts by `start_s`, as so many pieces of `shape` on each of `places`: nothing delays it."""
+
+    shape: Shape
+    task: str
+    start_s: float
+    places: tuple[tuple[NodeName, int], ...]
 
 
 class Cluster(Struct, eq=False):
@@ -462,11 +495,15 @@ class Cluster(Struct, eq=False):
     lines: dict[Shape, Line] = field(default_factory=dict)
     retries: list[tuple[float, int, TaskRef]] = field(default_factory=list)  # heap by due time
     dedupe: dict[tuple[UserName, str], tuple[bytes, int, UUID, int]] = field(default_factory=dict)
+    rollout_steps: int = 50_000  # that a round may take in looking ahead; the shell's to set
+    rollouts_taken: int = 0  # of them, by the last round
     blocked: dict[Shape, dict[str, Any]] = field(default_factory=dict)
     reserved: dict[NodeName, Shape] = field(default_factory=dict)  # kept free by the last round, and for whom
+    bookings: list[Booking] = field(default_factory=list)  # of the last round
     preempt_due: bool = True  # a tick has passed since somebody was last preempted
     yielding: dict[AttemptRef, Attempt] = field(default_factory=dict)  # those of live attempts
     preemptible: dict[AttemptRef, Attempt] = field(default_factory=dict)  # likewise
+    timed: dict[AttemptRef, Attempt] = field(default_factory=dict)  # likewise: those with a walltime
     sequence: int = 0
     requeues: int = 0  # how often failed tasks were queued again: what was read before is stale
     awaited: dict[int, set[int]] = field(default_factory=dict)  # who waits for the job of that number
@@ -480,6 +517,11 @@ class Cluster(Struct, eq=False):
     changed_jobs: dict[int, Job] = field(default_factory=dict)
     changed_ledgers: dict[NodeName, Node] = field(default_factory=dict)
     changed_ranges: dict[tuple[int, int], Group] = field(default_factory=dict)
+
+    @property
+    def booked(self) -> dict[NodeName, Shape]:
+        """For whom a node was booked first."""
+        return {name: each.shape for each in reversed(self.bookings) for name, _ in each.places}
 
     def next_sequence(self) -> int:
         self.sequence += 1
@@ -511,16 +553,42 @@ class Line(Struct, eq=False):
     def head(self) -> Waiting | None:
         """The first entry that still wants a place; entries that no longer do are dropped here."""
         while self.entries:
-            entry = self.entries[0].entry
-            if isinstance(entry, Task):
-                if entry.state is TaskState.QUEUED:
-                    return self.entries[0]
-            elif entry.wants_place:
-                return self.entries[0]
-            else:
-                entry.in_line = False
+            first = self.entries[0]
+            if first.wants_place:
+                return first
+            if isinstance(first.entry, Group):
+                first.entry.in_line = False
             heapq.heappop(self.entries)
         return None
+
+    def first(self, most: int) -> list[tuple[int, Waiting]]:
+        """The first `most` entries in their order, each with its index; without what wants no place."""
+        reached = [(waiting, 0) for waiting in self.entries[:1]]
+        found: list[tuple[int, Waiting]] = []
+        for _ in range(most):
+            if not reached:
+                break
+            waiting, index = heapq.heappop(reached)
+            if waiting.wants_place:
+                found.append((index, waiting))
+            for below in range(2 * index + 1, min(2 * index + 3, len(self.entries))):
+                heapq.heappush(reached, (self.entries[below], below))
+        return found
+
+    def promote(self, index: int) -> Waiting:
+        """Make an entry the head, whatever its place; who it was is answered, for `settle`."""
+        promoted, before_all = self.entries[index], self.entries[0].aged - 1
+        while index:
+            above = (index - 1) // 2
+            self.entries[index] = self.entries[above]
+            index = above
+        self.entries[0] = promoted._replace(aged=before_all)
+        return promoted
+
+    def settle(self, promoted: Waiting) -> None:
+        """What was promoted has had its turn: if it is still in the line, it goes back to its place."""
+        if self.entries and self.entries[0].entry is promoted.entry:
+            heapq.heapreplace(self.entries, promoted)
 
     def pop(self) -> None:
         heapq.heappop(self.entries)

@@ -36,7 +36,7 @@ from coordinator.core.model import Attempt, Cluster, Node, Task
 from coordinator.core.pausing import on_late_start
 from coordinator.core.retrying import backoff_s, may_retry
 from coordinator.core.scheduler.asking import note_end
-from coordinator.core.scheduler.round import note_ends
+from coordinator.core.scheduler.prefill import note_ends
 
 _AFTER_RUNNING = frozenset({TaskState.COMPLETED, TaskState.TIMEOUT})
 _LOSSES = frozenset({Outcome.LEASE_EXPIRED, Outcome.LOST, Outcome.NOT_STARTED})

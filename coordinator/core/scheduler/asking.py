@@ -63,7 +63,7 @@ def units(request: Resources, total: Resources) -> int:
     pairs = (
         (request.cpu_millis, total.cpu_millis),
         (request.mem_mib, total.mem_mib),
-        (request.gpus, total.gpus),
+        (request.gpu_millis, total.gpu_millis),
         (request.storage_mib, total.storage_mib),
         (request.net_mbps, total.net_mbps),
     )

@@ -8,8 +8,8 @@ alike, who goes first of two classes never changes. Inside a class the policy in
     otherwise   its first base rule, which decides wherever there is no time to look ahead
 
 Keys of most rules change while a task waits. A line is keyed anew at once when another policy came into
-force, and else after a second, or later if it is long: never more than `REKEYED_PER_S` entries a second, and in
-one round no further line after `REKEYED_MAX`.
+force, and else after a second, or later if it is long: never more than `REKEYED_PER_S` entries a second, and
+in one round no further line after `REKEYED_MAX`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ REKEYED_AFTER_S = 1.0
 
 _LASTING = frozenset({"fcfs", "sjf", "saf", "sqf"})
 """Static rules whose keys never change: F1 to F4 count from the oldest job that is alive."""
+
+_WITHOUT_TABLE = "short and narrow"
+"""The base rule of who goes by the table, where nobody looks up what that says now."""
 
 
 def aged(priority: int, submitted_at: float, *, ageing_s: float) -> int:
@@ -55,11 +58,12 @@ def in_shadow(cluster: Cluster) -> Policy | None:
 
 def key_of(cluster: Cluster, policy: Policy, group: Group, *, now_s: float) -> float:
     """The place of the tasks of `group` in their class, as of now."""
-    rule = policy.rules[0]
     if policy.kind is not Kind.STATIC:
+        rule = next((rule for rule in policy.rules if rule in BASE_RULES), _WITHOUT_TABLE)
         asked = asked_of(cluster, group, at_s=now_s)
         run_s, weight = cluster.planner.predictor.predict(asked.user, asked.width, asked.requested_s)
         return BASE_RULES[rule](run_s, asked.nodes, weight)
+    (rule,) = policy.rules
     if rule == "fcfs":
         return 0.0  # arrival alone decides
     settings = group.settings

@@ -8,7 +8,7 @@ thousandths. Which GPUs are free matters too: a table of them is made for the fi
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,9 +47,20 @@ class Pool:
     def refresh(self, node: Node) -> None:
         """Its free resources have changed."""
         row = self._rows[node.name]
-        self._free[row] = _amounts(node.free)
+        self._free[row] = amounts(node.free)
         if self._gpus is not None:
             self._gpus.refresh(row, node)
+
+    @property
+    def free(self) -> NDArray[np.int64]:
+        """What each node has free; to be looked at only."""
+        return self._free
+
+    def rows(self, names: Collection[NodeName]) -> Mask:
+        """Those of these names; who is not known has none."""
+        found = np.zeros(len(self.nodes), dtype=np.bool_)
+        found[[row for name in names if (row := self._rows.get(name)) is not None]] = True
+        return found
 
     def row(self, name: NodeName) -> int | None:
         return self._rows.get(name)
@@ -61,7 +72,7 @@ class Pool:
     def fits(self, shape: Shape) -> Mask:
         """Where a task of `shape` could start now."""
         found: Mask = (
-            self._matches(shape) & self._open & (self._free >= _amounts(shape.resources)).all(axis=1)
+            self._matches(shape) & self._open & (self._free >= amounts(shape.resources)).all(axis=1)
         )
         return found & self._gpus_of(shape).fits(shape) if gpus_wanted(shape) else found
 
@@ -73,7 +84,7 @@ class Pool:
                 counts[reason] += holders
         if shape.nodes:
             counts["node"] = len(self.nodes) - len(self._rows.keys() & set(shape.nodes))
-        request = np.array(_amounts(shape.resources))
+        request = np.array(amounts(shape.resources))
         short = self._free < request
         if gpus_wanted(shape):  # enough of them may be free, and lie in no useful pieces
             gpus = self._gpus_of(shape)
@@ -86,7 +97,7 @@ class Pool:
     def _matches(self, shape: Shape) -> Mask:
         """Where no trait, name or capacity speaks against it."""
         by_trait = np.array([not traits.mismatches(shape) for traits in self._traits], dtype=np.bool_)
-        found: Mask = by_trait[self._trait] & (self._capacity >= _amounts(shape.resources)).all(axis=1)
+        found: Mask = by_trait[self._trait] & (self._capacity >= amounts(shape.resources)).all(axis=1)
         if not shape.nodes:
             return found
         rows = [row for name in set(shape.nodes) if (row := self._rows.get(NodeName(name))) is not None]
@@ -105,7 +116,7 @@ class Pool:
 
     def left_over(self, request: Resources) -> NDArray[np.float64]:
         """Σ (free − request) / capacity, as `rank.best_fit` adds it up; shape (nodes,)."""
-        shares = (self._free - np.array(_amounts(request))) / np.maximum(self._capacity, 1)
+        shares = (self._free - np.array(amounts(request))) / np.maximum(self._capacity, 1)
         shares[:, 2:][self._capacity[:, 2:] == 0] = 0.0
         total: NDArray[np.float64] = shares[:, 0]
         for column in range(1, shares.shape[1]):
@@ -147,10 +158,10 @@ class _Gpus:
         return found
 
 
-def _amounts(amounts: Resources) -> tuple[int, int, int, int, int]:
+def amounts(of: Resources) -> tuple[int, int, int, int, int]:
     """In the order of the columns."""
-    return amounts.cpu_millis, amounts.mem_mib, amounts.gpu_millis, amounts.storage_mib, amounts.net_mbps
+    return of.cpu_millis, of.mem_mib, of.gpu_millis, of.storage_mib, of.net_mbps
 
 
-def _table(amounts: list[Resources]) -> NDArray[np.int64]:
-    return np.array([_amounts(each) for each in amounts], dtype=np.int64).reshape(-1, len(RESOURCES))
+def _table(rows: list[Resources]) -> NDArray[np.int64]:
+    return np.array([amounts(each) for each in rows], dtype=np.int64).reshape(-1, len(RESOURCES))

@@ -5,10 +5,11 @@ comes first in the order gets the best-ranked feasible node, again and again, un
 anywhere. `decide` is a generator: the caller applies each decision before it asks for the next, so
 every decision sees the books as the one before left them.
 
-Two refinements. A head that has waited `reserve_after_s` without fitting gets the node that comes
-nearest to it kept free of other shapes (no starvation). And where all places are taken, some tasks are
-assigned ahead (`waiting`), as many as the node gets through in `prefill_s` at its own pace: a queue of
-short tasks never waits for a round trip, a queue of long ones is never committed early.
+Where the policy in force looks ahead, it chooses among the first of a class (`choosing`). Who is blocked may
+get a place reserved (`bookings`), and whoever comes after in the order, or is in a class below, goes past as
+long as that delays nothing reserved. Where no walltime tells when there will be room, a head that has waited
+`reserve_after_s` gets the node that comes nearest to it kept free of other shapes: nobody starves. At last
+some are assigned ahead of free places (`prefill`).
 """
 
 from __future__ import annotations
@@ -17,20 +18,26 @@ import heapq
 import math
 from collections.abc import Iterator
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 from msgspec import Struct
 
 from bus.values import NodeHealth, NodeName
-from coordinator.core.model import Cluster, Line, Node, Shape, Waiting
-from coordinator.core.scheduler.explain import Explanation, Seen
-from coordinator.core.scheduler.feasible import busy, fits_now, gpus_wanted, mismatches, obstacles
+from coordinator.core.model import Cluster, Node, Shape, Waiting
+from coordinator.core.scheduler.bookings import Bookings, until_s
+from coordinator.core.scheduler.choosing import LINES_MAX, Chooser, Learned
+from coordinator.core.scheduler.explain import Backfilled, Explanation, Seen
+from coordinator.core.scheduler.feasible import busy, fits_now, obstacles
 from coordinator.core.scheduler.order import rekey
-from coordinator.core.scheduler.pool import Pool
+from coordinator.core.scheduler.pool import Mask, Pool
 from coordinator.core.scheduler.preempt import room_coming
+from coordinator.core.scheduler.prefill import prefill
 from coordinator.core.scheduler.rank import RANKS
 
-_PACE_TAU_S = 0.5
+BACKFILL_MAX = 64
+"""Tasks of a line that are looked at for one that is short enough to go past."""
+
 _REJECTED_SHOWN = 16
 _CANDIDATES_SHOWN = 4
 
@@ -50,41 +57,179 @@ def decide(cluster: Cluster, now_s: float, *, reserved: dict[NodeName, Shape]) -
     `reserved` grows by the nodes that are kept free for heads which have waited too long.
     """
     cluster.blocked.clear()
+    cluster.bookings.clear()
     rekey(cluster, now_s=now_s)
-    heads: list[tuple[Waiting, int, Shape]] = []
+    heads: list[_Head] = []
     for position, (shape, line) in enumerate(list(cluster.lines.items())):
         head = line.head()
         if head is None:
             del cluster.lines[shape]
         else:
             heads.append((head, position, shape))
-    if not heads:
-        return  # the nodes are not looked at for nothing, after each batch
-    pool = Pool(cluster.nodes.values())
-    heapq.heapify(heads)
-    candidates: dict[Shape, Candidates] = {}
-    blocked: list[Shape] = []
-    while heads:
-        _, position, shape = heads[0]
-        line = cluster.lines[shape]
-        options = candidates.get(shape)
+    if heads:  # the nodes are not looked at for nothing, after each batch
+        yield from _Round(cluster, heads, reserved, now_s=now_s).decisions()
+
+
+_Head = tuple[Waiting, int, Shape]
+_BOOKED_ONLY = -1
+"""Instead of the position of a line: an entry of one that is blocked, which may only get a place reserved."""
+
+
+class _Turn(NamedTuple):
+    """Who is to be placed next: an entry of a line at its index."""
+
+    shape: Shape
+    at: int
+    waiting: Waiting
+    learned: Learned
+
+
+class _Round:
+    """What one round knows. A shape is taken from `_open` once nothing of it can be placed any more."""
+
+    def __init__(
+        self, cluster: Cluster, heads: list[_Head], reserved: dict[NodeName, Shape], *, now_s: float
+    ) -> None:
+        self._cluster = cluster
+        self._now_s = now_s
+        self._reserved = reserved
+        self._heads = heads
+        heapq.heapify(heads)
+        self._open = {shape for _, _, shape in heads}
+        self._blocked: list[Shape] = []
+        self._pool = Pool(cluster.nodes.values())
+        self._bookings = Bookings(cluster, self._pool, now_s=now_s)
+        self._chooser = Chooser(cluster, now_s=now_s)
+        self._committed: set[tuple[int, int]] = set()  # classes in which a chosen task is blocked
+        self._candidates: dict[Shape, Candidates] = {}
+        self._booked: set[int] = set()  # sequences of the heads that have bookings
+        self._kept: Backfilled | None = None  # for whom the first node is kept free
+
+    def decisions(self) -> Iterator[Decision]:
+        while (turn := self._next()) is not None:
+            found = self._place(turn)
+            if found is None:
+                self._block(turn)
+                continue
+            node, turn = found
+            line = self._cluster.lines[turn.shape]
+            if turn.at:
+                line.promote(turn.at)
+            group, end_s = turn.waiting.group, until_s(turn.waiting.group, self._now_s)
+            yield Decision(turn.shape, node, False, self._explanation(turn, node, end_s))
+            if turn.at:
+                line.settle(turn.waiting)
+            self._pool.refresh(node)
+            self._bookings.note_placed(node, turn.shape.resources, end_s)
+            self._chooser.note_placed(group)
+        kept = self._reserved.keys() | self._cluster.booked.keys()
+        for ahead in prefill(self._cluster, self._blocked, kept, now_s=self._now_s):
+            yield Decision(ahead.shape, ahead.node, True, ahead.explanation)
+
+    def _next(self) -> _Turn | None:
+        """Who comes first by the keys, or whom the policy chose of that one's class."""
+        while self._heads:
+            known, position, shape = self._heads[0]
+            if shape not in self._open:
+                heapq.heappop(self._heads)
+                if position == _BOOKED_ONLY:
+                    self._book_more(shape, known)
+                continue
+            head = self._cluster.lines[shape].head()
+            if head is None:
+                heapq.heappop(self._heads)
+            elif head is not known:
+                heapq.heapreplace(self._heads, (head, position, shape))
+            else:
+                return self._chosen(shape, head)
+        return None
+
+    def _chosen(self, shape: Shape, head: Waiting) -> _Turn:
+        rank = (head.aged, head.priority)
+        if rank in self._committed:
+            return _Turn(shape, 0, head, self._chooser.keyed)
+        same = (each[2] for each in self._heads if each[2] in self._open and each[0][:2] == rank)
+        lines = ((each, self._cluster.lines[each]) for each in islice(same, LINES_MAX))
+        chosen, learned = self._chooser.choose(lines)
+        if chosen is None:
+            return _Turn(shape, 0, head, learned)
+        return _Turn(*chosen, learned)
+
+    def _place(self, turn: _Turn) -> tuple[Node, _Turn] | None:
+        """The best node for it; else for the first in its line that is over in time for what is reserved."""
+        shape = turn.shape
+        options = self._candidates.get(shape)
         if options is None:
-            options = candidates[shape] = Candidates(cluster, pool, shape)
-        node = options.best(reserved)
-        if node is None:
-            heapq.heappop(heads)
-            blocked.append(shape)
-            _note_blocked(cluster, pool, shape, reserved)
-            _reserve(cluster, pool, shape, line, reserved, now_s=now_s)
-            continue
-        yield Decision(shape, node, False, options.explanation(node))
-        pool.refresh(node)
-        head = line.head()
-        if head is None:
-            heapq.heappop(heads)
-        else:
-            heapq.heapreplace(heads, (head, position, shape))
-    yield from _prefill(cluster, blocked, reserved, now_s=now_s)
+            options = self._candidates[shape] = Candidates(self._cluster, self._pool, shape)
+        node = options.best(self._reserved, self._bookings, end_s=until_s(turn.waiting.group, self._now_s))
+        if node is not None:
+            return node, turn
+        limit_s = options.limit_s(self._bookings)
+        for index, waiting in self._cluster.lines[shape].first(BACKFILL_MAX) if limit_s > self._now_s else ():
+            end_s = until_s(waiting.group, self._now_s)
+            node = options.best(self._reserved, self._bookings, end_s=end_s) if end_s <= limit_s else None
+            if node is not None:
+                return node, _Turn(shape, index, waiting, self._chooser.keyed)
+        return None
+
+    def _block(self, turn: _Turn) -> None:
+        """Nothing of its shape fits anywhere any more: it may get a place reserved, and the others go on."""
+        shape, head = turn.shape, turn.waiting
+        self._open.discard(shape)
+        self._blocked.append(shape)
+        self._committed.add((head.aged, head.priority))
+        _note_blocked(self._cluster, self._pool, shape, self._reserved)
+        waited_s = self._now_s - head.since_s
+        able = self._pool.able(shape)
+        if waited_s >= self._cluster.limits.preempt_after_s:
+            coming = room_coming(self._cluster, shape)
+            if coming is not None:
+                self._bookings.leave(able)
+                self._keep(coming, turn)
+                return
+        making_room = {each.node for each in self._cluster.yielding.values()}
+        able &= ~self._pool.rows(self._reserved.keys() | making_room)
+        if self._bookings.book(shape, able, task=str(head.next_task)):
+            self._booked.add(head.sequence)
+            self._go_on_booking(turn)
+            return
+        self._bookings.leave(able)
+        if waited_s >= self._cluster.limits.reserve_after_s:
+            self._keep_nearest(turn, able & ~self._pool.rows(self._cluster.booked))
+
+    def _go_on_booking(self, turn: _Turn) -> None:
+        """Who waits behind it in its line comes before the heads of other lines, too."""
+        for _, waiting in self._cluster.lines[turn.shape].first(self._bookings.wanted):
+            heapq.heappush(self._heads, (waiting, _BOOKED_ONLY, turn.shape))
+
+    def _book_more(self, shape: Shape, waiting: Waiting) -> None:
+        """For all tasks of an entry of a blocked line, less the one that was booked already."""
+        tasks = waiting.tasks - (waiting.sequence in self._booked)
+        able = self._pool.able(shape) & ~self._pool.rows(self._reserved)
+        for _ in range(min(tasks, self._bookings.wanted)):
+            if not self._bookings.book(shape, able, task=str(waiting.next_task)):
+                self._bookings.leave(able)
+                break
+
+    def _keep_nearest(self, turn: _Turn, able: Mask) -> None:
+        """Nothing tells when a place will be free: the node that comes nearest is kept for it."""
+        nearest = self._pool.roomiest(turn.shape, able)
+        if nearest is not None:
+            self._keep(nearest, turn)
+
+    def _keep(self, node: Node, turn: _Turn) -> None:
+        self._reserved[node.name] = turn.shape
+        if self._kept is None:
+            self._kept = Backfilled(behind=str(turn.waiting.next_task), node=node.name)
+
+    def _explanation(self, turn: _Turn, node: Node, end_s: float) -> Explanation:
+        """Why `turn` got `node`. Decisions that are explained alike share one object."""
+        backfill = self._bookings.passed(end_s) or self._kept
+        return self._candidates[turn.shape].explanation(node, turn.waiting.aged, turn.learned, backfill)
+
+
+_Ranked = tuple[bool, float, NodeName, Node]
+_Reasons = tuple[NodeName, int, str, str, Backfilled | None]
 
 
 class Candidates:
@@ -102,46 +247,82 @@ class Candidates:
         self._fits = pool.fits(shape)
         self._rejected: dict[NodeName, tuple[str, ...]] | None = None
         self._passed_over: dict[NodeName, tuple[str, ...]] = {}
-        self._explained: dict[NodeName, Explanation] = {}
+        self._explained: dict[_Reasons, Explanation] = {}
+        self._shared: list[_Ranked] = []  # those of which something is kept for others
         able = [pool.nodes[row] for row in np.flatnonzero(self._fits).tolist()]
-        self._heap: list[tuple[bool, float, NodeName, Node]] = [
+        self._heap: list[_Ranked] = [
             (node.health is not NodeHealth.HEALTHY, self._score(node, shape.resources), node.name, node)
             for node in able
         ]
         heapq.heapify(self._heap)
         self._feasible = len(self._heap)
 
-    def best(self, reserved: dict[NodeName, Shape]) -> Node | None:
-        """The best-ranked node that still fits and is not kept for another shape."""
+    def best(self, reserved: dict[NodeName, Shape], bookings: Bookings, *, end_s: float) -> Node | None:
+        """The best-ranked node that still fits and is kept for nobody, or not so long as till `end_s`."""
+        free = self._best_free(reserved, bookings)
+        shared = [entry for entry in self._booked(bookings) if entry[0] >= end_s]
+        found = min((entry[1:] for entry in shared), default=None)
+        if found is not None and (free is None or found < free):
+            return found[-1]
+        return None if free is None else free[-1]
+
+    def limit_s(self, bookings: Bookings) -> float:
+        """By when a task must be over to have a place beside what is kept for others; −∞: there is none."""
+        return max((entry[0] for entry in self._booked(bookings)), default=-math.inf)
+
+    def _best_free(self, reserved: dict[NodeName, Shape], bookings: Bookings) -> _Ranked | None:
         while self._heap:
             degraded, score, name, node = self._heap[0]
             if name in reserved:
                 heapq.heappop(self._heap)
                 self._passed_over[name] = ("reserved",)
+            elif bookings.holds(name):
+                self._shared.append(heapq.heappop(self._heap))
             elif not fits_now(node, self._shape):
                 heapq.heappop(self._heap)
                 self._passed_over[name] = busy(node, self._shape)
             else:
                 current = self._score(node, self._shape.resources)
                 if current == score:
-                    return node
+                    return self._heap[0]
                 heapq.heapreplace(self._heap, (degraded, current, name, node))
         return None
 
-    def explanation(self, node: Node) -> Explanation:
-        """Why `node`: kept with the attempt. One object per node and round."""
-        found = self._explained.get(node.name)
+    def _booked(self, bookings: Bookings) -> Iterator[tuple[float, bool, float, NodeName, Node]]:
+        """Nodes on which it fits now and something is kept for others: each with when it must be over."""
+        for degraded, _, name, node in self._shared:
+            if fits_now(node, self._shape):
+                limit_s = bookings.limit_s(node, self._shape.resources)
+                yield limit_s, degraded, self._score(node, self._shape.resources), name, node
+
+    def explanation(
+        self, node: Node, aged: int, learned: Learned, backfill: Backfilled | None
+    ) -> Explanation:
+        """Why `node`: kept with the attempt. One object for all that share the reasons in this round."""
+        if learned.q:
+            return self._explain(node, aged, learned, backfill)
+        key = (node.name, aged, learned.rule, learned.would, backfill)
+        found = self._explained.get(key)
         if found is None:
-            top = self._heap[: 2**_CANDIDATES_SHOWN - 1]  # of a heap: the k-th lies above level k
-            others = heapq.nsmallest(_CANDIDATES_SHOWN, top, key=lambda entry: entry[:3])
-            found = self._explained[node.name] = Explanation(
-                order=self._order,
-                rank=self._rank,
-                feasible=self._feasible,
-                candidates=tuple(Seen(each.name, round(score, 4)) for _, score, _, each in others),
-                rejected=self._some_rejected(),
-            )
+            found = self._explained[key] = self._explain(node, aged, learned, backfill)
         return found
+
+    def _explain(self, node: Node, aged: int, learned: Learned, backfill: Backfilled | None) -> Explanation:
+        top = self._heap[: 2**_CANDIDATES_SHOWN - 1]  # of a heap: the k-th lies above level k
+        others = heapq.nsmallest(_CANDIDATES_SHOWN, top, key=lambda entry: entry[:3])
+        return Explanation(
+            order=self._order,
+            rank=self._rank,
+            feasible=self._feasible,
+            candidates=tuple(Seen(each.name, round(score, 4)) for _, score, _, each in others),
+            rejected=self._some_rejected(),
+            class_=aged,
+            policy="" if learned.would else learned.policy,
+            rule="" if learned.would else learned.rule,
+            q=learned.q,
+            would=learned.would,
+            backfill=backfill,
+        )
 
     def _some_rejected(self) -> dict[NodeName, tuple[str, ...]]:
         """What is in the way on a few nodes: first those that never fitted, then those that no longer do."""
@@ -160,73 +341,3 @@ def _note_blocked(cluster: Cluster, pool: Pool, shape: Shape, reserved: dict[Nod
     if kept:
         counts["reserved"] = kept
     cluster.blocked[shape] = {"nodes": len(cluster.nodes), "reasons": counts}
-
-
-def _reserve(
-    cluster: Cluster,
-    pool: Pool,
-    shape: Shape,
-    line: Line,
-    reserved: dict[NodeName, Shape],
-    *,
-    now_s: float,
-) -> None:
-    """Keep a node for a head that has waited long: the one on which room is made, later the nearest."""
-    head = line.head()
-    if head is None or now_s - head.since_s < cluster.limits.preempt_after_s:
-        return
-    coming = room_coming(cluster, shape)
-    if coming is not None:
-        reserved[coming.name] = shape
-        return
-    if now_s - head.since_s < cluster.limits.reserve_after_s:
-        return
-    able = pool.able(shape)
-    able[[row for name in reserved if (row := pool.row(name)) is not None]] = False
-    nearest = pool.roomiest(shape, able)
-    if nearest is not None:
-        reserved[nearest.name] = shape
-
-
-def _prefill(
-    cluster: Cluster, blocked: list[Shape], reserved: dict[NodeName, Shape], *, now_s: float
-) -> Iterator[Decision]:
-    nodes = [
-        node
-        for node in cluster.nodes.values()
-        if node.ends_per_s
-        and prefill_room(cluster, node, now_s=now_s) > 0
-        and node.takes_work
-        and node.name not in reserved
-    ]
-    for shape in blocked:
-        line = cluster.lines.get(shape)
-        if line is None or gpus_wanted(shape):
-            continue  # which GPUs a task gets is decided when they are free
-        for node in nodes:
-            if mismatches(node, shape):
-                continue
-            room = prefill_room(cluster, node, now_s=now_s)
-            explanation = Explanation(
-                order=cluster.order, rank="prefill", pace_per_s=round(pace(node, now_s), 1)
-            )
-            while room > 0 and line.head() is not None:
-                yield Decision(shape, node, True, explanation)
-                room -= 1
-
-
-def prefill_room(cluster: Cluster, node: Node, *, now_s: float) -> int:
-    """How many more tasks may wait on `node` ahead of a free place."""
-    limits = cluster.limits
-    return min(limits.prefill_max, int(pace(node, now_s) * limits.prefill_s)) - node.waiting
-
-
-def pace(node: Node, now_s: float) -> float:
-    """Attempts that end on `node` per second: an exponentially decayed rate."""
-    return node.ends_per_s * math.exp(-max(now_s - node.ends_s, 0.0) / _PACE_TAU_S)
-
-
-def note_ends(node: Node, ends: int, now_s: float) -> None:
-    """Count `ends` attempts that have just ended towards the node's pace."""
-    node.ends_per_s = pace(node, now_s) + ends / _PACE_TAU_S
-    node.ends_s = now_s
