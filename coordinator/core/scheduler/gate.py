@@ -8,6 +8,9 @@ each fold judges the policy and the static rule that were best on all others (cr
 Royal Statistical Society B 1974): no r_w is of a choice that has seen w, and yet every window counts.
 Choosing on one half and testing on the other would leave half of them; Bonferroni's correction for the number
 tried would punish a menu of near twins. What acts is the best over all windows.
+
+Best is who costs least on average, as those who wait pay; the test takes ratios, so that one congested window
+cannot carry it.
 """
 
 from __future__ import annotations
@@ -52,24 +55,23 @@ def judge(costs: Mapping[str, Sequence[float]], *, static: Collection[str]) -> V
 
     Raises ValueError if no static rule is among them, or somebody has not seen all windows.
     """
-    logs = {name: [math.log(cost) for cost in values] for name, values in costs.items()}
-    windows = min(map(len, logs.values()), default=0)
-    if any(len(values) != windows for values in logs.values()):
+    windows = min(map(len, costs.values()), default=0)
+    if any(len(values) != windows for values in costs.values()):
         raise ValueError("not all policies were replayed on the same windows")
-    rules = [name for name in logs if name in static]
-    learned = [name for name in logs if name not in static]
+    rules = [name for name in costs if name in static]
+    learned = [name for name in costs if name not in static]
     if not rules or not windows:
         raise ValueError("no static rule was replayed")
-    rule = _best(logs, rules, range(windows))
+    rule = _best(costs, rules, range(windows))
     if not learned:
         return Verdict(
             policy="", static=rule, evidence=Evidence(policy="", static=rule, windows=windows, tried=0)
         )
-    ratios = _ratios(logs, rules, learned, windows)
+    ratios = _ratios(costs, rules, learned, windows)
     mean = fmean(ratios)
     t = _t(ratios)
     evidence = Evidence(
-        policy=_best(logs, learned, range(windows)),
+        policy=_best(costs, learned, range(windows)),
         static=rule,
         windows=windows,
         tried=len(learned),
@@ -82,21 +84,21 @@ def judge(costs: Mapping[str, Sequence[float]], *, static: Collection[str]) -> V
 
 
 def _ratios(
-    logs: Mapping[str, Sequence[float]], rules: Sequence[str], learned: Sequence[str], windows: int
+    costs: Mapping[str, Sequence[float]], rules: Sequence[str], learned: Sequence[str], windows: int
 ) -> list[float]:
     """Of each window, by who was best on the other folds; with fewer windows than folds, each is one."""
     found = [0.0] * windows
     for fold in range(min(FOLDS, windows)):
         others = [window for window in range(windows) if window % FOLDS != fold] or [fold]
-        policy, rule = _best(logs, learned, others), _best(logs, rules, others)
+        policy, rule = _best(costs, learned, others), _best(costs, rules, others)
         for window in range(fold, windows, FOLDS):
-            found[window] = logs[policy][window] - logs[rule][window]
+            found[window] = math.log(costs[policy][window] / costs[rule][window])
     return found
 
 
-def _best(logs: Mapping[str, Sequence[float]], names: Sequence[str], windows: Collection[int]) -> str:
-    """The least mean logarithm: no window outweighs the others for being congested; ties by order."""
-    return min(names, key=lambda name: fmean(logs[name][window] for window in windows))
+def _best(costs: Mapping[str, Sequence[float]], names: Sequence[str], windows: Collection[int]) -> str:
+    """Ties by order."""
+    return min(names, key=lambda name: math.fsum(costs[name][window] for window in windows))
 
 
 def _t(ratios: Sequence[float]) -> float:

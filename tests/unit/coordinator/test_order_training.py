@@ -20,7 +20,7 @@ from coordinator.sim.training_windows import training_windows
 
 LENGTH = 30
 NODES = 4
-MENU = ("fcfs", "sjf", "predicted short", "predicted heavy")
+MENU = ("fcfs", "sjf", "f1", "predicted short", "predicted heavy", "predicted narrow")
 
 
 def job(number: int, *, run_s: int = 10, requested_s: int | None = None, nodes: int = 1) -> TraceJob:
