@@ -10,9 +10,9 @@ from msgspec import Struct
 from agent.core.events import Assigned, Start
 from agent.core.model import Order, Work
 from agent.guard import wire
-from agent.guard.client import ExitRecord, FoundRecord, StartRecord
+from agent.guard.client import ExitRecord, FoundRecord, StartRecord, to_amounts
 from bus.messages import Assign, FoundTask
-from bus.values import Ended, OnDisconnect, Outcome, Resources, Returned
+from bus.values import Ended, OnDisconnect, Outcome, Returned
 
 
 class _HasItem(Struct):
@@ -68,16 +68,6 @@ def to_spawn_frame(orders: Iterable[Order], *, version: int) -> bytes:
             )
         )
     return wire.pack(wire.SPAWN, bodies, items)
-
-
-def to_amounts(amounts: Resources) -> wire.Amounts:
-    return (
-        amounts.cpu_millis,
-        amounts.mem_mib,
-        amounts.gpus,
-        amounts.storage_mib,
-        amounts.net_mbps,
-    )
 
 
 def _to_body(work: Work) -> wire.Body:

@@ -109,6 +109,17 @@ Frame = Inventory | Events | Data | Found
 _DECODER: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)
 
 
+def to_amounts(amounts: Resources) -> wire.Amounts:
+    """Without the share of a GPU, of which guards are told apart."""
+    return (
+        amounts.cpu_millis,
+        amounts.mem_mib,
+        amounts.gpus,
+        amounts.storage_mib,
+        amounts.net_mbps,
+    )
+
+
 class GuardLink:
     """`run` keeps a connection; `on_frame` gets an Inventory first and then Events.
 
@@ -128,7 +139,7 @@ class GuardLink:
         self._folder = folder
         self._tasks = tasks
         self._node = node
-        self._hello = wire.pack(wire.HELLO, msgspec.to_builtins(capacity), gpus)
+        self._hello = wire.pack(wire.HELLO, to_amounts(capacity), gpus)
         self._on_frame = on_frame
         self._writer: asyncio.StreamWriter | None = None
         self._guard_pid = 0
