@@ -69,6 +69,7 @@ def _orders(arguments: Namespace) -> dict[str, Any]:
         "length": arguments.length,
         "seed": arguments.seed,
         "starts": arguments.starts or [],
+        "rng_seed": arguments.training_seed,
     }
 
 
@@ -127,9 +128,10 @@ def _progress(done: int, total: int) -> str:
 
 def _cells(result: dict[str, Any], key: str) -> tuple[str, ...]:
     values = result["values"]
+    acted = result.get("acted")
     return (
         result["trace"],
-        result["policy"],
+        f"{result['policy']} ({acted})" if acted else result["policy"],
         f"{result[key]:.2f}",
         f"{min(values):.2f}",
         f"{max(values):.2f}",

@@ -80,7 +80,7 @@ _ALL = (
     _predicted(TABLE),
     Policy(name="rollout", kind=Kind.ROLLOUT, rules=_TWO, top=4, futures=4, arrivals=60),
     Policy(name="rollout of backlog", kind=Kind.ROLLOUT, rules=_TWO, top=4),
-    Policy(name="rollout of backlog, heavy first", kind=Kind.ROLLOUT, rules=("heavy",), top=8),
+    Policy(name="rollout of backlog heavy first", kind=Kind.ROLLOUT, rules=("heavy",), top=8),
     Policy(name="rollout of backlog by table", kind=Kind.ROLLOUT, rules=(TABLE, "heavy"), top=4),
 )
 POLICIES: dict[str, Policy] = {policy.name: policy for policy in _ALL}

@@ -38,6 +38,25 @@ def test_the_table_and_the_json_say_the_same(trace: str) -> None:
         assert result["backfill"] and len(result["values"]) == 2
 
 
+def test_the_learned_order_names_who_acted(trace: str) -> None:
+    short = (
+        "--swf",
+        trace,
+        "--length",
+        "10",
+        "--starts",
+        "20",
+        "--policy",
+        "learned",
+        "--training-seed",
+        "2",
+    )
+    seeded = corral(*short, "--training-seed", "2", "-o", "json")
+    (result,) = json.loads(seeded.stdout)["results"]
+    assert result["training_seed"] == 2 and result["evidence"]["windows"] == 16
+    assert f"learned ({result['acted']})" in corral(*short, "--training-seed", "2").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -85,13 +85,14 @@ def _add_bench(bench: Parser) -> None:
         "--policy",
         type=words,
         metavar="NAMES",
-        help="only these: fcfs, sjf …, rollout, or best_fit, fgd …; all static rules unless given",
+        help="only these: fcfs, sjf …, rollout …, learned, or best_fit, fgd …; all static rules unless given",
     )
     bench.add_argument("--starts", type=_starts, metavar="N,N…", help="where the windows begin, in jobs")
     for name, default, about in (
         ("--sequences", 10, "windows that are drawn where no --starts are given"),
         ("--length", 1024, "jobs of a window"),
         ("--seed", 1, "of the drawing; 1 is the published evaluation's"),
+        ("--training-seed", 1, "of what learns"),
         ("--seeds", 10, "shuffles of the pods"),
     ):
         count = whole(name, least=1, most=1_000_000)
