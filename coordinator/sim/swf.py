@@ -3,18 +3,18 @@
 The format: Chapin et al., "Benchmarks and Standards for the Evaluation of Parallel Job Schedulers", JSSPP'99.
 Jobs are read as RLScheduler's evaluation reads them (Zhang et al., SC'20): the larger of allocated and
 requested processors; a missing request is the run time; a run time below zero is 10 s, one of zero left out.
+Left out as well is a job that no processors are known of.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from msgspec import Struct
 
-from coordinator.sim.trace_files import TraceError, opened
+from coordinator.sim.trace_files import NUMBER_MAX, TraceError, lines
 
 FIELDS = 18
 RUN_UNKNOWN_S = 10
@@ -45,11 +45,12 @@ def read_swf(path: Path) -> Trace:
     """`path` may be compressed with gzip. Raises TraceError, OSError."""
     header: dict[str, int] = {}
     rows: list[list[int]] = []
-    for number, line in _lines(path):
+    # headers name people and places in any encoding
+    for number, line in enumerate(lines(path, errors="replace"), start=1):
         if line.startswith(";"):
             found = _HEADER.match(line)
             if found is not None:
-                header[found[1]] = int(found[2])
+                header[found[1]] = int(_checked(path, number, line, [float(found[2])])[0])
         elif line.strip():
             rows.append(_numbers(path, number, line))
     processors = header.get("MaxProcs") or header.get("MaxNodes") or 0
@@ -65,30 +66,36 @@ def read_swf(path: Path) -> Trace:
     return Trace(path.name.removesuffix(".gz").removesuffix(".swf"), nodes, tuple(jobs))
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    with opened(path, errors="replace") as file:  # headers name people and places in any encoding
-        yield from enumerate(file, start=1)
-
-
 def _numbers(path: Path, number: int, line: str) -> list[int]:
     words = line.split()
     if len(words) != FIELDS:
         raise TraceError(f"{path}, line {number}: {len(words)} fields instead of {FIELDS}")
     try:
-        return [int(float(word)) for word in words]
-    except (ValueError, OverflowError):
-        raise TraceError(f"{path}, line {number}: a field is no number: {line.strip()[:80]!r}") from None
+        found = [float(word) for word in words]
+    except ValueError:
+        found = [math.nan]
+    if not line.isascii() or "_" in line:  # Python takes more for numbers than the format does
+        found = [math.nan]
+    return [int(value) for value in _checked(path, number, line, found)]
+
+
+def _checked(path: Path, number: int, line: str, values: list[float]) -> list[float]:
+    for value in values:
+        if not abs(value) <= NUMBER_MAX:
+            wrong = "is no number" if math.isnan(value) else f"is beyond {NUMBER_MAX:,}"
+            raise TraceError(f"{path}, line {number}: a field {wrong}: {line.strip()[:80]!r}")
+    return values
 
 
 def _job(row: list[int], nodes_a_processor: float) -> TraceJob | None:
     run_s, processors, requested_s = row[3], max(row[4], row[7]), row[8]
-    if run_s == 0:
+    if run_s == 0 or processors <= 0:
         return None
     return TraceJob(
         id=row[0],
         submitted_s=row[1],
         run_s=RUN_UNKNOWN_S if run_s < 0 else run_s,
-        requested_s=run_s if requested_s == -1 else requested_s,
+        requested_s=run_s if requested_s < 0 else requested_s,
         processors=processors,
         nodes=math.ceil(processors * nodes_a_processor),
         user=row[11],

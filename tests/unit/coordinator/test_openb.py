@@ -31,7 +31,8 @@ def write(folder: Path, name: str, text: str, *, packed: bool = False) -> Path:
 def test_nodes_and_pods(tmp_path: Path, packed: bool) -> None:
     nodes = read_nodes(write(tmp_path, "nodes.csv", NODES, packed=packed))
     assert nodes == (GpuNode("n0", 32000, 131072, 2, "V100"), GpuNode("n1", 64000, 262144, 4, "T4"))
-    assert read_pods(write(tmp_path, "pods.csv", PODS, packed=packed)) == (
+    marked = "\ufeff" + PODS  # as some spreadsheets write
+    assert read_pods(write(tmp_path, "pods.csv", marked, packed=packed)) == (
         Request(6000, 12288, 1, 460),
         Request(12000, 24576, 1, 1000, frozenset({"T4", "V100"})),
         Request(1000, 1024),
@@ -42,8 +43,13 @@ def test_nodes_and_pods(tmp_path: Path, packed: bool) -> None:
     ("text", "words"),
     [
         ("a,b\n1,2\n", "line 1: no column 'name'"),
-        (PODS + "p3,one,1,1,1,,\n", "line 5: cpu_milli is no whole number: 'one'"),
-        (PODS + "p3,1,-1,1,1,,\n", "line 5: memory_mib is no whole number: '-1'"),
+        (PODS + "p3,one,1,1,1,,\n", "line 5: cpu_milli is no whole number up to 1,000,000,000,000: 'one'"),
+        (PODS + "p3,1,-1,1,1,,\n", "line 5: memory_mib is no whole number up to 1,000,000,000,000: '-1'"),
+        (PODS.replace("6000", "9" * 5000), "line 2: cpu_milli is no whole number"),
+        (PODS.replace("6000", "nan"), "line 2: cpu_milli is no whole number .*: 'nan'"),
+        (PODS.replace("1,460", "1,4600"), "line 2: gpu_milli is no whole number up to 1,000: '4600'"),
+        (PODS.replace("1,460", "2,460"), "line 2: 2 GPUs are taken whole: gpu_milli is 460, not 1000"),
+        (PODS + "p3," + "1" * 100_000 + ",1,1,1,,\n", "line 5: longer than 65,536 characters"),
         (PODS + "p3,1\n", "line 5: not as many fields as columns"),
         (PODS.split("p0")[0], "no pod asks for a GPU"),
     ],

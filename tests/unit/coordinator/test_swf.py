@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,13 @@ def test_nodes_are_processors_where_only_those_are_known(tmp_path: Path) -> None
         (line(1, 0, 5, 1, 1, 5), "MaxProcs"),
         (HEADER + "1 2 3\n", "line 5: 3 fields instead of 18"),
         (HEADER + line(1, 0, 5, 1, 1, 5).replace(" 5 ", " five ", 1), "line 5: a field is no number"),
+        ("; MaxProcs: " + "9" * 5000 + "\n", "line 1: a field is beyond 1,000,000,000,000"),
+        (HEADER + line(1, 10**300, 5, 1, 1, 5), "line 5: a field is beyond 1,000,000,000,000"),
+        (HEADER + line(1, 0, 5, 1, 1, 5).replace(" 5 ", " nan "), "line 5: a field is no number"),
+        (HEADER + line(1, 0, 5, 1, 1, 5).replace(" 5 ", " 1_0 "), "line 5: a field is no number"),
+        (HEADER + line(1, 0, 5, -1, -1, 5), "no job in it ever ran"),
+        (HEADER + "1 " * 40_000, "line 5: longer than 65,536 characters"),
+        ("\0" * 100_000, "line 1: longer"),
         (HEADER + line(7, 0, 5, 9, 1, 5), "job 7 needs 5 nodes, the machine has 4"),
     ],
 )
@@ -64,3 +72,25 @@ def test_half_a_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(TraceError, match="not whole"):
         read_swf(path)
+
+
+@pytest.mark.parametrize("damage", [b"\xff" * 400, b""])
+def test_damaged_gzip_is_refused(tmp_path: Path, damage: bytes) -> None:
+    path = write(tmp_path, HEADER + line(1, 0, 5, 1, 1, 5) * 1000, packed=True)
+    data = path.read_bytes()
+    path.write_bytes(data[:30] + damage + data[31 + len(damage) :])
+    with pytest.raises(TraceError, match="not whole, or no text"):
+        read_swf(path)
+
+
+def test_what_is_no_plain_file_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.swf"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero")):
+        with pytest.raises(TraceError, match="is no plain file"):
+            read_swf(path)
+    loop = tmp_path / "loop.swf"
+    loop.symlink_to(loop)
+    for path in (loop, tmp_path):
+        with pytest.raises(OSError):
+            read_swf(path)
