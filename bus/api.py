@@ -35,6 +35,14 @@ from bus.requests import (
     TokenQuery,
     WhyQuery,
 )
+from bus.scheduling import (
+    Exported,
+    Scheduler,
+    SchedulerExport,
+    SchedulerImport,
+    SchedulerMode,
+    SchedulerTest,
+)
 from bus.spec import JobSpec
 from bus.values import (
     Inventory,
@@ -466,6 +474,12 @@ OPERATIONS: dict[str, Operation] = {
     "node.drain": Operation(NodeSteer, Node, Role.OPERATOR),
     "node.maintenance": Operation(NodeSteer, Node, Role.OPERATOR),
     "node.undrain": Operation(NodeSteer, Node, Role.OPERATOR),
+    "scheduler.status": Operation(Empty, Scheduler, Role.READONLY),
+    "scheduler.mode": Operation(SchedulerMode, Scheduler, Role.OPERATOR),
+    "scheduler.train": Operation(SchedulerTest, Scheduler, Role.OPERATOR),
+    "scheduler.replay": Operation(SchedulerTest, Scheduler, Role.OPERATOR),
+    "scheduler.export": Operation(SchedulerExport, Exported, Role.OPERATOR),
+    "scheduler.import": Operation(SchedulerImport, Scheduler, Role.ADMIN),
     "event.list": Operation(EventList, Events, Role.READONLY),
     "user.whoami": Operation(Empty, Whoami, Role.READONLY),
     "user.renew": Operation(KeyQuery, Admitted, Role.READONLY),

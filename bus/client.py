@@ -72,6 +72,14 @@ from bus.requests import (
     TokenQuery,
     WhyQuery,
 )
+from bus.scheduling import (
+    Exported,
+    Scheduler,
+    SchedulerExport,
+    SchedulerImport,
+    SchedulerMode,
+    SchedulerTest,
+)
 from bus.spec import JobSpec
 from bus.subjects import FeedSubject, Noun, SubjectError
 from bus.transport import Bus, Message
@@ -288,6 +296,27 @@ class Client:
     async def events(self, query: EventList | None = None) -> Events:
         """What happened, newest first."""
         return await self._call("event.list", query or EventList(), Events)
+
+    async def scheduler(self) -> Scheduler:
+        """What orders the tasks, why, and what was learned."""
+        return await self._call("scheduler.status", Empty(), Scheduler)
+
+    async def scheduler_mode(self, mode: Literal["off", "shadow", "on"]) -> Scheduler:
+        return await self._call("scheduler.mode", SchedulerMode(mode=mode), Scheduler)
+
+    async def train(self, test: SchedulerTest) -> Scheduler:
+        """Replay orders, and let act what passes; `scheduler` tells how far that is."""
+        return await self._call("scheduler.train", test, Scheduler)
+
+    async def replay(self, test: SchedulerTest) -> Scheduler:
+        """Replay orders, and change nothing."""
+        return await self._call("scheduler.replay", test, Scheduler)
+
+    async def export_learned(self, snapshot: int = 0) -> Exported:
+        return await self._call("scheduler.export", SchedulerExport(snapshot=snapshot), Exported)
+
+    async def import_learned(self, document: bytes) -> Scheduler:
+        return await self._call("scheduler.import", SchedulerImport(document=document), Scheduler)
 
     async def whoami(self) -> Whoami:
         return await self._call("user.whoami", Empty(), Whoami)

@@ -271,6 +271,33 @@ CODES: dict[str, Code] = {
         422,
         7,
     ),
+    "E_LEARNED": Code(
+        "not what was learned",
+        "The document is damaged, or of a version that this coordinator does not read.",
+        "give corral scheduler import a file that corral scheduler export wrote",
+    ),
+    "E_REPLAY": Code(
+        "the replay failed",
+        "Orders could not be replayed: the trace cannot be read, or it took too long.",
+        "corral scheduler status says why; the coordinator's log says more",
+        500,
+        1,
+    ),
+    "E_PICKLE": Code(
+        "a pickle",
+        "A pickle is a program that runs when it is read, so none is: neither alone nor within an archive.",
+        "what was learned is JSON, and its weights are npz without objects",
+    ),
+    "E_LEARNED": Code(
+        "not what was learned",
+        "The document is damaged, or of a version that this coordinator does not read.",
+        "give corral scheduler import a file that corral scheduler export wrote",
+    ),
+    "E_PICKLE": Code(
+        "a pickle",
+        "A pickle is a program that runs when it is read, so none is ever read: neither alone nor within an archive.",
+        "what was learned is JSON, and its weights are npz without objects",
+    ),
     # who asks
     "E_AUTH": Code(
         "not known here",

@@ -109,6 +109,19 @@ _TABLE = (
         choices=("best_fit", "worst_fit", "first_fit"),
     ),
     Setting(
+        key="scheduler.mode",
+        kind=Kind.CHOICE,
+        meaning="whether a learned order acts where replay shows it better, until corral scheduler mode says",
+        default="on",
+        choices=("off", "shadow", "on"),
+    ),
+    Setting(
+        key="scheduler.test_every",
+        kind=Kind.MINUTES,
+        meaning="minutes after which orders are replayed on the cluster's own history again",
+        default=60,
+    ),
+    Setting(
         key="scheduler.ageing",
         kind=Kind.MINUTES,
         meaning="minutes of a job's age that are worth one step of priority",

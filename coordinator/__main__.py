@@ -26,6 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     doctor = verbs.add_parser("doctor", help="what the cluster's own side sees of its health, as JSON")
     doctor.add_argument("data", type=Path)
     verbs.add_parser("bench", help="judge schedulers as the JSON on stdin says; JSON lines on stdout")
+    verbs.add_parser("tune", help="which order is best for the history on stdin; JSON lines on stdout")
     arguments = parser.parse_args(argv)
     match arguments.verb:
         case "serve":
@@ -50,6 +51,10 @@ def main(argv: list[str] | None = None) -> int:
             from coordinator.sim.bench import bench
 
             return bench()
+        case "tune":
+            from coordinator.sim.tuning import tune
+
+            return tune()
     return 2
 
 

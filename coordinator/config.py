@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from bus.layout import Layout
 from bus.values import Role
-from coordinator.core.scheduler.policies import Backfill
+from coordinator.core.scheduler.policies import Backfill, Mode
 
 
 class ConfigError(Exception):
@@ -51,6 +51,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rank: str = "best_fit"  # static rank: best_fit, worst_fit, first_fit
     ageing_min: Annotated[int, Meta(ge=1, le=100_000)] = 240  # of a job's age: one step of priority
     fair_share_half_life_days: Annotated[int, Meta(ge=0, le=9999)] = 7  # 0: what people used does not matter
+    mode: Mode = Mode.ON  # of the learned order, until an operator asks for another
+    test_every_min: Annotated[int, Meta(ge=1, le=100_000)] = 60  # orders are replayed so often
     keep: Keep = Keep()
     unreachable_after_s: Annotated[int, Meta(ge=5, le=600)] = 10  # heartbeats and leases scale with it
 

@@ -22,6 +22,7 @@ from coordinator.api.nodes import Nodes
 from coordinator.api.people import People
 from coordinator.api.retention import Retention
 from coordinator.api.service import Api
+from coordinator.api.scheduler import SchedulerDesk
 from coordinator.api.steer import Steer
 from coordinator.api.tokens import Tokens
 from coordinator.api.verify import Rebuild, Verifier
@@ -39,6 +40,7 @@ from coordinator.store.archive import Archive
 from coordinator.store.audit import Audit
 from coordinator.store.books import Books
 from coordinator.store.events import Events
+from coordinator.store.learned import Learned
 from coordinator.store.lists import Lists
 from coordinator.store.over import Over
 from coordinator.store.published import PublishedKeys
@@ -46,6 +48,7 @@ from coordinator.store.reads import Reads
 from coordinator.store.tokens import Tokens as TokenStore
 from coordinator.submissions import Intake
 from coordinator.tell import Replies, Teller
+from coordinator.tuning import Tuning
 
 
 class Engine(Struct, frozen=True, kw_only=True):
@@ -73,11 +76,20 @@ class Doors:
         version = package_version("corral")
         reads, lists, events, over = Reads(dsn), Lists(dsn), Events(dsn), Over(dsn)
         tokens, books = TokenStore(dsn), Books(dsn)
-        archive = Archive(dsn)
-        self._stores = (reads, lists, events, over, tokens, books, archive)
+        archive, learned = Archive(dsn), Learned(dsn)
+        tuned = Learned(dsn)  # its questions are long: nobody who asks shall wait behind them
+        self._stores = (reads, lists, events, over, tokens, books, archive, learned, tuned)
         self._retention = Retention(archive, clock, engine.config.keep, epoch=engine.leader.epoch)
         self._admitted = tokens.admitted
         self._audit = Audit(dsn, now_s=clock.now_s, record=engine.record)
+        self._tuning = Tuning(
+            loop,
+            tuned,
+            clock,
+            record=engine.record,
+            epoch=engine.leader.epoch,
+            every_s=engine.config.test_every_min * 60.0,
+        )
         notices = Notices(engine.record, clock, loop.cluster.nodes)
         self._agents = Agents(
             bus,
@@ -120,6 +132,7 @@ class Doors:
             listings=Listings(loop, jobs.finder, clock, lists=lists, events=events),
             steer=steer,
             people=people,
+            scheduler=SchedulerDesk(loop, learned, self._tuning, engine.replies, clock),
             reasons=Reasons(loop, jobs.finder, reads, clock),
             tokens=self._tokens,
             verifier=Verifier(
@@ -138,6 +151,7 @@ class Doors:
             "audit": self._audit.run(),
             "submissions": self._intake.run(),
             "retention": self._retention.run(),
+            "tuning": self._tuning.run(),
         }
 
     def summary(self) -> api.Cluster:
@@ -168,6 +182,7 @@ class Doors:
         await self._api.stop()
         await self._intake.stop()
         await self._agents.stop()
+        self._tuning.keep("stop")
 
     async def close(self) -> None:
         """The connections to the database."""

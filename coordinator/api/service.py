@@ -33,6 +33,7 @@ from coordinator.api.logs import Logs
 from coordinator.api.nodes import Nodes
 from coordinator.api.people import People
 from coordinator.api.retention import Retention
+from coordinator.api.scheduler import SchedulerDesk
 from coordinator.api.steer import Steer
 from coordinator.api.tokens import Tokens
 from coordinator.api.verify import Verifier
@@ -63,6 +64,7 @@ class Api:
         logs: Logs,
         listings: Listings,
         steer: Steer,
+        scheduler: SchedulerDesk,
         reasons: Reasons,
         tokens: Tokens,
         people: People,
@@ -99,6 +101,12 @@ class Api:
             "node.drain": steer.drain,
             "node.maintenance": steer.maintenance,
             "node.undrain": steer.undrain,
+            "scheduler.status": scheduler.status,
+            "scheduler.mode": scheduler.mode,
+            "scheduler.train": scheduler.train,
+            "scheduler.replay": scheduler.replay,
+            "scheduler.export": scheduler.export,
+            "scheduler.import": scheduler.import_,
             "cluster.status": nodes.cluster,
             "cluster.verify": verifier.verify,
             "cluster.gc": retention.collect,

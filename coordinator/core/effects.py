@@ -229,7 +229,7 @@ class LearnedState(Struct, frozen=True, kw_only=True, gc=False):
     """
 
     at: float
-    mode: Mode
+    mode: Mode | None  # None: nobody asked for another one than is configured
     policy: str
     schema: str
     sequence: int

@@ -28,6 +28,7 @@ from bus.values import (
 )
 from coordinator.core.effects import JobChange, NewJob, ReplyToken
 from coordinator.core.scheduler.policies import Mode
+from coordinator.core.scheduler.qlearning import QTable
 
 
 class AgentRegistered(Struct, frozen=True, kw_only=True):
@@ -228,12 +229,12 @@ class ModeAsked(Struct, frozen=True, kw_only=True):
 class PolicyChosen(Struct, frozen=True, kw_only=True):
     """The gate looked: `policy` orders from now on, "" leaves it to the configured static order.
 
-    `q_table`, `weights` (npz): what the policy was trained to; empty: it needs nothing, or keeps what it has.
+    `table`, `weights` (npz): what the policy was trained to; without them it keeps what it has.
     """
 
     policy: str
     evidence: dict[str, Any]
-    q_table: dict[str, dict[str, float]] = {}
+    table: QTable | None = None
     weights: bytes = b""
 
 

@@ -137,8 +137,10 @@ def read_notes(row: LearningNotes) -> tuple[Note, ...]:
 def restore_learned(cluster: Cluster, state: LearnedState | None, notes: tuple[LearningNotes, ...]) -> None:
     """Mode, policy and what was learned: the newest snapshot, and the notes after it. Raises Unreadable."""
     if state is not None:
-        cluster.mode, cluster.policy, cluster.evidence = state.mode, state.policy, state.evidence
+        cluster.mode_asked, cluster.mode = state.mode, state.mode or cluster.mode
+        cluster.policy, cluster.evidence = state.policy, state.evidence
         cluster.planner = kept.load(state.learner)
+        cluster.kept_sequence = state.sequence
     learner = cluster.planner
     for row in notes:
         if row.last <= learner.sequence:
@@ -152,7 +154,7 @@ def restore_learned(cluster: Cluster, state: LearnedState | None, notes: tuple[L
 
 def on_mode(out: list[Effect], cluster: Cluster, event: ModeAsked, *, now_s: float) -> None:
     """Off, shadow or on, from now on and for the leaders to come."""
-    before, cluster.mode = cluster.mode, event.mode
+    before, cluster.mode, cluster.mode_asked = cluster.mode, event.mode, event.mode
     if before is not event.mode:
         text = f"the learned order is {event.mode}, it was {before}"
         details = {"mode": str(event.mode), "before": str(before), "policy": cluster.policy}
@@ -166,8 +168,8 @@ def on_mode(out: list[Effect], cluster: Cluster, event: ModeAsked, *, now_s: flo
 def on_policy(out: list[Effect], cluster: Cluster, event: PolicyChosen, *, now_s: float) -> None:
     """The gate has looked again: who passed acts, or nobody does."""
     before, cluster.policy, cluster.evidence = cluster.policy, event.policy, event.evidence
-    if event.q_table:
-        cluster.planner.q_table = event.q_table
+    if event.table is not None:
+        cluster.planner.table = event.table
     if event.weights:
         cluster.planner.weights = event.weights
     if before == event.policy:
@@ -210,7 +212,7 @@ def snapshot(cluster: Cluster, reason: str, *, now_s: float) -> LearnedState:
     document = kept.dump(learner)
     return LearnedState(
         at=now_s,
-        mode=cluster.mode,
+        mode=cluster.mode_asked,
         policy=cluster.policy,
         schema=kept.SCHEMA,
         sequence=learner.sequence,
@@ -219,7 +221,7 @@ def snapshot(cluster: Cluster, reason: str, *, now_s: float) -> LearnedState:
         epsilon=learner.epsilon,
         reward_avg=learner.reward_avg,
         reward_window=REWARDS,
-        q_table=learner.q_table,
+        q_table=learner.table.values,
         weights=learner.weights,
         reason=reason,
         evidence=cluster.evidence,

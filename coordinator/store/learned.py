@@ -76,7 +76,7 @@ class Learned:
                 row["number"],
                 row["at"],
                 row["reason"],
-                row["mode"],
+                row["mode"] or "",
                 row["policy_version"],
                 row["sequence"],
                 row["digest"],
@@ -121,7 +121,7 @@ class Learned:
 def _state(row: Record) -> LearnedState:
     return LearnedState(
         at=row["at"],
-        mode=Mode(row["mode"]),
+        mode=Mode(row["mode"]) if row["mode"] else None,
         policy=row["policy_version"],
         schema=row["feature_schema"],
         sequence=row["sequence"],

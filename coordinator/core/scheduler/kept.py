@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from coordinator.core.scheduler.learner import Learner
 from coordinator.core.scheduler.planner import RECENT, Asked
 from coordinator.core.scheduler.predict import Predictor
+from coordinator.core.scheduler.qlearning import QTable
 
 SCHEMA = "corral-learner-1"
 """Grows with every change of what the numbers mean."""
@@ -45,7 +46,7 @@ class _Kept(Struct, kw_only=True, forbid_unknown_fields=True):
     predictor: dict[str, Any]
     recent: list[Asked]
     rewards: list[float]
-    q_table: dict[str, dict[str, float]]
+    table: QTable
     weights: bytes
 
 
@@ -63,7 +64,7 @@ def dump(learner: Learner) -> bytes:
             predictor=tables,
             recent=list(learner.recent),
             rewards=list(learner.rewards),
-            q_table=learner.q_table,
+            table=learner.table,
             weights=learner.weights,
         )
     )
@@ -83,7 +84,7 @@ def load(data: bytes) -> Learner:
     learner.sequence, learner.decisions, learner.predictor = kept.sequence, kept.decisions, predictor
     learner.recent = deque(kept.recent, maxlen=RECENT)
     learner.rewards.extend(kept.rewards)
-    learner.q_table, learner.weights = kept.q_table, kept.weights
+    learner.table, learner.weights = kept.table, kept.weights
     return learner
 
 

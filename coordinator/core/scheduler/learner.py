@@ -85,13 +85,12 @@ Note = Arrival | End | Experience
 class Learner(Planner):
     """A planner that notes what it learns from. `sequence`: how many notes there were, ever.
 
-    `q_table` (state -> rule -> Q) and `weights` (npz) are what policies were trained to.
+    `table` and `weights` (npz) are what policies were trained to.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.rewards: deque[float] = deque(maxlen=REWARDS)
-        self.q_table: dict[str, dict[str, float]] = {}
         self.weights = b""
         self.sequence = 0
         self.decisions = 0

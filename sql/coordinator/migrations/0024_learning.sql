@@ -14,13 +14,14 @@ comment on column corral.learning_experiences.sequence is 'Its number among all 
 -- `learner` is json and not jsonb: every number must read as it was written. The text's digest names the state.
 alter table corral.ai_state
     add column number bigint generated always as identity unique,
-    add column mode text not null default 'on' check (mode in ('off', 'shadow', 'on')),
+    add column mode text check (mode in ('off', 'shadow', 'on')),
     add column sequence bigint not null default 0,
     add column learner json,
     add column digest text not null default '',
     add column reason text not null default '',
     add column evidence jsonb;
 comment on column corral.ai_state.policy_version is 'The order that the gate let act; empty: the configured static one';
+comment on column corral.ai_state.mode is 'As somebody asked; null: as configured';
 comment on column corral.ai_state.sequence is 'How many notes of the learner went into it';
 
 grant select, insert, update, delete on corral.learning_notes to corral_coordinator;

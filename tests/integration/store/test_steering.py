@@ -13,6 +13,7 @@ from bus.values import NodeAdmin, NodeName, Outcome, Role, UserName
 from coordinator.core.effects import AnswerChanged, Refuse
 from coordinator.core.events import RetryAsked
 from coordinator.core.model import Cluster
+from coordinator.core.learning import restore_learned
 from coordinator.core.rebuild import restore_attempt, restore_job, restore_node
 from coordinator.core.transitions import NODE_TRANSITIONS
 from coordinator.store.over import Over
@@ -66,6 +67,8 @@ class StoredWorld(World):
         for attempt in snapshot.attempts:
             if attempt.attempt.job in cluster.jobs:
                 restore_attempt(cluster, attempt)
+        cluster.planner.sequence = self.learned_before
+        restore_learned(cluster, None, snapshot.notes)
         return cluster
 
 

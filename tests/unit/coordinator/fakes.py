@@ -12,12 +12,14 @@ from uuid import UUID
 from bus import api
 from bus.messages import NeededOutput
 from bus.values import JobState, Role, TaskRef, UserName
+from coordinator.core.effects import LearnedState
 from coordinator.core.events import JobOver, TaskSeen
 from coordinator.core.verify import Flaw
 from coordinator.store.archive import Archive, Before, Moved, Old
 from coordinator.store.books import Books, OpenBooks
 from coordinator.store.events import Events, Scope
 from coordinator.store.listing import Listing
+from coordinator.store.learned import Kept, Learned, Ran
 from coordinator.store.lists import Lists
 from coordinator.store.over import Over
 from coordinator.store.reads import AmbiguousJob, AttemptPlace, DuplicateOf, Reads
@@ -237,6 +239,47 @@ class FakeArchive(Archive):
             return []
         self.moved.append((frozenset(numbers), by))
         return [Moved(state, 1, tasks) for state, _, tasks in (self.jobs.pop(each) for each in numbers)]
+
+
+class FakeLearned(Learned):
+    """Snapshots as they were committed, and a history as it is given."""
+
+    def __init__(self, store: FakeStore, history: Sequence[Ran] = ()) -> None:
+        super().__init__("")
+        self._store = store
+        self.runs = list(history)
+        self.pruned = 0
+
+    async def states(self, limit: int) -> list[Kept]:
+        states = list(enumerate(self._states(), start=1))[-limit:]
+        return [
+            Kept(
+                number,
+                state.at,
+                state.reason,
+                state.mode or "",
+                state.policy,
+                state.sequence,
+                state.digest,
+                state.epsilon,
+                state.reward_avg,
+                state.evidence,
+            )
+            for number, state in reversed(states)
+        ]
+
+    async def state(self, number: int) -> LearnedState | None:
+        states = self._states()
+        return states[number - 1] if 0 < number <= len(states) else None
+
+    def _states(self) -> list[LearnedState]:
+        return [state for batch in self._store.batches for state in batch.states]
+
+    async def history(self, limit: int) -> list[Ran]:
+        return self.runs[-limit:]
+
+    async def prune(self, *, epoch: int) -> None:
+        self.pruned += 1
 
 
 class FakeBooks(Books, OpenBooks):

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -29,6 +29,7 @@ from coordinator.api.nodes import Nodes
 from coordinator.api.people import People
 from coordinator.api.retention import Retention
 from coordinator.api.service import Api
+from coordinator.api.scheduler import SchedulerDesk
 from coordinator.api.steer import Steer
 from coordinator.api.tokens import Tokens
 from coordinator.api.verify import Verifier
@@ -42,13 +43,16 @@ from coordinator.loop import Loop
 from coordinator.notices import Notices
 from coordinator.perform import Performer
 from coordinator.store.audit import Refused
+from coordinator.store.learned import Learned
 from coordinator.store.rows import Snapshot
 from coordinator.store.tokens import Tokens as TokenStore
 from coordinator.tell import Replies, Teller
+from coordinator.tuning import Tuning
 from tests.unit.coordinator.fakes import (
     FakeArchive,
     FakeBooks,
     FakeEvents,
+    FakeLearned,
     FakeLists,
     FakeOver,
     FakeReads,
@@ -198,6 +202,8 @@ class Shell:
         books: Any = None,
         archive: Any = None,
         tokens: Any = None,
+        learned: Any = None,
+        tune: Sequence[str] | None = None,
         record: Callable[[list[Any]], None] | None = None,
         next_number: int = 1,
         version: str = "",
@@ -242,6 +248,16 @@ class Shell:
         self.tokens = Tokens(
             tokens or TokenStore(""), None, cluster="test", version="1.2.3", standing=people.standing
         )
+        self.learned = learned or FakeLearned(self.store)
+        self.tuning = Tuning(
+            self.loop,
+            self.learned,
+            self.clock,
+            record=self.records.extend,
+            epoch=7,
+            every_s=3600.0,
+            **({} if tune is None else {"command": tune}),
+        )
         self.api = Api(
             self.bus,
             Access(self.reads),
@@ -251,6 +267,7 @@ class Shell:
             listings=self.listings,
             steer=steer,
             people=people,
+            scheduler=SchedulerDesk(self.loop, self.learned, self.tuning, self.replies, self.clock),
             retention=self.retention,
             reasons=Reasons(self.loop, self.jobs.finder, self.reads, self.clock),
             tokens=self.tokens,

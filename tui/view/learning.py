@@ -1,0 +1,108 @@
+"""What orders the tasks and what was learned, as text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from statistics import fmean
+from typing import Any
+
+from bus.scheduling import Scheduler, Test
+from tui.view.amounts import NONE, duration
+from tui.view.descriptions import facts_text
+from tui.view.instants import local, local_short
+from tui.view.table import Column
+
+DIFFERENCES_SHOWN = 40
+SNAPSHOTS_SHOWN = 5
+
+COST_COLUMNS = (
+    Column("ORDER", flexible=True),
+    Column("WINDOWS", right=True),
+    Column("SLOWDOWN", right=True),
+    Column("LEAST", right=True),
+    Column("MOST", right=True),
+    Column("VS STATIC", right=True),
+)
+
+
+def scheduler_lines(status: Scheduler, *, now_s: float) -> Iterator[str]:
+    """In full: who acts, the evidence, what was learned, the newest snapshots."""
+    reward = NONE if status.reward_avg is None else f"{status.reward_avg:.3f}"
+    facts = [
+        ("mode", status.mode),
+        ("acts", status.acts),
+        ("policy", status.policy or "none passed the gate"),
+        ("static", status.order),
+        ("evidence", evidence_text(status.evidence)),
+        ("shadow", NONE if status.shadow is None else f"{math.expm1(status.shadow):+.1%} of what acted"),
+        ("queue", f"{status.queue:,} entries"),
+        ("reward", f"{reward}, mean of the newest {status.reward_window:,}"),
+        ("epsilon", f"{status.epsilon:.4f}"),
+        ("learned", f"{status.decisions:,} decisions, {status.learned:,} notes, {status.digest[:12]}"),
+        ("next test", NONE if status.next_test_s is None else f"in {duration(status.next_test_s)}"),
+    ]
+    if status.test is not None:
+        facts.append(("last test", _test_text(status.test, now_s=now_s)))
+    for place, kept in enumerate(status.snapshots[:SNAPSHOTS_SHOWN]):
+        at = local_short(kept.at, now_s=now_s)
+        text = f"{kept.number}  {at}  {kept.reason}  {kept.learned:,} notes, {kept.digest[:12]}"
+        facts.append(("snapshots" if place == 0 else "", text))
+    yield from facts_text(facts)
+
+
+def evidence_text(evidence: dict[str, Any]) -> str:
+    """On which the gate decided last, in a line."""
+    if not evidence:
+        return "not tested yet"
+    ratio, t = evidence.get("log_ratio", 0.0), evidence.get("t", 0.0)
+    at = f", {local(evidence['at'])}" if "at" in evidence else ""
+    of = f" of {evidence['source']}" if "source" in evidence else ""
+    return (
+        f"{evidence.get('policy') or NONE} against {evidence.get('static')}: {math.expm1(ratio):+.1%} "
+        f"(t {t:.2f}) over {evidence.get('windows', 0)} windows{of}{at}"
+    )
+
+
+def cost_rows(test: Test) -> list[tuple[str, ...]]:
+    """The cheapest first; against the best static rule in the mean of logarithms, as the gate counts."""
+    base = test.costs.get(test.static, [])
+    rows: list[tuple[str, ...]] = []
+    for name, values in sorted(test.costs.items(), key=lambda item: fmean(map(math.log, item[1]))):
+        ratio = fmean(math.log(one / other) for one, other in zip(values, base, strict=True))
+        rows.append((
+            name, str(len(values)), f"{fmean(values):.2f}", f"{min(values):.2f}", f"{max(values):.2f}",
+            f"{math.expm1(ratio):+.1%}",
+        ))  # fmt: skip
+    return rows
+
+
+def verdict_line(test: Test) -> str:
+    """What follows from it."""
+    what = f"{test.policy} passes the gate" if test.policy else "no learned order passes the gate"
+    done = " and acts in mode on" if test.adopts and test.policy else ""
+    return f"{what}{done}: {evidence_text(test.evidence)}; {test.jobs:,} jobs of {test.source}"
+
+
+def diff_lines(differences: list[dict[str, Any]]) -> Iterator[str]:
+    """Where two states differ, a line each."""
+    if not differences:
+        yield "they are the same"
+    for each in differences[:DIFFERENCES_SHOWN]:
+        yield f"{each['at']}: {_short(each['a'])} -> {_short(each['b'])}"
+    if len(differences) > DIFFERENCES_SHOWN:
+        yield f"and {len(differences) - DIFFERENCES_SHOWN} more: -o json shows all"
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def _test_text(test: Test, *, now_s: float) -> str:
+    if test.error:
+        return f"failed: {test.error}"
+    if test.ended_at is None:
+        return f"runs: {test.done} of {test.total or '?'} replays, asked for by {test.by}"
+    took = duration(test.ended_at - test.began_at)
+    return f"{local_short(test.ended_at, now_s=now_s)}, {took}, asked for by {test.by}"
