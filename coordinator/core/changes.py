@@ -193,6 +193,7 @@ def enqueue(cluster: Cluster, entry: Group | Task, *, now_s: float) -> None:
         group.again.append(entry)
         entry = group
     if isinstance(entry, Task):
+        entry.in_line = True
         sequence = cluster.next_sequence()
     elif entry.in_line:
         cluster.dirty = True
@@ -216,11 +217,10 @@ def sweep_lines(cluster: Cluster) -> None:
     for line in cluster.lines.values():
         kept = []
         for waiting in line.entries:
-            entry = waiting.entry
-            if entry.state is TaskState.QUEUED if isinstance(entry, Task) else entry.wants_place:
+            if waiting.wants_place:
                 kept.append(waiting)
-            elif isinstance(entry, Group):
-                entry.in_line = False
+            else:
+                waiting.entry.in_line = False
         if len(kept) < len(line.entries):
             line.entries = kept
             heapq.heapify(kept)

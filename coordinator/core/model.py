@@ -7,43 +7,38 @@ much memory as one. Only the machine's modules change these objects.
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 from uuid import UUID
 
 from msgspec import Struct, field
 
 from bus.units import ArrayRange
 from bus.values import (
-    GPU_MILLI,
     AttemptRef,
     AttemptState,
-    GpuInfo,
-    Inventory,
     JobKind,
     JobState,
-    NodeAdmin,
-    NodeHealth,
-    NodeKind,
     NodeName,
     Resources,
     TaskRef,
     TaskSettings,
     TaskState,
-    Usage,
     UserName,
 )
 from coordinator.core.conditions import Condition
 from coordinator.core.ids import range_id, task_id
 from coordinator.core.limits import Limits as Limits
+from coordinator.core.lines import Line as Line
+from coordinator.core.lines import Waiting as Waiting
+from coordinator.core.node import Loss as Loss
+from coordinator.core.node import Node as Node
 from coordinator.core.scheduler.explain import Explanation
 from coordinator.core.scheduler.learner import Learner, Situation
 from coordinator.core.scheduler.policies import Backfill, Mode
 from coordinator.core.scheduler.shares import Shares
-from coordinator.core.suspicion import Watch
 
 
 class Shape(Struct, frozen=True):
@@ -54,9 +49,10 @@ class Shape(Struct, frozen=True):
     nodes: tuple[str, ...]
     tool: str | None
 
-
     gpu_types: tuple[str, ...] = ()
     gpu_mem_mib: int = 0
+
+
 def shape_of(settings: TaskSettings) -> Shape:
     return Shape(
         settings.resources,
@@ -96,100 +92,6 @@ class Attempt(Struct, eq=False):
         return self.task.group.settings.resources
 
 
-class Node(Struct, eq=False):
-    """`capacity` never falls below what is allocated: a node that shrank is over-committed, not broken."""
-
-    name: NodeName
-    id: UUID
-    incarnation: str
-    boot_id: str
-    version: str
-    declared: Resources
-    capacity: Resources
-    inventory: Inventory
-    kind: NodeKind
-    labels: dict[str, str]
-    roles: tuple[str, ...]
-    tools: tuple[str, ...]
-    health: NodeHealth
-    admin: NodeAdmin
-    lease_from_s: float  # when the last renewing answer went out
-    last_beat_s: float
-    allocated: Resources = Resources()
-    load: float = 0.0
-    usage: Usage | None = None
-    usage_s: float = 0.0
-    gpu_taken: dict[str, int] = {}  # thousandths by UUID; replaced, never changed: copies of a node share it
-    anomalous: bool = False  # the newest usage exceeds the machine
-    watch: Watch = field(default_factory=Watch)
-    suspicion: float = 0.0  # as judged last; 1 and more: taken to be gone
-    overdue: bool = False  # silent for longer than its pace explains
-    left: bool = False  # its agent was stopped in good order, and said so
-    lease_ended: bool = False  # what of it could be given out again, was
-    losses: list[Loss] = field(default_factory=list)  # the newest of those that speak against it
-    attempts: dict[AttemptRef, Attempt] = field(default_factory=dict)
-    ends_per_s: float = 0.0  # decayed rate of ended attempts, see `note_ends`
-    ends_s: float = 0.0
-    written: Resources = Resources()  # the capacity that its row has
-    admin_reason: str = ""  # why it takes no work, in the words of `admin_by`
-    admin_by: str = ""
-    admin_at: float | None = None
-    admin_goal: NodeAdmin | None = None  # what it becomes once it is drained
-    admin_deadline: float | None = None  # when what still runs there is queued again
-    holding: int = 0  # how many attempts are in the ledger; the others wait
-
-    @property
-    def waiting(self) -> int:
-        """Attempts assigned ahead of a free place."""
-        return len(self.attempts) - self.holding
-
-    @property
-    def free(self) -> Resources:
-        return self.capacity - self.allocated
-
-    @property
-    def takes_work(self) -> bool:
-        return (
-            self.health is NodeHealth.HEALTHY
-            and self.admin is NodeAdmin.ACTIVE
-            and self.kind is not NodeKind.CONTROL
-        )
-
-    @property
-    def offered_gpus(self) -> tuple[GpuInfo, ...]:
-        """Those that tasks may get, in inventory order: an agent may offer fewer than there are."""
-        healthy = [gpu for gpu in self.inventory.gpus if gpu.healthy]
-        return tuple(healthy[: self.declared.gpus])
-
-    def free_milli(self, uuid: str) -> int:
-        """Thousandths of a GPU that nobody has."""
-        return GPU_MILLI - self.gpu_taken.get(uuid, 0)
-
-    def give(self, amounts: Resources, gpus: tuple[str, ...]) -> None:
-        """Into the ledger, with the GPUs that serve it: one that is shared, or whole ones."""
-        self.allocated += amounts
-        if gpus:
-            each = amounts.gpu_milli or GPU_MILLI
-            self.gpu_taken = self.gpu_taken | {uuid: self.gpu_taken.get(uuid, 0) + each for uuid in gpus}
-
-    def take_back(self, amounts: Resources, gpus: tuple[str, ...]) -> None:
-        """Out of the ledger again."""
-        self.allocated -= amounts
-        if gpus:
-            each = amounts.gpu_milli or GPU_MILLI
-            left = self.gpu_taken | {uuid: self.gpu_taken.get(uuid, 0) - each for uuid in gpus}
-            self.gpu_taken = {uuid: milli for uuid, milli in left.items() if milli}
-
-
-class Loss(NamedTuple):
-    """A task that a node lost, or could not start."""
-
-    at_s: float
-    task: TaskRef
-    group: Group
-    unstarted: bool
-
-
 class Task(Struct, eq=False):
     """A task that was touched and is not over."""
 
@@ -203,10 +105,26 @@ class Task(Struct, eq=False):
     attempt: Attempt | None = None
     node: NodeName | None = None  # of the newest attempt, until the task waits again
     started_at: float | None = None
+    in_line: bool = False
 
     @property
     def ref(self) -> TaskRef:
         return TaskRef(self.group.job.number, self.index)
+
+    @property
+    def next_task(self) -> TaskRef:
+        """As of a group: who of it would start first."""
+        return self.ref
+
+    @property
+    def wants_place(self) -> bool:
+        """Whether its entry in the waiting line stands for anything that may start now."""
+        return self.state is TaskState.QUEUED
+
+    @property
+    def startable(self) -> int:
+        """How many tasks that entry stands for."""
+        return int(self.wants_place)
 
     @property
     def id(self) -> UUID:
@@ -292,6 +210,25 @@ class Group(Struct, eq=False):
         return self.next_again() is not None or (
             self.untouched_state is TaskState.QUEUED and self.untouched > 0
         )
+
+    @property
+    def startable(self) -> int:
+        """How many tasks that entry stands for: no more than its own limit leaves room for."""
+        if not self.wants_place:
+            return 0
+        waiting = len(self.again or ()) + (self.untouched if self.untouched_state is TaskState.QUEUED else 0)
+        return min(waiting, self.limit - self.live) if self.limit else waiting
+
+    @property
+    def next_task(self) -> TaskRef:
+        """Who of it would start first."""
+        again = self.next_again()
+        return TaskRef(self.job.number, self.cursor) if again is None else again.ref
+
+    @property
+    def group(self) -> Group:
+        """As of a task."""
+        return self
 
     def label(self) -> str:
         """The group's name for people and for `needs`."""
@@ -417,54 +354,6 @@ class Brake(Struct, frozen=True):
     reason: str
 
 
-class Waiting(NamedTuple):
-    """An entry of a waiting line. Smaller goes first; `sequence` is unique, so the rest is never compared."""
-
-    aged: int  # the priority with the job's age and its owner's level in it, see `scheduler.order.standing`
-    priority: int  # negated
-    key: float
-    sequence: int
-    since_s: float  # when it began to wait
-    entry: Group | Task
-
-    @property
-    def place(self) -> tuple[int, int, float, int]:
-        """All that is compared."""
-        return self[:4]
-
-    @property
-    def wants_place(self) -> bool:
-        """Whether it still stands for anything that may start now."""
-        if isinstance(self.entry, Task):
-            return self.entry.state is TaskState.QUEUED
-        return self.entry.wants_place
-
-    @property
-    def tasks(self) -> int:
-        """How many it stands for that may start: no more than its group's own limit leaves room for."""
-        if isinstance(self.entry, Task):
-            return int(self.wants_place)
-        group = self.entry
-        waiting = len(group.again or ()) + (group.untouched if self.wants_place else 0)
-        return min(waiting, group.limit - group.live) if group.limit else waiting
-
-    @property
-    def next_task(self) -> TaskRef:
-        """Who of it would start first."""
-        if isinstance(self.entry, Task):
-            return self.entry.ref
-        again = self.entry.next_again()
-        return TaskRef(self.job.number, self.entry.cursor) if again is None else again.ref
-
-    @property
-    def group(self) -> Group:
-        return self.entry if isinstance(self.entry, Group) else self.entry.group
-
-    @property
-    def job(self) -> Job:
-        return self.group.job
-
-
 class Booking(Struct, frozen=True):
     """`task` starts by `start_s`, as so many pieces of `shape` on each of `places`: nothing delays it."""
 
@@ -484,7 +373,6 @@ class Cluster(Struct, eq=False):
     mode: Mode = Mode.ON
     policy: str = ""  # the learned order that passed the gate; acts in mode `on`
     planner: Learner = field(default_factory=Learner)
-    mode_asked: Mode | None = None  # by an operator: what is configured holds no longer
     evidence: dict[str, Any] = field(default_factory=dict)  # for `policy`, or against all of them
     kept_sequence: int = 0  # how much of what was learned the newest snapshot has
     situation: Situation | None = None  # as learners saw the cluster
@@ -536,83 +424,6 @@ class Cluster(Struct, eq=False):
     def attempts(self) -> Iterator[Attempt]:
         for node in self.nodes.values():
             yield from node.attempts.values()
-
-
-class Line(Struct, eq=False):
-    """The waiting line of one shape: a heap of groups with untouched elements and of single tasks.
-
-    `keyed_by`: the policy whose keys its entries have, as of `keyed_s`.
-    """
-
-    entries: list[Waiting] = field(default_factory=list)
-    keyed_by: str = ""
-    keyed_s: float = -math.inf
-
-    def push(self, waiting: Waiting) -> None:
-        heapq.heappush(self.entries, waiting)
-
-    def head(self) -> Waiting | None:
-        """The first entry that still wants a place; entries that no longer do are dropped here."""
-        while self.entries:
-            first = self.entries[0]
-            if first.wants_place:
-                return first
-            if isinstance(first.entry, Group):
-                first.entry.in_line = False
-            heapq.heappop(self.entries)
-        return None
-
-    def first(self, most: int) -> list[tuple[int, Waiting]]:
-        """The first `most` entries in their order, each with its index; without what wants no place."""
-        reached = [(waiting, 0) for waiting in self.entries[:1]]
-        found: list[tuple[int, Waiting]] = []
-        for _ in range(most):
-            if not reached:
-                break
-            waiting, index = heapq.heappop(reached)
-            if waiting.wants_place:
-                found.append((index, waiting))
-            for below in range(2 * index + 1, min(2 * index + 3, len(self.entries))):
-                heapq.heappush(reached, (self.entries[below], below))
-        return found
-
-    def promote(self, index: int) -> Waiting:
-        """Make an entry the head, whatever its place; who it was is answered, for `settle`."""
-        promoted, before_all = self.entries[index], self.entries[0].aged - 1
-        while index:
-            above = (index - 1) // 2
-            self.entries[index] = self.entries[above]
-            index = above
-        self.entries[0] = promoted._replace(aged=before_all)
-        return promoted
-
-    def settle(self, promoted: Waiting) -> None:
-        """What was promoted has had its turn: if it is still in the line, it goes back to its place."""
-        if self.entries and self.entries[0].entry is promoted.entry:
-            heapq.heapreplace(self.entries, promoted)
-
-    def pop(self) -> None:
-        heapq.heappop(self.entries)
-
-    def shift(self, moved: Mapping[UserName, int]) -> None:
-        """The work of these stands so many steps further back than before."""
-        if not any(waiting.job.owner in moved for waiting in self.entries):
-            return
-        self.entries = [
-            waiting._replace(aged=waiting.aged + moved.get(waiting.job.owner, 0)) for waiting in self.entries
-        ]
-        heapq.heapify(self.entries)
-
-    def remove(self, job: Job) -> None:
-        """Take out every entry of `job`."""
-        kept = []
-        for waiting in self.entries:
-            if waiting.job is not job:
-                kept.append(waiting)
-            elif isinstance(waiting.entry, Group):
-                waiting.entry.in_line = False
-        self.entries = kept
-        heapq.heapify(kept)
 
 
 TERMINAL = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.TIMEOUT, TaskState.CANCELLED})

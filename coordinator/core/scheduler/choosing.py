@@ -90,7 +90,7 @@ class Chooser:
     def _ask(
         self, policy: Policy, entries: list[_Entry], running: list[Begun], *, free: int, left: int
     ) -> tuple[Chosen | None, Learned]:
-        first = entries[0].chosen.waiting.next_task
+        first = entries[0].chosen.waiting.entry.next_task
         self._decisions += 1
         choice = self._cluster.planner.choose(
             policy,
@@ -106,10 +106,10 @@ class Chooser:
         taken = played * (len(entries) + policy.arrivals) + len(entries)
         self._cluster.rollouts_taken += taken
         chosen = entries[choice.place].chosen
-        name = str(chosen.waiting.next_task)
+        name = str(chosen.waiting.entry.next_task)
         if not self.acts:
             return None, Learned(policy.name, choice.rule, would=name)
-        names = (str(entries[place].chosen.waiting.next_task) for place in choice.values)
+        names = (str(entries[place].chosen.waiting.entry.next_task) for place in choice.values)
         q: dict[str, float] = {}
         for task, value in sorted(zip(names, choice.values.values(), strict=True), key=lambda each: each[1]):
             if len(q) < SHOWN_MAX:
@@ -128,7 +128,7 @@ class Chooser:
         entries: list[_Entry] = []
         for waiting, chosen in found:
             asked = asked_of(self._cluster, waiting.group, at_s=waiting.since_s)
-            copies = min(waiting.tasks, TASKS_MAX, WINDOW_MAX - len(entries))
+            copies = min(waiting.entry.startable, TASKS_MAX, WINDOW_MAX - len(entries))
             entries += [_Entry(asked, chosen)] * copies
         return sorted(entries, key=lambda each: (each.asked.at_s, each.chosen.waiting.sequence))
 

@@ -189,7 +189,7 @@ class _Round:
                 return
         making_room = {each.node for each in self._cluster.yielding.values()}
         able &= ~self._pool.rows(self._reserved.keys() | making_room)
-        if self._bookings.book(shape, able, task=str(head.next_task)):
+        if self._bookings.book(shape, able, task=str(head.entry.next_task)):
             self._booked.add(head.sequence)
             self._go_on_booking(turn)
             return
@@ -204,10 +204,10 @@ class _Round:
 
     def _book_more(self, shape: Shape, waiting: Waiting) -> None:
         """For all tasks of an entry of a blocked line, less the one that was booked already."""
-        tasks = waiting.tasks - (waiting.sequence in self._booked)
+        tasks = waiting.entry.startable - (waiting.sequence in self._booked)
         able = self._pool.able(shape) & ~self._pool.rows(self._reserved)
         for _ in range(min(tasks, self._bookings.wanted)):
-            if not self._bookings.book(shape, able, task=str(waiting.next_task)):
+            if not self._bookings.book(shape, able, task=str(waiting.entry.next_task)):
                 self._bookings.leave(able)
                 break
 
@@ -220,7 +220,7 @@ class _Round:
     def _keep(self, node: Node, turn: _Turn) -> None:
         self._reserved[node.name] = turn.shape
         if self._kept is None:
-            self._kept = Backfilled(behind=str(turn.waiting.next_task), node=node.name)
+            self._kept = Backfilled(behind=str(turn.waiting.entry.next_task), node=node.name)
 
     def _explanation(self, turn: _Turn, node: Node, end_s: float) -> Explanation:
         """Why `turn` got `node`. Decisions that are explained alike share one object."""
