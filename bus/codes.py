@@ -288,16 +288,6 @@ CODES: dict[str, Code] = {
         "A pickle is a program that runs when it is read, so none is: neither alone nor within an archive.",
         "what was learned is JSON, and its weights are npz without objects",
     ),
-    "E_LEARNED": Code(
-        "not what was learned",
-        "The document is damaged, or of a version that this coordinator does not read.",
-        "give corral scheduler import a file that corral scheduler export wrote",
-    ),
-    "E_PICKLE": Code(
-        "a pickle",
-        "A pickle is a program that runs when it is read, so none is ever read: neither alone nor within an archive.",
-        "what was learned is JSON, and its weights are npz without objects",
-    ),
     # who asks
     "E_AUTH": Code(
         "not known here",
