@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 from msgspec import Struct
 
+from coordinator.core.scheduler.exploring import pick
 from coordinator.core.scheduler.fragmentation import Typical
 from coordinator.core.scheduler.gpu_rules import GpuRule
 from coordinator.core.scheduler.gpus import Floats, GpuPool, Ints, Request
@@ -39,9 +40,9 @@ def fill(
     *,
     typical: Typical,
     rng: np.random.Generator,
-    any_of_best: bool = False,
+    epsilon: float = 0.0,
 ) -> Filled:
-    """Place one after the other where the score is highest: on the first such node, or on any of them."""
+    """Place one after the other where the score is highest: on the first such node, or with ε on any."""
     known: dict[Request, Scores] = {}
     changed: list[int] = []
     given = refused = 0
@@ -56,12 +57,10 @@ def fill(
             stale = np.unique(np.array(changed[scores.seen :], dtype=np.int64))
         scores.seen = len(changed)
         _update(scores, pool, request, rule, stale, typical=typical, rng=rng)
-        best = int(scores.score.argmax())
-        if scores.score[best] == -np.inf:
+        if scores.score.max() == -np.inf:
             refused += 1
             continue
-        if any_of_best:
-            best = int(rng.choice(np.flatnonzero(scores.score == scores.score[best])))
+        best = pick(scores.score, epsilon=epsilon, margin=0.0, rng=rng).place
         pool.take(request, best, int(scores.gpu[best]))
         changed.append(best)
         given += request.total_milli

@@ -3,34 +3,45 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from statistics import fmean, pstdev
+from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec import Struct
 
+from coordinator.core.scheduler.after_state import AfterState
 from coordinator.core.scheduler.fragmentation import Typical
-from coordinator.core.scheduler.gpu_rules import GPU_RULES
-from coordinator.core.scheduler.gpus import GpuPool
+from coordinator.core.scheduler.gate import Evidence, Verdict
+from coordinator.core.scheduler.gpu_rules import GPU_RULES, GpuRule
+from coordinator.core.scheduler.gpus import GpuNode, GpuPool, Request
+from coordinator.core.scheduler.node_features import NAMES
 from coordinator.sim.filling import fill
 from coordinator.sim.judging import Progress, check_known
 from coordinator.sim.openb import arrivals, read_nodes, read_pods
+from coordinator.sim.placement_gate import ANY_OF_BEST, gate
+from coordinator.sim.placement_training import ROUNDS, train
 
-ANY_OF_BEST = ("random",)
-"""Policies that have no fixed order among equals."""
+LEARNED = "learned"
+"""Weights learned from other arrivals than the tested ones, or the best static rule: as the gate says."""
 
 
 class PlacementBench(Struct, frozen=True, kw_only=True, tag="placement"):
-    """`seeds`: how many shuffles of the pods each policy gets."""
+    """`seeds`: how many shuffles of the pods each policy gets; `rng_seed`: of the learned one's training."""
 
     nodes: str
     pods: str
     policies: tuple[str, ...] = tuple(GPU_RULES)
     seeds: int = 10
+    rng_seed: int = 1
 
 
 class PlacementResult(Struct, frozen=True, kw_only=True):
-    """Of one policy. `values`: GPUs given away, in percent of all, for each seed; higher is better."""
+    """Of one policy. `values`: GPUs given away, in percent of all, for each seed; higher is better.
+
+    Of `learned` also which rule acted, why, with which weights, and how long it took to find them.
+    """
 
     trace: str
     nodes: int
@@ -41,6 +52,21 @@ class PlacementResult(Struct, frozen=True, kw_only=True):
     values: tuple[float, ...]
     refused: tuple[int, ...]
     ms_per_decision: float
+    std_gpu_allocation: float = 0.0
+    training_seed: int | None = None
+    training_seconds: float | None = None
+    acted: str | None = None
+    evidence: Evidence | None = None
+    weights: dict[str, float] | None = None
+
+
+class Trained(NamedTuple):
+    """`rule`: the one that acts."""
+
+    rule: GpuRule
+    verdict: Verdict
+    weights: tuple[float, ...]
+    seconds: float
 
 
 def judge_placements(settings: PlacementBench, progress: Progress) -> Iterator[PlacementResult]:
@@ -48,11 +74,22 @@ def judge_placements(settings: PlacementBench, progress: Progress) -> Iterator[P
 
     Raises TraceError, UnknownPolicy, OSError.
     """
-    check_known(settings.policies, GPU_RULES)
+    check_known(settings.policies, (*GPU_RULES, LEARNED))
     nodes, pods = read_nodes(Path(settings.nodes)), read_pods(Path(settings.pods))
     typical = Typical(pods)
     total = len(settings.policies) * settings.seeds
-    for number, policy in enumerate(settings.policies):
+    if LEARNED in settings.policies:
+        total += ROUNDS
+    done = 0
+
+    def heard() -> None:
+        nonlocal done
+        done += 1
+        progress(done, total)
+
+    for policy in settings.policies:
+        trained = _trained(settings, nodes, pods, typical, heard) if policy == LEARNED else None
+        rule = GPU_RULES[policy] if trained is None else trained.rule
         runs, seconds, decisions = [], 0.0, 0
         for seed in range(settings.seeds):
             rng = np.random.default_rng(seed)
@@ -60,25 +97,49 @@ def judge_placements(settings: PlacementBench, progress: Progress) -> Iterator[P
             coming = list(arrivals(pods, pool.capacity, rng))
             begin = time.perf_counter()
             runs.append(
-                fill(
-                    pool,
-                    coming,
-                    GPU_RULES[policy],
-                    typical=typical,
-                    rng=rng,
-                    any_of_best=policy in ANY_OF_BEST,
-                )
+                fill(pool, coming, rule, typical=typical, rng=rng, epsilon=float(policy in ANY_OF_BEST))
             )
             seconds, decisions = seconds + time.perf_counter() - begin, decisions + len(coming)
-            progress(number * settings.seeds + seed + 1, total)
+            heard()
+        values = [run.allocation for run in runs]
         yield PlacementResult(
             trace=Path(settings.pods).name.removesuffix(".gz").removesuffix(".csv"),
             nodes=len(nodes),
             gpus=sum(node.gpus for node in nodes),
             pods=len(pods),
             policy=policy,
-            mean_gpu_allocation=sum(run.allocation for run in runs) / len(runs),
-            values=tuple(run.allocation for run in runs),
+            mean_gpu_allocation=fmean(values),
+            std_gpu_allocation=pstdev(values),
+            values=tuple(values),
             refused=tuple(run.refused for run in runs),
             ms_per_decision=seconds / decisions * 1000,
+            **_about(settings, trained),
         )
+
+
+def _trained(
+    settings: PlacementBench,
+    nodes: Sequence[GpuNode],
+    pods: Sequence[Request],
+    typical: Typical,
+    heard: Callable[[], None],
+) -> Trained:
+    """On arrivals drawn from another stream than any that is tested: those have one number for a seed."""
+    begin = time.perf_counter()
+    training, judging = np.random.default_rng([settings.rng_seed, 0]).spawn(2)
+    weights = train(nodes, pods, typical, rng=training, heard=heard).weights
+    verdict = gate(nodes, pods, typical, np.array(weights), rng=judging)
+    rule = AfterState(typical, np.array(weights)) if verdict.policy else GPU_RULES[verdict.static]
+    return Trained(rule, verdict, weights, time.perf_counter() - begin)
+
+
+def _about(settings: PlacementBench, trained: Trained | None) -> dict[str, Any]:
+    if trained is None:
+        return {}
+    return {
+        "training_seed": settings.rng_seed,
+        "training_seconds": trained.seconds,
+        "acted": trained.verdict.policy or trained.verdict.static,
+        "evidence": trained.verdict.evidence,
+        "weights": dict(zip(NAMES, trained.weights, strict=True)),
+    }

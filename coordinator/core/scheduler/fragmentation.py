@@ -13,13 +13,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from coordinator.core.scheduler.gpus import Floats, Ints, Request
+from coordinator.core.scheduler.gpus import Floats, Ints, Mask, Request
 
 SHARE_COVERED = 0.95
 
 
 class Typical:
-    """The most frequent requests for processors and GPUs, up to 95 % of all; `shares` add up to 1."""
+    """The most frequent requests for processors and GPUs, up to 95 % of all; `shares` add up to 1.
+
+    As arrays: `cpu`, `gpus`, `wants_gpu`, and of each GPU `levels[level_of]` thousandths.
+    """
 
     def __init__(self, requests: Sequence[Request]) -> None:
         counts = Counter(request._replace(mem_mib=0, models=frozenset()) for request in requests)
@@ -32,17 +35,21 @@ class Typical:
             covered += count
         self.requests = tuple(request for request, _ in found)
         self.shares: Floats = np.array([count / covered for _, count in found])
-        self._cpu: Ints = np.array([request.cpu_millis for request in self.requests])
-        self._gpus: Ints = np.array([request.gpus for request in self.requests])
-        self._milli, self._of = np.unique([request.milli for request in self.requests], return_inverse=True)
-        self._wants_gpu = np.array([request.milli > 0 for request in self.requests])
+        self.cpu: Ints = np.array([request.cpu_millis for request in self.requests])
+        self.gpus: Ints = np.array([request.gpus for request in self.requests])
+        self.levels, self.level_of = np.unique(
+            np.array([request.milli for request in self.requests], dtype=np.int64), return_inverse=True
+        )
+        self.wants_gpu: Mask = self.levels[self.level_of] > 0
 
     def unusable(self, gpus: Ints, cpu: Ints) -> Floats:
         """f_n(m) in thousandths of a GPU, shape (rows, typical requests)."""
-        there = gpus[:, None, :] >= self._milli[None, :, None]
-        low = np.where(there, 0, np.maximum(gpus, 0)[:, None, :]).sum(axis=2)[:, self._of]
+        there = gpus[:, None, :] >= self.levels[None, :, None]
+        low = np.where(there, 0, np.maximum(gpus, 0)[:, None, :]).sum(axis=2)[:, self.level_of]
         total = np.maximum(gpus, 0).sum(axis=1)[:, None]
-        runs = (cpu[:, None] >= self._cpu) & (there.sum(axis=2)[:, self._of] >= self._gpus) & self._wants_gpu
+        runs = (
+            (cpu[:, None] >= self.cpu) & (there.sum(axis=2)[:, self.level_of] >= self.gpus) & self.wants_gpu
+        )
         found: Floats = np.where(runs, low, total).astype(np.float64)
         return found
 

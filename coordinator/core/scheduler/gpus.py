@@ -49,15 +49,30 @@ class GpuNode(NamedTuple):
     model: str
 
 
+class Whole(NamedTuple):
+    """Nodes as they are when nothing runs there, shape (rows,) each."""
+
+    cpu: Ints
+    memory: Ints
+    gpus: Ints
+
+    def of(self, rows: Ints) -> Whole:
+        return Whole(self.cpu[rows], self.memory[rows], self.gpus[rows])
+
+
 class GpuPool:
     """What is free; `take` changes it. All questions may be asked of some rows only."""
 
     def __init__(self, nodes: Sequence[GpuNode]) -> None:
-        width = max(node.gpus for node in nodes)
+        width = max(1, *(node.gpus for node in nodes))
         self.nodes = tuple(nodes)
         self.models = tuple(sorted({node.model for node in nodes}))
-        self.cpu: Ints = np.array([node.cpu_millis for node in nodes], dtype=np.int64)
-        self.memory: Ints = np.array([node.mem_mib for node in nodes], dtype=np.int64)
+        self.whole = Whole(
+            np.array([node.cpu_millis for node in nodes], dtype=np.int64),
+            np.array([node.mem_mib for node in nodes], dtype=np.int64),
+            np.array([node.gpus for node in nodes], dtype=np.int64),
+        )
+        self.cpu, self.memory = self.whole.cpu.copy(), self.whole.memory.copy()
         self.model: Ints = np.array([self.models.index(node.model) for node in nodes], dtype=np.int64)
         self.gpus: Ints = np.array(
             [[WHOLE] * node.gpus + [ABSENT] * (width - node.gpus) for node in nodes], dtype=np.int64

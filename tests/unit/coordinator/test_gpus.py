@@ -131,7 +131,7 @@ def test_a_full_cluster_is_full_and_never_more(wanted: list[Request], rule: str)
         GPU_RULES[rule],
         typical=typical,
         rng=np.random.default_rng(1),
-        any_of_best=rule == "random",
+        epsilon=float(rule == "random"),
     )
     assert filled.placed + filled.refused == len(wanted)
     assert (pool.gpus[pool.gpus != ABSENT] >= 0).all() and (pool.cpu >= 0).all() and (pool.memory >= 0).all()

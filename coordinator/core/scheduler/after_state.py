@@ -1,0 +1,175 @@
+"""Where a task goes: values of what its node is like afterwards, learned from what stayed unused.
+
+
+    V(n) = −θ · φ(n);   Q(task, n) = V(n after) − V(n before), in fiftieths of a GPU;   the largest gets it
+    θ ← θ + K (w − θ · x)
+
+φ: `node_features`; x: Σ φ over the nodes at some time, as a share of all GPUs; w: the share of them that
+stayed unused in the end; both less what is usual. K: the gain of recursive least squares, which weighs each
+new sample by how little is known in its direction (after-states: Sutton and Barto, Reinforcement Learning,
+6.8; least squares: 9.8). With θ = 1 on fragmentation and 0 elsewhere Q is FGD's (Weng et al., ATC'23):
+learning starts there.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import NamedTuple
+
+import numpy as np
+
+from coordinator.core.scheduler.exploring import epsilon_after, pick
+from coordinator.core.scheduler.fragmentation import Typical
+from coordinator.core.scheduler.gpu_rules import Scored
+from coordinator.core.scheduler.gpus import Floats, GpuPool, Ints, Request
+from coordinator.core.scheduler.node_features import BARE, CLASSES, NAMES, TRAITS, NodeFeatures, moves
+
+QUANTUM = 0.02
+"""GPUs. Smaller differences are noise: the order of the nodes decides, which keeps what is empty together."""
+
+MARGIN = 0.1
+"""GPUs: how much less a place may be worth that is tried."""
+
+CANDIDATES_SHOWN = 4
+
+START: Floats = np.array([1.0] * len(CLASSES) + [0.0] * len(TRAITS) + [0.1, 0.5])
+"""FGD's weights. Of nodes without GPUs nothing of one can stay unused: they come first, and are kept even."""
+
+_DOUBT: Floats = np.array([1.0] * len(CLASSES) + [0.1] * len(TRAITS) + [0.0] * len(BARE))
+"""How far off each weight may be, before anything was seen; those of bare nodes stay."""
+
+_NOISE = 0.002
+"""Of what stays unused: what no weights explain."""
+
+
+_SCHEMA = "after_state/1"
+
+
+class Placement(NamedTuple):
+    """`row` gets it, on `gpu` where a part of one is asked for. `candidates`: the best rows with their Q.
+
+    `features`: how much each changes there, times its weight: they add up to Q but for its steps.
+    """
+
+    row: int
+    gpu: int
+    value: float
+    explored: bool
+    epsilon: float
+    candidates: tuple[tuple[int, float], ...]
+    features: dict[str, float]
+
+
+class Gains(NamedTuple):
+    """Of rows: Q on the best GPU of each, and θ · (φ before − φ after) there, by feature."""
+
+    score: Floats
+    gpu: Ints
+    parts: Floats
+
+
+class AfterState:
+    """A rule of placement (`gpu_rules.GpuRule`) with weights for one kind of work."""
+
+    def __init__(self, typical: Typical, weights: Floats) -> None:
+        self._features = NodeFeatures(typical)
+        self._weights = weights
+
+    def __call__(
+        self, pool: GpuPool, request: Request, rows: Ints, *, typical: Typical, rng: np.random.Generator
+    ) -> Scored:
+        found = self.gains(pool, request, rows)
+        return Scored(found.score, found.gpu)
+
+    def gains(self, pool: GpuPool, request: Request, rows: Ints) -> Gains:
+        """Of `rows`, on which `request` fits."""
+        features, gpus, cpu, memory = self._features, pool.gpus[rows], pool.cpu[rows], pool.memory[rows]
+        whole = pool.whole.of(rows)
+        sums = features.sums(gpus)
+        before = features.of(sums, cpu, memory, whole)
+        asked = np.tile([request.shares, request.milli, request.gpus], (len(rows), 1))
+        found = moves(gpus, asked[:, 0] > 0, asked[:, 1], asked[:, 2])
+        which = found.which
+        after = features.of(
+            sums[which] + features.change(found.old, found.new, found.number),
+            cpu[which] - request.cpu_millis,
+            memory[which] - request.mem_mib,
+            whole.of(which),
+        )
+        score = gain(before[which], after, self._weights)
+        table = np.full(gpus.shape, -np.inf)
+        table[which, found.gpu] = score
+        best = table.argmax(axis=1)
+        chosen = np.flatnonzero(best[which] == found.gpu)
+        return Gains(score[chosen], best, (before - after[chosen]) * self._weights)
+
+    def place(
+        self,
+        pool: GpuPool,
+        request: Request,
+        rows: Ints,
+        *,
+        decisions: int,
+        deterministic: bool,
+        rng: np.random.Generator,
+    ) -> Placement:
+        """One of `rows`, on which `request` fits; `decisions`: how many there were before."""
+        found = self.gains(pool, request, rows)
+        epsilon = 0.0 if deterministic else epsilon_after(decisions)
+        chosen = pick(found.score, epsilon=epsilon, margin=MARGIN, rng=rng)
+        order = np.argsort(-found.score, kind="stable")[:CANDIDATES_SHOWN]
+        parts = zip(NAMES, found.parts[chosen.place].tolist(), strict=True)
+        return Placement(
+            row=int(rows[chosen.place]),
+            gpu=int(found.gpu[chosen.place]),
+            value=float(found.score[chosen.place]),
+            explored=chosen.explored,
+            epsilon=epsilon,
+            candidates=tuple((int(rows[place]), float(found.score[place])) for place in order.tolist()),
+            features={name: part for name, part in parts if part},
+        )
+
+
+def gain(before: Floats, after: Floats, weights: Floats) -> Floats:
+    """V(after) − V(before) in steps; `weights` are one for all, or one for each row."""
+    found: Floats = np.rint(((before - after) * weights).sum(axis=1) / QUANTUM) * QUANTUM
+    return found
+
+
+class Learner:
+    """What weights are believed to explain what stays unused, and how sure that is."""
+
+    def __init__(self) -> None:
+        self.weights: Floats = START.copy()
+        self._doubt: Floats = np.diag((_DOUBT / _NOISE) ** 2)
+
+    def update(self, features: Floats, unused: float) -> None:
+        """One sample: what was seen, and what stayed unused then."""
+        spread = self._doubt @ features
+        gain = spread / (1.0 + features @ spread)
+        self.weights = self.weights + gain * (unused - self.weights @ features)
+        self._doubt = self._doubt - np.outer(gain, spread)
+
+    def dump(self) -> bytes:
+        """As an npz of numbers; equal learners give equal bytes."""
+        file = io.BytesIO()
+        np.savez(file, schema=np.array(_SCHEMA), weights=self.weights, doubt=self._doubt)
+        return file.getvalue()
+
+    @classmethod
+    def load(cls, data: bytes) -> Learner:
+        """As it was when dumped, bit for bit. Raises ValueError if it is anything else; runs none of it."""
+        found = cls()
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as file:
+                schema, weights, doubt = str(file["schema"]), file["weights"], file["doubt"]
+        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"no weights of after-states: {error}") from error
+        if schema != _SCHEMA:
+            raise ValueError(f"no weights of after-states: {schema!r}, not {_SCHEMA!r}")
+        for name, array, like in (("weights", weights, found.weights), ("doubt", doubt, found._doubt)):
+            if array.shape != like.shape or array.dtype != like.dtype or not np.isfinite(array).all():
+                raise ValueError(f"no weights of after-states: {name} are not {like.shape} finite numbers")
+        found.weights, found._doubt = weights, doubt
+        return found
