@@ -373,6 +373,7 @@ class Cluster(Struct, eq=False):
     mode: Mode = Mode.ON
     policy: str = ""  # the learned order that passed the gate; acts in mode `on`
     planner: Learner = field(default_factory=Learner)
+    mode_asked: Mode | None = None  # by an operator: what is configured holds no longer
     evidence: dict[str, Any] = field(default_factory=dict)  # for `policy`, or against all of them
     kept_sequence: int = 0  # how much of what was learned the newest snapshot has
     situation: Situation | None = None  # as learners saw the cluster
