@@ -311,6 +311,7 @@ def begin_attempt(
     task.attempt = attempt
     task.node = node.name
     node.attempts[ref] = attempt
+    node.note_task(ref.job)
     note_live(cluster, attempt)
     if not waiting:
         hold(cluster, attempt)
@@ -344,7 +345,9 @@ def end_attempt(
     charge(cluster, attempt, now_s=now_s)
     release(cluster, attempt)
     attempt.state = state
-    del cluster.nodes[attempt.node].attempts[attempt.ref]
+    node = cluster.nodes[attempt.node]
+    del node.attempts[attempt.ref]
+    node.note_task(attempt.ref.job, -1)
     cluster.yielding.pop(attempt.ref, None)
     cluster.preemptible.pop(attempt.ref, None)
     cluster.timed.pop(attempt.ref, None)

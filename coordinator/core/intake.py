@@ -38,7 +38,9 @@ from coordinator.core import checks
 from coordinator.core.conditions import Condition, Need
 from coordinator.core.effects import Fault
 from coordinator.core.model import Awaited, Group, Job, Shape, Values, shape_of
+from coordinator.core.preferences import parse_wishes
 from coordinator.core.retrying import parse_retry_on
+from coordinator.core.scheduler.wishes import Wishes
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -80,6 +82,7 @@ class Derived(Struct, frozen=True):
     priority: int
     parts: tuple[Part, ...]
     after: tuple[tuple[int, Condition], ...] = ()
+    wishes: Wishes | None = None  # of all parts
 
     @property
     def tasks(self) -> int:
@@ -94,6 +97,7 @@ def derive(spec: JobSpec, owner: UserName) -> Derived | tuple[Fault, ...]:
     priority = deriver.priority()
     checks.check_job(spec, faults)
     after = checks.parse_after(spec.after, faults)
+    wishes = parse_wishes(spec.constraints, faults) if spec.constraints is not None else None
     if not faults:
         total = sum(part.count for part in parts)
         if total > TASKS_MAX:
@@ -108,7 +112,7 @@ def derive(spec: JobSpec, owner: UserName) -> Derived | tuple[Fault, ...]:
             )
     if faults:
         return tuple(faults[: checks.FAULTS_MAX])
-    return Derived(spec.name or deriver.default_name(), priority, tuple(parts), after)
+    return Derived(spec.name or deriver.default_name(), priority, tuple(parts), after, wishes)
 
 
 def build_job(
@@ -119,10 +123,11 @@ def build_job(
     job.after = [Awaited(earlier, condition) for earlier, condition in derived.after]
     first = 0
     shapes: dict[int, Shape] = {}
+    wishes = derived.wishes.of_job(number) if derived.wishes is not None else None
     for part in derived.parts:
         shape = shapes.get(id(part.settings))
         if shape is None:
-            shape = shapes[id(part.settings)] = shape_of(part.settings)
+            shape = shapes[id(part.settings)] = shape_of(part.settings, wishes)
         state = TaskState.PENDING if part.needs or job.after else TaskState.QUEUED
         job.groups.append(
             Group(

@@ -34,6 +34,7 @@ from coordinator.core.groups import settle_dependents
 from coordinator.core.intake import build_job, derive
 from coordinator.core.model import Attempt, Cluster, Job, Task
 from coordinator.core.placing import send_cancels
+from coordinator.core.preferences import strangers
 from coordinator.core.scheduler.asking import note_arrival
 from coordinator.core.scheduler.feasible import never_fits
 from coordinator.core.task_rows import new_task_row
@@ -60,7 +61,7 @@ def on_submitted(out: list[Effect], cluster: Cluster, event: JobSubmitted, *, no
         owner=event.owner,
         submitted_at=now_s,
     )
-    faults = after.bind(cluster, job, event.ended) or unsatisfiable(cluster, job)
+    faults = after.bind(cluster, job, event.ended) or strangers(cluster, job) or unsatisfiable(cluster, job)
     if faults:
         out.append(Refuse(reply=event.reply, faults=faults))
         return

@@ -39,6 +39,7 @@ from coordinator.core.scheduler.explain import Explanation
 from coordinator.core.scheduler.learner import Learner, Situation
 from coordinator.core.scheduler.policies import Backfill, Mode
 from coordinator.core.scheduler.shares import Shares
+from coordinator.core.scheduler.wishes import Wishes
 
 
 class Shape(Struct, frozen=True):
@@ -51,9 +52,10 @@ class Shape(Struct, frozen=True):
 
     gpu_types: tuple[str, ...] = ()
     gpu_mem_mib: int = 0
+    wishes: Wishes | None = None
 
 
-def shape_of(settings: TaskSettings) -> Shape:
+def shape_of(settings: TaskSettings, wishes: Wishes | None = None) -> Shape:
     return Shape(
         settings.resources,
         tuple(sorted(settings.labels.items())),
@@ -61,6 +63,7 @@ def shape_of(settings: TaskSettings) -> Shape:
         settings.tool,
         settings.gpu_types,
         settings.gpu_mem_mib,
+        wishes,
     )
 
 

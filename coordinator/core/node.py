@@ -58,6 +58,7 @@ class Node(Struct, eq=False):
     lease_ended: bool = False  # what of it could be given out again, was
     losses: list[Loss] = field(default_factory=list)  # the newest of those that speak against it
     attempts: dict[AttemptRef, Attempt] = field(default_factory=dict)
+    jobs: dict[int, int] = {}  # how many of them are of each job; replaced, never changed, as `gpu_taken`
     ends_per_s: float = 0.0  # decayed rate of ended attempts, see `note_ends`
     ends_s: float = 0.0
     written: Resources = Resources()  # the capacity that its row has
@@ -90,6 +91,13 @@ class Node(Struct, eq=False):
         """Those that tasks may get, in inventory order: an agent may offer fewer than there are."""
         healthy = [gpu for gpu in self.inventory.gpus if gpu.healthy]
         return tuple(healthy[: self.declared.gpus])
+
+    def note_task(self, job: int, change: int = 1) -> None:
+        """One attempt of `job` more is here, or one less."""
+        left = self.jobs.get(job, 0) + change
+        self.jobs = self.jobs | {job: left}
+        if not left:
+            del self.jobs[job]
 
     def free_milli(self, uuid: str) -> int:
         """Thousandths of a GPU that nobody has."""

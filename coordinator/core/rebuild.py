@@ -211,6 +211,7 @@ def restore_attempt(cluster: Cluster, row: AttemptChange) -> None:
     task.attempt = attempt
     task.node = node.name
     node.attempts[row.attempt] = attempt
+    node.note_task(row.attempt.job)
     if attempt.holding:
         node.holding += 1
         node.give(attempt.requested, attempt.gpus)

@@ -20,7 +20,16 @@ _WORD = re.compile(r"[a-z0-9]+")
 
 def obstacles(node: Node, shape: Shape) -> tuple[str, ...]:
     """Everything that keeps tasks of `shape` off `node` now, as short stable words; empty: feasible."""
-    return (*closed(node), *mismatches(node, shape), *busy(node, shape))
+    return (*closed(node), *mismatches(node, shape), *avoided(node, shape), *busy(node, shape))
+
+
+def avoided(node: Node, shape: Shape) -> tuple[str, ...]:
+    """The jobs there beside which no task of `shape` may run."""
+    if shape.wishes is None:
+        return ()
+    own = shape.wishes.job
+    here = (job for job in shape.wishes.never if job in node.jobs)
+    return tuple("avoid:self" if job == own else f"avoid:{job}" for job in here)
 
 
 def busy(node: Node, shape: Shape) -> tuple[str, ...]:
@@ -33,7 +42,8 @@ def busy(node: Node, shape: Shape) -> tuple[str, ...]:
 
 def fits_now(node: Node, shape: Shape) -> bool:
     """Whether what `node` has free is enough, if nothing else speaks against it."""
-    return shape.resources.fits(node.free) and find_gpus(node, shape) is not None
+    fits = shape.resources.fits(node.free) and find_gpus(node, shape) is not None
+    return fits and not avoided(node, shape)
 
 
 def once_ended(node: Node, attempts: Iterable[Attempt]) -> Node:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bus.values import GPU_MILLI, NodeHealth, NodeName, Resources
 from coordinator.core.model import Node, Shape
-from coordinator.core.scheduler.feasible import Traits, closed, gpu_mismatch, gpus_wanted, traits_of
+from coordinator.core.scheduler.feasible import Traits, avoided, closed, gpu_mismatch, gpus_wanted, traits_of
 
 Mask = NDArray[np.bool_]
 
@@ -82,6 +82,8 @@ class Pool:
         for traits, holders in zip(self._traits, self._holders.tolist(), strict=True):
             for reason in traits.mismatches(shape):
                 counts[reason] += holders
+        if shape.wishes is not None and shape.wishes.never:
+            counts.update(reason for node in self.nodes for reason in avoided(node, shape))
         if shape.nodes:
             counts["node"] = len(self.nodes) - len(self._rows.keys() & set(shape.nodes))
         request = np.array(amounts(shape.resources))
@@ -95,9 +97,11 @@ class Pool:
         return {reason: number for reason, number in counts.items() if number}
 
     def _matches(self, shape: Shape) -> Mask:
-        """Where no trait, name or capacity speaks against it."""
+        """Where no trait, name, capacity or avoided job speaks against it."""
         by_trait = np.array([not traits.mismatches(shape) for traits in self._traits], dtype=np.bool_)
         found: Mask = by_trait[self._trait] & (self._capacity >= amounts(shape.resources)).all(axis=1)
+        if shape.wishes is not None and shape.wishes.never:
+            found &= np.array([not avoided(node, shape) for node in self.nodes], dtype=np.bool_)
         if not shape.nodes:
             return found
         rows = [row for name in set(shape.nodes) if (row := self._rows.get(NodeName(name))) is not None]

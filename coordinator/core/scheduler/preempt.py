@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from bus.values import AttemptRef, AttemptState, NodeName
 from coordinator.core.model import Attempt, Cluster, Job, Node, Shape, Waiting
-from coordinator.core.scheduler.feasible import find_gpus, fits_now, mismatches, once_ended
+from coordinator.core.scheduler.feasible import avoided, find_gpus, fits_now, mismatches, once_ended
 from coordinator.core.scheduler.order import standing
 
 HEADS_MAX = 16
@@ -81,7 +81,7 @@ def _may_have(cluster: Cluster, node: Node, shape: Shape) -> bool:
 
 
 def _may_take(node: Node, shape: Shape) -> bool:
-    return node.takes_work and not mismatches(node, shape)
+    return node.takes_work and not mismatches(node, shape) and not avoided(node, shape)
 
 
 def _later(node: Node) -> Node:

@@ -42,8 +42,8 @@ def prefill(
     ]
     for shape in blocked:
         line = cluster.lines.get(shape)
-        if line is None or gpus_wanted(shape):
-            continue  # which GPUs a task gets is decided when they are free
+        if line is None or gpus_wanted(shape) or shape.wishes is not None:
+            continue  # which GPUs it gets is decided when they are free, and so is where it would rather be
         for node in nodes:
             if mismatches(node, shape):
                 continue

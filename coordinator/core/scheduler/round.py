@@ -25,6 +25,7 @@ from msgspec import Struct
 
 from bus.values import NodeHealth, NodeName
 from coordinator.core.model import Cluster, Node, Shape, Waiting
+from coordinator.core.scheduler.affinity import Affinity, scoring
 from coordinator.core.scheduler.bookings import Bookings, until_s
 from coordinator.core.scheduler.choosing import LINES_MAX, Chooser, Learned
 from coordinator.core.scheduler.explain import Backfilled, Explanation, Seen
@@ -33,7 +34,6 @@ from coordinator.core.scheduler.order import rekey
 from coordinator.core.scheduler.pool import Mask, Pool
 from coordinator.core.scheduler.preempt import room_coming
 from coordinator.core.scheduler.prefill import prefill
-from coordinator.core.scheduler.rank import RANKS
 
 BACKFILL_MAX = 64
 """Tasks of a line that are looked at for one that is short enough to go past."""
@@ -120,6 +120,7 @@ class _Round:
             if turn.at:
                 line.settle(turn.waiting)
             self._pool.refresh(node)
+            self._candidates[turn.shape].note_placed(node)
             self._bookings.note_placed(node, turn.shape.resources, end_s)
             self._chooser.note_placed(group)
         kept = self._reserved.keys() | self._cluster.booked.keys()
@@ -242,7 +243,7 @@ class Candidates:
         self._shape = shape
         self._order = cluster.order
         self._rank = cluster.rank
-        self._score = RANKS[cluster.rank]
+        self._score = scoring(cluster, shape)
         self._pool = pool
         self._fits = pool.fits(shape)
         self._rejected: dict[NodeName, tuple[str, ...]] | None = None
@@ -294,6 +295,11 @@ class Candidates:
             if fits_now(node, self._shape):
                 limit_s = bookings.limit_s(node, self._shape.resources)
                 yield limit_s, degraded, self._score(node, self._shape.resources), name, node
+
+    def note_placed(self, node: Node) -> None:
+        """A task of the shape went there: where the next would rather be may be elsewhere."""
+        if isinstance(self._score, Affinity):
+            self._score.note_placed(node)
 
     def explanation(
         self, node: Node, aged: int, learned: Learned, backfill: Backfilled | None

@@ -118,7 +118,7 @@ def _amounts(resources: Resources) -> tuple[float, ...]:
     return (
         resources.cpu_millis,
         resources.mem_mib,
-        resources.gpus,
+        resources.gpu_millis,
         resources.storage_mib,
         resources.net_mbps,
     )
