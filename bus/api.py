@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from bus.housekeeping import Collected, Connections
 from bus.people import Standing, Users, UserShare
@@ -33,6 +33,7 @@ from bus.requests import (
     TaskQuery,
     TokenCreate,
     TokenQuery,
+    WhatIf,
     WhyQuery,
 )
 from bus.scheduling import (
@@ -244,6 +245,72 @@ class Candidate(Struct, kw_only=True):
     chosen: bool = False
 
 
+class Forecast(Struct, kw_only=True):
+    """When something will start: the middle, and between which instants with the probability of `share`.
+
+    `told` and `right`: of how many forecasts that came out so far how many were right.
+    """
+
+    starts_at: float
+    earliest_at: float
+    latest_at: float
+    ends_at: float | None = None
+    share: float = 0.8
+    told: int = 0
+    right: int = 0
+
+
+class Effect(Struct, kw_only=True):
+    """What a change would do to the tasks that wait: means over them, of their waiting from now on.
+
+    `earlier`, `later`: how many would start so much sooner or later that anybody would notice. `stuck`: how
+    many would never start as things stand; the means leave them out.
+    """
+
+    tasks: int
+    wait_before_s: float
+    wait_after_s: float
+    slowdown_before: float
+    slowdown_after: float
+    earlier: int = 0
+    later: int = 0
+    stuck_before: int = 0
+    stuck_after: int = 0
+
+
+class Affected(Struct, kw_only=True):
+    """A waiting job under a change; None: it would not start as things stand."""
+
+    job: int
+    user: str
+    tasks: int
+    starts_before: float | None = None
+    starts_after: float | None = None
+    slowdown_before: float | None = None
+    slowdown_after: float | None = None
+
+
+class Outlook(Struct, kw_only=True):
+    """What would become of what waits. `jobs`: the most affected of those that one may see.
+
+    `forecast`: of the job that was asked about too.
+    """
+
+    change: str
+    effect: Effect
+    jobs: list[Affected] = []
+    forecast: Forecast | None = None
+
+
+class Backfilled(Struct, kw_only=True):
+    """It ran ahead of the task `behind`, for which room was reserved, without delaying that."""
+
+    behind: str
+    node: str | None = None
+    reserved_at: float | None = None
+    until_at: float | None = None
+
+
 class Why(Struct, kw_only=True):
     """Why a task is where it is (`placed`), or why it is not placed yet (`blockers`)."""
 
@@ -259,6 +326,16 @@ class Why(Struct, kw_only=True):
     rank: str = ""
     candidates: list[Candidate] = []
     decided_at: float | None = None
+    forecast: Forecast | None = None  # of what waits for places only
+    policy: str = ""  # the learned order, where that chose the task
+    rule: str = ""  # the base rule under which its value was best
+    class_: int | None = field(default=None, name="class")  # the priority with the job's age in it
+    values: dict[str, float] = {}  # Q of the tasks among which the policy chose; smaller is better
+    would: str = ""  # whom a policy that only watches would have chosen
+    explored: bool = False
+    epsilon: float = 0.0
+    backfill: Backfilled | None = None
+    usage_age_s: float | None = None  # of what was known of the node's load then
     standing: Standing | None = None  # of whose it is, while it waits
 
 
@@ -286,6 +363,8 @@ class Plan(Struct, kw_only=True):
     tasks: int
     starts_now: int
     groups: list[PlannedGroup]
+    forecast: Forecast | None = None  # of its first task's start, and of its last one's end
+    effect: Effect | None = None  # on what waits already
 
 
 class Whoami(Struct, kw_only=True):
@@ -463,6 +542,7 @@ OPERATIONS: dict[str, Operation] = {
     "job.resume": Operation(Pause, Changed, Role.USER),
     "job.requeue": Operation(Requeue, Changed, Role.USER),
     "job.plan": Operation(JobSpec, Plan, Role.USER),
+    "job.whatif": Operation(WhatIf, Outlook, Role.USER),
     "task.list": Operation(TaskList, Tasks, Role.READONLY),
     "task.show": Operation(TaskQuery, Task, Role.READONLY),
     "task.logs": Operation(LogQuery, Log, Role.READONLY),

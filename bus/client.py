@@ -30,6 +30,7 @@ from bus.api import (
     Node,
     NodeChanged,
     Nodes,
+    Outlook,
     Plan,
     Submitted,
     Task,
@@ -70,6 +71,7 @@ from bus.requests import (
     TaskQuery,
     TokenCreate,
     TokenQuery,
+    WhatIf,
     WhyQuery,
 )
 from bus.scheduling import (
@@ -223,6 +225,10 @@ class Client:
     async def plan(self, spec: JobSpec) -> Plan:
         """What the job would become if it were submitted now; nothing is kept."""
         return await self._call("job.plan", spec, Plan)
+
+    async def what_if(self, change: WhatIf) -> Outlook:
+        """What would become of what waits; nothing is changed."""
+        return await self._call("job.whatif", change, Outlook)
 
     async def why(self, target: str | int) -> Why:
         """Why a task is where it is, or is not placed yet; see WhyQuery."""

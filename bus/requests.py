@@ -9,6 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from bus.spec import JobSpec
 from bus.values import JobState, Role, Stream, TaskState
 
 
@@ -120,6 +121,19 @@ class WhyQuery(Request):
     """`target`: a task ("1042.7"); a job ("1042") answers for its first task that waits, else its newest."""
 
     target: str
+
+
+class WhatIf(Request):
+    """What would become of what waits if `add` nodes came, which are empty and like `like`, if nodes drained,
+    if `order` were in force (a static rule or the name of a learned one; "": as it is), if `job` were
+    submitted.
+    """
+
+    add: int = 0
+    like: str = ""  # a node; "": the largest one
+    drain: list[str] = []
+    order: str = ""
+    job: JobSpec | None = None
 
 
 class TokenCreate(Request):

@@ -96,6 +96,7 @@ class Api:
             "job.requeue": steer.requeue,
             "job.retry": steer.retry,
             "job.plan": reasons.plan,
+            "job.whatif": reasons.what_if,
             "task.why": reasons.why,
             "node.cordon": steer.cordon,
             "node.drain": steer.drain,

@@ -11,12 +11,13 @@ from bus.spec import JobSpec
 from bus.values import AttemptState, TaskRef, TaskState
 from coordinator.api.access import viewer
 from coordinator.api.find import Finder, not_found
+from coordinator.api.outlook import Outlook
 from coordinator.api.prerequisites import Prerequisites
 from coordinator.clock import Clock
 from coordinator.core import why
 from coordinator.core.fair_share import standing_of
 from coordinator.core.model import Group
-from coordinator.core.plan import plan
+from coordinator.core.plan import plan, planned_job
 from coordinator.core.scheduler.explain import Explanation
 from coordinator.loop import Loop
 from coordinator.replies import fault_error
@@ -33,15 +34,21 @@ class Reasons:
         self._reads = reads
         self._prerequisites = Prerequisites(loop, reads)
         self._clock = clock
+        self._outlook = Outlook(loop, reads, self._prerequisites, clock)
+        self.what_if = self._outlook.what_if
 
     async def plan(self, user: UserRow, request: Struct) -> Struct:
         """`job.plan`: raises ApiError with every fault that a submission would be refused for."""
         assert isinstance(request, JobSpec)
         await self._loop.barrier()
         ended = await self._prerequisites.ended(user, request)
-        planned = plan(self._loop.cluster, request, user.name, now_s=self._clock.now_s(), ended=ended)
-        if isinstance(planned, tuple):
+        cluster, now_s = self._loop.cluster, self._clock.now_s()
+        planned = plan(cluster, request, user.name, now_s=now_s, ended=ended)
+        job = planned_job(cluster, request, user.name, now_s=now_s, ended=ended)
+        if isinstance(planned, tuple) or isinstance(job, tuple):
+            assert isinstance(planned, tuple), "the same spec is refused by both"
             raise ApiError(fault_error(planned))
+        planned.forecast, planned.effect = await self._outlook.of_job(job)
         return planned
 
     async def why(self, user: UserRow, request: Struct) -> Struct:
@@ -57,7 +64,10 @@ class Reasons:
             index = shown.counts.total - 1 if shown is not None else 0
         group = job.group_of(index) if job is not None else None
         if group is not None and why.waits(group, index):
-            return self._waiting(group, index)
+            waiting = self._waiting(group, index)
+            if waiting.ahead is not None:
+                waiting.forecast = await self._outlook.of_task(group, index)
+            return waiting
         ref = TaskRef(number, index)
         task = await self._reads.task(ref, viewer=viewer(user))
         if task is None:
@@ -125,6 +135,24 @@ def placed(task: api.Task, ref: str, explanation: Explanation) -> api.Why:
         rank=explanation.rank,
         candidates=why.decided(explanation, newest.node),
         decided_at=newest.assigned_at,
+        policy=explanation.policy,
+        rule=explanation.rule,
+        class_=explanation.class_,
+        values=explanation.q,
+        would=explanation.would,
+        explored=explanation.explored,
+        epsilon=explanation.epsilon,
+        backfill=_backfilled(explanation),
+        usage_age_s=explanation.usage_age_s,
+    )
+
+
+def _backfilled(explanation: Explanation) -> api.Backfilled | None:
+    kept = explanation.backfill
+    if kept is None:
+        return None
+    return api.Backfilled(
+        behind=kept.behind, node=kept.node, reserved_at=kept.reserved_s, until_at=kept.until_s
     )
 
 

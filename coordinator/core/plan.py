@@ -21,7 +21,6 @@ from coordinator.core.intake import build_job, derive
 from coordinator.core.jobs import unsatisfiable
 from coordinator.core.model import Cluster, Group, Job
 from coordinator.core.placing import take
-from coordinator.core.preferences import strangers
 from coordinator.core.scheduler.feasible import find_gpus
 from coordinator.core.scheduler.order import in_force, key_of
 from coordinator.core.scheduler.round import decide
@@ -34,6 +33,26 @@ EXPLAINED_MAX = 50
 """Groups that a plan explains; of ten thousand it says only how many tasks start and wait."""
 
 
+def planned_job(
+    cluster: Cluster,
+    spec: JobSpec,
+    owner: UserName,
+    *,
+    now_s: float,
+    ended: Mapping[int, bool] | None = None,
+) -> Job | tuple[Fault, ...]:
+    """The job as it would be in line if it were submitted, or every fault; it is in no book."""
+    derived = derive(spec, owner)
+    if isinstance(derived, tuple):
+        return derived
+    job = build_job(derived, spec=spec, job_id=UUID(int=0), number=0, owner=owner, submitted_at=now_s)
+    faults = after.bind(cluster, job, ended or {}) or unsatisfiable(cluster, job)
+    if faults:
+        return faults
+    _let_go(cluster, job)
+    return job
+
+
 def plan(
     cluster: Cluster,
     spec: JobSpec,
@@ -43,14 +62,9 @@ def plan(
     ended: Mapping[int, bool] | None = None,
 ) -> Plan | tuple[Fault, ...]:
     """The plan, or every fault that a submission would be refused for. `ended` as in `JobSubmitted`."""
-    derived = derive(spec, owner)
-    if isinstance(derived, tuple):
-        return derived
-    job = build_job(derived, spec=spec, job_id=UUID(int=0), number=0, owner=owner, submitted_at=now_s)
-    faults = after.bind(cluster, job, ended or {}) or strangers(cluster, job) or unsatisfiable(cluster, job)
-    if faults:
-        return faults
-    _let_go(cluster, job)
+    job = planned_job(cluster, spec, owner, now_s=now_s, ended=ended)
+    if isinstance(job, tuple):
+        return job
     scratch = _scratch(cluster)
     seen = [candidates(scratch, group.shape) for group in job.groups[:EXPLAINED_MAX]]
     started, complete = _place(scratch, job, now_s=now_s)
@@ -80,7 +94,7 @@ def plan(
                 planned.blockers = _why_not(cluster, scratch, group, complete=complete, now_s=now_s)
         groups.append(planned)
     return Plan(
-        name=derived.name,
+        name=job.name,
         tasks=job.total,
         starts_now=sum(sum(nodes.values()) for nodes in started.values()),
         groups=groups,
@@ -123,7 +137,6 @@ def _place(scratch: Cluster, job: Job, *, now_s: float) -> tuple[dict[int, dict[
         task.group.live += 1
         gpus = find_gpus(decision.node, decision.shape) or ()
         decision.node.give(task.group.settings.resources, gpus)
-        decision.node.note_task(job.number)
         nodes = started.setdefault(task.group.first, {})
         nodes[decision.node.name] = nodes.get(decision.node.name, 0) + 1
     return started, True

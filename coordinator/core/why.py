@@ -14,11 +14,12 @@ from coordinator.core import after
 from coordinator.core.amounts import RESOURCES, amount_of, describe, flag
 from coordinator.core.conditions import Condition, Verdict, with_condition
 from coordinator.core.groups import verdicts
-from coordinator.core.model import Attempt, Cluster, Group, Job, Node, Shape, Task, Waiting
-from coordinator.core.scheduler.affinity import scoring
+from coordinator.core.model import Attempt, Cluster, Group, Job, Node, Shape, Task
 from coordinator.core.scheduler.explain import Explanation
 from coordinator.core.scheduler.feasible import fits_now, is_model, obstacles, once_ended
 from coordinator.core.scheduler.order import standing
+from coordinator.core.scheduler.rank import RANKS
+from coordinator.core.scheduler.scene import own_entry, tasks_of
 
 NODES_NAMED = 4
 CANDIDATES_MAX = 16
@@ -208,9 +209,6 @@ def _of_nodes(cluster: Cluster, shape: Shape, code: str, nodes: list[Node], *, a
         case "label":
             message = f"{some} {'lack' if plural else 'lacks'} the label {what}={dict(shape.labels)[what]}"
             remedy = "give a node that label, or submit without the constraint"
-        case "avoid":
-            message = f"{some} {'run' if plural else 'runs'} tasks of {_avoided(shape, what)}"
-            remedy = f"when they have ended; or submit with --avoid {what}:1, as a wish"
         case "tool":
             message = f"{some} {'do' if plural else 'does'} not have the tool {what}"
             remedy = "when a node with the tool joins"
@@ -242,10 +240,6 @@ def _gpus(shape: Shape, code: str, nodes: list[Node], some: str) -> tuple[str, s
         message = f"{some} {verb} too few such GPUs with {format_size_mib(shape.gpu_mem_mib)}"
         return message, f"--gpu-memory {most}Mi or less"
     return f"{some} cannot share a GPU", "with --gpu 1; or when its agent is of a newer version"
-
-
-def _avoided(shape: Shape, what: str) -> str:
-    return "this job, one a node" if what == "self" else f"job {what}, which it avoids"
 
 
 def _away(kind: str, what: str, nodes: list[Node]) -> tuple[str, str]:
@@ -329,7 +323,7 @@ def _names(names: Iterable[str], *, most: int = NODES_NAMED) -> str:
 
 def candidates(cluster: Cluster, shape: Shape) -> list[Candidate]:
     """The nodes as a round would see them now: the feasible ones best first, then some of the others."""
-    score = scoring(cluster, shape)
+    score = RANKS[cluster.rank]
     seen = [
         Candidate(
             node=node.name,
@@ -357,31 +351,17 @@ def decided(explanation: Explanation, chosen: str) -> list[Candidate]:
 
 def ahead(cluster: Cluster, group: Group, index: int) -> tuple[int | None, float | None]:
     """How many tasks go before task `index` of `group`, and since when it waits; None: it is in no line."""
-    task = group.find_task(index)
-    if task is not None and task.state is not TaskState.QUEUED:
+    found = own_entry(cluster, group, index)
+    if found is None:
         return None, None
-    behind_group = task is None or bool(group.limit)
-    own: Waiting | None = None
-    line = cluster.lines.get(group.shape)
-    for waiting in line.entries if line is not None else ():
-        if waiting.entry is (group if behind_group else task):
-            own = waiting
-    if own is None:
-        return None, None
-    before = tasks_before(cluster, own.place)
-    if task is None:
-        skipped = sum(each < index for each in group.skipped or ())
-        before += index - group.cursor - skipped
-        before += len(group.again or ())
-    elif behind_group:
-        before += list(group.again or ()).index(task)
-    return before, own.since_s
+    own, before = found
+    return tasks_before(cluster, own.place) + before, own.since_s
 
 
 def tasks_before(cluster: Cluster, own: tuple[int, int, float, int]) -> int:
     """How many tasks of all lines go before the place `own` (`Waiting.place`)."""
     return sum(
-        _size(waiting.entry)
+        tasks_of(waiting)
         for line in cluster.lines.values()
         for waiting in line.entries
         if waiting.place < own
@@ -391,14 +371,3 @@ def tasks_before(cluster: Cluster, own: tuple[int, int, float, int]) -> int:
 def tasks_ahead(cluster: Cluster, job: Job, key: float) -> int:
     """How many tasks would go before one of `job` that came now."""
     return tasks_before(cluster, (standing(cluster, job), -job.priority, key, cluster.sequence + 1))
-
-
-def _size(entry: Group | Task) -> int:
-    """How many tasks an entry stands for that may start: no more than its own limit leaves room for."""
-    if isinstance(entry, Task):
-        return int(entry.state is TaskState.QUEUED)
-    if not entry.wants_place:
-        return 0
-    waiting = len(entry.again or ())
-    waiting += entry.untouched if entry.untouched_state is TaskState.QUEUED else 0
-    return min(waiting, entry.limit - entry.live) if entry.limit else waiting

@@ -35,6 +35,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "job.resume": {"job": "1"},
     "job.requeue": {"target": "1"},
     "job.plan": {"command": ["true"]},
+    "job.whatif": {"order": "sjf"},
     "task.why": {"target": "1"},
     "node.cordon": {"node": "n1"},
     "node.drain": {"node": "n1"},

@@ -77,6 +77,7 @@ SOUND: dict[str, Any] = {
     "job.requeue": {"target": "1.0"},
     "job.retry": {"target": "1.0"},
     "job.plan": {"command": ["true"], "array": "0-9", "constraints": {"nodes": ["n9"]}},
+    "job.whatif": {"order": "sjf", "job": {"command": ["true"]}},
     "task.why": {"target": "1.0"},
     "node.list": {"filter": "health=healthy", "sort": "name", "limit": 10},
     "node.cordon": {"node": "n9", "reason": "disks"},

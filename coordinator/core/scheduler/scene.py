@@ -1,0 +1,147 @@
+"""The cluster as a scene that can be played forward (`forward`): taken in the loop, played anywhere.
+
+All nodes are rows; those that take no work are allowed to nobody. Of long lines every n-th entry is looked at
+and stands for n, so that a scene of a million tasks costs no more than one of `ENTRIES_MAX`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from msgspec import Struct
+
+from bus.values import Resources, TaskState
+from coordinator.core.model import Cluster, Group, Node, Shape, Task, Waiting
+from coordinator.core.scheduler.asking import asked_of
+from coordinator.core.scheduler.forward import Amounts, Discipline, Entry, Scene
+from coordinator.core.scheduler.policies import Backfill
+from coordinator.core.scheduler.pool import Pool
+
+ENTRIES_MAX = 2_000
+
+Place = tuple[int, int, float, int]
+
+
+class InLine(Struct, frozen=True):
+    """`count` tasks of a group that wait, and where they stand; `since_s`: since when."""
+
+    group: Group
+    place: Place
+    count: int
+    since_s: float
+
+
+def in_line(cluster: Cluster, *, before: Place | None = None) -> list[InLine]:
+    """Who waits, in the order in force, or only who goes before a place; at most `ENTRIES_MAX`."""
+    entries = [
+        waiting
+        for line in cluster.lines.values()
+        for waiting in line.entries
+        if (before is None or waiting.place < before) and waiting.wants_place
+    ]
+    entries.sort()
+    stride = max(-(-len(entries) // ENTRIES_MAX), 1)
+    return [
+        InLine(each.group, each.place, stride * tasks_of(each), each.since_s)
+        for each in entries[(stride - 1) // 2 :: stride]
+    ]
+
+
+def own_entry(cluster: Cluster, group: Group, index: int) -> tuple[Waiting, int] | None:
+    """The entry that stands for task `index` of `group`, and how many of it go before that; None: in no line."""
+    task = group.find_task(index)
+    if task is not None and task.state is not TaskState.QUEUED:
+        return None
+    behind_group = task is None or bool(group.limit)
+    line = cluster.lines.get(group.shape)
+    entry = group if behind_group else task
+    own = next((each for each in (line.entries if line is not None else ()) if each.entry is entry), None)
+    if own is None:
+        return None
+    again = list(group.again or ())
+    if task is None:
+        skipped = sum(each < index for each in group.skipped or ())
+        return own, index - group.cursor - skipped + len(again)
+    return own, again.index(task) if behind_group else 0
+
+
+def tasks_of(waiting: Waiting) -> int:
+    """How many tasks an entry stands for that may start: no more than its own limit leaves room for."""
+    if not waiting.wants_place:
+        return 0
+    entry = waiting.entry
+    if isinstance(entry, Task):
+        return 1
+    found = len(entry.again or ())
+    found += entry.untouched if entry.untouched_state is TaskState.QUEUED else 0
+    return min(found, entry.limit - entry.live) if entry.limit else found
+
+
+def scene_of(cluster: Cluster, nodes: Sequence[Node], entries: Sequence[InLine], *, now_s: float) -> Scene:
+    """`nodes` with what runs on them, and `entries` in the order in which they are to go."""
+    pool = Pool(nodes)
+    runs = _Runs(cluster)
+    held = [
+        (row, attempt.requested, attempt.started_at or attempt.assigned_at, attempt.task.group)
+        for row, node in enumerate(nodes)
+        for attempt in node.attempts.values()
+        if attempt.holding
+    ]
+    begun = np.array([began_s for _, _, began_s, _ in held], dtype=np.float64)
+    lines: dict[Shape, int] = {}
+    found = tuple(
+        Entry(
+            lines.setdefault(each.group.shape, len(lines)),
+            each.count,
+            runs.predicted_s(each.group),
+            _limit_s(each.group),
+        )
+        for each in entries
+    )
+    return Scene(
+        now_s=now_s,
+        free=_table([node.free for node in nodes]),
+        rows=np.array([row for row, *_ in held], dtype=np.intp),
+        held=_table([requested for _, requested, _, _ in held]),
+        begun=begun,
+        ends=begun + np.array([runs.predicted_s(group) for *_, group in held], dtype=np.float64),
+        limits=begun + np.array([_limit_s(group) for *_, group in held], dtype=np.float64),
+        requests=_table([shape.resources for shape in lines]),
+        allowed=np.array([pool.able(shape) for shape in lines], dtype=np.bool_).reshape(
+            len(lines), len(nodes)
+        ),
+        entries=found,
+        discipline=Discipline.FREE if cluster.backfill is Backfill.OFF else Discipline.EASY,
+    )
+
+
+class _Runs:
+    """Predicted run times; those of one group are the same."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._known: dict[int, float] = {}
+
+    def predicted_s(self, group: Group) -> float:
+        found = self._known.get(id(group))
+        if found is None:
+            asked = asked_of(self._cluster, group, at_s=group.job.submitted_at)
+            predictor = self._cluster.planner.predictor
+            found = predictor.predict(asked.user, asked.width, asked.requested_s).run_s
+            self._known[id(group)] = found
+        return found
+
+
+def _limit_s(group: Group) -> float:
+    settings = group.settings
+    return math.inf if settings.timeout_s is None else settings.timeout_s + settings.grace_s
+
+
+def _table(amounts: list[Resources]) -> Amounts:
+    """Rows of numbers that can be added up."""
+    rows = [
+        (each.cpu_millis, each.mem_mib, each.gpu_millis, each.storage_mib, each.net_mbps) for each in amounts
+    ]
+    return np.array(rows, dtype=np.int64).reshape(-1, 5)
