@@ -21,6 +21,7 @@ from coordinator.core.intake import build_job, derive
 from coordinator.core.jobs import unsatisfiable
 from coordinator.core.model import Cluster, Group, Job
 from coordinator.core.placing import take
+from coordinator.core.preferences import strangers
 from coordinator.core.scheduler.feasible import find_gpus
 from coordinator.core.scheduler.order import in_force, key_of
 from coordinator.core.scheduler.round import decide
@@ -46,7 +47,7 @@ def planned_job(
     if isinstance(derived, tuple):
         return derived
     job = build_job(derived, spec=spec, job_id=UUID(int=0), number=0, owner=owner, submitted_at=now_s)
-    faults = after.bind(cluster, job, ended or {}) or unsatisfiable(cluster, job)
+    faults = after.bind(cluster, job, ended or {}) or strangers(cluster, job) or unsatisfiable(cluster, job)
     if faults:
         return faults
     _let_go(cluster, job)
@@ -137,6 +138,7 @@ def _place(scratch: Cluster, job: Job, *, now_s: float) -> tuple[dict[int, dict[
         task.group.live += 1
         gpus = find_gpus(decision.node, decision.shape) or ()
         decision.node.give(task.group.settings.resources, gpus)
+        decision.node.note_task(job.number)
         nodes = started.setdefault(task.group.first, {})
         nodes[decision.node.name] = nodes.get(decision.node.name, 0) + 1
     return started, True

@@ -15,10 +15,10 @@ from coordinator.core.amounts import RESOURCES, amount_of, describe, flag
 from coordinator.core.conditions import Condition, Verdict, with_condition
 from coordinator.core.groups import verdicts
 from coordinator.core.model import Attempt, Cluster, Group, Job, Node, Shape, Task
+from coordinator.core.scheduler.affinity import scoring
 from coordinator.core.scheduler.explain import Explanation
 from coordinator.core.scheduler.feasible import fits_now, is_model, obstacles, once_ended
 from coordinator.core.scheduler.order import standing
-from coordinator.core.scheduler.rank import RANKS
 from coordinator.core.scheduler.scene import own_entry, tasks_of
 
 NODES_NAMED = 4
@@ -209,6 +209,9 @@ def _of_nodes(cluster: Cluster, shape: Shape, code: str, nodes: list[Node], *, a
         case "label":
             message = f"{some} {'lack' if plural else 'lacks'} the label {what}={dict(shape.labels)[what]}"
             remedy = "give a node that label, or submit without the constraint"
+        case "avoid":
+            message = f"{some} {'run' if plural else 'runs'} tasks of {_avoided(shape, what)}"
+            remedy = f"when they have ended; or submit with --avoid {what}:1, as a wish"
         case "tool":
             message = f"{some} {'do' if plural else 'does'} not have the tool {what}"
             remedy = "when a node with the tool joins"
@@ -240,6 +243,10 @@ def _gpus(shape: Shape, code: str, nodes: list[Node], some: str) -> tuple[str, s
         message = f"{some} {verb} too few such GPUs with {format_size_mib(shape.gpu_mem_mib)}"
         return message, f"--gpu-memory {most}Mi or less"
     return f"{some} cannot share a GPU", "with --gpu 1; or when its agent is of a newer version"
+
+
+def _avoided(shape: Shape, what: str) -> str:
+    return "this job, one a node" if what == "self" else f"job {what}, which it avoids"
 
 
 def _away(kind: str, what: str, nodes: list[Node]) -> tuple[str, str]:
@@ -323,7 +330,7 @@ def _names(names: Iterable[str], *, most: int = NODES_NAMED) -> str:
 
 def candidates(cluster: Cluster, shape: Shape) -> list[Candidate]:
     """The nodes as a round would see them now: the feasible ones best first, then some of the others."""
-    score = RANKS[cluster.rank]
+    score = scoring(cluster, shape)
     seen = [
         Candidate(
             node=node.name,
