@@ -65,7 +65,7 @@ from coordinator.store.leadership import POLL_INTERVAL_S, Standby
 from coordinator.store.rows import Batch, Snapshot
 from coordinator.tell import COMMAND_TIMEOUT_S
 from tests.sim.database import Connection, Database, Rows
-from tests.sim.doors import USER, Doors
+from tests.sim.doors import Doors, owner_of
 from tests.sim.network import Network, Responder
 from tests.sim.standby import SimSession, look
 from tests.sim.stream import Intake, Stream
@@ -248,7 +248,7 @@ class Coordinator(Process):
             JobSubmitted(
                 job_id=self.new_id(job=True),
                 number=number,
-                owner=USER,
+                owner=owner_of(sealed.spec),
                 spec=sealed.spec,
                 spec_json=sealed.json,
                 digest=sealed.digest,

@@ -35,6 +35,12 @@ if TYPE_CHECKING:
     from tests.sim.network import Responder
 
 USER = UserName("alice")
+
+
+def owner_of(spec: JobSpec) -> UserName:
+    """Who submits it: histories that were written before there were others mean USER."""
+    return UserName(spec.metadata.get("owner", USER))
+
 ROLE = Role.OPERATOR
 
 _ADMINS = {
@@ -77,7 +83,7 @@ class Doors:
         assert key is not None, "simulated clients name their jobs"
 
         def read(rows: Rows) -> tuple[NewJob | None, dict[int, bool]]:
-            return duplicate(USER, key)(rows), rows.ended(spec.after)
+            return duplicate(owner_of(spec), key)(rows), rows.ended(spec.after)
 
         def looked_up(found: tuple[NewJob | None, dict[int, bool]]) -> None:
             first, ended = found

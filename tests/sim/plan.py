@@ -125,6 +125,7 @@ def draw(seed: int, kinds: tuple[FaultKind, ...] = ()) -> Plan:
             key=lambda submission: submission.at_s,
         )
     )
+    _add_people_and_wishes(Random(f"corral wishes {seed}"), submissions)
     faults = _faults(random, agents, duration_s, lease_s, kinds)
     return Plan(
         seed=seed,
@@ -158,6 +159,16 @@ def _submission(random: Random, number: int, duration_s: float, lease_s: float) 
         after = (f"job-{random.randrange(number)}{condition}",)
     published = not after and random.random() < 0.25
     return Submission(random.uniform(0, duration_s * 0.8), f"job-{number}", spec, published, after)
+
+
+def _add_people_and_wishes(random: Random, submissions: tuple[Submission, ...]) -> None:
+    """Other owners of jobs that stand alone, and wishes about nodes; drawn apart, so that no other draw changes."""
+    named = {key.partition(":")[0] for each in submissions for key in each.after}
+    for submission in submissions:
+        if not submission.after and submission.key not in named:
+            submission.spec["metadata"] = {"owner": random.choice(("alice", "bob", "carol"))}
+        if random.random() < 0.4:
+            submission.spec["constraints"] = random.choice(_WISHES)
 
 
 def _work(random: Random, lease_s: float, *, failures: float = 0.0, manner: str = "") -> list[str]:
@@ -199,6 +210,13 @@ def _tool(random: Random, lease_s: float) -> dict[str, Any]:
     return {"tool": "wordcount", "for_each": [f"file-{n}" for n in range(random.randint(1, 4))]}
 
 
+_WISHES: tuple[dict[str, Any], ...] = (
+    {"placement": "spread"},
+    {"placement": "pack"},
+    {"placement": "spread", "topology": "rack"},
+    {"avoid": ["self"]},
+    {"avoid": ["self:3"], "prefer": ["rack=a:2"]},
+)
 _KINDS = (_single, _single, _single, _array, _array, _dag, _tool)
 _JOB_DEEDS = (
     "job.cancel",
