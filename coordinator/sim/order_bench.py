@@ -11,6 +11,8 @@ from msgspec import Struct
 from coordinator.core.scheduler.gate import Evidence
 from coordinator.core.scheduler.policies import POLICIES
 from coordinator.core.scheduler.rules import RULES
+from coordinator.sim import dqn_training
+from coordinator.sim.dqn_training import DQN, TrainedNetwork
 from coordinator.sim.judging import Progress, check_known
 from coordinator.sim.order_training import Trained, replays, train
 from coordinator.sim.orders import pick
@@ -39,7 +41,8 @@ class OrderBench(Struct, frozen=True, kw_only=True, tag="order"):
 class OrderResult(Struct, frozen=True, kw_only=True):
     """Of one policy on one trace. `values`: bounded slowdown of each window; lower is better.
 
-    Of `learned` also which policy acted, why, and how long it took to find it.
+    Of what was trained also which policy acted, what the gate says of it, and how long it took to find it.
+    `learned`: it is none of the static rules. `curve`: how training went (`dqn_training`).
     """
 
     trace: str
@@ -52,10 +55,12 @@ class OrderResult(Struct, frozen=True, kw_only=True):
     starts: tuple[int, ...]
     length: int
     ms_per_decision: float
+    learned: bool = False
     training_seed: int | None = None
     training_seconds: float | None = None
     acted: str | None = None
     evidence: Evidence | None = None
+    curve: tuple[float, ...] = ()
 
 
 class Timed:
@@ -79,12 +84,14 @@ def judge_orders(settings: OrderBench, progress: Progress) -> Iterator[OrderResu
 
     Raises TraceError, UnknownPolicy, OSError.
     """
-    check_known(settings.policies, (*POLICIES, LEARNED))
+    check_known(settings.policies, (*POLICIES, LEARNED, DQN))
     traces = [read_swf(Path(file)) for file in settings.files]
     windows = [_starts(settings, trace.name, len(trace.jobs)) for trace in traces]
     total = len(settings.policies) * sum(map(len, windows))
     if LEARNED in settings.policies:
         total += len(traces) * replays(len(POLICIES))
+    if DQN in settings.policies:
+        total += len(traces) * dqn_training.replays()
     done = 0
 
     def heard() -> None:
@@ -94,7 +101,7 @@ def judge_orders(settings: OrderBench, progress: Progress) -> Iterator[OrderResu
 
     for trace, starts in zip(traces, windows, strict=True):
         for policy in settings.policies:
-            trained = _trained(settings, trace, starts, heard) if policy == LEARNED else None
+            trained = _trained(settings, policy, trace, starts, heard)
             pick_order = trained.pick() if trained is not None else pick(POLICIES[policy])
             values, seconds, decisions = [], 0.0, 0
             for start in starts:
@@ -115,17 +122,22 @@ def judge_orders(settings: OrderBench, progress: Progress) -> Iterator[OrderResu
                 starts=starts,
                 length=settings.length,
                 ms_per_decision=seconds / decisions * 1000,
+                learned=policy not in RULES,
                 training_seed=settings.rng_seed if trained is not None else None,
                 training_seconds=trained.seconds if trained is not None else None,
                 acted=trained.policy if trained is not None else None,
                 evidence=trained.verdict.evidence if trained is not None else None,
+                curve=trained.curve if isinstance(trained, TrainedNetwork) else (),
             )
 
 
 def _trained(
-    settings: OrderBench, trace: Trace, starts: tuple[int, ...], heard: Callable[[], None]
-) -> Trained:
-    return train(
+    settings: OrderBench, policy: str, trace: Trace, starts: tuple[int, ...], heard: Callable[[], None]
+) -> Trained | TrainedNetwork | None:
+    """None: it needs no training."""
+    if policy not in (LEARNED, DQN):
+        return None
+    return (train if policy == LEARNED else dqn_training.train)(
         trace,
         starts,
         length=settings.length,

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from coordinator.core.scheduler.gate import WINDOWS_MIN
 from coordinator.core.scheduler.policies import POLICIES
 from coordinator.sim.bench import bench
+from coordinator.sim.dqn_training import LEARNED_FROM, LOOK_EVERY
 from coordinator.sim.order_bench import OrderBench, judge_orders
 from coordinator.sim.protocol import window_starts
 from coordinator.sim.trace_files import TraceError
@@ -71,6 +73,23 @@ def test_the_learned_order_says_who_acted_and_why(trace: Path) -> None:
     named = OrderBench(files=(str(trace),), policies=(result.acted,), starts=(10,), length=20, rng_seed=3)
     if "table" not in result.acted:
         assert next(judge_orders(named, lambda done, total: None)).values == result.values
+
+
+def test_a_network_is_trained_outside_the_windows_and_judged_in_them(trace: Path) -> None:
+    asked = {"files": (str(trace),), "starts": (40,), "length": 8}
+    said: list[tuple[int, int]] = []
+    settings = OrderBench(policies=("sjf", "dqn"), **asked)
+    sjf, dqn = judge_orders(settings, lambda done, total: said.append((done, total)))
+    assert said[-1][0] == said[-1][1], "every replay was foreseen"
+    assert (sjf.learned, sjf.curve, sjf.acted) == (False, (), None)
+    assert (dqn.learned, dqn.acted) == (True, "dqn") and len(dqn.curve) == LEARNED_FROM // LOOK_EVERY
+    assert dqn.evidence is not None and dqn.evidence.windows == WINDOWS_MIN
+    (again,) = judge_orders(OrderBench(policies=("dqn",), **asked), lambda done, total: None)
+    assert (again.values, again.curve) == (dqn.values, dqn.curve), "the same seed, the same network"
+    with pytest.raises(TraceError, match="no jobs are left"):
+        list(
+            judge_orders(OrderBench(**{**asked, "policies": ("dqn",), "starts": (0,), "length": JOBS}), print)
+        )
 
 
 def test_windows_can_be_named(trace: Path) -> None:

@@ -85,7 +85,7 @@ def _add_bench(bench: Parser) -> None:
         "--policy",
         type=words,
         metavar="NAMES",
-        help="only these: fcfs, sjf …, rollout …, learned, or best_fit, fgd …; all static rules unless given",
+        help="only these: fcfs, sjf …, rollout …, dqn, learned, or best_fit, fgd …; else all static rules",
     )
     bench.add_argument("--starts", type=_starts, metavar="N,N…", help="where the windows begin, in jobs")
     for name, default, about in (
