@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from argparse import Namespace
 
 from tui.cli import output
@@ -16,10 +17,11 @@ async def why(arguments: Namespace) -> int:
     targets = [task_id(target) for target in arguments.targets]
     async with client(arguments) as corral:
         found = [await corral.why(target) for target in targets]
+    now_s = time.time()
     output.each(
         arguments.output,
         found,
         name=lambda why: why.task,
-        text=lambda why: why_lines(why, width=output.width()),
+        text=lambda why: why_lines(why, now_s=now_s, width=output.width()),
     )
     return Exit.OK

@@ -17,8 +17,13 @@ _OPTIONS = {
     "/resources/net": "net",
     "/constraints/labels": "label",
     "/constraints/nodes": "node",
+    "/constraints/prefer": "prefer",
+    "/constraints/avoid": "avoid",
+    "/constraints/topology": "topology",
     "/states": "state",
     "/ttl_s": "ttl",
+    "/add": "add_nodes",
+    "/like": "add_nodes",
 }
 """Where a field and its option are not simply called the same."""
 

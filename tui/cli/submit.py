@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import time
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from bus.api import Submitted, Task
 from bus.errors import CorralError
+from bus.refusal import quote
+from bus.requests import WhatIf
 from bus.units import counted
 from bus.values import Stream
 from tui.cli import diagnostics, output
@@ -17,6 +21,7 @@ from tui.cli.progress import Progress
 from tui.cli.specification import job_spec
 from tui.cli.waiting import ended_jobs, exit_code, print_ended, task_exit_code, told_to_go_on
 from tui.view.explanations import plan_lines
+from tui.view.outlooks import outlook_lines
 from tui.view.safe import SafeStream
 
 if TYPE_CHECKING:
@@ -48,12 +53,54 @@ async def submit(arguments: Namespace) -> int:
 
 
 async def plan(arguments: Namespace) -> int:
-    """What a job would become if it were submitted now: its tasks, and where they would start."""
+    """What a job would become if it were submitted now, or what a change would do to all that waits."""
+    if any(getattr(arguments, name, None) for name in ("add_nodes", "drain", "order")):
+        return await _what_if(arguments)
     spec = job_spec(arguments)
     async with client(arguments) as corral:
         answer = await corral.plan(spec)
-    output.one(arguments.output, answer, name=answer.name, text=lambda: plan_lines(answer))
+    now_s = time.time()
+    output.one(arguments.output, answer, name=answer.name, text=lambda: plan_lines(answer, now_s=now_s))
     return Exit.OK
+
+
+async def _what_if(arguments: Namespace) -> int:
+    add, like = _nodes_to_add(arguments.add_nodes)
+    has_job = arguments.command or arguments.shell is not None or arguments.file is not None or arguments.tool
+    change = WhatIf(
+        add=add,
+        like=like,
+        drain=arguments.drain or [],
+        order=arguments.order or "",
+        job=job_spec(arguments) if has_job else None,
+    )
+    async with client(arguments) as corral:
+        answer = await corral.what_if(change)
+    now_s = time.time()
+    output.one(
+        arguments.output,
+        answer,
+        name=answer.change,
+        text=lambda: outlook_lines(answer, now_s=now_s, width=output.width()),
+    )
+    return Exit.OK
+
+
+def _nodes_to_add(text: str | None) -> tuple[int, str]:
+    """ "2:like=n1" as 2 and n1. Raises CommandError."""
+    if text is None:
+        return 0, ""
+    matched = re.fullmatch(r"([0-9]{1,6})(?::like=([a-z0-9][a-z0-9_-]{0,62}))?", text, re.ASCII)
+    if matched is None:
+        raise CommandError(
+            "E_USAGE",
+            "not a number of nodes",
+            exit=Exit.USAGE,
+            field="--add-nodes",
+            got=quote(text),
+            expected="N or N:like=NODE",
+        )
+    return int(matched[1]), matched[2] or ""
 
 
 def submitted_line(answer: Submitted) -> str:

@@ -8,6 +8,7 @@ from bus.api import Blocker, Candidate, Plan, PlannedGroup, Why
 from bus.units import counted
 from tui.view.amounts import NONE, duration
 from tui.view.descriptions import amounts_text
+from tui.view.outlooks import effect_lines, forecast_text, record_text
 from tui.view.standing import standing_line
 from tui.view.table import Column, render
 
@@ -15,7 +16,7 @@ _BLOCKERS = (Column("WHAT KEEPS IT"), Column("NODES", right=True), Column("WHAT 
 _CANDIDATES = (Column("NODE"), Column("S"), Column("SCORE", right=True), Column("WHY NOT"))
 
 
-def why_lines(why: Why, *, width: int | None = None) -> list[str]:
+def why_lines(why: Why, *, now_s: float, width: int | None = None) -> list[str]:
     """The sentence, then all blockers with their remedies, then every node as the scheduler saw it."""
     lines = [why.summary or f"{why.task} is {why.state}", f"state      {why.state}"]
     if why.waiting_s is not None:
@@ -23,19 +24,56 @@ def why_lines(why: Why, *, width: int | None = None) -> list[str]:
         lines.append(f"waiting    {duration(why.waiting_s)}{ahead}")
     if why.standing is not None:
         lines.append(f"share      {standing_line(why.standing)}")
+    if why.forecast is not None:
+        record = record_text(why.forecast)
+        lines.append(
+            f"starts     {forecast_text(why.forecast, now_s=now_s)}{f'; {record}' if record else ''}"
+        )
     if why.node is not None:
         lines.append(f"placed     on {why.node}{f', attempt {why.attempt}' if why.attempt else ''}")
     if why.order or why.rank:
         lines.append(f"chosen by  {' · '.join(rule for rule in (why.order, why.rank) if rule)}")
+    lines += _decision_lines(why)
     lines += blockers_lines(why.blockers, width=width)
     lines += candidates_lines(why.candidates, width=width)
     return lines
 
 
-def plan_lines(plan: Plan, *, width: int | None = None) -> list[str]:
+def _decision_lines(why: Why) -> list[str]:
+    """What the learned order saw, whom it passed, and how fresh the view of the node was."""
+    lines = []
+    if why.policy:
+        rule = f", best under {why.rule}" if why.rule else ""
+        lines.append(f"policy     {why.policy}{rule}")
+    if why.class_ is not None:
+        lines.append(f"class      {why.class_}")
+    if why.values:
+        values = sorted(why.values.items(), key=lambda item: (item[1], item[0]))
+        lines.append(f"values     {', '.join(f'{task} {value:.4g}' for task, value in values)}")
+    if why.would:
+        lines.append(f"shadow     would have chosen {why.would}")
+    if why.explored or why.epsilon:
+        lines.append(f"explored   {'yes' if why.explored else 'no'} (ε {why.epsilon:.3g})")
+    if why.backfill is not None:
+        where = f" on {why.backfill.node}" if why.backfill.node else ""
+        lines.append(f"backfilled ahead of {why.backfill.behind}, whose place{where} it does not delay")
+    if why.usage_age_s is not None:
+        lines.append(f"usage      of the node was {duration(why.usage_age_s)} old")
+    return lines
+
+
+def plan_lines(plan: Plan, *, now_s: float, width: int | None = None) -> list[str]:
     """The groups of tasks that a job would become, where each would start, and what keeps the rest."""
     name = f"{plan.name}: " if plan.name else ""
     lines = [f"{name}{counted(plan.tasks, 'task')}, {plan.starts_now:,} would start now"]
+    if plan.forecast is not None:
+        ends_at = plan.forecast.ends_at
+        ends = (
+            f", the last ends in about {duration(max(ends_at - now_s, 0.0))}" if ends_at is not None else ""
+        )
+        lines.append(f"the first starts {forecast_text(plan.forecast, now_s=now_s)}{ends}")
+    if plan.effect is not None and plan.effect.tasks:
+        lines += ["", *effect_lines(plan.effect, width=width)]
     for group in plan.groups:
         lines += ["", *_group_lines(group, width=width)]
     return lines

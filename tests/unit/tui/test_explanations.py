@@ -18,6 +18,8 @@ from tui.cli.progress import added, progress_line, state_line
 from tui.view.descriptions import bar, describe_job
 from tui.view.explanations import plan_lines, why_lines
 
+NOW_S = 1000.0
+
 WAITING = Why(
     task="7.0",
     state=TaskState.QUEUED,
@@ -37,7 +39,7 @@ WAITING = Why(
 
 
 def test_every_blocker_is_shown_with_what_would_help() -> None:
-    assert why_lines(WAITING) == [
+    assert why_lines(WAITING, now_s=NOW_S) == [
         "7.0 waits: no node has 2 GPUs free",
         "state      queued",
         "waiting    2m05s, 3 before it in line",
@@ -59,7 +61,7 @@ def test_a_placed_task_shows_the_chosen_node_first() -> None:
         rank="best_fit",
         candidates=[Candidate(node="n1", score=0.1), Candidate(node="n3", score=0.2, chosen=True)],
     )  # fmt: skip
-    lines = why_lines(placed)
+    lines = why_lines(placed, now_s=NOW_S)
     assert "placed     on n3, attempt 2" in lines
     assert "chosen by  fcfs · best_fit" in lines
     assert [line.split()[:2] for line in lines[-2:]] == [["n3", "✔"], ["n1", "○"]]
@@ -91,7 +93,7 @@ PLAN = Plan(
 
 
 def test_a_plan_says_what_starts_where_and_what_waits() -> None:
-    text = "\n".join(plan_lines(PLAN))
+    text = "\n".join(plan_lines(PLAN, now_s=NOW_S))
     assert text.startswith("sweep: 11 tasks, 3 would start now\n\ntask [0–9]: 10 tasks, at most 4 at once\n")
     assert "  runs     python train.py\n" in text
     assert "  now      2 on n1, 1 on n2; 7 would wait\n" in text

@@ -41,7 +41,8 @@ def add(verbs: Verbs, shared: Parser) -> None:
     run.add_argument("--raw", action="store_true", help="output byte for byte, on a terminal too")
     run.add_argument("-q", "--quiet", action="store_true", help="do not say why it does not start yet")
     _add_job_options(run)
-    plan = verb(verbs, shared, "plan", "what a job would become, and where it would start; nothing is kept")
+    plan = verb(verbs, shared, "plan", "what a job would become, or what a change would do; nothing is kept")
+    _add_changes(plan)
     _add_form(plan)
     _add_job_options(plan)
     wait = verb(
@@ -80,6 +81,15 @@ def _add_form(parser: Parser) -> None:
         type=whole("--retries", least=0, most=10),
         metavar="N",
         help="tries after a failure (default: 3)",
+    )
+
+
+def _add_changes(plan: Parser) -> None:
+    changes = plan.add_argument_group("what if (with a job or without)")
+    changes.add_argument("--add-nodes", metavar="N[:like=NODE]", help="empty nodes like NODE, or the largest")
+    changes.add_argument("--drain", action="append", metavar="NODE", help="if nothing more started on NODE")
+    changes.add_argument(
+        "--order", "--policy", metavar="NAME", help="if that rule or learned order decided who goes next"
     )
 
 
@@ -126,4 +136,27 @@ def _add_job_options(parser: Parser) -> None:
         "--label", action="append", metavar="NAME=VALUE", help="label that the node must carry"
     )
     needs.add_argument("--node", action="append", metavar="NAME", help="node that may run it")
+    wishes = parser.add_argument_group("where it would rather run")
+    wishes.add_argument(
+        "--prefer",
+        action="append",
+        metavar="NAME=VALUE",
+        help="nodes with this label, or with NAME=VALUE:WEIGHT (1 to 100); may be repeated",
+    )
+    wishes.add_argument(
+        "--avoid",
+        action="append",
+        metavar="JOB",
+        help="nodes that run tasks of that job, or of self: never, or with JOB:WEIGHT rather not",
+    )
+    how = wishes.add_mutually_exclusive_group()
+    how.add_argument(
+        "--pack", dest="placement", action="store_const", const="pack", help="its tasks on few nodes"
+    )
+    how.add_argument(
+        "--spread", dest="placement", action="store_const", const="spread", help="its tasks on many nodes"
+    )
+    wishes.add_argument(
+        "--topology", metavar="LABEL", help="pack into few values of a label (rack …), or spread over them"
+    )
     parser.add_argument("command", nargs="*", metavar="-- COMMAND", help="program and arguments")

@@ -1,0 +1,113 @@
+"""What will be, told: forecasts with their intervals, decisions in full, and tables of before and after."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from msgspec import Struct
+
+from bus.api import Affected, Backfilled, Effect, Forecast, Outlook, Plan, Why
+from bus.requests import WhatIf
+from bus.values import TaskState
+from tests.unit.tui.command import Corral
+from tui.view.explanations import plan_lines, why_lines
+from tui.view.outlooks import forecast_text, outlook_lines, record_text
+
+NOW_S = 1000.0
+SOON = Forecast(starts_at=1720.0, earliest_at=1240.0, latest_at=2860.0, ends_at=3600.0, told=40, right=33)
+EFFECT = Effect(
+    tasks=10,
+    wait_before_s=600.0,
+    wait_after_s=300.0,
+    slowdown_before=4.0,
+    slowdown_after=2.5,
+    earlier=7,
+    later=1,
+)
+OUTLOOK = Outlook(
+    change="2 more like n1",
+    effect=EFFECT,
+    jobs=[
+        Affected(job=7, user="ann", tasks=3, starts_before=1600.0, starts_after=1060.0, slowdown_before=5.0),
+        Affected(job=8, user="bob", tasks=1),
+    ],
+    forecast=SOON,
+)
+
+
+def test_a_forecast_says_its_interval_and_how_good_forecasts_were() -> None:
+    assert forecast_text(SOON, now_s=NOW_S) == "in 12m00s (80%: 4m00s to 31m00s)"
+    assert record_text(SOON) == "33 of 40 forecasts so far were right"
+    at_once = Forecast(starts_at=1000.0, earliest_at=1000.0, latest_at=1000.0)
+    assert (forecast_text(at_once, now_s=NOW_S), record_text(at_once)) == ("now", "")
+
+
+def test_who_waits_is_told_when_it_starts() -> None:
+    why = Why(task="7.0", state=TaskState.QUEUED, summary="7.0 waits", forecast=SOON)
+    assert why_lines(why, now_s=NOW_S)[2] == (
+        "starts     in 12m00s (80%: 4m00s to 31m00s); 33 of 40 forecasts so far were right"
+    )
+
+
+def test_a_decision_shows_all_that_it_was_made_of() -> None:
+    why = Why(
+        task="7.0", state=TaskState.COMPLETED, summary="7.0 ran", policy="rollout", rule="heavy", class_=5,
+        values={"8.0": 2.0, "7.0": 1.5}, would="9.0", explored=True, epsilon=0.05, usage_age_s=2.0,
+        backfill=Backfilled(behind="6.0", node="n3"),
+    )  # fmt: skip
+    assert why_lines(why, now_s=NOW_S)[2:] == [
+        "policy     rollout, best under heavy",
+        "class      5",
+        "values     7.0 1.5, 8.0 2",
+        "shadow     would have chosen 9.0",
+        "explored   yes (ε 0.05)",
+        "backfilled ahead of 6.0, whose place on n3 it does not delay",
+        "usage      of the node was 2.0s old",
+    ]
+
+
+def test_a_plan_tells_its_start_its_end_and_what_it_does_to_others() -> None:
+    plan = Plan(name="x", tasks=1, starts_now=0, groups=[], forecast=SOON, effect=EFFECT)
+    text = "\n".join(plan_lines(plan, now_s=NOW_S))
+    assert "the first starts in 12m00s (80%: 4m00s to 31m00s), the last ends in about 43m20s" in text
+    assert "10 tasks in line: 7 would start earlier, 1 later, 2 as before" in text
+
+
+def test_what_if_is_a_table_of_before_and_after() -> None:
+    text = "\n".join(outlook_lines(OUTLOOK, now_s=NOW_S))
+    assert text.startswith("what if    2 more like n1\nthe job    would start in 12m00s")
+    assert "mean slowdown" in text and "4.00" in text and "2.50" in text
+    assert "would not start" not in text
+    rows = [line.split() for line in text.splitlines()[-2:]]
+    assert rows == [
+        ["7", "ann", "3", "in", "10m00s", "in", "1m00s", "5.00", "–"],
+        ["8", "bob", "1", "never", "never", "–", "–"],
+    ]
+    nobody = Outlook(change="n1 drained", effect=Effect(
+        tasks=0, wait_before_s=0, wait_after_s=0, slowdown_before=0, slowdown_after=0
+    ))  # fmt: skip
+    assert outlook_lines(nobody, now_s=NOW_S)[-1] == "nothing else waits"
+
+
+def test_the_options_of_a_change_are_asked_about_with_a_job_or_without(corral: Corral) -> None:
+    asked: list[Struct] = []
+
+    def answer(request: Struct) -> Struct:
+        asked.append(request)
+        return OUTLOOK
+
+    corral.answer = answer
+    code, out, _ = corral("plan", "--add-nodes", "2:like=n1", "--drain", "n7", "--order", "sjf", "-o", "json")
+    assert code == 0 and json.loads(out)["effect"]["earlier"] == 7
+    assert asked[-1] == WhatIf(add=2, like="n1", drain=["n7"], order="sjf")
+    corral("plan", "--policy", "rollout", "--", "true")
+    (request,) = asked[1:]
+    assert isinstance(request, WhatIf)
+    assert request.order == "rollout" and request.job is not None and request.job.command == ["true"]
+
+
+@pytest.mark.parametrize("text", ["two", "2:n1", "-1", "2:like="])
+def test_what_is_no_number_of_nodes_is_refused(corral: Corral, text: str) -> None:
+    code, _, err = corral("plan", f"--add-nodes={text}")
+    assert code == 2 and "--add-nodes" in err and "N:like=NODE" in err
