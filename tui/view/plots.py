@@ -14,10 +14,26 @@ from tui.view.charts import Curves, Line, Points, Row, Strips
 Amount = Annotated[float, Meta(ge=0.0)]
 
 
+class Evidence(Struct, frozen=True, kw_only=True):
+    """What the gate saw on windows outside the tested ones: `log_ratio`, mean of ln(policy / static)."""
+
+    policy: str
+    static: str
+    windows: int
+    log_ratio: float
+    t: float
+
+    @property
+    def standard_error(self) -> float:
+        """Of `log_ratio`."""
+        return abs(self.log_ratio / self.t) if self.t else 0.0
+
+
 class Result(Struct, frozen=True, kw_only=True):
     """Of one policy on one trace, as `corral bench scheduler -o json` has it; one of the two means is there.
 
-    `values`: of each window or shuffle. `learned`: it is none of the static rules.
+    `values`: of each window or shuffle. `learned`: it is none of the static rules. `acted`: who the gate let
+    act. `curve`: slowdown on windows set aside, look by look while it was trained.
     """
 
     trace: str
@@ -25,6 +41,9 @@ class Result(Struct, frozen=True, kw_only=True):
     values: Annotated[tuple[Amount, ...], Meta(min_length=1)]
     ms_per_decision: Amount = 0.0
     learned: bool = False
+    acted: str | None = None
+    evidence: Evidence | None = None
+    curve: tuple[Annotated[float, Meta(ge=1.0)], ...] = ()
     backfill: bool = False
     starts: tuple[int, ...] = ()
     length: int = 0
@@ -43,6 +62,10 @@ class Result(Struct, frozen=True, kw_only=True):
         found = self.mean_gpu_allocation if self.is_placement else self.mean_bounded_slowdown
         assert found is not None
         return found
+
+    @property
+    def is_learned(self) -> bool:
+        return self.learned or self.acted is not None
 
     @property
     def is_placement(self) -> bool:
@@ -64,6 +87,17 @@ def charts(results: Sequence[Result]) -> dict[str, Strips | Curves]:
         found[f"slowdown-{_file_name(setting)}"] = _slowdown(setting, here)
     if placements:
         found["allocation"] = _allocation(placements)
+    if gates := _gates(results):
+        found["gate"] = Strips(
+            title="What the gate saw before the tested windows",
+            axis="ratio of costs, learned / static rule; small: ± 2 standard errors, which must lie below 1",
+            rows=gates,
+            log=True,
+            limit=1.0,
+            form=".3f",
+        )
+    if curves := [result for result in results if len(result.curve) > 1]:
+        found["training"] = _training(curves)
     for name, kind, paired in (
         ("orders", orders, _slowdown_ratios),
         ("placements", placements, _waste_ratios),
@@ -116,11 +150,11 @@ def _paired(
         same = [
             each
             for each in results
-            if not each.learned
+            if not each.is_learned
             and (each.setting, each.starts, each.length) == (learned.setting, learned.starts, learned.length)
             and len(each.values) == len(learned.values)
         ]
-        if learned.learned and same:
+        if learned.is_learned and same:
             rule = best(same, key=lambda each: each.mean)
             pairs = zip(learned.values, rule.values, strict=True)
             ratios = tuple(cost(mine) / cost(its) for mine, its in pairs if cost(mine) > 0 and cost(its) > 0)
@@ -167,6 +201,39 @@ def _evidence(rows: dict[str, tuple[float, ...]]) -> Curves:
         lines=tuple(lines),
         log=True,
         limit=1.0,
+    )
+
+
+def _gates(results: Sequence[Result]) -> tuple[Row, ...]:
+    rows = []
+    for result in results:
+        seen = result.evidence
+        if seen is None or not seen.policy:
+            continue
+        middle, width = seen.log_ratio, 2.0 * seen.standard_error
+        rows.append(
+            Row(
+                f"{result.setting}: {seen.policy} / {seen.static}; {result.acted} acts",
+                (Points("", (math.exp(middle - width), math.exp(middle + width)), math.exp(middle)),),
+            )
+        )
+    return tuple(rows)
+
+
+def _training(results: Sequence[Result]) -> Curves:
+    return Curves(
+        title="Learning, look by look",
+        across="looks while it learned",
+        axis="bounded slowdown on windows set aside, geometric mean",
+        lines=tuple(
+            Line(
+                series=f"{result.setting}: {result.policy}",
+                at=tuple(map(float, range(1, len(result.curve) + 1))),
+                values=result.curve,
+            )
+            for result in results
+        ),
+        log=True,
     )
 
 

@@ -72,6 +72,19 @@ def test_one_pair_is_no_evidence() -> None:
     assert "ratios-orders" in found and "evidence-orders" not in found
 
 
+def test_the_gate_and_the_training_are_drawn_as_they_were_told() -> None:
+    evidence = {"policy": "dqn", "static": "sjf", "windows": 16, "log_ratio": math.log(0.5), "t": -4.0}
+    found = charts([order("dqn", 2.0, acted="dqn", evidence=evidence, curve=(9.0, 3.0))])
+    (row,) = strips(found["gate"]).rows
+    low, high = row.points[0].values
+    assert row.label == "small: dqn / sjf; dqn acts" and row.points[0].middle == pytest.approx(0.5)
+    assert (low, high) == pytest.approx((0.5**1.5, 0.5**0.5)), "two standard errors are half of t = -4"
+    training = found["training"]
+    assert isinstance(training, Curves) and training.lines[0].values == (9.0, 3.0)
+    nothing = {**evidence, "policy": "", "t": 0.0, "log_ratio": 0.0}
+    assert list(charts([order("learned", 2.0, acted="sjf", evidence=nothing)])) == ["slowdown-small"]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
