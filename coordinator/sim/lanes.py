@@ -67,6 +67,7 @@ class _Filling:
         self._model = np.tile(pool.model, number)
         self._gpus = np.tile(pool.gpus, (number, 1))
         self._sums = np.tile(lanes.features.sums(pool.gpus), (number, 1))
+        self._phi = lanes.features.of(self._sums, self._cpu, self._memory, self._whole)
         self._score, self._gpu = self._scores_of_the_empty()
         self._changed = np.zeros((number, self._nodes), dtype=np.int64)
         self._known = np.zeros((number, len(lanes._cpu)), dtype=np.int64)
@@ -113,21 +114,18 @@ class _Filling:
         return found
 
     def _scored(self, rows: Ints, kinds: Ints) -> tuple[Floats, Ints]:
-        of, gpus, sums = self._lanes, self._gpus[rows], self._sums[rows]
-        cpu, memory, whole = self._cpu[rows], self._memory[rows], self._whole.of(rows)
+        of, gpus = self._lanes, self._gpus[rows]
         found = moves(gpus, of._shares[kinds], of._milli[kinds], of._gpus[kinds])
-        which = found.which
-        left = sums[which] + of.features.change(found.old, found.new, found.number)
-        before = of.features.of(sums, cpu, memory, whole)
+        asked, left = kinds[found.which], rows[found.which]
         after = of.features.of(
-            left,
-            cpu[which] - of._cpu[kinds[which]],
-            memory[which] - of._memory[kinds[which]],
-            whole.of(which),
+            self._sums[left] + of.features.change(found.old, found.new, found.number),
+            self._cpu[left] - of._cpu[asked],
+            self._memory[left] - of._memory[asked],
+            self._whole.of(left),
         )
         score = np.full(gpus.shape, -np.inf)
-        weights = self._weights[rows[which] // self._nodes]
-        score[which, found.gpu] = gain(before[which], after, weights)
+        weights = self._weights[left // self._nodes]
+        score[found.which, found.gpu] = gain(self._phi[left], after, weights)
         best = score.argmax(axis=1)
         return score[np.arange(len(rows)), best], best
 
@@ -162,13 +160,15 @@ class _Filling:
         self._sums[rows] = of.features.sums(gpus)
         self._cpu[rows] -= of._cpu[kinds]
         self._memory[rows] -= of._memory[kinds]
+        self._phi[rows] = of.features.of(
+            self._sums[rows], self._cpu[rows], self._memory[rows], self._whole.of(rows)
+        )
 
     def _look(self, lanes: Ints) -> None:
         """φ of the lanes that have passed their next mark."""
         for lane in lanes[self._asked[lanes] >= self._marks[self._passed[lanes]]].tolist():
             rows = slice(lane * self._nodes, (lane + 1) * self._nodes)
-            whole = Whole(*(each[rows] for each in self._whole))
-            seen = self._lanes.features.of(self._sums[rows], self._cpu[rows], self._memory[rows], whole)
+            seen = self._phi[rows].sum(axis=0)
             while self._asked[lane] >= self._marks[self._passed[lane]]:
-                self._seen[lane, self._passed[lane]] = seen.sum(axis=0)
+                self._seen[lane, self._passed[lane]] = seen
                 self._passed[lane] += 1

@@ -1,8 +1,8 @@
 """Weights for placements, learned from filling the cluster with other arrivals than those it is judged by.
 
 Each round fills lanes under weights drawn around those that act, all with the same few arrivals: what differs
-is the weights' doing. Two proposals come of it, the mean of the best (cross-entropy: Rubinstein, Methodology
-and Computing in Applied Probability 1999) and a step towards the weights that explain, by what was seen on
+is the weights' doing. Proposals come of it: the mean of the best (cross-entropy: Rubinstein, Methodology
+and Computing in Applied Probability 1999) and steps towards the weights that explain, by what was seen on
 the way, what stayed unused in the end (`after_state.Learner`). The best on arrivals kept for that acts from
 then on.
 """
@@ -16,34 +16,29 @@ from msgspec import Struct
 
 from coordinator.core.scheduler.after_state import START, Learner
 from coordinator.core.scheduler.fragmentation import Typical
-from coordinator.core.scheduler.gpus import Floats, GpuNode, Request
-from coordinator.core.scheduler.node_features import CLASSES, TRAITS
+from coordinator.core.scheduler.gpus import WHOLE, GpuNode, Request
 from coordinator.sim.lanes import Lanes, Run
 from coordinator.sim.openb import arrivals
 
-ROUNDS, COURSES, VARIANTS, ELITE, KEPT = 8, 3, 16, 5, 6
+ROUNDS, COURSES, VARIANTS, ELITE, KEPT = 8, 3, 20, 6, 6
 """A round has `COURSES` arrivals and `VARIANTS` weights, of which the best `ELITE` count; `KEPT` choose."""
 
 NODES_MAX = 400
 """Of more, every so many in order of their kinds stand for all: what counts is the mix."""
 
 MARKS = (0.4, 0.55, 0.7, 0.85)
-SPREAD, SPREAD_MIN, TRUST = 0.5, 0.05, 0.7
-TRAIT_SPREAD = 0.05
-"""Classes spread by factors, the other weights by this, for each unit of spread."""
+SPREAD, SPREAD_MIN, TRUST = 0.025, 0.0025, 0.7
+"""Of the weights that are drawn, as multiples of their reach; so much of it moves to that of the best."""
 
 COLLAPSED = 1.25
 """Lanes where so many times as much stayed unused as in the best say nothing about those that did well."""
 
-STEP = 0.25
-"""Towards the explanation: it holds near by, not far away."""
-
-_CLASSES, _LEARNED = len(CLASSES), len(CLASSES) + len(TRAITS)
-_WEIGHT_MIN = 0.02
+STEPS = (0.25, 0.5, 1.0)
+"""Towards the explanation: it holds near by, it may not far away."""
 
 
 class Round(Struct, frozen=True, kw_only=True):
-    """Mean allocation on the kept arrivals: of what acted, and of the two proposals."""
+    """Mean allocation on the kept arrivals: of what acted, of the best's mean, of the best step."""
 
     acting: float
     elite: float
@@ -66,15 +61,16 @@ def train(
     """Weights for work like `pods`; `heard` is called after each round."""
     lanes = Lanes(some_of(nodes), pods, typical)
     kept = _courses(lanes, pods, KEPT, rng)
-    learner = Learner()
-    acting, spread = _point(START), np.full(_LEARNED, SPREAD)
+    reach = lanes.features.reach
+    learner = Learner(reach, lanes.pool.capacity // WHOLE)
+    acting, spread = START.copy(), SPREAD * reach
     rounds = []
     for _ in range(ROUNDS):
-        drawn = acting + spread * rng.standard_normal((VARIANTS, _LEARNED))
+        drawn = acting + spread * rng.standard_normal((VARIANTS, len(START)))
         drawn[0] = acting
         run = lanes.run(
             _each(_courses(lanes, pods, COURSES, rng), VARIANTS),
-            np.tile(_weights(drawn), (COURSES, 1)),
+            np.tile(drawn, (COURSES, 1)),
             marks=MARKS,
         )
         _explain(learner, run, lanes.pool.capacity)
@@ -84,16 +80,16 @@ def train(
             [
                 acting,
                 acting + TRUST * (elite.mean(axis=0) - acting),
-                acting + STEP * (_point(learner.weights) - acting),
+                *(acting + step * (learner.weights - acting) for step in STEPS),
             ]
         )
-        tried = lanes.run(_each(kept, len(proposals)), np.tile(_weights(proposals), (KEPT, 1)))
+        tried = lanes.run(_each(kept, len(proposals)), np.tile(proposals, (KEPT, 1)))
         scores = tried.allocation.reshape(KEPT, len(proposals)).mean(axis=0).tolist()
-        rounds.append(Round(acting=scores[0], elite=scores[1], explained=scores[2]))
+        rounds.append(Round(acting=scores[0], elite=scores[1], explained=max(scores[2:])))
         acting = proposals[scores.index(max(scores))]
-        spread = np.maximum(spread + TRUST * (elite.std(axis=0) - spread), SPREAD_MIN)
+        spread = np.maximum(spread + TRUST * (elite.std(axis=0) - spread), SPREAD_MIN * reach)
         heard()
-    return Trained(weights=tuple(_weights(acting[None])[0].tolist()), rounds=tuple(rounds))
+    return Trained(weights=tuple(acting.tolist()), rounds=tuple(rounds))
 
 
 def some_of(nodes: Sequence[GpuNode]) -> list[GpuNode]:
@@ -117,7 +113,7 @@ def _explain(learner: Learner, run: Run, capacity: int) -> None:
     """Teach what differs between lanes of the same arrivals, but for those that collapsed."""
     unused = 1 - run.allocation / 100
     good = unused <= COLLAPSED * unused.min()
-    seen = run.seen / (capacity / 1000)
+    seen = run.seen / (capacity / WHOLE)
     for course in np.arange(len(unused)).reshape(COURSES, VARIANTS):
         lanes = course[good[course]]
         if not lanes.size:
@@ -125,16 +121,3 @@ def _explain(learner: Learner, run: Run, capacity: int) -> None:
         for features in np.moveaxis(seen[lanes] - seen[lanes].mean(axis=0), 1, 0):
             for sample, waste in zip(features, unused[lanes] - unused[lanes].mean(), strict=True):
                 learner.update(sample, waste)
-
-
-def _point(weights: Floats) -> Floats:
-    """Where they lie in the space that is searched: equal distances are equal changes."""
-    classes = np.log(np.maximum(weights[:_CLASSES], _WEIGHT_MIN))
-    return np.concatenate([classes, weights[_CLASSES:_LEARNED] / TRAIT_SPREAD])
-
-
-def _weights(points: Floats) -> Floats:
-    found = np.tile(START, (len(points), 1))
-    found[:, :_CLASSES] = np.exp(points[:, :_CLASSES])
-    found[:, _CLASSES:_LEARNED] = points[:, _CLASSES:] * TRAIT_SPREAD
-    return found

@@ -1,7 +1,7 @@
 """Where a task goes: values of what its node is like afterwards, learned from what stayed unused.
 
 
-    V(n) = −θ · φ(n);   Q(task, n) = V(n after) − V(n before), in fiftieths of a GPU;   the largest gets it
+    V(n) = −θ · φ(n);   Q(task, n) = V(n after) − V(n before), in steps of 0.04 GPUs;   the largest gets it
     θ ← θ + K (w − θ · x)
 
 φ: `node_features`; x: Σ φ over the nodes at some time, as a share of all GPUs; w: the share of them that
@@ -23,9 +23,9 @@ from coordinator.core.scheduler.exploring import epsilon_after, pick
 from coordinator.core.scheduler.fragmentation import Typical
 from coordinator.core.scheduler.gpu_rules import Scored
 from coordinator.core.scheduler.gpus import Floats, GpuPool, Ints, Request
-from coordinator.core.scheduler.node_features import BARE, CLASSES, NAMES, TRAITS, NodeFeatures, moves
+from coordinator.core.scheduler.node_features import CLASSES, NAMES, TRAITS, NodeFeatures, moves
 
-QUANTUM = 0.02
+QUANTUM = 0.04
 """GPUs. Smaller differences are noise: the order of the nodes decides, which keeps what is empty together."""
 
 MARGIN = 0.1
@@ -36,11 +36,11 @@ CANDIDATES_SHOWN = 4
 START: Floats = np.array([1.0] * len(CLASSES) + [0.0] * len(TRAITS) + [0.1, 0.5])
 """FGD's weights. Of nodes without GPUs nothing of one can stay unused: they come first, and are kept even."""
 
-_DOUBT: Floats = np.array([1.0] * len(CLASSES) + [0.1] * len(TRAITS) + [0.0] * len(BARE))
-"""How far off each weight may be, before anything was seen; those of bare nodes stay."""
+_DOUBT = 0.1
+"""How far off a weight may be before anything was seen, as a multiple of its reach."""
 
-_NOISE = 0.002
-"""Of what stays unused: what no weights explain."""
+_NOISE = 0.03
+"""Of what stays unused: what no weights explain on one GPU; of many, by the root of their number."""
 
 
 _SCHEMA = "after_state/1"
@@ -138,11 +138,14 @@ def gain(before: Floats, after: Floats, weights: Floats) -> Floats:
 
 
 class Learner:
-    """What weights are believed to explain what stays unused, and how sure that is."""
+    """What weights are believed to explain what stays unused, and how sure that is.
 
-    def __init__(self) -> None:
+    `reach`: of each weight (`NodeFeatures.reach`); `gpus`: how many are watched.
+    """
+
+    def __init__(self, reach: Floats, gpus: int) -> None:
         self.weights: Floats = START.copy()
-        self._doubt: Floats = np.diag((_DOUBT / _NOISE) ** 2)
+        self._doubt: Floats = np.diag((_DOUBT * reach / _NOISE) ** 2) * gpus
 
     def update(self, features: Floats, unused: float) -> None:
         """One sample: what was seen, and what stayed unused then."""
@@ -160,7 +163,7 @@ class Learner:
     @classmethod
     def load(cls, data: bytes) -> Learner:
         """As it was when dumped, bit for bit. Raises ValueError if it is anything else; runs none of it."""
-        found = cls()
+        found = cls(np.ones(len(START)), 1)
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
                 schema, weights, doubt = str(file["schema"]), file["weights"], file["doubt"]

@@ -11,6 +11,7 @@ changes them by the difference of two of its lines, whatever else is on the node
     lean, rich      g · exp(−r / q): free GPUs that have few processors left, r for each; q: the lower and the
                     upper quartile of what typical requests want for each GPU
     lopsided        g · |c / C − g / G|: free GPUs and processors that run out apart
+    largest         the highest of the levels that typical requests want which a part still has
     bare …          of nodes without GPUs: |c / C − m / M|, and how many GPUs' worth of processors are free
 """
 
@@ -26,12 +27,14 @@ from coordinator.core.scheduler.gpus import ABSENT, WHOLE, Floats, Ints, Mask, R
 CLASSES = ("no GPU", "small part", "middle part", "large part", "lean GPU", "rich GPU", "several GPUs")
 """Of requests. Parts by thirds; one whole GPU by whether it comes with more processors than the median."""
 
-TRAITS = ("whole", "parts", "squares", "untouched", "sizes", "lean", "rich", "lopsided")
+TRAITS = ("whole", "parts", "squares", "untouched", "sizes", "lean", "rich", "lopsided", "largest")
 BARE = ("bare lopsided", "bare free")
 NAMES = (*(f"F of {name}" for name in CLASSES), *TRAITS, *BARE)
 
 _SHARES = np.arange(ABSENT, WHOLE + 1) / WHOLE
 _QUARTILES = (0.25, 0.5, 0.75)
+CLASS_REACH = 2.0
+_SHARE_MIN = 0.02
 _SIZES = np.array([2, 4, 8, 16])
 
 
@@ -41,6 +44,7 @@ class NodeFeatures:
     def __init__(self, typical: Typical) -> None:
         self._typical = typical
         self._levels = len(typical.levels)
+        self._steps: Floats = np.diff(typical.levels, prepend=0) / WHOLE
         self._table = _table(typical.levels)
         wants = _processors_per_gpu(typical)
         self._lean, self._median, self._rich = (
@@ -49,6 +53,14 @@ class NodeFeatures:
         self._class_of = np.zeros((len(typical.requests), len(CLASSES)))
         for place, (request, share) in enumerate(zip(typical.requests, typical.shares, strict=True)):
             self._class_of[place, _class(request, self._median)] = share
+        self.reach: Floats = np.concatenate(
+            [
+                CLASS_REACH / np.maximum(self._class_of.sum(axis=0), _SHARE_MIN),
+                np.ones(len(TRAITS)),
+                np.zeros(len(BARE)),
+            ]
+        )
+        """What changes of each weight are alike, in what they do: a class that is rare needs a large one."""
 
     def sums(self, gpus: Ints) -> Floats:
         """Over each node's GPUs, given what each has free; shape (rows, sums)."""
@@ -84,6 +96,7 @@ class NodeFeatures:
                 total * np.exp(-per_gpu / self._lean),
                 total * np.exp(-per_gpu / self._rich),
                 total * np.abs(cpu_share - gpu_share),
+                ((there > full[:, None]) & (typical.levels > 0)) @ self._steps,
                 bare * np.abs(cpu_share - memory / np.maximum(whole.memory, 1)),
                 bare * cpu / self._median,
             ]

@@ -24,6 +24,7 @@ WHOLE_ONE = Request(1000, 1024, 1, WHOLE)
 PAIR = Request(2000, 2048, 2, WHOLE)
 CPU = Request(1000, 1024)
 TYPICAL = Typical([HALF, HALF, WHOLE_ONE, PAIR, CPU])
+REACH = NodeFeatures(TYPICAL).reach
 NODES = (
     GpuNode("a", 8000, 65_536, 2, "A100"),
     GpuNode("b", 16_000, 65_536, 4, "A100"),
@@ -141,7 +142,7 @@ def test_curiosity_fades_but_does_not_end() -> None:
 
 def test_weights_come_to_explain_what_stays_unused() -> None:
     """Samples of a known truth, as noisy as is believed: the belief ends within a few percent of it."""
-    learner, random = Learner(), rng(3)
+    learner, random = Learner(REACH, 200), rng(3)
     truth = START.copy()
     truth[2], truth[8] = 2.5, 0.15
     before = np.abs(learner.weights - truth).max()
@@ -153,14 +154,14 @@ def test_weights_come_to_explain_what_stays_unused() -> None:
 
 
 def test_one_sample_moves_the_belief_towards_it() -> None:
-    learner, seen = Learner(), np.full(len(START), 0.01)
+    learner, seen = Learner(REACH, 200), np.full(len(START), 0.01)
     error = abs(0.2 - learner.weights @ seen)
     learner.update(seen, 0.2)
     assert abs(0.2 - learner.weights @ seen) < error
 
 
 def test_what_was_learned_is_kept_bit_for_bit() -> None:
-    learner, random = Learner(), rng(4)
+    learner, random = Learner(REACH, 200), rng(4)
     for _ in range(20):
         learner.update(random.normal(size=len(START)), 0.1)
     kept = Learner.load(learner.dump())
@@ -192,7 +193,7 @@ NUMBERS = START * np.nan
         pytest.param(
             other(schema="after_state/1", weights=NUMBERS, doubt=np.eye(len(START))), id="no numbers"
         ),
-        pytest.param(Learner().dump()[:100], id="cut off"),
+        pytest.param(Learner(REACH, 200).dump()[:100], id="cut off"),
     ],
 )
 def test_what_are_no_weights_is_refused(data: bytes) -> None:
