@@ -75,7 +75,13 @@ def _orders(arguments: Namespace) -> dict[str, Any]:
 
 def _placements(arguments: Namespace) -> dict[str, Any]:
     nodes, pods = (str(expanded(file).absolute()) for file in arguments.openb)
-    return {"type": "placement", "nodes": nodes, "pods": pods, "seeds": arguments.seeds}
+    return {
+        "type": "placement",
+        "nodes": nodes,
+        "pods": pods,
+        "seeds": arguments.seeds,
+        "rng_seed": arguments.training_seed,
+    }
 
 
 async def _judge(settings: dict[str, Any], results: list[dict[str, Any]]) -> None:
