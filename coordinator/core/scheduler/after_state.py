@@ -1,6 +1,5 @@
 """Where a task goes: values of what its node is like afterwards, learned from what stayed unused.
 
-
     V(n) = −θ · φ(n);   Q(task, n) = V(n after) − V(n before), in steps of 0.04 GPUs;   the largest gets it
     θ ← θ + K (w − θ · x)
 
