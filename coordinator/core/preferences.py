@@ -1,4 +1,4 @@
-"""Placement preferences as people write them: "disk=ssd:5", "1041", "self:2"; see docs/placement.md."""
+"""Placement preferences as people write them: "disk=ssd:5", "1041", "self:2"; see docs/jobs.md."""
 
 from __future__ import annotations
 

@@ -41,6 +41,8 @@ _AMOUNTS: dict[str, Callable[[str], object]] = {
     "array": parse_array,
 }
 _RESOURCE_OPTIONS = ("cpu", "memory", "gpu", "gpu_type", "gpu_memory", "storage", "net")
+_WISH_OPTIONS = ("prefer", "avoid", "placement", "topology")
+_CONSTRAINT_OPTIONS = ("label", "node", *_WISH_OPTIONS)
 _PLAIN_OPTIONS = (
     "name", "priority", "tool", "array", "workdir", "timeout", "grace", "retries", "dedupe_key",
 )  # fmt: skip
@@ -80,7 +82,7 @@ def job_spec(arguments: Namespace) -> JobSpec:
     resources = {name: value for name in _RESOURCE_OPTIONS if (value := getattr(arguments, name)) is not None}
     if resources:
         fields["resources"] = _mapping(fields, "resources") | resources
-    if arguments.label or arguments.node:
+    if any(getattr(arguments, name) for name in _CONSTRAINT_OPTIONS):
         fields["constraints"] = _constraints(_mapping(fields, "constraints"), arguments)
     spec = from_fields(fields, JobSpec)  # first: a mistyped "comand" is what is wrong, not a missing command
     if not (spec.command or spec.tool or spec.tasks):
@@ -171,7 +173,9 @@ def _constraints(constraints: dict[str, Any], arguments: Namespace) -> dict[str,
             )
     if not isinstance(labels, dict) or not isinstance(nodes, list):
         from_fields(constraints, Constraints)
-    return constraints | {"labels": {**labels, **added}, "nodes": [*nodes, *(arguments.node or [])]}
+    found = constraints | {"labels": {**labels, **added}, "nodes": [*nodes, *(arguments.node or [])]}
+    found |= {name: given for name in _WISH_OPTIONS if (given := getattr(arguments, name))}
+    return found
 
 
 def read_fields(name: str) -> dict[str, Any]:

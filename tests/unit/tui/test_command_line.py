@@ -11,6 +11,7 @@ import pytest
 
 from bus.api import Error
 from bus.errors import ApiError, CredentialsError, DecodeError, Disconnected, NoResponders, RequestTimeout
+from bus.spec import Constraints
 from tui.cli import diagnostics
 from tui.cli.diagnostics import CommandError, Exit
 from tui.cli.dispatch import parse, run
@@ -73,6 +74,16 @@ def test_options_become_the_specification() -> None:
     assert (spec.constraints.labels, spec.constraints.nodes) == ({"zone": "a"}, ["n1"])
     assert (spec.after, spec.retry_on) == (["1041", "1042:any"], ["exit:75"])
     assert (spec.timeout, spec.retries, spec.idempotent, spec.dedupe_key) == ("1h", 2, True, "k")
+
+
+def test_wishes_become_constraints() -> None:
+    wishes = "--prefer disk=ssd:5 --prefer zone=a --avoid 1041 --avoid self:2 --spread --topology rack"
+    spec = job_spec(parsed("submit", *wishes.split(), "--", "true"))
+    assert spec.constraints == Constraints(
+        prefer=["disk=ssd:5", "zone=a"], avoid=["1041", "self:2"], placement="spread", topology="rack"
+    )
+    with pytest.raises(CommandError, match="--pack"):
+        parsed("submit", "--spread", "--pack", "--", "true")
 
 
 def test_for_each_names_every_file_once_sorted_absolute(
