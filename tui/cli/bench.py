@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import subprocess
 import sys
 from argparse import Namespace
@@ -126,7 +125,7 @@ async def _judge(settings: dict[str, Any], results: list[dict[str, Any]]) -> Non
 
 def _progress(done: int, total: int) -> str:
     """The count is worth more than the bar, where there is no room for both."""
-    width = shutil.get_terminal_size().columns - 1
+    width = max(1, diagnostics.width() - 1)
     count = f"{done} of {total} runs"
     line = f"{bar(TaskCounts(total=total, completed=done))} {count}"
     return line if text_width(line) <= width else fit(count, width).rstrip()

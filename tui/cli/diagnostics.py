@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from enum import IntEnum
@@ -182,6 +183,14 @@ def is_terminal() -> bool:
 def can_redraw() -> bool:
     """Whether a line on stderr can be drawn over: a terminal that understands more than text."""
     return is_terminal() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def width() -> int:
+    """Of the terminal that stderr is, in cells; stdout may be a file, which is as wide as nothing."""
+    try:
+        return os.get_terminal_size(2).columns or 80
+    except OSError:
+        return shutil.get_terminal_size().columns
 
 
 def _write(text: str) -> None:

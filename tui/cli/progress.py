@@ -7,7 +7,6 @@ does not start is asked for once it has waited a little.
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -94,7 +93,7 @@ class Progress:
         if not diagnostics.can_redraw():
             self._say(state_line(jobs, why))
             return
-        width = max(20, shutil.get_terminal_size().columns - 1)
+        width = max(20, diagnostics.width() - 1)
         line = safe_line(progress_line(jobs, why))
         diagnostics.redraw(fit(line, width) if text_width(line) > width else line)
         self._drawn = True

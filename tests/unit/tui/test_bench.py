@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -14,6 +19,7 @@ import psutil
 import pytest
 
 from tests.unit.coordinator.test_swf import HEADER, line, write
+from tui.view.safe import text_width
 
 
 def corral(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -134,3 +140,25 @@ def child_of(pid: int) -> psutil.Process:
             return found[0]
         time.sleep(0.02)
     raise AssertionError("the bench never started")
+
+
+@pytest.mark.parametrize("columns", [80, 20, 3])
+def test_progress_never_wraps(trace: str, tmp_path: Path, columns: int) -> None:
+    """However narrow the terminal is; stdout is a file, whose width says nothing."""
+    terminal, side = pty.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    arguments = ("--swf", trace, "--length", "20", "--sequences", "3", "--policy", "sjf")
+    command = [sys.executable, "-m", "tui", "bench", "scheduler", *arguments]
+    with (tmp_path / "out").open("wb") as out:
+        child = subprocess.Popen(command, stdout=out, stderr=side, env={**os.environ, "TERM": "xterm"})
+    os.close(side)
+    drawn = b""
+    with contextlib.suppress(OSError):  # so a terminal says that nobody is left at the other side
+        while data := os.read(terminal, 65536):
+            drawn += data
+    os.close(terminal)
+    assert child.wait(timeout=60) == 0
+    lines = drawn.decode().split("\r\x1b[K")
+    assert len(lines) > 3 and lines[-1] == "", "drawn over, and taken away at the end"
+    assert all(text_width(line) < columns for line in lines)
+    assert ("3 of 3 runs" in lines[-2]) is (columns > 12)
