@@ -31,10 +31,11 @@ from coordinator.clock import Clock
 from coordinator.config import Config, ConfigError, load_config
 from coordinator.core.effects import EventRecord, Tell
 from coordinator.core.fair_share import judge, restore_account
-from coordinator.core.learning import restore_learned
+from coordinator.core.learning import forget_learned, restore_learned
 from coordinator.core.limits import Limits
 from coordinator.core.model import Cluster
 from coordinator.core.rebuild import restore_attempt, restore_job, restore_loss, restore_node
+from coordinator.core.scheduler.kept import Unreadable
 from coordinator.doors import Doors, Engine
 from coordinator.leader import Leader
 from coordinator.loop import Loop
@@ -238,7 +239,11 @@ def restore(cluster: Cluster, snapshot: Snapshot, *, now_s: float) -> Cluster:
         restore_attempt(cluster, attempt)
     for loss in snapshot.losses:
         restore_loss(cluster, loss)
-    restore_learned(cluster, snapshot.learned, snapshot.notes)
+    try:
+        restore_learned(cluster, snapshot.learned, snapshot.notes)
+    except Unreadable as error:
+        log.error("what was learned cannot be read, and is learned anew: %s", error)
+        forget_learned(cluster, snapshot.learned, snapshot.notes)
     judge(cluster)
     return cluster
 

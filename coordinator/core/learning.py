@@ -32,10 +32,12 @@ from coordinator.core.scheduler.learner import (
     REWARDS,
     Action,
     Experience,
+    Learner,
     Note,
     Situation,
     reward,
 )
+from coordinator.core.scheduler.policies import Mode
 
 SITUATION_S = 1.0
 """The capacity of all nodes is summed up at most so often: what a decision saw is never older."""
@@ -152,6 +154,13 @@ def restore_learned(cluster: Cluster, state: LearnedState | None, notes: tuple[L
             learner.learn(note)
 
 
+def forget_learned(cluster: Cluster, state: LearnedState | None, notes: tuple[LearningNotes, ...]) -> None:
+    """Learn anew, where what was kept cannot be read: nobody shall be without a coordinator for that."""
+    learner = cluster.planner = Learner()
+    learner.sequence = max((row.last for row in notes), default=state.sequence if state else 0)
+    cluster.policy = ""
+
+
 def on_mode(out: list[Effect], cluster: Cluster, event: ModeAsked, *, now_s: float) -> None:
     """Off, shadow or on, from now on and for the leaders to come."""
     before, cluster.mode, cluster.mode_asked = cluster.mode, event.mode, event.mode
@@ -176,7 +185,8 @@ def on_policy(out: list[Effect], cluster: Cluster, event: PolicyChosen, *, now_s
         return
     now, was = (name or f"{cluster.order} (static)" for name in (event.policy, before))
     details = {"policy": event.policy, "before": before, "evidence": event.evidence}
-    _tell(out, cluster, "scheduler_policy", f"{now} orders tasks instead of {was}", details, now_s=now_s)
+    does = "orders" if cluster.mode is Mode.ON else f"would order (mode {cluster.mode})"
+    _tell(out, cluster, "scheduler_policy", f"{now} {does} tasks instead of {was}", details, now_s=now_s)
     out.append(snapshot(cluster, f"policy {event.policy or 'none'}", now_s=now_s))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import pickletools
 import zipfile
 from collections import deque
 from typing import Any, get_args, get_type_hints
@@ -25,8 +26,8 @@ from coordinator.core.scheduler.qlearning import QTable
 SCHEMA = "corral-learner-1"
 """Grows with every change of what the numbers mean."""
 
-_PICKLES = (b"\x80", b"(dp", b"(lp", b"c__", b"ccopy_reg", b"cnumpy")
-"""How pickles begin: the newer protocols by a mark, the oldest by their first words."""
+_PICKLE = b"\x80"
+"""How pickles of the newer protocols begin; the older ones have no mark, but read to their end as one."""
 
 
 class Unreadable(Exception):
@@ -115,8 +116,18 @@ def check_no_pickle(data: bytes) -> None:
     inside = data.startswith(b"PK") and any(
         name.endswith((".pkl", ".pickle")) or _is_object_array(data, name) for name in _members(data)
     )
-    if inside or data.startswith(_PICKLES):
+    if inside or data.startswith(_PICKLE) or _reads_as_pickle(data):
         raise Unreadable("a pickle is a program, and is never read", code="E_PICKLE")
+
+
+def _reads_as_pickle(data: bytes) -> bool:
+    """Taken apart, not run."""
+    if not data.endswith(b"."):
+        return False
+    try:
+        return [at for _, _, at in pickletools.genops(data)][-1] == len(data) - 1
+    except (ValueError, IndexError):
+        return False
 
 
 def _members(data: bytes) -> list[str]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 from uuid import UUID
 
 from msgspec import Struct
@@ -129,6 +129,8 @@ class Learner(Planner):
             case Experience():
                 self.rewards.append(note.reward)
                 self.decisions += 1
+            case _:
+                assert_never(note)
         self.sequence += 1
 
     def take_notes(self) -> tuple[Note, ...]:
