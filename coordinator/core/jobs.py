@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from bus.values import Role, TaskState
+from bus.values import Resources, Role, TaskState
 from coordinator.core import after
 from coordinator.core.changes import (
     enqueue,
@@ -35,7 +35,7 @@ from coordinator.core.intake import build_job, derive
 from coordinator.core.model import Attempt, Cluster, Job, Task
 from coordinator.core.placing import send_cancels
 from coordinator.core.preferences import strangers
-from coordinator.core.scheduler.asking import note_arrival
+from coordinator.core.scheduler.asking import note_arrival, total_for
 from coordinator.core.scheduler.feasible import never_fits
 from coordinator.core.task_rows import new_task_row
 
@@ -110,6 +110,8 @@ def unsatisfiable(cluster: Cluster, job: Job) -> tuple[Fault, ...]:
         if group.shape in seen:
             continue
         seen.add(group.shape)
+        if total_for(cluster, group.shape) != Resources():
+            continue  # that is what who could hold it has
         why = never_fits(cluster.nodes.values(), group.shape)
         if why is not None:
             faults.append(

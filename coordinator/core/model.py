@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from msgspec import Struct, field
@@ -40,6 +40,9 @@ from coordinator.core.scheduler.learner import Learner, Situation
 from coordinator.core.scheduler.policies import Backfill, Mode
 from coordinator.core.scheduler.shares import Shares
 from coordinator.core.scheduler.wishes import Wishes
+
+if TYPE_CHECKING:
+    from coordinator.core.scheduler.pool import Pool
 
 
 class Shape(Struct, frozen=True):
@@ -384,6 +387,7 @@ class Cluster(Struct, eq=False):
     shares: Shares = field(default_factory=Shares)  # what people have used, and how far back that puts them
     totals: dict[Shape, Resources] = field(default_factory=dict)  # of who could hold it; see `asking`
     nodes: dict[NodeName, Node] = field(default_factory=dict)
+    pool: Pool | None = None  # of the newest round
     jobs: dict[int, Job] = field(default_factory=dict)
     lines: dict[Shape, Line] = field(default_factory=dict)
     retries: list[tuple[float, int, TaskRef]] = field(default_factory=list)  # heap by due time

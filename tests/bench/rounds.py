@@ -16,7 +16,18 @@ from uuid import UUID
 import msgspec
 
 from bus.spec import JobSpec, ResourceSpec
-from bus.values import AttemptRef, Ended, Inventory, NodeKind, NodeName, Outcome, Resources, Started, UserName
+from bus.values import (
+    AttemptRef,
+    Ended,
+    GpuInfo,
+    Inventory,
+    NodeKind,
+    NodeName,
+    Outcome,
+    Resources,
+    Started,
+    UserName,
+)
 from coordinator.core.effects import Effect, SendAssign
 from coordinator.core.events import AgentRegistered, JobSubmitted, ScheduleDue, TasksReported, Tick
 from coordinator.core.machine import step
@@ -136,6 +147,10 @@ def _registered(number: int) -> AgentRegistered:
             kernel_version="",
             cpu_model="",
             cpu_cores=capacity.cpu_millis // 1000,
+            gpus=tuple(
+                GpuInfo(uuid=f"GPU-{number}-{position}", model="some GPU", mem_mib=40_960)
+                for position in range(capacity.gpus)
+            ),
         ),
         kind=NodeKind.COMPUTE,
         labels={},

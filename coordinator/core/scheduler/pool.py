@@ -14,12 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bus.values import GPU_MILLI, NodeHealth, NodeName, Resources
-from coordinator.core.model import Node, Shape
+from coordinator.core.model import Cluster, Node, Shape
 from coordinator.core.scheduler.feasible import Traits, avoided, closed, gpu_mismatch, gpus_wanted, traits_of
 
 Mask = NDArray[np.bool_]
 
 RESOURCES = ("cpu_millis", "mem_mib", "gpus", "storage_mib", "net_mbps")
+
+
+def pool_of(cluster: Cluster) -> Pool:
+    """The pool of the round before, brought up to date; or a new one, where more than books has changed."""
+    nodes = cluster.nodes.values()
+    if cluster.pool is None or not cluster.pool.update(nodes):
+        cluster.pool = Pool(nodes)
+    return cluster.pool
 
 
 class Pool:
@@ -28,6 +36,8 @@ class Pool:
     def __init__(self, nodes: Iterable[Node]) -> None:
         self.nodes = tuple(nodes)
         self._rows = {node.name: row for row, node in enumerate(self.nodes)}
+        self._lasting = [_lasting(node) for node in self.nodes]
+        self._given = [(node.allocated, node.gpu_taken) for node in self.nodes]
         self._free = _table([node.free for node in self.nodes])
         self._capacity = _table([node.capacity for node in self.nodes])
         closed_for = [closed(node) for node in self.nodes]
@@ -47,9 +57,27 @@ class Pool:
     def refresh(self, node: Node) -> None:
         """Its free resources have changed."""
         row = self._rows[node.name]
+        self._given[row] = node.allocated, node.gpu_taken
         self._free[row] = amounts(node.free)
         if self._gpus is not None:
             self._gpus.refresh(row, node)
+
+    def update(self, nodes: Collection[Node]) -> bool:
+        """Look only at those whose books have changed; False: more than that has.
+
+        Amounts are replaced and never changed, so what is the same object is the same amount.
+        """
+        if len(nodes) != len(self.nodes):
+            return False
+        changed = []
+        for node, before, lasting, given in zip(nodes, self.nodes, self._lasting, self._given, strict=True):
+            if node is not before or _lasting(node) != lasting:
+                return False
+            if node.allocated is not given[0] or node.gpu_taken is not given[1]:
+                changed.append(node)
+        for node in changed:
+            self.refresh(node)
+        return True
 
     @property
     def free(self) -> NDArray[np.int64]:
@@ -160,6 +188,21 @@ class _Gpus:
         able = (self._free >= (shape.resources.gpu_milli or GPU_MILLI)) & suits[self._trait]
         found: Mask = able.sum(axis=1) >= gpus_wanted(shape)
         return found
+
+
+def _lasting(node: Node) -> tuple[object, ...]:
+    """What makes a node another one to a pool; to compare it is cheap where all are the same objects."""
+    return (
+        node.capacity,
+        node.declared,
+        node.health,
+        node.admin,
+        node.overdue,
+        node.kind,
+        node.labels,
+        node.tools,
+        node.inventory,
+    )
 
 
 def amounts(of: Resources) -> tuple[int, int, int, int, int]:

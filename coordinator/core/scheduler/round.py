@@ -31,7 +31,7 @@ from coordinator.core.scheduler.choosing import LINES_MAX, Chooser, Learned
 from coordinator.core.scheduler.explain import Backfilled, Explanation, Seen
 from coordinator.core.scheduler.feasible import busy, fits_now, obstacles
 from coordinator.core.scheduler.order import rekey
-from coordinator.core.scheduler.pool import Mask, Pool
+from coordinator.core.scheduler.pool import Mask, Pool, pool_of
 from coordinator.core.scheduler.preempt import room_coming
 from coordinator.core.scheduler.prefill import prefill
 
@@ -97,7 +97,7 @@ class _Round:
         heapq.heapify(heads)
         self._open = {shape for _, _, shape in heads}
         self._blocked: list[Shape] = []
-        self._pool = Pool(cluster.nodes.values())
+        self._pool = pool_of(cluster)
         self._bookings = Bookings(cluster, self._pool, now_s=now_s)
         self._chooser = Chooser(cluster, now_s=now_s)
         self._committed: set[tuple[int, int]] = set()  # classes in which a chosen task is blocked

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from copy import copy
 
 import hypothesis.strategies as st
 import msgspec
@@ -11,7 +12,7 @@ from hypothesis import given
 from bus.values import GpuInfo, NodeAdmin, NodeHealth, NodeKind, Resources
 from coordinator.core.model import Node, Shape
 from coordinator.core.scheduler.feasible import find_gpus, fits_now, mismatches, obstacles
-from coordinator.core.scheduler.pool import Pool
+from coordinator.core.scheduler.pool import Pool, pool_of
 from coordinator.core.scheduler.rank import best_fit, worst_fit
 from tests.unit.coordinator.conftest import INVENTORY, World
 
@@ -92,6 +93,35 @@ def test_a_node_that_got_something_is_looked_at_anew(
         node.give(more, find_gpus(node, shape) or ())
         pool.refresh(node)
     assert pool.fits(shape).tolist() == Pool(nodes).fits(shape).tolist()
+
+
+def test_it_is_kept_between_rounds_until_more_than_the_books_has_changed(world: World) -> None:
+    world.register("n1", capacity=Resources(2000, 4096))
+    world.register("n2", capacity=Resources(2000, 4096))
+    shape = Shape(Resources(1500), (), (), None)
+    pool = pool_of(world.cluster)
+    world.cluster.nodes["n1"].allocated += Resources(1000)
+    assert pool_of(world.cluster) is pool
+    assert pool.fits(shape).tolist() == [False, True]
+    for change in (
+        lambda node: setattr(node, "health", NodeHealth.DEGRADED),
+        lambda node: setattr(node, "admin", NodeAdmin.DRAINING),
+        lambda node: setattr(node, "overdue", True),
+        lambda node: setattr(node, "labels", {"zone": "a"}),
+        lambda node: setattr(node, "capacity", Resources(3000, 4096)),
+    ):
+        before = pool_of(world.cluster)
+        change(world.cluster.nodes["n2"])
+        assert pool_of(world.cluster) is not before
+        assert (
+            pool_of(world.cluster).fits(shape).tolist()
+            == Pool(world.cluster.nodes.values()).fits(shape).tolist()
+        )
+    before = pool_of(world.cluster)
+    world.register("n3")
+    assert len(pool_of(world.cluster).nodes) == 3
+    world.cluster.nodes = {name: copy(node) for name, node in world.cluster.nodes.items()}
+    assert pool_of(world.cluster).nodes[0] is not before.nodes[0]
 
 
 def test_who_is_not_in_it_has_no_row(world: World) -> None:
