@@ -12,10 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 
 from agent.config import Declared
-from agent.gpus import GpuSample
+from agent.gpus import GpuProcess, GpuSample
+from agent.guard.wire import SHARES_GPUS
 from bus.values import DiskInfo, GpuInfo, InterfaceInfo, Inventory, Resources
 
 _log = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ class NvmlGpus:
     def __init__(self) -> None:
         self._nvml: Any = None  # the library has no types
         self._handles: dict[str, Any] = {}
+        self._seen: dict[str, int] = {}  # by UUID: the newest sample of a process, as the library dates it
         try:
             import pynvml
         except ImportError:
@@ -70,6 +73,29 @@ class NvmlGpus:
                 samples[uuid] = GpuSample(rates.gpu / 100, memory.used / _MIB, self._temperature(handle))
         return samples
 
+    def processes(self) -> dict[int, GpuProcess]:
+        found: dict[int, GpuProcess] = {}
+        for uuid, handle in self._handles.items():
+            busy = self._busy(uuid, handle)
+            with suppress(self._nvml.NVMLError):
+                for each in self._nvml.nvmlDeviceGetComputeRunningProcesses(handle):
+                    before = found.get(each.pid, GpuProcess(0.0, 0.0))
+                    found[each.pid] = GpuProcess(
+                        before.utilisation + busy.get(each.pid, 0.0),
+                        before.mem_used_mib + (each.usedGpuMemory or 0) / _MIB,
+                    )
+        return found
+
+    def _busy(self, uuid: str, handle: Any) -> dict[int, float]:
+        """The newest utilisation of each process since the last look; the library has none of idle ones."""
+        newest: dict[int, tuple[int, float]] = {}
+        with suppress(self._nvml.NVMLError):
+            for each in self._nvml.nvmlDeviceGetProcessUtilization(handle, self._seen.get(uuid, 0)):
+                newest[each.pid] = max(newest.get(each.pid, (0, 0.0)), (each.timeStamp, each.smUtil / 100))
+        if newest:
+            self._seen[uuid] = max(at for at, _ in newest.values())
+        return {pid: busy for pid, (_, busy) in newest.items()}
+
     def close(self) -> None:
         if self._nvml is not None:
             with suppress(self._nvml.NVMLError):
@@ -104,6 +130,13 @@ def inventory(gpus: tuple[GpuInfo, ...]) -> Inventory:
         runtimes=_runtimes(),
         isolation=_isolation(),
     )
+
+
+def with_sharing(found: Inventory, guard_version: int) -> Inventory:
+    """The inventory with GPUs that several tasks may share, if this node's guard can keep them apart."""
+    shareable = guard_version >= SHARES_GPUS
+    gpus = tuple(msgspec.structs.replace(gpu, shareable=shareable) for gpu in found.gpus)
+    return msgspec.structs.replace(found, gpus=gpus)
 
 
 def capacity(declared: Declared, found: Inventory, scratch: Path) -> tuple[Resources, tuple[str, ...]]:

@@ -24,6 +24,13 @@ class GpuSample(Struct, frozen=True):
     temperature_c: float | None
 
 
+class GpuProcess(Struct, frozen=True):
+    """One process on one or several GPUs; `utilisation` from 0 to 1 for each of them."""
+
+    utilisation: float
+    mem_used_mib: float
+
+
 class GpuDriver(Protocol):
     """Where GPUs come from. A driver that fails later answers with fewer GPUs; it never raises."""
 
@@ -31,6 +38,9 @@ class GpuDriver(Protocol):
 
     def sample(self) -> dict[str, GpuSample]:
         """By UUID."""
+
+    def processes(self) -> dict[int, GpuProcess]:
+        """By pid: tasks that share a GPU are told apart by their processes."""
 
     def close(self) -> None:
         """Twice is fine."""
@@ -47,6 +57,9 @@ class SimulatedGpus:
 
     def sample(self) -> dict[str, GpuSample]:
         return {gpu.uuid: GpuSample(0.0, 0.0, 30.0) for gpu in self._gpus}
+
+    def processes(self) -> dict[int, GpuProcess]:
+        return {}
 
     def close(self) -> None:
         """Nothing is open."""

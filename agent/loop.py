@@ -177,7 +177,7 @@ class Agent:
             boot_id=self._boot_id,
             version=self._version,
             capacity=self._capacity,
-            inventory=self._inventory,
+            inventory=discover.with_sharing(self._inventory, self._executor.guard.version),
             kind=self._config.kind,
             labels=self._config.labels,
             tools=tuple(TOOLS),

@@ -46,7 +46,7 @@ def to_spawn_frame(orders: Iterable[Order], *, version: int) -> bytes:
     """One frame for many orders, with each shared body in it once, for a guard of this version."""
     numbers: dict[int, int] = {}
     bodies: list[tuple[object, ...]] = []
-    items: list[wire.Item] = []
+    items: list[tuple[object, ...]] = []
     for order in orders:
         work = order.work
         number = numbers.get(id(work))
@@ -54,19 +54,19 @@ def to_spawn_frame(orders: Iterable[Order], *, version: int) -> bytes:
             number = numbers[id(work)] = len(bodies)
             bodies.append(_to_body(work) if version else _to_body(work)[:-1])
         amounts = work.settings.resources
-        items.append(
-            wire.Item(
-                order.attempt,
-                number,
-                order.granted,
-                to_amounts(amounts),
-                order.gpus,
-                order.array_index,
-                order.input,
-                _item_of(order.input),
-                bool(work.needs),
-            )
+        item = wire.Item(
+            order.attempt,
+            number,
+            order.granted,
+            to_amounts(amounts),
+            order.gpus,
+            order.array_index,
+            order.input,
+            _item_of(order.input),
+            bool(work.needs),
+            amounts.gpu_milli,
         )
+        items.append(item if version >= wire.SHARES_GPUS else item[:-1])
     return wire.pack(wire.SPAWN, bodies, items)
 
 

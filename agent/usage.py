@@ -79,6 +79,7 @@ class UsageSampler:
 
     def _tasks(self, running: dict[AttemptRef, int], span_s: float) -> list[TaskUsage]:
         trees = _trees(set(running.values()))
+        on_gpus = self._driver.processes()
         found: list[TaskUsage] = []
         cpu_of: dict[AttemptRef, float] = {}
         for attempt, pid in running.items():
@@ -91,6 +92,8 @@ class UsageSampler:
             usage = Usage(
                 cpu_millis=spent_s / span_s * 1000,
                 mem_mib=sum(process.mem_mib for process in members),
+                gpus=sum(on_gpus[each.pid].utilisation for each in members if each.pid in on_gpus),
+                gpu_mem_mib=sum(on_gpus[each.pid].mem_used_mib for each in members if each.pid in on_gpus),
             )
             found.append(TaskUsage(attempt=attempt, usage=usage))
         self._task_cpu_s = cpu_of

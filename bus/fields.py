@@ -25,6 +25,7 @@ class Kind(StrEnum):
     INTEGER = auto()
     NUMBER = auto()
     CPU = auto()  # millicores
+    GPU = auto()  # thousandths of one
     SIZE = auto()  # MiB
     RATE = auto()  # Mbit/s
     DURATION = auto()  # seconds
@@ -105,7 +106,7 @@ TASK_FIELDS: Mapping[str, Field] = {
     "priority": _count("1 to 10, higher first"),
     "cpu": _amount(Kind.CPU, "cores it asks for"),
     "memory": _amount(Kind.SIZE, "memory it asks for"),
-    "gpus": _count("GPUs it asks for"),
+    "gpus": _amount(Kind.GPU, "GPUs it asks for"),
     "storage": _amount(Kind.SIZE, "scratch storage it asks for"),
     "net": _amount(Kind.RATE, "network it asks for"),
     **_TIMES,
@@ -125,12 +126,12 @@ NODE_FIELDS: Mapping[str, Field] = {
     "kind": _choice("what kind of node it is", NodeKind),
     "cpu": _amount(Kind.CPU, "its cores"),
     "memory": _amount(Kind.SIZE, "its memory"),
-    "gpus": _count("its GPUs"),
+    "gpus": _amount(Kind.GPU, "its GPUs"),
     "storage": _amount(Kind.SIZE, "its scratch storage"),
     "net": _amount(Kind.RATE, "its network"),
     "free_cpu": _amount(Kind.CPU, "cores that nobody holds"),
     "free_memory": _amount(Kind.SIZE, "memory that nobody holds"),
-    "free_gpus": _count("GPUs that nobody holds"),
+    "free_gpus": _amount(Kind.GPU, "GPUs that nobody holds, parts of them included"),
     "running": _count("tasks that it holds"),
     "waiting": _count("tasks that wait there for their turn"),
     "load": _amount(Kind.NUMBER, "its load"),

@@ -22,6 +22,7 @@ from bus.faults import nearest
 from bus.fields import Field, Kind
 from bus.refusal import quote, refusal
 from bus.units import UnitError, parse_cpu_millis, parse_duration_s, parse_mbps, parse_size_mib
+from bus.values import GPU_MILLI
 
 LENGTH_MAX = 1024
 CONDITIONS_MAX = 32
@@ -83,6 +84,7 @@ _PLAIN = re.compile(r"""[^\s,=~<>!"']++""")
 _QUOTED = re.compile(r"""'((?:[^'\\]|\\.)*+)'|"((?:[^"\\]|\\.)*+)\"""", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
+_GPUS = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(m?)")
 _NUMBER = re.compile(r"-?[0-9]{1,18}(?:\.[0-9]{1,9})?")
 _INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:[Zz]|[+-][0-9]{2}:[0-9]{2}))?"
@@ -350,6 +352,8 @@ def _read(field: Field, text: str) -> Value:
             return float(text)
         case Kind.CPU:
             return 0 if text == "0" else parse_cpu_millis(text)
+        case Kind.GPU:
+            return _gpu_millis(text)
         case Kind.SIZE:
             return parse_size_mib(text)
         case Kind.RATE:
@@ -360,6 +364,14 @@ def _read(field: Field, text: str) -> Value:
             return _instant_s(text)
         case _:
             assert_never(field.kind)
+
+
+def _gpu_millis(text: str) -> int:
+    """Thousandths: here a GPU and a half is an amount like any other."""
+    match = _GPUS.fullmatch(text)
+    if match is None:
+        raise UnitError(text, "GPUs, such as 2, 0.5 or 500m", "E_FILTER")
+    return round(float(match[1]) * (1 if match[2] else GPU_MILLI))
 
 
 def _choice(text: str, choices: tuple[str, ...]) -> str:

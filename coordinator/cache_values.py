@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from bus import api
-from bus.values import JobState, NodeAdmin, NodeHealth
+from bus.values import GPU_MILLI, JobState, NodeAdmin, NodeHealth, Resources
 from coordinator.core.effects import AttemptChange, JobChange
 from coordinator.core.model import Cluster, Group, Node, Waiting
 from coordinator.core.scheduler.explain import Explanation
@@ -85,8 +85,8 @@ class Lock(Struct, kw_only=True):
 
     node: str
     type: str
-    held: int
-    of: int
+    held: float
+    of: float
     unit: str
     tasks: int
     by: list[str]
@@ -181,19 +181,27 @@ def locks(node: Node) -> Iterator[tuple[str, Lock]]:
     """Every resource of which something is taken."""
     holding = [attempt for attempt in node.attempts.values() if attempt.holding]
     for field, (kind, unit) in _RESOURCES.items():
-        held = getattr(node.allocated, field)
+        held = _amount(node.allocated, field)
         if held:
-            by = [attempt.ref for attempt in holding if getattr(attempt.requested, field)]
+            by = [attempt.ref for attempt in holding if _amount(attempt.requested, field)]
             lock = Lock(
                 node=node.name,
                 type=kind,
                 held=held,
-                of=getattr(node.capacity, field),
+                of=_amount(node.capacity, field),
                 unit=unit,
                 tasks=len(by),
                 by=[str(ref) for ref in heapq.nsmallest(HOLDERS_MAX, by)],
             )
             yield f"resource.{node.name}.{kind}", lock
+
+
+def _amount(amounts: Resources, field: str) -> float:
+    """In the unit of `_RESOURCES`; of GPUs parts as well."""
+    if field == "gpus":
+        return amounts.gpus + amounts.gpu_milli / GPU_MILLI if amounts.gpu_milli else amounts.gpus
+    amount: int = getattr(amounts, field)
+    return amount
 
 
 def placed(change: AttemptChange, owner: str) -> Placed:

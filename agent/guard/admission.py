@@ -6,7 +6,7 @@ agent; a prefilled queue of short tasks keeps its slots full.
 
 from __future__ import annotations
 
-from agent.guard.wire import GPU_FIELD, Amounts, Item, Key
+from agent.guard.wire import GPU_FIELD, GPU_MILLI, Amounts, Item, Key
 
 
 class Admission:
@@ -20,7 +20,7 @@ class Admission:
         self._capacity: Amounts = (0, 0, 0, 0, 0)
         self._gpus: tuple[str, ...] = ()
         self._free: list[int] = [0, 0, 0, 0, 0]
-        self._free_gpus: list[str] = []
+        self._free_milli: dict[str, int] = {}  # of each GPU
         self._held: dict[Key, Item] = {}
         self._granted: dict[Key, Item] = {}
         self._waiting: dict[Key, Item] = {}
@@ -32,8 +32,9 @@ class Admission:
         self._free = list(capacity)
         for item in self._held.values():
             self._take(item)
-        in_use = {gpu for item in self._held.values() for gpu in item.gpus}
-        self._free_gpus = [gpu for gpu in gpus if gpu not in in_use]
+        self._free_milli = dict.fromkeys(gpus, GPU_MILLI)
+        for item in self._held.values():
+            self._change_gpus(item, -1)
         misfits = [item for item in self.queued() if self.refusal(item)]
         for item in misfits:
             self.withdraw(item.key)
@@ -59,15 +60,14 @@ class Admission:
         item = line[key]
         if any(asked > free for asked, free in zip(item.resources, self._free, strict=True)):
             return None
-        chosen = item.gpus or tuple(self._free_gpus[: item.resources[GPU_FIELD]])
-        if any(gpu not in self._free_gpus for gpu in chosen):
+        chosen = self._choose(item)
+        if chosen is None:
             return None
         del line[key]
         item = item._replace(gpus=chosen)
         self._held[key] = item
         self._take(item)
-        for gpu in chosen:
-            self._free_gpus.remove(gpu)
+        self._change_gpus(item, -1)
         return item
 
     def shelve(self, key: Key) -> bool:
@@ -89,7 +89,7 @@ class Admission:
         item = self._held.pop(key)
         for field, amount in enumerate(item.resources):
             self._free[field] += amount
-        self._free_gpus.extend(gpu for gpu in item.gpus if gpu in self._gpus)
+        self._change_gpus(item, 1)
 
     def withdraw(self, key: Key) -> Item | None:
         """Out of the line, if it stands there."""
@@ -119,6 +119,21 @@ class Admission:
     @property
     def has_queue(self) -> bool:
         return bool(self._granted or self._waiting)
+
+    def _choose(self, item: Item) -> tuple[str, ...] | None:
+        """The GPUs for it: those that were named, else any free ones; None while they are not free."""
+        wanted = item.gpu_milli or GPU_MILLI
+        able = [gpu for gpu, free in self._free_milli.items() if free >= wanted]
+        if item.gpus:
+            return item.gpus if all(gpu in able for gpu in item.gpus) else None
+        count = 1 if item.gpu_milli else item.resources[GPU_FIELD]
+        return tuple(able[:count]) if len(able) >= count else None
+
+    def _change_gpus(self, item: Item, sign: int) -> None:
+        """Give back (1) or take (-1) what `item` has of them; one that the node lost is nobody's any more."""
+        for gpu in item.gpus:
+            if gpu in self._free_milli:
+                self._free_milli[gpu] += sign * (item.gpu_milli or GPU_MILLI)
 
     def _take(self, item: Item) -> None:
         for field, amount in enumerate(item.resources):

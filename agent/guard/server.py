@@ -172,7 +172,7 @@ class Server:
         match kind:
             case wire.SPAWN:
                 bodies, items = parts
-                keeper.enqueue(tuple([Body(*body) for body in bodies]), map(Item._make, items))
+                keeper.enqueue(tuple([Body(*body) for body in bodies]), (Item(*item) for item in items))
             case wire.ACKNOWLEDGE:
                 keeper.acknowledge(*parts)
             case wire.RENEW:

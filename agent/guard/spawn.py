@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from agent.guard import account, wire
 from agent.guard.files import TaskFiles
 from agent.guard.tree import MARKER
-from agent.guard.wire import Body, Item
+from agent.guard.wire import GPU_MILLI, Body, Item
 from agent.tools.registry import TOOLS, run_tool
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -86,6 +86,10 @@ class Spawner:
             "CORRAL_GPUS": ",".join(item.gpus),
             "CUDA_VISIBLE_DEVICES": ",".join(item.gpus),
         }
+        if item.gpu_milli:
+            # the second is heeded by CUDA's multi-process service where that runs; else people's own code may
+            env["CORRAL_GPU_SHARE"] = f"{item.gpu_milli / GPU_MILLI:g}"
+            env["CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"] = f"{item.gpu_milli * 100 / GPU_MILLI:g}"
         if item.array_index is not None:
             env["CORRAL_ARRAY_INDEX"] = str(item.array_index)
         if item.item is not None:

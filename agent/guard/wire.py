@@ -18,8 +18,12 @@ from typing import NamedTuple
 
 import msgpack
 
-VERSION = 1
-"""Of this guard. 0 (it says none): knows neither pauses nor inspections nor tasks without a lease."""
+VERSION = 2
+"""Of this guard. 0 (it says none): knows neither pauses nor inspections nor tasks without a lease. 1: knows
+no shares of GPUs."""
+
+SHARES_GPUS = 2
+"""The first version that gives parts of GPUs; agents tell of shareable GPUs only where their guard has it."""
 
 Key = tuple[int, int, int]
 """An attempt: job number, index, fence."""
@@ -28,6 +32,8 @@ Amounts = tuple[int, int, int, int, int]
 """Resources in the field order of `bus.values.Resources`; the third is GPUs."""
 
 GPU_FIELD = 2
+GPU_MILLI = 1000
+"""Thousandths of a GPU."""
 
 FRAME_LIMIT = 256 * 1024 * 1024
 """Nobody of ours sends more: a longer frame means that the peer is broken."""
@@ -88,8 +94,9 @@ class Body(NamedTuple):
 class Item(NamedTuple):
     """One attempt to run. `granted`: the coordinator holds resources for it, so it goes first.
 
-    `gpus` may be empty where `resources` asks for some: then any free ones serve. `input` is JSON text;
-    with `needs`, the outputs named in earlier NEEDS frames are listed beside it.
+    `gpus` may be empty where `resources` asks for some: then any free ones serve. With `gpu_milli` it is so
+    many thousandths of one that others may have a part of as well. `input` is JSON text; with `needs`, the
+    outputs named in earlier NEEDS frames are listed beside it.
     """
 
     key: Key
@@ -101,6 +108,7 @@ class Item(NamedTuple):
     input: bytes | None
     item: str | None
     needs: bool
+    gpu_milli: int = 0
 
 
 class Start(NamedTuple):

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable
 
 from msgspec import Struct
-from msgspec.structs import astuple
 
 from bus import api, requests
 from bus.errors import ApiError
@@ -17,6 +16,7 @@ from bus.values import NodeAdmin, NodeHealth, NodeName, Resources
 from coordinator.api.listing import understand
 from coordinator.api.node_list import page
 from coordinator.clock import Clock
+from coordinator.core.amounts import RESOURCES, amount_of
 from coordinator.loop import Loop
 from coordinator.shown import node_shown
 from coordinator.store.rows import UserRow
@@ -83,7 +83,7 @@ class Nodes:
         ]
         capacity = sum((node.capacity for node in active), Resources())
         allocated = sum((node.allocated for node in active), Resources())
-        shares = zip(astuple(allocated), astuple(capacity), strict=True)
+        shares = [(amount_of(allocated, name), amount_of(capacity, name)) for name in RESOURCES]
         return api.Cluster(
             total_nodes=len(cluster.nodes),
             active_nodes=len(active),

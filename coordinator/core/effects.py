@@ -103,6 +103,8 @@ class NewTask(Struct, frozen=True, kw_only=True, gc=False):
     resources: Resources
     max_retries: int
     created_at: float
+    gpu_types: tuple[str, ...] = ()
+    gpu_mem_mib: int = 0
 
 
 class TaskChange(Struct, frozen=True, kw_only=True, gc=False):

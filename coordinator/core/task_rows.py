@@ -33,6 +33,8 @@ def new_task_row(group: Group, *, now_s: float) -> NewTask:
         parameters=msgspec.json.encode(group.settings),
         priority=group.job.priority,
         resources=group.settings.resources,
+        gpu_types=group.settings.gpu_types,
+        gpu_mem_mib=group.settings.gpu_mem_mib,
         max_retries=group.settings.max_retries,
         created_at=now_s,
     )
@@ -53,6 +55,8 @@ def element_row(task: Task) -> NewTask:
         parameters=b"{}",
         priority=group.job.priority,
         resources=group.settings.resources,
+        gpu_types=group.settings.gpu_types,
+        gpu_mem_mib=group.settings.gpu_mem_mib,
         max_retries=group.settings.max_retries,
         created_at=group.job.submitted_at,
     )

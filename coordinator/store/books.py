@@ -34,6 +34,7 @@ _CHECKS = {
     "abandoned": ("I1", "corral requeue it"),
     "ledgers": ("I4", ""),
     "holdings": ("I4", ""),
+    "gpus": ("I4", ""),
     "transitions": ("I6", ""),
     "leaders": ("I2", "corral status: only one coordinator may lead"),
 }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
-from bus.values import JobState, Resources
+from bus.values import GPU_MILLI, JobState, Resources
 from coordinator.core.effects import (
     AttemptChange,
     AuditRow,
@@ -52,8 +54,20 @@ def arguments(batch: Batch) -> tuple[list[Row], ...]:
 
 
 def amounts(amounts: Resources) -> tuple[int, int, int, int, int]:
-    """In the order of the ledger's rows: cpu, memory, gpu, storage, network."""
+    """Of tasks and attempts; the share of a GPU has a column of its own."""
     return amounts.cpu_millis, amounts.mem_mib, amounts.gpus, amounts.storage_mib, amounts.net_mbps
+
+
+def ledger_amounts(amounts: Resources) -> tuple[int, int, int, int, int]:
+    """In the order of the ledger's rows: cpu, memory, gpu (in thousandths), storage, network."""
+    return amounts.cpu_millis, amounts.mem_mib, amounts.gpu_millis, amounts.storage_mib, amounts.net_mbps
+
+
+def of_ledger(row: Sequence[int | None]) -> Resources:
+    """The reverse of `ledger_amounts`; a node without a row of a resource has none of it."""
+    cpu_millis, mem_mib, gpu_millis, storage_mib, net_mbps = (amount or 0 for amount in row)
+    gpus, gpu_milli = divmod(gpu_millis, GPU_MILLI)
+    return Resources(cpu_millis, mem_mib, gpus, storage_mib, net_mbps, gpu_milli)
 
 
 def new_job(job: NewJob, change: JobChange | None) -> Row:
@@ -77,6 +91,7 @@ def new_task(task: NewTask, change: TaskChange) -> Row:
         change.path, change.node, change.fence, change.retries, change.started_at,
         change.completed_at, change.exit_code, change.signal, clean(change.message),
         None if change.output is None else storable(change.output), change.changed_at,
+        task.resources.gpu_milli, ",".join(task.gpu_types) or None, task.gpu_mem_mib,
     )  # fmt: skip
 
 
@@ -95,7 +110,7 @@ def new_attempt(attempt: AttemptChange) -> Row:
         attempt.waiting, *amounts(attempt.requested), holding(attempt), attempt.gpus, attempt.assigned_at,
         attempt.started_at, attempt.ended_at, attempt.exit_code, attempt.signal, clean(attempt.message),
         None if attempt.explanation is None else storable(_encode(attempt.explanation)), attempt.cancelling,
-        attempt.yielding,
+        attempt.yielding, attempt.requested.gpu_milli,
     )  # fmt: skip
 
 
@@ -127,12 +142,12 @@ def learned_state(state: LearnedState) -> Row:
 
 
 def ledger(row: NodeLedger | NodeRow) -> Row:
-    return row.id, *amounts(row.allocated)
+    return row.id, *ledger_amounts(row.allocated)
 
 
 def holding(attempt: AttemptChange) -> bool:
     """Whether the attempt has its request of its node's ledger: all of it, or nothing."""
-    return any(amounts(attempt.holds))
+    return any(ledger_amounts(attempt.holds))
 
 
 def _counters(change: JobChange) -> Row:

@@ -103,7 +103,7 @@ def _fits(position: Position, field: Field) -> bool:
         case str() as text:
             return field.kind in (Kind.TEXT, Kind.CHOICE) and "\0" not in text
         case int() as number:
-            whole = (Kind.INTEGER, Kind.CPU, Kind.SIZE, Kind.RATE)
+            whole = (Kind.INTEGER, Kind.CPU, Kind.GPU, Kind.SIZE, Kind.RATE)
             return field.kind in whole and abs(number) <= _INT_MAX
         case float() as amount:
             broken = (Kind.NUMBER, Kind.DURATION, Kind.INSTANT)

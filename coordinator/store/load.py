@@ -27,6 +27,7 @@ from coordinator.core.effects import AccountRow, AttemptChange, JobChange, NewJo
 from coordinator.core.events import LossSeen
 from coordinator.core.scheduler.explain import Explanation
 from coordinator.store import learned
+from coordinator.store.composites import of_ledger
 from coordinator.store.connection import Session
 from coordinator.store.rows import LiveJob, Snapshot, TaskSeen, UserRow
 from sql import queries
@@ -79,8 +80,8 @@ def _node(row: Record) -> NodeRow:
         incarnation=row["incarnation"],
         boot_id=row["boot_id"],
         version=row["version"],
-        capacity=Resources(*(amount or 0 for amount in row["total"])),
-        allocated=Resources(*(amount or 0 for amount in row["allocated"])),
+        capacity=of_ledger(row["total"]),
+        allocated=of_ledger(row["allocated"]),
         inventory=_inventory.decode(row["inventory"]),
         kind=NodeKind(row["kind"]),
         labels=_labels.decode(row["labels"]),
@@ -156,7 +157,9 @@ def task_seen(row: Record) -> TaskSeen:
 
 
 def _attempt(row: Record) -> AttemptChange:
-    requested = Resources(row["cpu_millis"], row["mem_mib"], row["gpus"], row["storage_mib"], row["net_mbps"])
+    requested = Resources(
+        row["cpu_millis"], row["mem_mib"], row["gpus"], row["storage_mib"], row["net_mbps"], row["gpu_milli"]
+    )
     return AttemptChange(
         attempt=AttemptRef(row["number"], row["index"], row["fence"]),
         task_id=row["task_id"],

@@ -16,7 +16,7 @@ from asyncpg.protocol import Record
 
 from bus.values import InterfaceInfo
 from coordinator.core.effects import NodeRow
-from coordinator.store.composites import amounts
+from coordinator.store.composites import ledger_amounts
 from coordinator.store.json_text import clean, storable
 from sql import queries
 
@@ -77,10 +77,11 @@ async def _register(connection: Connection[Record], node: NodeRow) -> None:
         clean(node.boot_id),
         node.last_heartbeat_at,
     )
-    capacity, allocated = amounts(node.capacity), amounts(node.allocated)
+    capacity, allocated = ledger_amounts(node.capacity), ledger_amounts(node.allocated)
     await connection.execute(_SQL["upsert_capacity"], node.id, *capacity, *allocated)
     gpus = {gpu.uuid: gpu for gpu in inventory.gpus}
     await connection.execute(_SQL["replace_gpus"], node.id, storable(_encode(list(gpus.values()))))
+    await connection.execute(_SQL["count_gpus"], node.id)
     interfaces = {each.name: _interface(each) for each in inventory.interfaces}
     await connection.execute(
         _SQL["replace_interfaces"], node.id, storable(_encode(list(interfaces.values())))

@@ -8,7 +8,8 @@ import msgspec
 from asyncpg.protocol import Record
 
 from bus import api
-from bus.values import JobKind, JobState, Resources, TaskState
+from bus.values import JobKind, JobState, TaskState
+from coordinator.store.composites import of_ledger
 
 _COUNTS = ("pending", "queued", "assigned", "running", "completed", "failed", "cancelled")
 
@@ -46,7 +47,7 @@ def shown_task(row: Record, job: int) -> api.Task:
         fence=row["attempt"],
         retries=row["retries"],
         priority=row["priority"],
-        resources=Resources(row["cpu"], row["memory"], row["gpus"], row["storage"], row["net"]),
+        resources=of_ledger((row["cpu"], row["memory"], row["gpus"], row["storage"], row["net"])),
         submitted_at=row["submitted"].timestamp(),
         started_at=instant_s(row["started"]),
         ended_at=instant_s(row["ended"]),

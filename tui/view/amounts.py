@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bus.units import format_cpu_millis
+from bus.units import format_cpu_millis, format_gpu_millis
 from bus.values import Resources
 
 NONE = "–"
@@ -54,10 +54,15 @@ def count(number: int) -> str:
     return f"{number / 1_000_000:.1f}M"
 
 
+def gpus(resources: Resources) -> str:
+    """How many GPUs, or what part of one; a dash for none."""
+    return format_gpu_millis(resources.gpu_millis) if resources.gpu_millis else NONE
+
+
 def share(used: Resources, total: Resources) -> tuple[str, str, str]:
     """What is used of a node or the cluster, as "used/total": cores, memory, GPUs."""
     return (
         f"{format_cpu_millis(used.cpu_millis)}/{format_cpu_millis(total.cpu_millis)}",
         f"{mebibytes(used.mem_mib)}/{mebibytes(total.mem_mib)}",
-        f"{used.gpus}/{total.gpus}" if total.gpus else NONE,
+        f"{format_gpu_millis(used.gpu_millis)}/{total.gpus}" if total.gpus else NONE,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from bus.api import Happened, Job, Node, Task
 from bus.units import format_cpu_millis
 from bus.values import TaskState
-from tui.view.amounts import NONE, age, count, duration, mebibytes, share
+from tui.view.amounts import NONE, age, count, duration, gpus, mebibytes, share
 from tui.view.fields import Field
 from tui.view.instants import local, local_short
 from tui.view.states import NODE_BADGES, SEVERITY_BADGES, TASK_BADGES, job_badge, node_word
@@ -61,7 +61,7 @@ TASK_FIELDS: tuple[Field[Task], ...] = (
         right=True,
     ),
     Field("message", "MESSAGE", lambda task, _: task.message, flexible=True),
-    Field("gpus", "GPU", lambda task, _: str(task.resources.gpus or NONE), right=True, wide=True),
+    Field("gpus", "GPU", lambda task, _: gpus(task.resources), right=True, wide=True),
     Field("priority", "PRI", lambda task, _: str(task.priority), right=True, wide=True),
     Field("retries", "RETRIES", lambda task, _: str(task.retries), right=True, wide=True),
     Field("submitted", "SUBMITTED", lambda task, _: local(task.submitted_at), wide=True),

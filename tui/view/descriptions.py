@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from bus.api import Job, Node, Task, TaskCounts
-from bus.units import counted, format_cpu_millis, format_mbps, format_size_mib
+from bus.units import counted, format_cpu_millis, format_gpu_millis, format_mbps, format_size_mib
 from bus.values import Resources
 from tui.view.amounts import NONE, duration
 from tui.view.columns import elapsed_s, exit_word, job_state, task_name
@@ -157,8 +157,8 @@ def amounts_text(resources: Resources) -> str:
         f"{format_cpu_millis(resources.cpu_millis)} core{'' if resources.cpu_millis == 1000 else 's'}",
         f"{format_size_mib(resources.mem_mib)} memory",
     ]
-    if resources.gpus:
-        parts.append(counted(resources.gpus, "GPU"))
+    if resources.gpu_millis:
+        parts.append(f"{format_gpu_millis(resources.gpu_millis)} GPU{'s' if resources.gpus > 1 else ''}")
     if resources.storage_mib:
         parts.append(f"{format_size_mib(resources.storage_mib)} storage")
     if resources.net_mbps:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from bus.api import Attempt, Candidate, Happened, Job, Node, Task, Why
-from bus.units import counted, format_cpu_millis, format_size_mib
+from bus.units import counted, format_cpu_millis, format_gpu_millis, format_size_mib
 from bus.values import Resources
 from tui.view.amounts import NONE, age, duration, share
 from tui.view.columns import exit_word, job_state, labels_text, ran, task_name, task_ran, task_state
@@ -190,8 +190,8 @@ def amounts(resources: Resources) -> str:
         f"cpu {format_cpu_millis(resources.cpu_millis)}",
         f"memory {format_size_mib(resources.mem_mib)}",
     ]
-    if resources.gpus:
-        parts.append(f"gpu {resources.gpus}")
+    if resources.gpu_millis:
+        parts.append(f"gpu {format_gpu_millis(resources.gpu_millis)}")
     if resources.storage_mib:
         parts.append(f"storage {format_size_mib(resources.storage_mib)}")
     return "   ".join(parts)

@@ -57,7 +57,7 @@ def _bars(cluster: Cluster, *, width: int, stacked: bool) -> list[list[Part]]:
     amounts = (
         ("cpu", used.cpu_millis, total.cpu_millis, words[0]),
         ("memory", used.mem_mib, total.mem_mib, words[1]),
-        ("gpu", used.gpus, total.gpus, words[2]),
+        ("gpu", used.gpu_millis, total.gpu_millis, words[2]),
     )
     present = [amount for amount in amounts if amount[2] or amount[0] != "gpu"]
     if not stacked:

@@ -2,7 +2,7 @@
 -- Attempts that a node has or may have.
 select
     j.number, t.index, a.fence, a.task_id, a.node_name, a.node_id, a.state, a.waiting, a.cpu_millis, a.mem_mib,
-    a.gpus, a.storage_mib, a.net_mbps, a.holding, a.gpu_uuids,
+    a.gpus, a.gpu_milli, a.storage_mib, a.net_mbps, a.holding, a.gpu_uuids,
     extract(epoch from a.assigned_at)::double precision as assigned_at,
     extract(epoch from a.started_at)::double precision as started_at, a.message, a.cancelling,
     a.yielding, a.explanation ->> 'order' as "order", a.explanation ->> 'policy' as policy,

@@ -165,8 +165,8 @@ with held as (
     select a.task_id, a.rank, a.fence, r.resource, r.amount
     from corral.attempts a
         cross join lateral (values
-            ('cpu', a.cpu_millis), ('memory', a.mem_mib), ('gpu', a.gpus::bigint), ('storage', a.storage_mib),
-            ('network', a.net_mbps)
+            ('cpu', a.cpu_millis), ('memory', a.mem_mib), ('gpu', a.gpus * 1000::bigint + a.gpu_milli),
+            ('storage', a.storage_mib), ('network', a.net_mbps)
         ) as r (resource, amount)
     where a.holding and a.state in ('assigned', 'running') and r.amount > 0
 ), active as (
@@ -184,6 +184,24 @@ select
 from compared c join corral.tasks t on t.id = c.task_id join corral.jobs j on j.id = t.job_id
 where c.held is distinct from c.allocated
 order by j.number, t.index, c.fence, c.resource
+limit $1;
+
+-- name: gpus
+-- What is taken of a GPU is what live attempts hold of it, and never more than all of it.
+with held as (
+    select a.node_id, x.uuid, sum(case when a.gpu_milli > 0 then a.gpu_milli else 1000 end) as milli
+    from corral.attempts a cross join lateral unnest(a.gpu_uuids) as x (uuid)
+    where a.holding and a.state in ('assigned', 'running')
+    group by a.node_id, x.uuid
+)
+select
+    format('%s %s', n.name, g.uuid) as object,
+    format('%s of 1000 are held, %s are marked as taken', coalesce(h.milli, 0), g.taken_milli) as what
+from corral.gpus g
+    join corral.nodes n on n.id = g.node_id
+    left join held h on h.node_id = g.node_id and h.uuid = g.uuid
+where coalesce(h.milli, 0) <> g.taken_milli or h.milli > 1000
+order by n.name, g.uuid
 limit $1;
 
 -- name: transitions

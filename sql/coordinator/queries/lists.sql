@@ -20,8 +20,8 @@ from corral.jobs j;
 select
     t.id as row_id, t.count, t.remaining, t.index, t.group_name as name, t.state,
     coalesce((select n.name from corral.nodes n where n.id = t.node_id), '') as node,
-    t.fence as attempt, t.retries, t.priority, t.cpu_millis as cpu, t.mem_mib as memory, t.gpus,
-    t.storage_mib as storage, t.net_mbps as net, t.created_at as submitted, t.started_at as started,
+    t.fence as attempt, t.retries, t.priority, t.cpu_millis as cpu, t.mem_mib as memory,
+    t.gpus * 1000 + t.gpu_milli as gpus, t.storage_mib as storage, t.net_mbps as net, t.created_at as submitted, t.started_at as started,
     t.completed_at as ended,
     extract(epoch from coalesce(t.completed_at, to_timestamp($1)) - t.started_at)::double precision as runtime,
     t.exit_code as exit, t.signal, coalesce(t.error_message, '') as message

@@ -40,14 +40,20 @@ set total = greatest(excluded.total, excluded.allocated + node_resources.reserve
 -- name: replace_gpus!
 -- The GPUs that the node has now.
 with reported as (
-    select * from jsonb_to_recordset($2::text::jsonb) as g (uuid text, model text, mem_mib bigint, healthy boolean)
+    select *
+    from jsonb_to_recordset($2::text::jsonb) as g (
+        uuid text, model text, mem_mib bigint, healthy boolean, shareable boolean)
 ), gone as (
     delete from corral.gpus where node_id = $1 and uuid not in (select uuid from reported)
 )
-insert into corral.gpus (node_id, uuid, model, mem_mib, healthy)
-select $1, uuid, model, mem_mib, coalesce(healthy, true) from reported
+insert into corral.gpus (node_id, uuid, model, mem_mib, healthy, shareable)
+select $1, uuid, model, mem_mib, coalesce(healthy, true), coalesce(shareable, false) from reported
 on conflict (node_id, uuid) do update
-set model = excluded.model, mem_mib = excluded.mem_mib, healthy = excluded.healthy;
+set model = excluded.model, mem_mib = excluded.mem_mib, healthy = excluded.healthy, shareable = excluded.shareable;
+
+-- name: count_gpus!
+-- What of them is taken: those that are new here may be old ones that were away.
+select corral.count_gpus(array[$1]::uuid[]);
 
 -- name: replace_interfaces!
 -- The network interfaces that the node has now.

@@ -195,4 +195,5 @@ def make_item(key: Key, options: dict[str, Any]) -> Item:
         options.get("input"),
         options.get("item"),
         options.get("needs", False),
+        options.get("gpu_milli", 0),
     )

@@ -242,6 +242,28 @@ def test_gpus_are_chosen_where_none_were_named_and_never_shared(guard: Guard) ->
     assert guard.ended((1, 2, 1)).exit_code == 0
 
 
+def test_tasks_that_share_a_gpu_run_beside_each_other_and_know_their_part(guard: Guard) -> None:
+    none = (0, 0, 0, 0, 0)
+    script = (
+        "echo $CUDA_VISIBLE_DEVICES $CORRAL_GPU_SHARE $CUDA_MPS_ACTIVE_THREAD_PERCENTAGE;"
+        " while [ ! -e ../go ]; do sleep 0.02; done"
+    )
+    for index, milli in ((0, 500), (1, 250)):
+        guard.spawn((1, index, 1), "sh", "-c", script, resources=none, gpus=("GPU-b",), gpu_milli=milli)
+    wait_until(lambda: guard.read((1, 0, 1))[1] == b"GPU-b 0.5 50\n", "the first has its half")
+    wait_until(lambda: guard.read((1, 1, 1))[1] == b"GPU-b 0.25 25\n", "the second runs beside it")
+    guard.spawn((1, 2, 1), "true", resources=none, gpus=("GPU-b",), gpu_milli=500)
+    assert list(guard.connect()[1]) == [(1, 2, 1)], "three quarters are taken"
+    (guard.folder / "tasks/1/go").touch()
+    assert guard.ended((1, 2, 1)).exit_code == 0
+
+
+def test_a_task_without_gpus_sees_none(guard: Guard) -> None:
+    script = 'echo "[$CUDA_VISIBLE_DEVICES][$CORRAL_GPU_SHARE]"; [ -n "${CUDA_VISIBLE_DEVICES+set}" ]'
+    assert guard.run(KEY, "sh", "-c", script).exit_code == 0
+    assert guard.read(KEY)[1] == b"[][]\n"
+
+
 def test_what_can_never_fit_is_told_at_once(guard: Guard) -> None:
     exit_ = guard.run(KEY, "true", resources=(3000, 0, 0, 0, 0))
     assert exit_.outcome == wire.NOT_STARTED and "this node has" in exit_.message

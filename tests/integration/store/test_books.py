@@ -8,8 +8,9 @@ from itertools import count
 import asyncpg
 import pytest
 from msgspec import Struct
+from msgspec.structs import replace
 
-from bus.values import AttemptState, JobState, TaskState
+from bus.values import AttemptState, GpuInfo, JobState, TaskState
 from coordinator.core.effects import NewJob
 from coordinator.store.books import _CHECKS, Books, OpenBooks
 from tests.integration.store.conftest import Leader
@@ -32,6 +33,8 @@ class Rows(Struct, frozen=True):
 async def rows(leader: Leader) -> Rows:
     number = next(_numbers)
     n1 = node(f"n{number}")
+    gpu = GpuInfo(uuid="GPU-y", model="any", mem_mib=1)
+    n1 = replace(n1, inventory=replace(n1.inventory, gpus=(gpu,)))
     job = new_job(7, dedupe_key=f"key-{number}")
     runs, failed = new_task(job, 0), new_task(job, 1)
     array = new_task(job, 2, size=5)
@@ -103,6 +106,14 @@ DAMAGE = [
     ("I4", "ledgers", "{node}", f"delete from node_resources where {ANYWHERE}"),
     ("I4", "holdings", "{job}.0#1", f"update allocations set amount = amount + 1 where {THIS_ATTEMPT}"),
     ("I4", "holdings", "{job}.0#1", f"delete from allocations where {THIS_ATTEMPT}"),
+    (
+        "I4",
+        "gpus",
+        "{node} GPU-x",
+        "insert into gpus (node_id, uuid, model, mem_mib, taken_milli)"
+        f" select node_id, 'GPU-x', 'any', 1, 500 from attempts where {THIS_ATTEMPT}",
+    ),
+    ("I4", "gpus", "{node} GPU-y", f"update attempts set gpu_uuids = '{{GPU-y}}' where {THIS_ATTEMPT}"),
     ("I6", "transitions", "{job}.0", f"update tasks set state = 'completed' where {THIS_TASK}"),
     (
         "I6",

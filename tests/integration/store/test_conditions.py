@@ -22,6 +22,7 @@ VALUES = {
     Kind.INTEGER: "-999999999999999999",
     Kind.NUMBER: "0.5",
     Kind.CPU: "500m",
+    Kind.GPU: "1.5",
     Kind.SIZE: "1PiB",
     Kind.RATE: "1Gbit",
     Kind.DURATION: "365d",

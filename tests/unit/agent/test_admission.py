@@ -13,9 +13,15 @@ GPUS = ("a", "b")
 
 
 def item(
-    index: int, cpu: int = 1000, gpus: int = 0, *, granted: bool = False, named: tuple[str, ...] = ()
+    index: int,
+    cpu: int = 1000,
+    gpus: int = 0,
+    *,
+    granted: bool = False,
+    named: tuple[str, ...] = (),
+    milli: int = 0,
 ) -> Item:
-    return Item((1, index, 1), 0, granted, (cpu, 1, gpus, 0, 0), named, None, None, None, False)
+    return Item((1, index, 1), 0, granted, (cpu, 1, gpus, 0, 0), named, None, None, None, False, milli)
 
 
 def admission() -> Admission:
@@ -49,6 +55,36 @@ def test_a_named_gpu_is_waited_for_and_others_are_chosen() -> None:
     line.release(first.key)
     third = line.take_next()
     assert third is not None and third.gpus == ("b",)
+
+
+def test_a_gpu_is_shared_up_to_its_thousandths_and_then_waited_for() -> None:
+    line = admission()
+    line.enqueue(item(0, cpu=1, named=("a",), milli=600))
+    line.enqueue(item(1, cpu=1, named=("a",), milli=400))
+    line.enqueue(item(2, cpu=1, named=("a",), milli=1))
+    first, second = line.take_next(), line.take_next()
+    assert first is not None and second is not None and line.take_next() is None
+    line.release(second.key)
+    assert line.take_next() is not None
+    line.enqueue(item(3, cpu=1, gpus=2))
+    assert line.take_next() is None, "one of both is shared"
+    line.withdraw((1, 3, 1))
+    line.enqueue(item(4, cpu=1, gpus=1))
+    whole = line.take_next()
+    assert whole is not None and whole.gpus == ("b",)
+
+
+def test_a_gpu_that_comes_back_is_as_full_as_before() -> None:
+    line = admission()
+    line.enqueue(item(0, cpu=1, named=("a",), milli=600))
+    held = line.take_next()
+    assert held is not None
+    line.resize((4000, 100, 1, 50, 50), ("b",))
+    line.resize(CAPACITY, GPUS)
+    line.enqueue(item(1, cpu=1, named=("a",), milli=401))
+    assert line.take_next() is None
+    line.release(held.key)
+    assert line.take_next() is not None
 
 
 def test_what_can_never_fit_is_named() -> None:

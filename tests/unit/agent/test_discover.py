@@ -14,7 +14,7 @@ import pytest
 
 from agent import discover
 from agent.config import Declared
-from agent.gpus import SimulatedGpus, parse_simulated
+from agent.gpus import GpuProcess, SimulatedGpus, parse_simulated
 from agent.usage import UsageSampler
 from bus.values import AttemptRef, GpuInfo, Inventory
 
@@ -41,7 +41,7 @@ def test_capacity_is_what_was_found_unless_declared(tmp_path: Path) -> None:
     assert uuids == ("GPU-sim-n-0", "GPU-sim-n-1")
     declared = Declared(cpu_millis=500, mem_mib=64, gpus=1, storage_mib=7, net_mbps=0)
     offered, uuids = discover.capacity(declared, found, tmp_path)
-    assert list(msgspec.to_builtins(offered)) == [500, 64, 1, 7, 0]
+    assert list(msgspec.to_builtins(offered)) == [500, 64, 1, 7, 0, 0]
     assert uuids == ("GPU-sim-n-0",)
 
 
@@ -79,6 +79,20 @@ class FakeNvml:
     def nvmlDeviceGetUtilizationRates(self, handle: int) -> SimpleNamespace:
         return SimpleNamespace(gpu=50)
 
+    def nvmlDeviceGetComputeRunningProcesses(self, handle: int) -> list[SimpleNamespace]:
+        return [
+            SimpleNamespace(pid=os.getpid(), usedGpuMemory=2**30),
+            SimpleNamespace(pid=1, usedGpuMemory=None),
+        ]
+
+    def nvmlDeviceGetProcessUtilization(self, handle: int, since: int) -> list[SimpleNamespace]:
+        if since >= 200:
+            raise self.NVMLError("not found")  # as the library says that it has none
+        return [
+            SimpleNamespace(pid=os.getpid(), timeStamp=200, smUtil=40),
+            SimpleNamespace(pid=os.getpid(), timeStamp=100, smUtil=90),
+        ]
+
     def nvmlDeviceGetTemperature(self, handle: int, kind: int) -> int:
         raise self.NVMLError("not supported")
 
@@ -93,6 +107,24 @@ def test_a_gpu_that_fails_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     driver.close()
     driver.close()
     assert fake.closed and driver.gpus() == () and driver.sample() == {}
+
+
+def test_a_shared_gpu_is_counted_by_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
+    driver = discover.NvmlGpus()
+    driver.gpus()
+    assert driver.processes() == {os.getpid(): GpuProcess(0.4, 1024.0), 1: GpuProcess(0.0, 0.0)}
+    assert driver.processes()[os.getpid()].utilisation == 0.0, "nothing new was sampled"
+    driver = discover.NvmlGpus()
+    driver.gpus()
+    _, (task,) = UsageSampler(driver, tmp_path).sample({AttemptRef(1, 0, 1): os.getpid()})
+    assert (task.usage.gpus, task.usage.gpu_mem_mib) == (0.4, 1024.0)
+
+
+def test_gpus_are_shareable_where_the_guard_can_share() -> None:
+    found = discover.inventory(parse_simulated("sim:2xA100-40", "n") or ())
+    assert [gpu.shareable for gpu in discover.with_sharing(found, 1).gpus] == [False, False]
+    assert [gpu.shareable for gpu in discover.with_sharing(found, 2).gpus] == [True, True]
 
 
 def test_without_a_driver_there_are_no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,7 +106,7 @@ async def test_a_short_task_is_one_write(opened: Opened, tmp_path: Path) -> None
     found = rows(
         tmp_path / "state.db", "select session_id, status, pid, resource_limits, boot_id from local_sessions"
     )
-    assert found == [("1.0#2", "ended", 77, "[500,0,0,0,0]", "boot-1")]
+    assert found == [("1.0#2", "ended", 77, "[500,0,0,0,0,0]", "boot-1")]
 
 
 async def test_waiting_with_nothing_to_write_returns(opened: Opened) -> None:

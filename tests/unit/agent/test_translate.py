@@ -33,11 +33,23 @@ def test_items_share_their_body() -> None:
     first, second = map(wire.Body._make, raw_bodies)
     assert (first.argv, first.env, first.timeout_s) == (("true",), {"A": "1"}, 3.0)
     assert second.argv == ()
-    assert [wire.Item._make(item) for item in raw_items] == [
+    assert [wire.Item(*item) for item in raw_items] == [
         wire.Item((1, 0, 1), 0, False, (500, 0, 0, 0, 0), ("gpu",), 7, b'{"item":"/x"}', "/x", False),
         wire.Item((1, 1, 1), 0, True, (500, 0, 0, 0, 0), (), None, None, None, False),
         wire.Item((1, 2, 1), 1, True, (500, 0, 0, 0, 0), (), None, b"[1]", None, True),
     ]
+
+
+def test_a_share_of_a_gpu_is_told_to_guards_that_know_of_shares() -> None:
+    body = Body(settings=TaskSettings(resources=Resources(500, gpu_milli=250)), command=("true",))
+    item = Assignment(AttemptRef(1, 0, 1), 0, False, ("GPU-1",))
+    orders = to_assigned(Assign(epoch=1, bodies=(body,), items=(item,))).orders
+    ((_, _, (known,)),) = wire.unpack_all(bytearray(to_spawn_frame(orders, version=wire.VERSION)))
+    assert wire.Item(*known) == wire.Item(
+        (1, 0, 1), 0, True, (500, 0, 0, 0, 0), ("GPU-1",), None, None, None, False, 250
+    )
+    ((_, _, (unknown,)),) = wire.unpack_all(bytearray(to_spawn_frame(orders, version=1)))
+    assert unknown == known[:-1]
 
 
 def test_an_item_without_a_body_is_refused() -> None:

@@ -16,6 +16,7 @@ HOLDS = {
     Kind.INTEGER: "a whole number",
     Kind.NUMBER: "a number",
     Kind.CPU: "cores",
+    Kind.GPU: "GPUs",
     Kind.SIZE: "a size",
     Kind.RATE: "a rate",
     Kind.DURATION: "a duration",

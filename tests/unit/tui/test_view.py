@@ -117,6 +117,7 @@ def test_a_document_names_every_amount() -> None:
         "gpus": 0,
         "storage_mib": 0,
         "net_mbps": 0,
+        "gpu_milli": 0,
     }
     assert (shown["state"], shown["output"]) == ("queued", {"words": 3})
 
