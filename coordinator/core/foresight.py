@@ -125,13 +125,7 @@ def compared(cluster: Cluster, change: Change, *, now_s: float) -> Comparison:
     lines = in_line(cluster)
     changed = list(lines)
     if change.policy is not None:
-        keyed = {id(each.group): key_of(cluster, change.policy, each.group, now_s=now_s) for each in lines}
-        changed = [
-            InLine(
-                each.group, (*each.place[:2], keyed[id(each.group)], each.place[3]), each.count, each.since_s
-            )
-            for each in lines
-        ]
+        changed = [_keyed(cluster, each, change.policy, now_s=now_s) for each in lines]
     if change.job is not None:
         changed += _lines_of(cluster, change.job, change.policy or in_force(cluster), now_s=now_s)
     changed.sort(key=_place)

@@ -22,6 +22,7 @@ from tests.bench import (
     backlog,
     console,
     footprint,
+    foresight,
     idle,
     ingest,
     latency,
@@ -45,6 +46,7 @@ BENCHES: dict[str, Callable[[Cluster, Sizes], Coroutine[None, None, list[Figure]
     "console": console.measure,
     "recovery": recovery.measure,
     "rounds": rounds.measure,
+    "foresight": foresight.measure,
     "ingest": ingest.measure,  # last: its nodes look alive for a while, and on a shared cluster get tasks
 }
 
@@ -57,13 +59,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHES)}; default: all")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the JSON goes; default: stdout")
     parser.add_argument("--quick", action="store_true", help="small sizes: shows that the benches work")
+    parser.add_argument("--swf", nargs="+", default=[], metavar="FILE", help="workloads for `foresight`")
     arguments = parser.parse_args(argv)
     unknown = sorted(set(arguments.names) - set(BENCHES))
     if unknown:
         parser.error(f"no bench {', '.join(unknown)}; there are {', '.join(BENCHES)}")
     # so that SIGTERM unwinds as ctrl-C does, and every process is ended
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    run = _run(arguments.names or list(BENCHES), quick=arguments.quick)
+    sizes = replace(QUICK if arguments.quick else FULL, swf=tuple(arguments.swf))
+    run = _run(arguments.names or list(BENCHES), sizes, quick=arguments.quick)
     _say("", *table(run.figures))
     if arguments.json is None:
         sys.stdout.buffer.write(as_json(run))
@@ -72,9 +76,8 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _run(names: list[str], *, quick: bool) -> Run:
+def _run(names: list[str], sizes: Sizes, *, quick: bool) -> Run:
     """All of `names`, each on a cluster of its own; quick ones share one: they prove no figure."""
-    sizes = QUICK if quick else FULL
     machine, started_at = this_machine(), time.time()
     limits = [limit.measure(sizes)]
     figures: list[Figure] = []

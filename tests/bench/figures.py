@@ -44,6 +44,9 @@ class Sizes(Struct, frozen=True, kw_only=True):
     round_nodes: int = 5_000
     round_tasks: int = 150_000
     rounds: int = 100
+    swf: tuple[str, ...] = ()  # recorded workloads, for the benches that take some
+    foresight_jobs: int = 2_000
+    foresight_every: int = 5
 
 
 FULL = Sizes()
@@ -70,6 +73,8 @@ QUICK = Sizes(
     round_nodes=50,
     round_tasks=3_000,
     rounds=5,
+    foresight_jobs=200,
+    foresight_every=20,
 )
 
 

@@ -181,8 +181,6 @@ class _Run:
     def _unblock(self, rows: NDArray[np.intp]) -> None:
         """Lines that were blocked and whose tasks fit on one of these nodes now."""
         lines = np.flatnonzero(self._blocked)
-        if not len(lines):
-            return
         fits = (self._scene.requests[lines, None, :] <= self._free[rows]).all(axis=2)
         able = lines[(fits & self._scene.allowed[np.ix_(lines, rows)]).any(axis=1)]
         self._blocked[able] = False
