@@ -18,6 +18,9 @@ CURVES_HEIGHT = 260.0
 LABEL_MAX = WIDTH / 2
 _STEPS = (1.0, 2.0, 5.0)
 _TICKS_MAX = 9
+_SHORT = 0.7
+"""Decades: in so few, ticks at equal steps are rounder."""
+
 _ENTRY_MAX = WIDTH - 2 * MARGIN - 18
 
 Scale = Callable[[float], float]
@@ -146,9 +149,9 @@ def _limits(chart: Strips | Curves) -> tuple[float, ...]:
 
 
 def _head(drawing: Drawing, title: str, series: Sequence[str]) -> float:
-    """Title and legend; returns where the plot begins."""
+    """Title and legend, unless the only series has no name; returns where the plot begins."""
     drawing.text(MARGIN, 22, fitted(title, WIDTH - 2 * MARGIN, TITLE_PX), size_px=TITLE_PX)
-    if len(series) < 2:
+    if not any(series):
         return HEAD
     for number, (line, x) in enumerate(_legend(series)):
         y = HEAD + line * LINE
@@ -179,7 +182,7 @@ def _legend(series: Sequence[str]) -> list[tuple[int, float]]:
 
 
 def _legend_height(series: Sequence[str]) -> float:
-    return 0.0 if len(series) < 2 else (_legend(series)[-1][0] + 1) * LINE
+    return 0.0 if not any(series) else (_legend(series)[-1][0] + 1) * LINE
 
 
 def _scale(values: Sequence[float], begin: float, end: float, *, log: bool) -> tuple[list[float], Scale]:
@@ -209,6 +212,8 @@ def _linear_ticks(lowest: float, highest: float) -> list[float]:
 
 
 def _log_ticks(lowest: float, highest: float) -> list[float]:
+    if highest - lowest < _SHORT:
+        return _linear_ticks(10.0**lowest, 10.0**highest)
     first, last = math.floor(lowest), math.ceil(highest)
     decades = range(first, last + 1, math.ceil((last - first) / (_TICKS_MAX - 1)))
     shown: list[float] = []
@@ -218,7 +223,7 @@ def _log_ticks(lowest: float, highest: float) -> list[float]:
         if len(finer) > _TICKS_MAX:
             break
         shown = finer
-    return shown if len(shown) > 1 else _linear_ticks(10.0**lowest, 10.0**highest)
+    return shown
 
 
 def _number(value: float) -> str:

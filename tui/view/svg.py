@@ -13,10 +13,9 @@ from tui.view.safe import safe_line
 
 FONT_PX = 12.0
 _NARROW, _WIDE = frozenset("iljtfrI.,:;'|!()[] "), frozenset("mwMW@%")
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#b8860b", "#56b4e9")
-"""Told apart by those who see few colours as well: after Okabe & Ito, and Tol."""
+_COLOURS = ("#2f81d6", "#dd6b20", "#1a9e76", "#b65fcf", "#b8860b", "#3fa9d8")
+"""Near those of Okabe & Ito, which all can tell apart; as light as shows on white and on black."""
 
-SHAPES = len(_COLOURS)
 _STYLE = (
     "text{font-family:Helvetica,Arial,'Liberation Sans','DejaVu Sans',sans-serif;fill:#24292f}"
     ".paper{fill:#ffffff}.dim{fill:#57606a}.grid{stroke:#d8dee4}.axis{stroke:#57606a}"
@@ -75,7 +74,7 @@ class Drawing:
     def mark(self, x: float, y: float, series: int, *, faint: bool = False) -> None:
         """One value; faint: one of many behind a mean."""
         colour = _COLOURS[series % len(_COLOURS)]
-        radius, opacity = (3.0, ' fill-opacity="0.4"') if faint else (5.0, "")
+        radius, opacity = (3.0, ' fill-opacity="0.5"') if faint else (5.0, "")
         self._parts.append(f'<path d="{_outline(x, y, series, radius)}" fill="{colour}"{opacity}/>')
 
     def path(self, points: Sequence[tuple[float, float]], series: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
+from pathlib import Path
 from xml.etree import ElementTree
 
 import hypothesis.strategies as st
@@ -104,7 +105,9 @@ def test_texts_beside_each_other_do_not_touch() -> None:
         assert all(left[1] < right[0] for left, right in pairwise(boxes))
 
 
-@pytest.mark.parametrize(("values", "expected"), [((1.0, 5000.0), "1,000"), ((0.97, 1.02), "1")])
+@pytest.mark.parametrize(
+    ("values", "expected"), [((1.0, 5000.0), "1,000"), ((0.97, 1.02), "1"), ((0.6, 1.3), "1.2")]
+)
 def test_logarithmic_axes_have_round_ticks(values: tuple[float, ...], expected: str) -> None:
     chart = Strips(title="", axis="", rows=(Row("", (Points("", values, values[0]),)),), log=True)
     assert expected in [words for words, *_ in text_boxes(draw(chart))]
@@ -114,3 +117,11 @@ def test_what_has_no_room_is_cut() -> None:
     assert fitted("short", 100) == "short"
     cut = fitted("x" * 100, 50)
     assert cut.endswith("…") and text_width(cut) <= 50
+
+
+def test_the_documents_show_charts_as_they_are_drawn() -> None:
+    drawings = sorted((Path(__file__).parents[3] / "docs" / "images").glob("*.svg"))
+    assert drawings
+    for path in drawings:
+        assert_within(path.read_text(encoding="utf-8"))
+        assert path.stat().st_size < 30_000, path.name
