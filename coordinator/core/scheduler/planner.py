@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from coordinator.core.scheduler.lookahead import First, search
 from coordinator.core.scheduler.policies import BASE_RULES, TABLE, Kind, Policy
 from coordinator.core.scheduler.predict import Predictor
 from coordinator.core.scheduler.qlearning import QTable, state_of
@@ -28,9 +29,6 @@ LEAST_RECENT = 12
 """Before so many were seen there are no futures: three or four jobs are no mix."""
 
 GAP_MIN_S = 1e-3
-
-TIE = 1.0 - 1e-9
-"""Of two that differ by less the earlier one goes: no rounding of sums decides."""
 
 
 class Asked(NamedTuple):
@@ -53,7 +51,7 @@ class Begun(NamedTuple):
 class Choice(NamedTuple):
     """`values`: Q of each candidate, by its place; the rule is the one under which the chosen one is best.
 
-    Those of `bounds` are worth at least that: their rollouts ended where they were no longer the best.
+    Those of `bounds` were given up at that value, where they could no longer be the best.
     """
 
     place: int
@@ -113,20 +111,14 @@ class Planner:
         snapshot = Snapshot(now_s, free, tuple(self._held(each, now_s=now_s) for each in running), len(base))
         drawn = self._futures(policy, rules, now_s=now_s, rng=rng)
         futures = [Future(snapshot, base + arrivals) for arrivals in drawn]
-        placed = len(futures) * len(base + drawn[0])
-        values: dict[int, float] = {}
-        exact_ones = set(candidates if exact else ())
-        best, chosen, best_rule = math.inf, candidates[0], 0
-        for index, rule in product(candidates, range(len(rules))):
-            if steps <= 0:
-                break
-            steps -= placed
-            total = _total(futures, index, rule, backfill=backfill, limit=math.inf if exact else best)
-            values[index] = min(values.get(index, math.inf), total / len(futures))
-            if total < best:
-                best, chosen, best_rule = total * TIE, index, rule
-                exact_ones.add(index)
-        return Choice(chosen, rules[best_rule], values, frozenset(values.keys() - exact_ones))
+        found = search(
+            futures,
+            [First(index, rule) for index, rule in product(candidates, range(len(rules)))],
+            backfill=backfill,
+            rollouts=steps / len(base + drawn[0]),
+            exact=exact,
+        )
+        return Choice(found.best.place, rules[found.best.rule], found.values, found.bounds)
 
     def _futures(
         self, policy: Policy, rules: Sequence[str], *, now_s: float, rng: np.random.Generator
@@ -157,18 +149,6 @@ class Planner:
         run_s = self.predictor.predict(job.user, job.width, job.requested_s).run_s
         end_s = max(now_s + 1.0, begun.started_s + run_s)  # it runs still: the prediction was short
         return Held(end_s, begun.started_s + job.requested_s, job.nodes)
-
-
-def _total(futures: Iterable[Future], first: int, rule: int, *, backfill: bool, limit: float) -> float:
-    """At least `limit` if it is not less."""
-    total = 0.0
-    for future in futures:
-        left = limit - total
-        paid = future.cost(first, rule, backfill=backfill, limit=left)
-        total += paid
-        if paid >= left:
-            return max(total, limit)
-    return total
 
 
 def _candidates(policy: Policy, base: Sequence[Item], free: int) -> list[int]:

@@ -11,6 +11,7 @@ grows, a rollout that already costs more than the best so far may end there: nob
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 from itertools import accumulate
@@ -20,7 +21,7 @@ from typing import NamedTuple
 _Held = tuple[float, float, int]
 """A `Held` that is made three times as fast."""
 
-_LIMIT = itemgetter(1)
+_LIMIT, _NODES = itemgetter(1), itemgetter(2)
 
 
 class Item(NamedTuple):
@@ -84,33 +85,36 @@ class Future:
         index, cost, reserved_s = first, 0.0, 0.0
         while True:
             need = nodes[index]
+            done[index] = 1
             if need > free and backfill:
-                backlog = [each for each in backlog if not done[each]]
-                fillers = [each for each in backlog if each != index]
                 reserved_s = _reservation_s(held, need - free)
+                backlog = [each for each in backlog if not done[each]]
+                fillers, free, eased = self._fill(backlog, now_s, reserved_s, free, held, done)
+                pressing -= eased
             while need > free:
-                if fillers and free:
-                    fillers, free, eased = self._fill(fillers, now_s, reserved_s, free, held, done)
-                    pressing -= eased
-                more = 0.0
-                if held and held[0][0] < coming_s:
-                    then_s, _, freed = heappop(held)
-                    free += freed
-                else:
-                    then_s, more = coming_s, weight[arrived]
-                    heappush(line, rank[arrived])
-                    if backfill:
-                        backlog.append(arrived)
-                        fillers.append(arrived)
-                    arrived += 1
-                    coming_s = at_s[arrived] if arrived < len(nodes) else math.inf
+                release = held and held[0][0] < coming_s
+                then_s = held[0][0] if release else coming_s
                 if then_s > now_s:
                     cost += pressing * (then_s - now_s)
                     now_s = then_s
                     if cost >= limit:
                         return cost
-                pressing += more
-            done[index] = 1
+                if release:
+                    free += heappop(held)[2]
+                    if fillers and need > free:
+                        fillers, free, eased = self._fill(fillers, now_s, reserved_s, free, held, done)
+                        pressing -= eased
+                    continue
+                heappush(line, rank[arrived])
+                pressing += weight[arrived]
+                if backfill:
+                    backlog.append(arrived)
+                    fillers.append(arrived)
+                    if nodes[arrived] <= free:
+                        fillers, free, eased = self._fill(fillers, now_s, reserved_s, free, held, done)
+                        pressing -= eased
+                arrived += 1
+                coming_s = at_s[arrived] if arrived < len(nodes) else math.inf
             pressing -= weight[index]
             free -= need
             heappush(held, (now_s + self._run_s[index], now_s + self._requested_s[index], need))
@@ -167,5 +171,5 @@ def _inverse(order: Sequence[int]) -> list[int]:
 def _reservation_s(held: Iterable[_Held], missing: int) -> float:
     """When so many more are free at the latest: the machine is large enough for every job."""
     by_limit = sorted(held, key=_LIMIT)
-    freed = accumulate(nodes for _, _, nodes in by_limit)
-    return next(limit_s for (_, limit_s, _), nodes in zip(by_limit, freed, strict=True) if nodes >= missing)
+    freed = list(accumulate(map(_NODES, by_limit)))
+    return by_limit[bisect_left(freed, missing)][1]
