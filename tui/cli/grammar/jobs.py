@@ -159,27 +159,4 @@ def _add_job_options(parser: Parser) -> None:
     wishes.add_argument(
         "--topology", metavar="LABEL", help="pack into few values of a label (rack …), or spread over them"
     )
-    wishes = parser.add_argument_group("where it would rather run")
-    wishes.add_argument(
-        "--prefer",
-        action="append",
-        metavar="NAME=VALUE",
-        help="nodes with this label, or with NAME=VALUE:WEIGHT (1 to 100); may be repeated",
-    )
-    wishes.add_argument(
-        "--avoid",
-        action="append",
-        metavar="JOB",
-        help="nodes that run tasks of that job, or of self: never, or with JOB:WEIGHT rather not",
-    )
-    how = wishes.add_mutually_exclusive_group()
-    how.add_argument(
-        "--pack", dest="placement", action="store_const", const="pack", help="its tasks on few nodes"
-    )
-    how.add_argument(
-        "--spread", dest="placement", action="store_const", const="spread", help="its tasks on many nodes"
-    )
-    wishes.add_argument(
-        "--topology", metavar="LABEL", help="pack into few values of a label (rack …), or spread over them"
-    )
     parser.add_argument("command", nargs="*", metavar="-- COMMAND", help="program and arguments")
