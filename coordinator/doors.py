@@ -30,7 +30,7 @@ from coordinator.api.why import Reasons
 from coordinator.cache_values import Session, session_key
 from coordinator.clock import Clock
 from coordinator.config import Config
-from coordinator.core.effects import Record
+from coordinator.core.effects import LearningNotes, Record
 from coordinator.joining import Admissions
 from coordinator.leader import Leader
 from coordinator.loop import Loop
@@ -64,6 +64,7 @@ class Engine(Struct, frozen=True, kw_only=True):
     teller: Teller
     record: Callable[[Sequence[Record]], None]
     next_number: int
+    notes: tuple[LearningNotes, ...] = ()  # of the leader before, since its last snapshot
     timeseries: str
     rebuild: Rebuild
 
@@ -89,6 +90,7 @@ class Doors:
             record=engine.record,
             epoch=engine.leader.epoch,
             every_s=engine.config.test_every_min * 60.0,
+            notes=engine.notes,
         )
         notices = Notices(engine.record, clock, loop.cluster.nodes)
         self._agents = Agents(

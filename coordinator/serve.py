@@ -294,6 +294,7 @@ async def _lead_until(
             teller=teller,
             record=writer.put,
             next_number=snapshot.next_number,
+            notes=snapshot.notes,
             timeseries=telemetry.edition,
             rebuild=lambda snapshot: rebuild(snapshot, config, now_s=clock.now_s()),
         )

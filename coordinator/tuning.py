@@ -24,9 +24,9 @@ from msgspec import Struct
 from bus.api import Error
 from bus.scheduling import Test
 from coordinator.clock import Clock
-from coordinator.core.effects import GaugeRecord, Record
+from coordinator.core.effects import GaugeRecord, LearningNotes, Record
 from coordinator.core.events import PolicyChosen, SnapshotDue
-from coordinator.core.learning import situation
+from coordinator.core.learning import experiences, read_notes, situation
 from coordinator.core.scheduler.asking import UNITS
 from coordinator.core.scheduler.learner import Situation
 from coordinator.core.scheduler.policies import Backfill, Mode
@@ -72,7 +72,10 @@ class _Seen(Struct, frozen=True):
 
 
 class Tuning:
-    """`run` beside the loop; `test` for who asks. One replay at a time."""
+    """`run` beside the loop; `test` for who asks. One replay at a time.
+
+    `notes`: of the leader before, whose last experiences may have been committed and not written.
+    """
 
     def __init__(
         self,
@@ -83,6 +86,7 @@ class Tuning:
         record: Callable[[Sequence[Record]], None],
         epoch: int,
         every_s: float,
+        notes: Sequence[LearningNotes] = (),
         command: Sequence[str] = (sys.executable, "-P", "-m", "coordinator", "tune"),
     ) -> None:
         self._loop = loop
@@ -91,6 +95,7 @@ class Tuning:
         self._record = record
         self._epoch = epoch
         self._every_s = every_s
+        self._notes = notes
         self._command = command
         self._began_s = clock.now_s()
         self._looked_s = -math.inf
@@ -126,6 +131,7 @@ class Tuning:
         """Until cancelled; a replay under way ends with it."""
         gauge_s = snapshot_s = prune_s = self._clock.now_s()
         try:
+            await self._complete()
             while True:
                 now_s = self._clock.now_s()
                 if now_s >= gauge_s:
@@ -251,6 +257,19 @@ class Tuning:
     def _gauge(self, now_s: float) -> None:
         depth = sum(job.queued for job in self._loop.cluster.jobs.values())
         self._record([GaugeRecord(at=now_s, name="queue_depth", value=float(depth))])
+
+    async def _complete(self) -> None:
+        """Write the experiences that the leader before committed as notes, and had no time to write."""
+        found = [each for row in self._notes for each in experiences(read_notes(row), row.last)]
+        if not found:
+            return
+        since_s = min(each.experience.at_s for each in found) - 1.0
+        try:
+            missing = await self._learned.missing([each.sequence for each in found], since_s=since_s)
+        except StoreError as error:
+            log.warning("experiences of the last leader are not looked at: %s", error)
+            return
+        self._record([each for each in found if each.sequence in missing])
 
     async def _prune(self) -> None:
         try:

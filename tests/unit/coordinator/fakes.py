@@ -249,6 +249,7 @@ class FakeLearned(Learned):
         self._store = store
         self.runs = list(history)
         self.pruned = 0
+        self.written: set[int] = set()
 
     async def states(self, limit: int) -> list[Kept]:
         states = list(enumerate(self._states(), start=1))[-limit:]
@@ -277,6 +278,9 @@ class FakeLearned(Learned):
 
     async def history(self, limit: int) -> list[Ran]:
         return self.runs[-limit:]
+
+    async def missing(self, sequences: Sequence[int], *, since_s: float) -> set[int]:
+        return set(sequences) - self.written
 
     async def prune(self, *, epoch: int) -> None:
         self.pruned += 1
