@@ -101,7 +101,9 @@ def judge_orders(settings: OrderBench, progress: Progress) -> Iterator[OrderResu
 
     for trace, starts in zip(traces, windows, strict=True):
         for policy in settings.policies:
+            after = done + (replays(len(POLICIES)) if policy == LEARNED else 0)
             trained = _trained(settings, policy, trace, starts, heard)
+            done = max(done, after)  # fewer were needed where the gate opened at its first look
             pick_order = trained.pick() if trained is not None else pick(POLICIES[policy])
             values, seconds, decisions = [], 0.0, 0
             for start in starts:

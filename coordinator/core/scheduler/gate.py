@@ -9,8 +9,8 @@ Royal Statistical Society B 1974): no r_w is of a choice that has seen w, and ye
 Choosing on one half and testing on the other would leave half of them; Bonferroni's correction for the number
 tried would punish a menu of near twins. What acts is the best over all windows.
 
-Best is who costs least on average, as those who wait pay; the test takes ratios, so that one congested window
-cannot carry it.
+Best is who costs least on average, as those who wait pay, of those who are better by the ratio as well; the
+test takes ratios, so that one congested window cannot carry it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def judge(costs: Mapping[str, Sequence[float]], *, static: Collection[str]) -> V
     learned = [name for name in costs if name not in static]
     if not rules or not windows:
         raise ValueError("no static rule was replayed")
-    rule = _best(costs, rules, range(windows))
+    rule = _cheapest(costs, rules, range(windows))
     if not learned:
         return Verdict(
             policy="", static=rule, evidence=Evidence(policy="", static=rule, windows=windows, tried=0)
@@ -71,7 +71,7 @@ def judge(costs: Mapping[str, Sequence[float]], *, static: Collection[str]) -> V
     mean = fmean(ratios)
     t = _t(ratios)
     evidence = Evidence(
-        policy=_best(costs, learned, range(windows)),
+        policy=_choice(costs, learned, rule=rule, windows=range(windows)),
         static=rule,
         windows=windows,
         tried=len(learned),
@@ -90,13 +90,28 @@ def _ratios(
     found = [0.0] * windows
     for fold in range(min(FOLDS, windows)):
         others = [window for window in range(windows) if window % FOLDS != fold] or [fold]
-        policy, rule = _best(costs, learned, others), _best(costs, rules, others)
+        rule = _cheapest(costs, rules, others)
+        policy = _choice(costs, learned, rule=rule, windows=others)
         for window in range(fold, windows, FOLDS):
-            found[window] = math.log(costs[policy][window] / costs[rule][window])
+            found[window] = _ratio(costs, policy, rule, window)
     return found
 
 
-def _best(costs: Mapping[str, Sequence[float]], names: Sequence[str], windows: Collection[int]) -> str:
+def _choice(
+    costs: Mapping[str, Sequence[float]], learned: Sequence[str], *, rule: str, windows: Collection[int]
+) -> str:
+    """Who of `learned` to try against `rule`."""
+    better = [
+        name for name in learned if math.fsum(_ratio(costs, name, rule, window) for window in windows) < 0.0
+    ]
+    return _cheapest(costs, better or learned, windows)
+
+
+def _ratio(costs: Mapping[str, Sequence[float]], policy: str, rule: str, window: int) -> float:
+    return math.log(costs[policy][window] / costs[rule][window])
+
+
+def _cheapest(costs: Mapping[str, Sequence[float]], names: Sequence[str], windows: Collection[int]) -> str:
     """Ties by order."""
     return min(names, key=lambda name: math.fsum(costs[name][window] for window in windows))
 

@@ -7,10 +7,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from coordinator.core.scheduler.gate import WINDOWS_MIN
 from coordinator.core.scheduler.policies import BASE_RULES, POLICIES, Kind
 from coordinator.core.scheduler.qlearning import QTable
 from coordinator.sim import order_training
-from coordinator.sim.order_training import replays, train
+from coordinator.sim.order_training import FINALISTS, replays, train
 from coordinator.sim.orders import pick
 from coordinator.sim.replay import Machine, replay
 from coordinator.sim.swf import Trace, TraceJob
@@ -91,7 +92,7 @@ def test_a_policy_that_is_better_elsewhere_acts(backfill: bool) -> None:
     )
     assert POLICIES[trained.policy].kind is Kind.PREDICTED
     assert trained.verdict.evidence.t <= -2.0
-    assert len(heard) == replays(len(MENU))
+    assert len(heard) == replays(len(MENU)) - 2 * FINALISTS * WINDOWS_MIN, "one look was enough"
 
 
 class Backwards:
@@ -115,6 +116,7 @@ def test_a_planted_bad_policy_does_not_act(monkeypatch: pytest.MonkeyPatch) -> N
     assert trained.policy == trained.verdict.static
     assert POLICIES[trained.policy].kind is Kind.STATIC
     assert trained.verdict.policy == "" and trained.verdict.evidence.log_ratio > 0.0
+    assert trained.verdict.evidence.windows == 2 * WINDOWS_MIN, "it got a second look"
 
 
 def test_the_table_learns_from_windows() -> None:
