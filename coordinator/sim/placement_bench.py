@@ -112,7 +112,7 @@ def judge_placements(settings: PlacementBench, progress: Progress) -> Iterator[P
             std_gpu_allocation=pstdev(values),
             values=tuple(values),
             refused=tuple(run.refused for run in runs),
-            ms_per_decision=seconds / decisions * 1000,
+            ms_per_decision=seconds / max(decisions, 1) * 1000,  # a pod may ask for more than ever arrives
             **_about(settings, trained),
         )
 

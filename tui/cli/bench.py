@@ -136,7 +136,7 @@ def _cells(result: dict[str, Any], key: str) -> tuple[str, ...]:
     acted = result.get("acted")
     return (
         result["trace"],
-        f"{result['policy']} ({acted})" if acted else result["policy"],
+        result["policy"] if acted in (None, result["policy"]) else f"{result['policy']} ({acted})",
         f"{result[key]:.2f}",
         f"{min(values):.2f}",
         f"{max(values):.2f}",

@@ -77,6 +77,17 @@ def test_arrivals_end_before_they_ask_for_too_much() -> None:
         assert ARRIVING * capacity - 1000 < total <= ARRIVING * capacity
 
 
+def test_a_pod_larger_than_all_that_may_arrive_leaves_nothing_to_place(tmp_path: Path) -> None:
+    settings = PlacementBench(
+        nodes=str(write(tmp_path, "nodes.csv", NODES)),
+        pods=str(write(tmp_path, "pods.csv", PODS.splitlines()[0] + "\np0,1,1,8,1000,,\n")),
+        policies=("fgd",),
+        seeds=2,
+    )
+    (result,) = judge_placements(settings, lambda done, total: None)
+    assert result.values == (0.0, 0.0)
+
+
 def test_each_policy_gets_the_same_shuffles(tmp_path: Path) -> None:
     said: list[tuple[int, int]] = []
     settings = PlacementBench(
