@@ -66,6 +66,19 @@ def test_the_best_rule_is_the_one_to_beat() -> None:
     assert judge(costs, static=STATIC).policy == ""
 
 
+def test_one_congested_window_carries_nobody() -> None:
+    """The rough one costs least on average, for one window alone; it is tried only if nobody is steadier."""
+    rule = windows(1, 20)
+    costs = {
+        "sjf": [*rule[:-1], 900.0],
+        "steady": [cost * 0.8 for cost in (*rule[:-1], 900.0)],
+        "rough": [*(cost * 1.2 for cost in rule[:-1]), 100.0],
+    }
+    assert judge(costs, static=STATIC).policy == "steady"
+    verdict = judge({name: costs[name] for name in ("sjf", "rough")}, static=STATIC)
+    assert (verdict.policy, verdict.evidence.policy) == ("", "rough")
+
+
 def test_equal_costs_are_no_evidence_and_a_constant_gain_is() -> None:
     same = windows(1, 16)
     assert judge({"sjf": same, "learned": same}, static=STATIC).policy == ""
