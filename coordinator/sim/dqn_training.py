@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import Struct
 
 from coordinator.core.scheduler.candidates import RULES, candidates
-from coordinator.core.scheduler.dqn import Experience, Floats, Learner
+from coordinator.core.scheduler.dqn import Experience, Floats, DqnLearner
 from coordinator.core.scheduler.gate import WINDOWS_MIN, Verdict, judge
 from coordinator.core.scheduler.planner import Asked
 from coordinator.core.scheduler.policies import BASE_RULES, POLICIES
@@ -51,7 +51,7 @@ class ByNetwork:
     """Decides as a network does; `decisions`: when, of which rows, and which."""
 
     def __init__(
-        self, jobs: Window, nodes: int, learner: Learner, *, epsilon: float, rng: np.random.Generator
+        self, jobs: Window, nodes: int, learner: DqnLearner, *, epsilon: float, rng: np.random.Generator
     ) -> None:
         self._asked = [
             Asked(job.submitted_s, str(job.user), job.processors, job.nodes, job.requested_s) for job in jobs
@@ -90,7 +90,7 @@ class TrainedNetwork(Struct, frozen=True, kw_only=True):
 
     policy: str
     verdict: Verdict
-    learner: Learner
+    learner: DqnLearner
     nodes: int
     curve: tuple[float, ...]
     seconds: float
@@ -138,7 +138,7 @@ def train(
             heard()
         return found
 
-    learner = Learner(rng)
+    learner = DqnLearner(rng)
     curve, best = [], learner.dump()
     for number, jobs in enumerate(windows[LOOKED_AT + WINDOWS_MIN :], start=1):
         _learn(learner, jobs, trace.nodes, backfill=backfill, epsilon=_epsilon(number), rng=rng)
@@ -161,7 +161,7 @@ def train(
     )
 
 
-def _by(learner: Learner, nodes: int) -> Pick:
+def _by(learner: DqnLearner, nodes: int) -> Pick:
     def picked(jobs: Window, *, backfill: bool, seed: int) -> Order:
         return ByNetwork(jobs, nodes, learner, epsilon=0.0, rng=np.random.default_rng(seed))
 
@@ -169,7 +169,7 @@ def _by(learner: Learner, nodes: int) -> Pick:
 
 
 def _learn(
-    learner: Learner,
+    learner: DqnLearner,
     jobs: Window,
     nodes: int,
     *,

@@ -11,6 +11,9 @@ from msgspec import Meta, Struct
 
 from tui.view.charts import Curves, Line, Points, Row, Strips
 
+SPREAD_MAX = 10.0
+"""Of logarithms of ratios: beyond it nothing can be drawn, nor known."""
+
 Amount = Annotated[float, Meta(ge=0.0)]
 
 
@@ -26,7 +29,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     @property
     def standard_error(self) -> float:
         """Of `log_ratio`."""
-        return abs(self.log_ratio / self.t) if self.t else 0.0
+        return min(abs(self.log_ratio / self.t), SPREAD_MAX) if self.t else 0.0
 
 
 class Result(Struct, frozen=True, kw_only=True):

@@ -77,7 +77,7 @@ class Memory:
         return rng.integers(min(self.count, len(self.rewards)), size=size)
 
 
-class Learner:
+class DqnLearner:
     """Two networks and what fitting them takes: a function of the experiences, their order, and `rng`.
 
     `scale`: mean size of a reward so far, of `noted` of them.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from coordinator.core.scheduler.candidates import FEATURES, ROWS, RULES, candidates
-from coordinator.core.scheduler.dqn import Experience, Floats, Knobs, Learner, forward, gradients
+from coordinator.core.scheduler.dqn import Experience, Floats, Knobs, DqnLearner, forward, gradients
 from coordinator.core.scheduler.kept import Unreadable
 from coordinator.core.scheduler.policies import BASE_RULES
 from coordinator.core.scheduler.rollout import Item
@@ -40,7 +40,7 @@ def test_candidates_are_the_first_of_each_rule(waiting: list[Item], free: int, n
 
 def test_gradients_are_slopes() -> None:
     rng = np.random.default_rng(1)
-    learner = Learner(rng, SMALL)
+    learner = DqnLearner(rng, SMALL)
     seen = rows(rng)
     found = gradients(learner.online, forward(learner.online, seen), np.ones((ROWS, 1)))
     for parameter, slopes in zip(learner.online, found, strict=True):
@@ -57,7 +57,7 @@ def test_gradients_are_slopes() -> None:
 def test_one_network_chooses_and_the_other_values() -> None:
     """y = r + γ Q⁻(s′, argmax Q(s′, ·)), and r alone where nothing follows."""
     rng = np.random.default_rng(2)
-    learner = Learner(rng, Knobs(hidden=(8,), batch=1, rate=0.0, discount=0.5))
+    learner = DqnLearner(rng, Knobs(hidden=(8,), batch=1, rate=0.0, discount=0.5))
     learner.target = [rng.normal(size=each.shape) for each in learner.target]
     seen, after = rows(rng), rows(rng)
     best = int(learner.values(after).argmax())
@@ -72,7 +72,7 @@ def test_one_network_chooses_and_the_other_values() -> None:
 
 def test_it_learns_which_row_pays() -> None:
     rng = np.random.default_rng(3)
-    learner = Learner(rng, SMALL)
+    learner = DqnLearner(rng, SMALL)
     for _ in range(600):
         seen = rows(rng)
         chosen, _ = learner.choose(seen, epsilon=1.0, rng=rng)
@@ -85,7 +85,7 @@ def test_it_learns_which_row_pays() -> None:
 
 
 def test_exploring_is_told_and_drawn_from_the_given_generator() -> None:
-    learner = Learner(np.random.default_rng(4), SMALL)
+    learner = DqnLearner(np.random.default_rng(4), SMALL)
     seen = rows(np.random.default_rng(5))
     always = [learner.choose(seen, epsilon=1.0, rng=np.random.default_rng(6)) for _ in range(2)]
     assert always[0] == always[1] and always[0][1]
@@ -99,13 +99,13 @@ def test_exploring_is_told_and_drawn_from_the_given_generator() -> None:
 
 def test_it_comes_back_bit_for_bit_and_goes_on_the_same() -> None:
     rng = np.random.default_rng(8)
-    learner = Learner(rng, SMALL)
+    learner = DqnLearner(rng, SMALL)
     past = [Experience(rows(rng), 1, -float(k), rows(rng), k % 5 == 0) for k in range(40)]
     for each in past:
         learner.note(each)
     for _ in range(15):
         learner.fit(rng)
-    other = Learner(np.random.default_rng(9), SMALL)
+    other = DqnLearner(np.random.default_rng(9), SMALL)
     other.load(learner.dump())
     assert other.dump() == learner.dump()
     for each in past:
@@ -116,9 +116,9 @@ def test_it_comes_back_bit_for_bit_and_goes_on_the_same() -> None:
 
 
 def test_other_bytes_are_refused() -> None:
-    learner = Learner(np.random.default_rng(11), SMALL)
+    learner = DqnLearner(np.random.default_rng(11), SMALL)
     kept = learner.dump()
-    for wrong in (b"", b"\x80\x05N.", kept[:100], Learner(np.random.default_rng(1)).dump()):
+    for wrong in (b"", b"\x80\x05N.", kept[:100], DqnLearner(np.random.default_rng(1)).dump()):
         with pytest.raises(Unreadable):
             learner.load(wrong)
     assert learner.dump() == kept, "a refused file changes nothing"
