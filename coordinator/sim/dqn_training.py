@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import Struct
 
 from coordinator.core.scheduler.candidates import RULES, candidates
-from coordinator.core.scheduler.dqn import Experience, Floats, DqnLearner
+from coordinator.core.scheduler.dqn import DqnLearner, Experience, Floats
 from coordinator.core.scheduler.gate import WINDOWS_MIN, Verdict, judge
 from coordinator.core.scheduler.planner import Asked
 from coordinator.core.scheduler.policies import BASE_RULES, POLICIES

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from coordinator.core.scheduler.candidates import FEATURES, ROWS, RULES, candidates
-from coordinator.core.scheduler.dqn import Experience, Floats, Knobs, DqnLearner, forward, gradients
+from coordinator.core.scheduler.dqn import DqnLearner, Experience, Floats, Knobs, forward, gradients
 from coordinator.core.scheduler.kept import Unreadable
 from coordinator.core.scheduler.policies import BASE_RULES
 from coordinator.core.scheduler.rollout import Item
