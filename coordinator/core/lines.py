@@ -99,12 +99,14 @@ class Line(Struct, eq=False):
 
     def shift(self, moved: Mapping[UserName, int]) -> None:
         """The work of these stands so many steps further back than before."""
-        if not any(waiting.job.owner in moved for waiting in self.entries):
-            return
-        self.entries = [
-            waiting._replace(aged=waiting.aged + moved.get(waiting.job.owner, 0)) for waiting in self.entries
-        ]
-        heapq.heapify(self.entries)
+        changed = False
+        for place, waiting in enumerate(self.entries):
+            steps = moved.get(waiting.entry.group.job.owner)
+            if steps:  # with no function in between: there may be 100,000 of them
+                self.entries[place] = tuple.__new__(Waiting, (waiting[0] + steps, *waiting[1:]))
+                changed = True
+        if changed:
+            heapq.heapify(self.entries)
 
     def remove(self, job: Job) -> None:
         """Take out every entry of `job`."""
