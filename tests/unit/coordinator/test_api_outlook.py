@@ -1,0 +1,116 @@
+"""What will be, over the service: forecasts that learn from how they came out, and what-if questions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from bus.codec import Codec
+from bus.values import AttemptRef, Ended, Outcome, Started
+from tests.unit.coordinator.shell import FakeAgent, Shell, running_shell, until
+
+
+@pytest.fixture
+async def shell() -> AsyncIterator[Shell]:
+    async with running_shell() as running:
+        yield running
+
+
+async def one_runs_and_others_wait(
+    shell: Shell, agent: FakeAgent, *, others: int
+) -> tuple[AttemptRef, list[int]]:
+    """Each fills the node for a minute."""
+    whole = {"resources": {"cpu": shell.cluster.nodes["n1"].capacity.cpu_millis}, "timeout": 60}
+    await shell.submit(**whole)
+    await until(lambda: agent.assigned())
+    (ref,) = agent.assigned()
+    await agent.report(Started(attempt=ref, started_at=time.time(), pid=1))
+    return ref, [await shell.submit(**whole) for _ in range(others)]
+
+
+@pytest.mark.parametrize("codec", Codec)
+async def test_who_waits_is_told_when_it_starts(shell: Shell, codec: Codec) -> None:
+    agent = await shell.agent()
+    _, (first, second) = await one_runs_and_others_wait(shell, agent, others=2)
+    now_s = time.time()
+    waits = []
+    for number in (first, second):
+        why = await shell.ask("alice", "task.why", codec=codec, target=str(number))
+        forecast = why["forecast"]
+        assert forecast["earliest_at"] <= forecast["starts_at"] <= forecast["latest_at"]
+        waits.append(forecast["starts_at"] - now_s)
+    assert 30.0 < waits[0] < 90.0 < waits[1] < 150.0
+    await shell.ask("alice", "job.hold", job=str(second))
+    held = await shell.ask("alice", "task.why", codec=codec, target=str(second))
+    assert held.get("forecast") is None
+
+
+async def test_forecasts_that_came_out_are_counted(shell: Shell) -> None:
+    """The one that was told to wait a minute starts at once: that was wrong, and the next one says so."""
+    agent = await shell.agent()
+    ref, (first, second) = await one_runs_and_others_wait(shell, agent, others=2)
+    why = await shell.ask("alice", "task.why", target=str(first))
+    assert why["forecast"].get("told", 0) == 0
+    await agent.report(Ended(attempt=ref, outcome=Outcome.EXITED, ended_at=time.time(), exit_code=0))
+    await until(lambda: len(agent.assigned()) == 2)
+    await agent.report(Started(attempt=agent.assigned()[-1], started_at=time.time(), pid=2))
+    again = await shell.ask("alice", "task.why", target=str(second))
+    assert (again["forecast"]["told"], again["forecast"].get("right", 0)) == (1, 0)
+
+
+async def test_a_plan_tells_start_end_and_effect(shell: Shell) -> None:
+    agent = await shell.agent()
+    await one_runs_and_others_wait(shell, agent, others=1)
+    plan = await shell.ask("alice", "job.plan", command=["true"], timeout=10, priority=9)
+    assert plan["forecast"]["ends_at"] > plan["forecast"]["starts_at"] and plan["effect"]["tasks"] == 1
+    spec = {"tasks": [{"name": "a", "command": ["true"]}, {"command": ["true"], "needs": ["a"]}]}
+    assert (await shell.ask("alice", "job.plan", **spec))["forecast"].get("ends_at") is None
+
+
+@pytest.mark.parametrize("codec", Codec)
+async def test_what_if_shows_others_only_as_means(shell: Shell, codec: Codec) -> None:
+    agent = await shell.agent()
+    _, (waiting,) = await one_runs_and_others_wait(shell, agent, others=1)
+    change: dict[str, Any] = {
+        "add": 1,
+        "drain": [],
+        "order": "sjf",
+        "job": {"command": ["true"], "name": "x"},
+    }
+    before = len(shell.cluster.jobs)
+    for user, jobs in (("alice", [waiting]), ("bob", []), ("olga", [waiting])):
+        answer = await shell.ask(user, "job.whatif", codec=codec, **change)
+        assert answer["change"] == "1 more like n1; order sjf; job x"
+        assert [job["job"] for job in answer.get("jobs", [])] == jobs
+        assert (answer["effect"]["tasks"], answer["effect"]["earlier"]) == (1, 1)
+        assert answer["forecast"]["ends_at"] >= answer["forecast"]["starts_at"]
+    assert len(shell.cluster.jobs) == before and list(shell.cluster.nodes) == ["n1"]
+    drained = await shell.ask("alice", "job.whatif", codec=codec, drain=["n1"])
+    assert (drained["change"], drained["effect"]["stuck_after"]) == ("n1 drained", 1)
+    nothing = await shell.ask("alice", "job.whatif", codec=codec)
+    assert nothing["change"] == "nothing changed" and nothing.get("forecast") is None
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "field"),
+    [
+        ({"add": -1}, "E_RANGE", "/add"),
+        ({"add": 1_001}, "E_RANGE", "/add"),
+        ({"add": 1, "like": "n9"}, "E_NOT_FOUND", "/like"),
+        ({"drain": ["n1", "n9"]}, "E_NOT_FOUND", "/drain"),
+        ({"order": "best"}, "E_ENUM", "/order"),
+        ({"job": {"command": ["true"], "priority": 99}}, "E_RANGE", "/priority"),
+    ],
+)
+async def test_what_cannot_be_is_refused(shell: Shell, change: dict[str, Any], code: str, field: str) -> None:
+    await shell.agent()
+    error = (await shell.ask("alice", "job.whatif", **change))["error"]
+    assert (error["code"], error["field"]) == (code, field)
+
+
+async def test_without_a_node_none_can_be_like_it(shell: Shell) -> None:
+    error = (await shell.ask("alice", "job.whatif", add=1))["error"]
+    assert (error["code"], error["field"]) == ("E_NOT_FOUND", "/add")
