@@ -44,6 +44,7 @@ from bus.messages import (
     ToAgentReply,
 )
 from bus.subjects import NodeVerb
+from bus.values import GpuInfo
 from bus.values import Inventory as NodeInventory
 from tests.sim.machine import GUARD_START_S, Guard, Machine
 from tests.sim.network import Network, Responder
@@ -90,7 +91,7 @@ class Agent(Process):
             Path("/sim"),
             node=self.node,
             capacity=amounts,
-            gpus=(),
+            gpus=self.machine.gpus,
             spool=self._spool,  # type: ignore[arg-type]
             on_outbox=self._report_soon,
             on_inputs_wanted=self._want_inputs,
@@ -112,7 +113,7 @@ class Agent(Process):
 
     def _connect(self, guard: Guard) -> None:
         self._guard = guard
-        hello = wire.pack(wire.HELLO, to_amounts(self.machine.capacity), ())
+        hello = wire.pack(wire.HELLO, to_amounts(self.machine.capacity), self.machine.gpus)
         guard.enter(guard.connect)
         guard.enter(guard.receive, hello)
         self._watch_guard(guard)
@@ -207,7 +208,7 @@ class Agent(Process):
             boot_id=self.machine.boot_id,
             version="1",
             capacity=self.machine.capacity,
-            inventory=INVENTORY,
+            inventory=inventory(self.machine.gpus),
             tools=TOOLS,
             live=self.executor.ledger.live(),
         )
@@ -355,13 +356,22 @@ class GuardWire:
         self._agent.send_to_guard(b"".join(data))
 
 
-INVENTORY = NodeInventory(
-    hostname="host",
-    ip="127.0.0.1",
-    architecture="x86_64",
-    os_version="Linux",
-    kernel_version="6",
-    cpu_model="cpu",
-    cpu_cores=4,
-    gpus=(),
-)
+_MODELS = (("Tesla T4", 16), ("NVIDIA A100-SXM4-80GB", 80))
+
+
+def inventory(gpus: tuple[str, ...]) -> NodeInventory:
+    """A machine with these GPUs, of different models in turn."""
+    found = []
+    for number, uuid in enumerate(gpus):
+        model, gib = _MODELS[number % len(_MODELS)]
+        found.append(GpuInfo(uuid=uuid, model=model, mem_mib=gib * 1024, shareable=True))
+    return NodeInventory(
+        hostname="host",
+        ip="127.0.0.1",
+        architecture="x86_64",
+        os_version="Linux",
+        kernel_version="6",
+        cpu_model="cpu",
+        cpu_cores=4,
+        gpus=tuple(found),
+    )

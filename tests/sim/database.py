@@ -302,8 +302,14 @@ class Rows:
 
 def exceeds(amounts: Resources, capacity: Resources) -> bool:
     """Not by the product's own comparison, which may be what is wrong."""
-    pairs = zip(astuple(amounts), astuple(capacity), strict=True)
+    pairs = zip(_flat(amounts), _flat(capacity), strict=True)
     return any(amount > there for amount, there in pairs)
+
+
+def _flat(amounts: Resources) -> tuple[int, ...]:
+    """GPUs in thousandths."""
+    cpu, memory, gpus, storage, net, milli = astuple(amounts)
+    return cpu, memory, gpus * 1000 + milli, storage, net
 
 
 def _check_path(change: TaskChange) -> None:

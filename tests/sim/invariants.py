@@ -8,6 +8,8 @@ carry those.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -270,6 +272,20 @@ def essence(cluster: Cluster) -> dict[str, dict[Any, Any]]:
         for group in job.groups:
             tasks[job.number, group.first] = (
                 group.untouched,
+    check_gpus(node)
+
+
+def check_gpus(node: Node) -> None:
+    """I4: no GPU is given beyond its thousandths, so none whole that is shared."""
+    taken: Counter[str] = Counter()
+    for attempt in node.attempts.values():
+        if attempt.holding:
+            asked = attempt.requested
+            if len(attempt.gpus) != asked.gpus + bool(asked.gpu_milli):
+                raise Violation("I4", f"{attempt.ref} asks for {asked} and has {attempt.gpus}")
+            taken.update(dict.fromkeys(attempt.gpus, asked.gpu_milli or 1000))
+    if any(milli > 1000 for milli in taken.values()) or taken != node.gpu_taken:
+        raise Violation("I4", f"{node.name}: {taken} of its GPUs are held, {node.gpu_taken} is noted")
                 group.untouched_state if group.untouched else "",
                 group.completed,
                 group.failed,

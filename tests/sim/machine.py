@@ -70,6 +70,7 @@ class Machine(Host):
         super().__init__(timeline, name)
         self.node = node
         self.capacity = capacity
+        self.gpus = tuple(f"GPU-{name}-{number}" for number in range(capacity.gpus))
         self.seed = seed
         self.watcher = watcher
         self.tool_s = tool_s

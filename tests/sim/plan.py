@@ -138,6 +138,7 @@ def draw(seed: int, kinds: tuple[FaultKind, ...] = ()) -> Plan:
         deeds=_deeds(random, submissions, agents, duration_s),
         faults=faults,
     )
+    _add_gpus(Random(f"corral gpus {seed}"), submissions)
 
 
 def _submission(random: Random, number: int, duration_s: float, lease_s: float) -> Submission:
@@ -208,6 +209,13 @@ def _dag(random: Random, lease_s: float) -> dict[str, Any]:
 
 def _tool(random: Random, lease_s: float) -> dict[str, Any]:
     return {"tool": "wordcount", "for_each": [f"file-{n}" for n in range(random.randint(1, 4))]}
+def _add_gpus(random: Random, submissions: tuple[Submission, ...]) -> None:
+    """Whole ones, shares and models; drawn apart as well."""
+    for submission in submissions:
+        if random.random() < 0.5:
+            submission.spec["resources"] |= random.choice(_GPUS)
+
+
 
 
 _WISHES: tuple[dict[str, Any], ...] = (
@@ -247,6 +255,16 @@ def _deeds(
             again_s = random.uniform(at_s, duration_s)
             deeds.append(Deed(again_s, _GIVEN_FREE_BY[operation], submission.key))
     for _ in range(random.choice((0, 0, 1, 2))):
+_GPUS: tuple[dict[str, Any], ...] = (
+    {"gpu": 1},
+    {"gpu": 2},
+    {"gpu": 0.5},
+    {"gpu": "250m"},
+    {"gpu": "700m", "gpu_type": "t4"},
+    {"gpu": 1, "gpu_type": "a100"},
+    {"gpu": 0.4, "gpu_memory": "40GiB"},
+)
+
         at_s, node = random.uniform(0, duration_s), random.randrange(agents)
         operation = random.choice(("node.drain", "node.cordon", "node.maintenance"))
         deadline_s = random.uniform(0, duration_s / 4) if random.random() < 0.5 else None

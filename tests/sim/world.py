@@ -94,7 +94,7 @@ class World(Watcher, Supervisor):
             self.timeline,
             name,
             node=node,
-            capacity=Resources(self.plan.cores * 1000, 4096),
+            capacity=Resources(self.plan.cores * 1000, 4096, gpus=2),
             seed=self.plan.seed,
             watcher=self,
             tool_s=self.plan.limits.lease_s * 0.1,
