@@ -21,7 +21,7 @@ from coordinator.sim.filling import fill
 from coordinator.sim.judging import Progress, check_known
 from coordinator.sim.openb import arrivals, read_nodes, read_pods
 from coordinator.sim.placement_gate import ANY_OF_BEST, gate
-from coordinator.sim.placement_training import ROUNDS, train
+from coordinator.sim.placement_training import ROUNDS, Round, Trained, train
 
 LEARNED = "learned"
 """Weights learned from other arrivals than the tested ones, or the best static rule: as the gate says."""
@@ -40,7 +40,7 @@ class PlacementBench(Struct, frozen=True, kw_only=True, tag="placement"):
 class PlacementResult(Struct, frozen=True, kw_only=True):
     """Of one policy. `values`: GPUs given away, in percent of all, for each seed; higher is better.
 
-    Of `learned` also which rule acted, why, with which weights, and how long it took to find them.
+    Of `learned` also which rule acted, why, with which weights, how they came about, and in what time.
     """
 
     trace: str
@@ -58,14 +58,15 @@ class PlacementResult(Struct, frozen=True, kw_only=True):
     acted: str | None = None
     evidence: Evidence | None = None
     weights: dict[str, float] | None = None
+    rounds: tuple[Round, ...] | None = None
 
 
-class Trained(NamedTuple):
+class Choice(NamedTuple):
     """`rule`: the one that acts."""
 
     rule: GpuRule
     verdict: Verdict
-    weights: tuple[float, ...]
+    learned: Trained
     seconds: float
 
 
@@ -123,17 +124,18 @@ def _trained(
     pods: Sequence[Request],
     typical: Typical,
     heard: Callable[[], None],
-) -> Trained:
+) -> Choice:
     """On arrivals drawn from another stream than any that is tested: those have one number for a seed."""
     begin = time.perf_counter()
     training, judging = np.random.default_rng([settings.rng_seed, 0]).spawn(2)
-    weights = train(nodes, pods, typical, rng=training, heard=heard).weights
-    verdict = gate(nodes, pods, typical, np.array(weights), rng=judging)
-    rule = AfterState(typical, np.array(weights)) if verdict.policy else GPU_RULES[verdict.static]
-    return Trained(rule, verdict, weights, time.perf_counter() - begin)
+    learned = train(nodes, pods, typical, rng=training, heard=heard)
+    weights = np.array(learned.weights)
+    verdict = gate(nodes, pods, typical, weights, rng=judging)
+    rule = AfterState(typical, weights) if verdict.policy else GPU_RULES[verdict.static]
+    return Choice(rule, verdict, learned, time.perf_counter() - begin)
 
 
-def _about(settings: PlacementBench, trained: Trained | None) -> dict[str, Any]:
+def _about(settings: PlacementBench, trained: Choice | None) -> dict[str, Any]:
     if trained is None:
         return {}
     return {
@@ -141,5 +143,6 @@ def _about(settings: PlacementBench, trained: Trained | None) -> dict[str, Any]:
         "training_seconds": trained.seconds,
         "acted": trained.verdict.policy or trained.verdict.static,
         "evidence": trained.verdict.evidence,
-        "weights": dict(zip(NAMES, trained.weights, strict=True)),
+        "weights": dict(zip(NAMES, trained.learned.weights, strict=True)),
+        "rounds": trained.learned.rounds,
     }

@@ -111,6 +111,7 @@ def test_the_bench_shows_who_acted_and_why(tmp_path: Path) -> None:
     assert learned.mean_gpu_allocation > fgd.mean_gpu_allocation
     assert learned.std_gpu_allocation > 0 and learned.training_seconds
     assert learned.weights is not None and tuple(learned.weights) == NAMES
+    assert learned.rounds is not None and learned.rounds[0].acting < learned.rounds[-1].acting
     assert (fgd.acted, fgd.evidence, fgd.weights, fgd.training_seconds) == (None, None, None, None)
 
 
