@@ -67,6 +67,7 @@ from coordinator.tell import COMMAND_TIMEOUT_S
 from tests.sim.database import Connection, Database, Rows
 from tests.sim.doors import Doors, owner_of
 from tests.sim.network import Network, Responder
+from tests.sim.plan import Orders
 from tests.sim.standby import SimSession, look
 from tests.sim.stream import Intake, Stream
 from tests.sim.timeline import Host, Process
@@ -102,6 +103,7 @@ class Coordinator(Process):
         *,
         random: Random,
         limits: Limits,
+        orders: Orders,
         pace: float,
         supervisor: Supervisor,
     ) -> None:
@@ -109,6 +111,7 @@ class Coordinator(Process):
         self.network = network
         self.random = random
         self.limits = limits
+        self.orders = orders
         self.pace = pace
         self.database = database
         self.connection = Connection(database, self)
@@ -180,7 +183,15 @@ class Coordinator(Process):
         self.after(RECONCILE_S * self.pace, self._reconcile)
 
     def _rebuilt(self, snapshot: Snapshot) -> Cluster:
-        return restore(Cluster(limits=self.limits), snapshot, now_s=self.now_s())
+        orders = self.orders
+        cluster = Cluster(
+            limits=self.limits,
+            order=orders.order,
+            backfill=orders.backfill,
+            policy=orders.policy,
+            mode=orders.mode,
+        )
+        return restore(cluster, snapshot, now_s=self.now_s())
 
     def rebuilt_from(self, rows: Rows) -> Cluster:
         """What the memory of a leader would be that took over now."""

@@ -27,7 +27,7 @@ from bus.values import (
     TaskState,
 )
 from coordinator.core.effects import AnswerSubmit, SendAssign, TaskChange, Tell
-from coordinator.core.model import Cluster, Node
+from coordinator.core.model import Attempt, Cluster, Node
 from coordinator.store.rows import Batch
 from tests.sim.coordinator import Coordinator
 from tests.sim.database import LIVE, Rows, exceeds
@@ -101,6 +101,7 @@ class Checker:
         for name in names:
             check_books(leader.cluster.nodes[name])
         self._note_jobs(batch)
+        self._check_reservations(leader.cluster, batch)
         for change in batch.task_changes:
             self._check_backoff(leader.cluster, change)
         for attempt in batch.attempts:
@@ -111,6 +112,24 @@ class Checker:
                 raise Violation("I3", f"{attempt.attempt} is completed by no process of its own")
             if attempt.state is AttemptState.LOST and attempt.message == UNKNOWN_TO_ITS_NODE:
                 self._check_forgotten(attempt.attempt)
+
+    def _check_reservations(self, cluster: Cluster, batch: Batch) -> None:
+        """Whoever got a place in a round leaves those their places that were reserved in it."""
+        placed = [attempt for attempt in batch.attempts if attempt.new and attempt.ended_at is None]
+        for booking in cluster.bookings:
+            for name, pieces in booking.places:
+                new = [attempt for attempt in placed if attempt.node == name]
+                if not new:
+                    continue
+                if any(attempt.waiting for attempt in new):
+                    raise Violation("reservation", f"work ahead on {name}, kept for {booking.task}")
+                kept = sum([booking.shape.resources] * pieces, Resources())
+                node = cluster.nodes[name]
+                for attempt in node.attempts.values():
+                    if attempt.holding and _latest_end_s(attempt, new[0].assigned_at) > booking.start_s:
+                        kept += attempt.requested
+                if not kept.fits(node.capacity):
+                    raise Violation("reservation", f"{name} has no place for {booking.task} when promised")
 
     def _check_forgotten(self, ref: AttemptRef) -> None:
         """I3: what ended well under a guard's eyes is known there for as long as nothing was destroyed."""
@@ -253,6 +272,20 @@ def check_books(node: Node) -> None:
         raise Violation("I4", f"{node.name} gives {node.allocated}, its attempts hold {held}")
     if exceeds(held, node.capacity):
         raise Violation("I4", f"{node.name} has {node.capacity} and gives {held}")
+    check_gpus(node)
+
+
+def check_gpus(node: Node) -> None:
+    """I4: no GPU is given beyond its thousandths, so none whole that is shared."""
+    taken: Counter[str] = Counter()
+    for attempt in node.attempts.values():
+        if attempt.holding:
+            asked = attempt.requested
+            if len(attempt.gpus) != asked.gpus + bool(asked.gpu_milli):
+                raise Violation("I4", f"{attempt.ref} asks for {asked} and has {attempt.gpus}")
+            taken.update(dict.fromkeys(attempt.gpus, asked.gpu_milli or 1000))
+    if any(milli > 1000 for milli in taken.values()) or taken != node.gpu_taken:
+        raise Violation("I4", f"{node.name}: {taken} of its GPUs are held, {node.gpu_taken} is noted")
 
 
 def _is_forsaken(machine: Machine, task: Task) -> bool:
@@ -272,20 +305,6 @@ def essence(cluster: Cluster) -> dict[str, dict[Any, Any]]:
         for group in job.groups:
             tasks[job.number, group.first] = (
                 group.untouched,
-    check_gpus(node)
-
-
-def check_gpus(node: Node) -> None:
-    """I4: no GPU is given beyond its thousandths, so none whole that is shared."""
-    taken: Counter[str] = Counter()
-    for attempt in node.attempts.values():
-        if attempt.holding:
-            asked = attempt.requested
-            if len(attempt.gpus) != asked.gpus + bool(asked.gpu_milli):
-                raise Violation("I4", f"{attempt.ref} asks for {asked} and has {attempt.gpus}")
-            taken.update(dict.fromkeys(attempt.gpus, asked.gpu_milli or 1000))
-    if any(milli > 1000 for milli in taken.values()) or taken != node.gpu_taken:
-        raise Violation("I4", f"{node.name}: {taken} of its GPUs are held, {node.gpu_taken} is noted")
                 group.untouched_state if group.untouched else "",
                 group.completed,
                 group.failed,
@@ -305,7 +324,7 @@ def check_gpus(node: Node) -> None:
         "accounts": {
             owner: (account.shares, account.usage, account.at_s)
             for owner, account in cluster.shares.accounts.items()
-            if account.at_s or account.shares != 1
+            if account.known
         },
     }
 
@@ -315,3 +334,12 @@ def _difference(mine: dict[Any, Any], theirs: dict[Any, Any]) -> str:
         if mine.get(key) != theirs.get(key):
             return f"has {key} {mine.get(key)}, the database says {theirs.get(key)}"
     raise AssertionError("there is a difference")
+
+
+def _latest_end_s(attempt: Attempt, now_s: float) -> float:
+    """By its walltime; what has not started starts now."""
+    settings = attempt.task.group.settings
+    if settings.timeout_s is None:
+        return math.inf
+    started_s = now_s if attempt.started_at is None else attempt.started_at
+    return max(started_s + settings.timeout_s + settings.grace_s, now_s)

@@ -34,6 +34,7 @@ from bus.values import AttemptRef, Ended, Resources
 from coordinator.core.conditions import Verdict
 from coordinator.core.events import TasksReported
 from coordinator.core.model import Cluster, Group, Job, Line
+from coordinator.core.scheduler.bookings import Bookings
 from tests.sim.coordinator import Coordinator
 from tests.sim.database import Rows
 from tests.sim.plan import FaultKind
@@ -289,6 +290,11 @@ def retries_charged_twice() -> AbstractContextManager[object]:
 @mutation("an array's limit is ignored", "limit")
 def limits_ignored() -> AbstractContextManager[object]:
     return patch.object(Group, "full", PropertyMock(return_value=False))
+
+
+@mutation("what goes past a blocked task ignores what is reserved", "reservation")
+def reservations_ignored() -> AbstractContextManager[object]:
+    return patch.object(Bookings, "limit_s", lambda self, node, request: float("inf"))
 
 
 # leases

@@ -13,6 +13,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from coordinator.core.model import Limits
+from coordinator.core.scheduler.policies import Backfill, Mode
+from coordinator.core.scheduler.rules import RULES
 
 AGEING_LEASES = 2.0
 """Of age for a step of priority: priorities are to change places within a run."""
@@ -86,6 +88,15 @@ class Deed(Struct, frozen=True):
     deadline_s: float | None = None
 
 
+class Orders(Struct, frozen=True):
+    """How the scheduler is set."""
+
+    order: str = "fcfs"
+    backfill: Backfill = Backfill.EASY
+    policy: str = ""
+    mode: Mode = Mode.ON
+
+
 class Plan(Struct, frozen=True):
     """One history to be. `pace` stretches every interval of the protocol: 1 is production's."""
 
@@ -98,6 +109,7 @@ class Plan(Struct, frozen=True):
     submissions: tuple[Submission, ...]
     deeds: tuple[Deed, ...]
     faults: tuple[Fault, ...]
+    orders: Orders = Orders()
 
     @property
     def limits(self) -> Limits:
@@ -126,19 +138,44 @@ def draw(seed: int, kinds: tuple[FaultKind, ...] = ()) -> Plan:
         )
     )
     _add_people_and_wishes(Random(f"corral wishes {seed}"), submissions)
+    _add_gpus(Random(f"corral gpus {seed}"), submissions)
     faults = _faults(random, agents, duration_s, lease_s, kinds)
+    coordinators = random.choice((2, 3) if kinds else (1, 2, 2, 3))
+    cores = random.choice((1, 2, 4))
+    scheduling = Random(f"corral {seed} scheduling")  # of its own: what it draws changes nothing else
     return Plan(
         seed=seed,
         pace=pace,
         agents=agents,
-        coordinators=random.choice((2, 3) if kinds else (1, 2, 2, 3)),
-        cores=random.choice((1, 2, 4)),
+        coordinators=coordinators,
+        cores=cores,
         duration_s=duration_s,
-        submissions=submissions,
+        submissions=tuple(_timed(scheduling, each, lease_s, cores) for each in submissions),
         deeds=_deeds(random, submissions, agents, duration_s),
         faults=faults,
+        orders=_orders(scheduling),
     )
-    _add_gpus(Random(f"corral gpus {seed}"), submissions)
+
+
+def _timed(random: Random, submission: Submission, lease_s: float, cores: int) -> Submission:
+    """With a walltime that nothing exceeds, so that places can be reserved; some fill a whole node."""
+    spec = dict(submission.spec)
+    if "timeout" not in spec and random.random() < 0.6:
+        spec["timeout"] = lease_s * random.choice((8, 8, 20))
+        spec["grace"] = lease_s * 0.1
+    if random.random() < 0.2:
+        spec["resources"] = spec["resources"] | {"cpu": str(cores)}
+    return replace(submission, spec=spec)
+
+
+def _orders(random: Random) -> Orders:
+    """Half of the worlds have a learned order, as if it had passed the gate."""
+    return Orders(
+        order=random.choice(("fcfs", "fcfs", *RULES)),
+        backfill=random.choice((Backfill.EASY, Backfill.EASY, Backfill.CONSERVATIVE, Backfill.OFF)),
+        policy=random.choice(("", "", "rollout", "rollout of backlog", "predicted short")),
+        mode=random.choice((Mode.ON, Mode.ON, Mode.SHADOW, Mode.OFF)),
+    )
 
 
 def _submission(random: Random, number: int, duration_s: float, lease_s: float) -> Submission:
@@ -170,6 +207,13 @@ def _add_people_and_wishes(random: Random, submissions: tuple[Submission, ...]) 
             submission.spec["metadata"] = {"owner": random.choice(("alice", "bob", "carol"))}
         if random.random() < 0.4:
             submission.spec["constraints"] = random.choice(_WISHES)
+
+
+def _add_gpus(random: Random, submissions: tuple[Submission, ...]) -> None:
+    """Whole ones, shares and models; drawn apart as well."""
+    for submission in submissions:
+        if random.random() < 0.5:
+            submission.spec["resources"] |= random.choice(_GPUS)
 
 
 def _work(random: Random, lease_s: float, *, failures: float = 0.0, manner: str = "") -> list[str]:
@@ -209,14 +253,17 @@ def _dag(random: Random, lease_s: float) -> dict[str, Any]:
 
 def _tool(random: Random, lease_s: float) -> dict[str, Any]:
     return {"tool": "wordcount", "for_each": [f"file-{n}" for n in range(random.randint(1, 4))]}
-def _add_gpus(random: Random, submissions: tuple[Submission, ...]) -> None:
-    """Whole ones, shares and models; drawn apart as well."""
-    for submission in submissions:
-        if random.random() < 0.5:
-            submission.spec["resources"] |= random.choice(_GPUS)
 
 
-
+_GPUS: tuple[dict[str, Any], ...] = (
+    {"gpu": 1},
+    {"gpu": 2},
+    {"gpu": 0.5},
+    {"gpu": "250m"},
+    {"gpu": "700m", "gpu_type": "t4"},
+    {"gpu": 1, "gpu_type": "a100"},
+    {"gpu": 0.4, "gpu_memory": "40GiB"},
+)
 
 _WISHES: tuple[dict[str, Any], ...] = (
     {"placement": "spread"},
@@ -255,16 +302,6 @@ def _deeds(
             again_s = random.uniform(at_s, duration_s)
             deeds.append(Deed(again_s, _GIVEN_FREE_BY[operation], submission.key))
     for _ in range(random.choice((0, 0, 1, 2))):
-_GPUS: tuple[dict[str, Any], ...] = (
-    {"gpu": 1},
-    {"gpu": 2},
-    {"gpu": 0.5},
-    {"gpu": "250m"},
-    {"gpu": "700m", "gpu_type": "t4"},
-    {"gpu": 1, "gpu_type": "a100"},
-    {"gpu": 0.4, "gpu_memory": "40GiB"},
-)
-
         at_s, node = random.uniform(0, duration_s), random.randrange(agents)
         operation = random.choice(("node.drain", "node.cordon", "node.maintenance"))
         deadline_s = random.uniform(0, duration_s / 4) if random.random() < 0.5 else None

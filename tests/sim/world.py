@@ -123,6 +123,7 @@ class World(Watcher, Supervisor):
                 self.stream,
                 random=self.random,
                 limits=self.plan.limits,
+                orders=self.plan.orders,
                 pace=self.plan.pace,
                 supervisor=self,
             )
