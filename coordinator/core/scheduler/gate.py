@@ -9,8 +9,8 @@ Royal Statistical Society B 1974): no r_w is of a choice that has seen w, and ye
 Choosing on one half and testing on the other would leave half of them; Bonferroni's correction for the number
 tried would punish a menu of near twins. What acts is the best over all windows.
 
-Best is who costs least on average, as those who wait pay, of those who are better by the ratio as well; the
-test takes ratios, so that one congested window cannot carry it.
+Best is who costs least on average, as those who wait pay, of those who pass (or are at least better by
+ratios); the test takes ratios, so that one congested window cannot carry it.
 """
 
 from __future__ import annotations
@@ -100,11 +100,11 @@ def _ratios(
 def _choice(
     costs: Mapping[str, Sequence[float]], learned: Sequence[str], *, rule: str, windows: Collection[int]
 ) -> str:
-    """Who of `learned` to try against `rule`."""
-    better = [
-        name for name in learned if math.fsum(_ratio(costs, name, rule, window) for window in windows) < 0.0
-    ]
-    return _cheapest(costs, better or learned, windows)
+    """Who of `learned` to try against `rule`: the cheapest that passes on these, or is better."""
+    ratios = {name: [_ratio(costs, name, rule, window) for window in windows] for name in learned}
+    passing = [name for name in learned if _t(ratios[name]) <= T_MAX]
+    better = [name for name in learned if math.fsum(ratios[name]) < 0.0]
+    return _cheapest(costs, passing or better or learned, windows)
 
 
 def _ratio(costs: Mapping[str, Sequence[float]], policy: str, rule: str, window: int) -> float:
