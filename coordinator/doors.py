@@ -69,6 +69,18 @@ class Engine(Struct, frozen=True, kw_only=True):
     rebuild: Rebuild
 
 
+def _tuning(engine: Engine, learned: Learned) -> Tuning:
+    return Tuning(
+        engine.loop,
+        learned,
+        engine.clock,
+        record=engine.record,
+        epoch=engine.leader.epoch,
+        every_s=engine.config.test_every_min * 60.0,
+        notes=engine.notes,
+    )
+
+
 class Doors:
     """`open` them, let `work` run beside, `shut` them while the loop still answers, `close` their stores."""
 
@@ -83,15 +95,7 @@ class Doors:
         self._retention = Retention(archive, clock, engine.config.keep, epoch=engine.leader.epoch)
         self._admitted = tokens.admitted
         self._audit = Audit(dsn, now_s=clock.now_s, record=engine.record)
-        self._tuning = Tuning(
-            loop,
-            tuned,
-            clock,
-            record=engine.record,
-            epoch=engine.leader.epoch,
-            every_s=engine.config.test_every_min * 60.0,
-            notes=engine.notes,
-        )
+        self._tuning = _tuning(engine, tuned)
         notices = Notices(engine.record, clock, loop.cluster.nodes)
         self._agents = Agents(
             bus,

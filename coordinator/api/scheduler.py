@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -39,6 +40,14 @@ class SchedulerDesk:
         self._tuning = tuning
         self._replies = replies
         self._clock = clock
+        self.handlers: dict[str, Callable[[UserRow, Struct], Awaitable[Struct]]] = {
+            "scheduler.status": self.status,
+            "scheduler.mode": self.mode,
+            "scheduler.train": self.train,
+            "scheduler.replay": self.replay,
+            "scheduler.export": self.export,
+            "scheduler.import": self.import_,
+        }
 
     async def status(self, user: UserRow, request: Struct) -> scheduling.Scheduler:
         """`scheduler.status`."""

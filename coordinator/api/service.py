@@ -51,6 +51,16 @@ CONCURRENT_MAX = 256
 Handler = Callable[[UserRow, Struct], Awaitable[Struct]]
 
 
+def _service(bus: Bus, version: str) -> Service:
+    return Service(
+        bus,
+        name="corral",
+        version=version,
+        description="Corral's coordinator",
+        endpoints=[Endpoint(name, f"corral.u.*.{name}") for name in OPERATIONS],
+    )
+
+
 class Api:
     """Serves `OPERATIONS`; `start` subscribes, `stop` ends."""
 
@@ -102,12 +112,7 @@ class Api:
             "node.drain": steer.drain,
             "node.maintenance": steer.maintenance,
             "node.undrain": steer.undrain,
-            "scheduler.status": scheduler.status,
-            "scheduler.mode": scheduler.mode,
-            "scheduler.train": scheduler.train,
-            "scheduler.replay": scheduler.replay,
-            "scheduler.export": scheduler.export,
-            "scheduler.import": scheduler.import_,
+            **scheduler.handlers,
             "cluster.status": nodes.cluster,
             "cluster.verify": verifier.verify,
             "cluster.gc": retention.collect,
@@ -123,13 +128,7 @@ class Api:
         }
         self._slots = asyncio.Semaphore(CONCURRENT_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._service = Service(
-            bus,
-            name="corral",
-            version=version,
-            description="Corral's coordinator",
-            endpoints=[Endpoint(name, f"corral.u.*.{name}") for name in OPERATIONS],
-        )
+        self._service = _service(bus, version)
         self._numbers = itertools.count(1)
 
     async def start(self) -> None:
