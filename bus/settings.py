@@ -130,7 +130,7 @@ _TABLE = (
     Setting(
         key="scheduler.fair_share_half_life",
         kind=Kind.DAYS,
-        meaning="days after which what somebody used counts half: who used less goes first (0: fair share is off)",
+        meaning="days after which what somebody used counts half: who used less goes first (0: off)",
         default=7,
     ),
     Setting(

@@ -22,6 +22,7 @@ from bus.values import (
     Resources,
     TaskRef,
     TaskState,
+    UserName,
 )
 from coordinator.core.model import Attempt, Cluster, Group, Job, Node, Task
 from coordinator.core.scheduler.kept import digest
@@ -95,6 +96,13 @@ class Learnt(NamedTuple):
     digest: str
 
 
+class AccountHeld(NamedTuple):
+    """As last settled: what came since is in no database yet."""
+
+    shares: int
+    usage: float
+
+
 class Picture(Struct, frozen=True):
     """`waiting`: what the lines offer, tasks and groups by their first index. `retrying`: what has
     a time at which it will be tried again."""
@@ -107,6 +115,7 @@ class Picture(Struct, frozen=True):
     waiting: frozenset[TaskRef]
     retrying: frozenset[TaskRef]
     learned: dict[str, Learnt]
+    accounts: dict[UserName, AccountHeld]
 
 
 def picture(cluster: Cluster) -> Picture:
@@ -121,6 +130,11 @@ def picture(cluster: Cluster) -> Picture:
         waiting=frozenset(_waiting(cluster)),
         retrying=frozenset(ref for _, _, ref in cluster.retries if _is_retrying(cluster.find_task(ref))),
         learned={"planner": Learnt(cluster.mode, cluster.policy, digest(cluster.planner))},
+        accounts={
+            owner: AccountHeld(account.shares, account.usage)
+            for owner, account in cluster.shares.accounts.items()
+            if account.known
+        },
     )
 
 

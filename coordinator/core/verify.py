@@ -45,7 +45,7 @@ def lasting(first: Iterable[Flaw], second: Iterable[Flaw]) -> list[Flaw]:
 def memory_flaws(memory: Picture, database: Picture) -> list[Flaw]:
     """Where the running memory is not what a new leader would rebuild from the database."""
     flaws: list[Flaw] = []
-    for check in ("jobs", "groups", "tasks", "attempts", "nodes", "learned"):
+    for check in ("jobs", "groups", "tasks", "attempts", "nodes", "learned", "accounts"):
         flaws += _unequal(check, getattr(memory, check), getattr(database, check))
     for ref in sorted(database.waiting - memory.waiting):
         what = "is queued, and stands in no waiting line: it would never start"

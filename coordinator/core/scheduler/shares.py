@@ -34,6 +34,11 @@ class Account(Struct):
     fresh: tuple[float, ...] = _NOTHING  # amounts × seconds, see `_amounts`
     level: int | None = None  # None: was not among those who compete at the last settling
 
+    @property
+    def known(self) -> bool:
+        """Whether the database has a row for it."""
+        return self.at_s > 0 or self.shares != 1
+
     def charge(self, request: Resources, seconds: float) -> None:
         """Its owner has had `request` for so long."""
         if seconds > 0:

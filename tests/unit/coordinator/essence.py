@@ -80,7 +80,7 @@ def essence(cluster: Cluster) -> dict[str, Any]:
 def settled(cluster: Cluster) -> Iterator[AccountRow]:
     """The accounts that the database knows."""
     for owner, account in cluster.shares.accounts.items():
-        if account.at_s or account.shares != 1:
+        if account.known:
             yield account_row(owner, account)
 
 

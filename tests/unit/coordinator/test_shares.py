@@ -11,7 +11,9 @@ from bus.spec import ResourceSpec
 from bus.values import Resources, Started, UserName
 from coordinator.core.events import SharesAsked, Tick
 from coordinator.core.fair_share import standing_of
+from coordinator.core.picture import picture
 from coordinator.core.scheduler.shares import LEVELS, SETTLE_EVERY_S, Account, Shares, level_of
+from coordinator.core.verify import memory_flaws
 
 ALICE, BOB = UserName("alice"), UserName("bob")
 CORE = ResourceSpec(cpu="1")
@@ -182,3 +184,15 @@ def test_fair_share_alone_ends_nobodys_work(world) -> None:
     tick(world)
     world.schedule()
     assert [str(each.task.ref) for each in world.cluster.yielding.values()] == ["1.0"]
+
+
+def test_verifying_finds_an_account_that_is_not_the_databases(world) -> None:
+    world.register("n1")
+    world.submit(command=["true"], resources=CORE, owner="alice")
+    run_for(world, *world.schedule(), 5.0)
+    tick(world)
+    database = picture(world.rebuilt())
+    assert "alice" in database.accounts and not memory_flaws(picture(world.cluster), database)
+    world.cluster.shares.accounts[ALICE].shares = 2
+    (flaw,) = memory_flaws(picture(world.cluster), database)
+    assert (flaw.key, flaw.what) == (("memory.accounts", "alice"), "shares: 2 in memory, 1 in the database")
