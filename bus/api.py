@@ -11,6 +11,15 @@ from typing import Any
 from msgspec import Struct, field
 
 from bus.housekeeping import Collected, Connections
+from bus.outlook import Affected as Affected
+from bus.outlook import Backfilled as Backfilled
+from bus.outlook import Blocker as Blocker
+from bus.outlook import Candidate as Candidate
+from bus.outlook import Effect as Effect
+from bus.outlook import Forecast as Forecast
+from bus.outlook import Outlook as Outlook
+from bus.outlook import Plan as Plan
+from bus.outlook import PlannedGroup as PlannedGroup
 from bus.people import Standing, Users, UserShare
 from bus.requests import (
     Cancel,
@@ -223,94 +232,6 @@ class Changed(Struct, kw_only=True):
     hint: str = ""
 
 
-class Blocker(Struct, kw_only=True):
-    """One thing that keeps a task from starting, and what would remove it."""
-
-    code: str  # a stable word: "busy:cpu_millis", "label:zone", "needs", "held", "array_limit", …
-    message: str
-    nodes: int = 0  # how many nodes it rules out; 0: it is not about nodes
-    remedy: str = ""
-
-
-class Candidate(Struct, kw_only=True):
-    """One node as the scheduler saw it. `obstacles` empty: feasible, with its score (smaller is better).
-
-    `features`: what a learned score was made of.
-    """
-
-    node: str
-    score: float | None = None
-    features: dict[str, float] = {}
-    obstacles: list[str] = []
-    chosen: bool = False
-
-
-class Forecast(Struct, kw_only=True):
-    """When something will start: the middle, and between which instants with the probability of `share`.
-
-    `told` and `right`: of how many forecasts that came out so far how many were right.
-    """
-
-    starts_at: float
-    earliest_at: float
-    latest_at: float
-    ends_at: float | None = None
-    share: float = 0.8
-    told: int = 0
-    right: int = 0
-
-
-class Effect(Struct, kw_only=True):
-    """What a change would do to the tasks that wait: means over them, of their waiting from now on.
-
-    `earlier`, `later`: how many would start so much sooner or later that anybody would notice. `stuck`: how
-    many would never start as things stand; the means leave them out.
-    """
-
-    tasks: int
-    wait_before_s: float
-    wait_after_s: float
-    slowdown_before: float
-    slowdown_after: float
-    earlier: int = 0
-    later: int = 0
-    stuck_before: int = 0
-    stuck_after: int = 0
-
-
-class Affected(Struct, kw_only=True):
-    """A waiting job under a change; None: it would not start as things stand."""
-
-    job: int
-    user: str
-    tasks: int
-    starts_before: float | None = None
-    starts_after: float | None = None
-    slowdown_before: float | None = None
-    slowdown_after: float | None = None
-
-
-class Outlook(Struct, kw_only=True):
-    """What would become of what waits. `jobs`: the most affected of those that one may see.
-
-    `forecast`: of the job that was asked about too.
-    """
-
-    change: str
-    effect: Effect
-    jobs: list[Affected] = []
-    forecast: Forecast | None = None
-
-
-class Backfilled(Struct, kw_only=True):
-    """It ran ahead of the task `behind`, for which room was reserved, without delaying that."""
-
-    behind: str
-    node: str | None = None
-    reserved_at: float | None = None
-    until_at: float | None = None
-
-
 class Why(Struct, kw_only=True):
     """Why a task is where it is (`placed`), or why it is not placed yet (`blockers`)."""
 
@@ -337,34 +258,6 @@ class Why(Struct, kw_only=True):
     backfill: Backfilled | None = None
     usage_age_s: float | None = None  # of what was known of the node's load then
     standing: Standing | None = None  # of whose it is, while it waits
-
-
-class PlannedGroup(Struct, kw_only=True):
-    """Tasks of a plan that are alike: `first` to `first + count - 1`."""
-
-    name: str
-    first: int
-    count: int
-    command: list[str] = []
-    tool: str | None = None
-    needs: list[str] = []
-    limit: int = 0
-    resources: Resources
-    now: dict[str, int] = {}  # node -> how many tasks would start there at once
-    waits: int = 0
-    blockers: list[Blocker] = []
-    candidates: list[Candidate] = []
-
-
-class Plan(Struct, kw_only=True):
-    """What a job would become if it were submitted now; nothing is kept."""
-
-    name: str
-    tasks: int
-    starts_now: int
-    groups: list[PlannedGroup]
-    forecast: Forecast | None = None  # of its first task's start, and of its last one's end
-    effect: Effect | None = None  # on what waits already
 
 
 class Whoami(Struct, kw_only=True):

@@ -44,6 +44,7 @@ def test_there_is_a_method_for_every_operation() -> None:
         "job.resume": Client.resume,
         "job.requeue": Client.requeue,
         "job.plan": Client.plan,
+        "job.whatif": Client.what_if,
         "node.cordon": Client.cordon,
         "node.drain": Client.drain,
         "node.maintenance": Client.maintenance,
