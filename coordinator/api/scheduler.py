@@ -111,7 +111,10 @@ class SchedulerDesk:
                     "E_VALUE", "no such policy", field="/policies", got=quote(unknown[0]), expected=expected
                 )
             )
-        kept.check_no_pickle(request.swf)
+        try:
+            kept.check_no_pickle(request.swf)
+        except kept.Unreadable as error:
+            raise ApiError(refusal(error.code, str(error), field="/swf")) from error
         if self._tuning.busy:
             raise ApiError(refusal("E_TOO_OFTEN", "orders are being replayed just now"))
         self._tuning.begin(

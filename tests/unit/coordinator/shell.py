@@ -312,9 +312,9 @@ class Shell:
 
 
 @asynccontextmanager
-async def running_shell(*, version: str = "") -> AsyncIterator[Shell]:
-    """A shell that serves, over a store that obeys the test."""
-    shell = Shell(version=version)
+async def running_shell(*, version: str = "", tune: Sequence[str] | None = None) -> AsyncIterator[Shell]:
+    """A shell that serves, over a store that obeys the test; `tune`: what replays orders."""
+    shell = Shell(version=version, tune=tune)
     async with serving(shell):
         try:
             yield shell
