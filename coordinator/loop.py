@@ -13,12 +13,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
+from coordinator.budget import Budget
 from coordinator.clock import Clock
 from coordinator.core.effects import AnswerBeat, Effect
 from coordinator.core.events import AgentBeat, Event, ScheduleDue, Tick
@@ -60,6 +62,7 @@ class Loop:
         self.cluster = cluster
         self._performer = performer
         self._clock = clock
+        self._budget = Budget(now_s=time.perf_counter())
         self._answer_beat = answer_beat
         self._queue: deque[Event] = deque()
         self._carried: list[list[Effect]] = []
@@ -165,7 +168,10 @@ class Loop:
         taken = min(len(self._queue), BATCH_EVENTS_MAX)
         for _ in range(taken):
             steps.append(step(self.cluster, self._queue.popleft(), self._clock.now_s()))
+        self.cluster.rollout_steps = self._budget.steps(time.perf_counter())
+        self.cluster.rollouts_taken = 0  # there may be no round
         steps.append(step(self.cluster, ScheduleDue(), self._clock.now_s()))
+        self._budget.note(self.cluster.rollouts_taken, time.perf_counter())
         self._effects_per_s += sum(map(len, steps)) / _PACE_TAU_S
         self._performing = True
         try:
