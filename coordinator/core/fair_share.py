@@ -84,7 +84,7 @@ def standing_of(cluster: Cluster, owner: UserName, *, now_s: float) -> Standing:
     if not shares.half_life_s:
         return Standing(shares=account.shares)
     usage = account.usage_at(shares.settled_s, half_life_s=shares.half_life_s)
-    competes = account.level is not None
+    competes = owner in shares.competing
     all_usage = shares.usage + (0.0 if competes else usage)
     all_shares = shares.shares + (0 if competes else account.shares)
     return Standing(

@@ -67,6 +67,7 @@ class Shares(Struct):
     settled_s: float = -math.inf
     usage: float = 0.0
     shares: int = 0
+    competing: frozenset[UserName] = frozenset()  # whose usage and shares are in these
 
     def account(self, owner: UserName) -> Account:
         """The account of `owner`; opened where there was none."""
@@ -95,6 +96,7 @@ class Shares(Struct):
             owner: self.account(owner).usage_at(self.settled_s, half_life_s=self.half_life_s)
             for owner in sorted(owners)
         }
+        self.competing = frozenset(usages)
         self.usage = math.fsum(usages.values())
         self.shares = sum(self.accounts[owner].shares for owner in usages)
         for owner, account in self.accounts.items():

@@ -196,3 +196,14 @@ def test_verifying_finds_an_account_that_is_not_the_databases(world) -> None:
     world.cluster.shares.accounts[ALICE].shares = 2
     (flaw,) = memory_flaws(picture(world.cluster), database)
     assert (flaw.key, flaw.what) == (("memory.accounts", "alice"), "shares: 2 in memory, 1 in the database")
+
+
+def test_who_came_since_the_last_settling_is_measured_against_the_others(world) -> None:
+    world.register("n1")
+    world.happen(SharesAsked(owner=ALICE, shares=4, by=UserName("root")))
+    world.submit(command=["true"], resources=CORE, owner="alice")
+    alone = standing_of(world.cluster, ALICE, now_s=world.now_s)
+    assert (alone.shares, alone.due, alone.used, alone.level) == (4, 1.0, 0.0, 0)
+    tick(world)
+    late = standing_of(world.cluster, BOB, now_s=world.now_s)
+    assert (late.shares, late.due) == (1, 0.2)
