@@ -30,7 +30,7 @@ from coordinator.core.scheduler.bookings import Bookings, until_s
 from coordinator.core.scheduler.choosing import LINES_MAX, Chooser, Learned
 from coordinator.core.scheduler.explain import Backfilled, Explanation, Seen
 from coordinator.core.scheduler.feasible import busy, fits_now, obstacles
-from coordinator.core.scheduler.order import rekey
+from coordinator.core.scheduler.order import aged, rekey
 from coordinator.core.scheduler.pool import Mask, Pool, pool_of
 from coordinator.core.scheduler.preempt import room_coming
 from coordinator.core.scheduler.prefill import prefill
@@ -161,7 +161,9 @@ class _Round:
         shape = turn.shape
         options = self._candidates.get(shape)
         if options is None:
-            options = self._candidates[shape] = Candidates(self._cluster, self._pool, shape)
+            options = self._candidates[shape] = Candidates(
+                self._cluster, self._pool, shape, now_s=self._now_s
+            )
         node = options.best(self._reserved, self._bookings, end_s=until_s(turn.waiting.group, self._now_s))
         if node is not None:
             return node, turn
@@ -239,8 +241,10 @@ class Candidates:
     Degraded ones come last: what they get may have to be given out again.
     """
 
-    def __init__(self, cluster: Cluster, pool: Pool, shape: Shape) -> None:
+    def __init__(self, cluster: Cluster, pool: Pool, shape: Shape, *, now_s: float) -> None:
         self._shape = shape
+        self._now_s = now_s
+        self._today = aged(0, now_s, ageing_s=cluster.limits.ageing_s)
         self._order = cluster.order
         self._rank = cluster.rank
         self._score = scoring(cluster, shape)
@@ -301,19 +305,17 @@ class Candidates:
         if isinstance(self._score, Affinity):
             self._score.note_placed(node)
 
-    def explanation(
-        self, node: Node, aged: int, learned: Learned, backfill: Backfilled | None
-    ) -> Explanation:
+    def explanation(self, node: Node, age: int, learned: Learned, backfill: Backfilled | None) -> Explanation:
         """Why `node`: kept with the attempt. One object for all that share the reasons in this round."""
         if learned.q:
-            return self._explain(node, aged, learned, backfill)
-        key = (node.name, aged, learned.rule, learned.would, backfill)
+            return self._explain(node, age, learned, backfill)
+        key = (node.name, age, learned.rule, learned.would, backfill)
         found = self._explained.get(key)
         if found is None:
-            found = self._explained[key] = self._explain(node, aged, learned, backfill)
+            found = self._explained[key] = self._explain(node, age, learned, backfill)
         return found
 
-    def _explain(self, node: Node, aged: int, learned: Learned, backfill: Backfilled | None) -> Explanation:
+    def _explain(self, node: Node, age: int, learned: Learned, backfill: Backfilled | None) -> Explanation:
         top = self._heap[: 2**_CANDIDATES_SHOWN - 1]  # of a heap: the k-th lies above level k
         others = heapq.nsmallest(_CANDIDATES_SHOWN, top, key=lambda entry: entry[:3])
         return Explanation(
@@ -322,12 +324,13 @@ class Candidates:
             feasible=self._feasible,
             candidates=tuple(Seen(each.name, round(score, 4)) for _, score, _, each in others),
             rejected=self._some_rejected(),
-            class_=aged,
+            class_=self._today - age,
             policy="" if learned.would else learned.policy,
             rule="" if learned.would else learned.rule,
             q=learned.q,
             would=learned.would,
             backfill=backfill,
+            usage_age_s=None if node.usage is None else round(max(self._now_s - node.usage_s, 0.0), 1),
         )
 
     def _some_rejected(self) -> dict[NodeName, tuple[str, ...]]:

@@ -222,3 +222,18 @@ def test_twenty_of_a_hundred_transitions_are_legal() -> None:
                 with pytest.raises(IllegalTransition, match=f"{before} -> {after}"):
                     check_path((before, after))
     assert legal == 20
+
+
+def test_a_decision_keeps_its_class_and_how_old_the_view_of_the_node_was(pool) -> None:
+    """The class is the priority, and a step for each span of ageing since the job came."""
+    pool.submit(command=["true"], priority=7, resources=ResourceSpec(cpu=9000))
+    pool.submit(command=["true"], priority=7)
+    pool.schedule()
+    (first,) = [each for each in pool.effects if isinstance(each, AttemptChange)]
+    assert (first.explanation.class_, first.explanation.usage_age_s) == (7, None)
+    node = pool.cluster.nodes["n1"]
+    node.usage, node.usage_s = Usage(cpu_millis=1.0, mem_mib=1.0), pool.now_s - 3.0
+    pool.submit(command=["true"], priority=7)
+    pool.schedule()
+    (second,) = [each for each in pool.effects if isinstance(each, AttemptChange)]
+    assert second.explanation.usage_age_s == 3.0
