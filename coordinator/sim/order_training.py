@@ -120,5 +120,7 @@ def train(
 def _best(costs: Mapping[str, Sequence[float]], among: Iterable[str]) -> list[str]:
     """By the mean of what they cost, and the best by that of its logarithm, as the gate asks for both."""
     by_mean = sorted(among, key=lambda name: (math.fsum(costs[name]), name))
+    if not by_mean:
+        return []
     steady = min(by_mean, key=lambda name: math.fsum(map(math.log, costs[name])))
     return list(dict.fromkeys((steady, *by_mean)))[:FINALISTS]

@@ -177,7 +177,7 @@ def test_own_history_is_replayed_and_a_planted_bad_order_stays_out(
     monkeypatch.setitem(BASE_RULES, "long", lambda run_s, nodes, weight: -run_s)
     monkeypatch.setitem(POLICIES, PLANTED, Policy(name=PLANTED, kind=Kind.PREDICTED, rules=("long",)))
     ran = tuple(
-        Ran(place * 60.0, (600.0, 5.0, 5.0, 60.0)[place % 4], 600.0, f"u{place % 3}", 4, 4)
+        Ran(place * 60.0, run_s := (600.0, 5.0, 5.0, 60.0)[place % 4], 2 * run_s, f"u{place % 4}", 4, 4)
         for place in range(600)
     )
     found = judged(Tuning(jobs=ran, nodes=4, policies=("fcfs", "sjf", PLANTED)))
