@@ -239,10 +239,10 @@ def _pieces(free: NDArray[np.int64], request: NDArray[np.int64], per_node: int) 
 def _chosen(there: NDArray[np.int64], pieces: int) -> list[tuple[int, int]]:
     """On as few nodes as can be; the pool's order decides among equals."""
     found = []
-    for row in np.argsort(-there, kind="stable").tolist():
+    rows = iter(np.argsort(-there, kind="stable").tolist())
+    while pieces:
+        row = next(rows)
         number = min(int(there[row]), pieces)
         found.append((row, number))
         pieces -= number
-        if not pieces:
-            break
     return found

@@ -289,6 +289,45 @@ def test_conservative_keeps_places_for_all_in_a_line_in_the_order_of_the_cluster
     other = cores(world, 1, walltime=10.0)
     last = cores(world, 2, walltime=10.0)
     assert started(world) == []
-    found = [(booking.task.split(".")[0], booking.start_s - world.now_s) for booking in world.cluster.bookings]
+    found = [
+        (booking.task.split(".")[0], booking.start_s - world.now_s) for booking in world.cluster.bookings
+    ]
     assert found == [(str(array), 100.0), (str(array), 200.0)]
     assert {other, last} < set(world.cluster.jobs)  # the model has no room that anybody gives back later
+
+
+def test_who_waits_on_a_node_has_its_place_before_a_booking(four) -> None:
+    """Two tasks lie there ahead of a place of one core each, so of the four that will be free two are left."""
+    four.cluster.backfill = Backfill.OFF
+    cores(four, 1, walltime=100.0 - GRACE_S)
+    started(four)
+    node = four.cluster.nodes["n1"]
+    node.ends_per_s, node.ends_s = 8.0, four.now_s
+    cores(four, 1, array="0-9")
+    assert [placement.waiting for placement in four.schedule()] == [True, True]
+    four.cluster.backfill = Backfill.EASY
+    pool = Pool(four.cluster.nodes.values())
+    bookings = Bookings(four.cluster, pool, now_s=four.now_s)
+    three, two = (Shape(Resources(cores * 1000), (), (), None) for cores in (3, 2))
+    assert not bookings.book(three, pool.able(three), task="a")
+    assert bookings.book(two, pool.able(two), task="b")
+    assert bookings.limit_s(node, Resources(1)) == four.now_s + 100.0
+
+
+def test_a_booking_that_starts_sooner_leaves_less_beside_a_later_one() -> None:
+    """A gang waits for the slower of its nodes; on the other there is room for one core more until then."""
+    world = World()
+    world.cluster.backfill = Backfill.CONSERVATIVE
+    for name, walltime in (("n1", 90.0), ("n2", 190.0)):
+        world.register(name, capacity=Resources(4000, 4096))
+        cores(world, 4, walltime=walltime)
+        started(world)
+    pool = Pool(world.cluster.nodes.values())
+    bookings = Bookings(world.cluster, pool, now_s=world.now_s)
+    three, one = (Shape(Resources(cores * 1000), (), (), None) for cores in (3, 1))
+    assert bookings.book(three, pool.able(three), task="gang", pieces=2)
+    node = world.cluster.nodes["n1"]
+    assert bookings.limit_s(node, Resources(1000)) == math.inf
+    assert bookings.book(one, pool.able(one), task="sooner")
+    assert bookings.made[1].start_s == world.now_s + 100.0
+    assert bookings.limit_s(node, Resources(1000)) == world.now_s + 200.0
