@@ -193,6 +193,7 @@ class Node(Struct, kw_only=True):
     suspicion: float = 0.0  # 0: beats as ever; 1 and more: taken to be gone
     usage: Usage | None = None
     inventory: Inventory | None = None  # in `node.show` only
+    gpu_taken: dict[str, int] = {}  # thousandths of each GPU that tasks have, by UUID
 
 
 class Nodes(Struct, kw_only=True):

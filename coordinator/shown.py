@@ -30,6 +30,7 @@ def node_shown(node: Node, *, now_s: float) -> api.Node:
         deadline=node.admin_deadline,
         suspicion=round(node.suspicion, 3),
         usage=node.usage,
+        gpu_taken=node.gpu_taken,
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from bus.units import format_cpu_millis, format_gpu_millis
-from bus.values import Resources
+from collections.abc import Mapping
+
+from bus.units import format_cpu_millis, format_gpu_millis, format_size_mib
+from bus.values import GPU_MILLI, GpuInfo, Resources
 
 NONE = "–"
 
@@ -57,6 +59,15 @@ def count(number: int) -> str:
 def gpus(resources: Resources) -> str:
     """How many GPUs, or what part of one; a dash for none."""
     return format_gpu_millis(resources.gpu_millis) if resources.gpu_millis else NONE
+
+
+def gpu_text(gpu: GpuInfo, taken: Mapping[str, int]) -> str:
+    """Its model and memory, and how much of it tasks have: "Tesla T4, 16 GiB, 0.75 taken"."""
+    text = f"{gpu.model}, {format_size_mib(gpu.mem_mib)}"
+    part = taken.get(gpu.uuid, 0)
+    if part:
+        text += ", taken" if part == GPU_MILLI else f", {format_gpu_millis(part)} taken"
+    return text if gpu.healthy else f"{text}, ill"
 
 
 def share(used: Resources, total: Resources) -> tuple[str, str, str]:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from bus.api import Job, Node, Task, TaskCounts
 from bus.units import counted, format_cpu_millis, format_gpu_millis, format_mbps, format_size_mib
 from bus.values import Resources
-from tui.view.amounts import NONE, duration
+from tui.view.amounts import NONE, duration, gpu_text
 from tui.view.columns import elapsed_s, exit_word, job_state, task_name
 from tui.view.instants import local
 from tui.view.rows import counts_text
@@ -98,7 +98,7 @@ def describe_node(node: Node) -> list[str]:
             ("host", f"{found.hostname}  {found.ip}"),
             ("system", f"{found.os_version}, kernel {found.kernel_version}, {found.architecture}"),
             ("cpu", f"{found.cpu_cores} × {found.cpu_model}"),
-            *(("gpu", f"{gpu.model}, {format_size_mib(gpu.mem_mib)}  {gpu.uuid}") for gpu in found.gpus),
+            *(("gpu", f"{gpu_text(gpu, node.gpu_taken)}  {gpu.uuid}") for gpu in found.gpus),
             *(
                 ("disk", f"{d.mount}  {format_size_mib(d.free_mib)} free of {format_size_mib(d.total_mib)}")
                 for d in found.disks

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from bus.api import Attempt, Candidate, Happened, Job, Node, Task, Why
 from bus.units import counted, format_cpu_millis, format_gpu_millis, format_size_mib
 from bus.values import Resources
-from tui.view.amounts import NONE, age, duration, share
+from tui.view.amounts import NONE, age, duration, gpu_text, share
 from tui.view.columns import exit_word, job_state, labels_text, ran, task_name, task_ran, task_state
 from tui.view.instants import local
 from tui.view.lines import Line
@@ -97,7 +97,7 @@ def node_facts(node: Node, *, now_s: float) -> list[Line]:
             fact("host", f"{found.hostname}  {found.ip}"),
             fact("system", f"{found.os_version}, kernel {found.kernel_version}, {found.architecture}"),
             fact("cpu", f"{found.cpu_cores} × {found.cpu_model}"),
-            *(fact("gpu", f"{gpu.model}, {format_size_mib(gpu.mem_mib)}") for gpu in found.gpus),
+            *(fact("gpu", gpu_text(gpu, node.gpu_taken)) for gpu in found.gpus),
             *(
                 fact(
                     "disk", f"{d.mount}  {format_size_mib(d.free_mib)} free of {format_size_mib(d.total_mib)}"

@@ -69,7 +69,7 @@ def test_options_become_the_specification() -> None:
     assert (spec.name, spec.priority, spec.command, spec.array) == ("sweep", 7, ["true"], "0-9%2")
     assert spec.env == {"A": "1", "B": "x=y"}
     assert spec.resources is not None
-    assert (spec.resources.cpu, spec.resources.memory, spec.resources.gpu) == ("0.5", "4GiB", 1)
+    assert (spec.resources.cpu, spec.resources.memory, spec.resources.gpu) == ("0.5", "4GiB", "1")
     assert spec.constraints is not None
     assert (spec.constraints.labels, spec.constraints.nodes) == ({"zone": "a"}, ["n1"])
     assert (spec.after, spec.retry_on) == (["1041", "1042:any"], ["exit:75"])
@@ -170,3 +170,19 @@ def test_errors_as_json_are_one_document(capsys: pytest.CaptureFixture[str]) -> 
 def test_an_error_cannot_drive_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     diagnostics.report(ApiError(Error(code="E_NAME", message="bad\x1b]52;c;x\x07name", status=422)))
     assert "\x1b" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        (["--gpu", "0.5"], ("0.5", [], 0)),
+        (
+            ["--gpu", "2", "--gpu-type", "a100,h100", "--gpu-memory", "40GiB"],
+            ("2", ["a100", "h100"], "40GiB"),
+        ),
+        (["--gpu", "rtx 4090:1"], ("1", ["rtx 4090"], 0)),
+    ],
+)
+def test_gpus_are_asked_for_by_number_model_and_memory(words: list[str], asked: tuple[object, ...]) -> None:
+    found = job_spec(parsed("submit", *words, "--", "true")).resources
+    assert found is not None and (found.gpu, found.gpu_type, found.gpu_memory) == asked
