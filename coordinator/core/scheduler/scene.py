@@ -19,7 +19,7 @@ from coordinator.core.scheduler.forward import Amounts, Discipline, Entry, Scene
 from coordinator.core.scheduler.policies import Backfill
 from coordinator.core.scheduler.pool import Pool
 
-ENTRIES_MAX = 2_000
+ENTRIES_MAX = 1_000
 
 Place = tuple[int, int, float, int]
 

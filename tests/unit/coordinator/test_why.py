@@ -372,7 +372,7 @@ def test_a_decision_is_told_as_it_was_kept(pool: World) -> None:
 
 def test_amounts_in_words() -> None:
     assert [describe(name, 2000) for name in RESOURCES] == [
-        "2 cores", "2 GiB of memory", "2000 GPUs", "2 GiB of storage", "2 Gbit/s of network",
+        "2 cores", "2 GiB of memory", "2 GPUs", "2 GiB of storage", "2 Gbit/s of network",
     ]  # fmt: skip
     assert [describe("cpu_millis", 1000), describe("gpus", 1000)] == ["1 core", "1 GPU"]
     assert [flag(name, 500) for name in RESOURCES] == [
