@@ -47,6 +47,7 @@ class _Kept(Struct, kw_only=True, forbid_unknown_fields=True):
     predictor: dict[str, Any]
     recent: list[Asked]
     rewards: list[float]
+    reward_total: float
     table: QTable
     weights: bytes
 
@@ -65,6 +66,7 @@ def dump(learner: Learner) -> bytes:
             predictor=tables,
             recent=list(learner.recent),
             rewards=list(learner.rewards),
+            reward_total=learner.reward_total,
             table=learner.table,
             weights=learner.weights,
         )
@@ -85,6 +87,7 @@ def load(data: bytes) -> Learner:
     learner.sequence, learner.decisions, learner.predictor = kept.sequence, kept.decisions, predictor
     learner.recent = deque(kept.recent, maxlen=RECENT)
     learner.rewards.extend(kept.rewards)
+    learner.reward_total = kept.reward_total
     learner.table, learner.weights = kept.table, kept.weights
     return learner
 

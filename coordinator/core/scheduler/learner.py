@@ -11,7 +11,6 @@ takes the newest snapshot, learns the notes after it again, and knows bit for bi
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from typing import NamedTuple, assert_never
 from uuid import UUID
@@ -91,6 +90,7 @@ class Learner(Planner):
     def __init__(self) -> None:
         super().__init__()
         self.rewards: deque[float] = deque(maxlen=REWARDS)
+        self.reward_total = 0.0
         self.weights = b""
         self.sequence = 0
         self.decisions = 0
@@ -99,7 +99,7 @@ class Learner(Planner):
     @property
     def reward_avg(self) -> float | None:
         """None before the first reward."""
-        return math.fsum(self.rewards) / len(self.rewards) if self.rewards else None
+        return self.reward_total / len(self.rewards) if self.rewards else None
 
     @property
     def epsilon(self) -> float:
@@ -127,7 +127,12 @@ class Learner(Planner):
             case End():
                 super().note_end(note.job, note.run_s)
             case Experience():
+                if len(self.rewards) == REWARDS:
+                    self.reward_total -= self.rewards[0]
                 self.rewards.append(note.reward)
+                self.reward_total += (
+                    note.reward
+                )  # a sum of them all with each note would cost more than the rest
                 self.decisions += 1
             case _:
                 assert_never(note)

@@ -25,7 +25,7 @@ from coordinator.core.events import LearnedBrought, ModeAsked, PolicyChosen, Sna
 from coordinator.core.learning import forget_learned, note_experience, restore_learned, situation
 from coordinator.core.model import Cluster
 from coordinator.core.scheduler import kept
-from coordinator.core.scheduler.learner import EPSILON_LEAST, Learner, reward
+from coordinator.core.scheduler.learner import EPSILON_LEAST, REWARDS, Learner, reward
 from coordinator.core.scheduler.planner import Asked, Planner
 from coordinator.core.scheduler.policies import Mode
 from coordinator.core.scheduler.predict import Predictor
@@ -221,7 +221,7 @@ def test_what_is_dumped_is_loaded_bit_for_bit(ended: list[tuple[Asked, float]]) 
 def test_nothing_that_is_learned_is_left_out() -> None:
     assert vars(Planner()).keys() == {"predictor", "recent", "table"}
     assert vars(Learner()).keys() - vars(Planner()).keys() == {
-        "rewards", "weights", "sequence", "decisions", "_noted",
+        "rewards", "reward_total", "weights", "sequence", "decisions", "_noted",
     }  # fmt: skip
     assert msgspec.json.decode(kept.dump(Learner()))["predictor"].keys() == set(Predictor.__struct_fields__)
 
@@ -231,6 +231,17 @@ def test_exploring_fades() -> None:
     assert learner.epsilon == 0.2 and learner.reward_avg is None
     learner.decisions = 100_000
     assert learner.epsilon == EPSILON_LEAST
+
+
+def test_the_mean_is_of_the_newest_rewards() -> None:
+    world = World()
+    world.register()
+    learner = world.cluster.planner
+    ran(world, 1)
+    for reward_got in (-2.0, *[-4.0] * REWARDS):
+        note = experiences(world)[0].experience
+        learner.note(msgspec.structs.replace(note, reward=reward_got))
+    assert learner.reward_avg == -4.0 and len(learner.rewards) == REWARDS
 
 
 @pytest.mark.contract("S0.51")
