@@ -1,0 +1,65 @@
+"""What `corral scheduler` shows, and how two states are compared."""
+
+from __future__ import annotations
+
+from bus import scheduling
+from bus.scheduling import Scheduler, Snapshot
+from tui.cli.scheduler import differing
+from tui.view.learning import cost_rows, diff_lines, scheduler_lines, verdict_line
+
+EVIDENCE = {"policy": "rollout", "static": "sjf", "windows": 16, "log_ratio": -0.2, "t": -3.0}
+TEST = scheduling.Test(
+    by="olga",
+    source="history",
+    adopts=True,
+    began_at=10.0,
+    ended_at=40.0,
+    jobs=300,
+    policy="rollout",
+    static="sjf",
+    evidence=EVIDENCE,
+    costs={"sjf": [10.0, 5.0], "rollout": [8.0, 4.0]},
+)
+
+
+def test_who_acts_is_said_with_its_evidence() -> None:
+    status = Scheduler(
+        mode="on",
+        policy="rollout",
+        order="fcfs",
+        acts="rollout",
+        epsilon=0.1,
+        reward_window=1000,
+        reward_avg=-1.5,
+        evidence=EVIDENCE,
+        shadow=0.0,
+        test=TEST,
+        snapshots=[
+            Snapshot(
+                number=3, at=40.0, reason="stop", mode="on", policy="", learned=9, digest="ab", epsilon=0.1
+            )
+        ],
+    )
+    text = "\n".join(scheduler_lines(status, now_s=50.0))
+    for words in (
+        "rollout against sjf: -18.1% (t -3.00) over 16 windows",
+        "-1.500, mean of the newest 1,000",
+    ):
+        assert words in text
+    assert "3  " in text and "asked for by olga" in text
+
+
+def test_costs_are_shown_against_the_best_static_rule() -> None:
+    rows = cost_rows(TEST)
+    assert [row[0] for row in rows] == ["rollout", "sjf"]
+    assert rows[0][-1] == "-20.0%" and rows[1][-1] == "+0.0%"
+    assert verdict_line(TEST).startswith("rollout passes the gate and acts in mode on")
+
+
+def test_states_are_compared_by_place() -> None:
+    one = {"learner": {"kinds": [[["u", 1], [2.0, 1.0]], [["v", 1], [3.0, 1.0]]], "n": 1}}
+    other = {"learner": {"kinds": [[["u", 1], [2.5, 1.0]], [["v", 1], [3.0, 1.0]]], "n": 1}}
+    (found,) = differing(one, other)
+    assert found["at"] == 'learner.kinds.["u", 1]' and (found["a"], found["b"]) == ([2.0, 1.0], [2.5, 1.0])
+    assert list(diff_lines(differing(one, one))) == ["they are the same"]
+    assert list(diff_lines([found])) == ['learner.kinds.["u", 1]: [2.0, 1.0] -> [2.5, 1.0]']
