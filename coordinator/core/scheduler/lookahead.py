@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from coordinator.core.scheduler.rollout import Future
 
-FINALISTS = 4
+FINALISTS = 8
 """So many go on to the other futures."""
 
 TIE = 1.0 - 1e-9
