@@ -57,7 +57,7 @@ def _look(cluster: Cluster) -> Situation:
     cpu = held_cpu = gpus = held_gpus = 0
     for node in cluster.nodes.values():
         cpu, held_cpu = cpu + node.capacity.cpu_millis, held_cpu + node.allocated.cpu_millis
-        gpus, held_gpus = gpus + node.capacity.gpus, held_gpus + node.allocated.gpus
+        gpus, held_gpus = gpus + node.capacity.gpu_millis, held_gpus + node.allocated.gpu_millis
     load = max(held_cpu / cpu if cpu else 0.0, held_gpus / gpus if gpus else 0.0)
     recent = cluster.planner.recent
     mix = width = 0.0

@@ -34,6 +34,9 @@ def differences(meant: Any, means: Any, place: str = "") -> list[str]:
             for key, value in meant.items()
             for line in differences(value, means.get(key, "(gone)"), f"{place}/{key}")
         ]
+    if isinstance(meant, list) and isinstance(means, list):
+        while len(means) > len(meant) and means[-1] == 0:
+            means = means[:-1]  # amounts that came since, of which nothing is asked
     if isinstance(meant, list) and isinstance(means, list) and len(meant) == len(means):
         pairs = enumerate(zip(meant, means, strict=True))
         return [line for index, (old, new) in pairs for line in differences(old, new, f"{place}/{index}")]
