@@ -46,6 +46,8 @@ KINDS = (
 CORES, MEMORY_GIB, GPUS = (1, 2, 4, 8), (1, 2, 8, 16), (0, 0, 0, 1)
 """Of a task: 48 shapes, as each is asked for with three."""
 
+WALLTIMES_S = (60.0, 600.0, 3_600.0, 36_000.0)
+
 ENDS_SHARE = 0.02
 """Of the running tasks that end between two rounds."""
 
@@ -57,33 +59,45 @@ async def measure(_: real.Cluster, sizes: Sizes) -> list[Figure]:
     pool = Pool(sizes)
     before = rss_bytes(os.getpid())
     first_s, placed = pool.round()
-    rounds, ticks = [], []
-    for _ in range(sizes.rounds):
-        pool.end_some()
-        rounds.append(pool.round()[0])
-        ticks.append(pool.tick())
+    rounds, ticks = _rounds(pool, sizes.rounds)
     note = f"{sizes.round_nodes:,} nodes, {sizes.round_tasks:,} tasks queued, {len(pool.cluster.lines)} lines"
     samples = tuple(rounds)
+    learned = Pool(sizes, policy="rollout", timed=True)
+    learned.round()
+    ahead, _ = _rounds(learned, sizes.rounds)
+    how = "the same with walltimes, a place reserved, and a policy that looks ahead"
     return [
         Figure(name="rounds.first", value=placed / first_s, unit="placements/s", note=f"{placed:,} at once"),
         Figure(name="rounds.p50", value=percentile(rounds, 50), unit="s", note=note, samples=samples),
         Figure(name="rounds.p99", value=percentile(rounds, 99), unit="s", note=note),
         Figure(name="rounds.tick", value=percentile(ticks, 99), unit="s", note="p99 of the tick between two"),
+        Figure(name="rounds.learned.p50", value=percentile(ahead, 50), unit="s", note=how),
+        Figure(name="rounds.learned.p99", value=percentile(ahead, 99), unit="s", note=how),
         Figure(name="rounds.memory", value=before / MIB, unit="MiB", note="with all nodes and tasks"),
     ]
+
+
+def _rounds(pool: Pool, number: int) -> tuple[list[float], list[float]]:
+    """Seconds of so many rounds, before each of which some tasks end, and of the ticks between them."""
+    rounds, ticks = [], []
+    for _ in range(number):
+        pool.end_some()
+        rounds.append(pool.round()[0])
+        ticks.append(pool.tick())
+    return rounds, ticks
 
 
 class Pool:
     """The cluster, its clock, and what runs on each node."""
 
-    def __init__(self, sizes: Sizes) -> None:
-        self.cluster = Cluster()
+    def __init__(self, sizes: Sizes, *, policy: str = "", timed: bool = False) -> None:
+        self.cluster = Cluster(policy=policy)
         self.random = random.Random(SEED)
         self.now_s = 1e9
         self.running: list[tuple[NodeName, AttemptRef]] = []
         for number in range(sizes.round_nodes):
             step(self.cluster, _registered(number), self.now_s)
-        for number, spec in enumerate(_jobs(self.random, sizes.round_tasks), start=1):
+        for number, spec in enumerate(_jobs(self.random, sizes.round_tasks, timed=timed), start=1):
             step(self.cluster, _submitted(number, spec), self.now_s)
 
     def round(self) -> tuple[float, int]:
@@ -160,7 +174,7 @@ def _registered(number: int) -> AgentRegistered:
     )
 
 
-def _jobs(random: random.Random, tasks: int) -> Iterator[JobSpec]:
+def _jobs(random: random.Random, tasks: int, *, timed: bool) -> Iterator[JobSpec]:
     """Half of the tasks in large arrays, the rest in jobs of one to ten."""
     left = tasks
     while left > 0:
@@ -170,6 +184,7 @@ def _jobs(random: random.Random, tasks: int) -> Iterator[JobSpec]:
             command=["true"],
             array=f"0-{count - 1}",
             priority=random.randint(1, 10),
+            timeout=random.choice(WALLTIMES_S) if timed else None,
             resources=ResourceSpec(
                 cpu=str(random.choice(CORES)),
                 memory=f"{random.choice(MEMORY_GIB)}GiB",

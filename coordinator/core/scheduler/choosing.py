@@ -24,8 +24,11 @@ LINES_MAX = 32
 WINDOW_MAX = 32
 """Tasks of a class that are looked at."""
 
-RUNNING_MAX = 512
-"""Different jobs that run: beyond it a machine is so large that one task more or less is no decision."""
+LOOK_STEPS = 1_000
+"""What it costs to see who waits and what runs, in steps of a rollout."""
+
+RUNNING_MAX = 2_000
+"""Tasks that run: beyond it a machine is so large that one task more or less is no decision."""
 
 SHOWN_MAX = 8
 
@@ -75,10 +78,13 @@ class Chooser:
         entries = self._window(lines)
         if len(entries) < 2:
             return None, self.keyed
+        self._cluster.rollouts_taken += LOOK_STEPS
+        if sum(len(node.attempts) for node in self._cluster.nodes.values()) > RUNNING_MAX:
+            self._policy = None  # for all of this round
+            return None, self.keyed
         running = self._runs()
         free = UNITS - sum(each.asked.nodes for each in running)
-        enough = sum(each.asked.nodes for each in entries) <= free
-        if enough or len(running) > RUNNING_MAX:
+        if sum(each.asked.nodes for each in entries) <= free:
             return None, self.keyed
         return self._ask(self._policy, entries, running, free=free, left=left)
 

@@ -297,7 +297,7 @@ def test_conservative_keeps_places_for_all_in_a_line_in_the_order_of_the_cluster
 
 
 def test_who_waits_on_a_node_has_its_place_before_a_booking(four) -> None:
-    """Two tasks lie there ahead of a place of one core each, so of the four that will be free two are left."""
+    """Two tasks lie there ahead of a place of one core each, of four that will be free two are left."""
     four.cluster.backfill = Backfill.OFF
     cores(four, 1, walltime=100.0 - GRACE_S)
     started(four)

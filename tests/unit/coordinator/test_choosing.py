@@ -80,8 +80,9 @@ def test_where_all_fit_nothing_is_asked() -> None:
     world.register("n1", capacity=Resources(4000, 4096))
     world.cluster.policy = "rollout"
     first, second = (cores(world, 1, walltime=walltime) for walltime in (LONG, SHORT))
-    assert [job for job, _ in decided(world)] == [second, first]
-    assert world.cluster.rollouts_taken == 0
+    found = decided(world)
+    assert [job for job, _ in found] == [second, first]
+    assert [kept.q for _, kept in found] == [{}, {}]
 
 
 def test_on_a_machine_that_runs_very_many_nothing_is_asked(crowd, monkeypatch) -> None:
