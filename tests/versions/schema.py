@@ -65,7 +65,10 @@ def breaches(before: Schema, now: Schema) -> list[str]:
         new = now[name]
         if (old["tag"], old["ordered"]) != (new["tag"], new["ordered"]):
             found.append(f"{name} has another tag or form")
-        found += [f"{name}.{breach}" for breach in _of_fields(old["fields"], new["fields"])]
+        written = name.startswith("bus.spec.")  # by people; only a coordinator reads it
+        found += [
+            f"{name}.{breach}" for breach in _of_fields(old["fields"], new["fields"], may_widen=written)
+        ]
         if new["ordered"]:
             places = [field["name"] for field in new["fields"]]
             if places[: len(old["fields"])] != [field["name"] for field in old["fields"]]:
@@ -73,7 +76,7 @@ def breaches(before: Schema, now: Schema) -> list[str]:
     return found
 
 
-def _of_fields(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[str]:
+def _of_fields(old: list[dict[str, Any]], new: list[dict[str, Any]], *, may_widen: bool) -> list[str]:
     known = {field["name"]: field for field in old}
     now = {field["name"]: field for field in new}
     found = [f"{name} is gone" for name in known if name not in now]
@@ -83,7 +86,8 @@ def _of_fields(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[str
                 found.append(f"{name} is new and has no default: older peers do not send it")
             continue
         before = known[name]
-        if field["type"] != before["type"]:
+        widened = set(before["type"].split(" | ")) < set(field["type"].split(" | "))
+        if field["type"] != before["type"] and not (widened and may_widen):
             found.append(f"{name} was {before['type']}, is {field['type']}")
         if before["default"] is not None and field["default"] != before["default"]:
             found.append(f"{name}: its default was {before['default']}, is {field['default']}")
@@ -101,9 +105,10 @@ def _default(field: msgspec.structs.FieldInfo) -> str | None:
 
 
 def _type(hint: Any) -> str:
-    return (repr(hint) if get_args(hint) else getattr(hint, "__qualname__", repr(hint))).replace(
-        "typing.", ""
-    )
+    text = repr(hint) if get_args(hint) else getattr(hint, "__qualname__", repr(hint))
+    for module, recorded in RECORDED_IN.items():
+        text = text.replace(f"{module}.", f"{recorded}.")
+    return str(text.replace("typing.", ""))
 
 
 def _words(hint: Any) -> list[str]:
