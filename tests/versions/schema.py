@@ -8,6 +8,8 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 from msgspec import NODEFAULT, Struct
 
+from tests.versions.families import RECORDED_IN
+
 
 class Shown(Struct, frozen=True):
     """A field. `default` is None where it must be given; `words` are those of its enums."""
