@@ -17,7 +17,6 @@ import psutil
 
 from agent.config import Declared
 from agent.gpus import GpuProcess, GpuSample
-from agent.guard.wire import SHARES_GPUS
 from bus.values import DiskInfo, GpuInfo, InterfaceInfo, Inventory, Resources
 
 _log = logging.getLogger(__name__)
@@ -132,9 +131,8 @@ def inventory(gpus: tuple[GpuInfo, ...]) -> Inventory:
     )
 
 
-def with_sharing(found: Inventory, guard_version: int) -> Inventory:
+def with_sharing(found: Inventory, *, shareable: bool) -> Inventory:
     """The inventory with GPUs that several tasks may share, if this node's guard can keep them apart."""
-    shareable = guard_version >= SHARES_GPUS
     gpus = tuple(msgspec.structs.replace(gpu, shareable=shareable) for gpu in found.gpus)
     return msgspec.structs.replace(found, gpus=gpus)
 

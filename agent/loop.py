@@ -23,6 +23,7 @@ from agent.core.model import Order, Phase
 from agent.executor import Executor
 from agent.gpus import GpuDriver, SimulatedGpus
 from agent.guard.client import GuardError
+from agent.guard.wire import SHARES_GPUS
 from agent.inputs import InputFetcher
 from agent.logs import Logs
 from agent.metering import Meter
@@ -171,13 +172,14 @@ class Agent:
         return self._group.create_task(work, name=name)
 
     def _make_register(self) -> Register:
+        guard = self._executor.guard
         return Register(
             node=self._config.node,
             incarnation=self._incarnation,
             boot_id=self._boot_id,
             version=self._version,
             capacity=self._capacity,
-            inventory=discover.with_sharing(self._inventory, self._executor.guard.version),
+            inventory=discover.with_sharing(self._inventory, shareable=guard.version >= SHARES_GPUS),
             kind=self._config.kind,
             labels=self._config.labels,
             tools=tuple(TOOLS),

@@ -123,8 +123,8 @@ def test_a_shared_gpu_is_counted_by_process(monkeypatch: pytest.MonkeyPatch, tmp
 
 def test_gpus_are_shareable_where_the_guard_can_share() -> None:
     found = discover.inventory(parse_simulated("sim:2xA100-40", "n") or ())
-    assert [gpu.shareable for gpu in discover.with_sharing(found, 1).gpus] == [False, False]
-    assert [gpu.shareable for gpu in discover.with_sharing(found, 2).gpus] == [True, True]
+    assert [gpu.shareable for gpu in discover.with_sharing(found, shareable=False).gpus] == [False, False]
+    assert [gpu.shareable for gpu in discover.with_sharing(found, shareable=True).gpus] == [True, True]
 
 
 def test_without_a_driver_there_are_no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
