@@ -23,7 +23,7 @@ class SchedulerTest(Request):
 
     swf: bytes = b""
     seed: int = 1
-    policies: list[str] = []
+    policies: tuple[str, ...] = ()
 
 
 class SchedulerExport(Request):

@@ -33,9 +33,9 @@ class ResourceSpec(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaul
 class Constraints(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Where a task may run: all `labels` must match, and the node must be one of `nodes` if given.
 
-    Where it would rather run: `prefer` says "NAME=VALUE" or "NAME=VALUE:WEIGHT" of labels, `avoid` names jobs
-    (or "self") whose nodes it does not share, or with ":WEIGHT" would rather not. `placement` packs the tasks of
-    the job onto few nodes or spreads them, and so over the values of the label `topology` first.
+    Where it would rather run: `prefer` says "NAME=VALUE" or "NAME=VALUE:WEIGHT" of labels, `avoid` names
+    jobs (or "self") whose nodes it does not share, or with ":WEIGHT" would rather not. `placement` packs the
+    tasks of the job onto few nodes or spreads them, and so over the values of the label `topology` first.
     """
 
     labels: dict[str, str] = {}

@@ -82,8 +82,8 @@ class LiveJob(Struct, frozen=True):
 class Snapshot(Struct, kw_only=True):
     """All that the coordinator's memory is rebuilt from. `attempts` are the live ones (assigned, running).
 
-    `ended`: of the jobs that are over and that a live one may wait for, whether they completed. `learned`: the
-    newest snapshot of it, and `notes` what was learned from since.
+    `ended`: of the jobs that are over and that a live one may wait for, whether they completed. `learned`:
+    the newest snapshot of it, and `notes` what was learned from since.
     """
 
     next_number: int

@@ -140,7 +140,8 @@ select
     ), 0)::bigint as active,
     coalesce((
         select sum(case r.resource
-            when 'cpu' then a.cpu_millis when 'memory' then a.mem_mib when 'gpu' then a.gpus * 1000 + a.gpu_milli
+            when 'cpu' then a.cpu_millis when 'memory' then a.mem_mib
+            when 'gpu' then a.gpus * 1000 + a.gpu_milli
             when 'storage' then a.storage_mib else a.net_mbps end)
         from corral.attempts a where a.node_id = r.node_id and a.holding
     ), 0)::bigint as held

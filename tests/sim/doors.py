@@ -41,6 +41,7 @@ def owner_of(spec: JobSpec) -> UserName:
     """Who submits it: histories that were written before there were others mean USER."""
     return UserName(spec.metadata.get("owner", USER))
 
+
 ROLE = Role.OPERATOR
 
 _ADMINS = {

@@ -200,7 +200,7 @@ def _submission(random: Random, number: int, duration_s: float, lease_s: float) 
 
 
 def _add_people_and_wishes(random: Random, submissions: tuple[Submission, ...]) -> None:
-    """Other owners of jobs that stand alone, and wishes about nodes; drawn apart, so that no other draw changes."""
+    """Other owners of lone jobs, and wishes about nodes; drawn apart, so that no other draw changes."""
     named = {key.partition(":")[0] for each in submissions for key in each.after}
     for submission in submissions:
         if not submission.after and submission.key not in named:

@@ -99,9 +99,7 @@ class Pool:
 
     def fits(self, shape: Shape) -> Mask:
         """Where a task of `shape` could start now."""
-        found: Mask = (
-            self._matches(shape) & self._open & (self._free >= amounts(shape.resources)).all(axis=1)
-        )
+        found: Mask = self._matches(shape) & self._open & (self._free >= amounts(shape.resources)).all(axis=1)
         return found & self._gpus_of(shape).fits(shape) if gpus_wanted(shape) else found
 
     def obstacles(self, shape: Shape) -> dict[str, int]:

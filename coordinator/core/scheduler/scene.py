@@ -50,7 +50,7 @@ def in_line(cluster: Cluster, *, before: Place | None = None) -> list[InLine]:
 
 
 def own_entry(cluster: Cluster, group: Group, index: int) -> tuple[Waiting, int] | None:
-    """The entry that stands for task `index` of `group`, and how many of it go before that; None: in no line."""
+    """The entry that stands for task `index` of `group`, and how many go before that; None: in no line."""
     task = group.find_task(index)
     if task is not None and task.state is not TaskState.QUEUED:
         return None

@@ -18,8 +18,8 @@ from coordinator.core.verify import Flaw
 from coordinator.store.archive import Archive, Before, Moved, Old
 from coordinator.store.books import Books, OpenBooks
 from coordinator.store.events import Events, Scope
-from coordinator.store.listing import Listing
 from coordinator.store.learned import Kept, Learned, Ran
+from coordinator.store.listing import Listing
 from coordinator.store.lists import Lists
 from coordinator.store.over import Over
 from coordinator.store.reads import AmbiguousJob, AttemptPlace, DuplicateOf, Reads

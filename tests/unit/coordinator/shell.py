@@ -28,8 +28,8 @@ from coordinator.api.logs import Logs
 from coordinator.api.nodes import Nodes
 from coordinator.api.people import People
 from coordinator.api.retention import Retention
-from coordinator.api.service import Api
 from coordinator.api.scheduler import SchedulerDesk
+from coordinator.api.service import Api
 from coordinator.api.steer import Steer
 from coordinator.api.tokens import Tokens
 from coordinator.api.verify import Verifier
@@ -43,7 +43,6 @@ from coordinator.loop import Loop
 from coordinator.notices import Notices
 from coordinator.perform import Performer
 from coordinator.store.audit import Refused
-from coordinator.store.learned import Learned
 from coordinator.store.rows import Snapshot
 from coordinator.store.tokens import Tokens as TokenStore
 from coordinator.tell import Replies, Teller

@@ -1,4 +1,4 @@
-"""The policy that looks ahead, in a production round: it chooses inside a class, within its budget, and says why."""
+"""The policy that looks ahead, in a production round: it chooses in a class, in its budget, and says why."""
 
 from __future__ import annotations
 
