@@ -21,8 +21,8 @@ from coordinator.api.logs import Logs
 from coordinator.api.nodes import Nodes
 from coordinator.api.people import People
 from coordinator.api.retention import Retention
-from coordinator.api.service import Api
 from coordinator.api.scheduler import SchedulerDesk
+from coordinator.api.service import Api
 from coordinator.api.steer import Steer
 from coordinator.api.tokens import Tokens
 from coordinator.api.verify import Rebuild, Verifier

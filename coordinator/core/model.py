@@ -52,7 +52,6 @@ class Shape(Struct, frozen=True):
     labels: tuple[tuple[str, str], ...]
     nodes: tuple[str, ...]
     tool: str | None
-
     gpu_types: tuple[str, ...] = ()
     gpu_mem_mib: int = 0
     wishes: Wishes | None = None

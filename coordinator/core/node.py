@@ -46,10 +46,10 @@ class Node(Struct, eq=False):
     lease_from_s: float  # when the last renewing answer went out
     last_beat_s: float
     allocated: Resources = Resources()
+    gpu_taken: dict[str, int] = {}  # thousandths by UUID; replaced, never changed: copies of a node share it
     load: float = 0.0
     usage: Usage | None = None
     usage_s: float = 0.0
-    gpu_taken: dict[str, int] = {}  # thousandths by UUID; replaced, never changed: copies of a node share it
     anomalous: bool = False  # the newest usage exceeds the machine
     watch: Watch = field(default_factory=Watch)
     suspicion: float = 0.0  # as judged last; 1 and more: taken to be gone

@@ -13,8 +13,8 @@ from coordinator.core.effects import Effect, Placement, SendAssign, SendCancel, 
 from coordinator.core.learning import situation
 from coordinator.core.model import Attempt, Cluster, Group, Shape, Task
 from coordinator.core.scheduler.explain import Sharing
-from coordinator.core.scheduler.round import decide
 from coordinator.core.scheduler.feasible import find_gpus
+from coordinator.core.scheduler.round import decide
 from coordinator.core.task_rows import element_input
 
 
