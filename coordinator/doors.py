@@ -138,7 +138,7 @@ class Doors:
             listings=Listings(loop, jobs.finder, clock, lists=lists, events=events),
             steer=steer,
             people=people,
-            scheduler=SchedulerDesk(loop, learned, self._tuning, engine.replies, clock),
+            scheduler=SchedulerDesk(loop, learned, self._tuning, steer, clock),
             reasons=Reasons(loop, jobs.finder, reads, clock),
             tokens=self._tokens,
             verifier=Verifier(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from bus import api, requests, scheduling
+from bus import requests, scheduling
 from bus.errors import ApiError
 from bus.refusal import quote, refusal
+from coordinator.api.steer import Steer
 from coordinator.clock import Clock
 from coordinator.core.effects import LearnedState
 from coordinator.core.events import LearnedBrought, ModeAsked
@@ -20,25 +20,22 @@ from coordinator.core.scheduler import kept
 from coordinator.core.scheduler.learner import REWARDS
 from coordinator.core.scheduler.policies import POLICIES, Mode
 from coordinator.loop import Loop
-from coordinator.store.errors import StoreUnavailable
 from coordinator.store.learned import Learned
 from coordinator.store.rows import UserRow
-from coordinator.tell import Replies, Waiter
 from coordinator.tuning import Tuning
 
 SNAPSHOTS_SHOWN = 20
-ANSWER_S = 5.0
 _LEARNER = "learner"
 
 
 class SchedulerDesk:
     """The handlers."""
 
-    def __init__(self, loop: Loop, learned: Learned, tuning: Tuning, replies: Replies, clock: Clock) -> None:
+    def __init__(self, loop: Loop, learned: Learned, tuning: Tuning, steer: Steer, clock: Clock) -> None:
         self._loop = loop
         self._learned = learned
         self._tuning = tuning
-        self._replies = replies
+        self._steer = steer
         self._clock = clock
         self.handlers: dict[str, Callable[[UserRow, Struct], Awaitable[Struct]]] = {
             "scheduler.status": self.status,
@@ -90,7 +87,7 @@ class SchedulerDesk:
     async def mode(self, user: UserRow, request: Struct) -> Struct:
         """`scheduler.mode`."""
         assert isinstance(request, scheduling.SchedulerMode)
-        await self._ask(lambda token: ModeAsked(mode=Mode(request.mode), by=user.name, reply=token))
+        await self._steer.ask(ModeAsked(mode=Mode(request.mode), by=user.name))
         return await self.status(user, request)
 
     async def train(self, user: UserRow, request: Struct) -> Struct:
@@ -149,23 +146,8 @@ class SchedulerDesk:
         """`scheduler.import`."""
         assert isinstance(request, scheduling.SchedulerImport)
         learner = _learner_of(request.document)
-        await self._ask(lambda token: LearnedBrought(learner=learner, by=user.name, reply=token))
+        await self._steer.ask(LearnedBrought(learner=learner, by=user.name))
         return await self.status(user, requests.Empty())
-
-    async def _ask(self, event: Any) -> None:
-        """Post what `event` makes of a token, and wait for its commit. Raises ApiError, StoreUnavailable."""
-        waiter: Waiter = asyncio.get_running_loop().create_future()
-        token = self._replies.expect(waiter)
-        try:
-            self._loop.post(event(token))
-            async with asyncio.timeout(ANSWER_S):
-                answer = await waiter
-        except TimeoutError:
-            raise StoreUnavailable("what was asked is not committed yet") from None
-        finally:
-            self._replies.take(token)
-        if isinstance(answer, api.Error):
-            raise ApiError(answer)
 
 
 def _document(state: LearnedState) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from bus.values import NodeAdmin, NodeName
 from coordinator.api.jobs import Jobs
 from coordinator.core.events import (
     HoldAsked,
+    LearnedBrought,
+    ModeAsked,
     NodeSteered,
     PauseAsked,
     RequeueAsked,
@@ -39,7 +41,16 @@ REASON_MAX = 500
 DEADLINE_MAX_S = 30 * 86_400.0
 ANSWER_S = 5.0
 
-Asking = HoldAsked | PauseAsked | RequeueAsked | RetryAsked | NodeSteered | SharesAsked
+Asking = (
+    HoldAsked
+    | PauseAsked
+    | RequeueAsked
+    | RetryAsked
+    | NodeSteered
+    | SharesAsked
+    | ModeAsked
+    | LearnedBrought
+)
 
 
 class Steer:

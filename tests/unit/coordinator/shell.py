@@ -241,13 +241,8 @@ class Shell:
         )
         self.over = over or FakeOver(self.store)
         self.books = books or FakeBooks(self.store)
-        self.retention = Retention(archive or FakeArchive(), self.clock, Keep(), epoch=7)
-        steer = Steer(self.loop, self.jobs, self.over, self.replies, staying=self.retention.staying)
-        people = People(self.loop, self.reads, steer, self.clock)
-        self.tokens = Tokens(
-            tokens or TokenStore(""), None, cluster="test", version="1.2.3", standing=people.standing
-        )
         self.learned = learned or FakeLearned(self.store)
+        options = {} if tune is None else {"command": tune}
         self.tuning = Tuning(
             self.loop,
             self.learned,
@@ -255,9 +250,17 @@ class Shell:
             record=self.records.extend,
             epoch=7,
             every_s=3600.0,
-            **({} if tune is None else {"command": tune}),
+            **options,
         )
-        self.api = Api(
+        self.retention = Retention(archive or FakeArchive(), self.clock, Keep(), epoch=7)
+        self.api = self._make_api(tokens or TokenStore(""))
+        self.running: asyncio.Task[None] | None = None
+
+    def _make_api(self, tokens: Any) -> Api:
+        steer = Steer(self.loop, self.jobs, self.over, self.replies, staying=self.retention.staying)
+        people = People(self.loop, self.reads, steer, self.clock)
+        self.tokens = Tokens(tokens, None, cluster="test", version="1.2.3", standing=people.standing)
+        return Api(
             self.bus,
             Access(self.reads),
             jobs=self.jobs,
@@ -266,7 +269,7 @@ class Shell:
             listings=self.listings,
             steer=steer,
             people=people,
-            scheduler=SchedulerDesk(self.loop, self.learned, self.tuning, self.replies, self.clock),
+            scheduler=SchedulerDesk(self.loop, self.learned, self.tuning, steer, self.clock),
             retention=self.retention,
             reasons=Reasons(self.loop, self.jobs.finder, self.reads, self.clock),
             tokens=self.tokens,
@@ -274,7 +277,6 @@ class Shell:
             refused=self.refused.append,
             version="1.2.3",
         )
-        self.running: asyncio.Task[None] | None = None
 
     async def agent(self, name: str = "n1", **registration: Any) -> FakeAgent:
         """A registered node."""
