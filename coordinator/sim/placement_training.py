@@ -20,7 +20,7 @@ from coordinator.core.scheduler.gpus import WHOLE, GpuNode, Request
 from coordinator.sim.lanes import Lanes, Run
 from coordinator.sim.openb import arrivals
 
-ROUNDS, COURSES, VARIANTS, ELITE, KEPT = 8, 3, 20, 6, 6
+ROUNDS, COURSES, VARIANTS, ELITE, KEPT = 10, 3, 24, 6, 10
 """A round has `COURSES` arrivals and `VARIANTS` weights, of which the best `ELITE` count; `KEPT` choose."""
 
 NODES_MAX = 400
