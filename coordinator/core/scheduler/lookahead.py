@@ -44,6 +44,7 @@ def search(
         return _total(futures, choice, backfill=backfill, limit=math.inf if exact else limit)
 
     keep = FINALISTS if len(futures) > 1 else 1
+    shares = math.fsum(future.share for future in futures)
     values: dict[int, float] = {}
     finals: dict[int, float] = {}
     kept: list[tuple[float, First]] = []
@@ -64,16 +65,19 @@ def search(
             break
         rollouts -= len(futures) - 1
         total = paid + paid_by(choice, futures[1:], limit - paid)
-        finals[choice.place] = min(finals.get(choice.place, math.inf), total / len(futures))
         if total < limit:
             best, limit = choice, total * TIE
+            finals[choice.place] = total / shares
             known.add(choice.place)
+        elif choice.place != best.place and total / shares < finals.get(choice.place, math.inf):
+            finals[choice.place] = total / shares
+            known.discard(choice.place)  # given up below what its other rule costs
     if exact:
         others = [choice for choice in choices if choice.place not in finals]
         values = dict.fromkeys((choice.place for choice in others), math.inf)
         for choice in others:
             total = paid_by(choice, futures, math.inf)
-            values[choice.place] = min(values[choice.place], total / len(futures))
+            values[choice.place] = min(values[choice.place], total / shares)
     return Found(best, values | finals, frozenset(() if exact else values.keys() - known))
 
 
@@ -81,9 +85,9 @@ def _total(futures: Sequence[Future], choice: First, *, backfill: bool, limit: f
     """At least `limit` if it is not less."""
     total = 0.0
     for future in futures:
-        left = limit - total
+        left = (limit - total) / future.share
         paid = future.cost(choice.place, choice.rule, backfill=backfill, limit=left)
-        total += paid
+        total += future.share * paid
         if paid >= left:
             return max(total, limit)
     return total

@@ -111,6 +111,8 @@ class Planner:
         snapshot = Snapshot(now_s, free, tuple(self._held(each, now_s=now_s) for each in running), len(base))
         drawn = self._futures(policy, rules, now_s=now_s, rng=rng)
         futures = [Future(snapshot, base + arrivals) for arrivals in drawn]
+        if policy.quiet and drawn[0]:
+            futures.insert(0, Future(snapshot, base, share=policy.quiet))
         found = search(
             futures,
             [First(index, rule) for index, rule in product(candidates, range(len(rules)))],

@@ -44,7 +44,8 @@ class Policy(Struct, frozen=True, kw_only=True):
     """`rules`: of its kind, one unless it is a rollout; `TABLE` stands for the one of the moment.
 
     A rollout looks at the first `top` of each rule, and at as many that fit, in `futures` (0: only what is
-    there already) of `arrivals` jobs each.
+    there already) of `arrivals` jobs each. `quiet` is the weight of one more, in which nobody comes: of the
+    backlog we know most, and arrivals to come may be none like the latest.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     top: int = 0
     futures: int = 0
     arrivals: int = 0
+    quiet: float = 0.0
 
 
 BASE_RULES: dict[str, Callable[[float, int, float], float]] = {
@@ -79,6 +81,7 @@ _ALL = (
     *map(_predicted, BASE_RULES),
     _predicted(TABLE),
     Policy(name="rollout", kind=Kind.ROLLOUT, rules=_TWO, top=4, futures=4, arrivals=60),
+    Policy(name="rollout of both", kind=Kind.ROLLOUT, rules=_TWO, top=4, futures=2, arrivals=40, quiet=2.0),
     Policy(name="rollout of backlog", kind=Kind.ROLLOUT, rules=_TWO, top=4),
     Policy(name="rollout of backlog heavy first", kind=Kind.ROLLOUT, rules=("heavy",), top=8),
     Policy(name="rollout of backlog by table", kind=Kind.ROLLOUT, rules=(TABLE, "heavy"), top=4),

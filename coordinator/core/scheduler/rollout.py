@@ -53,12 +53,13 @@ class Snapshot(NamedTuple):
 
 
 class Future:
-    """One course of arrivals, and what any first choice costs on it.
+    """One course of arrivals, what any first choice costs on it, and its share in a mean of several.
 
     Columns instead of objects, and ranks instead of keys: this is the innermost loop of the scheduler.
     """
 
-    def __init__(self, snapshot: Snapshot, items: Sequence[Item]) -> None:
+    def __init__(self, snapshot: Snapshot, items: Sequence[Item], *, share: float = 1.0) -> None:
+        self.share = share
         self._snapshot = snapshot
         self._at_s, self._run_s, self._requested_s, self._weight, self._nodes, keys = zip(*items, strict=True)
         self._held: list[_Held] = sorted(snapshot.held)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from msgspec.structs import replace
 
 from coordinator.core.scheduler.planner import LEAST_RECENT, Asked, Begun, Choice, Planner
@@ -77,6 +77,8 @@ def choose(
     running: list[Begun] | None = None,
     seed: int = 1,
     policy: Policy = POLICIES["rollout"],
+    *,
+    exact: bool = False,
 ):
     return planner.choose(
         policy,
@@ -86,6 +88,7 @@ def choose(
         free=NODES,
         backfill=False,
         rng=np.random.default_rng(seed),
+        exact=exact,
     )
 
 
@@ -131,22 +134,31 @@ def test_without_futures_only_the_backlog_counts() -> None:
 ASKED = st.builds(asked, st.just(0.0), st.integers(1, 500), st.integers(1, NODES), st.sampled_from("ab"))
 
 
+@example(
+    waiting=[asked(0, 1, 2), asked(0, 1), asked(0, 1, 2), asked(0, 2), asked(0, 2, 2)],
+    running=[],
+    futures=2,
+    rules=2,
+    quiet=0.0,
+    backfill=False,
+)
 @given(
     st.lists(ASKED, min_size=2, max_size=8),
     st.lists(ASKED, max_size=3),
     st.integers(0, 3),
     st.integers(1, 4),
+    st.sampled_from((0.0, 0.5, 3.0)),
     st.booleans(),
 )
 def test_rollouts_that_end_early_change_no_choice(
-    waiting: list[Asked], running: list[Asked], futures: int, rules: int, backfill: bool
+    waiting: list[Asked], running: list[Asked], futures: int, rules: int, quiet: float, backfill: bool
 ) -> None:
     """Nor do they make up values: what is no bound is exact."""
     planner = Planner()
     for number in range(LEAST_RECENT):
         planner.note_arrival(waiting[number % len(waiting)]._replace(at_s=7.0 * number))
     held = [Begun(job._replace(nodes=1), 50.0) for job in running]
-    policy = replace(BACKLOG, rules=tuple(BASE_RULES)[:rules], futures=futures, arrivals=10)
+    policy = replace(BACKLOG, rules=tuple(BASE_RULES)[:rules], futures=futures, arrivals=10, quiet=quiet)
 
     def chosen(*, exact: bool) -> Choice:
         return planner.choose(
@@ -165,6 +177,22 @@ def test_rollouts_that_end_early_change_no_choice(
     assert not exact.bounds and early.place not in early.bounds
     for place in early.values.keys() - early.bounds:
         assert early.values[place] == pytest.approx(exact.values[place])
+
+
+def test_the_backlog_alone_counts_as_much_as_is_said() -> None:
+    """Q is a mean by shares: of the futures, and of one in which nobody comes."""
+    planner = Planner()
+    for number in range(LEAST_RECENT):
+        planner.note_arrival(asked(10.0 * number, 30, nodes=2))
+    waiting = [asked(200, 500, nodes=NODES), asked(201, 520, nodes=2)]
+
+    def values(**given: float) -> dict[int, float]:
+        policy = replace(BACKLOG, rules=("heavy",), arrivals=30, **given)
+        return choose(planner, waiting, policy=policy, exact=True).values
+
+    both, coming, alone = values(futures=1, quiet=3.0), values(futures=1), values()
+    for place in both:
+        assert both[place] == pytest.approx((3 * alone[place] + coming[place]) / 4)
 
 
 def test_who_has_no_steps_left_goes_by_the_base_rule() -> None:
