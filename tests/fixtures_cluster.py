@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -160,9 +160,9 @@ class LiveCluster:
         for process in self.processes.values():
             process.wait(timeout=WAIT_S)
         for guard in self.guards():
-            for child in guard.children(recursive=True):
-                child.kill()
-            guard.kill()
+            for each in (*guard.children(recursive=True), guard):
+                with suppress(psutil.NoSuchProcess):  # a guard ends what its dead task left behind
+                    each.kill()
             guard.wait(timeout=WAIT_S)
 
 
