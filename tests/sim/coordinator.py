@@ -73,6 +73,9 @@ from tests.sim.stream import Intake, Stream
 from tests.sim.timeline import Host, Process
 
 RETRY_S = (0.05, 1.0)
+LOOKS_EVERY = 10
+ROLLOUT_STEPS = 2_000
+"""That one of so many rounds may take in looking ahead: a budget as small as that of a busy coordinator."""
 
 
 class Supervisor:
@@ -134,6 +137,7 @@ class Coordinator(Process):
         self._beating: dict[int, str] = {}  # by the token of who waits for an answer that may renew leases
         self._last_token = 0
         self._batches = 0
+        self._rounds = 0
         self._woken = False
         self._barriers: deque[tuple[int, Callable[[], None]]] = deque()
         self._posted = 0
@@ -320,6 +324,8 @@ class Coordinator(Process):
         taken = len(self._queue)
         while self._queue:
             steps.append(step(self.cluster, self._queue.popleft(), self.now_s()))
+        self.cluster.rollout_steps = 0 if self._rounds % LOOKS_EVERY else ROLLOUT_STEPS
+        self._rounds += 1
         steps.append(step(self.cluster, ScheduleDue(), self.now_s()))
         self._perform(steps, taken)
 

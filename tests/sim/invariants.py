@@ -36,7 +36,7 @@ from tests.sim.timeline import Violation
 
 UNKNOWN_TO_ITS_NODE = "its node does not know it"
 ROUNDING_S = 1e-3
-COMPARED_EVERY = 40
+COMPARED_EVERY = 80
 """Batches between two comparisons of the leader's memory with the database."""
 
 
