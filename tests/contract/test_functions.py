@@ -105,7 +105,7 @@ async def test_rollup_counts_what_is_left_of_a_range(corral: Contract) -> None:
         "and (input ->> 'temperature')::float8 < 0.8",
         "select pg_size_pretty(pg_column_size(input)::bigint) from corral.tasks "
         "where pg_column_size(input) > 102400",
-        "select date_bin('1 minute', at, 'epoch'), max(value) from corral.job_metrics "
+        "select date_bin('1 minute', at, 'epoch'), max(value) from corral.cluster_metrics "
         "where name = 'queue_depth' group by 1 order by 1",
     ],
 )
@@ -152,8 +152,8 @@ async def test_generated_columns(corral: Contract) -> None:
 async def test_time_series_are_cut_by_time(corral: Contract) -> None:
     cut = await corral.rows("select table_name, native from corral.timeseries order by 1")
     assert {name for name, _ in cut} == {
-        "job_metrics", "learning_experiences", "node_logs", "node_metrics", "node_usage", "system_events",
-        "task_events", "task_logs", "task_usage",
+        "cluster_metrics", "job_metrics", "learning_experiences", "node_logs", "node_metrics", "node_usage",
+        "system_events", "task_events", "task_logs", "task_usage",
     }  # fmt: skip
     if await corral.value("select corral.timeseries_edition()") == "none":
         parts = "select count(*) from pg_inherits where inhparent = ('corral.' || $1)::regclass"

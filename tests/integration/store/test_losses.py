@@ -15,8 +15,7 @@ from tests.integration.store.test_steering import StoredWorld
 
 @pytest.fixture
 async def stored(leader: Leader, database: asyncpg.Connection) -> StoredWorld:
-    first = await database.fetchval("select coalesce(max(number), 0) + 1 from corral.jobs")
-    return StoredWorld(leader, first_job=first)
+    return await StoredWorld.after(leader, database)
 
 
 def lose(world: StoredWorld, outcome: Outcome = Outcome.LOST) -> None:

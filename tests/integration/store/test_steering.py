@@ -6,14 +6,16 @@ from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import asyncpg
+import msgspec
 import pytest
 
-from bus.spec import TaskSpec
+from bus.spec import Constraints, TaskSpec
 from bus.values import NodeAdmin, NodeName, Outcome, Role, UserName
 from coordinator.core.effects import AnswerChanged, Refuse
 from coordinator.core.events import RetryAsked
-from coordinator.core.model import Cluster
+from coordinator.core.fair_share import restore_account
 from coordinator.core.learning import restore_learned
+from coordinator.core.model import Cluster
 from coordinator.core.rebuild import restore_attempt, restore_job, restore_node
 from coordinator.core.transitions import NODE_TRANSITIONS
 from coordinator.store.over import Over
@@ -41,11 +43,19 @@ class Batches(Mirror):
 class StoredWorld(World):
     """A world whose batches go to a database."""
 
-    def __init__(self, leader: Leader, *, first_job: int) -> None:
+    def __init__(self, leader: Leader, *, first_job: int, learned_before: int) -> None:
         super().__init__()
         self.leader = leader
         self.number = first_job - 1
+        self.learned_before = self.cluster.planner.sequence = learned_before
         self.mirror: Batches = Batches()
+
+    @classmethod
+    async def after(cls, leader: Leader, database: asyncpg.Connection) -> StoredWorld:
+        """Its jobs and what it learns are numbered on from what the database has of other tests."""
+        first = await database.fetchval("select coalesce(max(number), 0) + 1 from corral.jobs")
+        learned = await database.fetchval("select coalesce(max(sequence), 0) from corral.learning_notes")
+        return cls(leader, first_job=first, learned_before=learned)
 
     async def commit(self) -> None:
         for batch in self.mirror.waiting:
@@ -67,6 +77,9 @@ class StoredWorld(World):
         for attempt in snapshot.attempts:
             if attempt.attempt.job in cluster.jobs:
                 restore_attempt(cluster, attempt)
+        for account in snapshot.accounts:
+            if account.owner in self.cluster.shares.accounts:
+                restore_account(cluster, account)
         cluster.planner.sequence = self.learned_before
         restore_learned(cluster, None, snapshot.notes)
         return cluster
@@ -74,8 +87,7 @@ class StoredWorld(World):
 
 @pytest.fixture
 async def stored(leader: Leader, database: asyncpg.Connection) -> StoredWorld:
-    first = await database.fetchval("select coalesce(max(number), 0) + 1 from corral.jobs")
-    return StoredWorld(leader, first_job=first)
+    return await StoredWorld.after(leader, database)
 
 
 @pytest.fixture
@@ -238,6 +250,22 @@ async def test_pauses_yields_and_deadlines_outlive_restarts(
     admin = "select admin, admin_goal, admin_deadline from corral.nodes where name = 'yield-1'"
     assert tuple(await database.fetchrow(admin)) == ("maintenance", None, None)
     assert await database.fetch("select * from corral.ledger_mismatches") == []
+
+
+@pytest.mark.contract("S2.37")
+async def test_the_next_leader_knows_where_a_job_may_and_would_rather_run(
+    stored: StoredWorld, database: asyncpg.Connection
+) -> None:
+    for name, labels in (("wish-1", {"zone": "a"}), ("wish-2", {"zone": "a", "disk": "ssd"})):
+        stored.register(name, node_id=uuid4(), labels=labels)
+    wishes = Constraints(labels={"zone": "a"}, prefer=["disk=ssd"], placement="spread", topology="zone")
+    job = stored.submit(command=["true"], constraints=wishes)
+    await stored.commit()
+    kept = await database.fetchval("select spec -> 'constraints' from corral.jobs where number = $1", job)
+    assert msgspec.json.decode(kept, type=Constraints) == wishes
+    stored.cluster = await stored.loaded()
+    (placement,) = stored.schedule()
+    assert stored.held["wish-2"] == {placement.attempt: placement}
 
 
 @pytest.mark.contract("S2.11")
