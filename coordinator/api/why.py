@@ -19,6 +19,8 @@ from coordinator.core.fair_share import standing_of
 from coordinator.core.model import Group
 from coordinator.core.plan import plan, planned_job
 from coordinator.core.scheduler.explain import Explanation
+from coordinator.core.scheduler.order import in_force, static_order
+from coordinator.core.scheduler.policies import Kind
 from coordinator.loop import Loop
 from coordinator.replies import fault_error
 from coordinator.store.reads import Reads
@@ -94,7 +96,7 @@ class Reasons:
         task = group.find_task(index)
         ahead, since_s = why.ahead(cluster, group, index)
         blockers = why.blockers(cluster, group, index, now_s=now_s) + why.line_blocker(ahead)
-        ref = str(TaskRef(group.job.number, index))
+        ref, force = str(TaskRef(group.job.number, index)), in_force(cluster)
         first = f"{ref} waits: {blockers[0].message}" if blockers else f"{ref} is about to be placed"
         more = f", and {len(blockers) - 1} more" if len(blockers) > 1 else ""
         return api.Why(
@@ -105,8 +107,9 @@ class Reasons:
             ahead=ahead,
             blockers=blockers,
             attempt=0 if task is None else task.fence,
-            order=cluster.order,
+            order=static_order(cluster),
             rank=cluster.rank,
+            policy=force.name if force.kind is not Kind.STATIC else "",
             candidates=why.candidates(cluster, group.shape),
             standing=standing_of(cluster, group.job.owner, now_s=now_s),
         )
@@ -171,4 +174,5 @@ def _rule(explanation: Explanation) -> str:
         return f"ahead of a free place, as {explanation.pace_per_s} tasks end there per second"
     feasible, rejected = explanation.feasible, len(explanation.rejected)
     of = "the only node that could take it" if feasible == 1 else f"best of {feasible} nodes"
-    return f"{of} by {explanation.rank or '?'}" + (f"; {rejected} could not" if rejected else "")
+    by = "" if feasible == 1 else f" by {explanation.rank or '?'}"
+    return of + by + (f"; {rejected} could not" if rejected else "")

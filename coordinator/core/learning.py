@@ -37,6 +37,7 @@ from coordinator.core.scheduler.learner import (
     Situation,
     reward,
 )
+from coordinator.core.scheduler.order import static_order
 from coordinator.core.scheduler.policies import Mode
 
 SITUATION_S = 1.0
@@ -76,7 +77,10 @@ def _situation(state: tuple[float, ...]) -> Situation | None:
 
 
 def note_experience(cluster: Cluster, attempt: Attempt, *, now_s: float) -> None:
-    """Its task ends of itself; its job does not know yet."""
+    """Its task ends by what it did, its walltime included; its job does not know yet.
+
+    Those that were lost, preempted or cancelled tell nothing.
+    """
     if attempt.started_at is None:
         return
     group, learner = attempt.task.group, cluster.planner
@@ -92,7 +96,7 @@ def note_experience(cluster: Cluster, attempt: Attempt, *, now_s: float) -> None
             before=_situation(decided.state),
             action=Action(
                 node=attempt.node,
-                order=decided.order or cluster.order,
+                order=decided.order or static_order(cluster),
                 policy=decided.policy,
                 rule=decided.rule,
                 explored=decided.explored,
@@ -165,8 +169,9 @@ def on_mode(out: list[Effect], cluster: Cluster, event: ModeAsked, *, now_s: flo
     """Off, shadow or on, from now on and for the leaders to come."""
     before, cluster.mode, cluster.mode_asked = cluster.mode, event.mode, event.mode
     if before is not event.mode:
-        text = f"the learned order is {event.mode}, it was {before}"
-        details = {"mode": str(event.mode), "before": str(before), "policy": cluster.policy}
+        text = f"mode {event.mode}, it was {before}"
+        details: dict[str, Any] = {"mode": str(event.mode), "before": str(before)}
+        details |= {"policy": cluster.policy, "evidence": cluster.evidence}
         _tell(out, cluster, "scheduler_mode", text, details, now_s=now_s, user=event.by)
         out.append(AuditRow(at=now_s, actor=event.by, action="scheduler.mode", object=str(event.mode)))
         out.append(snapshot(cluster, f"mode {event.mode}", now_s=now_s))

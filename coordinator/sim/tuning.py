@@ -119,7 +119,10 @@ def _trace(settings: Tuning) -> tuple[str, Trace]:
         with tempfile.NamedTemporaryFile(suffix=".swf") as file:
             file.write(settings.swf)
             file.flush()
-            return "swf", read_swf(Path(file.name))
+            try:
+                return "swf", read_swf(Path(file.name))
+            except TraceError as error:
+                raise TraceError(str(error).replace(file.name, "the trace")) from None
     if len(settings.jobs) >= OWN_MIN:
         return "history", Trace("history", settings.nodes, tuple(own_jobs(settings.jobs)))
     seen = own_jobs(settings.jobs)

@@ -18,7 +18,7 @@ from tui.cli import diagnostics, output
 from tui.cli.connect import client
 from tui.cli.diagnostics import CommandError, Exit
 from tui.view.descriptions import bar
-from tui.view.learning import COST_COLUMNS, cost_rows, diff_lines, scheduler_lines, verdict_line
+from tui.view.learning import COST_COLUMNS, cost_rows, diff_lines, mode_line, scheduler_lines, verdict_line
 
 if TYPE_CHECKING:
     from bus.client import Client
@@ -38,8 +38,7 @@ async def scheduler(arguments: Namespace) -> int:
         case "mode", [mode] if mode in MODES:
             async with client(arguments) as corral:
                 changed = await corral.scheduler_mode(mode)
-            said = f"the learned order is {changed.mode}; {changed.acts} orders tasks"
-            output.one(arguments.output, changed, name=changed.mode, text=lambda: [said])
+            output.one(arguments.output, changed, name=changed.mode, text=lambda: [mode_line(changed)])
         case "mode", words:
             raise _misused("which mode?", "MODE", words, "off, shadow or on")
         case "train" | "replay", []:

@@ -31,8 +31,10 @@ def why_lines(why: Why, *, now_s: float, width: int | None = None) -> list[str]:
         )
     if why.node is not None:
         lines.append(f"placed     on {why.node}{f', attempt {why.attempt}' if why.attempt else ''}")
-    if why.order or why.rank:
-        lines.append(f"chosen by  {' · '.join(rule for rule in (why.order, why.rank) if rule)}")
+    order = why.policy or why.order
+    if order or why.rank:
+        label = "ordered by" if why.node is None else "chosen by "
+        lines.append(f"{label} {' · '.join(rule for rule in (order, why.rank) if rule)}")
     lines += _decision_lines(why)
     lines += blockers_lines(why.blockers, width=width)
     lines += candidates_lines(why.candidates, width=width)
@@ -42,16 +44,16 @@ def why_lines(why: Why, *, now_s: float, width: int | None = None) -> list[str]:
 def _decision_lines(why: Why) -> list[str]:
     """What the learned order saw, whom it passed, and how fresh the view of the node was."""
     lines = []
-    if why.policy:
-        rule = f", best under {why.rule}" if why.rule else ""
-        lines.append(f"policy     {why.policy}{rule}")
+    if why.policy and why.rule:
+        lines.append(f"base rule  {why.rule}")
     if why.class_ is not None:
-        lines.append(f"class      {why.class_}")
+        lines.append(f"class      {why.class_} (priority with age and fair share; higher goes first)")
     if why.values:
         values = sorted(why.values.items(), key=lambda item: (item[1], item[0]))
-        lines.append(f"values     {', '.join(f'{task} {value:.4g}' for task, value in values)}")
+        text = ", ".join(f"{task} {value:.4g}" for task, value in values)
+        lines.append(f"Q-values   {text} (waiting to expect if it goes first, weighted; the least goes)")
     if why.would:
-        lines.append(f"shadow     would have chosen {why.would}")
+        lines.append(f"shadow     would have chosen {'the same' if why.would == why.task else why.would}")
     if why.explored or why.epsilon:
         lines.append(f"explored   {'yes' if why.explored else 'no'} (ε {why.epsilon:.3g})")
     if why.backfill is not None:

@@ -32,10 +32,10 @@ def scheduler_lines(status: Scheduler, *, now_s: float) -> Iterator[str]:
     facts = [
         ("mode", status.mode),
         ("acts", status.acts),
-        ("policy", status.policy or "none passed the gate"),
+        ("policy", _policy_text(status)),
         ("static", status.order),
         ("evidence", evidence_text(status.evidence)),
-        ("shadow", NONE if status.shadow is None else f"{math.expm1(status.shadow):+.1%} of what acted"),
+        ("shadow", _shadow_text(status)),
         ("queue", f"{status.queue:,} entries"),
         ("reward", f"{reward}, mean of the newest {status.reward_window:,}"),
         ("epsilon", f"{status.epsilon:.4f}"),
@@ -51,6 +51,20 @@ def scheduler_lines(status: Scheduler, *, now_s: float) -> Iterator[str]:
     yield from facts_text(facts)
 
 
+def mode_line(status: Scheduler) -> str:
+    """Who orders tasks in this mode, and who only looks on."""
+    beside = f", {status.policy} decides beside it" if status.mode == "shadow" and status.policy else ""
+    return f"mode {status.mode}: {status.acts} orders tasks{beside}"
+
+
+def _policy_text(status: Scheduler) -> str:
+    """Whether it passed the gate, or is the static rule that won there."""
+    if not status.policy:
+        return "none passed the gate"
+    fallback = status.policy == status.evidence.get("static")
+    return f"none passed the gate; {status.policy} is the best static rule" if fallback else status.policy
+
+
 def evidence_text(evidence: dict[str, Any]) -> str:
     """On which the gate decided last, in a line."""
     if not evidence:
@@ -62,6 +76,14 @@ def evidence_text(evidence: dict[str, Any]) -> str:
         f"{evidence.get('policy') or NONE} against {evidence.get('static')}: {math.expm1(ratio):+.1%} "
         f"(t {t:.2f}) over {evidence.get('windows', 0)} windows{of}{at}"
     )
+
+
+def _shadow_text(status: Scheduler) -> str:
+    if status.shadow is None:
+        return NONE
+    if status.policy == status.acts:
+        return f"{NONE}  (it acts)"
+    return f"slowdown {math.expm1(status.shadow):+.1%} against {status.acts}, in the last replay"
 
 
 def cost_rows(test: Test) -> list[tuple[str, ...]]:

@@ -51,6 +51,12 @@ def in_force(cluster: Cluster) -> Policy:
     return POLICIES[cluster.order]
 
 
+def static_order(cluster: Cluster) -> str:
+    """The static rule in force; where a learned order is, the configured one."""
+    force = in_force(cluster)
+    return force.name if force.kind is Kind.STATIC else cluster.order
+
+
 def in_shadow(cluster: Cluster) -> Policy | None:
     """What would decide, if its mode let it."""
     return POLICIES.get(cluster.policy) if cluster.mode is Mode.SHADOW else None

@@ -16,6 +16,7 @@ from bus.values import NodeName
 from coordinator.core.model import Cluster, Node, Shape
 from coordinator.core.scheduler.explain import Explanation
 from coordinator.core.scheduler.feasible import gpus_wanted, mismatches
+from coordinator.core.scheduler.order import static_order
 
 _PACE_TAU_S = 0.5
 
@@ -49,7 +50,7 @@ def prefill(
                 continue
             room = prefill_room(cluster, node, now_s=now_s)
             explanation = Explanation(
-                order=cluster.order, rank="prefill", pace_per_s=round(pace(node, now_s), 1)
+                order=static_order(cluster), rank="prefill", pace_per_s=round(pace(node, now_s), 1)
             )
             while room > 0 and line.head() is not None:
                 yield Ahead(shape, node, explanation)

@@ -30,7 +30,7 @@ from coordinator.core.scheduler.bookings import Bookings, until_s
 from coordinator.core.scheduler.choosing import LINES_MAX, Chooser, Learned
 from coordinator.core.scheduler.explain import Backfilled, Explanation, Seen
 from coordinator.core.scheduler.feasible import busy, fits_now, obstacles
-from coordinator.core.scheduler.order import aged, rekey
+from coordinator.core.scheduler.order import aged, rekey, static_order
 from coordinator.core.scheduler.pool import Mask, Pool, pool_of
 from coordinator.core.scheduler.preempt import room_coming
 from coordinator.core.scheduler.prefill import prefill
@@ -245,7 +245,7 @@ class Candidates:
         self._shape = shape
         self._now_s = now_s
         self._today = aged(0, now_s, ageing_s=cluster.limits.ageing_s)
-        self._order = cluster.order
+        self._order = static_order(cluster)
         self._rank = cluster.rank
         self._score = scoring(cluster, shape)
         self._pool = pool

@@ -145,9 +145,11 @@ def test_missing_and_unreadable_notes_are_refused() -> None:
 
 def test_modes_are_kept_and_told() -> None:
     world = World()
+    world.cluster.evidence = {"windows": 16}
     world.happen(ModeAsked(mode=Mode.SHADOW, by=OLGA, reply=1))
     assert world.answer(AnswerChanged).tasks == 0
-    assert [each.event_type for each in world.effects if isinstance(each, EventRecord)] == ["scheduler_mode"]
+    (told,) = [each for each in world.effects if isinstance(each, EventRecord)]
+    assert (told.event_type, told.details["evidence"]) == ("scheduler_mode", {"windows": 16})
     assert world.rebuilt().mode is Mode.SHADOW
     world.happen(ModeAsked(mode=Mode.SHADOW, by=OLGA))
     assert not world.effects

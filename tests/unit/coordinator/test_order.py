@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from bus.spec import ResourceSpec
+from coordinator.core.effects import AttemptChange
 from coordinator.core.scheduler import order
-from coordinator.core.scheduler.order import in_force, in_shadow, key_of
+from coordinator.core.scheduler.order import in_force, in_shadow, key_of, static_order
 from coordinator.core.scheduler.policies import POLICIES, Mode
 from coordinator.core.scheduler.rules import RULES
 
@@ -105,6 +106,24 @@ def test_a_learned_order_decides_only_while_it_is_on(full) -> None:
     assert placed(full) == [ann]
     cluster.mode = Mode.OFF
     assert in_force(cluster).name == "fcfs" and in_shadow(cluster) is None
+
+
+def test_decisions_name_the_static_rule_that_made_them(pool) -> None:
+    """After a lost test the best static rule of the replay acts in place of the configured one."""
+    cluster = pool.cluster
+    for mode, policy, named in (
+        (Mode.ON, "", "fcfs"),
+        (Mode.ON, "saf", "saf"),
+        (Mode.OFF, "saf", "fcfs"),
+        (Mode.ON, "rollout", "fcfs"),
+    ):
+        cluster.mode, cluster.policy = mode, policy
+        assert static_order(cluster) == named
+    cluster.policy = "saf"
+    pool.submit(command=["true"])
+    pool.schedule()
+    (kept,) = [change.explanation for change in pool.effects if isinstance(change, AttemptChange)]
+    assert (kept.order, kept.policy) == ("saf", "")
 
 
 def test_a_policy_that_this_version_does_not_know_leaves_the_static_order(pool) -> None:

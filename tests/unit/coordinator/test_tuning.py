@@ -15,6 +15,7 @@ from coordinator.core.effects import ExperienceRecord, LearningNotes
 from coordinator.core.scheduler.learner import Action, Arrival, Experience, Learner, Situation
 from coordinator.core.scheduler.planner import Asked
 from coordinator.core.scheduler.policies import BASE_RULES, POLICIES, Kind, Mode, Policy
+from coordinator.sim.trace_files import TraceError
 from coordinator.sim.tuning import OWN_MIN, Ran, Tuning, judged
 from coordinator.sim.workload_model import model_jobs
 from coordinator.store.learned import Ran as Known
@@ -185,6 +186,11 @@ def test_own_history_is_replayed_and_a_planted_bad_order_stays_out(
     assert found.evidence.windows >= 16 and found.evidence.log_ratio > 0
     early = judged(Tuning(jobs=ran[: OWN_MIN - 1], nodes=4, policies=("fcfs", "sjf")))
     assert early.source == "model"
+
+
+def test_a_trace_is_not_named_by_where_it_lies_here() -> None:
+    with pytest.raises(TraceError, match=r"^the trace, line 1: 2 fields instead of 18"):
+        judged(Tuning(jobs=(), nodes=4, swf=b"1 2\n"))
 
 
 def test_the_model_asks_for_most_of_the_machine() -> None:

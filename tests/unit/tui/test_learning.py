@@ -5,7 +5,7 @@ from __future__ import annotations
 from bus import scheduling
 from bus.scheduling import Scheduler, Snapshot
 from tui.cli.scheduler import differing
-from tui.view.learning import cost_rows, diff_lines, scheduler_lines, verdict_line
+from tui.view.learning import cost_rows, diff_lines, mode_line, scheduler_lines, verdict_line
 
 EVIDENCE = {"policy": "rollout", "static": "sjf", "windows": 16, "log_ratio": -0.2, "t": -3.0}
 TEST = scheduling.Test(
@@ -47,6 +47,27 @@ def test_who_acts_is_said_with_its_evidence() -> None:
     ):
         assert words in text
     assert "3  " in text and "asked for by olga" in text
+
+
+def test_who_acts_without_having_passed_is_named_a_static_rule() -> None:
+    lost = Scheduler(
+        mode="on", policy="sjf", order="fcfs", acts="sjf", epsilon=0.1, reward_window=1000, shadow=0.0,
+        evidence=EVIDENCE | {"log_ratio": 0.1, "t": 0.4},
+    )  # fmt: skip
+    text = "\n".join(scheduler_lines(lost, now_s=50.0))
+    assert "none passed the gate; sjf is the best static rule" in text
+    assert "shadow     –  (it acts)" in text
+    assert mode_line(lost) == "mode on: sjf orders tasks"
+
+
+def test_in_shadow_mode_it_is_scored_against_who_acts() -> None:
+    beside = Scheduler(
+        mode="shadow", policy="rollout", order="fcfs", acts="fcfs", epsilon=0.1, reward_window=1000,
+        shadow=-0.2, evidence=EVIDENCE,
+    )  # fmt: skip
+    text = "\n".join(scheduler_lines(beside, now_s=50.0))
+    assert "slowdown -18.1% against fcfs, in the last replay" in text
+    assert mode_line(beside) == "mode shadow: fcfs orders tasks, rollout decides beside it"
 
 
 def test_costs_are_shown_against_the_best_static_rule() -> None:

@@ -57,14 +57,17 @@ def test_a_decision_shows_all_that_it_was_made_of() -> None:
         backfill=Backfilled(behind="6.0", node="n3"),
     )  # fmt: skip
     assert why_lines(why, now_s=NOW_S)[2:] == [
-        "policy     rollout, best under heavy",
-        "class      5",
-        "values     7.0 1.5, 8.0 2",
+        "ordered by rollout",
+        "base rule  heavy",
+        "class      5 (priority with age and fair share; higher goes first)",
+        "Q-values   7.0 1.5, 8.0 2 (waiting to expect if it goes first, weighted; the least goes)",
         "shadow     would have chosen 9.0",
         "explored   yes (ε 0.05)",
         "backfilled ahead of 6.0, whose place on n3 it does not delay",
         "usage      of the node was 2.0s old",
     ]
+    agreed = Why(task="7.0", state=TaskState.RUNNING, summary="7.0 runs", would="7.0")
+    assert why_lines(agreed, now_s=NOW_S)[-1] == "shadow     would have chosen the same"
 
 
 def test_a_plan_tells_its_start_its_end_and_what_it_does_to_others() -> None:
