@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from bus.requests import Request
 
@@ -23,7 +23,7 @@ class SchedulerTest(Request):
 
     swf: bytes = b""
     seed: int = 1
-    policies: tuple[str, ...] = ()
+    policies: list[str] = field(default_factory=list)
 
 
 class SchedulerExport(Request):

@@ -84,7 +84,7 @@ async def _test(arguments: Namespace) -> int:
     test = SchedulerTest(
         swf=await asyncio.to_thread(_trace, arguments.swf) if arguments.swf else b"",
         seed=arguments.seed,
-        policies=tuple(arguments.policy or ()),
+        policies=list(arguments.policy or ()),
     )
     async with client(arguments) as corral:
         begin = corral.train if arguments.action == "train" else corral.replay
