@@ -35,7 +35,6 @@ from coordinator.core.learning import note_experience
 from coordinator.core.model import Attempt, Cluster, Node, Task
 from coordinator.core.pausing import on_late_start
 from coordinator.core.retrying import backoff_s, may_retry
-from coordinator.core.scheduler.asking import note_end
 from coordinator.core.scheduler.prefill import note_ends
 
 _AFTER_RUNNING = frozenset({TaskState.COMPLETED, TaskState.TIMEOUT})
@@ -152,7 +151,6 @@ def _on_ended(out: list[Effect], cluster: Cluster, attempt: Attempt, report: End
         task.lost_on = ()
         path.append(TaskState.RETRYING)
     if state is not AttemptState.CANCELLED:
-        note_end(cluster, attempt, now_s=now_s)
         note_experience(cluster, attempt, now_s=now_s)
     code, signal = report.exit_code, report.signal
     end_attempt(out, cluster, attempt, state, now_s=now_s, exit_code=code, signal=signal, message=message)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 
 from bus.values import NodeKind, Resources
-from coordinator.core.model import Attempt, Cluster, Group, Node, Shape
+from coordinator.core.model import Cluster, Group, Node, Shape
 from coordinator.core.scheduler.feasible import traits_of
 from coordinator.core.scheduler.planner import Asked
 
@@ -21,6 +21,9 @@ UNITS = 1_000_000
 
 UNSAID_S = 3600.0
 """The walltime of who gave none, to the predictor; it promises nothing to anybody."""
+
+TOTALS_MAX = 4_096
+"""Shapes whose totals are remembered at once."""
 
 TASKS_MAX = 8
 """Of one group that the planner takes note of: an array of a million is no million users' habits."""
@@ -31,13 +34,6 @@ def note_arrival(cluster: Cluster, group: Group, *, now_s: float) -> None:
     asked = asked_of(cluster, group, at_s=now_s)
     for _ in range(min(group.count, TASKS_MAX)):
         cluster.planner.note_arrival(asked)
-
-
-def note_end(cluster: Cluster, attempt: Attempt, *, now_s: float) -> None:
-    """It ended by what it did, its walltime included: lost, preempted and cancelled ones tell nothing."""
-    if attempt.started_at is not None:
-        asked = asked_of(cluster, attempt.task.group, at_s=attempt.assigned_at)
-        cluster.planner.note_end(asked, max(now_s - attempt.started_at, 0.0))
 
 
 def asked_of(cluster: Cluster, group: Group, *, at_s: float) -> Asked:
@@ -75,6 +71,8 @@ def total_for(cluster: Cluster, shape: Shape) -> Resources:
     """What the nodes that could ever hold `shape` have together; looked up once until a node registers."""
     found = cluster.totals.get(shape)
     if found is None:
+        if len(cluster.totals) >= TOTALS_MAX:
+            cluster.totals.clear()
         able = (node.declared for node in cluster.nodes.values() if _could_hold(node, shape))
         found = cluster.totals[shape] = sum(able, Resources())
     return found

@@ -53,17 +53,11 @@ class Arrival(Struct, frozen=True, array_like=True, tag="arrival"):
     job: Asked
 
 
-class End(Struct, frozen=True, array_like=True, tag="end"):
-    """A job ended of itself."""
-
-    job: Asked
-    run_s: float
-
-
 class Experience(Struct, frozen=True, array_like=True, tag="experience"):
-    """A decision and what came of it. `over`: the last task ended, nobody waits, and there is no `after`.
+    """A task that ended of itself: what was decided of it, and what came of that.
 
-    `before` None: it was decided by a leader that kept no situations.
+    `over`: the last task ended, nobody waits, and there is no `after`. `before` None: it was decided by a
+    leader that kept no situations.
     """
 
     task: UUID
@@ -78,7 +72,7 @@ class Experience(Struct, frozen=True, array_like=True, tag="experience"):
     run_s: float
 
 
-Note = Arrival | End | Experience
+Note = Arrival | Experience
 
 
 class Learner(Planner):
@@ -110,10 +104,6 @@ class Learner(Planner):
         """In order of arrival."""
         self.note(Arrival(job))
 
-    def note_end(self, job: Asked, run_s: float) -> None:
-        """A job ended of itself."""
-        self.note(End(job, run_s))
-
     def note(self, note: Note) -> None:
         """Learn from `note`, and keep it until it is taken."""
         self.learn(note)
@@ -124,15 +114,12 @@ class Learner(Planner):
         match note:
             case Arrival():
                 super().note_arrival(note.job)
-            case End():
-                super().note_end(note.job, note.run_s)
             case Experience():
+                self.note_end(note.job, note.run_s)
                 if len(self.rewards) == REWARDS:
                     self.reward_total -= self.rewards[0]
                 self.rewards.append(note.reward)
-                self.reward_total += (
-                    note.reward
-                )  # a sum of them all with each note would cost more than the rest
+                self.reward_total += note.reward  # all of them summed up each time cost more than the rest
                 self.decisions += 1
             case _:
                 assert_never(note)

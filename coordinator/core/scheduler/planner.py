@@ -99,17 +99,19 @@ class Planner:
 
         `policy` is no static one. No rollout begins once `steps` jobs were placed in others: without any, the
         base rule's first goes. `exact`: play all to their ends, for their values; the choice is the same.
+        Who is wider than the machine, as when it was larger once, counts as all of it.
         """
         rules = policy.rules
         if TABLE in rules:
             by_table = self.table.best(self.state(waiting, running, free=free))
             rules = tuple(dict.fromkeys(by_table if rule == TABLE else rule for rule in rules))
-        base = [self._item(job, job.at_s, rules) for job in waiting]
+        whole = free + sum(each.asked.nodes for each in running)
+        base = [self._item(job, job.at_s, rules, whole=whole) for job in waiting]
         candidates = _candidates(policy, base, free)
         if len(candidates) == 1:
             return Choice(candidates[0], rules[0], {})
         snapshot = Snapshot(now_s, free, tuple(self._held(each, now_s=now_s) for each in running), len(base))
-        drawn = self._futures(policy, rules, now_s=now_s, rng=rng)
+        drawn = self._futures(policy, rules, now_s=now_s, whole=whole, rng=rng)
         futures = [Future(snapshot, base + arrivals) for arrivals in drawn]
         if policy.quiet and drawn[0]:
             futures.insert(0, Future(snapshot, base, share=policy.quiet))
@@ -123,7 +125,7 @@ class Planner:
         return Choice(found.best.place, rules[found.best.rule], found.values, found.bounds)
 
     def _futures(
-        self, policy: Policy, rules: Sequence[str], *, now_s: float, rng: np.random.Generator
+        self, policy: Policy, rules: Sequence[str], *, now_s: float, whole: int, rng: np.random.Generator
     ) -> list[list[Item]]:
         recent = list(self.recent)
         if len(recent) < LEAST_RECENT or not policy.futures:
@@ -135,16 +137,16 @@ class Planner:
             drawn = rng.integers(len(recent), size=policy.arrivals)
             found.append(
                 [
-                    self._item(recent[index], at, rules)
+                    self._item(recent[index], at, rules, whole=whole)
                     for index, at in zip(drawn.tolist(), at_s.tolist(), strict=True)
                 ]
             )
         return found
 
-    def _item(self, job: Asked, at_s: float, rules: Sequence[str]) -> Item:
+    def _item(self, job: Asked, at_s: float, rules: Sequence[str], *, whole: int) -> Item:
         run_s, weight = self.predictor.predict(job.user, job.width, job.requested_s)
         keys = tuple(BASE_RULES[rule](run_s, job.nodes, weight) for rule in rules)
-        return Item(at_s, run_s, job.requested_s, weight, job.nodes, keys)
+        return Item(at_s, run_s, job.requested_s, weight, min(job.nodes, whole), keys)
 
     def _held(self, begun: Begun, *, now_s: float) -> Held:
         job = begun.asked

@@ -12,7 +12,7 @@ two has erred less of late, in logarithms.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from msgspec import Struct, field
 
@@ -20,6 +20,9 @@ BOUND_S = 10.0
 RATIO_MAX = 1.5
 USER_DECAY, KIND_DECAY, ERROR_DECAY = 0.98, 0.9, 0.99
 USER_PRIOR, KIND_PRIOR = 2.0, 1.0
+
+USERS_MAX, KINDS_MAX = 4_096, 16_384
+"""Of so many the means are known; who ended no job for longest is forgotten first."""
 
 OUTCOMES = 256
 """Jobs from which one knows how far predictions are off."""
@@ -48,7 +51,10 @@ class Mean(Struct):
 
 
 class Predictor(Struct):
-    """Learns from every job that ends; users and widths are whatever the record has."""
+    """Learns from every job that ends; users and widths are whatever the record has.
+
+    The tables have who ended a job last at their end: dicts keep the order, and so does what is kept of them.
+    """
 
     ratios: dict[str, Mean] = field(default_factory=dict)
     weights: dict[str, Mean] = field(default_factory=dict)
@@ -74,9 +80,9 @@ class Predictor(Struct):
         self.learned_error = self.learned_error * ERROR_DECAY + abs(math.log(learned.weight / weight))
         self.asked_error = self.asked_error * ERROR_DECAY + abs(math.log(asked.weight / weight))
         ratio = min(run_s / asked.run_s, RATIO_MAX)
-        self.ratios.setdefault(user, Mean()).observe(ratio, USER_DECAY)
-        self.weights.setdefault(user, Mean()).observe(weight, USER_DECAY)
-        self.kinds.setdefault((user, width, requested_s), Mean()).observe(weight, KIND_DECAY)
+        _newest(self.ratios, user, most=USERS_MAX).observe(ratio, USER_DECAY)
+        _newest(self.weights, user, most=USERS_MAX).observe(weight, USER_DECAY)
+        _newest(self.kinds, (user, width, requested_s), most=KINDS_MAX).observe(weight, KIND_DECAY)
 
     def _learned(self, user: str, width: int, requested_s: float) -> Prediction:
         asked = _as_asked(requested_s)
@@ -87,6 +93,19 @@ class Predictor(Struct):
 
 
 _NOTHING = Mean()
+
+_Key = TypeVar("_Key")
+
+
+def _newest(table: dict[_Key, Mean], key: _Key, *, most: int) -> Mean:
+    """The mean of `key`, moved to the end of its table."""
+    mean = table.pop(key, None)
+    if mean is None:
+        mean = Mean()
+        if len(table) >= most:
+            del table[next(iter(table))]
+    table[key] = mean
+    return mean
 
 
 def _as_asked(requested_s: float) -> Prediction:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import hypothesis.strategies as st
@@ -10,8 +11,9 @@ import pytest
 from hypothesis import example, given
 from msgspec.structs import replace
 
+from coordinator.core.scheduler import predict
 from coordinator.core.scheduler.planner import LEAST_RECENT, Asked, Begun, Choice, Planner
-from coordinator.core.scheduler.policies import BASE_RULES, POLICIES, Policy
+from coordinator.core.scheduler.policies import BASE_RULES, POLICIES, Kind, Policy
 from coordinator.core.scheduler.predict import Mean, Predictor
 from coordinator.core.scheduler.rollout import Future, Held, Item, Snapshot
 from coordinator.sim.replay import Machine, replay
@@ -245,6 +247,59 @@ def test_exact_requests_are_believed() -> None:
         predictor.observe("", 1, seconds, seconds)
     assert predictor.predict("", 1, 5_000.0).run_s == 5_000.0
     assert predictor.predict("", 1, 0.0).run_s == 1.0
+
+
+def test_who_ended_no_job_for_longest_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predict, "USERS_MAX", 3)
+    monkeypatch.setattr(predict, "KINDS_MAX", 4)
+    predictor = Predictor()
+    for user in ("a", "b", "c", "a", "d"):
+        predictor.observe(user, 1, 60.0, 6.0)
+        predictor.observe(user, 2, 60.0, 6.0)
+    assert list(predictor.ratios) == list(predictor.weights) == ["c", "a", "d"]
+    assert list(predictor.kinds) == [("a", 1, 60.0), ("a", 2, 60.0), ("d", 1, 60.0), ("d", 2, 60.0)]
+    assert predictor.ratios["a"].count > predictor.ratios["d"].count
+
+
+WIDE = st.builds(
+    asked, st.floats(0.0, 1e4), st.floats(0.0, 1e9), st.integers(1, 4 * NODES), st.sampled_from("ab")
+)
+
+
+@given(
+    recent=st.lists(WIDE, max_size=2 * LEAST_RECENT),
+    waiting=st.lists(WIDE, min_size=1, max_size=8),
+    running=st.lists(WIDE, max_size=4),
+    free=st.integers(-NODES, NODES),
+    policy=st.sampled_from([each for each in POLICIES.values() if each.kind is not Kind.STATIC]),
+    backfill=st.booleans(),
+    steps=st.sampled_from((0, 1, 100, math.inf)),
+)
+def test_whatever_was_and_is_there_somebody_goes_next(
+    recent: list[Asked],
+    waiting: list[Asked],
+    running: list[Asked],
+    free: int,
+    policy: Policy,
+    backfill: bool,
+    steps: float,
+) -> None:
+    """Also where the machine was larger once, or holds more than it has."""
+    planner = Planner()
+    for job in recent:
+        planner.note_arrival(job)
+        planner.note_end(job, job.requested_s / 2.0)
+    choice = planner.choose(
+        replace(policy, arrivals=min(policy.arrivals, 5)),
+        sorted(waiting),
+        [Begun(job, job.at_s) for job in running],
+        now_s=1e4,
+        free=free,
+        backfill=backfill,
+        rng=np.random.default_rng(1),
+        steps=steps,
+    )
+    assert 0 <= choice.place < len(waiting)
 
 
 def test_a_mean_is_shrunk_towards_what_is_known_already() -> None:
