@@ -31,6 +31,7 @@ def judge(evidence: Evidence) -> list[Violation]:
         *without_cause(evidence),
         *unbalanced(evidence.ledgers),
         *_idle(evidence),
+        *_learned(evidence),
         *(Violation(rule="log", what=text.splitlines()[0], evidence=tuple(text.splitlines()[1:]))
           for text in evidence.complaints),
         *(Violation(rule="leftover", what=text) for text in evidence.leftovers),
@@ -42,6 +43,18 @@ def unbalanced(ledgers: Sequence[LedgerRow]) -> Iterator[Violation]:
     for row in ledgers:
         if not row.allocated == row.active == row.held or not 0 <= row.allocated <= row.total:
             yield Violation(rule="I4 the books balance", what=f"{row.resource} of {row.node}: {row}")
+
+
+def _learned(evidence: Evidence) -> Iterator[Violation]:
+    """Through every takeover: what was asked for stands, and of each decision the experience is there."""
+    found = evidence.learned
+    if found is None:
+        return
+    if found.mode != "on":
+        yield Violation(rule="learning goes on", what=f"nobody asked for the mode {found.mode}")
+    if found.decisions != found.experiences:
+        what = f"{found.experiences} experiences are written of {found.decisions} decisions"
+        yield Violation(rule="learning goes on", what=what, evidence=(repr(found),))
 
 
 def excused(evidence: Evidence) -> tuple[str, ...]:

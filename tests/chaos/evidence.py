@@ -96,6 +96,15 @@ class NodeSeen(Struct, frozen=True, kw_only=True):
     running_rows: int  # what the database said at about the same moment
 
 
+class Learned(Struct, frozen=True, kw_only=True):
+    """What the scheduler had learned in the end, as the leader knows it and as it was written."""
+
+    mode: str
+    acts: str
+    decisions: int
+    experiences: int
+
+
 class Evidence(Struct, frozen=True, kw_only=True):
     acks: tuple[Ack, ...] = ()
     blows: tuple[Blow, ...] = ()
@@ -105,6 +114,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     attempts: tuple[AttemptRow, ...] = ()
     ledgers: tuple[LedgerRow, ...] = ()
     nodes: tuple[NodeSeen, ...] = ()
+    learned: Learned | None = None
     verified: tuple[str, ...] = ()  # what the leader says when it is asked to verify itself
     lives: tuple[Life, ...] = ()
     booted_at: float = 0.0  # the moment that CLOCK_BOOTTIME counts from

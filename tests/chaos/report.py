@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from tests.bench.report import Machine, this_machine
 from tests.chaos import causes, checker
+from tests.chaos.evidence import Learned
 from tests.chaos.plan import Stroke
 from tests.chaos.recovery import FaultFigures, Recovery, Spread, by_fault, spread
 from tests.chaos.run import Outcome
@@ -36,6 +37,7 @@ class Report(Struct, frozen=True, kw_only=True):
     too_late: int  # pauses, resumes and requeues of what was over
     unanswered: int
     converged_s: float | None
+    learned: Learned | None
     books_looked_at: int
     ended_alone: dict[str, list[int]]  # exit codes that no fault asked for
     lost: dict[str, int]  # attempts, by what the books say of them
@@ -65,6 +67,7 @@ def report(outcome: Outcome) -> Report:
         too_late=told.too_late,
         unanswered=told.unanswered,
         converged_s=outcome.converged_s,
+        learned=evidence.learned,
         books_looked_at=outcome.books_looked_at,
         ended_alone=outcome.ended_alone,
         lost=Counter(
@@ -110,6 +113,8 @@ def table(document: Report) -> Iterator[str]:
         yield "attempts lost: " + ", ".join(f"{why} {count}" for why, count in sorted(document.lost.items()))
     if document.quarantined:
         yield "quarantined: " + ", ".join(f"{name} {times}" for name, times in document.quarantined.items())
+    if document.learned:
+        yield f"tasks are ordered by {document.learned.acts}, after {document.learned.decisions} decisions"
     converged = "NOT" if document.converged_s is None else f"{document.converged_s:.1f} s"
     yield f"all jobs over after the last healing: {converged}"
     yield f"{len(document.violations)} violations in {document.minutes:g} minutes, seed {document.seed}"

@@ -16,7 +16,7 @@ from msgspec import Struct
 from bus.client import Client
 from bus.errors import CorralError
 from bus.values import NodeAdmin
-from tests.chaos import checker, evidence, marks
+from tests.chaos import checker, evidence, marks, scheduler
 from tests.chaos.cluster import Cluster, running
 from tests.chaos.evidence import Evidence, NodeSeen, Quarantine
 from tests.chaos.faults import Striker
@@ -81,6 +81,10 @@ class Run:
             self._begin = time.monotonic()
             self._note(f"the cluster stands; seed {order.seed}, {len(plan)} faults to come")
             striker = Striker(cluster)
+            async with cluster.client("adam", timeout_s=REQUEST_TIMEOUT_S) as adam:
+                await scheduler.teach(adam)
+            self._note(f"tasks are ordered by {scheduler.POLICY}")
+            self._begin = time.monotonic()
             async with cluster.client("alice", timeout_s=REQUEST_TIMEOUT_S) as alice:
                 workload = Workload(alice, told, marks_folder=cluster.marks, seed=order.seed, rate=order.rate)
                 await self._trouble(cluster, striker, workload, plan)
@@ -88,6 +92,8 @@ class Run:
                 converged_s = await self._converge(cluster)
             nodes = await self._agree(cluster)
             verified = await self._verify(cluster)
+            async with cluster.client("adam", timeout_s=REQUEST_TIMEOUT_S) as adam:
+                learned = await scheduler.learned(adam, cluster.dsn)
             found = await evidence.rows(cluster.dsn)
             await cluster.stop()
             leftovers = cluster.leftovers()
@@ -98,6 +104,7 @@ class Run:
                 quarantines=tuple(self._quarantines),
                 nodes=nodes,
                 verified=verified,
+                learned=learned,
                 lives=tuple(marks.read(cluster.marks)),
                 booted_at=time.time() - time.clock_gettime(time.CLOCK_BOOTTIME),
                 complaints=evidence.complaints(cluster.all_logs()),

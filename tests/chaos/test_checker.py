@@ -15,6 +15,7 @@ from tests.chaos.evidence import (
     Blow,
     Evidence,
     JobRow,
+    Learned,
     LedgerRow,
     NodeSeen,
     TaskRow,
@@ -54,6 +55,7 @@ SOUND = Evidence(
     tasks=(DONE,),
     attempts=(attempt(1, state="lost"), attempt(2, node="n2")),
     ledgers=(ledger(),),
+    learned=Learned(mode="on", acts="sjf", decisions=9, experiences=9),
     nodes=(IDLE,),
     lives=(life(1, at=(1.0, 3.0), ended=False), life(2, at=(3.5, 5.0))),
 )
@@ -126,6 +128,14 @@ FORGERIES: dict[str, tuple[str, Evidence]] = {
     "the leader still sees something run": (
         "I8",
         replaced(nodes=(msgspec.structs.replace(IDLE, running=1),)),
+    ),
+    "an experience is missing": (
+        "learning",
+        replaced(learned=Learned(mode="on", acts="sjf", decisions=9, experiences=8)),
+    ),
+    "learning was switched off": (
+        "learning",
+        replaced(learned=Learned(mode="shadow", acts="fcfs", decisions=9, experiences=9)),
     ),
     "the leader finds a fault in itself": (
         "I8",

@@ -37,6 +37,11 @@ PROBE_TIMEOUT_S = 0.5
 
 STORED_TIMEOUT_S = 3.0
 SMALL = ResourceSpec(cpu="200m", memory=16)
+WHOLE = ResourceSpec(cpu=2, memory=16)
+"""All processors of a node: a place is reserved for it, and what is over before then may run ahead."""
+
+WALLTIME_S = 60.0
+"""Far longer than what it is of lives, however long its node stands still."""
 
 
 class Fate(Struct, frozen=True):
@@ -58,7 +63,9 @@ TOO_LATE = "E_CONFLICT"
 """The job is over, or ending: what was asked of it cannot be any more."""
 
 WEIGHTS = {
-    "single": 8,
+    "single": 6,
+    "bounded": 4,
+    "whole": 2,
     "once": 3,
     "array": 3,
     "graph": 2,
@@ -139,6 +146,11 @@ class Workload:
         match kind:
             case "single":
                 await self._submit(self._spec(name, lives_s=lives_s), DONE)
+            case "bounded":
+                await self._submit(self._spec(name, lives_s=lives_s, timeout=WALLTIME_S), DONE)
+            case "whole":
+                spec = self._spec(name, lives_s=lives_s, timeout=WALLTIME_S, resources=WHOLE)
+                await self._submit(spec, DONE)
             case "once":
                 await self._submit_once(self._spec(name, lives_s=lives_s))
             case "array":
@@ -175,10 +187,17 @@ class Workload:
                 await self._requeued(name, chance.uniform(0.5, 3.0))
 
     def _spec(
-        self, name: str, *, lives_s: float, fails_below: int = 1, exit_code: int = 0, **more: Any
+        self,
+        name: str,
+        *,
+        lives_s: float,
+        fails_below: int = 1,
+        exit_code: int = 0,
+        resources: ResourceSpec = SMALL,
+        **more: Any,
     ) -> JobSpec:
         runs = command(lives_s=lives_s, fails_below=fails_below, exit_code=exit_code)
-        return JobSpec(name=name, command=runs, env=self._env, resources=SMALL, **more)
+        return JobSpec(name=name, command=runs, env=self._env, resources=resources, **more)
 
     def _graph(self, name: str, lives_s: float) -> JobSpec:
         runs = command(lives_s=lives_s / 2)
