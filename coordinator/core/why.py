@@ -19,7 +19,7 @@ from coordinator.core.scheduler.affinity import scoring
 from coordinator.core.scheduler.explain import Explanation
 from coordinator.core.scheduler.feasible import fits_now, is_model, obstacles, once_ended
 from coordinator.core.scheduler.order import standing
-from coordinator.core.scheduler.scene import own_entry, tasks_of
+from coordinator.core.scheduler.scene import own_entry
 
 NODES_NAMED = 4
 CANDIDATES_MAX = 16
@@ -368,7 +368,7 @@ def ahead(cluster: Cluster, group: Group, index: int) -> tuple[int | None, float
 def tasks_before(cluster: Cluster, own: tuple[int, int, float, int]) -> int:
     """How many tasks of all lines go before the place `own` (`Waiting.place`)."""
     return sum(
-        tasks_of(waiting)
+        waiting.entry.startable
         for line in cluster.lines.values()
         for waiting in line.entries
         if waiting.place < own

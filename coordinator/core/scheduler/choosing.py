@@ -9,6 +9,7 @@ shadow mode the same is decided, and kept beside what the static order did.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,7 @@ RUNNING_MAX = 2_000
 """Tasks that run: beyond it a machine is so large that one task more or less is no decision."""
 
 SHOWN_MAX = 8
+"""Tasks whose values are kept: the best."""
 
 
 class Learned(Struct, frozen=True):
@@ -115,12 +117,10 @@ class Chooser:
         name = str(chosen.waiting.entry.next_task)
         if not self.acts:
             return None, Learned(policy.name, choice.rule, would=name)
-        names = (str(entries[place].chosen.waiting.entry.next_task) for place in choice.values)
         q: dict[str, float] = {}
-        for task, value in sorted(zip(names, choice.values.values(), strict=True), key=lambda each: each[1]):
-            if len(q) < SHOWN_MAX:
-                q.setdefault(task, round(value, 4))
-        return chosen, Learned(policy.name, choice.rule, q)
+        for place, value in sorted(choice.values.items(), key=lambda each: each[1]):
+            q.setdefault(str(entries[place].chosen.waiting.entry.next_task), round(value, 4))
+        return chosen, Learned(policy.name, choice.rule, dict(islice(q.items(), SHOWN_MAX)))
 
     def _window(self, lines: Iterable[tuple[Shape, Line]]) -> list[_Entry]:
         """In order of arrival, as the planner wants them."""

@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Struct
 
 from bus.values import Resources, TaskState
-from coordinator.core.model import Cluster, Group, Node, Shape, Task, Waiting
+from coordinator.core.model import Cluster, Group, Node, Shape, Waiting
 from coordinator.core.scheduler.asking import asked_of
 from coordinator.core.scheduler.forward import Amounts, Discipline, Entry, Scene
 from coordinator.core.scheduler.policies import Backfill
@@ -44,7 +44,7 @@ def in_line(cluster: Cluster, *, before: Place | None = None) -> list[InLine]:
     entries.sort()
     stride = max(-(-len(entries) // ENTRIES_MAX), 1)
     return [
-        InLine(each.group, each.place, stride * tasks_of(each), each.since_s)
+        InLine(each.group, each.place, stride * each.entry.startable, each.since_s)
         for each in entries[(stride - 1) // 2 :: stride]
     ]
 
@@ -65,18 +65,6 @@ def own_entry(cluster: Cluster, group: Group, index: int) -> tuple[Waiting, int]
         skipped = sum(each < index for each in group.skipped or ())
         return own, index - group.cursor - skipped + len(again)
     return own, again.index(task) if behind_group else 0
-
-
-def tasks_of(waiting: Waiting) -> int:
-    """How many tasks an entry stands for that may start: no more than its own limit leaves room for."""
-    if not waiting.wants_place:
-        return 0
-    entry = waiting.entry
-    if isinstance(entry, Task):
-        return 1
-    found = len(entry.again or ())
-    found += entry.untouched if entry.untouched_state is TaskState.QUEUED else 0
-    return min(found, entry.limit - entry.live) if entry.limit else found
 
 
 def scene_of(cluster: Cluster, nodes: Sequence[Node], entries: Sequence[InLine], *, now_s: float) -> Scene:

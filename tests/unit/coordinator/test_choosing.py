@@ -8,6 +8,7 @@ from bus.spec import JobSpec, ResourceSpec
 from bus.values import Resources
 from coordinator.core.effects import AttemptChange
 from coordinator.core.scheduler import choosing
+from coordinator.core.scheduler.planner import Choice
 from coordinator.core.scheduler.policies import Mode
 from tests.unit.coordinator.conftest import World
 
@@ -48,6 +49,27 @@ def test_it_lets_the_short_one_go_first_and_says_by_which_values(crowd) -> None:
     assert kept.rule in ("short and narrow", "heavy")
     assert kept.q[f"{crowd.short}.0"] < kept.q[f"{crowd.long}.0"]
     assert 0 < crowd.cluster.rollouts_taken <= crowd.cluster.rollout_steps
+
+
+def test_only_the_best_values_are_kept(crowd, monkeypatch) -> None:
+    monkeypatch.setattr(choosing, "SHOWN_MAX", 1)
+    ((_, kept),) = decided(crowd)
+    assert kept.q.keys() == {f"{crowd.short}.0"}
+
+
+def test_a_task_that_waits_again_may_be_chosen_before_the_head_of_its_line(crowd, monkeypatch) -> None:
+    crowd.cancel(crowd.short)
+    (placement,) = crowd.schedule()
+    crowd.give_back(placement)
+    crowd.now_s += 1.0
+    cores(crowd, 2, walltime=SHORT)
+    crowd.effects.clear()
+    monkeypatch.setattr(
+        crowd.cluster.planner, "choose", lambda policy, *_, **__: Choice(0, policy.rules[0], {})
+    )
+    ((job, _),) = decided(crowd)
+    assert job == crowd.long
+    crowd.check()
 
 
 def test_a_higher_class_is_never_passed_by_choice(crowd) -> None:

@@ -12,7 +12,7 @@ from coordinator.core.model import Group, Job
 from coordinator.core.plan import planned_job
 from coordinator.core.scheduler import scene
 from coordinator.core.scheduler.policies import POLICIES, Backfill
-from coordinator.core.scheduler.scene import in_line, tasks_of
+from coordinator.core.scheduler.scene import in_line
 from tests.unit.coordinator.conftest import World
 from tests.unit.coordinator.essence import essence
 
@@ -83,10 +83,10 @@ def test_a_touched_task_that_waits_again_has_its_own_entry(pool: World) -> None:
     pool.start(second)
     pool.give_back(first)
     entries = [each for line in pool.cluster.lines.values() for each in line.entries]
-    assert [tasks_of(each) for each in entries] == [1, 1]
+    assert [each.entry.startable for each in entries] == [1, 1]
     assert (foretold_s(pool, number, 0), foretold_s(pool, number, 2)) == (100.0, 0.0)
     pool.cancel(number)
-    assert [tasks_of(each) for each in entries] == [0, 0] and in_line(pool.cluster) == []
+    assert [each.entry.startable for each in entries] == [0, 0] and in_line(pool.cluster) == []
 
 
 def test_a_task_of_a_limited_job_that_waits_again_goes_first(pool: World) -> None:

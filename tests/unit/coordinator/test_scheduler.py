@@ -161,6 +161,8 @@ def test_never_fits_names_the_nearest(world) -> None:
     world.register("n2", capacity=Resources(9000, 1000))
     why = never_fits(world.cluster.nodes.values(), shape)
     assert why is not None and "n2" in why and "mem_mib" in why
+    world.register("n3", capacity=Resources(9000, 9000))
+    assert never_fits(world.cluster.nodes.values(), shape) is None
 
 
 @pytest.mark.contract("S0.44")
