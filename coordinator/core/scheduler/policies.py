@@ -75,16 +75,26 @@ def _predicted(rule: str) -> Policy:
     return Policy(name=f"predicted {rule}", kind=Kind.PREDICTED, rules=(rule,))
 
 
-_TWO = ("short and narrow", "heavy")
+def _rollout(name: str, *rules: str, futures: int = 4) -> Policy:
+    return Policy(
+        name=name,
+        kind=Kind.ROLLOUT,
+        rules=rules,
+        top=4,
+        futures=futures,
+        arrivals=20 if futures else 0,
+        quiet=float(futures),
+    )
+
+
 _ALL = (
     *(Policy(name=rule, kind=Kind.STATIC, rules=(rule,)) for rule in RULES),
     *map(_predicted, BASE_RULES),
     _predicted(TABLE),
-    Policy(name="rollout", kind=Kind.ROLLOUT, rules=_TWO, top=4, futures=4, arrivals=60),
-    Policy(name="rollout of both", kind=Kind.ROLLOUT, rules=_TWO, top=4, futures=2, arrivals=40, quiet=2.0),
-    Policy(name="rollout of backlog", kind=Kind.ROLLOUT, rules=_TWO, top=4),
-    Policy(name="rollout of backlog heavy first", kind=Kind.ROLLOUT, rules=("heavy",), top=8),
-    Policy(name="rollout of backlog by table", kind=Kind.ROLLOUT, rules=(TABLE, "heavy"), top=4),
+    _rollout("rollout", "short and narrow", "heavy"),
+    _rollout("rollout by area", "small area", "heavy"),
+    _rollout("rollout of backlog", "short and narrow", "heavy", futures=0),
+    _rollout("rollout of backlog by table", TABLE, "heavy", futures=0),
 )
 POLICIES: dict[str, Policy] = {policy.name: policy for policy in _ALL}
 """Every order by its name."""
