@@ -266,6 +266,15 @@ WIDE = st.builds(
 )
 
 
+@example(
+    recent=[],
+    waiting=[asked(0, 10, 2 * NODES), asked(1, 5)],
+    running=[asked(0, 20)],
+    free=NODES - 1,
+    policy=BACKLOG,
+    backfill=True,
+    steps=math.inf,
+)
 @given(
     recent=st.lists(WIDE, max_size=2 * LEAST_RECENT),
     waiting=st.lists(WIDE, min_size=1, max_size=8),
