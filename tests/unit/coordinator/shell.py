@@ -313,9 +313,11 @@ class Shell:
 
 
 @asynccontextmanager
-async def running_shell(*, version: str = "", tune: Sequence[str] | None = None) -> AsyncIterator[Shell]:
+async def running_shell(
+    *, version: str = "", tune: Sequence[str] | None = None, clock: Clock | None = None
+) -> AsyncIterator[Shell]:
     """A shell that serves, over a store that obeys the test; `tune`: what replays orders."""
-    shell = Shell(version=version, tune=tune)
+    shell = Shell(version=version, tune=tune, clock=clock)
     async with serving(shell):
         try:
             yield shell
