@@ -12,17 +12,35 @@ from bus.units import counted
 from bus.values import AttemptState, Resources, UserName
 from coordinator.core.effects import AccountRow, AnswerChanged, AuditRow, Effect
 from coordinator.core.events import SharesAsked
-from coordinator.core.model import Attempt, Cluster
+from coordinator.core.model import Attempt, Cluster, Group
 from coordinator.core.scheduler.shares import SETTLE_EVERY_S, Account, level_of
 
 
 def charge(cluster: Cluster, attempt: Attempt, *, now_s: float) -> None:
     """Its owner has had what the attempt asked for, since it started or was last charged."""
+    seconds = _due_s(attempt, cluster.shares.settled_s, now_s)
+    if seconds > 0.0:
+        cluster.shares.account(attempt.task.group.job.owner).charge(attempt.requested, seconds)
+
+
+def _due_s(attempt: Attempt, settled_s: float, now_s: float) -> float:
     if attempt.state is not AttemptState.RUNNING or attempt.started_at is None:
-        return
+        return 0.0
+    return now_s - max(attempt.started_at, attempt.assigned_at, settled_s)
+
+
+def _charge_running(cluster: Cluster, *, now_s: float) -> None:
+    """What of one group runs is charged at once: there may be 50,000 of it."""
     shares = cluster.shares
-    begun_s = max(attempt.started_at, attempt.assigned_at, shares.settled_s)
-    shares.account(attempt.task.group.job.owner).charge(attempt.requested, now_s - begun_s)
+    due: dict[int, tuple[Group, float]] = {}
+    for attempt in cluster.attempts():
+        seconds = _due_s(attempt, shares.settled_s, now_s)
+        if seconds > 0.0:
+            group = attempt.task.group
+            _, before = due.get(id(group), (group, 0.0))
+            due[id(group)] = (group, before + seconds)
+    for group, seconds in due.values():
+        shares.account(group.job.owner).charge(group.settings.resources, seconds)
 
 
 def settle(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
@@ -30,8 +48,7 @@ def settle(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
     shares = cluster.shares
     if not shares.half_life_s or now_s - shares.settled_s < SETTLE_EVERY_S:
         return
-    for attempt in cluster.attempts():
-        charge(cluster, attempt, now_s=now_s)
+    _charge_running(cluster, now_s=now_s)
     capacity = sum((node.capacity for node in cluster.nodes.values()), Resources())
     for owner, account in shares.accounts.items():
         if any(account.fresh):

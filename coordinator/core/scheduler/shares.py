@@ -22,7 +22,9 @@ LEVELS = 16
 SHARES_MAX = 1_000_000
 SETTLE_EVERY_S = 60.0
 
-_NOTHING = (0.0, 0.0, 0.0, 0.0, 0.0)
+_Spent = tuple[float, float, float, float, float]
+
+_NOTHING: _Spent = (0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 class Account(Struct):
@@ -31,7 +33,7 @@ class Account(Struct):
     shares: int = 1
     usage: float = 0.0  # seconds of the whole cluster, decayed
     at_s: float = 0.0
-    fresh: tuple[float, ...] = _NOTHING  # amounts × seconds, see `_amounts`
+    fresh: _Spent = _NOTHING  # amounts × seconds, see `_amounts`
     level: int | None = None  # None: was not among those who compete at the last settling
 
     @property
@@ -42,8 +44,14 @@ class Account(Struct):
     def charge(self, request: Resources, seconds: float) -> None:
         """Its owner has had `request` for so long."""
         if seconds > 0:
-            spent = zip(self.fresh, _amounts(request), strict=True)
-            self.fresh = tuple(before + amount * seconds for before, amount in spent)
+            cpu, memory, gpus, storage, net = self.fresh  # one by one: every task that ends is charged
+            self.fresh = (
+                cpu + request.cpu_millis * seconds,
+                memory + request.mem_mib * seconds,
+                gpus + request.gpu_millis * seconds,
+                storage + request.storage_mib * seconds,
+                net + request.net_mbps * seconds,
+            )
 
     def settle(self, capacity: Resources, *, now_s: float, half_life_s: float) -> None:
         """What is fresh is usage now: its largest part of the cluster's `capacity` counts."""
