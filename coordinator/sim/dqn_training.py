@@ -23,8 +23,8 @@ from coordinator.core.scheduler.policies import BASE_RULES, POLICIES
 from coordinator.core.scheduler.predict import Predictor
 from coordinator.core.scheduler.rollout import Item
 from coordinator.core.scheduler.rules import RULES as STATIC
-from coordinator.sim.orders import Pick, pick
-from coordinator.sim.replay import Machine, Order, bounded_slowdown, replay
+from coordinator.sim.orders import Pick, pick, slowdowns
+from coordinator.sim.replay import Machine, Order, replay
 from coordinator.sim.swf import Trace, TraceJob
 from coordinator.sim.table_training import weighted_waiting
 from coordinator.sim.trace_files import TraceError
@@ -129,14 +129,7 @@ def train(
     shown, fresh = windows[:LOOKED_AT], windows[LOOKED_AT : LOOKED_AT + WINDOWS_MIN]
 
     def costs(order: Pick, on: Sequence[Window]) -> list[float]:
-        found = []
-        for jobs in on:
-            started_s = replay(
-                jobs, trace.nodes, order(jobs, backfill=backfill, seed=seed), backfill=backfill
-            )
-            found.append(bounded_slowdown(jobs, started_s))
-            heard()
-        return found
+        return slowdowns(order, on, trace.nodes, backfill=backfill, seed=seed, heard=heard)
 
     learner = DqnLearner(rng)
     curve, best = [], learner.dump()

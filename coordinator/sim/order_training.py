@@ -22,8 +22,7 @@ from msgspec import Struct
 from coordinator.core.scheduler.gate import WINDOWS_MIN, Verdict, judge
 from coordinator.core.scheduler.policies import BASE_RULES, POLICIES, Kind
 from coordinator.core.scheduler.qlearning import QTable
-from coordinator.sim.orders import Pick, pick
-from coordinator.sim.replay import bounded_slowdown, replay
+from coordinator.sim.orders import Pick, pick, slowdowns
 from coordinator.sim.swf import Trace, TraceJob
 from coordinator.sim.table_training import learn
 from coordinator.sim.trace_files import TraceError
@@ -42,12 +41,11 @@ Costs = dict[str, list[float]]
 
 
 class Trained(Struct, frozen=True, kw_only=True):
-    """`policy`: who acts, of `POLICIES`; `raced` and `judged`: what each cost on the windows of both."""
+    """`policy`: who acts, of `POLICIES`; `judged`: what each cost on the windows of the gate."""
 
     policy: str
     verdict: Verdict
     table: QTable
-    raced: Costs
     judged: Costs
     seconds: float
 
@@ -87,16 +85,11 @@ def train(
     learn(table, race, trace.nodes, backfill=backfill, rng=rng)
 
     def costs(names: Iterable[str], on: Sequence[Sequence[TraceJob]]) -> Costs:
-        found: Costs = {}
-        for name in names:
-            order = pick(POLICIES[name], table=table)
-            for jobs in on:
-                started_s = replay(
-                    jobs, trace.nodes, order(jobs, backfill=backfill, seed=seed), backfill=backfill
-                )
-                found.setdefault(name, []).append(bounded_slowdown(jobs, started_s))
-                heard()
-        return found
+        picked = {name: pick(POLICIES[name], table=table) for name in names}
+        return {
+            name: slowdowns(order, on, trace.nodes, backfill=backfill, seed=seed, heard=heard)
+            for name, order in picked.items()
+        }
 
     raced = costs(names, race)
     static = {name for name in raced if POLICIES[name].kind is Kind.STATIC}
@@ -111,7 +104,6 @@ def train(
         policy=verdict.policy or verdict.static,
         verdict=verdict,
         table=table,
-        raced=raced,
         judged=judged,
         seconds=time.perf_counter() - begin_s,
     )

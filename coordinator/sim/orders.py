@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -11,7 +11,7 @@ from coordinator.core.scheduler.planner import Asked, Begun, Planner
 from coordinator.core.scheduler.policies import Kind, Policy
 from coordinator.core.scheduler.qlearning import QTable
 from coordinator.core.scheduler.rules import RULES, Rule, Waits
-from coordinator.sim.replay import Machine, Order
+from coordinator.sim.replay import Machine, Order, bounded_slowdown, replay
 from coordinator.sim.swf import TraceJob
 
 
@@ -94,3 +94,21 @@ def pick(policy: Policy, *, table: QTable | None = None) -> Pick:
         return ByPlanner(jobs, policy, backfill=backfill, seed=seed, table=table)
 
     return picked
+
+
+def slowdowns(
+    picked: Pick,
+    windows: Sequence[Sequence[TraceJob]],
+    nodes: int,
+    *,
+    backfill: bool,
+    seed: int,
+    heard: Callable[[], None],
+) -> list[float]:
+    """What an order costs on each window, its mean bounded slowdown; `heard` after every replay."""
+    found = []
+    for jobs in windows:
+        started_s = replay(jobs, nodes, picked(jobs, backfill=backfill, seed=seed), backfill=backfill)
+        found.append(bounded_slowdown(jobs, started_s))
+        heard()
+    return found
