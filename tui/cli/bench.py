@@ -14,6 +14,7 @@ from bus.api import TaskCounts
 from bus.setting_kinds import expanded
 from tui.cli import diagnostics, output, plots
 from tui.cli.diagnostics import CommandError, Exit
+from tui.cli.flags import check_effect
 from tui.view.descriptions import bar
 from tui.view.safe import fit, text_width
 from tui.view.table import Column
@@ -24,9 +25,20 @@ LINE_MAX = 1 << 20
 HEADS = (Column("TRACE", flexible=True), Column("POLICY"))
 TAILS = (Column("LEAST", right=True), Column("MOST", right=True), Column("MS/DECISION", right=True))
 
+_WINDOWS = ("backfill", "starts", "sequences", "length", "seed")
+_IDLE = {
+    "swf": ("seeds",),
+    "openb": _WINDOWS,
+    "results": (*_WINDOWS, "seeds", "policy", "training_seed"),
+}
+"""Options that do nothing, by where the results come from."""
+
 
 async def bench(arguments: Namespace) -> int:
     """Replay every run under every policy, and say how well each did; who interrupts is told what is done."""
+    for source in ("swf", "openb", "results"):
+        if getattr(arguments, source):
+            check_effect(arguments, _IDLE[source], beside=f"--{source}")
     results: list[dict[str, Any]] = []
     try:
         if arguments.results:

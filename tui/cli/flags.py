@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from argparse import Namespace
+from collections.abc import Iterable
 
 from tui.cli import diagnostics
+from tui.cli.diagnostics import CommandError, Exit
 
 _OPTIONS = {
     "/resources/cpu": "cpu",
@@ -50,3 +52,15 @@ def typed_as(field: str, arguments: Namespace) -> str:
         if flag in flags and getattr(arguments, option, None) not in (None, "", [], False):
             return flag
     return "" if field in _ARGUMENTS and not getattr(arguments, "file", None) else field
+
+
+def check_effect(arguments: Namespace, options: Iterable[str], *, beside: str) -> None:
+    """Refuse what was set among `options`: it would do nothing. Raises CommandError."""
+    for option in options:
+        if getattr(arguments, option) != arguments.parser.get_default(option):
+            raise CommandError(
+                "E_USAGE",
+                f"it does nothing with {beside}",
+                exit=Exit.USAGE,
+                field=f"--{option.replace('_', '-')}",
+            )

@@ -17,6 +17,7 @@ from bus.scheduling import Scheduler, SchedulerTest
 from tui.cli import diagnostics, output
 from tui.cli.connect import client
 from tui.cli.diagnostics import CommandError, Exit
+from tui.cli.flags import check_effect
 from tui.view.descriptions import bar
 from tui.view.learning import COST_COLUMNS, cost_rows, diff_lines, mode_line, scheduler_lines, verdict_line
 
@@ -31,6 +32,10 @@ SWF_MAX = BYTES_MAX * 2 // 3
 
 async def scheduler(arguments: Namespace) -> int:
     """One of its actions."""
+    if arguments.action not in ("train", "replay"):
+        check_effect(arguments, ("from_history", "swf", "seed", "policy"), beside=arguments.action)
+    if arguments.action != "export":
+        check_effect(arguments, ("snapshot",), beside=arguments.action)
     match arguments.action, arguments.words:
         case "status", []:
             async with client(arguments) as corral:

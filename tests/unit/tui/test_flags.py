@@ -77,3 +77,22 @@ def test_every_fault_is_told_as_it_was_typed(corral: Corral) -> None:
     corral.answer = two
     err = corral("submit", "--cpu", "2", "--memory", "1G", "--", "true")[2]
     assert "not so at --cpu\n" in err and "nor so at --memory\n" in err
+
+
+@pytest.mark.parametrize(
+    ("argv", "flag", "beside"),
+    [
+        ("scheduler status --snapshot 3", "--snapshot", "status"),
+        ("scheduler mode on --seed 2", "--seed", "mode"),
+        ("scheduler export --from-history", "--from-history", "export"),
+        ("scheduler train --snapshot 3", "--snapshot", "train"),
+        ("bench scheduler --openb nodes pods --backfill", "--backfill", "--openb"),
+        ("bench scheduler --openb nodes pods --starts 1,2", "--starts", "--openb"),
+        ("bench scheduler --swf trace --seeds 3", "--seeds", "--swf"),
+        ("bench scheduler --results file --training-seed 2", "--training-seed", "--results"),
+    ],
+)
+def test_what_would_do_nothing_is_refused(corral: Corral, argv: str, flag: str, beside: str) -> None:
+    code, out, err = corral(*argv.split())
+    assert (code, out, corral.asked) == (2, "", [])
+    assert f"it does nothing with {beside} at {flag}\n" in err
