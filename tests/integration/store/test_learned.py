@@ -20,6 +20,13 @@ from coordinator.store.telemetry import TelemetryStore
 from tests.integration.store.conftest import Leader
 from tests.store_rows import T0
 
+OLDER = """
+insert into corral.learning_experiences (id, policy_version, state, action, reward, next_state, done)
+select '00000000-0000-7000-8000-000000000000', policy_version, state, jsonb_set(action, '{job,0}', '1.5'),
+    reward, next_state, done
+from corral.learning_experiences limit 1
+"""
+
 
 @pytest.fixture
 async def rows(coordinator_dsn: str) -> AsyncIterator[Learned]:
@@ -149,7 +156,7 @@ async def test_old_snapshots_go_but_for_those_that_say_why_something_changed(
 
 @pytest.mark.contract("S4.4")
 async def test_experiences_are_the_history_that_orders_are_replayed_on(
-    cluster: Cluster, rows: Learned, coordinator_dsn: str
+    cluster: Cluster, rows: Learned, database: asyncpg.Connection, coordinator_dsn: str
 ) -> None:
     notes = learn(cluster, 2, 0, 1)
     records = experiences(read_notes(notes), notes.last)
@@ -166,4 +173,6 @@ async def test_experiences_are_the_history_that_orders_are_replayed_on(
         for number in (0, 1)
         for job in [ended(number).job]
     ]
-    assert [ran.submitted_s for ran in await rows.history(1)] == [ended(1).job.at_s]
+    await database.execute(OLDER)
+    assert [ran.submitted_s for ran in await rows.history(3)] == [1.5, ended(0).job.at_s, ended(1).job.at_s]
+    assert [ran.submitted_s for ran in await rows.history(2)] == [ended(0).job.at_s, ended(1).job.at_s]
