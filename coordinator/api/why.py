@@ -172,7 +172,8 @@ def _fate(attempt: api.Attempt, state: TaskState) -> str:
 def _rule(explanation: Explanation) -> str:
     if explanation.rank == "prefill":
         return f"ahead of a free place, as {explanation.pace_per_s} tasks end there per second"
-    feasible, rejected = explanation.feasible, len(explanation.rejected)
+    feasible = explanation.feasible
+    rejected = explanation.nodes - feasible if explanation.nodes else len(explanation.rejected)
     of = "the only node that could take it" if feasible == 1 else f"best of {feasible} nodes"
     by = "" if feasible == 1 else f" by {explanation.rank or '?'}"
     return of + by + (f"; {rejected} could not" if rejected else "")

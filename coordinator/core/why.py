@@ -205,7 +205,8 @@ def _of_nodes(cluster: Cluster, shape: Shape, code: str, nodes: list[Node], *, a
         case "capacity":
             most = max(nodes, key=lambda node: (amount_of(node.capacity, what), node.name))
             message = f"{some} could never hold {describe(what, amount_of(shape.resources, what))}"
-            remedy = f"ask for {describe(what, amount_of(most.capacity, what))}, as {most.name} has, or less"
+            there = amount_of(most.capacity, what)
+            remedy = f"ask for {describe(what, there)}, as {most.name} has, or less" if there else ""
         case "label":
             message = f"{some} {'lack' if plural else 'lacks'} the label {what}={dict(shape.labels)[what]}"
             remedy = "give a node that label, or submit without the constraint"

@@ -28,7 +28,8 @@ def document(value: object) -> Any:
     """
     match value:
         case Struct():
-            return {name: _field(name, getattr(value, name)) for name in value.__struct_fields__}
+            names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
+            return {shown: _field(name, getattr(value, name)) for shown, name in names}
         case Mapping():
             return {str(key): document(item) for key, item in value.items()}
         case list() | tuple():

@@ -14,6 +14,7 @@ from tui.view.table import Column, render
 
 _BLOCKERS = (Column("WHAT KEEPS IT"), Column("NODES", right=True), Column("WHAT WOULD HELP"))
 _CANDIDATES = (Column("NODE"), Column("S"), Column("SCORE", right=True), Column("WHY NOT"))
+_FEATURES = Column("LEFT OVER, AND WISHES", flexible=True)
 
 
 def why_lines(why: Why, *, now_s: float, width: int | None = None) -> list[str]:
@@ -102,10 +103,13 @@ def candidates_lines(candidates: Sequence[Candidate], *, width: int | None) -> l
             "✔" if item.chosen else "✖" if item.obstacles else "○",
             NONE if item.score is None else f"{item.score:.3g}",
             ", ".join(item.obstacles) or NONE,
+            ", ".join(f"{name} {value:.3g}" for name, value in item.features.items()) or NONE,
         )
         for item in sorted(candidates, key=_place)
     ]
-    return ["", *render(_CANDIDATES, rows, width=width)]
+    if any(item.features for item in candidates):
+        return ["", *render((*_CANDIDATES, _FEATURES), rows, width=width)]
+    return ["", *render(_CANDIDATES, [row[:-1] for row in rows], width=width)]
 
 
 def _place(candidate: Candidate) -> tuple[bool, bool, float, str]:

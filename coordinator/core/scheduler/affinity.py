@@ -52,6 +52,10 @@ class Affinity:
             self._places = self._packing(known, shape.resources)
 
     def __call__(self, node: Node, request: Resources) -> float:
+        return self.wished(node) + self._rank(node, request)
+
+    def wished(self, node: Node) -> float:
+        """The part of the score that is no rank: 0 where all is as the job would have it."""
         wishes = self._wishes
         points = sum(each.weight for each in wishes.prefer if node.labels.get(each.label) != each.value)
         points += sum(each.weight for each in wishes.avoid if each.weight and each.job in node.jobs)
@@ -63,7 +67,7 @@ class Affinity:
             points += self._own[node.name]
         if wishes.topology and wishes.topology not in node.labels:
             points += int(_NOWHERE)
-        return _POINT * points + _PLACE * place + self._rank(node, request)
+        return _POINT * points + _PLACE * place
 
     def note_placed(self, node: Node) -> None:
         """One more task of the job is on `node`."""

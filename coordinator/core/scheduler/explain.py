@@ -16,7 +16,10 @@ from bus.values import AttemptRef, NodeName
 
 
 class Seen(Struct, frozen=True, array_like=True):
-    """A feasible node as it was ranked: smaller scores are better. `features`: what the score was made of."""
+    """A feasible node as it was ranked: smaller scores are better.
+
+    `features`: what would be left over of each resource, as a share of the node, and what its wishes count.
+    """
 
     node: NodeName
     score: float
@@ -43,6 +46,7 @@ class Explanation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     v: int = 1
     order: str = ""
     rank: str = ""
+    nodes: int = 0  # of the whole cluster
     feasible: int = 0
     candidates: tuple[Seen, ...] = ()
     rejected: dict[NodeName, tuple[str, ...]] = {}
@@ -84,6 +88,7 @@ class Sharing:
             Explanation(
                 order=explanation.order,
                 rank=explanation.rank,
+                nodes=explanation.nodes,
                 feasible=explanation.feasible,
                 policy=explanation.policy,
                 rule=explanation.rule,

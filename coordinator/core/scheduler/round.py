@@ -29,11 +29,12 @@ from coordinator.core.scheduler.affinity import Affinity, scoring
 from coordinator.core.scheduler.bookings import Bookings, until_s
 from coordinator.core.scheduler.choosing import LINES_MAX, Chooser, Learned
 from coordinator.core.scheduler.explain import Backfilled, Explanation, Seen
-from coordinator.core.scheduler.feasible import busy, fits_now, obstacles
+from coordinator.core.scheduler.feasible import avoided, busy, fits_now, obstacles
 from coordinator.core.scheduler.order import aged, rekey, static_order
 from coordinator.core.scheduler.pool import Mask, Pool, pool_of
 from coordinator.core.scheduler.preempt import room_coming
 from coordinator.core.scheduler.prefill import prefill
+from coordinator.core.scheduler.rank import left_over
 
 BACKFILL_MAX = 64
 """Tasks of a line that are looked at for one that is short enough to go past."""
@@ -285,7 +286,7 @@ class Candidates:
                 self._shared.append(heapq.heappop(self._heap))
             elif not fits_now(node, self._shape):
                 heapq.heappop(self._heap)
-                self._passed_over[name] = busy(node, self._shape)
+                self._passed_over[name] = (*avoided(node, self._shape), *busy(node, self._shape))
             else:
                 current = self._score(node, self._shape.resources)
                 if current == score:
@@ -321,8 +322,11 @@ class Candidates:
         return Explanation(
             order=self._order,
             rank=self._rank,
-            feasible=self._feasible,
-            candidates=tuple(Seen(each.name, round(score, 4)) for _, score, _, each in others),
+            nodes=len(self._pool.nodes),
+            feasible=self._feasible - len(self._passed_over),
+            candidates=tuple(
+                Seen(each.name, round(score, 4), self._features(each)) for _, score, _, each in others
+            ),
             rejected=self._some_rejected(),
             class_=self._today - age,
             policy="" if learned.would else learned.policy,
@@ -332,6 +336,12 @@ class Candidates:
             backfill=backfill,
             usage_age_s=None if node.usage is None else round(max(self._now_s - node.usage_s, 0.0), 1),
         )
+
+    def _features(self, node: Node) -> dict[str, float]:
+        found = left_over(node, self._shape.resources)
+        if isinstance(self._score, Affinity):
+            found["wishes"] = self._score.wished(node)
+        return found
 
     def _some_rejected(self) -> dict[NodeName, tuple[str, ...]]:
         """What is in the way on a few nodes: first those that never fitted, then those that no longer do."""

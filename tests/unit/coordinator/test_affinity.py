@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from bus.spec import Constraints, JobSpec, ResourceSpec
 from bus.values import Resources, UserName
 from coordinator.core import why
-from coordinator.core.effects import Fault, Refuse
+from coordinator.core.effects import AttemptChange, Fault, Refuse
 from coordinator.core.intake import Derived, derive
 from coordinator.core.plan import plan
 from coordinator.core.preferences import WISHES_MAX
 from coordinator.core.scheduler.affinity import scoring, slots
+from coordinator.core.scheduler.explain import Explanation
 from coordinator.core.scheduler.rank import RANKS
 from coordinator.core.scheduler.wishes import Arrangement, Avoided, Preferred, Wishes
 from tests.unit.coordinator.conftest import World
@@ -53,6 +54,37 @@ def test_the_preferred_label_outweighs_the_best_fit() -> None:
     assert place(world, 1) == {"n0": 1}, "the best fit"
     assert place(world, 1, prefer=["disk=ssd"]) == {"n1": 1}
     assert place(world, 1, prefer=["disk=nvme"]) == {"n0": 1}, "what nobody has changes nothing"
+
+
+def kept(world: World, task: str) -> Explanation:
+    (found,) = [
+        change.explanation
+        for change in world.effects
+        if isinstance(change, AttemptChange)
+        and change.explanation
+        and change.new
+        and str(change.attempt.task) == task
+    ]
+    return found
+
+
+def test_a_decision_keeps_what_its_scores_were_made_of() -> None:
+    world = pool(2, 8, labels=({}, {"disk": "ssd"}))
+    place(world, 1, prefer=["disk=ssd"])
+    found = kept(world, "1.0")
+    assert [each.node for each in found.candidates] == ["n1", "n0"]
+    assert [each.features["wishes"] for each in found.candidates] == [0.0, 1e7]
+    assert found.candidates[0].features["cpu"] == 0.875
+    for each in found.candidates:
+        assert each.score == pytest.approx(sum(each.features.values()), abs=1e-3)
+
+
+def test_nodes_that_could_not_are_counted_once() -> None:
+    world = pool(4, 4, 1)
+    place(world, 4, avoid=["self"])
+    counts = [(kept(world, f"1.{index}").feasible, kept(world, f"1.{index}").nodes) for index in range(3)]
+    assert counts == [(3, 3), (2, 3), (1, 3)]
+    assert set(kept(world, "1.2").rejected.values()) == {("avoid:self",), ("avoid:self", "busy:cpu_millis")}
 
 
 def test_the_heavier_wish_wins() -> None:

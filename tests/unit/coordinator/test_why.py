@@ -117,6 +117,14 @@ def test_an_end_that_frees_too_little_is_not_promised(pool: World) -> None:
     assert told(pool, job)["busy:cpu_millis"] == ("node n1 lacks 2 cores", "")
 
 
+def test_nobody_is_told_to_ask_for_nothing(world: World) -> None:
+    world.register("n1", capacity=Resources(1000, 4096, storage_mib=100))
+    job = world.submit(command=["true"], resources=ResourceSpec(storage=10))
+    world.cluster.nodes.clear()
+    world.register("n2")
+    assert told(world, job)["capacity:storage_mib"] == ("node n2 could never hold 10 MiB of storage", "")
+
+
 @pytest.mark.parametrize(
     ("fields", "node", "expected"),
     [

@@ -16,7 +16,7 @@ from bus.values import JobState, Resources, TaskState
 from tests.unit.tui.command import Corral, a_job
 from tui.cli.progress import added, progress_line, state_line
 from tui.view.descriptions import bar, describe_job
-from tui.view.explanations import plan_lines, why_lines
+from tui.view.explanations import candidates_lines, plan_lines, why_lines
 
 NOW_S = 1000.0
 
@@ -67,9 +67,23 @@ def test_a_placed_task_shows_the_chosen_node_first() -> None:
     assert [line.split()[:2] for line in lines[-2:]] == [["n3", "✔"], ["n1", "○"]]
 
 
+def test_candidates_show_what_their_score_was_made_of() -> None:
+    features = {"cpu": 0.875, "gpus": 0.5, "wishes": 1e7}
+    found = candidates_lines(
+        [Candidate(node="n1", score=1e7, features=features), Candidate(node="n2", obstacles=["busy:gpus"])],
+        width=None,
+    )
+    assert found[1:] == [
+        "NODE  S  SCORE  WHY NOT    LEFT OVER, AND WISHES",
+        "n1    ○  1e+07  –          cpu 0.875, gpus 0.5, wishes 1e+07",
+        "n2    ✖      –  busy:gpus  –",
+    ]
+
+
 def test_why_is_a_document_too(corral: Corral) -> None:
     corral.answer = lambda request: WAITING if isinstance(request, WhyQuery) else None
     assert json.loads(corral("why", "7", "-o", "json")[1])["blockers"][1]["remedy"] == "corral release 7"
+    assert json.loads(corral("why", "7", "-o", "json")[1])["class"] is None, "named as on the wire"
     assert len(json.loads(corral("why", "7", "8.1", "-o", "json")[1])) == 2
     assert corral("why", "7", "-o", "name")[1] == "7.0\n"
 
