@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from uuid import UUID
 
 import msgspec
@@ -20,6 +21,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from coordinator.core.effects import EventRecord, ExperienceRecord, GaugeRecord, Record, UsageRecord
+from coordinator.core.scheduler.learner import Situation
 from coordinator.store.errors import StoreUnavailable
 from coordinator.store.json_text import clean, storable
 from sql import queries
@@ -226,6 +228,9 @@ def _instant(at_s: float) -> datetime:
     return datetime.fromtimestamp(at_s, UTC)
 
 
+_encode = msgspec.json.Encoder().encode
+
+
 def _dump(value: object) -> str:
     return storable(msgspec.json.encode(value))
 
@@ -247,15 +252,27 @@ def _node_row(record: UsageRecord) -> tuple[object, ...]:
 
 
 def _experience_row(record: ExperienceRecord) -> tuple[object, ...]:
-    """The job as the learner knew it goes with the action: replays and trainings begin there."""
+    """The job as the learner knew it goes with the action: replays and trainings begin there.
+
+    It is all numbers and names that were checked: nothing in it that jsonb would not take.
+    """
     it = record.experience
     action = msgspec.to_builtins(it.action) | {"job": it.job, "run_s": it.run_s}
-    before = {} if it.before is None else it.before._asdict()
     return (
-        _instant(it.at_s), it.task, record.policy_version, record.sequence, Jsonb(before, dumps=_dump),
-        Jsonb(action, dumps=_dump), it.reward,
-        None if it.after is None else Jsonb(it.after._asdict(), dumps=_dump), it.over, it.priority,
+        _instant(it.at_s), it.task, record.policy_version, record.sequence,
+        _situation(it.before) or Jsonb({}), Jsonb(action, dumps=_encode), it.reward, _situation(it.after),
+        it.over, it.priority,
     )  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def _situation(situation: Situation | None) -> Jsonb | None:
+    """Those of one second are the same."""
+    return None if situation is None else Jsonb(_encode(situation._asdict()), dumps=_as_it_is)
+
+
+def _as_it_is(encoded: bytes) -> bytes:
+    return encoded
 
 
 def _task_row(record: UsageRecord) -> tuple[object, ...]:

@@ -56,14 +56,16 @@ def width_of(request: Resources) -> int:
 
 def units(request: Resources, total: Resources) -> int:
     """The dominant share of `request` in `total`, at least one unit and at most all."""
-    pairs = (
+    share = 0.0
+    for wanted, has in (
         (request.cpu_millis, total.cpu_millis),
         (request.mem_mib, total.mem_mib),
         (request.gpu_millis, total.gpu_millis),
         (request.storage_mib, total.storage_mib),
         (request.net_mbps, total.net_mbps),
-    )
-    share = max((wanted / has if has else 1.0 for wanted, has in pairs if wanted), default=0.0)
+    ):
+        if wanted:
+            share = max(share, wanted / has if has else 1.0)
     return min(max(math.ceil(share * UNITS), 1), UNITS)
 
 
