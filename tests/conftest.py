@@ -1,5 +1,11 @@
-"""Fixtures that every test package shares: real servers, started once a session."""
+"""Fixtures that every test package shares: real servers, started once a session. Properties know no clock."""
 
 from __future__ import annotations
 
+from hypothesis import HealthCheck, settings
+
 pytest_plugins = ["tests.fixtures_nats", "tests.fixtures_postgres", "tests.fixtures_cluster"]
+
+# how long an example takes tells how busy the machine is
+settings.register_profile("corral", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("corral")
