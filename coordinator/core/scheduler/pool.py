@@ -21,6 +21,9 @@ Mask = NDArray[np.bool_]
 
 RESOURCES = ("cpu_millis", "mem_mib", "gpus", "storage_mib", "net_mbps")
 
+MATCHED_MAX = 1_024
+"""Shapes of which it is remembered where they could run."""
+
 
 def pool_of(cluster: Cluster) -> Pool:
     """The pool of the round before, brought up to date; or a new one, where more than books has changed."""
@@ -50,6 +53,7 @@ class Pool:
         self._traits = tuple(known)
         self._holders = np.bincount(self._trait, minlength=len(known))
         self._gpus: _Gpus | None = None
+        self._matched: dict[Shape, Mask] = {}
         self._takes_work = self._open & np.array(
             [node.health is NodeHealth.HEALTHY for node in self.nodes], dtype=np.bool_
         )
@@ -123,11 +127,20 @@ class Pool:
         return {reason: number for reason, number in counts.items() if number}
 
     def _matches(self, shape: Shape) -> Mask:
-        """Where no trait, name, capacity or avoided job speaks against it."""
+        """Where no trait, name, capacity or avoided job speaks against it; not to be changed."""
+        found = self._matched.get(shape)
+        if found is None:
+            if len(self._matched) >= MATCHED_MAX:
+                self._matched.clear()
+            found = self._matched[shape] = self._suited(shape)
+        if shape.wishes is None or not shape.wishes.never:
+            return found
+        return found & np.array([not avoided(node, shape) for node in self.nodes], dtype=np.bool_)
+
+    def _suited(self, shape: Shape) -> Mask:
+        """Where it could run, whoever else is there: that stays as long as this pool does."""
         by_trait = np.array([not traits.mismatches(shape) for traits in self._traits], dtype=np.bool_)
         found: Mask = by_trait[self._trait] & (self._capacity >= amounts(shape.resources)).all(axis=1)
-        if shape.wishes is not None and shape.wishes.never:
-            found &= np.array([not avoided(node, shape) for node in self.nodes], dtype=np.bool_)
         if not shape.nodes:
             return found
         rows = [row for name in set(shape.nodes) if (row := self._rows.get(NodeName(name))) is not None]

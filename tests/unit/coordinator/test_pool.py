@@ -7,10 +7,13 @@ from copy import copy
 
 import hypothesis.strategies as st
 import msgspec
+import pytest
 from hypothesis import given
 
 from bus.values import GpuInfo, NodeAdmin, NodeHealth, NodeKind, Resources
 from coordinator.core.model import Node, Shape
+from coordinator.core.scheduler import asking
+from coordinator.core.scheduler import pool as pools
 from coordinator.core.scheduler.feasible import find_gpus, fits_now, mismatches, obstacles
 from coordinator.core.scheduler.pool import Pool, pool_of
 from coordinator.core.scheduler.rank import best_fit, worst_fit
@@ -126,3 +129,22 @@ def test_who_is_not_in_it_has_no_row(world: World) -> None:
     world.register("n1")
     pool = Pool(world.cluster.nodes.values())
     assert (pool.row("n1"), pool.row("n2")) == (0, None)
+
+
+def test_of_more_shapes_than_are_remembered_the_same_is_said(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "MATCHED_MAX", 2)
+    monkeypatch.setattr(asking, "TOTALS_MAX", 2)
+    world.register("n1", capacity=Resources(2_000, 64))
+    world.register("n2", capacity=Resources(4_000, 64))
+    pool = pool_of(world.cluster)
+    shapes = [Shape(Resources(millis), (), (), None) for millis in (1_000, 3_000, 5_000)]
+    for _ in range(2):
+        assert [pool.fits(shape).tolist() for shape in shapes] == [
+            [True, True],
+            [False, True],
+            [False, False],
+        ]
+        totals = [asking.total_for(world.cluster, shape).cpu_millis for shape in shapes]
+        assert totals == [6_000, 4_000, 0]
