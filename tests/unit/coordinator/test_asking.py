@@ -6,6 +6,7 @@ import pytest
 
 from bus.spec import Constraints, JobSpec, ResourceSpec, TaskSpec
 from bus.values import NodeKind, Outcome, Resources
+from coordinator.core.scheduler import asking
 from coordinator.core.scheduler.asking import TASKS_MAX, UNITS, UNSAID_S, asked_of, units
 
 
@@ -23,6 +24,15 @@ def test_a_task_takes_its_dominant_share_of_the_nodes_that_could_hold_it(world) 
     anywhere, there = heard(world)
     assert anywhere == (world.now_s, "alice", 2, UNITS // 4, 60.0)
     assert (there.nodes, there.requested_s) == (UNITS * 3 // 4, UNSAID_S)
+
+
+def test_only_so_many_totals_are_kept(world, monkeypatch) -> None:
+    monkeypatch.setattr(asking, "TOTALS_MAX", 2)
+    world.register("n1", capacity=Resources(4000, 8192))
+    for cores in range(1, 5):
+        world.submit(command=["true"], resources=ResourceSpec(cpu=1000 * cores, memory=1))
+        assert 0 < len(world.cluster.totals) <= 2
+    assert [each.nodes for each in heard(world)] == [UNITS * cores // 4 for cores in range(1, 5)]
 
 
 def test_who_joins_makes_the_shares_smaller(world) -> None:
