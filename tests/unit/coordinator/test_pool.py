@@ -13,7 +13,7 @@ from hypothesis import given
 from bus.values import GpuInfo, NodeAdmin, NodeHealth, NodeKind, Resources
 from coordinator.core.model import Node, Shape
 from coordinator.core.scheduler import asking
-from coordinator.core.scheduler import pool as pools
+from coordinator.core.scheduler import pool as pool_module
 from coordinator.core.scheduler.feasible import find_gpus, fits_now, mismatches, obstacles
 from coordinator.core.scheduler.pool import Pool, pool_of
 from coordinator.core.scheduler.rank import best_fit, worst_fit
@@ -134,7 +134,7 @@ def test_who_is_not_in_it_has_no_row(world: World) -> None:
 def test_of_more_shapes_than_are_remembered_the_same_is_said(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pools, "MATCHED_MAX", 2)
+    monkeypatch.setattr(pool_module, "MATCHED_MAX", 2)
     monkeypatch.setattr(asking, "TOTALS_MAX", 2)
     world.register("n1", capacity=Resources(2_000, 64))
     world.register("n2", capacity=Resources(4_000, 64))
