@@ -106,7 +106,7 @@ _TABLE = (
         kind=Kind.CHOICE,
         meaning="which of the nodes that could hold a task gets it",
         default="best_fit",
-        choices=("best_fit", "worst_fit", "first_fit"),
+        choices=("best_fit", "worst_fit", "first_fit", "learned"),
     ),
     Setting(
         key="scheduler.mode",

@@ -23,14 +23,18 @@ from msgspec import Struct
 
 from bus.api import Error
 from bus.scheduling import Test
+from bus.values import NodeKind
 from coordinator.clock import Clock
 from coordinator.core.effects import GaugeRecord, LearningNotes, Record
 from coordinator.core.events import PolicyChosen, SnapshotDue
 from coordinator.core.learning import experiences, read_notes, situation
 from coordinator.core.scheduler.asking import UNITS
 from coordinator.core.scheduler.learner import Situation
+from coordinator.core.scheduler.live_gpus import as_empty
+from coordinator.core.scheduler.places import read
 from coordinator.core.scheduler.policies import Backfill, Mode
 from coordinator.core.scheduler.qlearning import QTable
+from coordinator.core.scheduler.values import LEARNED
 from coordinator.loop import Loop, Overloaded
 from coordinator.store.errors import StoreError
 from coordinator.store.learned import Learned
@@ -209,11 +213,15 @@ class Tuning:
         """Who passed acts; else the best static rule of the replay, unless it is the configured one."""
         fallback = "" if test.static == self._loop.cluster.order else test.static
         evidence = test.evidence | {"source": test.source, "jobs": test.jobs, "at": self._clock.now_s()}
+        placed = found.get("placed")
+        if placed is not None:
+            evidence["placement"] = placed["evidence"] or {}
         self._post(
             PolicyChosen(
                 policy=test.policy or fallback,
                 evidence=evidence,
                 table=msgspec.convert(found["table"], QTable),
+                weights=None if placed is None else msgspec.convert(placed["weights"], bytes),
             )
         )
 
@@ -227,6 +235,7 @@ class Tuning:
             "backfill": self._loop.cluster.backfill is not Backfill.OFF,
             "seed": seed,
             "policies": list(policies),
+            "places": None if swf else self._places(),
         }
         child = await asyncio.create_subprocess_exec(
             *self._command,
@@ -253,6 +262,18 @@ class Tuning:
                 child.kill()
             await child.wait()
         raise Refused(Error(code="E_INTERNAL", message=f"the replay ended with code {child.returncode}"))
+
+    def _places(self) -> dict[str, Any] | None:
+        """What placements are learned from, if they are to be."""
+        cluster = self._loop.cluster
+        if cluster.rank != LEARNED:
+            return None
+        learner = cluster.planner
+        known = [read(learner.weights).weights.tolist()] if learner.weights else []
+        if learner.explained is not None:
+            known.append(learner.explained.learner.weights.tolist())
+        nodes = [as_empty(node) for node in cluster.nodes.values() if node.kind is not NodeKind.CONTROL]
+        return {"nodes": nodes, "requests": list(learner.requests), "known": known}
 
     def _gauge(self, now_s: float) -> None:
         depth = sum(job.queued for job in self._loop.cluster.jobs.values())

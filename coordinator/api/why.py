@@ -21,12 +21,11 @@ from coordinator.core.plan import plan, planned_job
 from coordinator.core.scheduler.explain import Explanation
 from coordinator.core.scheduler.order import in_force, static_order
 from coordinator.core.scheduler.policies import Kind
+from coordinator.core.scheduler.values import rank_in_force
 from coordinator.loop import Loop
 from coordinator.replies import fault_error
 from coordinator.store.reads import Reads
 from coordinator.store.rows import UserRow
-
-_OTHERS = "another user's"
 
 
 class Reasons:
@@ -76,34 +75,12 @@ class Reasons:
         task = await self._reads.task(ref, viewer=viewer(user))
         if task is None:
             raise not_found(request.target, "/target")
-        kept = await self._kept(task, viewer=viewer(user))
-        found = placed(task, str(ref), await self._discreet(kept, viewer=viewer(user)))
+        found = placed(task, str(ref), await self._kept(task, viewer=viewer(user)))
         live = self._loop.cluster.find_task(ref)
         if live is not None and live.attempt is not None:
             unheard = why.unheard(self._loop.cluster, live.attempt, now_s=self._clock.now_s())
             found.summary += f"; {unheard}" if unheard else ""
         return found
-
-    async def _discreet(self, kept: Explanation, *, viewer: str | None) -> Explanation:
-        """Without the names of tasks that the viewer may not know of."""
-        behind = kept.backfill.behind if kept.backfill is not None else ""
-        hidden: set[str] = set()
-        for name in filter(None, {*kept.q, kept.would, behind}) if viewer is not None else ():
-            if await self._reads.job(int(name.partition(".")[0]), viewer=viewer) is None:
-                hidden.add(name)
-        if not hidden:
-            return kept
-        q: dict[str, float] = {}
-        for name, value in sorted(kept.q.items(), key=lambda each: each[1]):
-            q.setdefault(_OTHERS if name in hidden else name, value)
-        return msgspec.structs.replace(
-            kept,
-            q=q,
-            would=_OTHERS if kept.would in hidden else kept.would,
-            backfill=msgspec.structs.replace(kept.backfill, behind=_OTHERS)
-            if kept.backfill is not None and behind in hidden
-            else kept.backfill,
-        )
 
     async def _kept(self, task: api.Task, *, viewer: str | None) -> Explanation:
         """What the newest attempt kept of its decision, or the one whose it shares."""
@@ -132,7 +109,7 @@ class Reasons:
             blockers=blockers,
             attempt=0 if task is None else task.fence,
             order=static_order(cluster),
-            rank=cluster.rank,
+            rank=rank_in_force(cluster),
             policy=force.name if force.kind is not Kind.STATIC else "",
             candidates=why.candidates(cluster, group.shape),
             standing=standing_of(cluster, group.job.owner, now_s=now_s),

@@ -229,13 +229,14 @@ class ModeAsked(Struct, frozen=True, kw_only=True):
 class PolicyChosen(Struct, frozen=True, kw_only=True):
     """The gate looked: `policy` orders from now on, "" leaves it to the configured static order.
 
-    `table`, `weights` (npz): what the policy was trained to; without them it keeps what it has.
+    `table`: what the policy was trained to; None: it keeps what it has. `weights` (npz, of `places`): what
+    ranks nodes from now on, empty for the static rule; None: that was not looked at.
     """
 
     policy: str
     evidence: dict[str, Any]
     table: QTable | None = None
-    weights: bytes = b""
+    weights: bytes | None = None
 
 
 class LearnedBrought(Struct, frozen=True, kw_only=True):

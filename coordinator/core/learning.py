@@ -28,6 +28,7 @@ from coordinator.core.model import Attempt, Cluster
 from coordinator.core.scheduler import kept
 from coordinator.core.scheduler.asking import asked_of
 from coordinator.core.scheduler.explain import Explanation
+from coordinator.core.scheduler.feasible import gpus_wanted
 from coordinator.core.scheduler.learner import (
     REWARDS,
     Action,
@@ -35,10 +36,12 @@ from coordinator.core.scheduler.learner import (
     Learner,
     Note,
     Situation,
+    Unused,
     reward,
 )
 from coordinator.core.scheduler.order import static_order
 from coordinator.core.scheduler.policies import Mode
+from coordinator.core.scheduler.values import LOOK_S, acting, seen
 
 SITUATION_S = 1.0
 """The capacity of all nodes is summed up at most so often: what a decision saw is never older."""
@@ -184,15 +187,38 @@ def on_policy(out: list[Effect], cluster: Cluster, event: PolicyChosen, *, now_s
     before, cluster.policy, cluster.evidence = cluster.policy, event.policy, event.evidence
     if event.table is not None:
         cluster.planner.table = event.table
-    if event.weights:
-        cluster.planner.weights = event.weights
-    if before == event.policy:
+    placing = event.weights is not None and event.weights != cluster.planner.weights
+    if placing:
+        _place_by(out, cluster, event, now_s=now_s)
+    if before != event.policy:
+        now, was = (name or f"{cluster.order} (static)" for name in (event.policy, before))
+        details = {"policy": event.policy, "before": before, "evidence": event.evidence}
+        does = "orders" if cluster.mode is Mode.ON else f"would order (mode {cluster.mode})"
+        _tell(out, cluster, "scheduler_policy", f"{now} {does} tasks instead of {was}", details, now_s=now_s)
+        out.append(snapshot(cluster, f"policy {event.policy or 'none'}", now_s=now_s))
+    elif placing:
+        out.append(snapshot(cluster, "placements", now_s=now_s))
+
+
+def _place_by(out: list[Effect], cluster: Cluster, event: PolicyChosen, *, now_s: float) -> None:
+    learner = cluster.planner
+    was, now = bool(learner.weights), event.weights or b""
+    learner.place_by(now, gpus=sum(node.declared.gpus for node in cluster.nodes.values()))
+    if was != bool(now):
+        text = "learned values rank nodes" if now else "learned values rank nodes no more"
+        details = {"evidence": event.evidence.get("placement", {})}
+        _tell(out, cluster, "scheduler_placement", text, details, now_s=now_s)
+
+
+def note_unused(cluster: Cluster, *, now_s: float) -> None:
+    """Once a minute: what nodes are like, and what is unused since then although somebody waits for GPUs."""
+    rule = acting(cluster)
+    if rule is None or cluster.pool is None or now_s - cluster.places_s < LOOK_S:
         return
-    now, was = (name or f"{cluster.order} (static)" for name in (event.policy, before))
-    details = {"policy": event.policy, "before": before, "evidence": event.evidence}
-    does = "orders" if cluster.mode is Mode.ON else f"would order (mode {cluster.mode})"
-    _tell(out, cluster, "scheduler_policy", f"{now} {does} tasks instead of {was}", details, now_s=now_s)
-    out.append(snapshot(cluster, f"policy {event.policy or 'none'}", now_s=now_s))
+    now, unused = seen(rule, cluster.pool.live)
+    before, cluster.places_seen, cluster.places_s = cluster.places_seen, now, now_s
+    if before and any(gpus_wanted(shape) for shape in cluster.blocked):
+        cluster.planner.note(Unused(before, unused))
 
 
 def on_brought(out: list[Effect], cluster: Cluster, event: LearnedBrought, *, now_s: float) -> None:

@@ -383,6 +383,8 @@ class Cluster(Struct, eq=False):
     kept_sequence: int = 0  # how much of what was learned the newest snapshot has
     situation: Situation | None = None  # as learners saw the cluster
     situated_s: float = -math.inf  # when that was
+    places_seen: tuple[float, ...] = ()  # nodes as learned placements saw them
+    places_s: float = -math.inf  # when that was
     shares: Shares = field(default_factory=Shares)  # what people have used, and how far back that puts them
     totals: dict[Shape, Resources] = field(default_factory=dict)  # of who could hold it; see `asking`
     nodes: dict[NodeName, Node] = field(default_factory=dict)

@@ -10,7 +10,7 @@ import msgspec
 from bus.values import AttemptRef, AttemptState, NodeAdmin, NodeName, TaskState
 from coordinator.core.changes import begin_attempt
 from coordinator.core.effects import Effect, Placement, SendAssign, SendCancel, SendRetract
-from coordinator.core.learning import situation
+from coordinator.core.learning import note_unused, situation
 from coordinator.core.model import Attempt, Cluster, Group, Shape, Task
 from coordinator.core.scheduler.explain import Sharing
 from coordinator.core.scheduler.feasible import find_gpus
@@ -36,11 +36,12 @@ def on_schedule(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
             task,
             node,
             waiting=decision.waiting,
-            gpus=() if decision.waiting else find_gpus(node, decision.shape) or (),
+            gpus=() if decision.waiting else decision.gpus or find_gpus(node, decision.shape) or (),
             now_s=now_s,
             explanation=sharing.kept(decision.explanation, AttemptRef(*task.ref, task.fence + 1)),
         )
         batches.setdefault(node.name, []).append(placement(attempt))
+    note_unused(cluster, now_s=now_s)
     _send(out, cluster, batches)
 
 

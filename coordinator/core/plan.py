@@ -116,6 +116,8 @@ def _scratch(cluster: Cluster) -> Cluster:
         limits=cluster.limits,
         order=cluster.order,
         rank=cluster.rank,
+        mode=cluster.mode,
+        planner=cluster.planner,  # only looked at, for the values of places
         nodes={name: copy.copy(node) for name, node in cluster.nodes.items()},
         reserved=dict(cluster.reserved),
         jobs=cluster.jobs,  # only looked at: what the planned job runs after
@@ -136,7 +138,7 @@ def _place(scratch: Cluster, job: Job, *, now_s: float) -> tuple[dict[int, dict[
             return started, False
         task = take(scratch, decision.shape)
         task.group.live += 1
-        gpus = find_gpus(decision.node, decision.shape) or ()
+        gpus = decision.gpus or find_gpus(decision.node, decision.shape) or ()
         decision.node.give(task.group.settings.resources, gpus)
         decision.node.note_task(job.number)
         nodes = started.setdefault(task.group.first, {})

@@ -19,7 +19,9 @@ from coordinator.core.scheduler.affinity import scoring
 from coordinator.core.scheduler.explain import Explanation
 from coordinator.core.scheduler.feasible import fits_now, is_model, obstacles, once_ended
 from coordinator.core.scheduler.order import standing
+from coordinator.core.scheduler.pool import pool_of
 from coordinator.core.scheduler.scene import own_entry
+from coordinator.core.scheduler.values import Values, acting
 
 NODES_NAMED = 4
 CANDIDATES_MAX = 16
@@ -331,7 +333,9 @@ def _names(names: Iterable[str], *, most: int = NODES_NAMED) -> str:
 
 def candidates(cluster: Cluster, shape: Shape) -> list[Candidate]:
     """The nodes as a round would see them now: the feasible ones best first, then some of the others."""
-    score = scoring(cluster, shape)
+    rule = acting(cluster)
+    values = None if rule is None else Values(rule, pool_of(cluster), shape)
+    score = scoring(cluster, shape, values)
     seen = [
         Candidate(
             node=node.name,

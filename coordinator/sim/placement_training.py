@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from coordinator.core.scheduler.after_state import START, Learner
 from coordinator.core.scheduler.fragmentation import Typical
-from coordinator.core.scheduler.gpus import WHOLE, GpuNode, Request
+from coordinator.core.scheduler.gpus import WHOLE, Floats, GpuNode, Request
 from coordinator.sim.lanes import Lanes, Run
 from coordinator.sim.openb import arrivals
 
@@ -57,13 +57,14 @@ def train(
     *,
     rng: np.random.Generator,
     heard: Callable[[], None],
+    known: Sequence[Floats] = (),
 ) -> Trained:
-    """Weights for work like `pods`; `heard` is called after each round."""
+    """Weights for work like `pods`, from the best of `known` on; `heard` is called after each round."""
     lanes = Lanes(some_of(nodes), pods, typical)
     kept = _courses(lanes, pods, KEPT, rng)
     reach = lanes.features.reach
     learner = Learner(reach, lanes.pool.capacity // WHOLE)
-    acting, spread = START.copy(), SPREAD * reach
+    acting, spread = _best(lanes, kept, [START.copy(), *known]), SPREAD * reach
     rounds = []
     for _ in range(ROUNDS):
         drawn = acting + spread * rng.standard_normal((VARIANTS, len(START)))
@@ -90,6 +91,14 @@ def train(
         spread = np.maximum(spread + TRUST * (elite.std(axis=0) - spread), SPREAD_MIN * reach)
         heard()
     return Trained(weights=tuple(acting.tolist()), rounds=tuple(rounds))
+
+
+def _best(lanes: Lanes, kept: list[list[Request]], weights: Sequence[Floats]) -> Floats:
+    """Those that do best on the kept arrivals."""
+    if len(weights) == 1:
+        return weights[0]
+    tried = lanes.run(_each(kept, len(weights)), np.tile(np.array(weights), (len(kept), 1)))
+    return weights[int(tried.allocation.reshape(len(kept), -1).mean(axis=0).argmax())]
 
 
 def some_of(nodes: Sequence[GpuNode]) -> list[GpuNode]:

@@ -21,6 +21,8 @@ from coordinator.core.scheduler.policies import POLICIES
 from coordinator.core.scheduler.qlearning import QTable
 from coordinator.sim.judging import UnknownPolicy, check_known
 from coordinator.sim.order_training import replays, train
+from coordinator.sim.placement_training import ROUNDS
+from coordinator.sim.placement_tuning import Placed, Places, place
 from coordinator.sim.swf import Trace, TraceJob, read_swf
 from coordinator.sim.trace_files import TraceError
 from coordinator.sim.workload_model import model_jobs
@@ -47,7 +49,7 @@ class Ran(Struct, frozen=True, array_like=True):
 
 
 class Tuning(Struct, frozen=True, kw_only=True):
-    """`swf`: a trace instead of the history `jobs`; `policies`: only these."""
+    """`swf`: a trace instead of the history `jobs`; `policies`: only these; `places`: placements, too."""
 
     jobs: tuple[Ran, ...] = ()
     swf: bytes = b""
@@ -55,6 +57,7 @@ class Tuning(Struct, frozen=True, kw_only=True):
     backfill: bool = True
     seed: int = 1
     policies: tuple[str, ...] = ()
+    places: Places | None = None
 
 
 class Tuned(Struct, frozen=True, kw_only=True):
@@ -68,6 +71,7 @@ class Tuned(Struct, frozen=True, kw_only=True):
     costs: dict[str, list[float]]
     table: QTable
     seconds: float
+    placed: Placed | None = None
 
 
 def tune() -> int:
@@ -92,14 +96,20 @@ def judged(settings: Tuning) -> Tuned:
     check_known(names, POLICIES)
     source, trace = _trace(settings)
     length = min(LENGTH_MAX, max(LENGTH_MIN, len(trace.jobs) // 20))
-    done, most = count(1), replays(len(names))
+    places = settings.places
+    done, most = count(1), replays(len(names)) + (ROUNDS if places else 0)
+
+    def heard() -> None:
+        _say("progress", (min(next(done), most), most))
+
+    placed = place(places, seed=settings.seed, heard=heard) if places else None
     found = train(
         trace,
         (),
         length=length,
         backfill=settings.backfill,
         seed=settings.seed,
-        heard=lambda: _say("progress", (min(next(done), most), most)),
+        heard=heard,
         names=names,
     )
     return Tuned(
@@ -111,6 +121,7 @@ def judged(settings: Tuning) -> Tuned:
         costs=found.judged,
         table=found.table,
         seconds=found.seconds,
+        placed=placed,
     )
 
 

@@ -35,6 +35,7 @@ def scheduler_lines(status: Scheduler, *, now_s: float) -> Iterator[str]:
         ("policy", _policy_text(status)),
         ("static", status.order),
         ("evidence", evidence_text(status.evidence)),
+        *(("placement", evidence_text(judged)) for judged in [status.evidence.get("placement")] if judged),
         ("shadow", _shadow_text(status)),
         ("queue", f"{status.queue:,} entries"),
         ("reward", f"{reward}, mean of the newest {status.reward_window:,}"),

@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from bus.values import NodeName, Resources
 from coordinator.core.model import Cluster, Node, Shape
 from coordinator.core.scheduler.rank import RANKS, Score
+from coordinator.core.scheduler.values import Values, static_rank
 from coordinator.core.scheduler.wishes import Arrangement, Wishes
 
 _POINT, _PLACE = 1e7, 1e3
@@ -27,9 +28,9 @@ _NOWHERE = 1e6
 """Points of a node without the label of the topology."""
 
 
-def scoring(cluster: Cluster, shape: Shape) -> Score:
-    """How to score nodes for `shape`: the rank in force, behind its wishes if it has any."""
-    rank = RANKS[cluster.rank]
+def scoring(cluster: Cluster, shape: Shape, values: Values | None = None) -> Score:
+    """How to score nodes for `shape`: by `values`, or the static rank; behind its wishes if it has any."""
+    rank = values or RANKS[static_rank(cluster)]
     return rank if shape.wishes is None else Affinity(shape, shape.wishes, cluster.nodes.values(), rank)
 
 

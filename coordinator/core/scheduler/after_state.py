@@ -72,8 +72,8 @@ class AfterState:
     """A rule of placement (`gpu_rules.GpuRule`) with weights for one kind of work."""
 
     def __init__(self, typical: Typical, weights: Floats) -> None:
-        self._features = NodeFeatures(typical)
-        self._weights = weights
+        self.features = NodeFeatures(typical)
+        self.weights = weights
 
     def __call__(
         self, pool: GpuPool, request: Request, rows: Ints, *, typical: Typical, rng: np.random.Generator
@@ -83,7 +83,7 @@ class AfterState:
 
     def gains(self, pool: GpuPool, request: Request, rows: Ints) -> Gains:
         """Of `rows`, on which `request` fits."""
-        features, gpus, cpu, memory = self._features, pool.gpus[rows], pool.cpu[rows], pool.memory[rows]
+        features, gpus, cpu, memory = self.features, pool.gpus[rows], pool.cpu[rows], pool.memory[rows]
         whole = pool.whole.of(rows)
         sums = features.sums(gpus)
         before = features.of(sums, cpu, memory, whole)
@@ -96,12 +96,12 @@ class AfterState:
             memory[which] - request.mem_mib,
             whole.of(which),
         )
-        score = gain(before[which], after, self._weights)
+        score = gain(before[which], after, self.weights)
         table = np.full(gpus.shape, -np.inf)
         table[which, found.gpu] = score
         best = table.argmax(axis=1)
         chosen = np.flatnonzero(best[which] == found.gpu)
-        return Gains(score[chosen], best, (before - after[chosen]) * self._weights)
+        return Gains(score[chosen], best, (before - after[chosen]) * self.weights)
 
     def place(
         self,

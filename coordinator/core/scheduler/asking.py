@@ -14,6 +14,7 @@ import math
 from bus.values import NodeKind, Resources
 from coordinator.core.model import Cluster, Group, Node, Shape
 from coordinator.core.scheduler.feasible import traits_of
+from coordinator.core.scheduler.live_gpus import request_of
 from coordinator.core.scheduler.planner import Asked
 
 UNITS = 1_000_000
@@ -32,8 +33,10 @@ TASKS_MAX = 8
 def note_arrival(cluster: Cluster, group: Group, *, now_s: float) -> None:
     """The tasks of `group` come into line for the first time."""
     asked = asked_of(cluster, group, at_s=now_s)
+    request = request_of(group.settings.resources)
+    wanted = (request.cpu_millis, request.mem_mib, request.gpus, request.milli)
     for _ in range(min(group.count, TASKS_MAX)):
-        cluster.planner.note_arrival(asked)
+        cluster.planner.note_arrival(asked, wanted)
 
 
 def asked_of(cluster: Cluster, group: Group, *, at_s: float) -> Asked:

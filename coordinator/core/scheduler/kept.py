@@ -18,7 +18,10 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from coordinator.core.scheduler import after_state, places
 from coordinator.core.scheduler.learner import Learner
+from coordinator.core.scheduler.node_features import NAMES
+from coordinator.core.scheduler.places import Explained, Wanted
 from coordinator.core.scheduler.planner import RECENT, Asked
 from coordinator.core.scheduler.predict import Predictor
 from coordinator.core.scheduler.qlearning import QTable
@@ -50,6 +53,9 @@ class _Kept(Struct, kw_only=True, forbid_unknown_fields=True):
     reward_total: float
     table: QTable
     weights: bytes
+    requests: list[Wanted] = []
+    explained: bytes = b""
+    usual: list[float] = []
 
 
 def dump(learner: Learner) -> bytes:
@@ -58,6 +64,7 @@ def dump(learner: Learner) -> bytes:
         name: list(value.items()) if isinstance(value, dict) else value
         for name, value in ((name, getattr(learner.predictor, name)) for name in Predictor.__struct_fields__)
     }
+    explained = learner.explained
     return msgspec.json.encode(
         _Kept(
             schema=SCHEMA,
@@ -69,6 +76,9 @@ def dump(learner: Learner) -> bytes:
             reward_total=learner.reward_total,
             table=learner.table,
             weights=learner.weights,
+            requests=list(learner.requests),
+            explained=b"" if explained is None else explained.learner.dump(),
+            usual=[] if explained is None or explained.usual is None else explained.usual.tolist(),
         )
     )
 
@@ -89,7 +99,24 @@ def load(data: bytes) -> Learner:
     learner.rewards.extend(kept.rewards)
     learner.reward_total = kept.reward_total
     learner.table, learner.weights = kept.table, kept.weights
+    learner.requests.extend(kept.requests)
+    learner.explained = _explained(kept)
     return learner
+
+
+def _explained(kept: _Kept) -> Explained | None:
+    """Raises Unreadable, for weights too."""
+    try:
+        if kept.weights:
+            places.read(kept.weights)
+        if not kept.explained:
+            return None
+        learner = after_state.Learner.load(kept.explained)
+    except ValueError as error:
+        raise Unreadable(str(error)) from error
+    if len(kept.usual) not in (0, len(NAMES) + 1):
+        raise Unreadable(f"{len(kept.usual)} numbers of what is usual, not {len(NAMES) + 1}")
+    return Explained(learner, np.array(kept.usual) if kept.usual else None)
 
 
 def digest(learner: Learner) -> str:

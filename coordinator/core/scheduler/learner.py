@@ -17,10 +17,12 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from coordinator.core.scheduler.places import Explained, Wanted
 from coordinator.core.scheduler.planner import Asked, Planner
 from coordinator.core.scheduler.predict import BOUND_S
 
 REWARDS = 1_000
+REQUESTS = 512
 EPSILON_FIRST, EPSILON_LEAST, EPSILON_DECAY = 0.2, 0.01, 0.999
 
 
@@ -50,7 +52,10 @@ class Action(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Arrival(Struct, frozen=True, array_like=True, tag="arrival"):
+    """`request`: of one task; None: a leader of an older version noted it."""
+
     job: Asked
+    request: Wanted | None = None
 
 
 class Experience(Struct, frozen=True, array_like=True, tag="experience"):
@@ -72,13 +77,21 @@ class Experience(Struct, frozen=True, array_like=True, tag="experience"):
     run_s: float
 
 
-Note = Arrival | Experience
+class Unused(Struct, frozen=True, array_like=True, tag="unused"):
+    """Somebody waits for GPUs of which a `share` is free; `seen`: Σ φ of a minute ago (`places`)."""
+
+    seen: tuple[float, ...]
+    share: float
+
+
+Note = Arrival | Experience | Unused
 
 
 class Learner(Planner):
     """A planner that notes what it learns from. `sequence`: how many notes there were, ever.
 
-    `table` and `weights` (npz) are what policies were trained to.
+    `table` and `weights` (npz, of `places`) are what policies were trained to; `explained` learns on from
+    these. `requests`: those of the newest tasks.
     """
 
     def __init__(self) -> None:
@@ -86,6 +99,8 @@ class Learner(Planner):
         self.rewards: deque[float] = deque(maxlen=REWARDS)
         self.reward_total = 0.0
         self.weights = b""
+        self.explained: Explained | None = None
+        self.requests: deque[Wanted] = deque(maxlen=REQUESTS)
         self.sequence = 0
         self.decisions = 0
         self._noted: list[Note] = []
@@ -100,9 +115,15 @@ class Learner(Planner):
         """How often a placement may be explored from now on."""
         return max(EPSILON_LEAST, EPSILON_FIRST * EPSILON_DECAY**self.decisions)
 
-    def note_arrival(self, job: Asked) -> None:
+    def note_arrival(self, job: Asked, request: Wanted | None = None) -> None:
         """In order of arrival."""
-        self.note(Arrival(job))
+        self.note(Arrival(job, request))
+
+    def place_by(self, weights: bytes, *, gpus: int) -> None:
+        """Weights passed the gate, or none did; those in force already learn on."""
+        if weights != self.weights:
+            self.weights = weights
+            self.explained = Explained.begin(weights, gpus=gpus) if weights else None
 
     def note(self, note: Note) -> None:
         """Learn from `note`, and keep it until it is taken."""
@@ -114,6 +135,8 @@ class Learner(Planner):
         match note:
             case Arrival():
                 super().note_arrival(note.job)
+                if note.request is not None:
+                    self.requests.append(note.request)
             case Experience():
                 self.note_end(note.job, note.run_s)
                 if len(self.rewards) == REWARDS:
@@ -121,6 +144,9 @@ class Learner(Planner):
                 self.rewards.append(note.reward)
                 self.reward_total += note.reward  # all of them summed up each time cost more than the rest
                 self.decisions += 1
+            case Unused():
+                if self.explained is not None:
+                    self.explained.update(note.seen, note.share)
             case _:
                 assert_never(note)
         self.sequence += 1

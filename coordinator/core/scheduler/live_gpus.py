@@ -14,13 +14,18 @@ from coordinator.core.scheduler.gpus import WHOLE, GpuNode, GpuPool, Request
 
 def live_pool(nodes: Sequence[Node]) -> GpuPool:
     """Rows in their order; free is what the ledgers leave, on an over-committed node nothing."""
-    pool = GpuPool([_as_empty(node) for node in nodes])
+    pool = GpuPool([as_empty(node) for node in nodes])
     for row, node in enumerate(nodes):
-        pool.cpu[row] = max(node.free.cpu_millis, 0)
-        pool.memory[row] = max(node.free.mem_mib, 0)
-        for column, gpu in enumerate(node.offered_gpus):
-            pool.gpus[row, column] = max(node.free_milli(gpu.uuid), 0)
+        refresh(pool, row, node)
     return pool
+
+
+def refresh(pool: GpuPool, row: int, node: Node) -> None:
+    """What is free there is what its ledger leaves now."""
+    pool.cpu[row] = max(node.free.cpu_millis, 0)
+    pool.memory[row] = max(node.free.mem_mib, 0)
+    for column, gpu in enumerate(node.offered_gpus):
+        pool.gpus[row, column] = max(node.free_milli(gpu.uuid), 0)
 
 
 def request_of(resources: Resources) -> Request:
@@ -31,7 +36,8 @@ def request_of(resources: Resources) -> Request:
     return Request(resources.cpu_millis, resources.mem_mib, resources.gpus, milli)
 
 
-def _as_empty(node: Node) -> GpuNode:
+def as_empty(node: Node) -> GpuNode:
+    """As it is when nothing runs there."""
     gpus = node.offered_gpus
     capacity = node.capacity
     model = gpus[0].model if gpus else ""

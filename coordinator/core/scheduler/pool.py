@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from bus.values import GPU_MILLI, NodeHealth, NodeName, Resources
 from coordinator.core.model import Cluster, Node, Shape
+from coordinator.core.scheduler import live_gpus
 from coordinator.core.scheduler.feasible import Traits, avoided, closed, gpu_mismatch, gpus_wanted, traits_of
+from coordinator.core.scheduler.gpus import GpuPool
 
 Mask = NDArray[np.bool_]
 
@@ -53,6 +55,7 @@ class Pool:
         self._traits = tuple(known)
         self._holders = np.bincount(self._trait, minlength=len(known))
         self._gpus: _Gpus | None = None
+        self._live: GpuPool | None = None
         self._matched: dict[Shape, Mask] = {}
         self._takes_work = self._open & np.array(
             [node.health is NodeHealth.HEALTHY for node in self.nodes], dtype=np.bool_
@@ -65,6 +68,8 @@ class Pool:
         self._free[row] = amounts(node.free)
         if self._gpus is not None:
             self._gpus.refresh(row, node)
+        if self._live is not None:
+            live_gpus.refresh(self._live, row, node)
 
     def update(self, nodes: Collection[Node]) -> bool:
         """Look only at those whose books have changed; False: more than that has.
@@ -87,6 +92,13 @@ class Pool:
     def free(self) -> NDArray[np.int64]:
         """What each node has free; to be looked at only."""
         return self._free
+
+    @property
+    def live(self) -> GpuPool:
+        """The same as learned placements see it; to be looked at only."""
+        if self._live is None:
+            self._live = live_gpus.live_pool(self.nodes)
+        return self._live
 
     def rows(self, names: Collection[NodeName]) -> Mask:
         """Those of these names; who is not known has none."""

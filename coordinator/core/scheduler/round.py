@@ -23,9 +23,10 @@ from typing import NamedTuple
 import numpy as np
 from msgspec import Struct
 
-from bus.values import NodeHealth, NodeName, Resources
+from bus.values import NodeHealth, NodeName
 from coordinator.core.model import Cluster, Node, Shape, Waiting
 from coordinator.core.scheduler.affinity import Affinity, scoring
+from coordinator.core.scheduler.after_state import MARGIN
 from coordinator.core.scheduler.bookings import Bookings, until_s
 from coordinator.core.scheduler.choosing import LINES_MAX, Chooser, Learned
 from coordinator.core.scheduler.explain import Backfilled, Explanation, Seen
@@ -35,12 +36,14 @@ from coordinator.core.scheduler.pool import Mask, Pool, pool_of
 from coordinator.core.scheduler.preempt import room_coming
 from coordinator.core.scheduler.prefill import prefill
 from coordinator.core.scheduler.rank import left_over
+from coordinator.core.scheduler.values import Values, acting, rank_in_force
 
 BACKFILL_MAX = 64
 """Tasks of a line that are looked at for one that is short enough to go past."""
 
 _REJECTED_SHOWN = 16
 _CANDIDATES_SHOWN = 4
+_TRIED_MAX = 64
 
 
 class Decision(Struct, frozen=True):
@@ -50,6 +53,7 @@ class Decision(Struct, frozen=True):
     node: Node
     waiting: bool
     explanation: Explanation
+    gpus: tuple[str, ...] = ()  # those it is to get; empty: as `feasible.find_gpus` says
 
 
 def decide(cluster: Cluster, now_s: float, *, reserved: dict[NodeName, Shape]) -> Iterator[Decision]:
@@ -117,7 +121,8 @@ class _Round:
             if turn.at:
                 line.promote(turn.at)
             group, end_s = turn.waiting.group, until_s(turn.waiting.group, self._now_s)
-            yield Decision(turn.shape, node, False, self._explanation(turn, node, end_s))
+            gpus = self._candidates[turn.shape].gpus(node)
+            yield Decision(turn.shape, node, False, self._explanation(turn, node, end_s), gpus)
             if turn.at:
                 line.settle(turn.waiting)
             self._pool.refresh(node)
@@ -167,7 +172,7 @@ class _Round:
             )
         node = options.best(self._reserved, self._bookings, end_s=until_s(turn.waiting.group, self._now_s))
         if node is not None:
-            return node, turn
+            return options.tried(node, turn.waiting, self._reserved, self._bookings), turn
         limit_s = options.limit_s(self._bookings)
         for index, waiting in self._cluster.lines[shape].first(BACKFILL_MAX) if limit_s > self._now_s else ():
             end_s = until_s(waiting.group, self._now_s)
@@ -247,14 +252,17 @@ class Candidates:
         self._now_s = now_s
         self._today = aged(0, now_s, ageing_s=cluster.limits.ageing_s)
         self._order = static_order(cluster)
-        self._rank = cluster.rank
-        self._score = scoring(cluster, shape)
+        rule = acting(cluster)
+        self._values = None if rule is None else Values(rule, pool, shape)
+        self._rank = rank_in_force(cluster)
+        self._epsilon = cluster.planner.epsilon if self._values and shape.wishes is None else 0.0
+        self._explored = False
+        self._score = scoring(cluster, shape, self._values)
         self._pool = pool
         self._fits = pool.fits(shape)
         self._rejected: dict[NodeName, tuple[str, ...]] | None = None
         self._passed_over: dict[NodeName, tuple[str, ...]] = {}
         self._explained: dict[_Reasons, Explanation] = {}
-        self._featured: dict[NodeName, tuple[Resources, dict[str, float]]] = {}  # as long as nothing came
         self._shared: list[_Ranked] = []  # those of which something is kept for others
         able = [pool.nodes[row] for row in np.flatnonzero(self._fits).tolist()]
         self._heap: list[_Ranked] = [
@@ -272,6 +280,31 @@ class Candidates:
         if found is not None and (free is None or found < free):
             return found[-1]
         return None if free is None else free[-1]
+
+    def tried(
+        self, best: Node, waiting: Waiting, reserved: dict[NodeName, Shape], bookings: Bookings
+    ) -> Node:
+        """`best`, or with ε any other free node that is worth nearly as much."""
+        self._explored = False
+        task = waiting.entry.next_task
+        rng = np.random.default_rng((task.job, task.index)) if self._epsilon else None
+        if rng is None or rng.random() >= self._epsilon:
+            return best
+        worst = self._score(best, self._shape.resources) + MARGIN
+        near = [
+            node
+            for degraded, _, name, node in sorted(self._heap[:_TRIED_MAX], key=lambda entry: entry[:3])
+            if not (degraded or name in reserved or bookings.holds(name))
+            and fits_now(node, self._shape)
+            and self._score(node, self._shape.resources) <= worst
+        ]
+        chosen = near[int(rng.integers(len(near)))] if near else best
+        self._explored = chosen is not best
+        return chosen
+
+    def gpus(self, node: Node) -> tuple[str, ...]:
+        """Which it is to get there, if values say."""
+        return () if self._values is None else self._values.gpus(node)
 
     def limit_s(self, bookings: Bookings) -> float:
         """By when a task must be over to have a place beside what is kept for others; −∞: there is none."""
@@ -309,7 +342,7 @@ class Candidates:
 
     def explanation(self, node: Node, age: int, learned: Learned, backfill: Backfilled | None) -> Explanation:
         """Why `node`: kept with the attempt. One object for all that share the reasons in this round."""
-        if learned.q:
+        if learned.q or self._explored:
             return self._explain(node, age, learned, backfill)
         key = (node.name, age, learned.rule, learned.would, backfill)
         found = self._explained.get(key)
@@ -325,26 +358,31 @@ class Candidates:
             rank=self._rank,
             nodes=len(self._pool.nodes),
             feasible=self._feasible - len(self._passed_over),
-            candidates=tuple(
-                Seen(each.name, round(score, 4), self._features(each)) for _, score, _, each in others
-            ),
+            candidates=self._seen(node, [(each, score) for _, score, _, each in others]),
             rejected=self._some_rejected(),
             class_=self._today - age,
             policy="" if learned.would else learned.policy,
             rule="" if learned.would else learned.rule,
             q=learned.q,
             would=learned.would,
+            explored=self._explored,
+            epsilon=self._epsilon,
             backfill=backfill,
             usage_age_s=None if node.usage is None else round(max(self._now_s - node.usage_s, 0.0), 1),
         )
 
+    def _seen(self, chosen: Node, best: list[tuple[Node, float]]) -> tuple[Seen, ...]:
+        """The best; where others are tried, also who was chosen."""
+        if self._explored and all(node is not chosen for node, _ in best):
+            best = [*best, (chosen, self._score(chosen, self._shape.resources))]
+        return tuple(Seen(node.name, round(score, 4), self._features(node)) for node, score in best)
+
     def _features(self, node: Node) -> dict[str, float]:
-        kept = self._featured.get(node.name)
-        if kept is None or kept[0] is not node.allocated:
-            kept = self._featured[node.name] = node.allocated, left_over(node, self._shape.resources)
+        shape, values = self._shape, self._values
+        found = left_over(node, shape.resources) if values is None else values.features(node)
         if isinstance(self._score, Affinity):
-            return {**kept[1], "wishes": self._score.wished(node)}
-        return kept[1]
+            found["wishes"] = self._score.wished(node)
+        return found
 
     def _some_rejected(self) -> dict[NodeName, tuple[str, ...]]:
         """What is in the way on a few nodes: first those that never fitted, then those that no longer do."""

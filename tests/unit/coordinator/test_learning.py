@@ -24,7 +24,8 @@ from coordinator.core.effects import (
 from coordinator.core.events import LearnedBrought, ModeAsked, PolicyChosen, SnapshotDue
 from coordinator.core.learning import forget_learned, note_experience, restore_learned, situation
 from coordinator.core.model import Cluster
-from coordinator.core.scheduler import kept
+from coordinator.core.scheduler import kept, places
+from coordinator.core.scheduler.after_state import START
 from coordinator.core.scheduler.learner import EPSILON_LEAST, REWARDS, Learner, reward
 from coordinator.core.scheduler.planner import Asked, Planner
 from coordinator.core.scheduler.policies import Mode
@@ -158,14 +159,16 @@ def test_modes_are_kept_and_told() -> None:
 def test_a_verdict_is_an_event_with_its_evidence() -> None:
     world = World()
     table = QTable(rules=("short",), values={"queue 1": {"short": -1.5}})
-    world.happen(PolicyChosen(policy="sjf", evidence={"t": -3.0}, table=table, weights=b"PK"))
-    (told,) = [each for each in world.effects if isinstance(each, EventRecord)]
+    weights = places.write(START, [(1000, 64, 1, 500)])
+    world.happen(PolicyChosen(policy="sjf", evidence={"t": -3.0}, table=table, weights=weights))
+    placing, told = (each for each in world.effects if isinstance(each, EventRecord))
+    assert placing.event_type == "scheduler_placement"
     assert told.message == "sjf orders tasks instead of fcfs (static)"
     assert told.details["evidence"] == {"t": -3.0}
     (state,) = [each for each in world.effects if isinstance(each, LearnedState)]
     assert state.q_table == {"queue 1": {"short": -1.5}} and state.reason == "policy sjf"
     rebuilt = world.rebuilt()
-    assert rebuilt.policy == "sjf" and rebuilt.evidence == {"t": -3.0} and rebuilt.planner.weights == b"PK"
+    assert rebuilt.policy == "sjf" and rebuilt.evidence == {"t": -3.0} and rebuilt.planner.weights == weights
     world.happen(PolicyChosen(policy="sjf", evidence={"t": -2.5}))
     assert not world.effects and world.cluster.evidence == {"t": -2.5}
     world.happen(
@@ -223,7 +226,7 @@ def test_what_is_dumped_is_loaded_bit_for_bit(ended: list[tuple[Asked, float]]) 
 def test_nothing_that_is_learned_is_left_out() -> None:
     assert vars(Planner()).keys() == {"predictor", "recent", "table"}
     assert vars(Learner()).keys() - vars(Planner()).keys() == {
-        "rewards", "reward_total", "weights", "sequence", "decisions", "_noted",
+        "rewards", "reward_total", "weights", "explained", "requests", "sequence", "decisions", "_noted",
     }  # fmt: skip
     assert msgspec.json.decode(kept.dump(Learner()))["predictor"].keys() == set(Predictor.__struct_fields__)
 

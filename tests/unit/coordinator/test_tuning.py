@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import sys
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -12,9 +14,12 @@ import msgspec
 import pytest
 
 from coordinator.core.effects import ExperienceRecord, LearningNotes
+from coordinator.core.scheduler import places
+from coordinator.core.scheduler.after_state import START
 from coordinator.core.scheduler.learner import Action, Arrival, Experience, Learner, Situation
 from coordinator.core.scheduler.planner import Asked
 from coordinator.core.scheduler.policies import BASE_RULES, POLICIES, Kind, Mode, Policy
+from coordinator.core.scheduler.values import LEARNED
 from coordinator.sim.trace_files import TraceError
 from coordinator.sim.tuning import OWN_MIN, Ran, Tuning, judged
 from coordinator.sim.workload_model import model_jobs
@@ -81,6 +86,31 @@ async def test_who_does_not_pass_leaves_it_to_the_best_static_rule() -> None:
         await shell.ask("olga", "scheduler.train")
         await over(shell)
         assert shell.cluster.policy == "", "the configured rule is the best one"
+
+
+async def test_placements_are_judged_where_they_are_to_be_learned(tmp_path: Path) -> None:
+    weights = places.write(START, [(100, 64, 1, 500)])
+    placed = {"weights": base64.b64encode(weights).decode(), "evidence": EVIDENCE | {"policy": "after_state"}}
+    said, heard = json.dumps({"result": RESULT | {"placed": placed}}), tmp_path / "heard"
+    text = f"import sys; open({str(heard)!r}, 'w').write(sys.stdin.read()); print({said!r}, flush=True)"
+    async with running_shell(tune=[sys.executable, "-c", text]) as shell:
+        await shell.agent()
+        shell.cluster.rank = LEARNED
+        for _ in range(2):
+            await shell.ask("olga", "scheduler.train")
+            await over(shell)
+        asked = msgspec.json.decode(heard.read_bytes(), type=Tuning)
+        assert asked.places is not None and [node.name for node in asked.places.nodes] == ["n1"]
+        assert asked.places.known == (tuple(START.tolist()),) * 2, "what acts, and what it comes to"
+        assert shell.cluster.planner.weights == weights
+        found = await shell.ask("rita", "scheduler.status")
+        assert found["evidence"]["placement"]["policy"] == "after_state"
+        await shell.ask("olga", "scheduler.replay")
+        await over(shell)
+        shell.cluster.rank = "best_fit"
+        await shell.ask("olga", "scheduler.replay")
+        await over(shell)
+        assert msgspec.json.decode(heard.read_bytes(), type=Tuning).places is None
 
 
 @pytest.mark.parametrize(
