@@ -97,12 +97,16 @@ class NodeSeen(Struct, frozen=True, kw_only=True):
 
 
 class Learned(Struct, frozen=True, kw_only=True):
-    """What the scheduler had learned in the end, as the leader knows it and as it was written."""
+    """What the scheduler had learned in the end, as the leader knows it and as it was written.
+
+    `ran_ahead`: attempts that passed a task for which room was reserved.
+    """
 
     mode: str
     acts: str
     decisions: int
     experiences: int
+    ran_ahead: int = 0
 
 
 class Evidence(Struct, frozen=True, kw_only=True):

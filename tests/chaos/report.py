@@ -114,7 +114,10 @@ def table(document: Report) -> Iterator[str]:
     if document.quarantined:
         yield "quarantined: " + ", ".join(f"{name} {times}" for name, times in document.quarantined.items())
     if document.learned:
-        yield f"tasks are ordered by {document.learned.acts}, after {document.learned.decisions} decisions"
+        yield (
+            f"tasks are ordered by {document.learned.acts}, after {document.learned.decisions} decisions;"
+            f" {document.learned.ran_ahead} ran ahead of a reservation"
+        )
     converged = "NOT" if document.converged_s is None else f"{document.converged_s:.1f} s"
     yield f"all jobs over after the last healing: {converged}"
     yield f"{len(document.violations)} violations in {document.minutes:g} minutes, seed {document.seed}"

@@ -27,6 +27,8 @@ _EXPERIENCES = """
 select count(distinct sequence) from corral.learning_experiences where sequence is not null
 """
 
+_RAN_AHEAD = "select count(*) from corral.attempts where explanation ? 'backfill'"
+
 
 async def teach(admin: Client) -> None:
     """Until the gate has let POLICY act. Raises TimeoutError."""
@@ -50,7 +52,11 @@ async def learned(admin: Client, dsn: str) -> Learned:
                     raise
             else:
                 found = Learned(
-                    mode=known.mode, acts=known.acts, decisions=known.decisions, experiences=written
+                    mode=known.mode,
+                    acts=known.acts,
+                    decisions=known.decisions,
+                    experiences=written,
+                    ran_ahead=await connection.fetchval(_RAN_AHEAD),
                 )
                 if known.decisions == written or time.monotonic() > end:
                     return found
