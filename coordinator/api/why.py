@@ -27,6 +27,8 @@ from coordinator.replies import fault_error
 from coordinator.store.reads import Reads
 from coordinator.store.rows import UserRow
 
+_OTHERS = "another user's"
+
 
 class Reasons:
     """The handlers of `task.why` and `job.plan`: out of memory; what is placed out of the rows."""
@@ -75,12 +77,34 @@ class Reasons:
         task = await self._reads.task(ref, viewer=viewer(user))
         if task is None:
             raise not_found(request.target, "/target")
-        found = placed(task, str(ref), await self._kept(task, viewer=viewer(user)))
+        kept = await self._kept(task, viewer=viewer(user))
+        found = placed(task, str(ref), await self._discreet(kept, viewer=viewer(user)))
         live = self._loop.cluster.find_task(ref)
         if live is not None and live.attempt is not None:
             unheard = why.unheard(self._loop.cluster, live.attempt, now_s=self._clock.now_s())
             found.summary += f"; {unheard}" if unheard else ""
         return found
+
+    async def _discreet(self, kept: Explanation, *, viewer: str | None) -> Explanation:
+        """Without the names of tasks that the viewer may not know of."""
+        behind = kept.backfill.behind if kept.backfill is not None else ""
+        hidden: set[str] = set()
+        for name in filter(None, {*kept.q, kept.would, behind}) if viewer is not None else ():
+            if await self._reads.job(int(name.partition(".")[0]), viewer=viewer) is None:
+                hidden.add(name)
+        if not hidden:
+            return kept
+        q: dict[str, float] = {}
+        for name, value in sorted(kept.q.items(), key=lambda each: each[1]):
+            q.setdefault(_OTHERS if name in hidden else name, value)
+        return msgspec.structs.replace(
+            kept,
+            q=q,
+            would=_OTHERS if kept.would in hidden else kept.would,
+            backfill=msgspec.structs.replace(kept.backfill, behind=_OTHERS)
+            if kept.backfill is not None and behind in hidden
+            else kept.backfill,
+        )
 
     async def _kept(self, task: api.Task, *, viewer: str | None) -> Explanation:
         """What the newest attempt kept of its decision, or the one whose it shares."""

@@ -20,17 +20,15 @@ Score = Callable[[Node, Resources], float]
 
 def left_over(node: Node, request: Resources) -> dict[str, float]:
     """What `best_fit` adds up: the share of each resource of `node` that would be free after `request`."""
-    return {
-        name: round((free - wanted) / capacity, 4)
-        for name, free, wanted, capacity in (
-            ("cpu", node.free.cpu_millis, request.cpu_millis, node.capacity.cpu_millis),
-            ("memory", node.free.mem_mib, request.mem_mib, node.capacity.mem_mib),
-            ("gpus", node.free.gpu_millis, request.gpu_millis, node.capacity.gpu_millis),
-            ("storage", node.free.storage_mib, request.storage_mib, node.capacity.storage_mib),
-            ("net", node.free.net_mbps, request.net_mbps, node.capacity.net_mbps),
-        )
-        if capacity
-    }
+    free, capacity = node.free, node.capacity
+    pairs = (
+        ("cpu", free.cpu_millis - request.cpu_millis, capacity.cpu_millis),
+        ("memory", free.mem_mib - request.mem_mib, capacity.mem_mib),
+        ("gpus", free.gpu_millis - request.gpu_millis, capacity.gpu_millis),
+        ("storage", free.storage_mib - request.storage_mib, capacity.storage_mib),
+        ("net", free.net_mbps - request.net_mbps, capacity.net_mbps),
+    )
+    return {name: round(left / has, 4) for name, left, has in pairs if has}
 
 
 def best_fit(node: Node, request: Resources) -> float:

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from msgspec import Struct
 
-from bus.values import NodeHealth, NodeName
+from bus.values import NodeHealth, NodeName, Resources
 from coordinator.core.model import Cluster, Node, Shape, Waiting
 from coordinator.core.scheduler.affinity import Affinity, scoring
 from coordinator.core.scheduler.after_state import MARGIN
@@ -263,6 +263,7 @@ class Candidates:
         self._rejected: dict[NodeName, tuple[str, ...]] | None = None
         self._passed_over: dict[NodeName, tuple[str, ...]] = {}
         self._explained: dict[_Reasons, Explanation] = {}
+        self._featured: dict[NodeName, tuple[Resources, dict[str, float]]] = {}  # as long as nothing came
         self._shared: list[_Ranked] = []  # those of which something is kept for others
         able = [pool.nodes[row] for row in np.flatnonzero(self._fits).tolist()]
         self._heap: list[_Ranked] = [
@@ -378,11 +379,14 @@ class Candidates:
         return tuple(Seen(node.name, round(score, 4), self._features(node)) for node, score in best)
 
     def _features(self, node: Node) -> dict[str, float]:
-        shape, values = self._shape, self._values
-        found = left_over(node, shape.resources) if values is None else values.features(node)
+        kept = self._featured.get(node.name)
+        if kept is None or kept[0] is not node.allocated:
+            shape, values = self._shape, self._values
+            found = left_over(node, shape.resources) if values is None else values.features(node)
+            kept = self._featured[node.name] = node.allocated, found
         if isinstance(self._score, Affinity):
-            found["wishes"] = self._score.wished(node)
-        return found
+            return {**kept[1], "wishes": self._score.wished(node)}
+        return kept[1]
 
     def _some_rejected(self) -> dict[NodeName, tuple[str, ...]]:
         """What is in the way on a few nodes: first those that never fitted, then those that no longer do."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 
-from bus.api import Task
+from bus.api import Attempt, Task
 from bus.codec import Codec
 from bus.values import Ended, Outcome, Resources, TaskRef, TaskState
 from coordinator.store.reads import Reads
@@ -163,6 +164,27 @@ async def test_tasks_are_listed_and_shown(shell: Shell) -> None:
         4
     ]
     assert (await shell.ask("alice", "task.show", task=f"{number}.4"))["state"] == "queued"
+
+
+async def test_why_names_no_tasks_of_others(shell: Shell) -> None:
+    """What a decision was compared with may be anybody's; an operator sees whose."""
+    agent = await shell.agent()
+    mine, theirs = await shell.submit(), await shell.submit("olga")
+    await until(lambda: len(agent.assigned()) == 2)
+    kept = {
+        "q": {f"{mine}.0": 2.0, f"{theirs}.0": 1.0, f"{theirs}.1": 3.0},
+        "would": f"{theirs}.0",
+        "backfill": {"behind": f"{theirs}.1", "node": "n1"},
+    }
+    ref = TaskRef(mine, 0)
+    attempt = Attempt(fence=1, node="n1", state="running", assigned_at=1.0, explanation=kept)
+    shell.reads.shown[ref] = msgspec.structs.replace(task(ref, TaskState.RUNNING), attempts=[attempt])
+    why = await shell.ask("alice", "task.why", target=f"{mine}.0")
+    assert why["values"] == {f"{mine}.0": 2.0, "another user's": 1.0}
+    assert (why["would"], why["backfill"]["behind"]) == ("another user's", "another user's")
+    assert (await shell.ask("olga", "task.why", target=f"{mine}.0"))["values"] == kept["q"]
+    attempt.explanation = {"would": f"{mine}.0"}
+    assert (await shell.ask("alice", "task.why", target=f"{mine}.0"))["would"] == f"{mine}.0"
 
 
 async def test_a_job_of_one_task_names_it(shell: Shell) -> None:
