@@ -183,7 +183,7 @@ def on_mode(out: list[Effect], cluster: Cluster, event: ModeAsked, *, now_s: flo
 
 
 def on_policy(out: list[Effect], cluster: Cluster, event: PolicyChosen, *, now_s: float) -> None:
-    """The gate has looked again: who passed acts, or nobody does."""
+    """The gate has looked again: who passed acts, or nobody does. What it trained is kept, whoever acts."""
     before, cluster.policy, cluster.evidence = cluster.policy, event.policy, event.evidence
     if event.table is not None:
         cluster.planner.table = event.table
@@ -195,9 +195,10 @@ def on_policy(out: list[Effect], cluster: Cluster, event: PolicyChosen, *, now_s
         details = {"policy": event.policy, "before": before, "evidence": event.evidence}
         does = "orders" if cluster.mode is Mode.ON else f"would order (mode {cluster.mode})"
         _tell(out, cluster, "scheduler_policy", f"{now} {does} tasks instead of {was}", details, now_s=now_s)
-        out.append(snapshot(cluster, f"policy {event.policy or 'none'}", now_s=now_s))
-    elif placing:
-        out.append(snapshot(cluster, "placements", now_s=now_s))
+        reason = f"policy {event.policy or 'none'}"
+    else:
+        reason = "placements" if placing else "replay"
+    out.append(snapshot(cluster, reason, now_s=now_s))
 
 
 def _place_by(out: list[Effect], cluster: Cluster, event: PolicyChosen, *, now_s: float) -> None:

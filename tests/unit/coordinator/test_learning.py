@@ -169,8 +169,13 @@ def test_a_verdict_is_an_event_with_its_evidence() -> None:
     assert state.q_table == {"queue 1": {"short": -1.5}} and state.reason == "policy sjf"
     rebuilt = world.rebuilt()
     assert rebuilt.policy == "sjf" and rebuilt.evidence == {"t": -3.0} and rebuilt.planner.weights == weights
-    world.happen(PolicyChosen(policy="sjf", evidence={"t": -2.5}))
-    assert not world.effects and world.cluster.evidence == {"t": -2.5}
+    table = QTable(rules=("short",), values={"queue 1": {"short": -2.0}})
+    world.happen(PolicyChosen(policy="sjf", evidence={"t": -2.5}, table=table))
+    (state,) = world.effects
+    assert isinstance(state, LearnedState) and state.reason == "replay", "the same acts, by another table"
+    rebuilt = world.rebuilt()
+    assert rebuilt.evidence == {"t": -2.5}
+    assert kept.digest(rebuilt.planner) == kept.digest(world.cluster.planner)
     world.happen(
         ModeAsked(mode=Mode.SHADOW, by=OLGA), PolicyChosen(policy="", evidence={}), SnapshotDue("stop")
     )
