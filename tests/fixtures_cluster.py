@@ -160,7 +160,10 @@ class LiveCluster:
         for process in self.processes.values():
             process.wait(timeout=WAIT_S)
         for guard in self.guards():
-            for each in (*guard.children(recursive=True), guard):
+            held = [guard]
+            with suppress(psutil.NoSuchProcess):  # whose agent died ends of itself, too
+                held += guard.children(recursive=True)
+            for each in reversed(held):
                 with suppress(psutil.NoSuchProcess):  # a guard ends what its dead task left behind
                     each.kill()
             guard.wait(timeout=WAIT_S)

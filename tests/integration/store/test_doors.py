@@ -17,6 +17,7 @@ from coordinator.clock import Clock
 from coordinator.config import Config
 from coordinator.serve import rebuild
 from coordinator.store.events import Events
+from coordinator.store.learned import Learned
 from coordinator.store.lists import Lists
 from coordinator.store.over import Over
 from coordinator.store.reads import Reads
@@ -24,7 +25,7 @@ from coordinator.store.relational import RelationalStore
 from coordinator.store.telemetry import TelemetryStore
 from coordinator.store.tokens import Tokens
 from tests.unit.coordinator.shell import ANYWHERE, Shell, serving, until
-from tests.unit.coordinator.test_doors import PAYLOADS, SOUND, as_json, error_in, no_traceback
+from tests.unit.coordinator.test_doors import PAYLOADS, REPLAYS, SOUND, as_json, error_in, no_traceback
 
 ASKED = (NodeVerb.REGISTER, NodeVerb.HEARTBEAT, NodeVerb.REPORT, NodeVerb.INPUTS)
 ANYTHING = st.lists(st.tuples(st.sampled_from([*OPERATIONS, *NodeVerb]), PAYLOADS), min_size=1, max_size=20)
@@ -72,6 +73,7 @@ async def play(dsn: str, requests: list[tuple[str, bytes]]) -> None:
     store = await RelationalStore.connect(dsn)
     telemetry = await TelemetryStore.connect(dsn)
     reads, lists, events, over, tokens = Reads(dsn), Lists(dsn), Events(dsn), Over(dsn), Tokens(dsn)
+    learned = Learned(dsn)
     records: list[Any] = []
     try:
         await store.ensure_user(UserName("alice"), Role.USER)
@@ -88,6 +90,8 @@ async def play(dsn: str, requests: list[tuple[str, bytes]]) -> None:
             events=events,
             over=over,
             tokens=tokens,
+            learned=learned,
+            tune=REPLAYS,
             record=records.extend,
             next_number=snapshot.next_number,
         )
@@ -103,7 +107,7 @@ async def play(dsn: str, requests: list[tuple[str, bytes]]) -> None:
         await telemetry.write(records)
         await store.resign()
     finally:
-        for each in (reads, lists, events, over, tokens):
+        for each in (reads, lists, events, over, tokens, learned):
             await each.close()
         await telemetry.close()
         await store.close()

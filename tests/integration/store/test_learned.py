@@ -11,8 +11,10 @@ import pytest
 from coordinator.core.effects import Effect, LearnedState, LearningNotes
 from coordinator.core.learning import experiences, keep_notes, read_notes, restore_learned, snapshot
 from coordinator.core.model import Cluster
+from coordinator.core.scheduler.after_state import START
 from coordinator.core.scheduler.kept import digest
 from coordinator.core.scheduler.learner import Action, Experience, Situation
+from coordinator.core.scheduler.places import write
 from coordinator.core.scheduler.planner import Asked
 from coordinator.store import learned
 from coordinator.store.learned import Learned, Ran
@@ -84,7 +86,7 @@ async def kept_notes(database: asyncpg.Connection) -> list[int]:
 
 
 @pytest.mark.contract("S0.49", "S0.50", "S0.51", "S0.52", "S0.53", "S0.54")
-@pytest.mark.parametrize("weights", [b"", b"PK\x03\x04\x00\xff"])
+@pytest.mark.parametrize("weights", [b"", write(START, [(1000, 64, 1, 500)])], ids=["none", "some"])
 async def test_the_next_leader_has_the_newest_snapshot_and_the_notes_since(
     leader: Leader, cluster: Cluster, rows: Learned, weights: bytes
 ) -> None:
