@@ -1,4 +1,7 @@
-"""Fixtures that every test package shares: real servers, started once a session. Properties know no clock."""
+"""Fixtures that every test package shares: real servers, started once a session.
+
+Properties know no clock, and try the same examples each time.
+"""
 
 from __future__ import annotations
 
@@ -7,5 +10,7 @@ from hypothesis import HealthCheck, settings
 pytest_plugins = ["tests.fixtures_nats", "tests.fixtures_postgres", "tests.fixtures_cluster"]
 
 # how long an example takes tells how busy the machine is
-settings.register_profile("corral", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "corral", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("corral")
