@@ -12,12 +12,11 @@ learning starts there.
 
 from __future__ import annotations
 
-import io
-import zipfile
 from typing import NamedTuple
 
 import numpy as np
 
+from coordinator.core.scheduler.arrays import pack, unpack
 from coordinator.core.scheduler.exploring import epsilon_after, pick
 from coordinator.core.scheduler.fragmentation import Typical
 from coordinator.core.scheduler.gpu_rules import Scored
@@ -155,18 +154,16 @@ class Learner:
 
     def dump(self) -> bytes:
         """As an npz of numbers; equal learners give equal bytes."""
-        file = io.BytesIO()
-        np.savez(file, schema=np.array(_SCHEMA), weights=self.weights, doubt=self._doubt)
-        return file.getvalue()
+        return pack({"schema": np.array(_SCHEMA), "weights": self.weights, "doubt": self._doubt})
 
     @classmethod
     def load(cls, data: bytes) -> Learner:
         """As it was when dumped, bit for bit. Raises ValueError if it is anything else; runs none of it."""
         found = cls(np.ones(len(START)), 1)
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                schema, weights, doubt = str(file["schema"]), file["weights"], file["doubt"]
-        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+            arrays = unpack(data, "schema", "weights", "doubt")
+            schema, weights, doubt = str(arrays["schema"]), arrays["weights"], arrays["doubt"]
+        except ValueError as error:
             raise ValueError(f"no weights of after-states: {error}") from error
         if schema != _SCHEMA:
             raise ValueError(f"no weights of after-states: {schema!r}, not {_SCHEMA!r}")

@@ -19,8 +19,9 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from coordinator.core.scheduler.arrays import pack
 from coordinator.core.scheduler.candidates import FEATURES, ROWS
-from coordinator.core.scheduler.kept import Unreadable, pack, unpack
+from coordinator.core.scheduler.kept import Unreadable, unpack
 
 Floats = NDArray[np.float64]
 Parameters = list[Floats]

@@ -18,7 +18,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from coordinator.core.scheduler import after_state, places
+from coordinator.core.scheduler import after_state, arrays, places
 from coordinator.core.scheduler.learner import Learner
 from coordinator.core.scheduler.node_features import NAMES
 from coordinator.core.scheduler.places import Explained, Wanted
@@ -124,20 +124,12 @@ def digest(learner: Learner) -> str:
     return hashlib.sha256(dump(learner)).hexdigest()
 
 
-def pack(arrays: dict[str, NDArray[np.float64]]) -> bytes:
-    """Arrays by name as npz."""
-    file = io.BytesIO()
-    np.savez(file, allow_pickle=False, **arrays)
-    return file.getvalue()
-
-
 def unpack(data: bytes) -> dict[str, NDArray[np.float64]]:
-    """What `pack` wrote. Raises Unreadable."""
+    """What `arrays.pack` wrote of numbers. Raises Unreadable."""
     check_no_pickle(data)
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            return {name: file[name].astype(np.float64, casting="safe") for name in file.files}
-    except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        return {name: array.astype(np.float64, casting="safe") for name, array in arrays.unpack(data).items()}
+    except (ValueError, TypeError) as error:
         raise Unreadable(f"not an npz of numbers: {error}") from error
 
 

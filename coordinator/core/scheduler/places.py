@@ -9,8 +9,6 @@ and acts from then on if it does best there: nothing acts that was not judged.
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
@@ -18,6 +16,7 @@ from functools import lru_cache
 import numpy as np
 
 from coordinator.core.scheduler.after_state import START, AfterState, Learner
+from coordinator.core.scheduler.arrays import pack, unpack
 from coordinator.core.scheduler.fragmentation import Typical
 from coordinator.core.scheduler.gpus import Floats, Request
 
@@ -34,18 +33,16 @@ def write(weights: Floats, requests: Sequence[Wanted]) -> bytes:
     """As an npz of numbers: the weights, and the work whose typical requests their features are of."""
     counts = sorted(Counter(requests).items())
     table = np.array([(*wanted, count) for wanted, count in counts], dtype=np.int64)
-    file = io.BytesIO()
-    np.savez(file, schema=np.array(_SCHEMA), weights=weights, requests=table)
-    return file.getvalue()
+    return pack({"schema": np.array(_SCHEMA), "weights": weights, "requests": table})
 
 
 @lru_cache(maxsize=4)
 def read(data: bytes) -> AfterState:
     """What `write` wrote. Raises ValueError for anything else; runs none of it."""
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            schema, weights, table = str(file["schema"]), file["weights"], file["requests"]
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        arrays = unpack(data, "schema", "weights", "requests")
+        schema, weights, table = str(arrays["schema"]), arrays["weights"], arrays["requests"]
+    except ValueError as error:
         raise ValueError(f"no weights of places: {error}") from error
     if schema != _SCHEMA or weights.shape != START.shape or table.dtype != np.int64 or table.ndim != 2:
         raise ValueError(f"no weights of places: {schema!r} with {weights.shape} and {table.shape}")

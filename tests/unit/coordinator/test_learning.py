@@ -26,6 +26,7 @@ from coordinator.core.learning import forget_learned, note_experience, restore_l
 from coordinator.core.model import Cluster
 from coordinator.core.scheduler import kept, places
 from coordinator.core.scheduler.after_state import START
+from coordinator.core.scheduler.arrays import pack
 from coordinator.core.scheduler.learner import EPSILON_LEAST, REWARDS, Learner, reward
 from coordinator.core.scheduler.planner import Asked, Planner
 from coordinator.core.scheduler.policies import Mode
@@ -267,7 +268,7 @@ def test_a_pickle_is_refused_by_name(protocol: int) -> None:
 
 def test_archives_hold_numbers_and_nothing_else() -> None:
     arrays = {"w": np.linspace(0.0, 1.0, 7), "b": np.array([1e-300])}
-    read = kept.unpack(kept.pack(arrays))
+    read = kept.unpack(pack(arrays))
     assert all(np.array_equal(read[name], arrays[name]) for name in arrays)
     objects, named = io.BytesIO(), io.BytesIO()
     np.savez(objects, a=np.array([{}], dtype=object))
