@@ -15,6 +15,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from statistics import fmean
 from typing import Any
 
@@ -246,8 +247,9 @@ class Tuning:
         )
         assert child.stdin is not None and child.stdout is not None
         try:
-            child.stdin.write(msgspec.json.encode(asked))
-            await child.stdin.drain()
+            with suppress(ConnectionError):  # it ended before it had read all: what it said tells why
+                child.stdin.write(msgspec.json.encode(asked))
+                await child.stdin.drain()
             child.stdin.close()
             async for line in child.stdout:
                 said = json.loads(line)
