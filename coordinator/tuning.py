@@ -259,11 +259,13 @@ class Tuning:
                     result: dict[str, Any] = said["result"]
                     return result
                 test.done, test.total = said["progress"]
+            # By itself, before any signal: subprocess polls before it sends one, and takes the code from asyncio.
+            code = await child.wait()
         finally:
             if child.returncode is None:
                 child.kill()
             await child.wait()
-        raise Refused(Error(code="E_INTERNAL", message=f"the replay ended with code {child.returncode}"))
+        raise Refused(Error(code="E_INTERNAL", message=f"the replay ended with code {code}"))
 
     def _places(self) -> dict[str, Any] | None:
         """What placements are learned from, if they are to be."""
