@@ -24,6 +24,7 @@ import coordinator.core.nodes as nodes
 import coordinator.core.placing as placing
 import coordinator.core.rebuild as rebuild
 import coordinator.core.reports as reports
+import coordinator.core.scheduler.round as scheduler_round
 import coordinator.core.yielding as yielding
 import coordinator.serve as serve
 from agent.core.effects import SaveEnd
@@ -295,6 +296,16 @@ def limits_ignored() -> AbstractContextManager[object]:
 @mutation("what goes past a blocked task ignores what is reserved", "reservation")
 def reservations_ignored() -> AbstractContextManager[object]:
     return patch.object(Bookings, "limit_s", lambda self, node, request: float("inf"))
+
+
+@mutation("work ahead of free places ignores what is reserved", "reservation")
+def reservations_ignored_ahead() -> AbstractContextManager[object]:
+    real = scheduler_round.prefill
+
+    def prefill(cluster: Any, blocked: Any, kept: Any, *, now_s: float) -> Any:
+        return real(cluster, blocked, (), now_s=now_s)
+
+    return patch.object(scheduler_round, "prefill", prefill)
 
 
 # leases
