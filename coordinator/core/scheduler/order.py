@@ -17,7 +17,7 @@ from __future__ import annotations
 import heapq
 import math
 
-from coordinator.core.model import Cluster, Group, Job, Line
+from coordinator.core.model import Cluster, Group, Job, Line, Waiting
 from coordinator.core.scheduler.asking import asked_of, width_of
 from coordinator.core.scheduler.policies import BASE_RULES, POLICIES, Kind, Mode, Policy
 from coordinator.core.scheduler.rules import RULES, Waits
@@ -94,11 +94,23 @@ def rekey(cluster: Cluster, *, now_s: float) -> None:
             break
         rekeyed += len(line.entries)
         line.keyed_by, line.keyed_s = policy.name, now_s
-        line.entries = [
-            waiting._replace(key=key_of(cluster, policy, waiting.group, now_s=now_s))
-            for waiting in line.entries
-        ]
+        line.entries = _keyed(cluster, policy, line.entries, now_s=now_s)
         heapq.heapify(line.entries)
+
+
+def _keyed(cluster: Cluster, policy: Policy, entries: list[Waiting], *, now_s: float) -> list[Waiting]:
+    """The same with their keys as of now. Many of one line have one key: `REKEYED_MAX` of them go fast."""
+    static = policy.kind is Kind.STATIC
+    keys: dict[tuple[float | str, float | None], float] = {}
+    found = []
+    for waiting in entries:
+        group = waiting.entry.group
+        kind = (group.job.submitted_at if static else group.job.owner, group.settings.timeout_s)
+        key = keys.get(kind)
+        if key is None:
+            key = keys[kind] = key_of(cluster, policy, group, now_s=now_s)
+        found.append(tuple.__new__(Waiting, (*waiting[:2], key, *waiting[3:])))
+    return found
 
 
 def _is_due(line: Line, policy: Policy, *, now_s: float) -> bool:

@@ -13,10 +13,10 @@ from bus.spec import Constraints, JobSpec, ResourceSpec
 from bus.values import NodeAdmin, Resources
 from coordinator.core.effects import AttemptChange
 from coordinator.core.model import Shape
-from coordinator.core.scheduler.bookings import Bookings, Ends, earliest
+from coordinator.core.scheduler.bookings import Bookings, Ends, earliest, ends_of, until_s
 from coordinator.core.scheduler.explain import Backfilled
 from coordinator.core.scheduler.policies import Backfill
-from coordinator.core.scheduler.pool import Pool
+from coordinator.core.scheduler.pool import Pool, amounts
 from tests.unit.coordinator.conftest import World
 
 GRACE_S = 10.0
@@ -208,6 +208,43 @@ def test_the_first_time_is_that_of_whoever_looks_at_all_of_them(
     )
     assert (None if found is None else found[0]) == expected
     assert found is None or sum(number for _, number in found[1]) == pieces
+
+
+RUNS = st.tuples(st.integers(1, 3), st.floats(1.0, 90.0), st.integers(1, 3), st.booleans())
+"""Cores, walltime, tasks, whether they are said to have started."""
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    runs=st.lists(RUNS, max_size=8),
+    later_s=st.floats(0.0, 200.0),
+    waiting=st.integers(0, 8),
+    known=st.booleans(),
+)
+def test_what_is_looked_up_by_group_ends_as_each_of_it_does(runs, later_s, waiting, known) -> None:
+    world = World()
+    for name in ("n1", "n2"):
+        world.register(name, capacity=Resources(8000, 4096))
+    for size, walltime, tasks, starts in runs:
+        cores(world, size, walltime=walltime, array=f"0-{tasks - 1}")
+        world.cluster.dirty = True
+        placements = {each.attempt for each in world.schedule()}
+        for node, held in world.held.items() if starts else ():
+            for placement in [each for each in held.values() if each.attempt in placements]:
+                world.start(placement, node)
+    timed = list(world.cluster.timed.values())
+    for attempt in timed[:waiting]:
+        attempt.holding = False
+    now_s = world.now_s + later_s
+    pool = Pool([node for node in world.cluster.nodes.values() if known or node.name == "n1"])
+    found = ends_of(timed, pool, now_s=now_s)
+    held = [each for each in timed if each.holding and pool.row(each.node) is not None]
+    assert found.rows.tolist() == [pool.row(each.node) for each in held]
+    assert found.given.tolist() == [list(amounts(each.requested)) for each in held]
+    assert found.at_s.tolist() == [
+        max(until_s(each.task.group, now_s if each.started_at is None else each.started_at), now_s)
+        for each in held
+    ]
 
 
 def test_a_gang_is_kept_on_its_nodes_beside_earlier_bookings() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hypothesis.strategies as st
 import pytest
+from hypothesis import given, settings
 
 from bus.spec import ResourceSpec
 from coordinator.core.effects import AttemptChange
 from coordinator.core.scheduler import order
-from coordinator.core.scheduler.order import in_force, in_shadow, key_of, static_order
+from coordinator.core.scheduler.order import in_force, in_shadow, key_of, rekey, static_order
 from coordinator.core.scheduler.policies import POLICIES, Mode
 from coordinator.core.scheduler.rules import RULES
+from tests.unit.coordinator.conftest import World
 
 
 def placed(world) -> list[int]:
@@ -86,6 +89,42 @@ def test_in_one_round_only_so_many_are_keyed_anew(full, monkeypatch) -> None:
     full.cluster.dirty = True
     full.schedule()
     assert [line.keyed_by for line in full.cluster.lines.values()] == ["sjf", "sjf"]
+
+
+SUBMITTED = st.tuples(
+    st.sampled_from(["ann", "bob"]),
+    st.sampled_from([None, 10.0, 100.0]),
+    st.integers(1, 2),
+    st.integers(0, 9),
+)
+"""By whom, with what walltime, for how many cores, and so many seconds after the one before."""
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    jobs=st.lists(SUBMITTED, min_size=1, max_size=12),
+    policy=st.sampled_from(sorted(POLICIES)),
+    ran_s=st.floats(1.0, 200.0),
+)
+def test_keys_made_for_many_at_once_are_those_of_each(jobs, policy, ran_s) -> None:
+    world = World()
+    cluster = world.cluster
+    for owner, walltime, cores, pause_s in jobs:
+        world.now_s += pause_s
+        world.submit(
+            command=["true"], timeout=walltime, owner=owner, resources=ResourceSpec(cpu=cores * 1000)
+        )
+    for _ in range(20):
+        cluster.planner.predictor.observe("ann", 1, 100.0, ran_s)
+    cluster.policy = policy
+    now_s = world.now_s + 100.0
+    before = {each[3]: each for line in cluster.lines.values() for each in line.entries}
+    rekey(cluster, now_s=now_s)
+    after = [each for line in cluster.lines.values() for each in line.entries]
+    assert len(after) == len(before)
+    for each in after:
+        key = key_of(cluster, in_force(cluster), each.group, now_s=now_s)
+        assert each == before[each.sequence]._replace(key=key)
 
 
 def test_a_learned_order_decides_only_while_it_is_on(full) -> None:
