@@ -60,6 +60,9 @@ CONNECT_WAIT_S = 30.0
 CLOSE_WAIT_S = 2.0
 STANDBY_WORD_S = 1.0
 
+COLLECT_AFTER = (50_000, 20, 100)
+"""A hundred thousand queued tasks are long-lived objects: collect rarely, and not all of them."""
+
 
 def serve(data: Path, *, name: str = "coordinator") -> int:
     """Run until SIGTERM; returns the exit code. `name` tells coordinators of one data folder apart."""
@@ -73,8 +76,7 @@ def serve(data: Path, *, name: str = "coordinator") -> int:
         return EXIT_CONFIG
     import uvloop
 
-    # a hundred thousand queued tasks are long-lived objects: collect rarely, and not all of them
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(*COLLECT_AFTER)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_serve(config, Presence(Layout(data).coordinator_state(name))))
