@@ -48,12 +48,17 @@ from coordinator.core.events import (
     CommandUnanswered,
     Event,
     JobSubmitted,
+    PolicyChosen,
     ScheduleDue,
     SelfChecked,
+    SnapshotDue,
     Tick,
 )
 from coordinator.core.machine import reconcile, step
 from coordinator.core.model import Cluster, Limits
+from coordinator.core.scheduler.after_state import START
+from coordinator.core.scheduler.places import write
+from coordinator.core.scheduler.values import LEARNED
 from coordinator.ingest import Incarnations, WrongSender, check_sender, to_event
 from coordinator.leader import RENEW_S
 from coordinator.loop import RECONCILE_S, TICK_S
@@ -76,6 +81,9 @@ RETRY_S = (0.05, 1.0)
 LOOKS_EVERY = 10
 ROLLOUT_STEPS = 2_000
 """That one of so many rounds may take in looking ahead: a budget as small as that of a busy coordinator."""
+
+WEIGHTS = write(START, [(500, 64, 1, 250), (500, 64, 1, 500), (1000, 64, 1, 1000), (1000, 512, 2, 1000)])
+"""What ranks nodes where learned values do: of such work as plans have."""
 
 
 class Supervisor:
@@ -183,8 +191,14 @@ class Coordinator(Process):
         self._supervisor.rebuilt(self)
         self.network.leaders.append(self)
         self._intake.start()
+        self._judge()
         self._tick()
         self.after(RECONCILE_S * self.pace, self._reconcile)
+
+    def _judge(self) -> None:
+        """What `coordinator.tuning` would find, once: learned values of nodes pass the gate."""
+        if self.orders.rank == LEARNED and not self.cluster.planner.weights:
+            self.post(PolicyChosen(policy=self.orders.policy, evidence={}, weights=WEIGHTS))
 
     def _rebuilt(self, snapshot: Snapshot) -> Cluster:
         orders = self.orders
@@ -194,6 +208,7 @@ class Coordinator(Process):
             backfill=orders.backfill,
             policy=orders.policy,
             mode=orders.mode,
+            rank=orders.rank,
         )
         return restore(cluster, snapshot, now_s=self.now_s())
 
@@ -304,7 +319,7 @@ class Coordinator(Process):
     def _reconcile(self) -> None:
         self.after(RECONCILE_S * self.pace, self._reconcile)
         self._carried.append(reconcile(self.cluster, self.now_s()))
-        self._wake()
+        self.post(SnapshotDue("interval"))
 
     def _step_beat(self, beat: AgentBeat) -> None:
         kept: list[Effect] = []

@@ -28,6 +28,7 @@ from bus.values import (
 )
 from coordinator.core.effects import AnswerSubmit, SendAssign, TaskChange, Tell
 from coordinator.core.model import Attempt, Cluster, Node
+from coordinator.core.scheduler.kept import digest
 from coordinator.store.rows import Batch
 from tests.sim.coordinator import Coordinator
 from tests.sim.database import LIVE, Rows, exceeds
@@ -326,6 +327,7 @@ def essence(cluster: Cluster) -> dict[str, dict[Any, Any]]:
             for owner, account in cluster.shares.accounts.items()
             if account.known
         },
+        "learned": {"policy": cluster.policy, "digest": digest(cluster.planner)},
     }
 
 

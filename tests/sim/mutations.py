@@ -393,6 +393,14 @@ def attempts_not_rebuilt() -> AbstractContextManager[object]:
     return patch.object(serve, "restore_attempt", lambda cluster, row: None)
 
 
+@mutation("what was learned is not kept", "memory")
+def notes_are_dropped() -> AbstractContextManager[object]:
+    def forget(out: Any, cluster: Cluster, *, now_s: float) -> None:
+        cluster.planner.take_notes()
+
+    return patch.object(machine, "keep_notes", forget)
+
+
 @mutation("cancels are lost", "cancel")
 def cancels_lost() -> AbstractContextManager[object]:
     return _both(

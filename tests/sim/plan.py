@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from coordinator.core.model import Limits
 from coordinator.core.scheduler.policies import Backfill, Mode
 from coordinator.core.scheduler.rules import RULES
+from coordinator.core.scheduler.values import LEARNED
 
 AGEING_LEASES = 2.0
 """Of age for a step of priority: priorities are to change places within a run."""
@@ -95,6 +96,7 @@ class Orders(Struct, frozen=True):
     backfill: Backfill = Backfill.EASY
     policy: str = ""
     mode: Mode = Mode.ON
+    rank: str = "best_fit"
 
 
 class Plan(Struct, frozen=True):
@@ -169,12 +171,13 @@ def _timed(random: Random, submission: Submission, lease_s: float, cores: int) -
 
 
 def _orders(random: Random) -> Orders:
-    """Half of the worlds have a learned order, as if it had passed the gate."""
+    """Half of the worlds have a learned order, a third learned ranks, as if they had passed the gate."""
     return Orders(
         order=random.choice(("fcfs", "fcfs", *RULES)),
         backfill=random.choice((Backfill.EASY, Backfill.EASY, Backfill.CONSERVATIVE, Backfill.OFF)),
         policy=random.choice(("", "", "rollout", "rollout of backlog", "predicted short")),
         mode=random.choice((Mode.ON, Mode.ON, Mode.SHADOW, Mode.OFF)),
+        rank=random.choice(("best_fit", "worst_fit", LEARNED)),
     )
 
 
