@@ -76,6 +76,7 @@ class Snapshot(Struct, kw_only=True):
 class Scheduler(Struct, kw_only=True):
     """`policy` passed the gate ("": none), `order` is the static rule, `acts` who orders as things are.
 
+    `rank`: which rule of nodes is in force; `epsilon`: how often a learned one tries another nearly as good.
     `shadow`: mean log of what `policy` would have cost over what acted, by replay; below zero it is better.
     """
 
@@ -85,6 +86,7 @@ class Scheduler(Struct, kw_only=True):
     acts: str
     epsilon: float
     reward_window: int
+    rank: str = ""
     reward_avg: float | None = None
     decisions: int = 0
     learned: int = 0

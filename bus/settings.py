@@ -122,6 +122,14 @@ _TABLE = (
         default=60,
     ),
     Setting(
+        key="scheduler.deterministic",
+        kind=Kind.CHOICE,
+        meaning="on: nothing is tried out, and how far to look ahead is not measured",
+        default="off",
+        choices=("off", "on"),
+        flags=("--deterministic",),
+    ),
+    Setting(
         key="scheduler.ageing",
         kind=Kind.MINUTES,
         meaning="minutes of a job's age that are worth one step of priority",

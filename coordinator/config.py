@@ -49,6 +49,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     order: str = "fcfs"  # static order, of `scheduler.rules`
     backfill: Backfill = Backfill.EASY
     rank: str = "best_fit"  # best_fit, worst_fit, first_fit, learned
+    deterministic: bool = False  # nothing is tried out, and decisions do not depend on how fast we are
     ageing_min: Annotated[int, Meta(ge=1, le=100_000)] = 240  # of a job's age: one step of priority
     fair_share_half_life_days: Annotated[int, Meta(ge=0, le=9999)] = 7  # 0: what people used does not matter
     mode: Mode = Mode.ON  # of the learned order, until an operator asks for another

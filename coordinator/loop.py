@@ -62,7 +62,7 @@ class Loop:
         self.cluster = cluster
         self._performer = performer
         self._clock = clock
-        self._budget = Budget(now_s=time.perf_counter())
+        self._budget = Budget(now_s=time.perf_counter(), fixed=cluster.deterministic)
         self._answer_beat = answer_beat
         self._queue: deque[Event] = deque()
         self._carried: list[list[Effect]] = []

@@ -63,6 +63,7 @@ class OwnServers(Struct, frozen=True, kw_only=True):
     rank: str = "best_fit"
     mode: str = "on"
     test_every_min: int = 60
+    deterministic: bool = False
     ageing_min: int = 240
     fair_share_half_life_days: int = 7
     unreachable_after_s: int = 10
@@ -89,6 +90,7 @@ def own_servers(settings: Settings) -> OwnServers:
         rank=settings.text("scheduler.rank") or "best_fit",
         mode=settings.text("scheduler.mode") or "on",
         test_every_min=int(settings.text("scheduler.test_every") or 60),
+        deterministic=settings.text("scheduler.deterministic") == "on",
         ageing_min=int(settings.text("scheduler.ageing") or 240),
         fair_share_half_life_days=int(settings.text("scheduler.fair_share_half_life") or 0),
         unreachable_after_s=int(settings.text("nodes.unreachable_after") or 10),

@@ -221,6 +221,7 @@ def rebuild(snapshot: Snapshot, config: Config, *, now_s: float) -> Cluster:
     limits = Limits(ageing_s=config.ageing_min * 60.0).with_silence(config.unreachable_after_s)
     cluster = Cluster(limits=limits, order=config.order, backfill=config.backfill, rank=config.rank)
     cluster.mode = config.mode
+    cluster.deterministic = config.deterministic
     cluster.shares.half_life_s = config.fair_share_half_life_days * 86_400.0
     return restore(cluster, snapshot, now_s=now_s)
 

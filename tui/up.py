@@ -76,6 +76,8 @@ def up(arguments: Namespace) -> int:
             diagnostics.note(
                 f"with{'' if status.standby else 'out'} a standby; corral down, then corral up {flag}"
             )
+        if arguments.deterministic:
+            diagnostics.note("as it was started; corral down, then corral up --deterministic")
         if arguments.listen is not None and not _listens(status, arguments.listen):
             diagnostics.note(
                 f"at {status.url}; corral down, then corral up --listen {arguments.listen} moves it"
@@ -149,7 +151,11 @@ def console(arguments: Namespace) -> int:
 
 def environment_of(arguments: Namespace) -> dict[str, str]:
     """For our programs: what was typed goes on as variables, since everybody may read an argv."""
-    typed = {"nats.url": arguments.url, "database.dsn": arguments.database}
+    typed = {
+        "nats.url": arguments.url,
+        "database.dsn": arguments.database,
+        "scheduler.deterministic": arguments.deterministic,
+    }
     said = {SETTINGS[key].variable: value for key, value in typed.items() if value is not None}
     return {**os.environ, **said}
 

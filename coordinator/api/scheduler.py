@@ -19,6 +19,7 @@ from coordinator.core.learning import situation, snapshot
 from coordinator.core.scheduler import kept
 from coordinator.core.scheduler.learner import REWARDS
 from coordinator.core.scheduler.policies import POLICIES, Mode
+from coordinator.core.scheduler.values import epsilon, rank_in_force
 from coordinator.loop import Loop
 from coordinator.store.learned import Learned
 from coordinator.store.rows import UserRow
@@ -57,7 +58,8 @@ class SchedulerDesk:
             policy=cluster.policy,
             order=cluster.order,
             acts=(cluster.policy if cluster.mode is Mode.ON else "") or cluster.order,
-            epsilon=learner.epsilon,
+            rank=rank_in_force(cluster),
+            epsilon=epsilon(cluster),
             reward_window=REWARDS,
             reward_avg=learner.reward_avg,
             decisions=learner.decisions,

@@ -41,7 +41,7 @@ from coordinator.core.scheduler.learner import (
 )
 from coordinator.core.scheduler.order import static_order
 from coordinator.core.scheduler.policies import Mode
-from coordinator.core.scheduler.values import LOOK_S, acting, seen
+from coordinator.core.scheduler.values import LOOK_S, acting, epsilon, seen
 
 SITUATION_S = 1.0
 """The capacity of all nodes is summed up at most so often: what a decision saw is never older."""
@@ -260,7 +260,7 @@ def snapshot(cluster: Cluster, reason: str, *, now_s: float) -> LearnedState:
         sequence=learner.sequence,
         learner=document,
         digest=_digest(document),
-        epsilon=learner.epsilon,
+        epsilon=epsilon(cluster),
         reward_avg=learner.reward_avg,
         reward_window=REWARDS,
         q_table=learner.table.values,

@@ -378,6 +378,7 @@ class Cluster(Struct, eq=False):
     mode: Mode = Mode.ON
     policy: str = ""  # the learned order that passed the gate; acts in mode `on`
     planner: Learner = field(default_factory=Learner)
+    deterministic: bool = False  # nothing is tried, and no clock tells how far to look ahead
     mode_asked: Mode | None = None  # by an operator: what is configured holds no longer
     evidence: dict[str, Any] = field(default_factory=dict)  # for `policy`, or against all of them
     kept_sequence: int = 0  # how much of what was learned the newest snapshot has

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 import numpy as np
 from msgspec import Struct
 
-from coordinator.core.scheduler.exploring import pick
 from coordinator.core.scheduler.fragmentation import Typical
 from coordinator.core.scheduler.gpu_rules import GpuRule
 from coordinator.core.scheduler.gpus import Floats, GpuPool, Ints, Request
@@ -60,11 +59,19 @@ def fill(
         if scores.score.max() == -np.inf:
             refused += 1
             continue
-        best = pick(scores.score, epsilon=epsilon, margin=0.0, rng=rng).place
+        best = _chosen(scores.score, epsilon=epsilon, rng=rng)
         pool.take(request, best, int(scores.gpu[best]))
         changed.append(best)
         given += request.total_milli
     return Filled(given / pool.capacity * 100, len(changed), refused)
+
+
+def _chosen(scores: Floats, *, epsilon: float, rng: np.random.Generator) -> int:
+    """`rng` is not asked at ε = 0."""
+    best = int(scores.argmax())
+    if epsilon <= 0 or rng.random() >= epsilon:
+        return best
+    return int(rng.choice(np.flatnonzero(scores == scores[best])))
 
 
 def _update(

@@ -70,6 +70,7 @@ class Access:
             f"rank = {_toml(servers.rank)}\n"
             f"mode = {_toml(servers.mode)}\n"
             f"test_every_min = {servers.test_every_min}\n"
+            f"deterministic = {str(servers.deterministic).lower()}\n"
             f"ageing_min = {servers.ageing_min}\n"
             f"fair_share_half_life_days = {servers.fair_share_half_life_days}\n"
             f"unreachable_after_s = {servers.unreachable_after_s}\n"

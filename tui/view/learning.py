@@ -39,7 +39,8 @@ def scheduler_lines(status: Scheduler, *, now_s: float) -> Iterator[str]:
         ("shadow", _shadow_text(status)),
         ("queue", f"{status.queue:,} entries"),
         ("reward", f"{reward}, mean of the newest {status.reward_window:,}"),
-        ("epsilon", f"{status.epsilon:.4f}"),
+        ("nodes by", status.rank or NONE),
+        ("epsilon", f"{status.epsilon:.4f}, where learned values rank nodes"),
         ("learned", f"{status.decisions:,} decisions, {status.learned:,} notes, {status.digest[:12]}"),
         ("next test", NONE if status.next_test_s is None else f"in {duration(status.next_test_s)}"),
     ]

@@ -17,19 +17,16 @@ from typing import NamedTuple
 import numpy as np
 
 from coordinator.core.scheduler.arrays import pack, unpack
-from coordinator.core.scheduler.exploring import epsilon_after, pick
 from coordinator.core.scheduler.fragmentation import Typical
 from coordinator.core.scheduler.gpu_rules import Scored
 from coordinator.core.scheduler.gpus import Floats, GpuPool, Ints, Request
-from coordinator.core.scheduler.node_features import CLASSES, NAMES, TRAITS, NodeFeatures, moves
+from coordinator.core.scheduler.node_features import CLASSES, TRAITS, NodeFeatures, moves
 
 QUANTUM = 0.04
 """GPUs. Smaller differences are noise: the order of the nodes decides, which keeps what is empty together."""
 
 MARGIN = 0.1
 """GPUs: how much less a place may be worth that is tried."""
-
-CANDIDATES_SHOWN = 4
 
 START: Floats = np.array([1.0] * len(CLASSES) + [0.0] * len(TRAITS) + [0.1, 0.5])
 """FGD's weights. Of nodes without GPUs nothing of one can stay unused: they come first, and are kept even."""
@@ -42,21 +39,6 @@ _NOISE = 0.03
 
 
 _SCHEMA = "after_state/1"
-
-
-class Placement(NamedTuple):
-    """`row` gets it, on `gpu` where a part of one is asked for. `candidates`: the best rows with their Q.
-
-    `features`: how much each changes there, times its weight: they add up to Q but for its steps.
-    """
-
-    row: int
-    gpu: int
-    value: float
-    explored: bool
-    epsilon: float
-    candidates: tuple[tuple[int, float], ...]
-    features: dict[str, float]
 
 
 class Gains(NamedTuple):
@@ -101,32 +83,6 @@ class AfterState:
         best = table.argmax(axis=1)
         chosen = np.flatnonzero(best[which] == found.gpu)
         return Gains(score[chosen], best, (before - after[chosen]) * self.weights)
-
-    def place(
-        self,
-        pool: GpuPool,
-        request: Request,
-        rows: Ints,
-        *,
-        decisions: int,
-        deterministic: bool,
-        rng: np.random.Generator,
-    ) -> Placement:
-        """One of `rows`, on which `request` fits; `decisions`: how many there were before."""
-        found = self.gains(pool, request, rows)
-        epsilon = 0.0 if deterministic else epsilon_after(decisions)
-        chosen = pick(found.score, epsilon=epsilon, margin=MARGIN, rng=rng)
-        order = np.argsort(-found.score, kind="stable")[:CANDIDATES_SHOWN]
-        parts = zip(NAMES, found.parts[chosen.place].tolist(), strict=True)
-        return Placement(
-            row=int(rows[chosen.place]),
-            gpu=int(found.gpu[chosen.place]),
-            value=float(found.score[chosen.place]),
-            explored=chosen.explored,
-            epsilon=epsilon,
-            candidates=tuple((int(rows[place]), float(found.score[place])) for place in order.tolist()),
-            features={name: part for name, part in parts if part},
-        )
 
 
 def gain(before: Floats, after: Floats, weights: Floats) -> Floats:

@@ -3,7 +3,7 @@
     reward     r = −max(1, (waited + ran) / max(ran, 10 s)), the negative bounded slowdown of a task that ran
     its mean   over the newest 1,000 rewards
     priority   |r − mean before it|: how much the experience surprises, for whoever replays it
-    ε          max(0.01, 0.2 · 0.999^n) after n rewards: the share of placements that may be explored
+    ε          of `exploring`, after so many rewards: the share of placements that may be explored
 
 Every input is noted, and the notes are committed with the batch that they came of. So whoever leads next
 takes the newest snapshot, learns the notes after it again, and knows bit for bit what was known.
@@ -17,13 +17,13 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from coordinator.core.scheduler.exploring import epsilon_after
 from coordinator.core.scheduler.places import Explained, Wanted
 from coordinator.core.scheduler.planner import Asked, Planner
 from coordinator.core.scheduler.predict import BOUND_S
 
 REWARDS = 1_000
 REQUESTS = 512
-EPSILON_FIRST, EPSILON_LEAST, EPSILON_DECAY = 0.2, 0.01, 0.999
 
 
 class Situation(NamedTuple):
@@ -113,7 +113,7 @@ class Learner(Planner):
     @property
     def epsilon(self) -> float:
         """How often a placement may be explored from now on."""
-        return max(EPSILON_LEAST, EPSILON_FIRST * EPSILON_DECAY**self.decisions)
+        return epsilon_after(self.decisions)
 
     def note_arrival(self, job: Asked, request: Wanted | None = None) -> None:
         """In order of arrival."""

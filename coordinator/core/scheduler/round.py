@@ -36,7 +36,7 @@ from coordinator.core.scheduler.pool import Mask, Pool, pool_of
 from coordinator.core.scheduler.preempt import room_coming
 from coordinator.core.scheduler.prefill import prefill
 from coordinator.core.scheduler.rank import left_over
-from coordinator.core.scheduler.values import Values, acting, rank_in_force
+from coordinator.core.scheduler.values import Values, acting, epsilon, rank_in_force
 
 BACKFILL_MAX = 64
 """Tasks of a line that are looked at for one that is short enough to go past."""
@@ -255,7 +255,7 @@ class Candidates:
         rule = acting(cluster)
         self._values = None if rule is None else Values(rule, pool, shape)
         self._rank = rank_in_force(cluster)
-        self._epsilon = cluster.planner.epsilon if self._values and shape.wishes is None else 0.0
+        self._epsilon = epsilon(cluster) if self._values and shape.wishes is None else 0.0
         self._explored = False
         self._score = scoring(cluster, shape, self._values)
         self._pool = pool

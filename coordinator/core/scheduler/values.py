@@ -49,6 +49,11 @@ def rank_in_force(cluster: Cluster) -> str:
     return static_rank(cluster) if acting(cluster) is None else LEARNED
 
 
+def epsilon(cluster: Cluster) -> float:
+    """The share of placements that may be explored where learned values rank nodes."""
+    return 0.0 if cluster.deterministic else cluster.planner.epsilon
+
+
 class _Known(NamedTuple):
     """As long as the node's ledger is this object, it is as it was."""
 

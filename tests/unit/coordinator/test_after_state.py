@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from coordinator.core.scheduler.after_state import MARGIN, QUANTUM, START, AfterState, Learner
-from coordinator.core.scheduler.exploring import EPSILON_FIRST, EPSILON_LEAST, HALF_LIFE, epsilon_after, pick
+from coordinator.core.scheduler.after_state import QUANTUM, START, AfterState, Learner
+from coordinator.core.scheduler.exploring import EPSILON_FIRST, EPSILON_LEAST, HALF_LIFE, epsilon_after
 from coordinator.core.scheduler.fragmentation import Typical
 from coordinator.core.scheduler.gpus import WHOLE, GpuNode, GpuPool, Request
 from coordinator.core.scheduler.node_features import NAMES, NodeFeatures, moves
@@ -88,56 +88,40 @@ def test_lanes_fill_as_one_cluster_does(wanted: list[Request], number: int) -> N
         assert not course or run.seen[lane, 0].any()
 
 
+def best(rule: AfterState, pool: GpuPool, request: Request, rows: int) -> int:
+    """Of the first so many."""
+    return int(rule.gains(pool, request, np.arange(rows)).score.argmax())
+
+
 def test_nodes_without_gpus_come_first_for_who_wants_none() -> None:
-    rule, rows = AfterState(TYPICAL, START), np.arange(4)
-    placed = rule.place(GpuPool(NODES), CPU, rows, decisions=0, deterministic=True, rng=rng())
-    assert placed.row == 3, "never a node with GPUs that somebody could use"
+    rule = AfterState(TYPICAL, START)
+    assert best(rule, GpuPool(NODES), CPU, 4) == 3, "never a node with GPUs that somebody could use"
 
 
 def test_nodes_without_gpus_are_kept_even() -> None:
     """Where memory is short, who wants little of it goes, and the other way round."""
-    rule, rows = AfterState(TYPICAL, START), np.arange(2)
+    rule = AfterState(TYPICAL, START)
     pool = GpuPool([GpuNode("x", 8000, 8192, 0, ""), GpuNode("y", 8000, 8192, 0, "")])
     pool.take(Request(200, 6000), 0, 0)
     pool.take(Request(6000, 200), 1, 0)
     for request, row in ((Request(1500, 100), 0), (Request(100, 1500), 1)):
-        placed = rule.place(pool, request, rows, decisions=0, deterministic=True, rng=rng())
-        assert placed.row == row
+        assert best(rule, pool, request, 2) == row
 
 
-def test_a_placement_says_why() -> None:
+def test_a_half_joins_a_half_and_its_parts_say_why() -> None:
     pool = GpuPool(NODES)
     pool.take(HALF, 1, 0)
     rule = AfterState(TYPICAL, START)
-    rows = np.arange(2)
-    placed = rule.place(pool, HALF, rows, decisions=0, deterministic=True, rng=rng())
-    assert (placed.row, placed.gpu, placed.explored, placed.epsilon) == (1, 0, False, 0.0)
-    assert placed.candidates[0] == (1, placed.value) and placed.candidates[1][1] < placed.value
-    assert sum(placed.features.values()) == pytest.approx(placed.value, abs=QUANTUM)
-    assert placed.features.keys() <= set(NAMES) and placed.features
-
-
-def test_what_is_tried_is_nearly_as_good_and_said_to_be_tried() -> None:
-    pool = GpuPool([GpuNode(f"n{place}", 8000, 65_536, 4, "A100") for place in range(5)])
-    pool.take(PAIR, 4, 0)
-    rule, rows = AfterState(TYPICAL, START), np.arange(5)
-    values = dict(zip(rows.tolist(), rule.gains(pool, HALF, rows).score.tolist(), strict=True))
-    random = rng()
-    placed = [rule.place(pool, HALF, rows, decisions=0, deterministic=False, rng=random) for _ in range(2000)]
-    assert {each.epsilon for each in placed} == {EPSILON_FIRST}
-    explored = [each for each in placed if each.explored]
-    assert EPSILON_FIRST / 2 < len(explored) / len(placed) < EPSILON_FIRST * 2
-    assert all(each.value >= max(values.values()) - MARGIN for each in placed)
-    assert len({each.row for each in placed if not each.explored}) == 1
+    found = rule.gains(pool, HALF, np.arange(2))
+    assert found.score[1] > found.score[0] and found.gpu[1] == 0
+    assert found.parts.sum(axis=1) == pytest.approx(found.score, abs=QUANTUM)
+    assert found.parts.shape == (2, len(NAMES)) and found.parts.any(axis=1).all()
 
 
 def test_curiosity_fades_but_does_not_end() -> None:
     assert epsilon_after(0) == EPSILON_FIRST
     assert epsilon_after(HALF_LIFE) == pytest.approx(EPSILON_FIRST / 2)
     assert epsilon_after(100 * HALF_LIFE) == EPSILON_LEAST
-    assert pick(np.array([1.0, 2.0, 2.0]), epsilon=0.0, margin=9.0, rng=rng()).place == 1
-    among = pick(np.array([1.0, 2.0, -np.inf, 1.95]), epsilon=1.0, margin=0.1, rng=rng())
-    assert among.explored and among.place in (1, 3) and among.among == 2
 
 
 def test_weights_come_to_explain_what_stays_unused() -> None:

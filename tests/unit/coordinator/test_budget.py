@@ -27,6 +27,13 @@ def test_on_a_slower_machine_it_allows_less() -> None:
     assert budget.steps(now_s + 10.0) == pytest.approx(before / 10, rel=0.1)
 
 
+def test_where_all_is_deterministic_no_clock_is_asked() -> None:
+    budget = Budget(now_s=0.0, fixed=True)
+    assert budget.steps(0.0) == int(MOST_S / STEP_S)
+    budget.note(1_000_000, 50.0)
+    assert budget.steps(50.0) == int(MOST_S / STEP_S)
+
+
 def test_a_round_that_hardly_looked_ahead_measures_nothing() -> None:
     budget = Budget(now_s=0.0)
     before = budget.steps(0.0)

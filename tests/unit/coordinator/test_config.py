@@ -45,6 +45,7 @@ def test_the_supervisor_writes_what_is_set(tmp_path: Path) -> None:
         "CORRAL_JOBS_KEEP_CANCELLED": "7",
         "CORRAL_SCHEDULER_AGEING": "60",
         "CORRAL_SCHEDULER_FAIR_SHARE_HALF_LIFE": "2",
+        "CORRAL_SCHEDULER_DETERMINISTIC": "on",
     }
     servers = own_servers(load(environment=environment, files=Files(tmp_path / "u", tmp_path / "s")))
     assert servers.keep == Keep(completed=30, failed=0, cancelled=7)
@@ -55,6 +56,7 @@ def test_the_supervisor_writes_what_is_set(tmp_path: Path) -> None:
     assert (config.keep, config.ageing_min) == (servers.keep, 60)
     rebuilt = rebuild(NOTHING, config, now_s=0.0)
     assert rebuilt.limits.ageing_s == 3600.0
+    assert rebuilt.deterministic
     assert rebuilt.shares.half_life_s == 2 * 86_400.0
 
 

@@ -22,16 +22,24 @@ from coordinator.core.effects import (
     LearningNotes,
 )
 from coordinator.core.events import LearnedBrought, ModeAsked, PolicyChosen, SnapshotDue
-from coordinator.core.learning import forget_learned, note_experience, restore_learned, situation
+from coordinator.core.learning import (
+    forget_learned,
+    note_experience,
+    restore_learned,
+    situation,
+    snapshot,
+)
 from coordinator.core.model import Cluster
 from coordinator.core.scheduler import kept, places
 from coordinator.core.scheduler.after_state import START
 from coordinator.core.scheduler.arrays import pack
-from coordinator.core.scheduler.learner import EPSILON_LEAST, REWARDS, Learner, reward
+from coordinator.core.scheduler.exploring import EPSILON_FIRST, EPSILON_LEAST
+from coordinator.core.scheduler.learner import REWARDS, Learner, reward
 from coordinator.core.scheduler.planner import Asked, Planner
 from coordinator.core.scheduler.policies import Mode
 from coordinator.core.scheduler.predict import Predictor
 from coordinator.core.scheduler.qlearning import QTable
+from coordinator.core.scheduler.values import epsilon
 from coordinator.perform import joined_notes
 from tests.unit.coordinator.conftest import World
 from tests.unit.coordinator.essence import essence
@@ -237,11 +245,15 @@ def test_nothing_that_is_learned_is_left_out() -> None:
     assert msgspec.json.decode(kept.dump(Learner()))["predictor"].keys() == set(Predictor.__struct_fields__)
 
 
-def test_exploring_fades() -> None:
-    learner = Learner()
-    assert learner.epsilon == 0.2 and learner.reward_avg is None
-    learner.decisions = 100_000
-    assert learner.epsilon == EPSILON_LEAST
+@pytest.mark.contract("S0.52")
+def test_exploring_fades_and_never_is_where_all_is_deterministic() -> None:
+    cluster = Cluster()
+    learner = cluster.planner
+    assert learner.epsilon == EPSILON_FIRST and learner.reward_avg is None
+    learner.decisions = 1_000_000
+    assert learner.epsilon == epsilon(cluster) == snapshot(cluster, "why", now_s=0.0).epsilon == EPSILON_LEAST
+    cluster.deterministic = True
+    assert epsilon(cluster) == snapshot(cluster, "why", now_s=0.0).epsilon == 0.0
 
 
 def test_the_mean_is_of_the_newest_rewards() -> None:

@@ -58,12 +58,5 @@ def test_half_a_gpu_goes_where_a_half_is_left() -> None:
     typical = Typical(
         [request_of(each) for each in (half, Resources(1000, 1024, 1), Resources(1000, 1024, 2))]
     )
-    placed = AfterState(typical, START).place(
-        live_pool(nodes),
-        request_of(half),
-        np.arange(2),
-        decisions=0,
-        deterministic=True,
-        rng=np.random.default_rng(1),
-    )
-    assert (placed.row, placed.gpu) == (1, 1) and placed.value > 0
+    found = AfterState(typical, START).gains(live_pool(nodes), request_of(half), np.arange(2))
+    assert found.score[1] > max(found.score[0], 0) and found.gpu[1] == 1

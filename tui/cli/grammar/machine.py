@@ -40,6 +40,12 @@ def add(verbs: Verbs, shared: Parser) -> None:
         action=argparse.BooleanOptionalAction,
         help="a second coordinator that takes over from one that dies or hangs; remembered",
     )
+    up.add_argument(
+        "--deterministic",
+        action="store_const",
+        const="on",
+        help="until corral down the scheduler tries nothing out, and does not measure how far to look ahead",
+    )
     verb(verbs, shared, "down", "stop what `corral up` started", formats=("table", "json"))
     verb(
         verbs,
