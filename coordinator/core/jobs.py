@@ -35,7 +35,7 @@ from coordinator.core.intake import build_job, derive
 from coordinator.core.model import Attempt, Cluster, Job, Task
 from coordinator.core.placing import send_cancels
 from coordinator.core.preferences import strangers
-from coordinator.core.scheduler.asking import note_arrival, total_for
+from coordinator.core.scheduler.asking import note_arrival, size_of
 from coordinator.core.scheduler.feasible import never_fits
 from coordinator.core.task_rows import new_task_row
 
@@ -110,7 +110,7 @@ def unsatisfiable(cluster: Cluster, job: Job) -> tuple[Fault, ...]:
         if group.shape in seen:
             continue
         seen.add(group.shape)
-        if total_for(cluster, group.shape) != Resources():
+        if size_of(cluster, group.shape).total != Resources():
             continue  # that is what who could hold it has
         why = never_fits(cluster.nodes.values(), group.shape)
         if why is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -72,7 +73,9 @@ def _look(cluster: Cluster) -> Situation:
     return Situation(queue, round(load, 4), round(mix, 3), round(width, 3))
 
 
+@lru_cache(maxsize=64)
 def _situation(state: tuple[float, ...]) -> Situation | None:
+    """Those of one second are the same."""
     if not state:
         return None
     queue, load, mix, width = state

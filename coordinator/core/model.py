@@ -42,10 +42,11 @@ from coordinator.core.scheduler.shares import Shares
 from coordinator.core.scheduler.wishes import Wishes
 
 if TYPE_CHECKING:
+    from coordinator.core.scheduler.asking import Size
     from coordinator.core.scheduler.pool import Pool
 
 
-class Shape(Struct, frozen=True):
+class Shape(Struct, frozen=True, cache_hash=True):
     """All that decides where a task may run. Tasks of one shape are interchangeable to a node."""
 
     resources: Resources
@@ -111,6 +112,7 @@ class Task(Struct, eq=False):
     node: NodeName | None = None  # of the newest attempt, until the task waits again
     started_at: float | None = None
     in_line: bool = False
+    known_id: UUID | None = None  # once it was asked for
 
     @property
     def ref(self) -> TaskRef:
@@ -133,7 +135,9 @@ class Task(Struct, eq=False):
 
     @property
     def id(self) -> UUID:
-        return task_id(self.group.job.id, self.index)
+        if self.known_id is None:  # each of its rows has it
+            self.known_id = task_id(self.group.job.id, self.index)
+        return self.known_id
 
 
 class Group(Struct, eq=False):
@@ -387,7 +391,7 @@ class Cluster(Struct, eq=False):
     places_seen: tuple[float, ...] = ()  # nodes as learned placements saw them
     places_s: float = -math.inf  # when that was
     shares: Shares = field(default_factory=Shares)  # what people have used, and how far back that puts them
-    totals: dict[Shape, Resources] = field(default_factory=dict)  # of who could hold it; see `asking`
+    sizes: dict[Shape, Size] = field(default_factory=dict)  # until a node registers
     nodes: dict[NodeName, Node] = field(default_factory=dict)
     pool: Pool | None = None  # of the newest round
     jobs: dict[int, Job] = field(default_factory=dict)

@@ -44,7 +44,7 @@ def on_registered(out: list[Effect], cluster: Cluster, event: AgentRegistered, *
         _update_node(node, event)
         has_beaten(out, cluster, node, now_s=now_s)
     cluster.dirty = True
-    cluster.totals.clear()
+    cluster.sizes.clear()
     out.append(node_row(node, registered=True))
     unknown = tuple(ref for ref in event.live if ref not in node.attempts)
     held = set(event.live)

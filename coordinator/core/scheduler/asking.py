@@ -10,6 +10,7 @@ run anywhere. How requests lie on single nodes is not in that model; the round's
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from bus.values import NodeKind, Resources
 from coordinator.core.model import Cluster, Group, Node, Shape
@@ -23,11 +24,19 @@ UNITS = 1_000_000
 UNSAID_S = 3600.0
 """The walltime of who gave none, to the predictor; it promises nothing to anybody."""
 
-TOTALS_MAX = 4_096
-"""Shapes whose totals are remembered at once."""
+SIZES_MAX = 4_096
+"""Shapes of which it is remembered at once how large they are."""
 
 TASKS_MAX = 8
 """Of one group that the planner takes note of: an array of a million is no million users' habits."""
+
+
+class Size(NamedTuple):
+    """What a task takes, as in `Asked`, and what the nodes that could ever hold it have together."""
+
+    width: int
+    nodes: int
+    total: Resources
 
 
 def note_arrival(cluster: Cluster, group: Group, *, now_s: float) -> None:
@@ -41,15 +50,9 @@ def note_arrival(cluster: Cluster, group: Group, *, now_s: float) -> None:
 
 def asked_of(cluster: Cluster, group: Group, *, at_s: float) -> Asked:
     """One task of `group` that came into line at `at_s`."""
-    settings = group.settings
-    request = settings.resources
-    return Asked(
-        at_s=at_s,
-        user=group.job.owner,
-        width=width_of(request),
-        nodes=units(request, total_for(cluster, group.shape)),
-        requested_s=UNSAID_S if settings.timeout_s is None else settings.timeout_s,
-    )
+    timeout_s = group.settings.timeout_s
+    width, nodes, _ = size_of(cluster, group.shape)
+    return Asked(at_s, group.job.owner, width, nodes, UNSAID_S if timeout_s is None else timeout_s)
 
 
 def width_of(request: Resources) -> int:
@@ -72,14 +75,15 @@ def units(request: Resources, total: Resources) -> int:
     return min(max(math.ceil(share * UNITS), 1), UNITS)
 
 
-def total_for(cluster: Cluster, shape: Shape) -> Resources:
-    """What the nodes that could ever hold `shape` have together; looked up once until a node registers."""
-    found = cluster.totals.get(shape)
+def size_of(cluster: Cluster, shape: Shape) -> Size:
+    """Of a task of `shape`; looked up once until a node registers."""
+    found = cluster.sizes.get(shape)
     if found is None:
-        if len(cluster.totals) >= TOTALS_MAX:
-            cluster.totals.clear()
+        if len(cluster.sizes) >= SIZES_MAX:
+            cluster.sizes.clear()
         able = (node.declared for node in cluster.nodes.values() if _could_hold(node, shape))
-        found = cluster.totals[shape] = sum(able, Resources())
+        request, total = shape.resources, sum(able, Resources())
+        found = cluster.sizes[shape] = Size(width_of(request), units(request, total), total)
     return found
 
 

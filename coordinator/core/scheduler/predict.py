@@ -66,30 +66,28 @@ class Predictor(Struct):
 
     def predict(self, user: str, width: int, requested_s: float) -> Prediction:
         """Of a job that waits or runs."""
+        asked = _as_asked(requested_s)
         if self.asked_error <= self.learned_error:
-            return _as_asked(requested_s)
-        return self._learned(user, width, requested_s)
+            return asked
+        ratios, weights = self.ratios.get(user, _NOTHING), self.weights.get(user, _NOTHING)
+        return _learned(asked, ratios, weights, self.kinds.get((user, width, requested_s), _NOTHING))
 
     def observe(self, user: str, width: int, requested_s: float, run_s: float) -> None:
         """A job is over."""
-        asked, learned = _as_asked(requested_s), self._learned(user, width, requested_s)
+        asked = _as_asked(requested_s)
+        ratios = _newest(self.ratios, user, most=USERS_MAX)
+        weights = _newest(self.weights, user, most=USERS_MAX)
+        kinds = _newest(self.kinds, (user, width, requested_s), most=KINDS_MAX)
+        learned = _learned(asked, ratios, weights, kinds)
         predicted = asked if self.asked_error <= self.learned_error else learned
         self.outcomes[self.ended % OUTCOMES] = run_s / predicted.run_s
         self.ended += 1
         weight = 1.0 / max(run_s, BOUND_S)
         self.learned_error = self.learned_error * ERROR_DECAY + abs(math.log(learned.weight / weight))
         self.asked_error = self.asked_error * ERROR_DECAY + abs(math.log(asked.weight / weight))
-        ratio = min(run_s / asked.run_s, RATIO_MAX)
-        _newest(self.ratios, user, most=USERS_MAX).observe(ratio, USER_DECAY)
-        _newest(self.weights, user, most=USERS_MAX).observe(weight, USER_DECAY)
-        _newest(self.kinds, (user, width, requested_s), most=KINDS_MAX).observe(weight, KIND_DECAY)
-
-    def _learned(self, user: str, width: int, requested_s: float) -> Prediction:
-        asked = _as_asked(requested_s)
-        ratio = self.ratios.get(user, _NOTHING).shrunk(1.0, USER_PRIOR)
-        of_user = self.weights.get(user, _NOTHING).shrunk(asked.weight, USER_PRIOR)
-        of_kind = self.kinds.get((user, width, requested_s), _NOTHING).shrunk(of_user, KIND_PRIOR)
-        return Prediction(max(ratio * asked.run_s, 1.0), of_kind)
+        ratios.observe(min(run_s / asked.run_s, RATIO_MAX), USER_DECAY)
+        weights.observe(weight, USER_DECAY)
+        kinds.observe(weight, KIND_DECAY)
 
 
 _NOTHING = Mean()
@@ -106,6 +104,12 @@ def _newest(table: dict[_Key, Mean], key: _Key, *, most: int) -> Mean:
             del table[next(iter(table))]
     table[key] = mean
     return mean
+
+
+def _learned(asked: Prediction, ratios: Mean, weights: Mean, kinds: Mean) -> Prediction:
+    of_user = weights.shrunk(asked.weight, USER_PRIOR)
+    run_s = max(ratios.shrunk(1.0, USER_PRIOR) * asked.run_s, 1.0)
+    return Prediction(run_s, kinds.shrunk(of_user, KIND_PRIOR))
 
 
 def _as_asked(requested_s: float) -> Prediction:

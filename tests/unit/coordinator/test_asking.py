@@ -26,12 +26,12 @@ def test_a_task_takes_its_dominant_share_of_the_nodes_that_could_hold_it(world) 
     assert (there.nodes, there.requested_s) == (UNITS * 3 // 4, UNSAID_S)
 
 
-def test_only_so_many_totals_are_kept(world, monkeypatch) -> None:
-    monkeypatch.setattr(asking, "TOTALS_MAX", 2)
+def test_only_so_many_sizes_are_kept(world, monkeypatch) -> None:
+    monkeypatch.setattr(asking, "SIZES_MAX", 2)
     world.register("n1", capacity=Resources(4000, 8192))
     for cores in range(1, 5):
         world.submit(command=["true"], resources=ResourceSpec(cpu=1000 * cores, memory=1))
-        assert 0 < len(world.cluster.totals) <= 2
+        assert 0 < len(world.cluster.sizes) <= 2
     assert [each.nodes for each in heard(world)] == [UNITS * cores // 4 for cores in range(1, 5)]
 
 

@@ -33,8 +33,9 @@ from coordinator.core.model import Cluster
 from coordinator.core.scheduler import kept, places
 from coordinator.core.scheduler.after_state import START
 from coordinator.core.scheduler.arrays import pack
+from coordinator.core.scheduler.explain import Explanation
 from coordinator.core.scheduler.exploring import EPSILON_FIRST, EPSILON_LEAST
-from coordinator.core.scheduler.learner import REWARDS, Learner, reward
+from coordinator.core.scheduler.learner import REWARDS, Learner, Situation, reward
 from coordinator.core.scheduler.planner import Asked, Planner
 from coordinator.core.scheduler.policies import Mode
 from coordinator.core.scheduler.predict import Predictor
@@ -102,6 +103,20 @@ def test_decisions_of_older_leaders_have_no_state() -> None:
     world.end(placement)
     (found,) = experiences(world)
     assert found.experience.before is None and found.experience.action.order == "fcfs"
+
+
+def test_decisions_that_were_read_back_have_the_state_that_they_had() -> None:
+    world = World()
+    world.register()
+    world.submit(command=["true"])
+    (placement,) = world.schedule()
+    attempt = next(world.cluster.attempts())
+    had = attempt.decided
+    attempt.decided = msgspec.json.decode(msgspec.json.encode(had), type=Explanation)
+    world.start(placement)
+    world.end(placement)
+    (found,) = experiences(world)
+    assert found.experience.before == Situation(*had.state) and had.state[0] == 1
 
 
 def test_what_never_ran_teaches_nothing() -> None:

@@ -135,7 +135,7 @@ def test_of_more_shapes_than_are_remembered_the_same_is_said(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool_module, "MATCHED_MAX", 2)
-    monkeypatch.setattr(asking, "TOTALS_MAX", 2)
+    monkeypatch.setattr(asking, "SIZES_MAX", 2)
     world.register("n1", capacity=Resources(2_000, 64))
     world.register("n2", capacity=Resources(4_000, 64))
     pool = pool_of(world.cluster)
@@ -146,5 +146,5 @@ def test_of_more_shapes_than_are_remembered_the_same_is_said(
             [False, True],
             [False, False],
         ]
-        totals = [asking.total_for(world.cluster, shape).cpu_millis for shape in shapes]
+        totals = [asking.size_of(world.cluster, shape).total.cpu_millis for shape in shapes]
         assert totals == [6_000, 4_000, 0]
