@@ -41,7 +41,7 @@ from coordinator.core.scheduler.learner import (
     reward,
 )
 from coordinator.core.scheduler.order import static_order
-from coordinator.core.scheduler.policies import Mode
+from coordinator.core.scheduler.policies import POLICIES, TABLE, Mode
 from coordinator.core.scheduler.values import LOOK_S, acting, epsilon, seen
 
 SITUATION_S = 1.0
@@ -207,11 +207,15 @@ def on_policy(out: list[Effect], cluster: Cluster, event: PolicyChosen, *, now_s
 def _place_by(out: list[Effect], cluster: Cluster, event: PolicyChosen, *, now_s: float) -> None:
     learner = cluster.planner
     was, now = bool(learner.weights), event.weights or b""
-    learner.place_by(now, gpus=sum(node.declared.gpus for node in cluster.nodes.values()))
+    learner.place_by(now, gpus=_gpus(cluster))
     if was != bool(now):
         text = "learned values rank nodes" if now else "learned values rank nodes no more"
         details = {"evidence": event.evidence.get("placement", {})}
         _tell(out, cluster, "scheduler_placement", text, details, now_s=now_s)
+
+
+def _gpus(cluster: Cluster) -> int:
+    return sum(node.declared.gpus for node in cluster.nodes.values())
 
 
 def note_unused(cluster: Cluster, *, now_s: float) -> None:
@@ -226,9 +230,12 @@ def note_unused(cluster: Cluster, *, now_s: float) -> None:
 
 
 def on_brought(out: list[Effect], cluster: Cluster, event: LearnedBrought, *, now_s: float) -> None:
-    """Somebody brought what was learned elsewhere, or before."""
-    found = kept.load(event.learner)  # checked at the door
-    found.sequence = max(found.sequence, cluster.planner.sequence)
+    """Somebody brought what was learned elsewhere, or before: what it was trained to has to pass our gate."""
+    before, found = cluster.planner, kept.load(event.learner)  # checked at the door
+    found.sequence = max(found.sequence, before.sequence)
+    found.offer(before, gpus=_gpus(cluster))
+    if TABLE in POLICIES[cluster.policy or cluster.order].rules:
+        found.table = before.table
     cluster.planner = found
     document = kept.dump(found)
     text = f"{event.by} brought what was learned elsewhere: {found.decisions} decisions"

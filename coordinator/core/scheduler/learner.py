@@ -125,6 +125,14 @@ class Learner(Planner):
             self.weights = weights
             self.explained = Explained.begin(weights, gpus=gpus) if weights else None
 
+    def offer(self, judged: Learner, *, gpus: int) -> None:
+        """Rank by what `judged` was found good for here; other weights are where training begins next."""
+        offered, self.weights = self.weights, judged.weights
+        if offered and offered != judged.weights:
+            self.explained = Explained.begin(offered, gpus=gpus)
+        elif not offered:
+            self.explained = judged.explained
+
     def note(self, note: Note) -> None:
         """Learn from `note`, and keep it until it is taken."""
         self.learn(note)

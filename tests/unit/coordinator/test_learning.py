@@ -222,6 +222,31 @@ def test_what_is_brought_is_learned_on_from() -> None:
     assert kept.digest(here.rebuilt().planner) == kept.digest(here.cluster.planner)
 
 
+def test_what_was_trained_elsewhere_is_not_judged_here() -> None:
+    world = World()
+    world.register()
+    planted, judged = places.write(-START, [(100, 64, 1, 500)]), places.write(START, [(100, 64, 1, 500)])
+    brought = Learner()
+    brought.place_by(planted, gpus=8)
+    table = QTable(rules=("short",))
+    brought.table = QTable(rules=("heavy",), values={"x": {"heavy": -9.0}})
+    world.happen(LearnedBrought(learner=kept.dump(brought), by=OLGA))
+    planner = world.cluster.planner
+    assert planner.weights == b"" and planner.table == brought.table
+    assert planner.explained is not None and planner.explained.learner.weights.tolist() == (-START).tolist()
+    world.happen(PolicyChosen(policy="predicted by table", evidence={}, table=table, weights=judged))
+    begun = world.cluster.planner.explained
+    world.happen(LearnedBrought(learner=kept.dump(brought), by=OLGA))
+    planner = world.cluster.planner
+    assert (planner.weights, planner.table) == (judged, table)
+    world.happen(LearnedBrought(learner=kept.dump(Learner()), by=OLGA))
+    assert world.cluster.planner.weights == judged and begun is not world.cluster.planner.explained
+    own = kept.dump(world.cluster.planner)
+    world.happen(LearnedBrought(learner=own, by=OLGA))
+    assert kept.dump(world.cluster.planner) == own
+    assert world.rebuilt().planner.weights == judged
+
+
 def test_notes_of_a_batch_are_one_row() -> None:
     first, second = (LearningNotes(at=float(last), last=last, notes=b"[%d]" % last) for last in (1, 2))
     assert joined_notes([]) == []
