@@ -20,15 +20,26 @@ from msgspec import Struct
 from bus.api import Affected, Effect
 from bus.values import NodeAdmin, NodeHealth, NodeName, Resources, UserName
 from coordinator.core.model import Cluster, Group, Job, Node
+from coordinator.core.scheduler.coming import Coming
 from coordinator.core.scheduler.forecast import Forecast, foresee, middle_future, ratios
 from coordinator.core.scheduler.forward import Scene, Times
 from coordinator.core.scheduler.order import in_force, key_of, standing
 from coordinator.core.scheduler.policies import Policy
 from coordinator.core.scheduler.predict import BOUND_S
-from coordinator.core.scheduler.scene import InLine, in_line, own_entry, scene_of
+from coordinator.core.scheduler.scene import (
+    InLine,
+    coming_of,
+    in_line,
+    newcomers,
+    own_entry,
+    scene_of,
+)
 
 STEPS = 6_000
-"""Placements and ends that are played for one answer."""
+"""Placements and ends that are played for one side of a comparison."""
+
+FORECAST_STEPS = 12_000
+"""The same for all futures of a forecast together, arrivals included."""
 
 AFFECTED_MAX = 20
 
@@ -42,11 +53,19 @@ class Question(Struct, frozen=True):
     scene: Scene
     entries: tuple[int, ...]
     ratios: Times
+    coming: Coming
     first: bool = False
 
     def answer(self) -> Forecast | None:
         """Takes its time; None: it is not to be told."""
-        return foresee(self.scene, self.entries, self.ratios, steps=STEPS, first=self.first)
+        return foresee(
+            self.scene,
+            self.entries,
+            self.ratios,
+            steps=FORECAST_STEPS,
+            first=self.first,
+            coming=self.coming,
+        )
 
 
 def of_task(cluster: Cluster, group: Group, index: int, *, now_s: float) -> Question | None:
@@ -60,8 +79,10 @@ def of_task(cluster: Cluster, group: Group, index: int, *, now_s: float) -> Ques
     lines = [each for each in in_line(cluster) if each.group is not group or each.place != own.place]
     place = bisect_left(lines, own.place, key=_place)
     lines.insert(place, InLine(group, own.place, before + 1, own.since_s))
-    scene = scene_of(cluster, list(cluster.nodes.values()), lines, now_s=now_s)
-    return Question(scene, (place,), ratios(cluster.planner.predictor))
+    latest = newcomers(cluster, now_s=now_s)
+    scene = scene_of(cluster, list(cluster.nodes.values()), lines, now_s=now_s, latest=latest)
+    coming = coming_of(cluster, lines, latest, now_s=now_s)
+    return Question(scene, (place,), ratios(cluster.planner.predictor), coming)
 
 
 def _place(line: InLine) -> tuple[int, int, float, int]:
@@ -87,12 +108,13 @@ class Comparison(Struct, frozen=True):
     lines_after: tuple[InLine, ...]
     asked: tuple[int, ...]
     ratios: Times
+    coming: Coming
 
     def forecast(self) -> Forecast | None:
         """Of the job that was asked about: its first start and its last end."""
         if not self.asked:
             return None
-        return Question(self.after, self.asked, self.ratios, first=True).answer()
+        return Question(self.after, self.asked, self.ratios, self.coming, first=True).answer()
 
     def judge(self, viewer: UserName | None) -> tuple[Effect, list[Affected]]:
         """The effect on all, and the most affected jobs of `viewer` (None: of everybody)."""
@@ -129,13 +151,15 @@ def compared(cluster: Cluster, change: Change, *, now_s: float) -> Comparison:
     if change.job is not None:
         changed += _lines_of(cluster, change.job, change.policy or in_force(cluster), now_s=now_s)
     changed.sort(key=_place)
+    latest = newcomers(cluster, now_s=now_s, policy=change.policy)
     return Comparison(
         scene_of(cluster, nodes, lines, now_s=now_s),
-        scene_of(cluster, _changed_nodes(nodes, change), changed, now_s=now_s),
+        scene_of(cluster, _changed_nodes(nodes, change), changed, now_s=now_s, latest=latest),
         tuple(lines),
         tuple(changed),
         tuple(place for place, each in enumerate(changed) if each.group.job is change.job),
         ratios(cluster.planner.predictor),
+        coming_of(cluster, changed, latest, now_s=now_s),
     )
 
 

@@ -6,16 +6,18 @@ On the traces of `--swf`, else on a small one made up here. No cluster is needed
 from __future__ import annotations
 
 import tempfile
+from itertools import product
 from pathlib import Path
 
+from coordinator.core.scheduler.policies import POLICIES
 from coordinator.sim.foresight_bench import judge_forecasts
 from coordinator.sim.swf import read_swf
 from tests.bench import cluster as real
 from tests.bench.figures import Figure, Sizes
 from tests.documents.traces import write_traces
 
-CASES = (("fcfs", True), ("fcfs", False), ("sjf", True))
-"""Rule, and whether others are backfilled."""
+CASES = tuple(product(("fcfs", "sjf", "predicted short and narrow"), (True, False)))
+"""Order, and whether others are backfilled."""
 
 
 async def measure(_: real.Cluster, sizes: Sizes) -> list[Figure]:
@@ -27,14 +29,19 @@ async def measure(_: real.Cluster, sizes: Sizes) -> list[Figure]:
             trace = read_swf(Path(file))
             jobs = trace.jobs[: sizes.foresight_jobs]
             name = f"foresight.{trace.name}" if sizes.swf else "foresight"
-            for rule, backfill in CASES:
+            for order, backfill in CASES:
                 found = judge_forecasts(
-                    jobs, trace.nodes, rule=rule, backfill=backfill, every=sizes.foresight_every
+                    jobs,
+                    trace.nodes,
+                    policy=POLICIES[order],
+                    backfill=backfill,
+                    every=sizes.foresight_every,
                 )
-                case = f"{name}.{rule}{'.backfill' if backfill else ''}"
+                case = f"{name}.{order.replace(' ', '_')}{'.backfill' if backfill else ''}"
                 note = (
                     f"{found.asked} asked, {found.untold} untold; raw {found.inside_raw:.2f};"
-                    f" widest {found.median_width:.3g}×; {found.ms_each:.0f} ms each"
+                    f" {found.median_width:.3g}× wide, {found.relative_width:.2g} of the waiting;"
+                    f" {found.ms_each:.0f} ms each"
                 )
                 figures += [
                     Figure(name=f"{case}.inside", value=found.inside, unit="share", note=note),

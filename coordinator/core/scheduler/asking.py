@@ -21,8 +21,8 @@ from coordinator.core.scheduler.planner import Asked
 UNITS = 1_000_000
 """Of the whole pool: one core of 80,000 is still a dozen."""
 
-UNSAID_S = 3600.0
-"""The walltime of who gave none, to the predictor; it promises nothing to anybody."""
+UNSAID_S = 3600.5
+"""The walltime of who gave none, to the predictor; it promises nothing, and nobody says just that."""
 
 SIZES_MAX = 4_096
 """Shapes of which it is remembered at once how large they are."""

@@ -1,10 +1,10 @@
 """When something will start, with an interval that is right as often as it says.
 
-Futures are played (`forward`), each with other run times; their quantiles are the raw forecast. What the
-model does not know of (who comes later, who is cancelled) makes it wrong in ways that only the past can
-tell. So each quantile is moved, in logarithms of the waiting time, by as much as would have been right for
-the newest forecasts that came out (conformalised quantiles: Romano, Patterson & Candès, NeurIPS 2019; each
-tail by itself):
+Futures are played (`forward`), each with other run times and other arrivals (`coming`); their quantiles are
+the raw forecast. What the model does not know of (who is cancelled, which nodes fail) makes it wrong in ways
+that only the past can tell. So each quantile is moved, in logarithms of the waiting time, by as much as would
+have been right for the newest forecasts that came out (conformalised quantiles: Romano, Patterson & Candès,
+NeurIPS 2019; each tail by itself):
 
     low ← low · e^x,  x the tail-quantile of ln(waited / low);    high likewise, and the median
 
@@ -21,6 +21,7 @@ from collections.abc import Sequence
 import numpy as np
 from msgspec import Struct, field
 
+from coordinator.core.scheduler.coming import NOBODY_COMES, Coming
 from coordinator.core.scheduler.forward import Future, Scene, Times, play
 from coordinator.core.scheduler.predict import Predictor
 
@@ -72,7 +73,13 @@ def ratios(predictor: Predictor) -> Times:
 
 
 def foresee(
-    scene: Scene, entries: Sequence[int], known: Times, *, steps: int, first: bool = False
+    scene: Scene,
+    entries: Sequence[int],
+    known: Times,
+    *,
+    steps: int,
+    first: bool = False,
+    coming: Coming = NOBODY_COMES,
 ) -> Forecast | None:
     """When the last of `entries` has started (`first`: when the first one does) and when all of them have
     ended.
@@ -83,16 +90,18 @@ def foresee(
     starts: list[float] = []
     ends: list[float] = []
     left = steps
-    draws = DRAWS_MAX if known.min() < known.max() else 1
+    draws = DRAWS_MAX if known.min() < known.max() or coming.varies else 1
     resolution = resolution_of(scene)
     while len(starts) < draws and left > 0:
-        future = play(scene, known, rng, until=entries, steps=left, resolution=resolution)
+        joined, places = coming.join(scene, rng)
+        asked = [places[entry] for entry in entries]
+        future = play(joined, known, rng, until=asked, steps=left, resolution=resolution)
         if starts and future.steps >= left:
             break  # cut off by the budget, which is no answer
         left -= future.steps
-        found = [future.starts[entry] for entry in entries]
+        found = [future.starts[place] for place in asked]
         starts.append(min(each.first_s for each in found) if first else max(each.last_s for each in found))
-        ends.append(max(future.ends_s[entry] for entry in entries))
+        ends.append(max(future.ends_s[place] for place in asked))
     low, median, high = (_quantile(starts, share) for share in (TAIL, 0.5, 1.0 - TAIL))
     if not math.isfinite(median):
         return None

@@ -5,14 +5,17 @@
 One future is one draw of how long everything runs: predicted · run/predicted of jobs that are over (the
 empirical distribution; of what runs already, of those ratios that it has not outlived). Ends that lie close
 together happen at once, and tasks that are alike start together, so a future of 100,000 tasks takes some
-hundreds of steps. Who does not fit blocks others as the `Discipline` says; with EASY it has a reservation
-made from the walltimes asked for (Lifka, JSSPP'95; Mu'alem & Feitelson, TPDS'01).
+hundreds of steps. Who comes later takes its place in the order then (`coming`). Who does not fit blocks
+others as the `Discipline` says; with EASY it has a reservation made from the walltimes asked for (Lifka,
+JSSPP'95; Mu'alem & Feitelson, TPDS'01).
 """
 
 from __future__ import annotations
 
 import heapq
 import math
+import operator
+from bisect import bisect_left
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
@@ -42,6 +45,7 @@ class Entry(NamedTuple):
     tasks: int
     run_s: float  # as predicted
     limit_s: float
+    at_s: float = -math.inf  # when it comes; before then it is not there
 
 
 class Scene(Struct, frozen=True):
@@ -126,8 +130,14 @@ class _Run:
             tuple[NDArray[np.intp], Amounts, Times, Times]
         ] = []  # started, not in the books yet
         self._lines: list[list[int]] = [[] for _ in scene.requests]
+        self._coming: list[tuple[float, int]] = []
         for place in range(len(scene.entries) - 1, -1, -1):
-            self._lines[scene.entries[place].line].append(place)  # the first one last, to be popped
+            entry = scene.entries[place]
+            if entry.at_s > scene.now_s:
+                self._coming.append((entry.at_s, place))
+            else:
+                self._lines[entry.line].append(place)  # the first one last, to be popped
+        self._coming.sort(reverse=True)
         self._ready = [line[-1] for line in self._lines if line]
         heapq.heapify(self._ready)
         self._blocked = np.zeros(len(self._lines), dtype=np.bool_)
@@ -153,11 +163,16 @@ class _Run:
         return not any(self._left[place] for place in until) if until else not self._waiting
 
     def advance(self, resolution: float) -> bool:
-        """To the next ends; False if nothing runs."""
+        """To the next ends or arrival; False if nothing runs and nobody comes."""
         self._take_in()
-        if not len(self._ends):
+        next_s = float(self._ends.min(initial=math.inf))
+        if self._coming and self._coming[-1][0] <= next_s:
+            at_s, place = self._coming.pop()
+            self._now_s = max(self._now_s, at_s)
+            self._line_up(place)
+            return True
+        if next_s == math.inf:
             return False
-        next_s = float(self._ends.min())
         over = self._ends <= next_s + (next_s - self._scene.now_s) * resolution
         self._now_s = float(self._ends[over].mean())  # the last one instead would put off all that follows
         rows = self._rows[over]
@@ -167,6 +182,21 @@ class _Run:
         self._ends, self._limits = self._ends[going_on], self._limits[going_on]
         self._unblock(np.unique(rows))
         return True
+
+    def _line_up(self, place: int) -> None:
+        """One more waits. For whom places are reserved stays the first of its line."""
+        number = self._scene.entries[place].line
+        line = self._lines[number]
+        behind_head = bool(line) and line[-1] == self._head
+        at = bisect_left(line, -place, hi=len(line) - behind_head, key=operator.neg)
+        line.insert(at, place)
+        if at < len(line) - 1:
+            return
+        if at and not self._blocked[number]:
+            self._ready.remove(line[-2])
+            heapq.heapify(self._ready)
+        self._blocked[number] = False
+        heapq.heappush(self._ready, place)
 
     def _take_in(self) -> None:
         """Add what has started to what runs: at once for many, as each time all of it is copied."""
@@ -192,9 +222,14 @@ class _Run:
         strict = self._scene.discipline is Discipline.STRICT
         tried = 0
         while self._ready and tried < most:
-            if strict and self._head != NOBODY and self._ready[0] != self._head:
-                break
-            place = heapq.heappop(self._ready)
+            if strict and self._head != NOBODY:
+                if self._blocked[self._scene.entries[self._head].line]:
+                    break
+                place = self._head  # also before those who came since, and would go before it
+                self._ready.remove(place)
+                heapq.heapify(self._ready)
+            else:
+                place = heapq.heappop(self._ready)
             line = self._scene.entries[place].line
             tried += 1
             self._place(place)

@@ -29,7 +29,7 @@ REKEYED_AFTER_S = 1.0
 _LASTING = frozenset({"fcfs", "sjf", "saf", "sqf"})
 """Static rules whose keys never change: F1 to F4 count from the oldest job that is alive."""
 
-_WITHOUT_TABLE = "short and narrow"
+WITHOUT_TABLE = "short and narrow"
 """The base rule of who goes by the table, where nobody looks up what that says now."""
 
 
@@ -65,7 +65,7 @@ def in_shadow(cluster: Cluster) -> Policy | None:
 def key_of(cluster: Cluster, policy: Policy, group: Group, *, now_s: float) -> float:
     """The place of the tasks of `group` in their class, as of now."""
     if policy.kind is not Kind.STATIC:
-        rule = next((rule for rule in policy.rules if rule in BASE_RULES), _WITHOUT_TABLE)
+        rule = next((rule for rule in policy.rules if rule in BASE_RULES), WITHOUT_TABLE)
         asked = asked_of(cluster, group, at_s=now_s)
         run_s, weight = cluster.planner.predictor.predict(asked.user, asked.width, asked.requested_s)
         return BASE_RULES[rule](run_s, asked.nodes, weight)

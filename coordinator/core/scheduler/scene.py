@@ -12,12 +12,19 @@ from collections.abc import Sequence
 import numpy as np
 from msgspec import Struct
 
-from bus.values import Resources, TaskState
+from bus.units import PRIORITIES
+from bus.values import Resources, TaskState, UserName
 from coordinator.core.model import Cluster, Group, Node, Shape, Waiting
-from coordinator.core.scheduler.asking import asked_of
+from coordinator.core.scheduler.asking import UNSAID_S, asked_of
+from coordinator.core.scheduler.coming import Coming, Newcomer, gaps
 from coordinator.core.scheduler.forward import Amounts, Discipline, Entry, Scene
-from coordinator.core.scheduler.policies import Backfill
+from coordinator.core.scheduler.gpus import WHOLE
+from coordinator.core.scheduler.order import WITHOUT_TABLE, in_force
+from coordinator.core.scheduler.places import Wanted
+from coordinator.core.scheduler.planner import Asked
+from coordinator.core.scheduler.policies import BASE_RULES, TABLE, Backfill, Kind, Policy
 from coordinator.core.scheduler.pool import Pool
+from coordinator.core.scheduler.rules import RULES, Waits
 
 ENTRIES_MAX = 1_000
 
@@ -67,8 +74,80 @@ def own_entry(cluster: Cluster, group: Group, index: int) -> tuple[Waiting, int]
     return own, again.index(task) if behind_group else 0
 
 
-def scene_of(cluster: Cluster, nodes: Sequence[Node], entries: Sequence[InLine], *, now_s: float) -> Scene:
-    """`nodes` with what runs on them, and `entries` in the order in which they are to go."""
+class Latest(Struct, frozen=True):
+    """A task that came lately, and how one like it would stand: its class but for its age, and its key."""
+
+    asked: Asked
+    shape: Shape
+    standing: int
+    priority: int
+    key: float
+
+
+def newcomers(cluster: Cluster, *, now_s: float, policy: Policy | None = None) -> list[Latest]:
+    """The latest arrivals; none while the learner does not know what they asked for.
+
+    Of what they asked for only amounts are known: they may run wherever those fit. Their priority is that of
+    their owner's newest job.
+    """
+    learner = cluster.planner
+    force = policy or in_force(cluster)
+    count = min(len(learner.recent), len(learner.requests))
+    recent, requests = list(learner.recent), list(learner.requests)
+    priorities = {job.owner: job.priority for job in cluster.jobs.values()}
+    found = []
+    for asked, wanted in zip(recent[len(recent) - count :], requests[len(requests) - count :], strict=True):
+        owner = UserName(asked.user)
+        priority = priorities.get(owner, PRIORITIES["normal"])
+        standing = cluster.shares.level(owner) - priority
+        key = _key_of_newcomer(cluster, force, asked, now_s=now_s)
+        found.append(Latest(asked, _shape(wanted), standing, priority, key))
+    return found
+
+
+def _key_of_newcomer(cluster: Cluster, policy: Policy, asked: Asked, *, now_s: float) -> float:
+    """Of a task that comes now, as `order.key_of` has it of those that wait."""
+    rule = next((rule for rule in policy.rules if rule != TABLE), WITHOUT_TABLE)
+    if rule == "fcfs":
+        return 0.0
+    run_s, weight = cluster.planner.predictor.predict(asked.user, asked.width, asked.requested_s)
+    if rule in BASE_RULES:
+        return BASE_RULES[rule](run_s, asked.nodes, weight)
+    if policy.kind is Kind.STATIC:
+        run_s = math.inf if asked.requested_s == UNSAID_S else asked.requested_s
+    since_s = now_s - next((job.submitted_at for job in cluster.jobs.values()), 0.0)
+    return RULES[rule](Waits(run_s, asked.width, since_s), since_s)
+
+
+def coming_of(
+    cluster: Cluster, entries: Sequence[InLine], latest: Sequence[Latest], *, now_s: float
+) -> Coming:
+    """Who may come to the scene of `entries` that was made with `latest` too."""
+    lines = _lines(entries, latest)
+    between = gaps([each.asked.at_s for each in latest], now_s=now_s)
+    predictor = cluster.planner.predictor
+    found = []
+    for gap_s, each in zip(between, latest, strict=True):
+        asked = each.asked
+        run_s = predictor.predict(asked.user, asked.width, asked.requested_s).run_s
+        limit_s = math.inf if asked.requested_s == UNSAID_S else asked.requested_s
+        entry = Entry(lines[each.shape], 1, run_s, limit_s)
+        found.append(Newcomer(gap_s, each.standing, each.priority, each.key, entry))
+    return Coming(tuple(each.place for each in entries), tuple(found), cluster.limits.ageing_s)
+
+
+def scene_of(
+    cluster: Cluster,
+    nodes: Sequence[Node],
+    entries: Sequence[InLine],
+    *,
+    now_s: float,
+    latest: Sequence[Latest] = (),
+) -> Scene:
+    """`nodes` with what runs on them, and `entries` in the order in which they are to go.
+
+    `latest` have lines too, and nobody in them.
+    """
     pool = Pool(nodes)
     runs = _Runs(cluster)
     held = [
@@ -78,10 +157,10 @@ def scene_of(cluster: Cluster, nodes: Sequence[Node], entries: Sequence[InLine],
         if attempt.holding
     ]
     begun = np.array([began_s for _, _, began_s, _ in held], dtype=np.float64)
-    lines: dict[Shape, int] = {}
+    lines = _lines(entries, latest)
     found = tuple(
         Entry(
-            lines.setdefault(each.group.shape, len(lines)),
+            lines[each.group.shape],
             each.count,
             runs.predicted_s(each.group),
             _limit_s(each.group),
@@ -103,6 +182,18 @@ def scene_of(cluster: Cluster, nodes: Sequence[Node], entries: Sequence[InLine],
         entries=found,
         discipline=Discipline.FREE if cluster.backfill is Backfill.OFF else Discipline.EASY,
     )
+
+
+def _lines(entries: Sequence[InLine], latest: Sequence[Latest]) -> dict[Shape, int]:
+    """A number for each shape."""
+    shapes = dict.fromkeys([*(each.group.shape for each in entries), *(each.shape for each in latest)])
+    return {shape: number for number, shape in enumerate(shapes)}
+
+
+def _shape(wanted: Wanted) -> Shape:
+    cpu_millis, mem_mib, gpus, milli = wanted
+    whole, shared = (0, milli) if 0 < milli < WHOLE else (gpus, 0)
+    return Shape(Resources(cpu_millis, mem_mib, gpus=whole, gpu_milli=shared), (), (), None)
 
 
 class _Runs:
