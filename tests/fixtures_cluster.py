@@ -52,6 +52,7 @@ class LiveCluster:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     nodes: dict[str, list[str]] = field(default_factory=dict)
     settings: str = ""  # further lines of the coordinator's file
+    modules: str = ""  # a folder of modules that the coordinator finds before all others
 
     def start(self, nodes: dict[str, list[str]]) -> None:
         """A coordinator and the agents `nodes` (name -> further arguments); waits until all are healthy."""
@@ -91,13 +92,14 @@ class LiveCluster:
         )
 
     def _launch(self, name: str, module: str, *arguments: str) -> None:
+        first = [self.modules] if self.modules and module == "coordinator" else []
         with open(self.folder / f"{name}.log", "ab") as log:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-P", "-m", module, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "PYTHONPATH": os.getcwd()},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join([*first, os.getcwd()])},
             )
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
