@@ -259,7 +259,7 @@ class Tuning:
                     result: dict[str, Any] = said["result"]
                     return result
                 test.done, test.total = said["progress"]
-            # By itself, before any signal: subprocess polls before it sends one, and takes the code from asyncio.
+            # Before any signal: subprocess polls before it sends one, and takes the code from asyncio.
             code = await child.wait()
         finally:
             if child.returncode is None:

@@ -22,7 +22,7 @@ from coordinator.core.effects import Effect
 from coordinator.core.model import Attempt, Cluster, Node
 from coordinator.core.placing import retract
 from coordinator.core.reports import lose
-from coordinator.core.scheduler.pool import Pool
+from coordinator.core.scheduler.pool import pool_of
 from coordinator.core.suspicion import DEGRADED_FROM, HEALTHY_BELOW, evidence, fell, heard, proven, silence
 
 _DEAF_S = 1.0
@@ -169,7 +169,7 @@ def check_starts(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
     ]
     if not waiting:
         return
-    pool = Pool(cluster.nodes.values())
+    pool = pool_of(cluster)
     free = {shape: pool.fits(shape) for shape in {attempt.task.group.shape for attempt in waiting}}
     places = {shape: int(mask.sum()) for shape, mask in free.items()}
     stale = [

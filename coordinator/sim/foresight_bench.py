@@ -24,7 +24,7 @@ from coordinator.core.scheduler.coming import Coming, Newcomer, Place, gaps
 from coordinator.core.scheduler.forecast import SHORT_S, Forecast, Tracker, foresee, ratios
 from coordinator.core.scheduler.forward import Discipline, Entry, Scene, Times
 from coordinator.core.scheduler.planner import RECENT
-from coordinator.core.scheduler.policies import BASE_RULES, Kind, Policy
+from coordinator.core.scheduler.policies import Kind, Policy, base_key
 from coordinator.core.scheduler.predict import Predictor
 from coordinator.core.scheduler.rules import RULES, Waits
 from coordinator.sim.orders import pick
@@ -178,7 +178,7 @@ class _Past:
         if self._policy.kind is Kind.STATIC:
             return RULES[rule](Waits(job.requested_s, job.processors, at_s), now_s)
         run_s, weight = self._predictor.predict(str(job.user), job.processors, job.requested_s)
-        return BASE_RULES[rule](run_s, job.nodes, weight)
+        return base_key(rule, Waits(run_s, job.processors, at_s), nodes=job.nodes, weight=weight)
 
     def _kept_for(self, now_s: float) -> int | None:
         """Whom the machine is kept for."""

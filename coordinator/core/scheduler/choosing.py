@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from coordinator.core.model import Attempt, Cluster, Group, Line, Shape, Waiting
 from coordinator.core.scheduler.asking import TASKS_MAX, UNITS, asked_of
-from coordinator.core.scheduler.order import in_force, in_shadow
+from coordinator.core.scheduler.order import began_s, in_force, in_shadow
 from coordinator.core.scheduler.planner import Asked, Begun
 from coordinator.core.scheduler.policies import TABLE, Backfill, Kind, Policy
 
@@ -109,6 +109,7 @@ class Chooser:
             backfill=self._cluster.backfill is not Backfill.OFF,
             rng=np.random.default_rng((first.job, first.index, self._decisions)),
             steps=left,
+            began_s=began_s(self._cluster),
         )
         played = len(choice.values) * len(policy.rules) * max(policy.futures, 1)
         taken = played * (len(entries) + policy.arrivals) + len(entries)

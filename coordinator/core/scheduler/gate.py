@@ -116,6 +116,11 @@ def _cheapest(costs: Mapping[str, Sequence[float]], names: Sequence[str], window
     return min(names, key=lambda name: math.fsum(costs[name][window] for window in windows))
 
 
+def paired_t(costs: Sequence[float], others: Sequence[float]) -> float:
+    """Of the mean log-ratio, window by window; above zero: `costs` are higher. 0.0 of fewer than two."""
+    return _t([math.log(one / other) for one, other in zip(costs, others, strict=True)])
+
+
 def _t(ratios: Sequence[float]) -> float:
     if len(ratios) < 2:
         return 0.0

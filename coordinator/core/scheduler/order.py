@@ -4,7 +4,7 @@ Priorities age, so that nobody starves: a step of priority is worth `ageing_s` o
 alike, who goes first of two classes never changes. Inside a class the policy in force has the word:
 
     static      its rule (`rules`) of the walltime asked for; who gave none asks for ever
-    predicted   its base rule (`policies.BASE_RULES`) of what is predicted
+    predicted   its base rule (`policies.base_key`) of what is predicted
     otherwise   its first base rule, which decides wherever there is no time to look ahead
 
 Keys of most rules change while a task waits. A line is keyed anew at once when another policy came into
@@ -19,7 +19,7 @@ import math
 
 from coordinator.core.model import Cluster, Group, Job, Line, Waiting
 from coordinator.core.scheduler.asking import asked_of, width_of
-from coordinator.core.scheduler.policies import BASE_RULES, POLICIES, Kind, Mode, Policy
+from coordinator.core.scheduler.policies import POLICIES, TABLE, Kind, Mode, Policy, base_key
 from coordinator.core.scheduler.rules import RULES, Waits
 
 REKEYED_PER_S = 10_000
@@ -29,7 +29,7 @@ REKEYED_AFTER_S = 1.0
 _LASTING = frozenset({"fcfs", "sjf", "saf", "sqf"})
 """Static rules whose keys never change: F1 to F4 count from the oldest job that is alive."""
 
-WITHOUT_TABLE = "short and narrow"
+_WITHOUT_TABLE = "short and narrow"
 """The base rule of who goes by the table, where nobody looks up what that says now."""
 
 
@@ -65,20 +65,25 @@ def in_shadow(cluster: Cluster) -> Policy | None:
 def key_of(cluster: Cluster, policy: Policy, group: Group, *, now_s: float) -> float:
     """The place of the tasks of `group` in their class, as of now."""
     if policy.kind is not Kind.STATIC:
-        rule = next((rule for rule in policy.rules if rule in BASE_RULES), WITHOUT_TABLE)
         asked = asked_of(cluster, group, at_s=now_s)
         run_s, weight = cluster.planner.predictor.predict(asked.user, asked.width, asked.requested_s)
-        return BASE_RULES[rule](run_s, asked.nodes, weight)
+        predicted = Waits(run_s, asked.width, group.job.submitted_at - began_s(cluster))
+        return base_key(base_rule(policy), predicted, nodes=asked.nodes, weight=weight)
     (rule,) = policy.rules
     if rule == "fcfs":
         return 0.0  # arrival alone decides
     settings = group.settings
     requested_s = math.inf if settings.timeout_s is None else settings.timeout_s
-    waits = Waits(requested_s, width_of(settings.resources), group.job.submitted_at - _began_s(cluster))
-    return RULES[rule](waits, now_s - _began_s(cluster))
+    waits = Waits(requested_s, width_of(settings.resources), group.job.submitted_at - began_s(cluster))
+    return RULES[rule](waits, now_s - began_s(cluster))
 
 
-def _began_s(cluster: Cluster) -> float:
+def base_rule(policy: Policy) -> str:
+    """Which makes the keys under a policy: its first one."""
+    return next((rule for rule in policy.rules if rule != TABLE), _WITHOUT_TABLE)
+
+
+def began_s(cluster: Cluster) -> float:
     """When the record began that a rule looks at: with the oldest job that is alive."""
     return next((job.submitted_at for job in cluster.jobs.values()), 0.0)
 
@@ -101,11 +106,17 @@ def rekey(cluster: Cluster, *, now_s: float) -> None:
 def _keyed(cluster: Cluster, policy: Policy, entries: list[Waiting], *, now_s: float) -> list[Waiting]:
     """The same with their keys as of now. Many of one line have one key: `REKEYED_MAX` of them go fast."""
     static = policy.kind is Kind.STATIC
-    keys: dict[tuple[float | str, float | None], float] = {}
+    dated = static or base_rule(policy) in RULES
+    keys: dict[tuple[str, float | None, float | None], float] = {}
     found = []
     for waiting in entries:
         group = waiting.entry.group
-        kind = (group.job.submitted_at if static else group.job.owner, group.settings.timeout_s)
+        job = group.job
+        kind = (
+            "" if static else job.owner,
+            job.submitted_at if dated else None,
+            group.settings.timeout_s,
+        )
         key = keys.get(kind)
         if key is None:
             key = keys[kind] = key_of(cluster, policy, group, now_s=now_s)

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Callable, Iterable, Sequence, Sized
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
 from coordinator.core.scheduler.lookahead import First, search
-from coordinator.core.scheduler.policies import BASE_RULES, TABLE, Kind, Policy
+from coordinator.core.scheduler.policies import BASE_RULES, TABLE, Kind, Policy, base_key
 from coordinator.core.scheduler.predict import Predictor
 from coordinator.core.scheduler.qlearning import QTable, state_of
 from coordinator.core.scheduler.rollout import Future, Held, Item, Snapshot
+from coordinator.core.scheduler.rules import Waits
 
 RECENT = 128
 """Jobs from which arrivals are resampled."""
@@ -94,24 +95,30 @@ class Planner:
         rng: np.random.Generator,
         steps: float = math.inf,
         exact: bool = False,
+        began_s: float = 0.0,
     ) -> Choice:
         """The place of one of `waiting`, who are in order of arrival and at least one.
 
         `policy` is no static one. No rollout begins once `steps` jobs were placed in others: without any, the
         base rule's first goes. `exact`: play all to their ends, for their values; the choice is the same.
-        Who is wider than the machine, as when it was larger once, counts as all of it.
+        Who is wider than the machine, as when it was larger once, counts as all of it. `began_s`: when the
+        record began, from which F1 to F4 count arrivals.
         """
         rules = policy.rules
         if TABLE in rules:
             by_table = self.table.best(self.state(waiting, running, free=free))
             rules = tuple(dict.fromkeys(by_table if rule == TABLE else rule for rule in rules))
         whole = free + sum(each.asked.nodes for each in running)
-        base = [self._item(job, job.at_s, rules, whole=whole) for job in waiting]
+
+        def item(job: Asked, at_s: float) -> Item:
+            return self._item(job, at_s, rules, whole=whole, began_s=began_s)
+
+        base = [item(job, job.at_s) for job in waiting]
         candidates = _candidates(policy, base, free)
         if len(candidates) == 1:
             return Choice(candidates[0], rules[0], {})
         snapshot = Snapshot(now_s, free, tuple(self._held(each, now_s=now_s) for each in running), len(base))
-        drawn = self._futures(policy, rules, now_s=now_s, whole=whole, rng=rng)
+        drawn = self._futures(policy, item, now_s=now_s, rng=rng)
         futures = [Future(snapshot, base + arrivals) for arrivals in drawn]
         if policy.quiet and drawn[0]:
             futures.insert(0, Future(snapshot, base, share=policy.quiet))
@@ -125,7 +132,7 @@ class Planner:
         return Choice(found.best.place, rules[found.best.rule], found.values, found.bounds)
 
     def _futures(
-        self, policy: Policy, rules: Sequence[str], *, now_s: float, whole: int, rng: np.random.Generator
+        self, policy: Policy, item: Callable[[Asked, float], Item], *, now_s: float, rng: np.random.Generator
     ) -> list[list[Item]]:
         recent = list(self.recent)
         if len(recent) < LEAST_RECENT or not policy.futures:
@@ -135,17 +142,14 @@ class Planner:
         for _ in range(policy.futures):
             at_s = now_s + rng.exponential(gap_s, policy.arrivals).cumsum()
             drawn = rng.integers(len(recent), size=policy.arrivals)
-            found.append(
-                [
-                    self._item(recent[index], at, rules, whole=whole)
-                    for index, at in zip(drawn.tolist(), at_s.tolist(), strict=True)
-                ]
-            )
+            pairs = zip(drawn.tolist(), at_s.tolist(), strict=True)
+            found.append([item(recent[index], at) for index, at in pairs])
         return found
 
-    def _item(self, job: Asked, at_s: float, rules: Sequence[str], *, whole: int) -> Item:
+    def _item(self, job: Asked, at_s: float, rules: Sequence[str], *, whole: int, began_s: float) -> Item:
         run_s, weight = self.predictor.predict(job.user, job.width, job.requested_s)
-        keys = tuple(BASE_RULES[rule](run_s, job.nodes, weight) for rule in rules)
+        predicted = Waits(run_s, job.width, at_s - began_s)
+        keys = tuple(base_key(rule, predicted, nodes=job.nodes, weight=weight) for rule in rules)
         return Item(at_s, run_s, job.requested_s, weight, min(job.nodes, whole), keys)
 
     def _held(self, begun: Begun, *, now_s: float) -> Held:

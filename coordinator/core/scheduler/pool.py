@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +21,12 @@ from coordinator.core.scheduler.feasible import Traits, avoided, closed, gpu_mis
 from coordinator.core.scheduler.gpus import GpuPool
 
 Mask = NDArray[np.bool_]
+_Known = TypeVar("_Known")
 
 RESOURCES = ("cpu_millis", "mem_mib", "gpus", "storage_mib", "net_mbps")
 
 MATCHED_MAX = 1_024
-"""Shapes of which it is remembered where they could run."""
+"""Shapes of which it is remembered where they could run, and where they fitted last."""
 
 
 def pool_of(cluster: Cluster) -> Pool:
@@ -57,6 +59,9 @@ class Pool:
         self._gpus: _Gpus | None = None
         self._live: GpuPool | None = None
         self._matched: dict[Shape, Mask] = {}
+        self._changes = 0  # of what is free: what was said of a shape holds until the next
+        self._fitting: dict[Shape, tuple[int, Mask]] = {}
+        self._in_the_way: dict[Shape, tuple[int, dict[str, int]]] = {}
         self._takes_work = self._open & np.array(
             [node.health is NodeHealth.HEALTHY for node in self.nodes], dtype=np.bool_
         )
@@ -64,6 +69,7 @@ class Pool:
     def refresh(self, node: Node) -> None:
         """Its free resources have changed."""
         row = self._rows[node.name]
+        self._changes += 1
         self._given[row] = node.allocated, node.gpu_taken
         self._free[row] = amounts(node.free)
         if self._gpus is not None:
@@ -114,17 +120,31 @@ class Pool:
         return self._matches(shape) & self._takes_work
 
     def fits(self, shape: Shape) -> Mask:
-        """Where a task of `shape` could start now."""
+        """Where a task of `shape` could start now; not to be changed."""
+        known = self._fitting.get(shape)
+        if known is not None and known[0] == self._changes and not _avoids(shape):
+            return known[1]
         found: Mask = self._matches(shape) & self._open & (self._free >= amounts(shape.resources)).all(axis=1)
-        return found & self._gpus_of(shape).fits(shape) if gpus_wanted(shape) else found
+        if gpus_wanted(shape):
+            found &= self._gpus_of(shape).fits(shape)
+        _remember(self._fitting, shape, (self._changes, found))
+        return found
 
     def obstacles(self, shape: Shape) -> dict[str, int]:
-        """Reason -> number of the nodes on which it keeps `shape` off now."""
+        """Reason -> number of the nodes on which it keeps `shape` off now; not to be changed."""
+        known = self._in_the_way.get(shape)
+        if known is not None and known[0] == self._changes and not _avoids(shape):
+            return known[1]
+        found = self._count_obstacles(shape)
+        _remember(self._in_the_way, shape, (self._changes, found))
+        return found
+
+    def _count_obstacles(self, shape: Shape) -> dict[str, int]:
         counts = Counter(self._closed)
         for traits, holders in zip(self._traits, self._holders.tolist(), strict=True):
             for reason in traits.mismatches(shape):
                 counts[reason] += holders
-        if shape.wishes is not None and shape.wishes.never:
+        if _avoids(shape):
             counts.update(reason for node in self.nodes for reason in avoided(node, shape))
         if shape.nodes:
             counts["node"] = len(self.nodes) - len(self._rows.keys() & set(shape.nodes))
@@ -142,10 +162,9 @@ class Pool:
         """Where no trait, name, capacity or avoided job speaks against it; not to be changed."""
         found = self._matched.get(shape)
         if found is None:
-            if len(self._matched) >= MATCHED_MAX:
-                self._matched.clear()
-            found = self._matched[shape] = self._suited(shape)
-        if shape.wishes is None or not shape.wishes.never:
+            found = self._suited(shape)
+            _remember(self._matched, shape, found)
+        if not _avoids(shape):
             return found
         return found & np.array([not avoided(node, shape) for node in self.nodes], dtype=np.bool_)
 
@@ -226,6 +245,17 @@ def _lasting(node: Node) -> tuple[object, ...]:
         node.tools,
         node.inventory,
     )
+
+
+def _avoids(shape: Shape) -> bool:
+    """Whether it matters to it who is on a node: that changes without the books, too."""
+    return shape.wishes is not None and bool(shape.wishes.never)
+
+
+def _remember(known: dict[Shape, _Known], shape: Shape, found: _Known) -> None:
+    if len(known) >= MATCHED_MAX:
+        known.clear()
+    known[shape] = found
 
 
 def amounts(of: Resources) -> tuple[int, int, int, int, int]:

@@ -167,6 +167,8 @@ class _Round:
         shape = turn.shape
         options = self._candidates.get(shape)
         if options is None:
+            if not self._pool.fits(shape).any():
+                return None  # most lines are blocked in most rounds
             options = self._candidates[shape] = Candidates(
                 self._cluster, self._pool, shape, now_s=self._now_s
             )
@@ -401,7 +403,7 @@ class Candidates:
 def _note_blocked(cluster: Cluster, pool: Pool, shape: Shape, reserved: dict[NodeName, Shape]) -> None:
     """Keep why nothing fits, for whoever asks about a waiting task: reason -> number of nodes."""
     counts = pool.obstacles(shape)
-    kept = int(pool.fits(shape).sum())  # all that still fits is kept for others
+    kept = int(np.count_nonzero(pool.fits(shape)))  # all that still fits is kept for others
     if kept:
-        counts["reserved"] = kept
+        counts = counts | {"reserved": kept}
     cluster.blocked[shape] = {"nodes": len(cluster.nodes), "reasons": counts}

@@ -19,10 +19,10 @@ from coordinator.core.scheduler.asking import UNSAID_S, asked_of
 from coordinator.core.scheduler.coming import Coming, Newcomer, gaps
 from coordinator.core.scheduler.forward import Amounts, Discipline, Entry, Scene
 from coordinator.core.scheduler.gpus import WHOLE
-from coordinator.core.scheduler.order import WITHOUT_TABLE, in_force
+from coordinator.core.scheduler.order import base_rule, in_force
 from coordinator.core.scheduler.places import Wanted
 from coordinator.core.scheduler.planner import Asked
-from coordinator.core.scheduler.policies import BASE_RULES, TABLE, Backfill, Kind, Policy
+from coordinator.core.scheduler.policies import BASE_RULES, Backfill, Kind, Policy
 from coordinator.core.scheduler.pool import Pool
 from coordinator.core.scheduler.rules import RULES, Waits
 
@@ -107,7 +107,7 @@ def newcomers(cluster: Cluster, *, now_s: float, policy: Policy | None = None) -
 
 def _key_of_newcomer(cluster: Cluster, policy: Policy, asked: Asked, *, now_s: float) -> float:
     """Of a task that comes now, as `order.key_of` has it of those that wait."""
-    rule = next((rule for rule in policy.rules if rule != TABLE), WITHOUT_TABLE)
+    rule = base_rule(policy)
     if rule == "fcfs":
         return 0.0
     run_s, weight = cluster.planner.predictor.predict(asked.user, asked.width, asked.requested_s)

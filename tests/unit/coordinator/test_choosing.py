@@ -46,7 +46,7 @@ def test_it_lets_the_short_one_go_first_and_says_by_which_values(crowd) -> None:
     ((job, kept),) = decided(crowd)
     assert job == crowd.short
     assert (kept.order, kept.policy) == ("fcfs", "rollout of backlog")
-    assert kept.rule in ("short and narrow", "heavy")
+    assert kept.rule in ("short and narrow", "f2")
     assert kept.q[f"{crowd.short}.0"] < kept.q[f"{crowd.long}.0"]
     assert 0 < crowd.cluster.rollouts_taken <= crowd.cluster.rollout_steps
 

@@ -7,11 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from coordinator.core.scheduler.gate import WINDOWS_MIN
 from coordinator.core.scheduler.policies import BASE_RULES, POLICIES, Kind
 from coordinator.core.scheduler.qlearning import QTable
 from coordinator.sim import order_training
-from coordinator.sim.order_training import FINALISTS, replays, train
+from coordinator.sim.order_training import RACED, WINDOWS, replays, train
 from coordinator.sim.orders import pick
 from coordinator.sim.replay import Machine, replay
 from coordinator.sim.swf import Trace, TraceJob
@@ -92,7 +91,9 @@ def test_a_policy_that_is_better_elsewhere_acts(backfill: bool) -> None:
     )
     assert POLICIES[trained.policy].kind is Kind.PREDICTED
     assert trained.verdict.evidence.t <= -2.0
-    assert len(heard) == replays(len(MENU)) - 2 * FINALISTS * WINDOWS_MIN, "one look was enough"
+    assert trained.judged.keys() == set(MENU)
+    assert {len(paid) for paid in trained.judged.values()} == {WINDOWS}
+    assert len(heard) == replays(len(MENU))
 
 
 class Backwards:
@@ -116,7 +117,29 @@ def test_a_planted_bad_policy_does_not_act(monkeypatch: pytest.MonkeyPatch) -> N
     assert trained.policy == trained.verdict.static
     assert POLICIES[trained.policy].kind is Kind.STATIC
     assert trained.verdict.policy == "" and trained.verdict.evidence.log_ratio > 0.0
-    assert trained.verdict.evidence.windows == 2 * WINDOWS_MIN, "it got a second look"
+    assert trained.verdict.evidence.windows == WINDOWS
+
+
+def test_a_learned_one_that_falls_behind_is_not_replayed_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def planted(policy, *, table=None):  # type: ignore[no-untyped-def]
+        honest = pick(policy, table=table)
+        return lambda jobs, **settings: (
+            Backwards() if policy.name == "predicted heavy" else honest(jobs, **settings)
+        )
+
+    monkeypatch.setattr(order_training, "pick", planted)
+    heard: list[None] = []
+    trained = train(
+        liars(900),
+        [400],
+        length=LENGTH,
+        backfill=False,
+        seed=1,
+        heard=lambda: heard.append(None),
+        names=MENU,
+    )
+    assert trained.judged.keys() == set(MENU) - {"predicted heavy"}
+    assert len(heard) == replays(len(MENU)) - (WINDOWS - RACED)
 
 
 def test_the_table_learns_from_windows() -> None:

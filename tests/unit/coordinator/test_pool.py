@@ -6,9 +6,9 @@ from collections import Counter
 from copy import copy
 
 import hypothesis.strategies as st
-import msgspec
 import pytest
 from hypothesis import given
+from msgspec.structs import replace
 
 from bus.values import GpuInfo, NodeAdmin, NodeHealth, NodeKind, Resources
 from coordinator.core.model import Node, Shape
@@ -17,6 +17,7 @@ from coordinator.core.scheduler import pool as pool_module
 from coordinator.core.scheduler.feasible import find_gpus, fits_now, mismatches, obstacles
 from coordinator.core.scheduler.pool import Pool, pool_of
 from coordinator.core.scheduler.rank import best_fit, worst_fit
+from coordinator.core.scheduler.wishes import Avoided, Wishes
 from tests.unit.coordinator.conftest import INVENTORY, World
 
 NAMES = ("n1", "n2", "n3", "n4")
@@ -48,7 +49,7 @@ def pools(draw: st.DrawFn) -> list[Node]:
             labels=draw(LABELS),
             kind=draw(st.sampled_from(NodeKind)),
             tools=draw(st.sampled_from([(), ("wordcount",)])),
-            inventory=msgspec.structs.replace(INVENTORY, gpus=draw(GPUS)),
+            inventory=replace(INVENTORY, gpus=draw(GPUS)),
         )
     for node in world.cluster.nodes.values():
         node.allocated = draw(AMOUNTS)
@@ -96,6 +97,28 @@ def test_a_node_that_got_something_is_looked_at_anew(
         node.give(more, find_gpus(node, shape) or ())
         pool.refresh(node)
     assert pool.fits(shape).tolist() == Pool(nodes).fits(shape).tolist()
+
+
+CHANGES = st.lists(st.tuples(st.integers(0, 5), AMOUNTS, st.booleans()), max_size=6)
+"""To which node, what it gets, and whether a task of a job that others avoid comes instead."""
+
+
+@given(pools(), st.lists(SHAPES, min_size=1, max_size=3), CHANGES)
+def test_what_is_remembered_of_shapes_is_what_would_be_found_anew(nodes, shapes, changes) -> None:
+    aloof = replace(shapes[0], wishes=Wishes(avoid=(Avoided(7, None),)))
+    pool = Pool(nodes)
+    for place, more, avoided in [(None, None, False), *changes]:
+        if place is not None and place < len(nodes):
+            node = nodes[place]
+            if avoided:
+                node.note_task(7)
+            else:
+                node.give(more, find_gpus(node, shapes[0]) or ())
+                pool.refresh(node)
+        anew = Pool(nodes)
+        for shape in (*shapes, aloof, *shapes):
+            assert pool.fits(shape).tolist() == anew.fits(shape).tolist()
+            assert pool.obstacles(shape) == anew.obstacles(shape)
 
 
 def test_it_is_kept_between_rounds_until_more_than_the_books_has_changed(world: World) -> None:

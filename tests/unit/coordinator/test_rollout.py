@@ -13,9 +13,10 @@ from msgspec.structs import replace
 
 from coordinator.core.scheduler import predict
 from coordinator.core.scheduler.planner import LEAST_RECENT, Asked, Begun, Choice, Planner
-from coordinator.core.scheduler.policies import BASE_RULES, POLICIES, Kind, Policy
+from coordinator.core.scheduler.policies import BASE_RULES, POLICIES, Kind, Policy, base_key
 from coordinator.core.scheduler.predict import Mean, Predictor
 from coordinator.core.scheduler.rollout import Future, Held, Item, Snapshot
+from coordinator.core.scheduler.rules import RULES, TIMELESS, Waits
 from coordinator.sim.replay import Machine, replay
 from coordinator.sim.swf import TraceJob
 from tests.unit.coordinator.test_replay import JOBS, NODES
@@ -128,13 +129,44 @@ def test_what_is_coming_counts() -> None:
     assert choose(busy, waiting, seed=2).values != choice.values, "other futures"
 
 
-@pytest.mark.parametrize("rule", sorted(BASE_RULES))
+@pytest.mark.parametrize("rule", [*sorted(BASE_RULES), "f1", "f2", "f3", "f4", "saf"])
 def test_every_base_rule_can_order_the_rest(rule: str) -> None:
     """Of two that are alike in all else the smaller one goes first."""
     planner = Planner()
     large, small = asked(0, 1000, nodes=3), asked(0, 10, nodes=2)
     choice = choose(planner, [large, small], policy=replace(BACKLOG, rules=(rule,)))
     assert (choice.rule, choice.place) == (rule, 1)
+
+
+@pytest.mark.parametrize("rule", sorted(TIMELESS))
+def test_a_static_rule_hears_the_prediction_and_when_a_job_came(rule: str) -> None:
+    came = Waits(requested_s=70.0, processors=3, submitted_s=900.0)
+    assert base_key(rule, came, nodes=500_000, weight=0.1) == RULES[rule](came, 5_000.0)
+
+
+def test_arrivals_count_from_when_the_record_began() -> None:
+    """F2 has an old record tell early from late less sharply: there the smaller one may pass."""
+    policy = Policy(name="f2", kind=Kind.PREDICTED, rules=("f2",))
+    waiting = [asked(1e6, 3600, nodes=3), asked(1e6 + 100.0, 60, nodes=3)]
+
+    def first(began_s: float) -> int:
+        rng = np.random.default_rng(1)
+        return (
+            Planner()
+            .choose(
+                policy,
+                waiting,
+                [],
+                now_s=1e6 + 200.0,
+                free=NODES,
+                backfill=False,
+                rng=rng,
+                began_s=began_s,
+            )
+            .place
+        )
+
+    assert (first(0.0), first(1e6 - 10.0)) == (1, 0)
 
 
 def test_without_futures_only_the_backlog_counts() -> None:
