@@ -242,8 +242,7 @@ class Tuning:
             *self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            limit=LINE_MAX,
+            limit=LINE_MAX,  # what it says beside its answer is for our log
         )
         assert child.stdin is not None and child.stdout is not None
         try:

@@ -18,7 +18,8 @@ from coordinator.core.events import LearnedBrought, ModeAsked
 from coordinator.core.learning import situation, snapshot
 from coordinator.core.scheduler import kept
 from coordinator.core.scheduler.learner import REWARDS
-from coordinator.core.scheduler.policies import POLICIES, Mode
+from coordinator.core.scheduler.policies import POLICIES, Kind, Mode
+from coordinator.core.scheduler.rules import RULES
 from coordinator.core.scheduler.values import epsilon, rank_in_force
 from coordinator.loop import Loop
 from coordinator.store.learned import Learned
@@ -108,6 +109,16 @@ class SchedulerDesk:
             raise ApiError(
                 refusal(
                     "E_VALUE", "no such policy", field="/policies", got=quote(unknown[0]), expected=expected
+                )
+            )
+        if request.policies and not any(POLICIES[name].kind is Kind.STATIC for name in request.policies):
+            raise ApiError(
+                refusal(
+                    "E_VALUE",
+                    "a learned policy is judged against static rules, and none is named",
+                    field="/policies",
+                    got=quote(", ".join(request.policies)),
+                    expected=f"at least one of {', '.join(RULES)}",
                 )
             )
         try:

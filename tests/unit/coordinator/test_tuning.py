@@ -117,15 +117,18 @@ async def test_placements_are_judged_where_they_are_to_be_learned(tmp_path: Path
     ("child", "text"),
     [
         (saying({"error": {"code": "E_TRACE", "message": "line 3: no number"}}), "line 3"),
-        (saying({"progress": [1, 2]}, then="sys.exit(3)"), "code 3"),
+        (saying({"progress": [1, 2]}, then="print('boom', file=sys.stderr); sys.exit(3)"), "code 3"),
     ],
 )
-async def test_a_replay_that_fails_says_so_and_changes_nothing(child: list[str], text: str) -> None:
+async def test_a_replay_that_fails_says_so_and_changes_nothing(
+    child: list[str], text: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     async with running_shell(tune=child) as shell:
         await shell.ask("olga", "scheduler.train")
         await over(shell)
         found = await shell.ask("olga", "scheduler.status")
         assert text in found["test"]["error"] and not found["policy"] and not found["snapshots"]
+    assert ("boom" in capfd.readouterr().err) == ("code" in text), "whoever reads the log learns why"
 
 
 async def test_a_replay_ends_with_its_leader() -> None:
@@ -193,6 +196,8 @@ async def test_unknown_orders_and_pickles_are_refused() -> None:
     async with running_shell() as shell:
         error = (await shell.ask("olga", "scheduler.replay", policies=["best"]))["error"]
         assert (error["code"], error["got"]) == ("E_VALUE", "'best'") and "fcfs" in error["expected"]
+        error = (await shell.ask("olga", "scheduler.replay", policies=["predicted short"]))["error"]
+        assert (error["code"], error["field"]) == ("E_VALUE", "/policies") and "fcfs" in error["expected"]
         error = (await shell.ask("olga", "scheduler.export", snapshot=7))["error"]
         assert error["code"] == "E_NOT_FOUND"
         error = (await shell.ask("olga", "scheduler.replay", swf="gASVBQ=="))["error"]
