@@ -239,7 +239,7 @@ def earliest(
     then = free[rows] + added - before[first.cumsum() - 1]
     fit = _pieces(then, request, per_node)
     fit_now = np.where(able, _pieces(free, request, per_node), 0)
-    gained = fit - np.where(first, fit_now[rows], np.roll(fit, 1))
+    gained = fit - np.where(first, fit_now[rows], fit[np.arange(len(fit)) - 1])
     by_time = np.argsort(at_s, kind="stable")
     total = np.concatenate(([0], gained[by_time].cumsum())) + fit_now.sum()
     enough = np.flatnonzero(total >= pieces)

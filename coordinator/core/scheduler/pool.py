@@ -122,21 +122,23 @@ class Pool:
     def fits(self, shape: Shape) -> Mask:
         """Where a task of `shape` could start now; not to be changed."""
         known = self._fitting.get(shape)
-        if known is not None and known[0] == self._changes and not _avoids(shape):
+        if known is not None and known[0] == self._changes:
             return known[1]
         found: Mask = self._matches(shape) & self._open & (self._free >= amounts(shape.resources)).all(axis=1)
         if gpus_wanted(shape):
             found &= self._gpus_of(shape).fits(shape)
-        _remember(self._fitting, shape, (self._changes, found))
+        if not _avoids(shape):
+            _remember(self._fitting, shape, (self._changes, found))
         return found
 
     def obstacles(self, shape: Shape) -> dict[str, int]:
         """Reason -> number of the nodes on which it keeps `shape` off now; not to be changed."""
         known = self._in_the_way.get(shape)
-        if known is not None and known[0] == self._changes and not _avoids(shape):
+        if known is not None and known[0] == self._changes:
             return known[1]
         found = self._count_obstacles(shape)
-        _remember(self._in_the_way, shape, (self._changes, found))
+        if not _avoids(shape):
+            _remember(self._in_the_way, shape, (self._changes, found))
         return found
 
     def _count_obstacles(self, shape: Shape) -> dict[str, int]:

@@ -198,8 +198,9 @@ class _Round:
                 self._bookings.leave(able)
                 self._keep(coming, turn)
                 return
-        making_room = {each.node for each in self._cluster.yielding.values()}
-        able &= ~self._pool.rows(self._reserved.keys() | making_room)
+        kept = self._reserved.keys() | {each.node for each in self._cluster.yielding.values()}
+        if kept:
+            able &= ~self._pool.rows(kept)
         if self._bookings.book(shape, able, task=str(head.entry.next_task)):
             self._booked.add(head.sequence)
             self._go_on_booking(turn)
