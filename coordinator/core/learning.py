@@ -150,7 +150,8 @@ def restore_learned(cluster: Cluster, state: LearnedState | None, notes: tuple[L
     """Mode, policy and what was learned: the newest snapshot, and the notes after it. Raises Unreadable."""
     if state is not None:
         cluster.mode_asked, cluster.mode = state.mode, state.mode or cluster.mode
-        cluster.policy, cluster.evidence = state.policy, state.evidence
+        known = state.policy in POLICIES  # of another version may be what this one does not have
+        cluster.policy, cluster.evidence = state.policy if known else "", state.evidence
         cluster.planner = kept.load(state.learner)
         cluster.kept_sequence = state.sequence
     learner = cluster.planner

@@ -175,7 +175,7 @@ def _orders(random: Random) -> Orders:
     return Orders(
         order=random.choice(("fcfs", "fcfs", *RULES)),
         backfill=random.choice((Backfill.EASY, Backfill.EASY, Backfill.CONSERVATIVE, Backfill.OFF)),
-        policy=random.choice(("", "", "rollout", "rollout of backlog", "predicted short")),
+        policy=random.choice(("", "", "rollout", "rollout of backlog", "predicted short", "saf")),
         mode=random.choice((Mode.ON, Mode.ON, Mode.SHADOW, Mode.OFF)),
         rank=random.choice(("best_fit", "worst_fit", LEARNED)),
     )

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from coordinator.core.model import Attempt, Cluster, Group, Line, Shape, Waiting
 from coordinator.core.scheduler.asking import TASKS_MAX, UNITS, asked_of
-from coordinator.core.scheduler.order import began_s, in_force, in_shadow
+from coordinator.core.scheduler.order import began_s, in_force, in_shadow, key_of
 from coordinator.core.scheduler.planner import Asked, Begun
 from coordinator.core.scheduler.policies import TABLE, Backfill, Kind, Policy
 
@@ -98,6 +98,8 @@ class Chooser:
     def _ask(
         self, policy: Policy, entries: list[_Entry], running: list[Begun], *, free: int, left: int
     ) -> tuple[Chosen | None, Learned]:
+        if policy.kind is Kind.STATIC:
+            return None, Learned(policy.name, would=self._first_by(policy, entries))
         first = entries[0].chosen.waiting.entry.next_task
         self._decisions += 1
         choice = self._cluster.planner.choose(
@@ -122,6 +124,14 @@ class Chooser:
         for place, value in sorted(choice.values.items(), key=lambda each: each[1]):
             q.setdefault(str(entries[place].chosen.waiting.entry.next_task), round(value, 4))
         return chosen, Learned(policy.name, choice.rule, dict(islice(q.items(), SHOWN_MAX)))
+
+    def _first_by(self, rule: Policy, entries: list[_Entry]) -> str:
+        """Where nothing learned passed the gate, the best static rule watches in its place."""
+
+        def key(entry: _Entry) -> float:
+            return key_of(self._cluster, rule, entry.chosen.waiting.group, now_s=self._now_s)
+
+        return str(min(entries, key=key).chosen.waiting.entry.next_task)
 
     def _window(self, lines: Iterable[tuple[Shape, Line]]) -> list[_Entry]:
         """In order of arrival, as the planner wants them."""

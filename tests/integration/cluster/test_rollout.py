@@ -146,6 +146,12 @@ async def test_a_planted_bad_order_is_kept_out(one_by_one: LiveCluster) -> None:
         assert {(why.order, why.policy) for why in whys} == {("sjf", "")}
         assert first_minutes(whys) == sorted(MINUTES)
 
+        assert (await olga.scheduler_mode("shadow")).acts == "fcfs"
+        beside = await run_behind_another(cluster, alice)
+        assert first_minutes(beside) == list(MINUTES)
+        assert beside[0].would == beside[MINUTES.index(min(MINUTES))].task, "by sjf, which watches now"
+        await olga.scheduler_mode("on")
+
         text = corral(cluster, "scheduler", "status")
         assert "none passed the gate; sjf is the best static rule" in text
         assert f"{PLANTED} against sjf: +" in text

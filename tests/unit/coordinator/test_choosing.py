@@ -84,6 +84,12 @@ def test_in_shadow_it_decides_beside_the_static_order(crowd) -> None:
     assert (kept.policy, kept.rule, kept.would) == ("", "", f"{crowd.short}.0")
 
 
+def test_in_shadow_a_static_rule_that_was_best_does_so_too(crowd) -> None:
+    crowd.cluster.mode, crowd.cluster.policy = Mode.SHADOW, "sjf"
+    ((job, kept),) = decided(crowd)
+    assert (job, kept.order, kept.policy, kept.would) == (crowd.long, "fcfs", "", f"{crowd.short}.0")
+
+
 def test_in_shadow_a_predicted_order_does_so_too(crowd) -> None:
     crowd.cluster.mode, crowd.cluster.policy = Mode.SHADOW, "predicted short"
     ((job, kept),) = decided(crowd)

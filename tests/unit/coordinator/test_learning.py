@@ -222,6 +222,16 @@ def test_what_is_brought_is_learned_on_from() -> None:
     assert kept.digest(here.rebuilt().planner) == kept.digest(here.cluster.planner)
 
 
+def test_a_policy_that_this_version_does_not_have_does_not_act() -> None:
+    world = World()
+    world.happen(PolicyChosen(policy="sjf", evidence={"t": -3.0}))
+    (state,) = [each for each in world.effects if isinstance(each, LearnedState)]
+    for policy, acts in (("sjf", "sjf"), ("of tomorrow", "")):
+        cluster = Cluster()
+        restore_learned(cluster, msgspec.structs.replace(state, policy=policy), ())
+        assert (cluster.policy, cluster.evidence) == (acts, {"t": -3.0})
+
+
 def test_what_was_trained_elsewhere_is_not_judged_here() -> None:
     world = World()
     world.register()
