@@ -73,6 +73,22 @@ class Snapshot(Struct, kw_only=True):
     reward_avg: float | None = None
 
 
+class Forecasts(Struct, kw_only=True):
+    """How true forecasts of starts came: of `told` that came out `right` were within their intervals.
+
+    The same of the `newest`, whose middle interval is `width` of the foretold waiting time; `open` ones have
+    not come out yet. `share` should be right.
+    """
+
+    told: int = 0
+    right: int = 0
+    newest: int = 0
+    newest_right: int = 0
+    width: float = 0.0
+    open: int = 0
+    share: float = 0.8
+
+
 class Scheduler(Struct, kw_only=True):
     """`policy` passed the gate ("": none), `order` is the static rule, `acts` who orders as things are.
 
@@ -97,6 +113,7 @@ class Scheduler(Struct, kw_only=True):
     next_test_s: float | None = None
     test: Test | None = None  # the one that runs, else the last
     snapshots: list[Snapshot] = []
+    forecasts: Forecasts | None = None
 
 
 class Exported(Struct, kw_only=True):

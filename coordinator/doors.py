@@ -129,6 +129,7 @@ class Doors:
             else None
         )
         access = Access(reads)
+        self._reasons = Reasons(loop, jobs.finder, reads, clock)
         self._api = Api(
             bus,
             access,
@@ -139,7 +140,7 @@ class Doors:
             steer=steer,
             people=people,
             scheduler=SchedulerDesk(loop, learned, self._tuning, steer, clock),
-            reasons=Reasons(loop, jobs.finder, reads, clock),
+            reasons=self._reasons,
             tokens=self._tokens,
             verifier=Verifier(
                 loop, books, engine.teller, clock, epoch=engine.leader.epoch, rebuild=engine.rebuild
@@ -158,6 +159,7 @@ class Doors:
             "submissions": self._intake.run(),
             "retention": self._retention.run(),
             "tuning": self._tuning.run(),
+            "forecasts": self._reasons.run(),
         }
 
     def summary(self) -> api.Cluster:

@@ -1,15 +1,18 @@
 """What will be: forecasts of starts, and `job.whatif`. Futures are played in a thread, one question at a
 time.
 
-Forecasts that were told are remembered until they have come out; by how they did, the next ones are
-corrected. A new leader begins anew.
+Forecasts that were told are noted by the learner until they have come out; by how they did, the next ones
+are corrected. Whether anybody asks or not, one of those that wait is foretold every few seconds: so the
+correction is learned on every cluster, and not only of what people worry about.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
-from collections import deque
+import random
+import time
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,32 +24,26 @@ from bus.values import NodeName, TaskRef, UserName
 from coordinator.api.access import viewer
 from coordinator.api.prerequisites import Prerequisites
 from coordinator.clock import Clock
-from coordinator.core import why
+from coordinator.core.events import ForecastMade
+from coordinator.core.forecasts import sample
 from coordinator.core.foresight import Change, Comparison, compared, of_task
 from coordinator.core.model import Cluster, Group, Job, Node
 from coordinator.core.plan import planned_job
 from coordinator.core.scheduler.forecast import Forecast, Tracker
 from coordinator.core.scheduler.policies import POLICIES
-from coordinator.loop import Loop
+from coordinator.loop import Loop, Overloaded
 from coordinator.replies import fault_error
 from coordinator.store.reads import Reads
 from coordinator.store.rows import UserRow
 
-OPEN_MAX = 200
-LOOKED_UP_MAX = 10
-"""Tasks over whose start is read from the database, for each question."""
+SAMPLE_EVERY_S = 5.0
+SAMPLE_SHARE = 0.01
+"""Of the time goes into forecasts that nobody asked for, where one takes long."""
 
 NODES_ADDED_MAX = 1_000
 
 
-class Told(Struct, frozen=True):
-    """A forecast that has not come out yet."""
-
-    task: TaskRef
-    asked_s: float
-    raw: Forecast
-    told: Forecast
-    late: bool = False  # it should have started, and waits
+log = logging.getLogger(__name__)
 
 
 class Outlook:
@@ -57,22 +54,12 @@ class Outlook:
         self._reads = reads
         self._prerequisites = prerequisites
         self._clock = clock
-        self._tracker = Tracker()
-        self._told: deque[Told] = deque(maxlen=OPEN_MAX)
         self._playing = asyncio.Lock()
 
     async def of_task(self, group: Group, index: int) -> api.Forecast | None:
         """When a task starts that waits; None where something else than places keeps it."""
-        await self._learn()
-        async with self._playing:
-            now_s = self._clock.now_s()
-            question = of_task(self._loop.cluster, group, index, now_s=now_s)
-            raw = await asyncio.to_thread(question.answer) if question is not None else None
-        if raw is None:
-            return None
-        told = self._tracker.corrected(raw, now_s=now_s)
-        self._told.append(Told(TaskRef(group.job.number, index), now_s, raw, told))
-        return self._shown(told, until_end=False)
+        told = await self._foretell(group, index)
+        return None if told is None else self._shown(told, until_end=False)
 
     async def of_job(self, job: Job) -> tuple[api.Forecast | None, api.Effect]:
         """When a job that is not submitted would start and end, and what that does to the others."""
@@ -122,39 +109,43 @@ class Outlook:
             right=self._tracker.right,
         )
 
-    async def _learn(self) -> None:
-        """See which forecasts have come out."""
-        looked_up = 0
-        for _ in range(len(self._told)):
-            each = self._told.popleft()
-            job = self._loop.cluster.jobs.get(each.task.job)
-            group = job.group_of(each.task.index) if job is not None else None
-            live = group.find_task(each.task.index) if group is not None else None
-            waits = group is not None and why.waits(group, each.task.index)
-            if waits and not each.late and self._clock.now_s() > each.told.high_s:
-                self._tracker.note_late()
-                each = replace(each, late=True)
-            if waits or (live is None and looked_up == LOOKED_UP_MAX):
-                self._told.append(each)
-                continue
-            if live is not None:
-                started_s = live.started_at
-            else:
-                looked_up += 1
-                started_s = await self._started_s(each)
-            if started_s is not None:
-                if started_s > each.told.high_s and not each.late:
-                    self._tracker.note_late()
-                self._tracker.observe(each.raw, each.told, asked_s=each.asked_s, started_s=started_s)
-            elif live is not None:
-                self._told.append(each)  # on its way
+    async def run(self) -> None:
+        """Make forecasts that nobody asked for, to learn from: until cancelled."""
+        wait_s = SAMPLE_EVERY_S
+        while True:
+            await asyncio.sleep(wait_s)
+            began_s = time.perf_counter()
+            try:
+                await self.note_one()
+            except Exception:  # nobody asked for it, so nobody shall be without a coordinator for it
+                log.exception("a forecast could not be made")
+            wait_s = max(SAMPLE_EVERY_S, (time.perf_counter() - began_s) / SAMPLE_SHARE)
 
-    async def _started_s(self, told: Told) -> float | None:
-        """When a task that is over started, after it was asked about; None: it never did."""
-        task = await self._reads.task(told.task, viewer=None)
-        attempts = task.attempts if task is not None else []
-        starts = [each.started_at for each in attempts if each.started_at is not None]
-        return min((at for at in starts if at >= told.asked_s), default=None)
+    async def note_one(self) -> None:
+        """Foretell when one of those that wait will start, and have it noted."""
+        cluster = self._loop.cluster
+        chosen = sample(cluster, random.randrange(1 << 32))
+        if chosen is not None:
+            await self._foretell(*chosen)
+
+    async def _foretell(self, group: Group, index: int) -> Forecast | None:
+        """And wait for how it comes out."""
+        async with self._playing:
+            now_s = self._clock.now_s()
+            question = of_task(self._loop.cluster, group, index, now_s=now_s)
+            raw = await asyncio.to_thread(question.answer) if question is not None else None
+        if raw is None:
+            return None
+        told = self._tracker.corrected(raw, now_s=now_s)
+        try:
+            self._loop.post(ForecastMade(TaskRef(group.job.number, index), now_s, raw, told))
+        except Overloaded as error:
+            log.info("a forecast is not learned from: %s", error)
+        return told
+
+    @property
+    def _tracker(self) -> Tracker:
+        return self._loop.cluster.planner.forecasts.tracker
 
 
 def _both(

@@ -17,6 +17,7 @@ from coordinator.core.effects import LearnedState
 from coordinator.core.events import LearnedBrought, ModeAsked
 from coordinator.core.learning import situation, snapshot
 from coordinator.core.scheduler import kept
+from coordinator.core.scheduler.foretold import Record
 from coordinator.core.scheduler.learner import REWARDS
 from coordinator.core.scheduler.policies import POLICIES, Kind, Mode
 from coordinator.core.scheduler.rules import RULES
@@ -71,6 +72,7 @@ class SchedulerDesk:
             evidence=cluster.evidence,
             next_test_s=tuning.next_s,
             test=tuning.test,
+            forecasts=_forecasts(learner.forecasts),
             snapshots=[
                 scheduling.Snapshot(
                     number=each.number,
@@ -161,6 +163,18 @@ class SchedulerDesk:
         learner = _learner_of(request.document)
         await self._steer.ask(LearnedBrought(learner=learner, by=user.name))
         return await self.status(user, requests.Empty())
+
+
+def _forecasts(record: Record) -> scheduling.Forecasts:
+    tracker = record.tracker
+    return scheduling.Forecasts(
+        told=tracker.told,
+        right=tracker.right,
+        newest=len(tracker.newest),
+        newest_right=sum(tracker.newest),
+        width=tracker.width,
+        open=len(record.open),
+    )
 
 
 def _document(state: LearnedState) -> dict[str, Any]:

@@ -41,6 +41,7 @@ class Reasons:
         self._clock = clock
         self._outlook = Outlook(loop, reads, self._prerequisites, clock)
         self.what_if = self._outlook.what_if
+        self.run = self._outlook.run
 
     async def plan(self, user: UserRow, request: Struct) -> Struct:
         """`job.plan`: raises ApiError with every fault that a submission would be refused for."""

@@ -22,6 +22,7 @@ from coordinator.core.effects import (
     TaskChange,
 )
 from coordinator.core.fair_share import charge
+from coordinator.core.forecasts import note_start
 from coordinator.core.model import (
     TERMINAL,
     Attempt,
@@ -112,6 +113,8 @@ def move(
             asked_by=asked_by,
         )
     )
+    if TaskState.RUNNING in states and cluster.planner.forecasts.open:
+        note_start(cluster, task)
     if job.started_at is None and task.started_at is not None:
         job.started_at = task.started_at
     cluster.changed_jobs[job.number] = job

@@ -27,6 +27,7 @@ from bus.values import (
     UserName,
 )
 from coordinator.core.effects import JobChange, NewJob, ReplyToken
+from coordinator.core.scheduler.forecast import Forecast
 from coordinator.core.scheduler.policies import Mode
 from coordinator.core.scheduler.qlearning import QTable
 
@@ -247,6 +248,15 @@ class LearnedBrought(Struct, frozen=True, kw_only=True):
     reply: ReplyToken = 0
 
 
+class ForecastMade(Struct, frozen=True):
+    """At `at_s` the task was foretold to start as `told`, which is `raw` corrected."""
+
+    task: TaskRef
+    at_s: float
+    raw: Forecast
+    told: Forecast
+
+
 class SnapshotDue(Struct, frozen=True):
     """Keep what was learned since the last snapshot."""
 
@@ -296,6 +306,7 @@ Event = (
     | PolicyChosen
     | LearnedBrought
     | SnapshotDue
+    | ForecastMade
     | SelfChecked
     | SharesAsked
     | Tick

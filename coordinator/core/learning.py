@@ -234,6 +234,7 @@ def on_brought(out: list[Effect], cluster: Cluster, event: LearnedBrought, *, no
     """Somebody brought what was learned elsewhere, or before: what it was trained to has to pass our gate."""
     before, found = cluster.planner, kept.load(event.learner)  # checked at the door
     found.sequence = max(found.sequence, before.sequence)
+    found.forecasts.open = before.forecasts.open  # those brought are of other tasks
     found.offer(before, gpus=_gpus(cluster))
     if TABLE in POLICIES[cluster.policy or cluster.order].rules:
         found.table = before.table

@@ -21,6 +21,7 @@ from coordinator.core.events import (
     CommandConfirmed,
     CommandUnanswered,
     Event,
+    ForecastMade,
     HoldAsked,
     JobSubmitted,
     LearnedBrought,
@@ -39,6 +40,7 @@ from coordinator.core.events import (
     UsageSeen,
 )
 from coordinator.core.fair_share import on_shares, settle
+from coordinator.core.forecasts import check_forecasts, on_forecast
 from coordinator.core.health import check_silence, check_starts
 from coordinator.core.jobs import on_cancel, on_submitted, remind_cancels, requeue_due
 from coordinator.core.learning import keep_notes, on_brought, on_mode, on_policy, on_snapshot
@@ -100,6 +102,8 @@ def step(cluster: Cluster, event: Event, now_s: float) -> list[Effect]:
             on_brought(out, cluster, event, now_s=now_s)
         case SnapshotDue():
             on_snapshot(out, cluster, event, now_s=now_s)
+        case ForecastMade():
+            on_forecast(cluster, event)
         case SelfChecked():
             on_self_checked(cluster, event, now_s=now_s)
         case Tick():
@@ -108,6 +112,7 @@ def step(cluster: Cluster, event: Event, now_s: float) -> list[Effect]:
             check_starts(out, cluster, now_s=now_s)
             check_drains(out, cluster, now_s=now_s)
             settle(out, cluster, now_s=now_s)
+            check_forecasts(cluster, now_s=now_s)
             cluster.preempt_due = True
             cluster.dirty = cluster.dirty or bool(cluster.lines)
         case _:

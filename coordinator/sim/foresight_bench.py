@@ -221,7 +221,7 @@ class _Past:
             held=held,
             begun=begun,
             ends=begun + np.array([self._run_s(jobs[index]) for index in running], dtype=np.float64),
-            limits=begun + np.array([jobs[index].requested_s for index in running], dtype=np.float64),
+            limits=begun + np.array([_limit_s(jobs[index]) for index in running], dtype=np.float64),
             requests=np.array([[key[0]] for key in lines], dtype=np.int64),
             allowed=np.ones((len(lines), 1), dtype=np.bool_),
             entries=entries,
@@ -232,4 +232,9 @@ class _Past:
 
     def _entry(self, job: TraceJob, lines: dict[tuple[int, int], int]) -> Entry:
         line = lines.setdefault((job.nodes, job.requested_s), len(lines))
-        return Entry(line, 1, self._run_s(job), float(job.requested_s))
+        return Entry(line, 1, self._run_s(job), _limit_s(job))
+
+
+def _limit_s(job: TraceJob) -> float:
+    """Some traces have requests below zero; nothing is over before it begins."""
+    return max(float(job.requested_s), 1.0)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from statistics import fmean
 from typing import Any
 
-from bus.scheduling import Scheduler, Test
+from bus.scheduling import Forecasts, Scheduler, Test
 from tui.view.amounts import NONE, duration
 from tui.view.descriptions import facts_text
 from tui.view.instants import local, local_short
@@ -42,6 +42,7 @@ def scheduler_lines(status: Scheduler, *, now_s: float) -> Iterator[str]:
         ("nodes by", status.rank or NONE),
         ("epsilon", f"{status.epsilon:.4f}, where learned values rank nodes"),
         ("learned", f"{status.decisions:,} decisions, {status.learned:,} notes, {status.digest[:12]}"),
+        *(("forecasts", forecasts_text(each)) for each in [status.forecasts] if each is not None),
         ("next test", NONE if status.next_test_s is None else f"in {duration(status.next_test_s)}"),
     ]
     if status.test is not None:
@@ -57,6 +58,18 @@ def mode_line(status: Scheduler) -> str:
     """Who orders tasks in this mode, and who only looks on."""
     beside = f", {status.policy} decides beside it" if status.mode == "shadow" and status.policy else ""
     return f"mode {status.mode}: {status.acts} orders tasks{beside}"
+
+
+def forecasts_text(forecasts: Forecasts) -> str:
+    """How many starts lay in their intervals, of all and of late, and how wide these are."""
+    waiting = f"{forecasts.open:,} not out yet"
+    if not forecasts.told:
+        return f"none came out so far, {waiting}"
+    return (
+        f"{forecasts.right:,} of {forecasts.told:,} right ({forecasts.right / forecasts.told:.0%}, meant "
+        f"{forecasts.share:.0%}), {forecasts.newest_right} of the newest {forecasts.newest}; "
+        f"intervals {forecasts.width:.0%} of the waiting; {waiting}"
+    )
 
 
 def _policy_text(status: Scheduler) -> str:

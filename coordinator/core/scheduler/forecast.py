@@ -57,7 +57,7 @@ MANY = 1_000
 """Where so much runs, ends are taken together more coarsely."""
 
 
-class Forecast(Struct, frozen=True, kw_only=True):
+class Forecast(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Times of the epoch: the median, and between which four of five lie. `ends_s`: the median of its end."""
 
     start_s: float
@@ -143,6 +143,8 @@ class Tracker(Struct):
     above: float = TAIL
     told: int = 0
     right: int = 0
+    newest: list[bool] = field(default_factory=list)  # which of the newest ones were right
+    widths: list[float] = field(default_factory=list)  # of these, as shares of the foretold waiting times
 
     def corrected(self, raw: Forecast, *, now_s: float) -> Forecast:
         """What to tell when `raw` is what was played. What starts at once is certain."""
@@ -161,6 +163,11 @@ class Tracker(Struct):
             ends_s=raw.ends_s,
         )
 
+    @property
+    def width(self) -> float:
+        """The middle one of the newest forecasts, as a share of the foretold waiting time."""
+        return _quantile(self.widths, 0.5) if self.widths else 0.0
+
     def observe(self, raw: Forecast, told: Forecast, *, asked_s: float, started_s: float) -> None:
         """What was played and told at `asked_s` has come out so; see `note_late`."""
         waited_s = started_s - asked_s
@@ -174,6 +181,9 @@ class Tracker(Struct):
         del self.outcomes[:-NEWEST]
         self.told += 1
         self.right += not (too_early or too_late)
+        self.newest.append(not (too_early or too_late))
+        self.widths.append((told.high_s - told.low_s) / max(told.start_s - asked_s, SHORT_S))
+        del self.newest[:-NEWEST], self.widths[:-NEWEST]
 
     def note_late(self) -> None:
         """One should have started by now, and waits: known long before it comes out, and each only once."""

@@ -15,10 +15,11 @@ from typing import Any, get_args, get_type_hints
 
 import msgspec
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from coordinator.core.scheduler import after_state, arrays, places
+from coordinator.core.scheduler.foretold import Record
 from coordinator.core.scheduler.learner import Learner
 from coordinator.core.scheduler.node_features import NAMES
 from coordinator.core.scheduler.places import Explained, Wanted
@@ -56,6 +57,7 @@ class _Kept(Struct, kw_only=True, forbid_unknown_fields=True):
     requests: list[Wanted] = []
     explained: bytes = b""
     usual: list[float] = []
+    forecasts: Record = field(default_factory=Record)
 
 
 def dump(learner: Learner) -> bytes:
@@ -79,6 +81,7 @@ def dump(learner: Learner) -> bytes:
             requests=list(learner.requests),
             explained=b"" if explained is None else explained.learner.dump(),
             usual=[] if explained is None or explained.usual is None else explained.usual.tolist(),
+            forecasts=learner.forecasts,
         )
     )
 
@@ -101,6 +104,7 @@ def load(data: bytes) -> Learner:
     learner.table, learner.weights = kept.table, kept.weights
     learner.requests.extend(kept.requests)
     learner.explained = _explained(kept)
+    learner.forecasts = kept.forecasts
     return learner
 
 

@@ -18,6 +18,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from coordinator.core.scheduler.exploring import epsilon_after
+from coordinator.core.scheduler.foretold import CameOut, Foretold, Record
 from coordinator.core.scheduler.places import Explained, Wanted
 from coordinator.core.scheduler.planner import Asked, Planner
 from coordinator.core.scheduler.predict import BOUND_S
@@ -84,7 +85,7 @@ class Unused(Struct, frozen=True, array_like=True, tag="unused"):
     share: float
 
 
-Note = Arrival | Experience | Unused
+Note = Arrival | Experience | Unused | Foretold | CameOut
 
 
 class Learner(Planner):
@@ -101,6 +102,7 @@ class Learner(Planner):
         self.weights = b""
         self.explained: Explained | None = None
         self.requests: deque[Wanted] = deque(maxlen=REQUESTS)
+        self.forecasts = Record()
         self.sequence = 0
         self.decisions = 0
         self._noted: list[Note] = []
@@ -155,6 +157,8 @@ class Learner(Planner):
             case Unused():
                 if self.explained is not None:
                     self.explained.update(note.seen, note.share)
+            case Foretold() | CameOut():
+                self.forecasts.learn(note)
             case _:
                 assert_never(note)
         self.sequence += 1

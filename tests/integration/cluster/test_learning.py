@@ -60,6 +60,41 @@ async def test_a_restart_knows_what_was_known(cluster: LiveCluster, how: int) ->
     assert again.digest != before.digest
 
 
+@pytest.mark.contract("S0.54")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+async def test_a_restart_knows_what_it_foretold(cluster: LiveCluster, how: int) -> None:
+    """Before it and after it one starts that was foretold: the next coordinator knows of both."""
+    async with cluster.client("olga") as olga:
+        (node,) = [each for each in (await olga.nodes()).nodes if each.labels.get("zone") == "a"]
+        whole = {"resources": {"cpu": node.capacity.cpu_millis}, "constraints": {"labels": {"zone": "a"}}}
+        first, second, third = [
+            (await olga.submit(command=["sleep", "600"], timeout=900, **whole)).number for _ in range(3)
+        ]
+        before = (await olga.scheduler()).forecasts
+        assert before is not None
+        for number in (second, third):
+            why = await olga.why(number)
+            assert why.forecast is not None and why.forecast.told == before.told
+
+        await olga.cancel(first)
+        await cluster.until(lambda: told_by(olga, before.told + 1), "the second one has started")
+        seen = await olga.scheduler()
+    cluster.kill("coordinator", how)
+    cluster.start_coordinator()
+    after = await known(cluster)
+    assert (after.digest, after.forecasts, after.learned) == (seen.digest, seen.forecasts, seen.learned)
+    async with cluster.client("olga") as olga:
+        await olga.cancel(second)
+        await cluster.until(lambda: told_by(olga, before.told + 2), "the third one has started")
+        await olga.cancel(third)
+
+
+async def told_by(client: Client, count: int) -> bool:
+    """Whether so many forecasts came out."""
+    found = (await client.scheduler()).forecasts
+    return found is not None and found.told == count
+
+
 @pytest.mark.contract("S4.4", "S4.63")
 async def test_every_decision_is_an_experience(cluster: LiveCluster) -> None:
     decisions = (await work(cluster)).decisions

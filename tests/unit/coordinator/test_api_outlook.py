@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 
 from bus.codec import Codec
 from bus.values import AttemptRef, Ended, Outcome, Started
+from coordinator.api import outlook
+from coordinator.api.why import Reasons
+from coordinator.core import forecasts
+from coordinator.core.scheduler.forecast import TAIL
+from coordinator.loop import Overloaded
 from tests.unit.coordinator.shell import FakeAgent, Shell, running_shell, until
 
 
@@ -114,3 +121,63 @@ async def test_what_cannot_be_is_refused(shell: Shell, change: dict[str, Any], c
 async def test_without_a_node_none_can_be_like_it(shell: Shell) -> None:
     error = (await shell.ask("alice", "job.whatif", add=1))["error"]
     assert (error["code"], error["field"]) == ("E_NOT_FOUND", "/add")
+
+
+def reasons_of(shell: Shell) -> Reasons:
+    return Reasons(shell.loop, shell.jobs.finder, shell.reads, shell.clock)
+
+
+@asynccontextmanager
+async def foretelling(shell: Shell) -> AsyncIterator[None]:
+    """As beside a coordinator."""
+    running = asyncio.create_task(reasons_of(shell).run())
+    try:
+        yield
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+
+async def test_those_that_nobody_asked_about_are_foretold_too(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One after the other, whatever goes wrong with one of them, and the status says how true they came."""
+    monkeypatch.setattr(outlook, "SAMPLE_EVERY_S", 0.0)
+    agent = await shell.agent()
+    broken = iter([RuntimeError("a bug"), None])
+
+    def sample(*asked: Any) -> Any:
+        if (error := next(broken, None)) is not None:
+            raise error
+        return forecasts.sample(*asked)
+
+    monkeypatch.setattr(outlook, "sample", sample)
+    async with foretelling(shell):
+        ref, (first, second) = await one_runs_and_others_wait(shell, agent, others=2)
+        record = shell.cluster.planner.forecasts
+        await until(lambda: record.open.keys() == {f"{first}.0", f"{second}.0"})
+    assert "a forecast could not be made" in caplog.text
+    status = await shell.ask("rita", "scheduler.status")
+    assert (status["forecasts"]["open"], status["forecasts"].get("told", 0)) == (2, 0)
+    await agent.report(Ended(attempt=ref, outcome=Outcome.EXITED, ended_at=time.time(), exit_code=0))
+    await until(lambda: len(agent.assigned()) == 2)
+    await agent.report(Started(attempt=agent.assigned()[-1], started_at=time.time(), pid=2))
+    await until(lambda: record.tracker.told == 1)
+    found = (await shell.ask("rita", "scheduler.status"))["forecasts"]
+    assert (found["open"], found["told"], found["newest"], found.get("newest_right", 0)) == (1, 1, 1, 0)
+    assert found["width"] > 0.0 and found.get("share", 0.8) == 1.0 - 2.0 * TAIL
+
+
+async def test_where_too_much_waits_a_forecast_is_told_and_not_noted(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = await shell.agent()
+    _, (first,) = await one_runs_and_others_wait(shell, agent, others=1)
+
+    def post(event: object) -> None:
+        raise Overloaded("full")
+
+    monkeypatch.setattr(shell.loop, "post", post)
+    why = await shell.ask("alice", "task.why", target=str(first))
+    assert why["forecast"]["starts_at"] > time.time() and not shell.cluster.planner.forecasts.open

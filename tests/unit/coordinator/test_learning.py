@@ -290,7 +290,8 @@ def test_what_is_dumped_is_loaded_bit_for_bit(ended: list[tuple[Asked, float]]) 
 def test_nothing_that_is_learned_is_left_out() -> None:
     assert vars(Planner()).keys() == {"predictor", "recent", "table"}
     assert vars(Learner()).keys() - vars(Planner()).keys() == {
-        "rewards", "reward_total", "weights", "explained", "requests", "sequence", "decisions", "_noted",
+        "rewards", "reward_total", "weights", "explained", "requests", "sequence", "decisions", "forecasts",
+        "_noted",
     }  # fmt: skip
     assert msgspec.json.decode(kept.dump(Learner()))["predictor"].keys() == set(Predictor.__struct_fields__)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bus import scheduling
-from bus.scheduling import Scheduler, Snapshot
+from bus.scheduling import Forecasts, Scheduler, Snapshot
 from tui.cli.scheduler import differing
-from tui.view.learning import cost_rows, diff_lines, mode_line, scheduler_lines, verdict_line
+from tui.view.learning import cost_rows, diff_lines, forecasts_text, mode_line, scheduler_lines, verdict_line
 
 EVIDENCE = {"policy": "rollout", "static": "sjf", "windows": 16, "log_ratio": -0.2, "t": -3.0}
 TEST = scheduling.Test(
@@ -47,6 +47,19 @@ def test_who_acts_is_said_with_its_evidence() -> None:
     ):
         assert words in text
     assert "3  " in text and "asked for by olga" in text
+
+
+def test_how_true_forecasts_came_is_said() -> None:
+    none = Forecasts(open=3)
+    assert forecasts_text(none) == "none came out so far, 3 not out yet"
+    some = Forecasts(told=1200, right=972, newest=100, newest_right=79, width=0.64, open=7)
+    text = "972 of 1,200 right (81%, meant 80%), 79 of the newest 100; "
+    text += "intervals 64% of the waiting; 7 not out yet"
+    assert forecasts_text(some) == text
+    status = Scheduler(mode="off", policy="", order="fcfs", acts="fcfs", epsilon=0.1, reward_window=1000)
+    assert not any("forecasts" in line for line in scheduler_lines(status, now_s=1.0))
+    status.forecasts = some
+    assert any(text in line for line in scheduler_lines(status, now_s=1.0))
 
 
 def test_who_acts_without_having_passed_is_named_a_static_rule() -> None:
