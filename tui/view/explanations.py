@@ -50,7 +50,7 @@ def _decision_lines(why: Why) -> list[str]:
     if why.class_ is not None:
         lines.append(f"class      {why.class_} (priority with age and fair share; higher goes first)")
     if why.values:
-        values = sorted(why.values.items(), key=lambda item: (item[1], item[0]))
+        values = sorted(why.values.items(), key=lambda item: (item[1], item[0] != why.task, item[0]))
         text = ", ".join(f"{task} {value:.4g}" for task, value in values)
         lines.append(f"Q-values   {text} (waiting to expect if it goes first, weighted; the least goes)")
     if why.would:
