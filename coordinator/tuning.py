@@ -57,7 +57,7 @@ NEW_ENDS = 64
 """So many tasks must have run since the last look for another to be worth it."""
 
 HISTORY = 20_480
-LIMIT_S = 1800.0
+LIMIT_S = 3600.0
 LINE_MAX = 16 << 20
 
 

@@ -1,6 +1,6 @@
 """Windows to choose a policy by: of jobs outside the tested ones, as long as those.
 
-Where the rest of the trace holds enough windows that share no job, some of those are drawn. Else they are put
+First those that share no job, drawn from the rest of the trace. Where that holds too few, others are put
 together from blocks of neighbours, drawn with replacement, each beginning where the last one ended (block
 bootstrap: Künsch, Annals of Statistics 1989): bursts and the mix stay, the order of the blocks does not.
 """
@@ -29,19 +29,18 @@ def training_windows(
     """`tested`: where windows of `length` begin whose jobs are not seen; none if hardly any are left."""
     rest = _outside(len(jobs), tested, length)
     begins = _pieces(rest, length)
-    if len(begins) >= count:
-        drawn = rng.choice(begins, size=count, replace=False)
-        return [tuple(jobs[begin : begin + length]) for begin in sorted(drawn.tolist())]
+    drawn = sorted(rng.choice(begins, size=min(count, len(begins)), replace=False).tolist())
+    found = [tuple(jobs[begin : begin + length]) for begin in drawn]
     block = min(BLOCK, max(1, length // 8))
     blocks = [
         jobs[begin : begin + block]
         for low, high in rest
         for begin in range(low, high - block + 1, max(1, block // 4))
     ]
-    if not blocks:
-        return []
-    drawn = rng.integers(len(blocks), size=(count, -(-length // block)))
-    return [_joined([blocks[each] for each in row])[:length] for row in drawn.tolist()]
+    if blocks:
+        rows = rng.integers(len(blocks), size=(count - len(found), -(-length // block)))
+        found += (_joined([blocks[each] for each in row])[:length] for row in rows.tolist())
+    return found
 
 
 def _outside(jobs: int, tested: Collection[int], length: int) -> list[tuple[int, int]]:

@@ -67,7 +67,7 @@ def test_the_learned_order_says_who_acted_and_why(trace: Path) -> None:
     settings = OrderBench(files=(str(trace),), policies=("learned",), starts=(10,), length=20, rng_seed=3)
     (result,) = judge_orders(settings, lambda done, total: said.append((done, total)))
     assert result.policy == "learned" and result.acted in POLICIES
-    assert result.evidence is not None and result.evidence.windows == 40
+    assert result.evidence is not None and result.evidence.windows in (40, 80)
     assert result.training_seed == 3 and result.training_seconds is not None
     assert said[-1][0] == said[-1][1]
     named = OrderBench(files=(str(trace),), policies=(result.acted,), starts=(10,), length=20, rng_seed=3)

@@ -10,7 +10,7 @@ import pytest
 from coordinator.core.scheduler.policies import BASE_RULES, POLICIES, Kind
 from coordinator.core.scheduler.qlearning import QTable
 from coordinator.sim import order_training
-from coordinator.sim.order_training import RACED, WINDOWS, replays, train
+from coordinator.sim.order_training import LOOKS, RACED, WINDOWS, replays, train
 from coordinator.sim.orders import pick
 from coordinator.sim.replay import Machine, replay
 from coordinator.sim.swf import Trace, TraceJob
@@ -92,8 +92,8 @@ def test_a_policy_that_is_better_elsewhere_acts(backfill: bool) -> None:
     assert POLICIES[trained.policy].kind is Kind.PREDICTED
     assert trained.verdict.evidence.t <= -2.0
     assert trained.judged.keys() == set(MENU)
-    assert {len(paid) for paid in trained.judged.values()} == {WINDOWS}
-    assert len(heard) == replays(len(MENU))
+    assert {len(paid) for paid in trained.judged.values()} == {WINDOWS}, "one look was enough"
+    assert len(heard) == WINDOWS * len(MENU) <= replays(len(MENU))
 
 
 class Backwards:
@@ -117,7 +117,7 @@ def test_a_planted_bad_policy_does_not_act(monkeypatch: pytest.MonkeyPatch) -> N
     assert trained.policy == trained.verdict.static
     assert POLICIES[trained.policy].kind is Kind.STATIC
     assert trained.verdict.policy == "" and trained.verdict.evidence.log_ratio > 0.0
-    assert trained.verdict.evidence.windows == WINDOWS
+    assert trained.verdict.evidence.windows == LOOKS * WINDOWS, "it got a second look"
 
 
 def test_a_learned_one_that_falls_behind_is_not_replayed_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +139,7 @@ def test_a_learned_one_that_falls_behind_is_not_replayed_to_the_end(monkeypatch:
         names=MENU,
     )
     assert trained.judged.keys() == set(MENU) - {"predicted heavy"}
-    assert len(heard) == replays(len(MENU)) - (WINDOWS - RACED)
+    assert len(heard) == WINDOWS * len(MENU) - (WINDOWS - RACED)
 
 
 def test_the_table_learns_from_windows() -> None:
