@@ -12,10 +12,11 @@ from msgspec.structs import replace
 
 from bus.spec import ResourceSpec
 from coordinator.core.foresight import of_task
+from coordinator.core.scheduler.asking import UNSAID_S
 from coordinator.core.scheduler.coming import ARRIVALS, LEAST, NOBODY_COMES, Coming, Newcomer, gaps
 from coordinator.core.scheduler.forecast import foresee
 from coordinator.core.scheduler.forward import Discipline, Entry, Scene, play
-from coordinator.core.scheduler.policies import POLICIES
+from coordinator.core.scheduler.policies import POLICIES, Kind, Policy
 from coordinator.core.scheduler.scene import newcomers
 from tests.unit.coordinator.conftest import World
 from tests.unit.coordinator.test_sharing_gpus import gpu, join
@@ -160,6 +161,17 @@ def test_the_latest_arrivals_of_a_cluster_come_again(pool: World, order: str, ke
     assert short.key <= unsaid.key
     assert (unsaid.key == math.inf) == (order in ("sjf", "f1"))
     assert short.standing == -short.priority == -5
+
+
+def test_a_static_rule_of_a_learned_order_hears_the_prediction(pool: World) -> None:
+    """Who said nothing is predicted to run for an hour there, and asks for ever by itself."""
+    pool.submit(command=["true"], resources=ResourceSpec(cpu=1000))
+    keys = []
+    for kind in (Kind.PREDICTED, Kind.STATIC):
+        policy = Policy(name="x", kind=kind, rules=("sjf",))
+        (unsaid,) = newcomers(pool.cluster, now_s=pool.now_s, policy=policy)
+        keys.append(unsaid.key)
+    assert keys == [UNSAID_S, math.inf]
 
 
 def test_shares_of_gpus_are_asked_for_again(pool: World) -> None:
