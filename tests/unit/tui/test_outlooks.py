@@ -53,8 +53,8 @@ def test_who_waits_is_told_when_it_starts() -> None:
 def test_a_decision_shows_all_that_it_was_made_of() -> None:
     why = Why(
         task="7.0", state=TaskState.COMPLETED, summary="7.0 ran", policy="rollout", rule="heavy", class_=5,
-        values={"8.0": 2.0, "6.0": 1.5, "7.0": 1.5}, would="9.0", explored=True, epsilon=0.05, usage_age_s=2.0,
-        backfill=Backfilled(behind="6.0", node="n3"),
+        values={"8.0": 2.0, "6.0": 1.5, "7.0": 1.5}, would="9.0", explored=True, epsilon=0.05,
+        usage_age_s=2.0, backfill=Backfilled(behind="6.0", node="n3"),
     )  # fmt: skip
     assert why_lines(why, now_s=NOW_S)[2:] == [
         "ordered by rollout",
