@@ -275,7 +275,8 @@ class Tuning:
         known = [read(learner.weights).weights.tolist()] if learner.weights else []
         if learner.explained is not None:
             known.append(learner.explained.learner.weights.tolist())
-        nodes = [as_empty(node) for node in cluster.nodes.values() if node.kind is not NodeKind.CONTROL]
+        by_name = (cluster.nodes[name] for name in sorted(cluster.nodes))  # the first of equals gets the work
+        nodes = [as_empty(node) for node in by_name if node.kind is not NodeKind.CONTROL]
         return {"nodes": nodes, "requests": list(learner.requests), "known": known}
 
     def _gauge(self, now_s: float) -> None:

@@ -94,13 +94,14 @@ async def test_placements_are_judged_where_they_are_to_be_learned(tmp_path: Path
     said, heard = json.dumps({"result": RESULT | {"placed": placed}}), tmp_path / "heard"
     text = f"import sys; open({str(heard)!r}, 'w').write(sys.stdin.read()); print({said!r}, flush=True)"
     async with running_shell(tune=[sys.executable, "-c", text]) as shell:
-        await shell.agent()
+        for name in ("n2", "n1"):
+            await shell.agent(name)
         shell.cluster.rank = LEARNED
         for _ in range(2):
             await shell.ask("olga", "scheduler.train")
             await over(shell)
         asked = msgspec.json.decode(heard.read_bytes(), type=Tuning)
-        assert asked.places is not None and [node.name for node in asked.places.nodes] == ["n1"]
+        assert asked.places is not None and [node.name for node in asked.places.nodes] == ["n1", "n2"]
         assert asked.places.known == (tuple(START.tolist()),) * 2, "what acts, and what it comes to"
         assert shell.cluster.planner.weights == weights
         found = await shell.ask("rita", "scheduler.status")
