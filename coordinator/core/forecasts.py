@@ -7,6 +7,10 @@ from coordinator.core.events import ForecastMade
 from coordinator.core.model import Cluster, Group, Task
 from coordinator.core.scheduler.foretold import CameOut, Fate, Foretold, without_infinity
 
+SAMPLED_MAX = 4_000
+"""So many that wait or run: of more it takes the loop too long to say how things stand, for a question that
+nobody asked."""
+
 
 def on_forecast(cluster: Cluster, event: ForecastMade) -> None:
     """Somebody was told, or nobody: it was made to learn from. What has started since tells nothing."""
@@ -44,6 +48,8 @@ def check_forecasts(cluster: Cluster, *, now_s: float) -> None:
 def sample(cluster: Cluster, number: int) -> tuple[Group, int] | None:
     """One of those that wait, and nobody has been told of: by `number`, of all entries of all lines."""
     entries = sum(len(line.entries) for line in cluster.lines.values())
+    if entries + sum(len(node.attempts) for node in cluster.nodes.values()) > SAMPLED_MAX:
+        return None
     number %= max(entries, 1)
     for line in cluster.lines.values():
         if number < len(line.entries):

@@ -9,6 +9,7 @@ import pytest
 
 from bus.spec import ResourceSpec
 from bus.values import TaskRef, UserName
+from coordinator.core import forecasts
 from coordinator.core.events import ForecastMade, LearnedBrought, SnapshotDue, Tick
 from coordinator.core.forecasts import sample
 from coordinator.core.scheduler import foretold as bounds
@@ -201,3 +202,13 @@ def test_any_of_those_that_wait_may_be_foretold_and_each_once(pool: World) -> No
         foretell(pool, number)
     pool.hold(second)
     assert all(sample(pool.cluster, number) is None for number in range(9))
+
+
+def test_on_a_very_large_cluster_nobody_is_foretold_who_did_not_ask(
+    pool: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_runs(pool, others=2)
+    monkeypatch.setattr(forecasts, "SAMPLED_MAX", 3)
+    assert any(sample(pool.cluster, number) for number in range(9))
+    monkeypatch.setattr(forecasts, "SAMPLED_MAX", 2)
+    assert not any(sample(pool.cluster, number) for number in range(9))
