@@ -225,6 +225,15 @@ def test_who_asks_why_sees_what_would_rank() -> None:
     assert best.node == "n2"
 
 
+def test_where_nothing_fits_nothing_is_ranked() -> None:
+    world = cluster_of(1, 1)
+    world.submit(command=["true"], resources=ResourceSpec(cpu=100, memory=64, gpu=2))
+    world.schedule()
+    (shape,) = world.cluster.lines
+    found = why.candidates(world.cluster, shape)
+    assert [(each.node, each.score) for each in found] == [("n1", None), ("n2", None)]
+
+
 def test_a_pool_shows_placements_what_it_knows() -> None:
     world = cluster_of(2, 1)
     pool = pool_of(world.cluster)
