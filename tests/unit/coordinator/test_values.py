@@ -227,9 +227,10 @@ def test_who_asks_why_sees_what_would_rank() -> None:
 
 def test_where_nothing_fits_nothing_is_ranked() -> None:
     world = cluster_of(1, 1)
-    world.submit(command=["true"], resources=ResourceSpec(cpu=100, memory=64, gpu=2))
+    for _ in range(3):
+        world.submit(command=["true"], resources=WHOLE)
     world.schedule()
-    (shape,) = world.cluster.lines
+    *_, shape = world.cluster.lines
     found = why.candidates(world.cluster, shape)
     assert [(each.node, each.score) for each in found] == [("n1", None), ("n2", None)]
 
