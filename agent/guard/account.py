@@ -77,9 +77,11 @@ def become(account: Account) -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def die_with_parent() -> None:
-    """The kernel kills this process when the one that forked it is gone."""
+def die_with_parent(parent: int) -> None:
+    """The kernel kills this process when `parent`, which forked it, is gone; at once if it is already."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died first, and nobody is left to tell
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _prctl(option: int, value: int) -> None:

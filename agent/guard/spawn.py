@@ -144,12 +144,17 @@ class Spawner:
             known = ", ".join(sorted(TOOLS))
             message = f"no tool {tool!r} on node {self._node} (it has {known})"
             raise CannotStart(wire.NOT_FOUND, message, 127)
+        guard = os.getpid()
+        # What ends the tool before it has its own handlers waits until then: ours would swallow it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _RESET_SIGNALS)
         try:
             pid = os.fork()
+            if pid == 0:
+                _be_tool(tool, env, stdin, self._files.base(item.key), guard=guard)
         except OSError as error:
             raise CannotStart(wire.NOT_STARTED, f"fork: {error.strerror}") from error
-        if pid == 0:
-            _be_tool(tool, env, stdin, self._files.base(item.key))
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _RESET_SIGNALS)
         return pid
 
 
@@ -178,14 +183,16 @@ def _why_not_executable(path: str, error: OSError) -> str:
     return os.strerror(error.errno or 0)
 
 
-def _be_tool(tool: str, env: Mapping[str, str], stdin: str, base: str) -> None:
-    """The life of a forked tool; never returns. Nothing of the guard may stay open here."""
+def _be_tool(tool: str, env: Mapping[str, str], stdin: str, base: str, *, guard: int) -> None:
+    """The life of a tool forked by `guard`; never returns. Nothing of the guard may stay open here."""
     code = 70
     try:
         signal.set_wakeup_fd(-1)
         for caught in _RESET_SIGNALS:
             signal.signal(caught, signal.SIG_DFL)
-        account.die_with_parent()  # the kernel shows a fork's environment as its parent's, without our mark
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _RESET_SIGNALS)
+        # The kernel shows a fork's environment as its parent's, without our mark.
+        account.die_with_parent(guard)
         os.setsid()
         create = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW
         opened = ((stdin, os.O_RDONLY), (base + ".out", create), (base + ".err", create))
