@@ -14,6 +14,7 @@ import os
 import signal
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 
 from agent.guard import tree, wire
 from agent.guard.admission import Admission
@@ -314,7 +315,8 @@ class Keeper:
             os.waitpid(pid, 0)  # left behind by a task
             return True
         # Before its leader is reaped the group's number cannot belong to anybody else.
-        os.killpg(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # a forked tool may be killed before it has a group
+            os.killpg(pid, signal.SIGKILL)
         _, status, usage = os.wait4(pid, 0)
         self._end(task, status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
         return True

@@ -190,10 +190,10 @@ def _be_tool(tool: str, env: Mapping[str, str], stdin: str, base: str, *, guard:
         signal.set_wakeup_fd(-1)
         for caught in _RESET_SIGNALS:
             signal.signal(caught, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _RESET_SIGNALS)
         # The kernel shows a fork's environment as its parent's, without our mark.
         account.die_with_parent(guard)
         os.setsid()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _RESET_SIGNALS)
         create = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW
         opened = ((stdin, os.O_RDONLY), (base + ".out", create), (base + ".err", create))
         for number, (path, flags) in enumerate(opened):
