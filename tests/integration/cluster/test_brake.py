@@ -67,6 +67,6 @@ async def test_most_agents_stopped_at_once_are_waited_for(four: LiveCluster) -> 
         assert "brake_off" not in await told(client)
         for name in NODES[1:]:
             four.kill(name, signal.SIGCONT)
-        await four.until(back, "they are back, and the brake is off")
+        await four.until(back, "they are back, and the brake is off", wait_s=90.0)
         await four.until(running, "all run again")
         await client.cancel(job.number)
