@@ -70,7 +70,7 @@ BASE_RULES: dict[str, Callable[[float, int, float], float]] = {
 
 
 def base_key(rule: str, predicted: Waits, *, nodes: int, weight: float) -> float:
-    """The place of a job under a base rule, or under a timeless static one, which thus hears the prediction.
+    """The place of a job under a base rule, or under a static one as of its arrival, by what is predicted.
 
     `predicted` has its predicted run time in place of the requested one. Base rules know nothing of arrival;
     F1 to F4 do.

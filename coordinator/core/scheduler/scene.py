@@ -19,12 +19,12 @@ from coordinator.core.scheduler.asking import UNSAID_S, asked_of
 from coordinator.core.scheduler.coming import Coming, Newcomer, gaps
 from coordinator.core.scheduler.forward import Amounts, Discipline, Entry, Scene
 from coordinator.core.scheduler.gpus import WHOLE
-from coordinator.core.scheduler.order import base_rule, in_force
+from coordinator.core.scheduler.order import base_rule, began_s, in_force
 from coordinator.core.scheduler.places import Wanted
 from coordinator.core.scheduler.planner import Asked
-from coordinator.core.scheduler.policies import BASE_RULES, Backfill, Kind, Policy
+from coordinator.core.scheduler.policies import Backfill, Kind, Policy, base_key
 from coordinator.core.scheduler.pool import Pool
-from coordinator.core.scheduler.rules import RULES, Waits
+from coordinator.core.scheduler.rules import Waits
 
 ENTRIES_MAX = 1_000
 
@@ -111,12 +111,10 @@ def _key_of_newcomer(cluster: Cluster, policy: Policy, asked: Asked, *, now_s: f
     if rule == "fcfs":
         return 0.0
     run_s, weight = cluster.planner.predictor.predict(asked.user, asked.width, asked.requested_s)
-    if rule in BASE_RULES:
-        return BASE_RULES[rule](run_s, asked.nodes, weight)
     if policy.kind is Kind.STATIC:
         run_s = math.inf if asked.requested_s == UNSAID_S else asked.requested_s
-    since_s = now_s - next((job.submitted_at for job in cluster.jobs.values()), 0.0)
-    return RULES[rule](Waits(run_s, asked.width, since_s), since_s)
+    came = Waits(run_s, asked.width, now_s - began_s(cluster))
+    return base_key(rule, came, nodes=asked.nodes, weight=weight)
 
 
 def coming_of(

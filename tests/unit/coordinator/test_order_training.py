@@ -10,7 +10,7 @@ import pytest
 from coordinator.core.scheduler.policies import BASE_RULES, POLICIES, Kind
 from coordinator.core.scheduler.qlearning import QTable
 from coordinator.sim import order_training
-from coordinator.sim.order_training import LOOKS, RACED, WINDOWS, replays, train
+from coordinator.sim.order_training import LOOKS, RACED, WINDOWS, Trained, replays, train
 from coordinator.sim.orders import pick
 from coordinator.sim.replay import Machine, replay
 from coordinator.sim.swf import Trace, TraceJob
@@ -33,6 +33,21 @@ def liars(jobs: int) -> Trace:
         job(number, run_s=400 if number % 3 == 2 else 4, requested_s=500, nodes=2) for number in range(jobs)
     )
     return Trace("liars", NODES, made)
+
+
+def trained_on_liars(*, backfill: bool = False) -> tuple[Trained, int]:
+    """Who acts of the menu, and how many replays that took."""
+    heard: list[None] = []
+    trained = train(
+        liars(900),
+        [400],
+        length=LENGTH,
+        backfill=backfill,
+        seed=1,
+        heard=lambda: heard.append(None),
+        names=MENU,
+    )
+    return trained, len(heard)
 
 
 def seen(windows: list[tuple[TraceJob, ...]]) -> set[int]:
@@ -79,21 +94,12 @@ def test_where_nothing_is_left_there_are_none() -> None:
 
 @pytest.mark.parametrize("backfill", [False, True])
 def test_a_policy_that_is_better_elsewhere_acts(backfill: bool) -> None:
-    heard: list[None] = []
-    trained = train(
-        liars(900),
-        [400],
-        length=LENGTH,
-        backfill=backfill,
-        seed=1,
-        heard=lambda: heard.append(None),
-        names=MENU,
-    )
+    trained, heard = trained_on_liars(backfill=backfill)
     assert POLICIES[trained.policy].kind is Kind.PREDICTED
     assert trained.verdict.evidence.t <= -2.0
     assert trained.judged.keys() == set(MENU)
     assert {len(paid) for paid in trained.judged.values()} == {WINDOWS}, "one look was enough"
-    assert len(heard) == WINDOWS * len(MENU) <= replays(len(MENU))
+    assert heard == WINDOWS * len(MENU) <= replays(len(MENU))
 
 
 class Backwards:
@@ -113,7 +119,7 @@ def test_a_planted_bad_policy_does_not_act(monkeypatch: pytest.MonkeyPatch) -> N
         )
 
     monkeypatch.setattr(order_training, "pick", planted)
-    trained = train(liars(900), [400], length=LENGTH, backfill=False, seed=1, heard=lambda: None, names=MENU)
+    trained, _ = trained_on_liars()
     assert trained.policy == trained.verdict.static
     assert POLICIES[trained.policy].kind is Kind.STATIC
     assert trained.verdict.policy == "" and trained.verdict.evidence.log_ratio > 0.0
@@ -128,18 +134,9 @@ def test_a_learned_one_that_falls_behind_is_not_replayed_to_the_end(monkeypatch:
         )
 
     monkeypatch.setattr(order_training, "pick", planted)
-    heard: list[None] = []
-    trained = train(
-        liars(900),
-        [400],
-        length=LENGTH,
-        backfill=False,
-        seed=1,
-        heard=lambda: heard.append(None),
-        names=MENU,
-    )
+    trained, heard = trained_on_liars()
     assert trained.judged.keys() == set(MENU) - {"predicted heavy"}
-    assert len(heard) == WINDOWS * len(MENU) - (WINDOWS - RACED)
+    assert heard == WINDOWS * len(MENU) - (WINDOWS - RACED)
 
 
 def test_the_table_learns_from_windows() -> None:
