@@ -139,9 +139,12 @@ class NatsBus:
 
     @property
     def tls_version(self) -> str:
-        writer = getattr(self._client._transport, "_io_writer", None)
-        secured = writer and writer.get_extra_info("ssl_object")
+        secured = self._writer and self._writer.get_extra_info("ssl_object")
         return str(secured.version()) if secured else ""
+
+    @property
+    def _writer(self) -> asyncio.StreamWriter | None:
+        return getattr(self._client._transport, "_io_writer", None)
 
     @property
     def refusal(self) -> Refused | None:
@@ -293,14 +296,21 @@ class NatsBus:
             opening.cancel()
             with suppress(asyncio.CancelledError, nats_errors.Error, OSError):
                 await opening
-            # nats-py waits for ever for the end of a connection whose TLS handshake was broken off
-            with suppress(TimeoutError):
-                async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                    await self._client.close()
+            await self._abandon()
             raise
         self._opening = None
         self._client.options["reconnect_time_wait"] = RECONNECT_FIRST_S
         await self._client.subscribe(self._inbox + "*", cb=self._on_answer)
+
+    async def _abandon(self) -> None:
+        """Hang up: what a broken off attempt of nats-py leaves open is neither closed nor used by anybody."""
+        if self._writer is not None:
+            # at once: a polite end of TLS waits for the other side, 30 s long where that one says nothing
+            self._writer.transport.abort()
+        # nats-py waits for ever for the end of a connection whose TLS handshake was broken off
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._client.close()
 
     def _sign(self, nonce: str) -> bytes:
         # whoever sits between could strip the server's offer of TLS: then we say nothing at all

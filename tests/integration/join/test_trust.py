@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Callable
@@ -27,6 +28,7 @@ from bus.trust import Refused, Untrusted
 from bus.values import Role
 
 HOST = "127.0.0.1"
+GREETING = b'INFO {"server_id":"x","version":"2.15.1","nonce":"abc","auth_required":true}\r\n'
 
 
 def listening(folder: Path, authority: Authority, names: list[str]) -> server.NatsProcess:
@@ -127,8 +129,9 @@ async def test_a_name_that_the_certificate_lacks_is_no_proof(tmp_path: Path, aut
 
 @asynccontextmanager
 async def impostor(greeting: bytes) -> AsyncIterator[tuple[str, bytearray]]:
-    """A server without TLS that greets as it likes; what it hears is collected."""
+    """A server without TLS that greets as it likes; what it hears is collected. It hangs up on nobody."""
     heard = bytearray()
+    talks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(greeting)
@@ -137,9 +140,13 @@ async def impostor(greeting: bytes) -> AsyncIterator[tuple[str, bytearray]]:
                 heard.extend(data)
         writer.close()
 
-    async with await asyncio.start_server(serve, HOST, 0) as listener:
-        port = listener.sockets[0].getsockname()[1]
-        yield f"tls://{HOST}:{port}", heard
+    def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talks.add(asyncio.create_task(serve(reader, writer)))
+
+    async with await asyncio.start_server(on_connection, HOST, 0) as listener:
+        yield f"tls://{HOST}:{listener.sockets[0].getsockname()[1]}", heard
+        async with asyncio.timeout(10):
+            await asyncio.gather(*talks)
 
 
 def without_ca(credentials: Credentials) -> Credentials:
@@ -152,13 +159,39 @@ async def test_an_offer_without_tls_is_not_taken(
     authority: Authority, prepare: Callable[[Credentials], Credentials]
 ) -> None:
     """Neither where our own server is expected, nor where one is that greets before TLS."""
-    greeting = b'INFO {"server_id":"x","version":"2.15.1","nonce":"abc","auth_required":true}\r\n'
     alice = prepare(authority.mint_user("alice", Role.USER))
-    async with impostor(greeting) as (url, heard):
+    async with impostor(GREETING) as (url, heard):
         with pytest.raises(Disconnected):
             await NatsBus.connect(url, alice, name="a", timeout_s=1)
         assert alice.jwt.encode() not in heard
         assert b"CONNECT" not in heard
+
+
+async def test_who_is_refused_hangs_up_at_once(authority: Authority, tmp_path: Path) -> None:
+    """Also on a server that says no more: a polite end of TLS would wait for it."""
+    talks: list[asyncio.StreamWriter] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(GREETING.replace(b"}", b',"tls_required":true}'))
+        await reader.readline()
+        talks.append(writer)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(b"-ERR 'Authorization Violation'\r\n")
+
+    certificate = authority.tls.issue([HOST], now=datetime.now(UTC))
+    (tmp_path / "certificate.pem").write_text(certificate.certificate + certificate.key)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "certificate.pem")
+    async with await asyncio.start_server(refuse, HOST, 0, ssl=context) as listener:
+        url = f"tls://{HOST}:{listener.sockets[0].getsockname()[1]}"
+        with pytest.raises(Refused):
+            await NatsBus.connect(url, authority.mint_user("alice", Role.USER), name="a")
+        ends = select.poll()
+        ends.register(talks[0].get_extra_info("socket"), select.POLLRDHUP)
+        async with asyncio.timeout(10):
+            while not ends.poll(0):
+                await asyncio.sleep(0.02)
+        talks[0].transport.abort()
 
 
 async def test_the_public_credential_may_ask_for_admission_and_nothing_else(
@@ -265,5 +298,5 @@ async def certificate_shown(process: server.NatsProcess) -> bytes:
     context.verify_mode = ssl.CERT_NONE
     _, writer = await asyncio.open_connection(HOST, process.port, ssl=context)
     shown: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-    writer.close()
+    writer.transport.abort()
     return shown
