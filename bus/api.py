@@ -10,6 +10,10 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from bus.feed import JobChanged as JobChanged
+from bus.feed import NodeChanged as NodeChanged
+from bus.feed import TaskChanged as TaskChanged
+from bus.feed import TaskCounts as TaskCounts
 from bus.housekeeping import Collected, Connections
 from bus.outlook import Affected as Affected
 from bus.outlook import Backfilled as Backfilled
@@ -67,6 +71,8 @@ from bus.values import (
     TaskState,
     Usage,
 )
+from bus.verification import Verification as Verification
+from bus.verification import Violation as Violation
 
 
 class Submitted(Struct, kw_only=True):
@@ -74,19 +80,6 @@ class Submitted(Struct, kw_only=True):
     id: str
     tasks: int
     duplicate: bool = False
-
-
-class TaskCounts(Struct, kw_only=True):
-    """How many tasks of a job are in each state (retrying and reassigned count as queued)."""
-
-    total: int = 0
-    pending: int = 0
-    queued: int = 0
-    assigned: int = 0
-    running: int = 0
-    completed: int = 0
-    failed: int = 0  # timeouts included
-    cancelled: int = 0
 
 
 class Job(Struct, kw_only=True):
@@ -361,61 +354,6 @@ class Error(Struct, kw_only=True):
 
 class ErrorReply(Struct, kw_only=True):
     error: Error
-
-
-class JobChanged(Struct, kw_only=True):
-    """On `corral.feed.<user>.job.<number>`, after every commit that changed the job."""
-
-    number: int
-    state: JobState
-    counts: TaskCounts
-    exit_code: int | None = None
-    at: float
-    held: bool = False
-
-
-class TaskChanged(Struct, kw_only=True):
-    """On `corral.feed.<user>.task.<job>-<index>`."""
-
-    job: int
-    index: int
-    state: TaskState
-    node: str | None
-    fence: int
-    exit_code: int | None = None
-    at: float
-
-
-class NodeChanged(Struct, kw_only=True):
-    """On `corral.feed._.node.<node>`; `_` is everybody's."""
-
-    node: str
-    health: NodeHealth
-    admin: NodeAdmin
-    at: float
-
-
-class Violation(Struct, kw_only=True):
-    """Something that must not be. `invariant`: "I1" … "I10" of docs/reliability.md."""
-
-    invariant: str
-    what: str
-    object: str = ""  # a job, task, attempt or node
-    hint: str = ""
-
-
-class Verification(Struct, kw_only=True):
-    """What `cluster.verify` looked at and found.
-
-    `checked`: number of things compared, by kind. `silent`: nodes that could not be asked.
-    """
-
-    at: float
-    epoch: int
-    checked: dict[str, int]
-    violations: list[Violation] = []
-    silent: list[str] = []
-    took_s: float = 0.0
 
 
 class Operation(Struct, frozen=True):

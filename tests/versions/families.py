@@ -85,7 +85,7 @@ def structs(kind: Any, seen: dict[str, type[Struct]] | None = None) -> dict[str,
     return seen
 
 
-RECORDED_IN = {"bus.outlook": "bus.api"}
+RECORDED_IN = dict.fromkeys(("bus.outlook", "bus.feed", "bus.verification"), "bus.api")
 """Where types stood when they were first recorded, of modules that were split since: no message shows it."""
 
 

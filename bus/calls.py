@@ -1,0 +1,301 @@
+"""One method for each operation of `bus.api.OPERATIONS`: its request sent, its answer decoded.
+
+Every method raises ApiError where the coordinator refuses, and the BusErrors of the connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeVar
+
+from msgspec import Struct
+
+from bus.api import (
+    Admitted,
+    Cancelled,
+    Changed,
+    Cluster,
+    Events,
+    Following,
+    Job,
+    Jobs,
+    Log,
+    Node,
+    Nodes,
+    Outlook,
+    Plan,
+    Submitted,
+    Task,
+    Tasks,
+    Token,
+    Tokens,
+    Verification,
+    Whoami,
+    Why,
+)
+from bus.codec import from_fields
+from bus.housekeeping import Collected, Connections
+from bus.people import Users, UserShare
+from bus.requests import (
+    Cancel,
+    Collect,
+    Empty,
+    EventList,
+    Hold,
+    JobList,
+    JobQuery,
+    KeyQuery,
+    LogFollow,
+    LogQuery,
+    NodeList,
+    NodeQuery,
+    NodeSteer,
+    Pause,
+    Requeue,
+    Retry,
+    TaskList,
+    TaskQuery,
+    TokenCreate,
+    TokenQuery,
+    WhatIf,
+    WhyQuery,
+)
+from bus.scheduling import (
+    Exported,
+    Scheduler,
+    SchedulerExport,
+    SchedulerImport,
+    SchedulerMode,
+    SchedulerTest,
+)
+from bus.spec import JobSpec
+from bus.values import JobState, Role, Stream, TaskState
+
+S = TypeVar("S", bound=Struct)
+
+VERIFY_TIMEOUT_S = 120.0
+"""A cluster with much in its books takes a while to compare."""
+
+COLLECT_TIMEOUT_S = 120.0
+"""A coordinator collects for 60 s at most, and may be at the last job of many tasks then."""
+
+
+class Calls:
+    """What may be asked of a coordinator; `_call` is the way there."""
+
+    async def submit(self, spec: JobSpec | None = None, **fields: object) -> Submitted:
+        """Hand over a job: a JobSpec, or its fields (`command=["echo", "hi"], array="0-9"`).
+
+        Raises DecodeError where the fields are none of a job, ApiError where the coordinator refuses it.
+        Where no answer comes, the job may or may not be accepted; a `dedupe_key` makes repeating safe.
+        """
+        if spec is None:
+            spec = from_fields(fields, JobSpec)
+        return await self._call("job.submit", spec, Submitted)
+
+    async def job(self, job: str | int) -> Job:
+        return await self._call("job.show", JobQuery(job=str(job)), Job)
+
+    async def jobs(
+        self,
+        *,
+        states: Sequence[JobState] = (),
+        user: str | None = None,
+        filter: str = "",
+        sort: str = "",
+        limit: int = 100,
+        cursor: str = "",
+    ) -> Jobs:
+        """Newest first; see JobList."""
+        asked = JobList(states=list(states), user=user, filter=filter, sort=sort, limit=limit, cursor=cursor)
+        return await self._call("job.list", asked, Jobs)
+
+    async def cancel(self, target: str | int) -> Cancelled:
+        """A job ("1042") or a task ("1042.7")."""
+        return await self._call("job.cancel", Cancel(target=str(target)), Cancelled)
+
+    async def retry(self, target: str | int) -> Changed:
+        """Queue again what failed or ran out of time: of a job ("1042"), or one task ("1042.7")."""
+        return await self._call("job.retry", Retry(target=str(target)), Changed)
+
+    async def hold(self, job: str | int) -> Changed:
+        """Keep the job's waiting tasks from being placed."""
+        return await self._call("job.hold", Hold(job=str(job)), Changed)
+
+    async def release(self, job: str | int) -> Changed:
+        """The opposite of `hold`."""
+        return await self._call("job.release", Hold(job=str(job)), Changed)
+
+    async def pause(self, job: str | int) -> Changed:
+        """Let what runs of the job stand still, and place nothing more of it."""
+        return await self._call("job.pause", Pause(job=str(job)), Changed)
+
+    async def resume(self, job: str | int) -> Changed:
+        """The opposite of `pause`."""
+        return await self._call("job.resume", Pause(job=str(job)), Changed)
+
+    async def requeue(self, target: str | int) -> Changed:
+        """End what runs of a job ("1042") or a task ("1042.7") and queue it again, charged to nobody."""
+        return await self._call("job.requeue", Requeue(target=str(target)), Changed)
+
+    async def plan(self, spec: JobSpec) -> Plan:
+        """What the job would become if it were submitted now; nothing is kept."""
+        return await self._call("job.plan", spec, Plan)
+
+    async def what_if(self, change: WhatIf) -> Outlook:
+        """What would become of what waits; nothing is changed."""
+        return await self._call("job.whatif", change, Outlook)
+
+    async def why(self, target: str | int) -> Why:
+        """Why a task is where it is, or is not placed yet; see WhyQuery."""
+        return await self._call("task.why", WhyQuery(target=str(target)), Why)
+
+    async def task(self, task: str | int) -> Task:
+        return await self._call("task.show", TaskQuery(task=str(task)), Task)
+
+    async def tasks(
+        self,
+        job: str | int,
+        *,
+        states: Sequence[TaskState] = (),
+        filter: str = "",
+        sort: str = "",
+        limit: int = 100,
+        cursor: str = "",
+    ) -> Tasks:
+        """By index; see TaskList."""
+        asked = TaskList(
+            job=str(job), states=list(states), filter=filter, sort=sort, limit=limit, cursor=cursor
+        )
+        return await self._call("task.list", asked, Tasks)
+
+    async def logs(
+        self,
+        task: str | int,
+        *,
+        stream: Stream = Stream.STDOUT,
+        attempt: int = 0,
+        offset: int = 0,
+        limit: int = 262_144,
+    ) -> Log:
+        """One piece of a task's output."""
+        asked = LogQuery(task=str(task), stream=stream, attempt=attempt, offset=offset, limit=limit)
+        return await self._call("task.logs", asked, Log)
+
+    async def following(self, task: str | int) -> Following:
+        """Have the task's node publish its output for us for a while; see `follow`."""
+        return await self._call("task.follow", LogFollow(task=str(task)), Following)
+
+    async def nodes(
+        self, *, filter: str = "", sort: str = "", limit: int = 10_000, cursor: str = ""
+    ) -> Nodes:
+        """By name; see NodeList."""
+        asked = NodeList(filter=filter, sort=sort, limit=limit, cursor=cursor)
+        return await self._call("node.list", asked, Nodes)
+
+    async def node(self, node: str) -> Node:
+        return await self._call("node.show", NodeQuery(node=node), Node)
+
+    async def cordon(self, node: str, *, reason: str = "") -> Node:
+        """The node takes no new work; what it has stays."""
+        return await self._call("node.cordon", NodeSteer(node=node, reason=reason), Node)
+
+    async def drain(self, node: str, *, reason: str = "", deadline_s: float | None = None) -> Node:
+        """The node takes no new work, gives back what waits there, and lets what runs end: for as long as
+        it takes, or for `deadline_s`, after which the rest is queued again elsewhere."""
+        asked = NodeSteer(node=node, reason=reason, deadline_s=deadline_s)
+        return await self._call("node.drain", asked, Node)
+
+    async def maintenance(self, node: str, *, reason: str = "", deadline_s: float | None = None) -> Node:
+        """Drain the node, and take it into maintenance once nothing runs on it any more."""
+        asked = NodeSteer(node=node, reason=reason, deadline_s=deadline_s)
+        return await self._call("node.maintenance", asked, Node)
+
+    async def undrain(self, node: str, *, reason: str = "") -> Node:
+        """The node takes work again, whether it was cordoned or drained."""
+        return await self._call("node.undrain", NodeSteer(node=node, reason=reason), Node)
+
+    async def events(self, query: EventList | None = None) -> Events:
+        """What happened, newest first."""
+        return await self._call("event.list", query or EventList(), Events)
+
+    async def scheduler(self) -> Scheduler:
+        """What orders the tasks, why, and what was learned."""
+        return await self._call("scheduler.status", Empty(), Scheduler)
+
+    async def scheduler_mode(self, mode: Literal["off", "shadow", "on"]) -> Scheduler:
+        return await self._call("scheduler.mode", SchedulerMode(mode=mode), Scheduler)
+
+    async def train(self, test: SchedulerTest) -> Scheduler:
+        """Replay orders, and let act what passes; `scheduler` tells how far that is."""
+        return await self._call("scheduler.train", test, Scheduler)
+
+    async def replay(self, test: SchedulerTest) -> Scheduler:
+        """Replay orders, and change nothing."""
+        return await self._call("scheduler.replay", test, Scheduler)
+
+    async def export_learned(self, snapshot: int = 0) -> Exported:
+        return await self._call("scheduler.export", SchedulerExport(snapshot=snapshot), Exported)
+
+    async def import_learned(self, document: bytes) -> Scheduler:
+        return await self._call("scheduler.import", SchedulerImport(document=document), Scheduler)
+
+    async def whoami(self) -> Whoami:
+        return await self._call("user.whoami", Empty(), Whoami)
+
+    async def users(self) -> Users:
+        """Everybody the asker may see, and what each has used of the cluster."""
+        return await self._call("user.list", Empty(), Users)
+
+    async def share(self, name: str, shares: int) -> Changed:
+        """Give `name` so many shares of the cluster, as against those of the others."""
+        return await self._call("user.share", UserShare(name=name, shares=shares), Changed)
+
+    async def renew(self, key: str) -> Admitted:
+        """A fresh JWT for one of our own keys, before the old one expires."""
+        return await self._call("user.renew", KeyQuery(key=key), Admitted)
+
+    async def logout(self, key: str) -> Token:
+        """Have one of our own keys refused from now on; the answer may be lost with the connection."""
+        return await self._call("user.logout", KeyQuery(key=key), Token)
+
+    async def create_token(
+        self,
+        kind: Literal["node", "user"],
+        *,
+        name: str | None = None,
+        role: Role = Role.USER,
+        ttl_s: float = 3600.0,
+    ) -> Token:
+        """A single-use token for `corral join` or `corral login`; see TokenCreate."""
+        asked = TokenCreate(kind=kind, name=name, role=role, ttl_s=ttl_s)
+        return await self._call("token.create", asked, Token)
+
+    async def tokens(self) -> Tokens:
+        return await self._call("token.list", Empty(), Tokens)
+
+    async def revoke_token(self, token: str) -> Token:
+        """By its public id."""
+        return await self._call("token.revoke", TokenQuery(token=token), Token)
+
+    async def cluster(self) -> Cluster:
+        return await self._call("cluster.status", Empty(), Cluster)
+
+    async def verify(self) -> Verification:
+        """Compare the database, the coordinator's memory and what runs on the nodes."""
+        return await self._call("cluster.verify", Empty(), Verification, timeout_s=VERIFY_TIMEOUT_S)
+
+    async def collect(self, *, older_than_s: float | None = None, dry_run: bool = False) -> Collected:
+        """Move jobs that are over into the archive; see Collect."""
+        asked = Collect(older_than_s=older_than_s, dry_run=dry_run)
+        return await self._call("cluster.gc", asked, Collected, timeout_s=COLLECT_TIMEOUT_S)
+
+    async def connections(self) -> Connections:
+        """Who is connected to the bus."""
+        return await self._call("cluster.connections", Empty(), Connections)
+
+    async def _call(
+        self, operation: str, request: Struct, kind: type[S], *, timeout_s: float | None = None
+    ) -> S:
+        """Send `request` and decode its answer as `kind`, within `timeout_s` or the client's own time."""
+        raise NotImplementedError
