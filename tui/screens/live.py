@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
-
 from rich.text import Text
-from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.screen import Screen
 from textual.widget import Widget
 
-from bus.api import Error
-from bus.errors import ApiError, CorralError
-from bus.units import counted
 from bus.values import Role
-from tui.client.session import Deltas, Offline, Online, Session
-from tui.modals.confirm import Confirm
+from tui.client.session import Deltas, Offline, Online
+from tui.screens.acting import ActingScreen
+from tui.view.refusals import error_text as error_text
 from tui.view.safe import safe_line
-from tui.view.steering import ROLES, Steering
 from tui.widgets.heading import Heading
 from tui.widgets.hints import Hints
 from tui.widgets.one_line import OneLine
 from tui.widgets.prompt import Prompt
 
-if TYPE_CHECKING:
-    from tui.app import Console
-
 CRUMB_SIGN = " › "
 
 
-class LiveScreen(Screen[None]):
+class LiveScreen(ActingScreen):
     """Subclasses give `body` and `crumb`, and take changes in `on_deltas` and `on_online`."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (10, "-low"), (34, "-tall")]
-    BINDINGS = [Binding("escape,minus", "back", "back", show=False)]
+    BINDINGS = [Binding("escape,minus", "back", "back", show=False, id="screen.back")]
 
     crumb = ""
     _allowed: tuple[bool, Role] | None = None
@@ -51,27 +41,6 @@ class LiveScreen(Screen[None]):
     def body(self) -> list[Widget]:
         """The widgets between the crumbs and the prompt."""
         raise NotImplementedError
-
-    @property
-    def console(self) -> Console:
-        """The application."""
-        return cast("Console", self.app)
-
-    @property
-    def session(self) -> Session:
-        """The connection behind the console."""
-        return self.console.session
-
-    @property
-    def is_online(self) -> bool:
-        """Whether anything can be asked now."""
-        return self.console.offline is None and self.console.online is not None
-
-    @property
-    def role(self) -> Role:
-        """Of who looks; the least while nobody has said."""
-        online = self.console.online
-        return Role.READONLY if online is None else online.me.role
 
     def on_mount(self) -> None:
         """Show at once what is known."""
@@ -133,53 +102,7 @@ class LiveScreen(Screen[None]):
         """What a subclass says about what it shows."""
         return Text("")
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offered: what the role may do, while there is somebody to ask."""
-        if action != "steer":
-            return True
-        if self.role.rank < ROLES[str(parameters[0])].rank:
-            return False
-        return True if self.is_online else None
-
     def action_back(self) -> None:
         """To the screen before."""
         if len(self.app.screen_stack) > 1:
             self.app.pop_screen()
-
-    @work(exclusive=True, group="act")
-    async def steer(self, steering: Steering) -> None:
-        """Ask, then do it, then say what came of it."""
-        if not await self.app.push_screen_wait(Confirm(steering)):
-            return
-        self.notify(safe_line(f"{steering.command} …"), markup=False, timeout=2)
-        try:
-            answer = await getattr(self.session.source, steering.verb)(steering.target)
-        except CorralError as error:
-            self.tell(error)
-            return
-        changed = getattr(answer, "tasks", None)
-        done = "done" if changed is None else counted(changed, "task")
-        self.notify(safe_line(f"✔ {steering.command}: {done}"), markup=False)
-        self.session.hurry()
-        self.on_steered()
-
-    def on_steered(self) -> None:
-        """Something was changed from here."""
-
-    def tell(self, error: CorralError) -> None:
-        """Say what went wrong; its text may come from anywhere."""
-        self.notify(safe_line(error_text(error)), severity="error", markup=False, timeout=10)
-
-
-def error_text(error: CorralError) -> str:
-    """An error in one line, with its hint."""
-    if isinstance(error, ApiError):
-        return refusal_text(error.error)
-    return str(error) or type(error).__name__
-
-
-def refusal_text(error: Error) -> str:
-    """ "E_ENUM: what is wrong; expected this or that (hint)"."""
-    expected = f"; expected {error.expected}" if error.expected else ""
-    hint = f" ({error.hint})" if error.hint else ""
-    return f"{error.code}: {error.message}{expected}{hint}"
