@@ -19,25 +19,34 @@ from tui.screens.events import EventsScreen
 from tui.screens.jobs import JobsScreen
 from tui.screens.live import LiveScreen
 from tui.screens.nodes import NodesScreen
-from tui.screens.overview import OverviewScreen
+from tui.screens.pulse import PulseScreen
 from tui.theme.plain import AsciiOnly, encoding_is_unicode, is_monochrome
+from tui.view.modes import MODE_DIGITS
 
 
 class Console(App[None]):
-    """Holds the connection and what it last said; screens draw it."""
+    """Holds the connection and what it last said; screens draw it.
+
+    `moment` is the time cursor (Unix epoch): screens show what was then; None is now.
+    """
 
     CSS_PATH = "theme/console.tcss"
     TITLE = "corral"
     ENABLE_COMMAND_PALETTE = False
-    MODES = {"overview": OverviewScreen, "nodes": NodesScreen, "jobs": JobsScreen, "events": EventsScreen}
-    DEFAULT_MODE = "overview"
+    MODES = {
+        "pulse": PulseScreen,
+        "nodes": NodesScreen,
+        "jobs": JobsScreen,
+        "events": EventsScreen,
+    }
+    DEFAULT_MODE = "pulse"
     BINDINGS = [
-        Binding("1", "mode('overview')", "overview", show=False),
-        Binding("2", "mode('nodes')", "nodes", show=False),
-        Binding("3", "mode('jobs')", "jobs", show=False),
-        Binding("7", "mode('events')", "events", show=False),
-        Binding("question_mark", "help", "help"),
-        Binding("q", "quit", "leave"),
+        *(
+            Binding(digit, f"mode('{mode}')", mode, show=False, id=f"mode.{mode}")
+            for mode, digit in MODE_DIGITS.items()
+        ),
+        Binding("question_mark", "help", "help", id="console.help"),
+        Binding("q", "quit", "leave", id="console.quit"),
     ]
 
     def __init__(self, session: Session, *, ascii_only: bool = False) -> None:
@@ -45,6 +54,7 @@ class Console(App[None]):
         self.session = session
         self.online: Online | None = None
         self.offline: Offline | None = None
+        self.moment: float | None = None
         if ascii_only:
             self._filters.append(AsciiOnly())
 
@@ -58,11 +68,20 @@ class Console(App[None]):
 
     async def action_mode(self, mode: str) -> None:
         """Another of the main screens; a second press leads back to its beginning."""
+        if mode not in self.MODES:
+            self.notify(f"There is no screen of {mode} yet.", markup=False)
+            return
         if self.current_mode != mode:
             await self.switch_mode(mode)
             return
         while len(self.screen_stack) > 1:
             await self.pop_screen()
+
+    def look_at(self, moment: float | None) -> None:
+        """Move the time cursor: to a moment, or back to now."""
+        self.moment = moment
+        if (screen := self.top()) is not None:
+            screen.meet_moment()
 
     def top(self) -> LiveScreen | None:
         """The screen one looks at, below any modal."""

@@ -13,7 +13,7 @@ from tests.tui.driving import HOSTILE, NOW_S, gone, opened, painted, showing, un
 from tui.client.fake import FakeCluster
 from tui.client.fake_world import World
 from tui.screens.jobs import JobsScreen
-from tui.screens.overview import OverviewScreen
+from tui.screens.pulse import PulseScreen
 from tui.widgets.virtual_table import VirtualTable
 
 
@@ -25,12 +25,12 @@ async def test_it_paints_before_it_connects(fake: FakeCluster) -> None:
 
 async def test_each_main_screen_has_its_key(fake: FakeCluster) -> None:
     async with opened(fake) as pilot:
-        await showing(pilot, "overview", "LIVE")
+        await showing(pilot, "pulse", "LIVE")
         for key, crumb, sign in (
             ("2", "nodes", "n-0003"),
             ("3", "jobs", "STATE"),
             ("7", "events", "EVENT"),
-            ("1", "overview", "memory"),
+            ("1", "pulse", "memory"),
         ):
             await pilot.press(key)
             await showing(pilot, f" {crumb}  ", sign)
@@ -285,6 +285,6 @@ async def test_no_name_drives_the_terminal_or_runs_markup(fake: FakeCluster) -> 
 
 async def test_it_leaves_on_q(fake: FakeCluster) -> None:
     async with opened(fake) as pilot:
-        await until(pilot, lambda: isinstance(pilot.app.screen, OverviewScreen))
+        await until(pilot, lambda: isinstance(pilot.app.screen, PulseScreen))
         await pilot.press("q")
     assert pilot.app.return_code == 0

@@ -27,7 +27,7 @@ WALK = (
     (b"\r", ("back",)),
     (b"2", ("NODE", "n-0000")),
     (b"d", ("n-0000 › details", "evil")),
-    (b"1", ("overview",)),
+    (b"1", ("pulse",)),
 )
 FROM_DATA = (
     b"\x1b[?6661h",

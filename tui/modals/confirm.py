@@ -18,8 +18,8 @@ class Confirm(ModalScreen[bool]):
     """Answers True on `y` alone: Enter comes too easily to a hand that types on. Anything else closes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y", "answer(True)", "yes"),
-        Binding("n,escape,q,enter", "answer(False)", "no"),
+        Binding("y", "answer(True)", "yes", id="confirm.yes"),
+        Binding("n,escape,q,enter", "answer(False)", "no", id="confirm.no"),
     ]
 
     def __init__(self, steering: Steering) -> None:

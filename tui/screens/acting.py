@@ -48,12 +48,12 @@ class ActingScreen(Screen[None]):
         return Role.READONLY if online is None else online.me.role
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offered: what the role may do, while there is somebody to ask."""
+        """Offered: what the role may do, while there is somebody to ask; the past cannot be changed."""
         if action != "steer":
             return True
         if self.role.rank < ROLES[str(parameters[0])].rank:
             return False
-        return True if self.is_online else None
+        return True if self.is_online and self.console.moment is None else None
 
     @work(exclusive=True, group="act")
     async def steer(self, steering: Steering) -> None:

@@ -27,7 +27,7 @@ Load = Callable[[Source], Awaitable[list[Line]]]
 class DocumentScreen(Searching, LiveScreen):
     """Asked for again when something changed, and every few seconds."""
 
-    BINDINGS = [Binding("ctrl+r", "reload", "ask again now", show=False)]
+    BINDINGS = [Binding("ctrl+r", "reload", "ask again now", show=False, id="document.reload")]
 
     def __init__(self, crumb: str, load: Load) -> None:
         super().__init__()

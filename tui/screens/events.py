@@ -25,8 +25,8 @@ class EventsScreen(ListScreen[Happened]):
     """Enter on an event shows it in full."""
 
     BINDINGS = [
-        Binding("l", "open_log", "logs"),
-        Binding("d", "details", "details"),
+        Binding("l", "open_log", "logs", id="events.logs"),
+        Binding("d", "details", "details", id="events.details"),
         *sort_bindings(EVENTS),
     ]
     listing = EVENTS

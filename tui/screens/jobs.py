@@ -28,14 +28,14 @@ class JobsScreen(ListScreen[Job]):
     """Enter on a job opens its tasks."""
 
     BINDINGS = [
-        Binding("t", "open_tasks", "tasks", show=False),
-        Binding("l", "open_log", "logs"),
-        Binding("w", "why", "why"),
-        Binding("d", "details", "details"),
-        Binding("C", "steer('cancel')", "cancel"),
-        Binding("R", "steer('retry')", "retry what failed", show=False),
-        Binding("h", "steer('hold')", "hold", show=False),
-        Binding("e", "steer('release')", "release", show=False),
+        Binding("t", "open_tasks", "tasks", show=False, id="jobs.tasks"),
+        Binding("l", "open_log", "logs", id="jobs.logs"),
+        Binding("w", "why", "why", id="jobs.why"),
+        Binding("d", "details", "details", id="jobs.details"),
+        Binding("C", "steer('cancel')", "cancel", id="jobs.cancel"),
+        Binding("R", "steer('retry')", "retry what failed", show=False, id="jobs.retry"),
+        Binding("h", "steer('hold')", "hold", show=False, id="jobs.hold"),
+        Binding("e", "steer('release')", "release", show=False, id="jobs.release"),
         *sort_bindings(JOBS),
     ]
     listing = JOBS

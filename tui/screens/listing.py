@@ -41,7 +41,13 @@ ROWS_MAX = 200_000
 def sort_bindings(listing: Listing[T]) -> list[Binding]:
     """The shifted letters that sort a listing."""
     return [
-        Binding(column.letter, f"sort('{column.sort}')", f"{SORT_BY}{column.title}", show=False)
+        Binding(
+            column.letter,
+            f"sort('{column.sort}')",
+            f"{SORT_BY}{column.title}",
+            show=False,
+            id=f"{listing.noun}.sort_{column.sort}",
+        )
         for column in listing.columns
         if column.letter
     ]
@@ -51,9 +57,9 @@ class ListScreen(LiveScreen, Generic[T]):
     """Subclasses say what is listed, how it is asked for, and what a change does to a row."""
 
     BINDINGS = [
-        Binding("slash", "filter", "filter"),
-        Binding("exclamation_mark", "faults", "only what went wrong, or all", show=False),
-        Binding("ctrl+r", "reload", "ask again now", show=False),
+        Binding("slash", "filter", "filter", id="list.filter"),
+        Binding("exclamation_mark", "faults", "only what went wrong, or all", show=False, id="list.faults"),
+        Binding("ctrl+r", "reload", "ask again now", show=False, id="list.reload"),
     ]
     listing: ClassVar[Listing]  # type: ignore[type-arg]
     empty = ""

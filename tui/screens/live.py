@@ -28,7 +28,8 @@ class LiveScreen(ActingScreen):
     BINDINGS = [Binding("escape,minus", "back", "back", show=False, id="screen.back")]
 
     crumb = ""
-    _allowed: tuple[bool, Role] | None = None
+    _allowed: tuple[bool, Role, bool] | None = None
+    _moment: float | None = None
 
     def compose(self) -> ComposeResult:
         """From top to bottom."""
@@ -49,8 +50,16 @@ class LiveScreen(ActingScreen):
     def on_screen_resume(self) -> None:
         """What came while another screen was looked at was not drawn here."""
         self.redraw_frame()
+        self.meet_moment()
         if self.is_online:
             self.on_online()
+
+    def meet_moment(self) -> None:
+        """Show what the time cursor stands at; a screen nobody sees does so once it is looked at."""
+        if self._moment != (moment := self.console.moment):
+            self._moment = moment
+            self.redraw_frame()
+            self.on_moment()
 
     def hear(self, update: Online | Offline | Deltas) -> None:
         """Take the newest word. Only the screen one looks at is told."""
@@ -71,6 +80,9 @@ class LiveScreen(ActingScreen):
     def on_offline(self) -> None:
         """It does not, or does not want us."""
 
+    def on_moment(self) -> None:
+        """The time cursor is elsewhere: at `console.moment`."""
+
     def on_deltas(self, deltas: Deltas) -> None:
         """Things changed."""
 
@@ -82,7 +94,7 @@ class LiveScreen(ActingScreen):
         self.query_one(Heading).show(console.online, console.offline)
         self.set_class(console.offline is not None, "-offline")
         self.query_one("#crumbs", OneLine).say(self.crumbs_text())
-        if self._allowed != (allowed := (self.is_online, self.role)):
+        if self._allowed != (allowed := (self.is_online, self.role, console.moment is None)):
             self._allowed = allowed
             self.refresh_bindings()
 

@@ -31,8 +31,8 @@ class LogScreen(Searching):
     """`e` chooses the streams, `f` follows. After an outage it goes on where it was."""
 
     BINDINGS = [
-        Binding("f", "follow", "follow"),
-        Binding("e", "streams", "stdout/stderr"),
+        Binding("f", "follow", "follow", id="log.follow"),
+        Binding("e", "streams", "stdout/stderr", id="log.streams"),
     ]
 
     def __init__(self, task: str) -> None:

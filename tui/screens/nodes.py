@@ -26,10 +26,10 @@ class NodesScreen(ListScreen[Node]):
     """Enter on a node shows all that is known of it."""
 
     BINDINGS = [
-        Binding("d", "details", "details"),
-        Binding("u", "steer('cordon')", "cordon"),
-        Binding("r", "steer('drain')", "drain"),
-        Binding("t", "steer('undrain')", "undrain"),
+        Binding("d", "details", "details", id="nodes.details"),
+        Binding("u", "steer('cordon')", "cordon", id="nodes.cordon"),
+        Binding("r", "steer('drain')", "drain", id="nodes.drain"),
+        Binding("t", "steer('undrain')", "undrain", id="nodes.undrain"),
         *sort_bindings(NODES),
     ]
     listing = NODES

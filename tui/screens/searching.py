@@ -16,10 +16,10 @@ class Searching(LiveScreen):
     """For screens with one VirtualLog named `log`."""
 
     BINDINGS = [
-        Binding("escape,minus", "back", "back"),
-        Binding("slash", "find", "find"),
-        Binding("n", "find_next(True)", "next place", show=False),
-        Binding("N", "find_next(False)", "place before", show=False),
+        Binding("escape,minus", "back", "back", id="screen.back"),
+        Binding("slash", "find", "find", id="text.find"),
+        Binding("n", "find_next(True)", "next place", show=False, id="text.next"),
+        Binding("N", "find_next(False)", "place before", show=False, id="text.previous"),
     ]
 
     _needle = ""

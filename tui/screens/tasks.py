@@ -30,11 +30,11 @@ class TasksScreen(ListScreen[Task]):
     """Enter on a task opens its output."""
 
     BINDINGS = [
-        Binding("l", "open_log", "logs"),
-        Binding("w", "why", "why"),
-        Binding("d", "details", "details"),
-        Binding("C", "steer('cancel')", "cancel"),
-        Binding("R", "steer('retry')", "retry", show=False),
+        Binding("l", "open_log", "logs", id="tasks.logs"),
+        Binding("w", "why", "why", id="tasks.why"),
+        Binding("d", "details", "details", id="tasks.details"),
+        Binding("C", "steer('cancel')", "cancel", id="tasks.cancel"),
+        Binding("R", "steer('retry')", "retry", show=False, id="tasks.retry"),
         *sort_bindings(TASKS),
     ]
     listing = TASKS

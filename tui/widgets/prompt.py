@@ -29,7 +29,7 @@ class SafeInput(Input):
 class Prompt(Vertical):
     """Hidden until it is opened. Posts Answered on Enter; Escape closes it."""
 
-    BINDINGS = [Binding("escape", "close", "close", show=False)]
+    BINDINGS = [Binding("escape", "close", "close", show=False, id="prompt.close")]
 
     class Answered(Message):
         """Enter was pressed."""

@@ -1,4 +1,4 @@
-"""The cluster's figures above the overview, with a memory of how many tasks ran."""
+"""The cluster's figures above the newest jobs, with a memory of how many tasks ran."""
 
 from __future__ import annotations
 

@@ -36,16 +36,16 @@ class VirtualLog(ScrollView, can_focus=True):
         *(f"log--{tone}" for tone in TONES),
     }
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j", "line(1)", "line down", show=False),
-        Binding("up,k", "line(-1)", "line up", show=False),
-        Binding("pagedown,space,ctrl+f", "page(1)", "page down", show=False),
-        Binding("pageup,ctrl+b", "page(-1)", "page up", show=False),
-        Binding("ctrl+d", "page(0.5)", "half a page down", show=False),
-        Binding("ctrl+u", "page(-0.5)", "half a page up", show=False),
-        Binding("home,g", "top", "first line", show=False),
-        Binding("end,G", "end", "last line, and follow", show=False),
-        Binding("right", "aside(1)", "to the right", show=False),
-        Binding("left", "aside(-1)", "to the left", show=False),
+        Binding("down,j", "line(1)", "line down", show=False, id="text.down"),
+        Binding("up,k", "line(-1)", "line up", show=False, id="text.up"),
+        Binding("pagedown,space,ctrl+f", "page(1)", "page down", show=False, id="text.page_down"),
+        Binding("pageup,ctrl+b", "page(-1)", "page up", show=False, id="text.page_up"),
+        Binding("ctrl+d", "page(0.5)", "half a page down", show=False, id="text.half_down"),
+        Binding("ctrl+u", "page(-0.5)", "half a page up", show=False, id="text.half_up"),
+        Binding("home,g", "top", "first line", show=False, id="text.top"),
+        Binding("end,G", "end", "last line, and follow", show=False, id="text.end"),
+        Binding("right", "aside(1)", "to the right", show=False, id="text.right"),
+        Binding("left", "aside(-1)", "to the left", show=False, id="text.left"),
     ]
 
     following: reactive[bool] = reactive(False)

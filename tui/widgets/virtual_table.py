@@ -47,15 +47,15 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
         *(f"table--{tone}" for tone in TONES),
     }
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j", "move(1)", "next row", show=False),
-        Binding("up,k", "move(-1)", "row before", show=False),
-        Binding("pagedown,ctrl+f", "page(1)", "page down", show=False),
-        Binding("pageup,ctrl+b", "page(-1)", "page up", show=False),
-        Binding("ctrl+d", "page(0.5)", "half a page down", show=False),
-        Binding("ctrl+u", "page(-0.5)", "half a page up", show=False),
-        Binding("home,g", "first", "first row", show=False),
-        Binding("end,G", "last", "last row", show=False),
-        Binding("enter", "select", "open", show=False),
+        Binding("down,j", "move(1)", "next row", show=False, id="table.down"),
+        Binding("up,k", "move(-1)", "row before", show=False, id="table.up"),
+        Binding("pagedown,ctrl+f", "page(1)", "page down", show=False, id="table.page_down"),
+        Binding("pageup,ctrl+b", "page(-1)", "page up", show=False, id="table.page_up"),
+        Binding("ctrl+d", "page(0.5)", "half a page down", show=False, id="table.half_down"),
+        Binding("ctrl+u", "page(-0.5)", "half a page up", show=False, id="table.half_up"),
+        Binding("home,g", "first", "first row", show=False, id="table.first"),
+        Binding("end,G", "last", "last row", show=False, id="table.last"),
+        Binding("enter", "select", "open", show=False, id="table.select"),
     ]
 
     class Moved(Message):

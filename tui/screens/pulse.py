@@ -23,10 +23,10 @@ EVENTS_SHOWN = 60
 EVENTS_EVERY_S = 2.0
 
 
-class OverviewScreen(JobsScreen):
+class PulseScreen(JobsScreen):
     """The jobs, with the pulse above them and the newest events in the pane."""
 
-    crumb = "overview"
+    crumb = "pulse"
 
     def body(self) -> list[Widget]:
         """The pulse above the list."""
