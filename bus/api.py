@@ -14,6 +14,7 @@ from bus.feed import JobChanged as JobChanged
 from bus.feed import NodeChanged as NodeChanged
 from bus.feed import TaskChanged as TaskChanged
 from bus.feed import TaskCounts as TaskCounts
+from bus.grep import Grep, LogGrep
 from bus.housekeeping import Collected, Connections
 from bus.outlook import Affected as Affected
 from bus.outlook import Backfilled as Backfilled
@@ -378,6 +379,7 @@ OPERATIONS: dict[str, Operation] = {
     "task.list": Operation(TaskList, Tasks, Role.READONLY),
     "task.show": Operation(TaskQuery, Task, Role.READONLY),
     "task.logs": Operation(LogQuery, Log, Role.READONLY),
+    "task.grep": Operation(LogGrep, Grep, Role.READONLY),
     "task.follow": Operation(LogFollow, Following, Role.READONLY),
     "task.why": Operation(WhyQuery, Why, Role.READONLY),
     "node.list": Operation(NodeList, Nodes, Role.READONLY),

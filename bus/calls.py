@@ -34,6 +34,7 @@ from bus.api import (
     Why,
 )
 from bus.codec import from_fields
+from bus.grep import Grep, LogGrep
 from bus.housekeeping import Collected, Connections
 from bus.people import Users, UserShare
 from bus.requests import (
@@ -181,6 +182,10 @@ class Calls:
         """One piece of a task's output."""
         asked = LogQuery(task=str(task), stream=stream, attempt=attempt, offset=offset, limit=limit)
         return await self._call("task.logs", asked, Log)
+
+    async def grep(self, query: LogGrep) -> Grep:
+        """Lines of a task's output that match; see LogGrep."""
+        return await self._call("task.grep", query, Grep)
 
     async def following(self, task: str | int) -> Following:
         """Have the task's node publish its output for us for a while; see `follow`."""

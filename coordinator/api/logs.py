@@ -6,8 +6,9 @@ from msgspec import Struct
 
 from bus import api, requests, subjects
 from bus.errors import ApiError, BusError, DecodeError
+from bus.messages import LogChunk
 from bus.refusal import refusal
-from bus.values import TaskRef
+from bus.values import Stream, TaskRef
 from coordinator.api.access import viewer
 from coordinator.api.find import Finder, bad_id, not_found
 from coordinator.api.jobs import check_range
@@ -21,6 +22,19 @@ _LIMIT_MAX = 512 * 1024
 _ATTEMPT_MAX = 2**31 - 1
 _OFFSET_MAX = 2**63 - 1
 _FOLLOW_S = 30.0
+
+
+class Source(Struct, frozen=True):
+    """Where output lies; no place: it has not begun. `settled`: no later attempt is asked about."""
+
+    task: TaskRef
+    place: AttemptPlace | None
+    settled: bool
+
+    def is_complete(self, chunk: LogChunk) -> bool:
+        """Whether nothing more will come after what `chunk` says there is."""
+        gone = self.place is not None and self.place.ended and chunk.error is not None
+        return self.settled and (chunk.ended or gone)
 
 
 class Logs:
@@ -37,58 +51,59 @@ class Logs:
         assert isinstance(request, requests.LogQuery)
         check_range(request.offset, 0, _OFFSET_MAX, field="/offset")
         check_range(request.limit, 1, _LIMIT_MAX, field="/limit")
-        check_range(request.attempt, 0, _ATTEMPT_MAX, field="/attempt")
-        ref, named = await self._finder.attempt(user, request.task, field="/task")
-        if named and request.attempt not in (0, named):
-            raise bad_id(request.task, "/task", expected=f"attempt {request.attempt}, as /attempt says")
-        attempt = named or request.attempt
-        task = await self._reads.task(ref, viewer=viewer(user))
-        if task is None:
-            raise not_found(request.task, "/task")
-        place = await self._reads.attempt_place(ref, fence=attempt, viewer=viewer(user))
-        if place is None and named:
-            raise not_found(request.task, "/task")
-        over = task.state in TERMINAL
-        if place is not None:
-            return await self._fetch(request, ref, place, settled=over or attempt > 0)
-        return api.Log(
-            task=str(ref),
-            attempt=0,
-            node="",
-            stream=request.stream,
-            offset=request.offset,
-            data=b"",
-            size=0,
-            ended=over,
-        )
-
-    async def _fetch(
-        self, request: requests.LogQuery, ref: TaskRef, place: AttemptPlace, *, settled: bool
-    ) -> api.Log:
-        try:
-            chunk = await self._teller.fetch_log(
-                place.node,
-                ref,
-                fence=place.fence,
+        source = await self.find(user, request.task, attempt=request.attempt)
+        if source.place is None:
+            return api.Log(
+                task=str(source.task),
+                attempt=0,
+                node="",
                 stream=request.stream,
                 offset=request.offset,
-                limit=request.limit,
+                data=b"",
+                size=0,
+                ended=source.settled,
+            )
+        chunk = await self.fetch(source, request.stream, offset=request.offset, limit=request.limit)
+        return api.Log(
+            task=str(source.task),
+            attempt=source.place.fence,
+            node=source.place.node,
+            stream=request.stream,
+            offset=chunk.offset,
+            data=chunk.data,
+            size=chunk.size,
+            ended=source.is_complete(chunk),
+        )
+
+    async def find(self, user: UserRow, task: str, *, attempt: int) -> Source:
+        """Where the output of an attempt lies; 0: of the newest. Raises ApiError."""
+        check_range(attempt, 0, _ATTEMPT_MAX, field="/attempt")
+        ref, named = await self._finder.attempt(user, task, field="/task")
+        if named and attempt not in (0, named):
+            raise bad_id(task, "/task", expected=f"attempt {attempt}, as /attempt says")
+        attempt = named or attempt
+        shown = await self._reads.task(ref, viewer=viewer(user))
+        if shown is None:
+            raise not_found(task, "/task")
+        place = await self._reads.attempt_place(ref, fence=attempt, viewer=viewer(user))
+        if place is None and named:
+            raise not_found(task, "/task")
+        # a task that will run again has not said its last word; what never started has none to say
+        over = shown.state in TERMINAL
+        return Source(ref, place, settled=over or (attempt > 0 and place is not None))
+
+    async def fetch(self, source: Source, stream: Stream, *, offset: int, limit: int) -> LogChunk:
+        """A piece from the node that keeps it. Raises ApiError."""
+        assert source.place is not None
+        place = source.place
+        try:
+            return await self._teller.fetch_log(
+                place.node, source.task, fence=place.fence, stream=stream, offset=offset, limit=limit
             )
         except (BusError, DecodeError) as error:
             message = f"node {place.node} keeps this output and does not answer: {error}"
             hint = "try again when the node is back"
             raise ApiError(refusal("E_UNAVAILABLE", message, hint=hint, retry_after_s=2.0)) from error
-        return api.Log(
-            task=str(ref),
-            attempt=place.fence,
-            node=place.node,
-            stream=request.stream,
-            offset=chunk.offset,
-            data=chunk.data,
-            size=chunk.size,
-            # a task that will run again has not said its last word; what never started has none to say
-            ended=settled and (chunk.ended or (place.ended and chunk.error is not None)),
-        )
 
     async def follow(self, user: UserRow, request: Struct) -> Struct:
         """`task.follow`: the subject that carries new output for the next 30 s."""

@@ -27,6 +27,7 @@ from bus.subjects import ApiSubject, Peer, SubjectError, inbox_prefix
 from bus.transport import Bus, Message
 from coordinator.api.access import Access
 from coordinator.api.connections import Connected
+from coordinator.api.grep import Greps
 from coordinator.api.jobs import Jobs
 from coordinator.api.lists import Listings
 from coordinator.api.logs import Logs
@@ -95,6 +96,7 @@ class Api:
             "task.list": listings.tasks,
             "task.show": jobs.task,
             "task.logs": logs.read,
+            "task.grep": Greps(logs).grep,
             "task.follow": logs.follow,
             "node.list": nodes.list,
             "node.show": nodes.show,
