@@ -45,7 +45,7 @@ unit: $(VENV)/.dev-installed
 
 coverage: $(VENV)/.dev-installed
 	@$(STEP) "coverage of the cores = 100 %" $(BIN)/coverage report \
-	    --include='coordinator/core/*,agent/core/*' --show-missing --skip-covered --fail-under=100
+	    --show-missing --skip-covered --fail-under=100
 
 simulation: $(VENV)/.dev-installed
 	@$(STEP) "simulated cluster-hours" $(BIN)/python -m pytest tests/sim
