@@ -101,6 +101,7 @@ class Logs:
             size=data.size,
             # The guard knows nothing of what is still on its way to it.
             ended=data.ended and attempt not in self._executor.ledger.held,
+            came=list(data.came),
         )
 
     async def _size(self, attempt: AttemptRef, stream: Stream) -> int:

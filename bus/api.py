@@ -292,7 +292,10 @@ class Tokens(Struct, kw_only=True):
 
 
 class Log(Struct, kw_only=True):
-    """`data` is base64 in JSON. `ended`: nothing more will come; `size`: bytes so far."""
+    """`data` is base64 in JSON. `ended`: nothing more will come; `size`: bytes so far.
+
+    `came`: pairs (size, at): the first `size` bytes were seen to be there at `at`; those of this piece.
+    """
 
     task: str
     attempt: int
@@ -302,6 +305,7 @@ class Log(Struct, kw_only=True):
     data: bytes
     size: int
     ended: bool
+    came: list[tuple[int, float]] = []
 
 
 class Following(Struct, kw_only=True):

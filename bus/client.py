@@ -25,7 +25,7 @@ from bus.api import (
 from bus.calls import Calls
 from bus.codec import decode_answer, encode
 from bus.errors import DecodeError, NoResponders, TooLarge
-from bus.follow import Follower, Place
+from bus.follow import Follower, Piece, Place
 from bus.layout import find_client_settings, read_secret
 from bus.limits import BYTES_MAX
 from bus.patience import outlast
@@ -115,10 +115,15 @@ class Client(Calls):
         A retried task starts over with its new attempt. Ends when the task is over. `place` moves along:
         another client goes on from it where this one lost its connection for good.
         """
-        follower = Follower(self, str(task), stream, place or Place())
-        async with aclosing(follower.pieces()) as pieces:
+        async with aclosing(self.pieces(task, stream=stream, place=place)) as pieces:
             async for piece in pieces:
-                yield piece
+                yield piece.data
+
+    def pieces(
+        self, task: str | int, *, stream: Stream = Stream.STDOUT, place: Place | None = None
+    ) -> AsyncGenerator[Piece, None]:
+        """Like `follow`, with where each piece stands and when it came."""
+        return Follower(self, str(task), stream, place or Place()).pieces()
 
     async def wait(self, job: str | int) -> Job:
         """Until the job is over, through restarts of the coordinator or the bus (see `bus.patience`)."""

@@ -8,7 +8,7 @@ which a query fills. It ends when a query says that the attempt ended there and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -43,6 +43,15 @@ class Place(Struct):
     offset: int = 0
 
 
+class Piece(Struct, frozen=True):
+    """A piece of output. `came`: pairs (size, at): the first `size` bytes were there at `at`, where known."""
+
+    attempt: int
+    offset: int
+    data: bytes
+    came: Sequence[tuple[int, float]] = ()
+
+
 class Follower:
     """One reader of one stream of one task; `place` moves with what it gives out."""
 
@@ -55,8 +64,8 @@ class Follower:
         self._live: asyncio.Queue[LogChunk] = asyncio.Queue()
         self._stirred = asyncio.Event()
 
-    async def pieces(self) -> AsyncGenerator[bytes, None]:
-        """All bytes from the place on, in order, each once."""
+    async def pieces(self) -> AsyncGenerator[Piece, None]:
+        """All bytes from the place on, in order, each once; of a later attempt from its first byte."""
         shown = await self._client.task(self._task)
         task = TaskRef(shown.job, shown.index)
         self._task = str(task)
@@ -65,7 +74,7 @@ class Follower:
             while True:
                 log = await self._query()
                 if log.data:
-                    yield log.data
+                    yield Piece(log.attempt, log.offset, log.data, log.came)
                     continue
                 if log.ended and self._place.offset >= log.size and await self._is_over():
                     return
@@ -130,7 +139,7 @@ class Follower:
             return False
         return shown.state in OVER
 
-    async def _until_unsure(self) -> AsyncGenerator[bytes, None]:
+    async def _until_unsure(self) -> AsyncGenerator[Piece, None]:
         """Live pieces as long as they fit; returns where a query is due."""
         while True:
             await self._next_stir()
@@ -142,8 +151,8 @@ class Follower:
                     return
                 fresh = chunk.data[self._place.offset - chunk.offset :]
                 if fresh:
-                    self._place.offset += len(fresh)
-                    yield fresh
+                    begin, self._place.offset = self._place.offset, self._place.offset + len(fresh)
+                    yield Piece(chunk.fence, begin, fresh, chunk.came)
             if asyncio.get_running_loop().time() - self._renewed_at >= RENEW_S:
                 return
 

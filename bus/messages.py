@@ -249,7 +249,10 @@ class CommandReply(Struct, kw_only=True, tag="ok"):
 
 
 class LogChunk(Struct, kw_only=True, tag="log"):
-    """A gap-free piece of a stream. `ended`: the attempt is over and `size` is final."""
+    """A gap-free piece of a stream. `ended`: the attempt is over and `size` is final.
+
+    `came`: pairs (size, at): the first `size` bytes of the stream were seen to be there at `at`.
+    """
 
     task: TaskRef
     fence: int
@@ -259,6 +262,7 @@ class LogChunk(Struct, kw_only=True, tag="log"):
     size: int
     ended: bool = False
     error: str | None = None
+    came: list[tuple[int, float]] = []
 
 
 class FoundTask(Struct, kw_only=True):

@@ -86,13 +86,14 @@ class Events(Struct, array_like=True, frozen=True, tag=wire.EVENTS):
 
 
 class Data(Struct, array_like=True, frozen=True, tag=wire.DATA):
-    """The answer to a read."""
+    """The answer to a read. `came`: marks of `agent.guard.arrivals`; a guard of an older version has none."""
 
     number: int
     offset: int
     data: bytes
     size: int
     ended: bool
+    came: tuple[tuple[int, float], ...] = ()
 
 
 class Found(Struct, array_like=True, frozen=True, tag=wire.FOUND):

@@ -1,8 +1,9 @@
 """The tasks' folder: work directories, inputs, outputs and the two streams of every attempt.
 
-`<job>/<index>.<fence>.out`, `.err` (streams), `.in` and `.result` (CORRAL_INPUT, CORRAL_OUTPUT),
-`.stdin`, `.need.<n>` (outputs of needed tasks), `.work/` (the work directory). Only the guard reads and
-writes here, under the tasks' own account: a task may put a link wherever it likes and gains nothing by it.
+`<job>/<index>.<fence>.out`, `.err` (streams), `.when` (when they came), `.in` and `.result` (CORRAL_INPUT,
+CORRAL_OUTPUT), `.stdin`, `.need.<n>` (outputs of needed tasks), `.work/` (the work directory). Only the guard
+reads and writes here, under the tasks' own account: a task may put a link wherever it likes and gains
+nothing by it.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ import stat
 from contextlib import suppress
 from typing import NamedTuple
 
-from agent.guard.wire import STDOUT, Key
+from agent.guard.arrivals import Arrivals, unpack_arrivals
+from agent.guard.wire import STDERR, STDOUT, Key
 
 OUTPUT_LIMIT = 512 * 1024
 """Equals `bus.values.OUTPUT_LIMIT`, which this process does not load."""
 
 _STDERR_TAIL = 2048
 _SPARE_MAX = 256
+_ARRIVALS_MAX = 1024 * 1024
 _PRIVATE_FOLDER = stat.S_IFDIR | 0o700
 _NO_INPUT = b'{"input":{},"needs":{}}'
 
@@ -119,13 +122,35 @@ class TaskFiles:
 
     def read(self, key: Key, stream: int, offset: int, limit: int) -> tuple[bytes, int]:
         """A piece of a stream and the stream's size; empty where nothing was written."""
-        suffix = ".out" if stream == STDOUT else ".err"
-        return _read_regular(self.base(key) + suffix, offset, limit)
+        return _read_regular(self._stream(key, stream), offset, limit)
+
+    def written(self, key: Key, stream: int) -> tuple[int, float]:
+        """A stream's size, and when it was written last; 0 where nothing was."""
+        try:
+            status = os.lstat(self._stream(key, stream))
+        except OSError:
+            return 0, 0.0
+        return (status.st_size, status.st_mtime) if stat.S_ISREG(status.st_mode) else (0, 0.0)
+
+    def write_arrivals(self, key: Key, arrivals: Arrivals) -> None:
+        """Keep when its output came; on a full disk that is not known."""
+        with suppress(OSError):
+            _write(self.base(key) + ".when", arrivals.pack())
+
+    def read_arrivals(self, key: Key) -> Arrivals:
+        """When the output of an attempt that is over came; what nobody saw come is dated by its last byte."""
+        arrivals = unpack_arrivals(_read_regular(self.base(key) + ".when", 0, _ARRIVALS_MAX)[0])
+        for stream in (STDOUT, STDERR):
+            arrivals.note(stream, *self.written(key, stream))
+        return arrivals
+
+    def _stream(self, key: Key, stream: int) -> str:
+        return self.base(key) + (".out" if stream == STDOUT else ".err")
 
     def remove(self, key: Key) -> None:
         """Nobody asks for this attempt any more."""
         base = self.base(key)
-        for suffix in (".out", ".err", ".in", ".result", ".stdin"):
+        for suffix in (".out", ".err", ".when", ".in", ".result", ".stdin"):
             with suppress(OSError):
                 os.unlink(base + suffix)
         for _, _, path in self._needs.pop(key, []):

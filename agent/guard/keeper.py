@@ -18,6 +18,7 @@ from contextlib import suppress
 
 from agent.guard import tree, wire
 from agent.guard.admission import Admission
+from agent.guard.arrivals import LOOK_S, Arrivals, Mark
 from agent.guard.files import TaskFiles
 from agent.guard.journal import Journal
 from agent.guard.spawn import CannotStart, Spawner
@@ -25,6 +26,9 @@ from agent.guard.wire import Amounts, Body, Exit, Found, Item, Key, Start
 
 _OVER_KEPT = 10_000
 """How many attempts that are over are remembered, in case an agent forgets that it had them run."""
+
+_LOOKED_AT_EASE = 512
+"""So many tasks' output is looked at within about a millisecond."""
 
 _SWEEP_DELAY_S = 0.05
 """After a task's end, how soon what it left behind is looked for: one look serves many ends."""
@@ -71,6 +75,8 @@ class Keeper:
         self._kill_at = 0.0
         self._lapsed = True
         self._sweep_at: float | None = None
+        self._arrivals: dict[Key, Arrivals] = {}
+        self._look_at = 0.0
         self._unwritten: list[Exit] = []
         self._over: dict[Key, None] = {}
         self._faults: dict[Key, str] = {}
@@ -157,10 +163,26 @@ class Keeper:
         except OSError as error:
             self._faults[key] = f"cannot write its inputs: {error.strerror}"
 
-    def read(self, key: Key, stream: int, offset: int, limit: int) -> tuple[bytes, int, bool]:
-        """A piece of a stream, its size, and whether the attempt is over."""
+    def read(self, key: Key, stream: int, offset: int, limit: int) -> tuple[bytes, int, bool, list[Mark]]:
+        """A piece of a stream, its size, whether the attempt is over, and when the piece came."""
         ended = key not in self._bodies  # asked before reading: what is over grows no more
-        return *self._files.read(key, stream, offset, limit), ended
+        data, size = self._files.read(key, stream, offset, limit)
+        if key in self._running:
+            arrivals = self._arrivals.setdefault(key, Arrivals())
+            arrivals.note(stream, size, time.time())
+        else:
+            arrivals = self._files.read_arrivals(key) if data else Arrivals()
+        return data, size, ended, arrivals.covering(stream, offset, offset + len(data))
+
+    def _look(self, now_s: float) -> None:
+        """How far all output has come by now; the more tasks there are, the less often that is asked."""
+        at = time.time()
+        for key in self._running:
+            for stream in (wire.STDOUT, wire.STDERR):
+                size, _ = self._files.written(key, stream)
+                if size:
+                    self._arrivals.setdefault(key, Arrivals()).note(stream, size, at)
+        self._look_at = now_s + LOOK_S * (1 + len(self._running) // _LOOKED_AT_EASE)
 
     def remove(self, keys: Iterable[Key]) -> None:
         for key in keys:
@@ -189,6 +211,8 @@ class Keeper:
         if self._sweep_at is not None and now_s >= self._sweep_at:
             self._sweep_at = None
             self._sweep(now_s)
+        if now_s >= self._look_at:
+            self._look(now_s)
 
     def next_deadline(self) -> float | None:
         """When `tick` has something to do, on CLOCK_BOOTTIME."""
@@ -331,6 +355,9 @@ class Keeper:
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
         code = os.WEXITSTATUS(status) if number is None else None
         left = self._files.collect(key, with_stderr=code != 0)
+        arrivals = self._arrivals.pop(key, None)
+        if arrivals is not None and not arrivals.is_empty:
+            self._files.write_arrivals(key, arrivals)
         self._unwritten.append(
             Exit(
                 key,

@@ -194,8 +194,8 @@ class Server:
                 keeper.need(*parts)
             case wire.READ:
                 number, key, stream, offset, limit = parts
-                data, size, ended = keeper.read(key, stream, offset, limit)
-                self._send(wire.pack(wire.DATA, number, offset, data, size, ended))
+                data, size, ended, came = keeper.read(key, stream, offset, limit)
+                self._send(wire.pack(wire.DATA, number, offset, data, size, ended, *([came] if came else [])))
             case wire.REMOVE:
                 keeper.remove(*parts)
             case wire.HELLO:

@@ -58,7 +58,7 @@ LEFTOVERS = "leftovers"  # (pid, start) of tasks of a dead guard, which are to e
 INVENTORY = "inventory"  # running, queued, exits not yet acknowledged, paused, version
 EVENTS = "events"  # started, exits
 FOUND = "found"  # id, what runs, keys in line, strays
-DATA = "data"  # id, offset, bytes, size, ended
+DATA = "data"  # id, offset, bytes, size, ended, when they came: marks of `agent.guard.arrivals`
 
 # How an attempt ended: the values of `bus.values.Outcome`, and one that never started.
 EXITED = "exited"

@@ -72,6 +72,7 @@ class Logs:
             offset=chunk.offset,
             data=chunk.data,
             size=chunk.size,
+            came=chunk.came,
             ended=source.is_complete(chunk),
         )
 

@@ -147,7 +147,12 @@ class Guard:
         count = len(self.data)
         self.send(wire.READ, count, key, stream, offset, limit)
         self.receive_until(lambda: len(self.data) > count)
-        return self.data[-1][1:]
+        return self.data[-1][1:5]
+
+    def came(self, key: Key, stream: int = wire.STDOUT, offset: int = 0) -> tuple[Any, ...]:
+        """When that piece came: (size, at)."""
+        self.read(key, stream, offset)
+        return tuple(self.data[-1][5]) if len(self.data[-1]) > 5 else ()
 
     def inspect(self) -> tuple[dict[Key, tuple[Any, ...]], tuple[Key, ...], tuple[int, ...]]:
         """What runs (pid, processes, paused), who stands in line, and strays."""

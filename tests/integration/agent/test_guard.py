@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -422,3 +423,33 @@ def test_a_running_tool_can_be_cancelled(guard: Guard) -> None:
     guard.send(wire.CANCEL, [KEY])
     exit_ = guard.ended(KEY)
     assert (exit_.outcome, exit_.signal) == (wire.CANCELLED, signal.SIGTERM)
+
+
+def test_output_is_dated_while_somebody_reads_it_and_when_it_is_over(guard: Guard) -> None:
+    begun = time.time()
+    script = "trap 'echo second; exit 0' TERM; echo first; echo oh >&2; while :; do sleep 0.02; done"
+    guard.spawn(KEY, "sh", "-c", script, grace_s=60.0)
+    guard.started(KEY)
+    wait_until(lambda: guard.read(KEY)[1] == b"first\n", "it has begun")
+    ((size, first_at),) = guard.came(KEY)
+    read_at = time.time()
+    assert size == 6 and begun <= first_at <= read_at
+    guard.send(wire.CANCEL, [KEY])
+    guard.ended(KEY)
+    assert guard.read(KEY)[1] == b"first\nsecond\n"
+    assert guard.came(KEY)[0] == (6, first_at)
+    ((size, second_at),) = guard.came(KEY, offset=6)
+    assert size == 13 and first_at <= second_at <= time.time()
+    size, at = guard.came(KEY, wire.STDERR)[-1]
+    assert size == guard.read(KEY, wire.STDERR)[2] and begun - 0.1 <= at <= time.time()
+    guard.send(wire.REMOVE, [KEY])
+    wait_until(lambda: not guard.read(KEY)[1], "it is removed")
+    assert guard.came(KEY) == () and not list((guard.folder / "tasks").glob("7/*"))
+
+
+def test_output_that_nobody_reads_is_dated_too(guard: Guard) -> None:
+    exit_ = guard.run(KEY, "sh", "-c", "echo first; sleep 2.2; echo second")
+    assert exit_.stdout_size == 13
+    first, second = guard.came(KEY)
+    assert (first[0], second[0]) == (6, 13)
+    assert second[1] - first[1] > 0.5, "looked at in between"

@@ -32,6 +32,7 @@ class FakeCoordinator:
         self.fence = 1
         self.outputs: dict[int, bytes] = {1: b""}
         self.ended: set[int] = set()
+        self.came: list[tuple[int, float]] = []
         self.asked: list[Struct] = []
         self.on_asked: Callable[[Struct], Struct | None] = lambda request: None
         """May answer in the place of the fake."""
@@ -59,7 +60,9 @@ class FakeCoordinator:
         """The node publishes a piece of an attempt's output: the newest one's where no fence is given."""
         fence = fence or self.fence
         size = len(self.outputs[fence])
-        chunk = LogChunk(task=TASK, fence=fence, stream=stream, offset=offset, data=data, size=size)
+        chunk = LogChunk(
+            task=TASK, fence=fence, stream=stream, offset=offset, data=data, size=size, came=self.came
+        )
         await self.agent.publish(subjects.log("n1", "alice", TASK), encode(chunk))
 
     async def _serve(self, message: Message) -> None:
@@ -111,5 +114,6 @@ class FakeCoordinator:
                     data=piece,
                     size=len(text),
                     ended=fence in self.ended,
+                    came=self.came,
                 )
         return Error(code="E_NOT_FOUND", message="not here", status=404)

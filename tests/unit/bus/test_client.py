@@ -35,6 +35,7 @@ def test_there_is_a_method_for_every_operation() -> None:
         "task.list": Client.tasks,
         "task.show": Client.task,
         "task.logs": Client.logs,
+        "task.grep": Client.grep,
         "task.follow": Client.following,
         "task.why": Client.why,
         "job.retry": Client.retry,

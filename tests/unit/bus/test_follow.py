@@ -64,6 +64,22 @@ async def test_another_reader_goes_on_from_the_place_of_one_who_was_cut_off() ->
     await fake.stop()
 
 
+async def test_each_piece_says_where_it_stands_and_when_it_came() -> None:
+    fake = await FakeCoordinator().start()
+    fake.outputs[1] = b"0123456789abc"
+    fake.came = [(10, 5.0), (13, 6.0)]
+    pieces = fake.client.pieces("7", place=follow.Place(attempt=1, offset=4))
+    assert await asyncio.wait_for(anext(pieces), 5) == follow.Piece(1, 4, b"456789abc", fake.came)
+    following = asyncio.ensure_future(anext(pieces))
+    await _idle(fake)
+    fake.outputs[1] += b"def"
+    fake.came = [(16, 7.0)]
+    await fake.say_live(11, b"bcdef")
+    assert await asyncio.wait_for(following, 5) == follow.Piece(1, 13, b"def", fake.came)
+    await pieces.aclose()
+    await fake.stop()
+
+
 async def test_live_pieces_need_no_query(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follow, "RECHECK_S", 3600.0)
     fake = await FakeCoordinator().start()
