@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from bus.equipment import DeviceQuery, Devices, Tools
 from bus.feed import JobChanged as JobChanged
 from bus.feed import NodeChanged as NodeChanged
 from bus.feed import TaskChanged as TaskChanged
@@ -59,6 +60,7 @@ from bus.scheduling import (
     SchedulerTest,
 )
 from bus.spec import JobSpec
+from bus.timeline import Timeline, TimelineQuery
 from bus.values import (
     Inventory,
     JobKind,
@@ -388,6 +390,9 @@ OPERATIONS: dict[str, Operation] = {
     "task.why": Operation(WhyQuery, Why, Role.READONLY),
     "node.list": Operation(NodeList, Nodes, Role.READONLY),
     "node.show": Operation(NodeQuery, Node, Role.READONLY),
+    "node.devices": Operation(DeviceQuery, Devices, Role.READONLY),
+    "node.tools": Operation(Empty, Tools, Role.READONLY),
+    "timeline.attempts": Operation(TimelineQuery, Timeline, Role.READONLY),
     "node.cordon": Operation(NodeSteer, Node, Role.OPERATOR),
     "node.drain": Operation(NodeSteer, Node, Role.OPERATOR),
     "node.maintenance": Operation(NodeSteer, Node, Role.OPERATOR),

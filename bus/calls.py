@@ -34,6 +34,7 @@ from bus.api import (
     Why,
 )
 from bus.codec import from_fields
+from bus.equipment import DeviceQuery, Devices, Tools
 from bus.grep import Grep, LogGrep
 from bus.housekeeping import Collected, Connections
 from bus.people import Users, UserShare
@@ -70,9 +71,12 @@ from bus.scheduling import (
     SchedulerTest,
 )
 from bus.spec import JobSpec
+from bus.timeline import Timeline, TimelineQuery
 from bus.values import JobState, Role, Stream, TaskState
 
 S = TypeVar("S", bound=Struct)
+
+TIMELINE_TIMEOUT_S = 30.0
 
 VERIFY_TIMEOUT_S = 120.0
 """A cluster with much in its books takes a while to compare."""
@@ -200,6 +204,18 @@ class Calls:
 
     async def node(self, node: str) -> Node:
         return await self._call("node.show", NodeQuery(node=node), Node)
+
+    async def devices(self, query: DeviceQuery | None = None) -> Devices:
+        """Disks and network interfaces, by node."""
+        return await self._call("node.devices", query or DeviceQuery(), Devices)
+
+    async def tools(self) -> Tools:
+        """What tasks can have: tools, container runtimes, isolation, models of GPUs."""
+        return await self._call("node.tools", Empty(), Tools)
+
+    async def timeline(self, query: TimelineQuery) -> Timeline:
+        """What ran where and when, and what else kept nodes from work."""
+        return await self._call("timeline.attempts", query, Timeline, timeout_s=TIMELINE_TIMEOUT_S)
 
     async def cordon(self, node: str, *, reason: str = "") -> Node:
         """The node takes no new work; what it has stays."""

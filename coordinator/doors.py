@@ -15,6 +15,7 @@ from bus.auth import Authority
 from bus.connection import NatsBus
 from coordinator.agents import Agents
 from coordinator.api.access import Access
+from coordinator.api.equipment import Equipment
 from coordinator.api.jobs import Jobs
 from coordinator.api.lists import Listings
 from coordinator.api.logs import Logs
@@ -24,6 +25,7 @@ from coordinator.api.retention import Retention
 from coordinator.api.scheduler import SchedulerDesk
 from coordinator.api.service import Api
 from coordinator.api.steer import Steer
+from coordinator.api.timeline import TimelineDesk
 from coordinator.api.tokens import Tokens
 from coordinator.api.verify import Rebuild, Verifier
 from coordinator.api.why import Reasons
@@ -45,6 +47,7 @@ from coordinator.store.lists import Lists
 from coordinator.store.over import Over
 from coordinator.store.published import PublishedKeys
 from coordinator.store.reads import Reads
+from coordinator.store.timeline import Timelines
 from coordinator.store.tokens import Tokens as TokenStore
 from coordinator.submissions import Intake
 from coordinator.tell import Replies, Teller
@@ -90,8 +93,9 @@ class Doors:
         reads, lists, events, over = Reads(dsn), Lists(dsn), Events(dsn), Over(dsn)
         tokens, books = TokenStore(dsn), Books(dsn)
         archive, learned = Archive(dsn), Learned(dsn)
+        timelines = Timelines(dsn)
         tuned = Learned(dsn)  # its questions are long: nobody who asks shall wait behind them
-        self._stores = (reads, lists, events, over, tokens, books, archive, learned, tuned)
+        self._stores = (reads, lists, events, over, tokens, books, archive, learned, tuned, timelines)
         self._retention = Retention(archive, clock, engine.config.keep, epoch=engine.leader.epoch)
         self._admitted = tokens.admitted
         self._audit = Audit(dsn, now_s=clock.now_s, record=engine.record)
@@ -146,6 +150,10 @@ class Doors:
                 loop, books, engine.teller, clock, epoch=engine.leader.epoch, rebuild=engine.rebuild
             ),
             retention=self._retention,
+            views={
+                **TimelineDesk(loop, jobs.finder, timelines, clock).handlers,
+                **Equipment(loop, clock).handlers,
+            },
             refused=self._audit.refused,
             answering=engine.leader.answering,
             version=version,

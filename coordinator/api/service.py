@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 from msgspec import Struct
@@ -63,7 +63,7 @@ def _service(bus: Bus, version: str) -> Service:
 
 
 class Api:
-    """Serves `OPERATIONS`; `start` subscribes, `stop` ends."""
+    """Serves `OPERATIONS`; `start` subscribes, `stop` ends. `views`: handlers that need nothing of ours."""
 
     def __init__(
         self,
@@ -81,6 +81,7 @@ class Api:
         people: People,
         verifier: Verifier,
         retention: Retention,
+        views: Mapping[str, Handler],
         refused: Callable[[Refused], None],
         version: str,
         answering: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
@@ -100,6 +101,7 @@ class Api:
             "task.follow": logs.follow,
             "node.list": nodes.list,
             "node.show": nodes.show,
+            **views,
             "event.list": listings.events,
             "job.hold": steer.hold,
             "job.release": steer.release,

@@ -21,3 +21,7 @@ class OutcomeUnknown(StoreError):
 
 class Disagreement(StoreError):
     """The rows do not fit what the database holds; nothing was committed. A bug, or another writer."""
+
+
+class TooMuchAsked(StoreError):
+    """A question that would keep the database busy for too long: it was given up."""

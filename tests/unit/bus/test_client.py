@@ -70,6 +70,9 @@ def test_there_is_a_method_for_every_operation() -> None:
         "token.revoke": Client.revoke_token,
         "node.list": Client.nodes,
         "node.show": Client.node,
+        "node.devices": Client.devices,
+        "node.tools": Client.tools,
+        "timeline.attempts": Client.timeline,
         "cluster.status": Client.cluster,
     }
     assert methods.keys() == OPERATIONS.keys()

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from bus import api
 from bus.messages import NeededOutput
+from bus.timeline import Timeline
 from bus.values import JobState, Role, TaskRef, UserName
 from coordinator.core.effects import LearnedState
 from coordinator.core.events import JobOver, TaskSeen
@@ -24,6 +25,7 @@ from coordinator.store.lists import Lists
 from coordinator.store.over import Over
 from coordinator.store.reads import AmbiguousJob, AttemptPlace, DuplicateOf, Reads
 from coordinator.store.rows import Batch, Snapshot, UserRow
+from coordinator.store.timeline import Timelines, Window
 from tests.unit.coordinator.mirror import Mirror
 
 AMBIGUOUS = "abcdef01"
@@ -172,6 +174,22 @@ class FakeLists(Lists):
     async def tasks(self, job: int, listing: Listing) -> api.Tasks:
         self.listings.append(listing)
         return api.Tasks(tasks=[task for ref, task in self.reads.shown.items() if ref.job == job])
+
+
+class FakeTimelines(Timelines):
+    """What the test puts into `answer`; `asked` are the questions: for whom, and about what."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.asked: list[tuple[str | None, Window]] = []
+        self.answer = Timeline(since=0.0, until=0.0, attempts=[])
+        self.fault: Exception | None = None
+
+    async def read(self, window: Window, *, viewer: str | None) -> Timeline:
+        self.asked.append((viewer, window))
+        if self.fault is not None:
+            raise self.fault
+        return self.answer
 
 
 class FakeEvents(Events):

@@ -22,6 +22,7 @@ from bus.transport import Message
 from bus.values import AttemptRef, Inventory, Resources, TaskEvent
 from coordinator.agents import Agents
 from coordinator.api.access import Access
+from coordinator.api.equipment import Equipment
 from coordinator.api.jobs import Jobs
 from coordinator.api.lists import Listings
 from coordinator.api.logs import Logs
@@ -31,6 +32,7 @@ from coordinator.api.retention import Retention
 from coordinator.api.scheduler import SchedulerDesk
 from coordinator.api.service import Api
 from coordinator.api.steer import Steer
+from coordinator.api.timeline import TimelineDesk
 from coordinator.api.tokens import Tokens
 from coordinator.api.verify import Verifier
 from coordinator.api.why import Reasons
@@ -56,6 +58,7 @@ from tests.unit.coordinator.fakes import (
     FakeOver,
     FakeReads,
     FakeStore,
+    FakeTimelines,
 )
 
 WAIT_S = 5.0
@@ -242,6 +245,7 @@ class Shell:
         self.over = over or FakeOver(self.store)
         self.books = books or FakeBooks(self.store)
         self.learned = learned or FakeLearned(self.store)
+        self.timelines = FakeTimelines()
         options = {} if tune is None else {"command": tune}
         self.tuning = Tuning(
             self.loop,
@@ -271,6 +275,10 @@ class Shell:
             people=people,
             scheduler=SchedulerDesk(self.loop, self.learned, self.tuning, steer, self.clock),
             retention=self.retention,
+            views={
+                **TimelineDesk(self.loop, self.jobs.finder, self.timelines, self.clock).handlers,
+                **Equipment(self.loop, self.clock).handlers,
+            },
             reasons=Reasons(self.loop, self.jobs.finder, self.reads, self.clock),
             tokens=self.tokens,
             verifier=Verifier(self.loop, self.books, self.teller, self.clock, epoch=7, rebuild=rebuild),

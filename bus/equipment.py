@@ -1,0 +1,75 @@
+"""What the machines brought along: `node.devices` (disks and network interfaces) and `node.tools`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from bus.requests import Request
+
+
+class DeviceKind(StrEnum):
+    DISK = "disk"
+    INTERFACE = "interface"
+
+
+class DeviceQuery(Request, kw_only=True):
+    """Devices of the nodes that `filter` (of `node.list`) lets through, by node; `kind` None: both."""
+
+    filter: str = ""
+    kind: DeviceKind | None = None
+    limit: int = 500  # 1 to 10,000
+    cursor: str = ""  # the `next` of the page before
+
+
+class Device(Struct, kw_only=True):
+    """A disk has a size, an interface a speed; 0: the machine does not say."""
+
+    node: str
+    kind: DeviceKind
+    name: str  # where the disk is mounted, or what the interface is called
+    about: str = ""  # the file system; or what the interface is for
+    status: str = ""  # up, down, unknown: of an interface
+    address: str = ""  # its IP
+    driver: str = ""
+    total_mib: int = 0
+    free_mib: int = 0  # when the node registered
+    speed_mbps: int = 0
+
+
+class Devices(Struct, kw_only=True):
+    """`total` counts all of them, `nodes` how many machines they are on; the sums are over all as well."""
+
+    devices: list[Device]
+    next: str = ""
+    total: int = 0
+    nodes: int = 0
+    total_mib: int = 0
+    free_mib: int = 0
+    down: int = 0  # interfaces that have no link
+
+
+class ToolKind(StrEnum):
+    TOOL = "tool"  # what jobs ask for by name
+    RUNTIME = "runtime"  # what runs containers
+    ISOLATION = "isolation"  # what keeps tasks apart
+    GPU = "gpu"  # a model of GPU
+
+
+class Tool(Struct, kw_only=True):
+    """Something that tasks can have, on `nodes` machines, of which `ready` take work now."""
+
+    name: str
+    kind: ToolKind
+    nodes: int
+    ready: int
+    versions: list[str] = []
+    examples: list[str] = []  # the first few nodes that have it
+    tasks: int = 0  # live tasks that asked for it by name
+
+
+class Tools(Struct, kw_only=True):
+    """By kind and name."""
+
+    tools: list[Tool]

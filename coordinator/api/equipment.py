@@ -1,0 +1,136 @@
+"""`node.devices` and `node.tools`: what the machines said that they have, out of memory."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import partial
+
+from msgspec import Struct
+
+from bus.equipment import Device, DeviceKind, DeviceQuery, Devices, Tool, ToolKind, Tools
+from bus.errors import ApiError
+from bus.fields import NODE_FIELDS
+from bus.filter import matches, parse
+from bus.refusal import quote, refusal
+from coordinator.api.listing import LIMIT_MAX
+from coordinator.api.node_list import value_of
+from coordinator.clock import Clock
+from coordinator.core.model import Node
+from coordinator.loop import Loop
+from coordinator.shown import node_shown
+from coordinator.store.rows import UserRow
+
+EXAMPLES_MAX = 5
+
+
+class Equipment:
+    """The handlers. Everybody may see what machines there are."""
+
+    def __init__(self, loop: Loop, clock: Clock) -> None:
+        self._loop = loop
+        self._clock = clock
+        self.handlers = {"node.devices": self.devices, "node.tools": self.tools}
+
+    async def devices(self, user: UserRow, request: Struct) -> Struct:
+        """`node.devices`: raises ApiError (E_RANGE, E_CURSOR, and what filters raise)."""
+        assert isinstance(request, DeviceQuery)
+        if not 1 <= request.limit <= LIMIT_MAX:
+            got = quote(request.limit)
+            raise ApiError(refusal("E_RANGE", field="/limit", got=got, expected=f"1–{LIMIT_MAX}"))
+        now_s = self._clock.now_s()
+        conditions = parse(request.filter, NODE_FIELDS, me=user.name, now_s=now_s)
+        await self._loop.barrier()
+        found = [
+            device
+            for _, node in sorted(self._loop.cluster.nodes.items())
+            if matches(conditions, partial(value_of, node_shown(node, now_s=now_s)))
+            for device in devices_of(node)
+            if request.kind in (None, device.kind)
+        ]
+        start = _start(request.cursor, found)
+        page = found[start : start + request.limit]
+        more = start + len(page) < len(found)
+        return Devices(
+            devices=page,
+            next=place(page[-1]) if more and page else "",
+            total=len(found),
+            nodes=len({device.node for device in found}),
+            total_mib=sum(device.total_mib for device in found),
+            free_mib=sum(device.free_mib for device in found),
+            down=sum(device.status == "down" for device in found),
+        )
+
+    async def tools(self, user: UserRow, request: Struct) -> Struct:
+        """`node.tools`."""
+        await self._loop.barrier()
+        cluster = self._loop.cluster
+        found: dict[tuple[str, str], list[tuple[Node, str]]] = defaultdict(list)
+        for _, node in sorted(cluster.nodes.items()):
+            for kind, name, version in tools_of(node):
+                found[str(kind), name].append((node, version))
+        asked: dict[str, int] = defaultdict(int)
+        for job in cluster.jobs.values():
+            for group in job.groups:
+                if group.settings.tool is not None:
+                    asked[group.settings.tool] += (
+                        group.count - group.completed - group.failed - group.cancelled
+                    )
+        for name in asked:
+            _ = found[str(ToolKind.TOOL), name]  # what is asked for and nobody has is to be seen too
+        return Tools(
+            tools=[
+                Tool(
+                    name=name,
+                    kind=ToolKind(kind),
+                    nodes=len({node.name for node, _ in having}),
+                    ready=len({node.name for node, _ in having if node.takes_work}),
+                    versions=sorted({version for _, version in having if version}),
+                    examples=[str(node.name) for node, _ in having[:EXAMPLES_MAX]],
+                    tasks=asked.get(name, 0) if kind == ToolKind.TOOL else 0,
+                )
+                for (kind, name), having in sorted(found.items())
+            ]
+        )
+
+
+def devices_of(node: Node) -> Iterator[Device]:
+    """Its disks, then its network interfaces, by name."""
+    for disk in sorted(node.inventory.disks, key=lambda disk: disk.mount):
+        yield Device(
+            node=node.name, kind=DeviceKind.DISK, name=disk.mount, about=disk.filesystem,
+            total_mib=disk.total_mib, free_mib=disk.free_mib,
+        )  # fmt: skip
+    for card in sorted(node.inventory.interfaces, key=lambda card: card.name):
+        yield Device(
+            node=node.name, kind=DeviceKind.INTERFACE, name=card.name, about=card.kind, status=card.status,
+            address=card.ip or "", driver=card.driver or "", speed_mbps=card.speed_mbps,
+        )  # fmt: skip
+
+
+def tools_of(node: Node) -> Iterator[tuple[ToolKind, str, str]]:
+    """(kind, name, version or what it says of itself) of all that tasks can have there."""
+    for tool in node.tools:
+        yield ToolKind.TOOL, tool, ""
+    for name, version in node.inventory.runtimes.items():
+        yield ToolKind.RUNTIME, name, version
+    for name, said in node.inventory.isolation.items():
+        yield ToolKind.ISOLATION, name, said
+    for gpu in node.inventory.gpus:
+        yield ToolKind.GPU, gpu.model, ""
+
+
+def place(device: Device) -> str:
+    """Where a page that ended with `device` goes on: what comes later in the order."""
+    return f"{device.node}\n{device.kind}\n{device.name}"
+
+
+def _start(cursor: str, found: list[Device]) -> int:
+    """The first position behind the cursor, also where its device has gone meanwhile."""
+    if not cursor:
+        return 0
+    parts = cursor.split("\n")
+    if len(parts) != 3:
+        hint = "use the `next` of the page before; or start again without"
+        raise ApiError(refusal("E_CURSOR", field="/cursor", got=quote(cursor), hint=hint))
+    return sum([device.node, str(device.kind), device.name] <= parts for device in found)
