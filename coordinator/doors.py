@@ -16,6 +16,7 @@ from bus.connection import NatsBus
 from coordinator.agents import Agents
 from coordinator.api.access import Access
 from coordinator.api.equipment import Equipment
+from coordinator.api.find import Finder
 from coordinator.api.jobs import Jobs
 from coordinator.api.lists import Listings
 from coordinator.api.logs import Logs
@@ -23,7 +24,7 @@ from coordinator.api.nodes import Nodes
 from coordinator.api.people import People
 from coordinator.api.retention import Retention
 from coordinator.api.scheduler import SchedulerDesk
-from coordinator.api.service import Api
+from coordinator.api.service import Api, Handler
 from coordinator.api.steer import Steer
 from coordinator.api.timeline import TimelineDesk
 from coordinator.api.tokens import Tokens
@@ -82,6 +83,14 @@ def _tuning(engine: Engine, learned: Learned) -> Tuning:
         every_s=engine.config.test_every_min * 60.0,
         notes=engine.notes,
     )
+
+
+def _views(engine: Engine, finder: Finder, timelines: Timelines) -> dict[str, Handler]:
+    """What is only looked at."""
+    return {
+        **TimelineDesk(engine.loop, finder, timelines, engine.clock).handlers,
+        **Equipment(engine.loop, engine.clock).handlers,
+    }
 
 
 class Doors:
@@ -150,10 +159,7 @@ class Doors:
                 loop, books, engine.teller, clock, epoch=engine.leader.epoch, rebuild=engine.rebuild
             ),
             retention=self._retention,
-            views={
-                **TimelineDesk(loop, jobs.finder, timelines, clock).handlers,
-                **Equipment(loop, clock).handlers,
-            },
+            views=_views(engine, jobs.finder, timelines),
             refused=self._audit.refused,
             answering=engine.leader.answering,
             version=version,
