@@ -21,6 +21,7 @@ from tui.screens.live import LiveScreen
 from tui.screens.nodes import NodesScreen
 from tui.screens.pulse import PulseScreen
 from tui.theme.plain import AsciiOnly, encoding_is_unicode, is_monochrome
+from tui.view.deeds import Journal
 from tui.view.modes import MODE_DIGITS
 
 
@@ -55,6 +56,7 @@ class Console(App[None]):
         self.online: Online | None = None
         self.offline: Offline | None = None
         self.moment: float | None = None
+        self.journal = Journal()
         if ascii_only:
             self._filters.append(AsciiOnly())
 

@@ -55,14 +55,16 @@ async def test_cancel_says_the_effect_and_the_command_and_asks(fake: FakeCluster
         await pilot.press("3")
         await showing(pilot, "STATE")
         await pilot.press("C")
-        await showing(pilot, "Cancel job 40", "$ corral cancel 40", "never start")
+        await showing(pilot, "Cancel job 40", "nothing would change: it is completed already")
+        await pilot.press("n", "j", "C")
+        await showing(pilot, "Cancel job 39", "$ corral cancel 39", "never start")
         await pilot.press("escape")
-        await gone(pilot, "$ corral cancel 40")
+        await gone(pilot, "$ corral cancel 39")
         assert fake.done == []
         await pilot.press("C")
-        await showing(pilot, "Cancel job 40")
+        await showing(pilot, "Cancel job 39")
         await pilot.press("y")
-        await until(pilot, lambda: fake.done == [("cancel", "40")])
+        await until(pilot, lambda: fake.done == [("cancel", "39")])
         await showing(pilot, "⊘  cancelled")
 
 
@@ -70,7 +72,7 @@ async def test_nodes_are_steered(fake: FakeCluster) -> None:
     async with opened(fake) as pilot:
         await pilot.press("2")
         await showing(pilot, "n-0000")
-        for key, verb, word in (("u", "cordon", "maintenance"), ("r", "drain", "draining")):
+        for key, verb, word in (("u", "cordon", "inactive"), ("r", "drain", "draining")):
             await pilot.press(key)
             await showing(pilot, f"$ corral {verb} n-0000")
             await pilot.press("y")
@@ -223,10 +225,12 @@ async def test_help_lists_every_key_once(fake: FakeCluster) -> None:
         await pilot.press("3")
         await showing(pilot, "STATE")
         await pilot.press("question_mark")
-        await showing(pilot, "here", "sort by", "J JOB", "everywhere", "glyphs")
+        await showing(pilot, "here", "sort by", "J JOB", "everywhere")
         words = painted(pilot)
         for key, label in (("C", "cancel"), ("esc -", "back"), ("^r", "ask again now"), ("q", "leave")):
             assert len(re.findall(rf"  {re.escape(key)} {{2,}}{label}", words)) == 1, (key, words)
+        await pilot.press("end")
+        await showing(pilot, "glyphs")
         await pilot.press("escape")
         await gone(pilot, "everywhere")
 

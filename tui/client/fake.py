@@ -16,9 +16,7 @@ from msgspec import Struct
 
 from bus.api import (
     Blocker,
-    Cancelled,
     Candidate,
-    Changed,
     Cluster,
     Error,
     Events,
@@ -26,7 +24,6 @@ from bus.api import (
     Job,
     Jobs,
     Node,
-    NodeChanged,
     Nodes,
     Task,
     Tasks,
@@ -41,6 +38,7 @@ from bus.follow import Place
 from bus.requests import EventList
 from bus.values import NodeAdmin, Role, Stream
 from tui.client import fake_world
+from tui.client.fake_actions import FakeActions
 from tui.client.fake_world import World
 
 T = TypeVar("T", bound=Struct)
@@ -48,7 +46,7 @@ T = TypeVar("T", bound=Struct)
 DEMO_SEED = 1
 
 
-class FakeCluster:
+class FakeCluster(FakeActions):
     """`connect` is what a Session takes. Tests may take the cluster away with `reachable`."""
 
     def __init__(self, world: World, *, role: Role = Role.ADMIN, lively: bool = False) -> None:
@@ -60,6 +58,8 @@ class FakeCluster:
         self.asked: list[str] = []
         self.output: Mapping[Stream, Sequence[bytes]] = fake_world.OUTPUT
         self.refusals: dict[str, Error] = {}
+        self.specs = {}
+        self.mode = "shadow"
         self._watchers: list[asyncio.Queue[Change]] = []
 
     @asynccontextmanager
@@ -107,7 +107,7 @@ class FakeCluster:
 
     async def job(self, job: str | int) -> Job:
         self._check("job")
-        return self.world.job(int(job))
+        return self.with_spec(self.world.job(int(job)))
 
     async def tasks(
         self, job: str | int, *, filter: str = "", sort: str = "", limit: int = 100, cursor: str = ""
@@ -136,27 +136,6 @@ class FakeCluster:
         text = str(target)
         task = await self.task(text if "." in text else f"{text}.0")
         return explained(task, self.world.nodes)
-
-    async def cancel(self, target: str | int) -> Cancelled:
-        return Cancelled(tasks=self._steered("cancel", target))
-
-    async def retry(self, target: str | int) -> Changed:
-        return Changed(tasks=self._steered("retry", target))
-
-    async def hold(self, job: str | int) -> Changed:
-        return Changed(tasks=self._steered("hold", job))
-
-    async def release(self, job: str | int) -> Changed:
-        return Changed(tasks=self._steered("release", job))
-
-    async def cordon(self, node: str, *, reason: str = "") -> Node:
-        return self._steer_node("cordon", node, NodeAdmin.MAINTENANCE)
-
-    async def drain(self, node: str, *, reason: str = "") -> Node:
-        return self._steer_node("drain", node, NodeAdmin.DRAINING)
-
-    async def undrain(self, node: str, *, reason: str = "") -> Node:
-        return self._steer_node("undrain", node, NodeAdmin.ACTIVE)
 
     async def follow(
         self, task: str | int, *, stream: Stream = Stream.STDOUT, place: Place | None = None
@@ -192,22 +171,6 @@ class FakeCluster:
             raise Disconnected("no server answers")
         if operation in self.refusals:
             raise ApiError(self.refusals[operation])
-
-    def _steered(self, verb: str, target: str | int) -> int:
-        self._check(verb)
-        self.done.append((verb, str(target)))
-        job = self.world.job(int(str(target).partition(".")[0]))
-        if verb == "cancel" and "." not in str(target):
-            changed = self.world.cancel(job.number, time.time())
-            self.change(changed)
-        return job.counts.total
-
-    def _steer_node(self, verb: str, name: str, admin: NodeAdmin) -> Node:
-        self._check(verb)
-        self.done.append((verb, name))
-        node = self.world.steer(name, admin)
-        self.change(NodeChanged(node=name, health=node.health, admin=admin, at=time.time()))
-        return node
 
 
 def demo_cluster() -> FakeCluster:

@@ -118,12 +118,6 @@ class World:
         self._tasks.pop(number, None)
         return JobChanged(number=number, state=JobState.CANCELLED, counts=counts, at=now_s)
 
-    def steer(self, name: str, admin: NodeAdmin) -> Node:
-        """A node told to be something else."""
-        node = replace(self.node(name), admin=admin)
-        self.nodes[self.nodes.index(self.node(name))] = node
-        return node
-
     def _step_task(self, number: int, now_s: float) -> Iterator[TaskChanged]:
         tasks = self._tasks[number]
         index = next((i for i, task in enumerate(tasks) if task.state is TaskState.RUNNING), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Literal, Protocol
 
 from bus.api import (
     Cancelled,
@@ -15,6 +15,9 @@ from bus.api import (
     Jobs,
     Node,
     Nodes,
+    Outlook,
+    Plan,
+    Submitted,
     Task,
     Tasks,
     Whoami,
@@ -22,7 +25,9 @@ from bus.api import (
 )
 from bus.client import Change
 from bus.follow import Place
-from bus.requests import EventList
+from bus.requests import EventList, WhatIf
+from bus.scheduling import Scheduler
+from bus.spec import JobSpec
 from bus.values import Stream
 
 
@@ -61,9 +66,25 @@ class Source(Protocol):
 
     async def release(self, job: str | int) -> Changed: ...
 
+    async def pause(self, job: str | int) -> Changed: ...
+
+    async def resume(self, job: str | int) -> Changed: ...
+
+    async def requeue(self, target: str | int) -> Changed: ...
+
+    async def submit(self, spec: JobSpec | None = None) -> Submitted: ...
+
+    async def plan(self, spec: JobSpec) -> Plan: ...
+
+    async def what_if(self, change: WhatIf) -> Outlook: ...
+
+    async def scheduler_mode(self, mode: Literal["off", "shadow", "on"]) -> Scheduler: ...
+
     async def cordon(self, node: str, *, reason: str = "") -> Node: ...
 
-    async def drain(self, node: str, *, reason: str = "") -> Node: ...
+    async def drain(self, node: str, *, reason: str = "", deadline_s: float | None = None) -> Node: ...
+
+    async def maintenance(self, node: str, *, reason: str = "", deadline_s: float | None = None) -> Node: ...
 
     async def undrain(self, node: str, *, reason: str = "") -> Node: ...
 

@@ -14,17 +14,17 @@ from tui.client.pages import Slice
 from tui.client.session import Deltas
 from tui.client.source import Source
 from tui.screens.document import job_details, why
-from tui.screens.listing import ListScreen, sort_bindings
+from tui.screens.listing import sort_bindings
 from tui.screens.log import LogScreen
+from tui.screens.steerable import SteerableList
 from tui.screens.tasks import TasksScreen
 from tui.view.facts import job_facts
 from tui.view.lines import Line
 from tui.view.listings import JOBS
-from tui.view.steering import steer_job
 from tui.widgets.virtual_table import VirtualTable
 
 
-class JobsScreen(ListScreen[Job]):
+class JobsScreen(SteerableList[Job]):
     """Enter on a job opens its tasks."""
 
     BINDINGS = [
@@ -36,9 +36,13 @@ class JobsScreen(ListScreen[Job]):
         Binding("R", "steer('retry')", "retry what failed", show=False, id="jobs.retry"),
         Binding("h", "steer('hold')", "hold", show=False, id="jobs.hold"),
         Binding("e", "steer('release')", "release", show=False, id="jobs.release"),
+        Binding("p", "steer('pause')", "pause", show=False, id="jobs.pause"),
+        Binding("o", "steer('resume')", "resume", show=False, id="jobs.resume"),
+        Binding("Q", "steer('requeue')", "requeue what runs", show=False, id="jobs.requeue"),
         *sort_bindings(JOBS),
     ]
     listing = JOBS
+    noun = "job"
     crumb = "jobs"
     empty = "No jobs yet.\n\nIn a shell: corral run -- echo hello"
     example = "state=running,failed name~train age<1h user=me"
@@ -57,7 +61,7 @@ class JobsScreen(ListScreen[Job]):
 
     def preview(self, row: Job) -> list[Line]:
         """Its facts."""
-        return job_facts(row, now_s=time.time())
+        return [*self.refused(row), *job_facts(row, now_s=time.time())]
 
     @on(VirtualTable.Selected)
     def action_open_tasks(self) -> None:
@@ -84,16 +88,11 @@ class JobsScreen(ListScreen[Job]):
         if (job := self.table.row) is not None:
             self.app.push_screen(job_details(str(job.number)))
 
-    def action_steer(self, verb: str) -> None:
-        """Cancel, retry, hold or release the job under the cursor."""
-        if (job := self.table.row) is not None:
-            self.steer(steer_job(verb, job))
-
 
 def patched(change: JobChanged, job: Job) -> Job:
     """`job` as the feed says it is now; its times come with the next reload."""
     return replace(
-        job, state=change.state, counts=change.counts, exit_code=change.exit_code,
+        job, state=change.state, counts=change.counts, exit_code=change.exit_code, held=change.held,
         started_at=job.started_at or (change.at if change.counts.running else None),
         ended_at=change.at if change.state.is_terminal else None,
     )  # fmt: skip

@@ -14,15 +14,15 @@ from tui.client.pages import Slice
 from tui.client.session import Deltas
 from tui.client.source import Source
 from tui.screens.document import node_details
-from tui.screens.listing import ListScreen, sort_bindings
+from tui.screens.listing import sort_bindings
+from tui.screens.steerable import SteerableList
 from tui.view.facts import node_facts
 from tui.view.lines import Line
 from tui.view.listings import NODES
-from tui.view.steering import steer_node
 from tui.widgets.virtual_table import VirtualTable
 
 
-class NodesScreen(ListScreen[Node]):
+class NodesScreen(SteerableList[Node]):
     """Enter on a node shows all that is known of it."""
 
     BINDINGS = [
@@ -30,9 +30,11 @@ class NodesScreen(ListScreen[Node]):
         Binding("u", "steer('cordon')", "cordon", id="nodes.cordon"),
         Binding("r", "steer('drain')", "drain", id="nodes.drain"),
         Binding("t", "steer('undrain')", "undrain", id="nodes.undrain"),
+        Binding("m", "steer('maintenance')", "into maintenance", show=False, id="nodes.maintenance"),
         *sort_bindings(NODES),
     ]
     listing = NODES
+    noun = "node"
     crumb = "nodes"
     empty = "No nodes yet.\n\nAn agent that starts appears here by itself. On another machine: corral join"
     example = "health!=healthy label.zone=a free_gpus>0 load>2"
@@ -51,18 +53,13 @@ class NodesScreen(ListScreen[Node]):
 
     def preview(self, row: Node) -> list[Line]:
         """Its facts."""
-        return node_facts(row, now_s=time.time())
+        return [*self.refused(row), *node_facts(row, now_s=time.time())]
 
     @on(VirtualTable.Selected)
     def action_details(self) -> None:
         """All that is known of the node under the cursor."""
         if (node := self.table.row) is not None:
             self.app.push_screen(node_details(node.name))
-
-    def action_steer(self, verb: str) -> None:
-        """Cordon, drain or undrain the node under the cursor."""
-        if (node := self.table.row) is not None:
-            self.steer(steer_node(verb, node))
 
 
 def patched(change: NodeChanged, node: Node) -> Node:

@@ -15,18 +15,17 @@ from tui.client.pages import Slice
 from tui.client.session import Deltas
 from tui.client.source import Source
 from tui.screens.document import task_details, why
-from tui.screens.listing import ListScreen, sort_bindings
+from tui.screens.listing import sort_bindings
 from tui.screens.log import LogScreen
+from tui.screens.steerable import SteerableList
+from tui.view.effects import OVER
 from tui.view.facts import task_facts
 from tui.view.lines import Line
 from tui.view.listings import TASKS
-from tui.view.steering import steer_task
 from tui.widgets.virtual_table import VirtualTable
 
-ENDED = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.TIMEOUT, TaskState.CANCELLED})
 
-
-class TasksScreen(ListScreen[Task]):
+class TasksScreen(SteerableList[Task]):
     """Enter on a task opens its output."""
 
     BINDINGS = [
@@ -35,9 +34,11 @@ class TasksScreen(ListScreen[Task]):
         Binding("d", "details", "details", id="tasks.details"),
         Binding("C", "steer('cancel')", "cancel", id="tasks.cancel"),
         Binding("R", "steer('retry')", "retry", show=False, id="tasks.retry"),
+        Binding("Q", "steer('requeue')", "requeue", show=False, id="tasks.requeue"),
         *sort_bindings(TASKS),
     ]
     listing = TASKS
+    noun = "task"
     empty = "This job has no tasks."
     example = "state=failed,timeout node=n1 exit!=0 index<100"
 
@@ -64,7 +65,7 @@ class TasksScreen(ListScreen[Task]):
 
     def preview(self, row: Task) -> list[Line]:
         """Its facts."""
-        return task_facts(row, now_s=time.time())
+        return [*self.refused(row), *task_facts(row, now_s=time.time())]
 
     @on(VirtualTable.Selected)
     def action_open_log(self) -> None:
@@ -82,11 +83,6 @@ class TasksScreen(ListScreen[Task]):
         if (task := self.table.row) is not None:
             self.app.push_screen(task_details(self.listing.key(task)))
 
-    def action_steer(self, verb: str) -> None:
-        """Cancel or retry the task under the cursor."""
-        if (task := self.table.row) is not None:
-            self.steer(steer_task(verb, task))
-
 
 def patched(change: TaskChanged, task: Task) -> Task:
     """`task` as the feed says it is now; a range is left to the next reload."""
@@ -96,5 +92,5 @@ def patched(change: TaskChanged, task: Task) -> Task:
     return replace(
         task, state=change.state, node=change.node, fence=change.fence, exit_code=change.exit_code,
         started_at=change.at if running and task.fence != change.fence else task.started_at,
-        ended_at=change.at if change.state in ENDED else None,
+        ended_at=change.at if change.state in OVER else None,
     )  # fmt: skip

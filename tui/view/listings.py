@@ -65,7 +65,7 @@ JOBS: Listing[Job] = Listing(
         """\
 number 0 0 9 number J
 mark 0 0 1 - -
-state 1 0 15 state T
+state 1 0 26 state T
 name 1 16 40 name N
 user 5 6 16 user U
 tasks 3 0 6 tasks -
@@ -90,7 +90,7 @@ TASKS: Listing[Task] = Listing(
         """\
 task 0 0 20 index J
 mark 0 0 1 - -
-state 1 0 16 state T
+state 1 0 26 state T
 name? 5 6 24 name N
 node 1 6 20 node U
 attempt 4 0 3 attempt -
@@ -114,7 +114,7 @@ NODES: Listing[Node] = Listing(
         """\
 name 0 8 24 name N
 mark 0 0 1 - -
-state 1 0 24 state T
+state 1 0 36 state T
 kind 6 0 8 kind -
 cpu 1 0 13 free_cpu U
 memory 2 0 16 free_memory M

@@ -8,7 +8,7 @@ Everything it draws passes `safe_line`.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar, Generic, TypeVar
 
 from rich.segment import Segment
@@ -20,20 +20,21 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from tui.view.deeds import Ghost
 from tui.view.grid import GAP, GridColumn, fit_columns, widen
 from tui.view.listings import Listing
 from tui.view.safe import fit, safe_line, text_width
 
 T = TypeVar("T")
 
-Look = tuple[str, tuple[str, ...], bool]
-"""What a line is made of: its tone, its cells, whether the cursor is there."""
+Look = tuple[str, tuple[str, ...], bool, bool]
+"""What a line is made of: its tone, its cells, whether the cursor is there, whether it is marked."""
 
 SETTLED_S = 0.7
 """A reader who moved the cursor this short a time ago is still aiming: rows must not move under it."""
 
 TONES = ("ok", "busy", "wait", "warn", "bad", "idle")
-CURSOR_MARK = "▌"
+CURSOR_MARK, MARK = "▌", "◆"
 
 
 class VirtualTable(ScrollView, Generic[T], can_focus=True):
@@ -43,6 +44,7 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
         "table--header",
         "table--sorted",
         "table--cursor",
+        "table--marked",
         "table--plain",
         *(f"table--{tone}" for tone in TONES),
     }
@@ -56,6 +58,9 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
         Binding("home,g", "first", "first row", show=False, id="table.first"),
         Binding("end,G", "last", "last row", show=False, id="table.last"),
         Binding("enter", "select", "open", show=False, id="table.select"),
+        Binding("space", "mark", "mark the row", show=False, id="table.mark"),
+        Binding("ctrl+@,ctrl+space", "mark_range", "mark up to here", show=False, id="table.mark_range"),
+        Binding("ctrl+a", "mark_all", "mark all loaded, or none", show=False, id="table.mark_all"),
     ]
 
     class Moved(Message):
@@ -63,6 +68,9 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
 
     class Selected(Message):
         """Enter, or a click on the row under the cursor."""
+
+    class Marked(Message):
+        """Other rows are marked than before."""
 
     class EndWanted(Message):
         """The reader wants the last row of all; not all may be loaded."""
@@ -78,6 +86,10 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
         super().__init__(id=id)
         self._columns: tuple[GridColumn[T], ...] = listing.columns
         self._tone_of = listing.tone
+        self._key_of = listing.key
+        self._ghost_of: Callable[[T], Ghost | None] = lambda _: None
+        self._marks: dict[str, T] = {}
+        self._anchor: str | None = None
         self._rows: Sequence[T] = ()
         self._wanted = [column.wanted_first for column in self._columns]
         self._layout_width = -1
@@ -109,6 +121,19 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
         return self._rows[self._cursor] if self._cursor < len(self._rows) else None
 
     @property
+    def marked(self) -> list[T]:
+        """The marked rows as they read now, in the order of their marking; one not loaded, as it last was."""
+        if self._marks:
+            known = ((self._key_of(row), row) for row in self._rows)
+            self._marks |= {key: row for key, row in known if key in self._marks}
+        return list(self._marks.values())
+
+    @property
+    def chosen(self) -> list[T]:
+        """What an action is meant for: the marked rows, else the one under the cursor."""
+        return self.marked or ([] if self.row is None else [self.row])
+
+    @property
     def aiming_s(self) -> float:
         """How long from now the reader must be still until rows may change places; 0: they may now."""
         return max(0.0, self._moved_at + SETTLED_S - time.monotonic())
@@ -138,6 +163,16 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
         self._cursor = max(0, min(self._cursor, len(rows) - 1))
         self._resize_virtual()
         self._renew()
+
+    def haunt(self, ghost_of: Callable[[T], Ghost | None]) -> None:
+        """Have `ghost_of` say what is under way with a row; it stands behind the row's state."""
+        self._ghost_of = ghost_of
+
+    def mark(self, rows: Iterable[T]) -> None:
+        """Mark these rows and no others."""
+        self._marks = {self._key_of(row): row for row in rows}
+        self._renew()
+        self.post_message(self.Marked())
 
     def tick(self, now_s: float) -> None:
         """Draw the same rows with their ages as of `now_s`."""
@@ -176,6 +211,36 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
         """The last row."""
         self.move_to(len(self._rows) - 1)
         self.post_message(self.EndWanted())
+
+    def action_mark(self) -> None:
+        """Mark the row under the cursor, or take its mark away, and go on to the next."""
+        if (row := self.row) is None:
+            return
+        key = self._key_of(row)
+        if self._marks.pop(key, None) is None:
+            self._marks[key] = row
+        self._anchor = key
+        self.post_message(self.Marked())
+        self._renew()
+        self.move_to(self._cursor + 1)
+
+    def action_mark_range(self) -> None:
+        """Mark all rows from the one marked last up to the cursor."""
+        if self.row is None:
+            return
+        anchor = next(
+            (index for index, row in enumerate(self._rows) if self._key_of(row) == self._anchor), self._cursor
+        )
+        first, last = sorted((anchor, self._cursor))
+        self._marks |= {self._key_of(row): row for row in self._rows[first : last + 1]}
+        self._anchor = self._key_of(self.row)
+        self.post_message(self.Marked())
+        self._renew()
+
+    def action_mark_all(self) -> None:
+        """Mark all rows that are loaded; where all are marked already, none."""
+        unmarked = any(self._key_of(row) not in self._marks for row in self._rows)
+        self.mark(self._rows if unmarked else ())
 
     def action_select(self) -> None:
         """Open the row under the cursor."""
@@ -241,7 +306,10 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
         position = self.scroll_offset.y + y - 1
         if position >= len(self._rows):
             return None
-        return self._tone_of(self._rows[position]), self._cells_at(position), position == self._cursor
+        row = self._rows[position]
+        ghost = self._ghost_of(row)
+        tone = self._tone_of(row) if ghost is None else ghost.tone
+        return tone, self._cells_at(position), position == self._cursor, self._key_of(row) in self._marks
 
     def _resize_virtual(self) -> None:
         self.virtual_size = Size(self.scrollable_content_region.width, len(self._rows) + 1)
@@ -264,7 +332,15 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
         cells = self._cells.get(position)
         if cells is None:
             row = self._rows[position]
-            cells = tuple(safe_line(column.field.cell(row, self._now_s)) for column in self._columns)
+            ghost = self._ghost_of(row)
+            cells = tuple(
+                safe_line(
+                    column.field.cell(row, self._now_s)
+                    if ghost is None or column.field.name != "state"
+                    else f"{column.field.cell(row, self._now_s)} {ghost.text}"
+                )
+                for column in self._columns
+            )
             self._cells[position] = cells
         return cells
 
@@ -283,13 +359,16 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
         return Strip(segments).adjust_cell_length(width, plain)
 
     def _line(self, look: Look, width: int) -> Strip:
-        tone, cells, is_cursor = look
+        tone, cells, is_cursor, is_marked = look
         plain = self.get_component_rich_style("table--plain")
         toned = self.get_component_rich_style(f"table--{tone}") if tone in TONES else plain
         if is_cursor:
             over = self.get_component_rich_style("table--cursor")
             plain, toned = plain + over, toned + _background(over)
-        segments = [Segment(CURSOR_MARK if is_cursor else " ", toned)]
+        if is_marked:
+            plain += _foreground(self.get_component_rich_style("table--marked"))
+        first = MARK if is_marked else CURSOR_MARK if is_cursor else " "
+        segments = [Segment(first, plain if is_marked else toned)]
         for index, column_width in self._shown:
             field = self._columns[index].field
             segments.append(
@@ -315,3 +394,7 @@ def _aligned(text: str, width: int, *, right: bool) -> str:
 
 def _background(style: Style) -> Style:
     return Style(bgcolor=style.bgcolor, bold=style.bold, reverse=style.reverse)
+
+
+def _foreground(style: Style) -> Style:
+    return Style(color=style.color, bold=style.bold)

@@ -84,7 +84,7 @@ def test_each_question_says_the_effect_and_the_command() -> None:
     task = Task(
         id="7.3", job=7, index=3, state=TaskState.RUNNING, node="n1", resources=Resources(), submitted_at=0.0
     )
-    assert "on n1" in steer_task("cancel", task).effect
+    assert "on n1" in steer_task("cancel", task).effect[0]
     assert steer_task("retry", task).command == "corral retry 7.3"
     node: Node = WORLD.nodes[0]
     for verb in ("cordon", "drain", "undrain"):

@@ -1,0 +1,255 @@
+"""What the fake cluster does when it is steered: as the coordinator would, on rows that were made up."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Literal
+
+from msgspec import to_builtins
+from msgspec.structs import replace
+
+from bus.api import (
+    Affected,
+    Cancelled,
+    Changed,
+    Effect,
+    Error,
+    Job,
+    JobChanged,
+    Node,
+    NodeChanged,
+    Outlook,
+    Plan,
+    PlannedGroup,
+    Submitted,
+    Task,
+    TaskChanged,
+    TaskCounts,
+)
+from bus.client import Change
+from bus.errors import ApiError
+from bus.requests import WhatIf
+from bus.scheduling import Scheduler
+from bus.spec import JobSpec
+from bus.units import parse_array
+from bus.values import JobState, NodeAdmin, Resources, TaskState
+from tui.client.fake_world import World, not_found
+
+Mode = Literal["off", "shadow", "on"]
+
+OVER = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.TIMEOUT, TaskState.CANCELLED})
+COUNTED_AS = {TaskState.TIMEOUT: "failed", TaskState.RETRYING: "queued", TaskState.REASSIGNED: "queued"}
+
+
+class FakeActions:
+    """A part of FakeCluster: `done` holds what was asked, in order."""
+
+    world: World
+    done: list[tuple[str, str]]
+    specs: dict[int, dict[str, Any]]
+    mode: Mode
+
+    def change(self, change: Change) -> None:
+        """Tell the feed."""
+        raise NotImplementedError
+
+    def _check(self, operation: str) -> None:
+        raise NotImplementedError
+
+    async def submit(self, spec: JobSpec | None = None) -> Submitted:
+        assert spec is not None
+        self._check("submit")
+        number, size, now_s = len(self.world.jobs) + 1, tasks_of(spec), time.time()
+        self.done.append(("submit", str(number)))
+        self.specs[number] = to_builtins(spec)
+        job = Job(
+            number=number, id=f"0198c2f4-0000-7000-9000-{number:012d}", name=spec.name or "", user="demo",
+            kind=spec.type, priority=spec.priority if isinstance(spec.priority, int) else 5,
+            state=JobState.PENDING, counts=TaskCounts(total=size, queued=size), submitted_at=now_s,
+        )  # fmt: skip
+        self.world.jobs.append(job)
+        self._tell(job)
+        return Submitted(number=number, id=job.id, tasks=size)
+
+    async def plan(self, spec: JobSpec) -> Plan:
+        self._check("plan")
+        size = tasks_of(spec)
+        group = PlannedGroup(
+            name="", first=0, count=size, command=spec.command or [], resources=Resources(1000, 64, 0),
+            now={"n-0001": min(size, 8)}, waits=max(0, size - 8),
+        )  # fmt: skip
+        return Plan(name=spec.name or "", tasks=size, starts_now=min(size, 8), groups=[group])
+
+    async def what_if(self, change: WhatIf) -> Outlook:
+        self._check("what_if")
+        waiting = sum(job.counts.queued for job in self.world.jobs)
+        effect = Effect(
+            tasks=waiting, wait_before_s=600.0, wait_after_s=660.0, slowdown_before=2.0, slowdown_after=2.2,
+            later=len(change.drain),
+        )  # fmt: skip
+        job = next((job for job in reversed(self.world.jobs) if job.counts.queued), None)
+        jobs = [] if job is None else [Affected(job=job.number, user=job.user, tasks=job.counts.queued)]
+        return Outlook(change=f"drain {', '.join(change.drain)}", effect=effect, jobs=jobs)
+
+    async def scheduler_mode(self, mode: Mode) -> Scheduler:
+        self._check("scheduler_mode")
+        self.done.append(("scheduler_mode", mode))
+        self.mode = mode
+        return Scheduler(mode=mode, policy="", order="fair", acts="fair", epsilon=0.1, reward_window=100)
+
+    async def cancel(self, target: str | int) -> Cancelled:
+        self._check("cancel")
+        number, index = self._target("cancel", target)
+        if index is None:
+            job = self.world.job(number)
+            left = job.counts.total - job.counts.completed - job.counts.failed - job.counts.cancelled
+            self.change(self.world.cancel(number, time.time()))
+            return Cancelled(tasks=left)
+        return Cancelled(tasks=self._move(number, index, TaskState.CANCELLED, frozenset(TaskState) - OVER))
+
+    async def retry(self, target: str | int) -> Changed:
+        self._check("retry")
+        number, index = self._target("retry", target)
+        failed = frozenset({TaskState.FAILED, TaskState.TIMEOUT})
+        if index is not None:
+            return Changed(tasks=self._move(number, index, TaskState.QUEUED, failed))
+        counts = self.world.job(number).counts
+        self._recount(number, replace(counts, failed=0, queued=counts.queued + counts.failed))
+        return Changed(tasks=counts.failed)
+
+    async def requeue(self, target: str | int) -> Changed:
+        self._check("requeue")
+        number, index = self._target("requeue", target)
+        started = frozenset({TaskState.ASSIGNED, TaskState.RUNNING})
+        if index is not None:
+            return Changed(tasks=self._move(number, index, TaskState.QUEUED, started))
+        counts = self.world.job(number).counts
+        self._recount(number, replace(counts, running=0, assigned=0, queued=counts.queued + counts.running))
+        return Changed(tasks=counts.running + counts.assigned)
+
+    async def hold(self, job: str | int) -> Changed:
+        return self._withhold("hold", job, held=True)
+
+    async def release(self, job: str | int) -> Changed:
+        return self._withhold("release", job, held=False)
+
+    async def pause(self, job: str | int) -> Changed:
+        return self._stand("pause", job, JobState.PAUSED)
+
+    async def resume(self, job: str | int) -> Changed:
+        return self._stand("resume", job, JobState.RUNNING)
+
+    async def cordon(self, node: str, *, reason: str = "") -> Node:
+        return self._steer_node("cordon", node, NodeAdmin.INACTIVE, reason=reason)
+
+    async def drain(self, node: str, *, reason: str = "", deadline_s: float | None = None) -> Node:
+        return self._steer_node("drain", node, NodeAdmin.DRAINING, reason=reason, deadline_s=deadline_s)
+
+    async def maintenance(self, node: str, *, reason: str = "", deadline_s: float | None = None) -> Node:
+        return self._steer_node(
+            "maintenance", node, NodeAdmin.DRAINING, reason=reason, deadline_s=deadline_s,
+            goal=NodeAdmin.MAINTENANCE,
+        )  # fmt: skip
+
+    async def undrain(self, node: str, *, reason: str = "") -> Node:
+        return self._steer_node("undrain", node, NodeAdmin.ACTIVE, reason=reason)
+
+    def with_spec(self, job: Job) -> Job:
+        """A job as `job.show` tells it: with what was submitted."""
+        made_up = {"name": job.name, "command": ["python3", f"{job.name}.py"], "priority": job.priority}
+        if job.counts.total > 1:
+            made_up["array"] = f"0-{job.counts.total - 1}"
+        return replace(job, spec=self.specs.get(job.number, made_up))
+
+    def _target(self, verb: str, target: str | int) -> tuple[int, int | None]:
+        """Note what was asked; raises ApiError where there is no such thing."""
+        self.done.append((verb, str(target)))
+        number, _, index = str(target).partition(".")
+        self.world.job(int(number))
+        return int(number), int(index) if index else None
+
+    def _withhold(self, verb: str, target: str | int, *, held: bool) -> Changed:
+        self._check(verb)
+        number, _ = self._target(verb, target)
+        job = replace(self.world.job(number), held=held)
+        self._put(job)
+        return Changed(tasks=job.counts.queued + job.counts.pending)
+
+    def _stand(self, verb: str, target: str | int, state: JobState) -> Changed:
+        self._check(verb)
+        number, _ = self._target(verb, target)
+        job = self.world.job(number)
+        if job.state.is_terminal:
+            raise ApiError(Error(code="E_CONFLICT", message=f"job {number} is over: nothing of it runs"))
+        started = job.counts.running or job.counts.completed
+        job = replace(job, state=state if state is JobState.PAUSED or started else JobState.PENDING)
+        self._put(job)
+        return Changed(tasks=job.counts.running)
+
+    def _move(self, number: int, index: int, state: TaskState, among: frozenset[TaskState]) -> int:
+        """Bring one task to `state` where it is in one of `among`; how many were."""
+        tasks = self.world.tasks(number)
+        if index >= len(tasks):
+            raise not_found(f"no task {number}.{index}")
+        task = tasks[index]
+        if task.state not in among:
+            return 0
+        now_s = time.time()
+        tasks[index] = moved = replace(
+            task, state=state, node=None, ended_at=now_s if state in OVER else None, exit_code=None
+        )
+        self.change(feed_of(moved, now_s))
+        job = self.world.job(number)
+        before, after = (COUNTED_AS.get(one, str(one)) for one in (task.state, state))
+        counts = {before: getattr(job.counts, before) - 1, after: getattr(job.counts, after) + 1}
+        self._recount(number, replace(job.counts, **counts))
+        return 1
+
+    def _recount(self, number: int, counts: TaskCounts) -> None:
+        left = counts.total - counts.completed - counts.failed - counts.cancelled
+        job = self.world.job(number)
+        state = JobState.RUNNING if left and job.state.is_terminal else job.state
+        self._put(replace(job, counts=counts, state=state, ended_at=None if left else job.ended_at))
+
+    def _put(self, job: Job) -> None:
+        self.world.jobs[job.number - 1] = job
+        self._tell(job)
+
+    def _tell(self, job: Job) -> None:
+        self.change(
+            JobChanged(number=job.number, state=job.state, counts=job.counts, at=time.time(), held=job.held)
+        )
+
+    def _steer_node(
+        self,
+        verb: str,
+        name: str,
+        admin: NodeAdmin,
+        *,
+        reason: str,
+        deadline_s: float | None = None,
+        goal: NodeAdmin | None = None,
+    ) -> Node:
+        self._check(verb)
+        self.done.append((verb, name))
+        deadline = None if deadline_s is None else time.time() + deadline_s
+        position = self.world.nodes.index(self.world.node(name))
+        node = replace(self.world.nodes[position], admin=admin, goal=goal, deadline=deadline, reason=reason)
+        self.world.nodes[position] = node
+        self.change(NodeChanged(node=name, health=node.health, admin=admin, at=time.time()))
+        return node
+
+
+def tasks_of(spec: JobSpec) -> int:
+    """How many tasks a job would have."""
+    if spec.tasks:
+        return len(spec.tasks)
+    return len(spec.for_each) if spec.for_each else parse_array(spec.array).count if spec.array else 1
+
+
+def feed_of(task: Task, now_s: float) -> TaskChanged:
+    """What the feed says of a task that changed."""
+    return TaskChanged(
+        job=task.job, index=task.index, state=task.state, node=task.node, fence=task.fence,
+        exit_code=task.exit_code, at=now_s,
+    )  # fmt: skip

@@ -1,0 +1,158 @@
+"""What was done from this console: how far each deed has come, its ghost on the row, and what takes it back.
+
+pending ──▶ acknowledged ──▶ applied        the row says so itself: no ghost any more
+   └──────▶ failed                          stays on the row until the next deed, or for FAILED_S
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from msgspec import Struct, field
+
+from bus.api import Happened, Job, Node, Task
+from bus.values import NodeAdmin
+from tui.view.effects import misfit
+from tui.view.steering import ACTIONS, Steering, Step, command_line, key_of, taken_back
+
+Row = Job | Task | Node | Happened
+
+ACTS_MAX = 200
+APPLIED_S = 15.0
+"""What was acknowledged this long ago is taken to be so where the row cannot tell: a retried task runs, and
+fails, quicker than lists are asked for."""
+
+FAILED_S = 60.0
+LASTING = frozenset({"cancel"})
+"""Done only when the row says so: what runs may take its grace to end."""
+
+
+class Progress(StrEnum):
+    PENDING = "pending"
+    ACKNOWLEDGED = "acknowledged"
+    APPLIED = "applied"
+    FAILED = "failed"
+
+
+SIGNS = {
+    Progress.PENDING: "…",
+    Progress.ACKNOWLEDGED: "→",
+    Progress.APPLIED: "✔",
+    Progress.FAILED: "✖",
+}
+
+
+class Ghost(Struct, frozen=True):
+    """What stands behind the state of a row: a sign, what is under way, and how it looks."""
+
+    text: str
+    tone: str
+
+
+class Deed(Struct, kw_only=True):
+    """One step as it went. `said`: what the coordinator answered, or why it refused."""
+
+    noun: str
+    step: Step
+    at_s: float
+    progress: Progress = Progress.PENDING
+    answered_at_s: float = 0.0
+    said: str = ""
+    audit: str = ""
+
+    @property
+    def command(self) -> str:
+        """The same from a shell."""
+        return command_line(self.step.verb, [self.step.target], self.step.arguments)
+
+
+class Act(Struct, kw_only=True):
+    """What one answer of "yes" led to."""
+
+    steering: Steering
+    at_s: float
+    deeds: list[Deed] = field(default_factory=list)
+    undone: bool = False
+
+    @property
+    def failed(self) -> list[Deed]:
+        """The deeds that were refused."""
+        return [deed for deed in self.deeds if deed.progress is Progress.FAILED]
+
+    @property
+    def reversible(self) -> list[Step]:
+        """The steps that were done and can be taken back."""
+        return [
+            deed.step
+            for deed in self.deeds
+            if deed.step.back is not None and deed.progress in (Progress.ACKNOWLEDGED, Progress.APPLIED)
+        ]
+
+
+class Journal:
+    """Newest first. The newest deed of a row gives its ghost."""
+
+    def __init__(self) -> None:
+        self.acts: list[Act] = []
+        self._ghosts: dict[tuple[str, str], Deed] = {}
+
+    def begin(self, steering: Steering, *, now_s: float) -> Act:
+        """Note what is about to be done."""
+        deeds = [Deed(noun=steering.noun, step=step, at_s=now_s) for step in steering.steps]
+        act = Act(steering=steering, at_s=now_s, deeds=deeds)
+        self.acts.insert(0, act)
+        del self.acts[ACTS_MAX:]
+        self._ghosts.update({(deed.noun, deed.step.target): deed for deed in deeds})
+        return act
+
+    def acknowledge(self, deed: Deed, *, said: str, audit: str, now_s: float) -> None:
+        """The coordinator did it."""
+        deed.progress, deed.said, deed.audit = Progress.ACKNOWLEDGED, said, audit
+        deed.answered_at_s = now_s
+
+    def fail(self, deed: Deed, *, said: str, now_s: float) -> None:
+        """It did not, or nobody answered."""
+        deed.progress, deed.said, deed.answered_at_s = Progress.FAILED, said, now_s
+
+    def ghost(self, noun: str, row: Row, *, now_s: float) -> Ghost | None:
+        """Of a row as it reads now; one that the row has caught up with is laid to rest."""
+        if not self._ghosts or (deed := self._ghosts.get((noun, key_of(row)))) is None:
+            return None
+        waited_s = now_s - deed.answered_at_s
+        step = deed.step
+        if deed.progress is Progress.ACKNOWLEDGED and (
+            has_come(step, row) or (step.verb not in LASTING and waited_s > APPLIED_S)
+        ):
+            deed.progress = Progress.APPLIED
+        if deed.progress is Progress.APPLIED or (deed.progress is Progress.FAILED and waited_s > FAILED_S):
+            del self._ghosts[noun, step.target]
+            return None
+        failed = deed.progress is Progress.FAILED
+        word = f"not {ACTIONS[step.verb].done}" if failed else ACTIONS[step.verb].doing
+        return Ghost(f"{SIGNS[deed.progress]} {word}", "bad" if failed else "warn")
+
+    def why_not(self, noun: str, row: Row) -> str:
+        """Why the newest deed of a row was refused; "" where it was not."""
+        deed = self._ghosts.get((noun, key_of(row)))
+        return deed.said if deed is not None and deed.progress is Progress.FAILED else ""
+
+    def last_reversible(self) -> Act | None:
+        """The newest act of which something can be taken back."""
+        return next((act for act in self.acts if not act.undone and act.reversible), None)
+
+    def undo(self, act: Act) -> Steering:
+        """What takes it back."""
+        return taken_back(act.steering, act.reversible)
+
+
+def has_come(step: Step, row: Row) -> bool:
+    """Whether the row says that the step is done."""
+    if step.verb == "drain" and isinstance(row, Node):
+        return row.admin in (NodeAdmin.DRAINING, NodeAdmin.MAINTENANCE)
+    return bool(misfit(step.verb, row))
+
+
+def journal_lines(acts: Sequence[Act]) -> list[tuple[Act, Deed]]:
+    """Every deed with its act, newest first."""
+    return [(act, deed) for act in acts for deed in act.deeds]

@@ -1,0 +1,166 @@
+"""What an action would do to rows of a list, in words, and why it would do nothing to some of them.
+
+Told of what the row says: the coordinator judges anew when it is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from bus.api import Happened, Job, Node, Task
+from bus.values import JobState, NodeAdmin, TaskState
+from tui.view.amounts import count
+from tui.view.arguments import Arguments
+from tui.view.states import node_word
+
+Row = Job | Task | Node | Happened
+
+OVER = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.TIMEOUT, TaskState.CANCELLED})
+FAULTY = frozenset({TaskState.FAILED, TaskState.TIMEOUT})
+STARTED = frozenset({TaskState.ASSIGNED, TaskState.RUNNING})
+
+
+def told(verb: str, rows: Sequence[Row], arguments: Arguments) -> tuple[str, ...]:
+    """What comes of `verb` done to `rows`, which are all of a kind."""
+    jobs = [row for row in rows if isinstance(row, Job)]
+    some = [row for row in rows if isinstance(row, Task)]
+    nodes = [row for row in rows if isinstance(row, Node)]
+    if jobs:
+        return (_of_jobs(verb, jobs),)
+    if some:
+        return (_of_tasks(verb, some),)
+    return (_of_nodes(verb, nodes, arguments),) if nodes else ()
+
+
+def misfit(verb: str, row: Row) -> str:
+    """Why `verb` would do nothing to `row`; "" where it would do something."""
+    match row:
+        case Job():
+            return _misfit_of_job(verb, row)
+        case Task():
+            return _misfit_of_task(verb, row)
+        case Node():
+            return _misfit_of_node(verb, row)
+        case Happened():
+            return ""
+        case _:
+            assert_never(row)
+
+
+def state_word(row: Row) -> str:
+    """The state that an action changes."""
+    match row:
+        case Job() | Task():
+            return str(row.state)
+        case Node():
+            return node_word(row.health, row.admin)
+        case Happened():
+            return row.severity
+        case _:
+            assert_never(row)
+
+
+def of_mode(mode: str) -> tuple[str, ...]:
+    """What each mode of the scheduler means."""
+    meanings = {
+        "off": "a static rule orders the tasks; nothing is learned",
+        "shadow": "a static rule orders the tasks; a learned one decides too, and is only scored",
+        "on": "the learned order acts, where it has passed its gate",
+    }
+    return (meanings[mode],)
+
+
+def tasks(number: int) -> str:
+    """ "1 task", "14.2k tasks"."""
+    return f"{count(number)} task{'' if number == 1 else 's'}"
+
+
+def _of_jobs(verb: str, jobs: Sequence[Job]) -> str:
+    started = sum(job.counts.running + job.counts.assigned for job in jobs)
+    waiting = sum(job.counts.pending + job.counts.queued for job in jobs)
+    failed = sum(job.counts.failed for job in jobs)
+    effects = {
+        "cancel": f"{tasks(started)} end (TERM, then KILL after the grace), {tasks(waiting)} never start",
+        "retry": f"{tasks(failed)} that failed or ran out of time are queued again",
+        "hold": f"{tasks(waiting)} wait until released; {tasks(started)} go on",
+        "release": f"{tasks(waiting)} may be placed again",
+        "pause": f"{tasks(started)} stand still where they are and {tasks(waiting)} wait, until resumed",
+        "resume": f"{tasks(started)} go on, {tasks(waiting)} may be placed again",
+        "requeue": f"{tasks(started)} end and wait again; what they did so far is lost, no retry is charged",
+    }
+    return effects[verb]
+
+
+def _of_tasks(verb: str, rows: Sequence[Task]) -> str:
+    started = [task for task in rows if task.state in STARTED]
+    waiting = sum(task.count for task in rows) - len(started)
+    nodes = sorted({task.node for task in started if task.node})
+    where = f" on {', '.join(nodes[:3])}{' …' if len(nodes) > 3 else ''}" if nodes else ""
+    effects = {
+        "cancel": f"{tasks(len(started))} end{where} (TERM, then KILL after the grace), "
+        f"{tasks(waiting)} never start",
+        "retry": f"{tasks(waiting)} are queued again, each as a new attempt",
+        "requeue": f"{tasks(len(started))} end{where} and wait again; what they did so far is lost",
+    }
+    return effects[verb]
+
+
+def _of_nodes(verb: str, nodes: Sequence[Node], arguments: Arguments) -> str:
+    running, waiting = sum(node.running for node in nodes), sum(node.waiting for node in nodes)
+    until = (
+        f"within {arguments.deadline}, or is queued again elsewhere" if arguments.deadline else "by itself"
+    )
+    drained = (
+        f"no new work; {tasks(waiting)} waiting there go back to the queue, what runs ({tasks(running)}) "
+        f"ends {until}"
+    )
+    effects = {
+        "cordon": f"no new work; {tasks(running)} running and {count(waiting)} waiting there stay",
+        "drain": drained,
+        "maintenance": f"{drained}; then it is in maintenance",
+        "undrain": "work may be placed there again",
+    }
+    return effects[verb]
+
+
+def _misfit_of_job(verb: str, job: Job) -> str:
+    if verb == "retry":
+        return "" if job.counts.failed else "nothing of it failed"
+    if job.state.is_terminal:
+        return f"is {job.state} already"
+    match verb:
+        case "hold" if job.held:
+            return "is held already"
+        case "release" if not job.held:
+            return "is not held"
+        case "pause" if job.state is JobState.PAUSED:
+            return "is paused already"
+        case "resume" if job.state is not JobState.PAUSED:
+            return "is not paused"
+        case "requeue" if not job.counts.running + job.counts.assigned:
+            return "has nothing running"
+        case _:
+            return ""
+
+
+def _misfit_of_task(verb: str, task: Task) -> str:
+    match verb:
+        case "retry":
+            return "" if task.state in FAULTY else f"has not failed: it is {task.state}"
+        case "requeue":
+            return "" if task.state in STARTED else f"does not run: it is {task.state}"
+        case _:
+            return f"is {task.state} already" if task.state in OVER else ""
+
+
+def _misfit_of_node(verb: str, node: Node) -> str:
+    match verb:
+        case "cordon" if node.admin is NodeAdmin.INACTIVE:
+            return "is cordoned already"
+        case "maintenance" if NodeAdmin.MAINTENANCE in (node.admin, node.goal):
+            return "is in maintenance already, or on the way there"
+        case "undrain" if node.admin is NodeAdmin.ACTIVE:
+            return "takes work already"
+        case _:
+            return ""
