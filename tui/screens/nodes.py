@@ -1,4 +1,4 @@
-"""The machines: what they hold, whether they answer, and what they were told to be."""
+"""The machines: what they hold, whether they answer, and what they were told to be; all of them on a map."""
 
 from __future__ import annotations
 
@@ -6,20 +6,35 @@ import time
 from functools import partial
 
 from msgspec.structs import replace
-from textual import on
+from rich.text import Text
+from textual import on, work
 from textual.binding import Binding
+from textual.containers import Container
+from textual.widget import Widget
 
 from bus.api import Node, NodeChanged
+from bus.errors import CorralError
 from tui.client.pages import Slice
 from tui.client.session import Deltas
 from tui.client.source import Source
 from tui.screens.document import node_details
 from tui.screens.listing import sort_bindings
+from tui.screens.live import error_text
 from tui.screens.steerable import SteerableList
 from tui.view.facts import node_facts
+from tui.view.heat import brush_filter
 from tui.view.lines import Line
 from tui.view.listings import NODES
+from tui.view.safe import safe_line
+from tui.widgets.heatmap import HeatMap
+from tui.widgets.one_line import OneLine
 from tui.widgets.virtual_table import VirtualTable
+
+MAP_EVERY_S = 5.0
+MAP_LINES_MOST, MAP_FRAME_LINES = 14, 2
+
+MAPS = ("-map-auto", "-map-full", "-map-off")
+"""Above the table where there is room for it, alone, not at all."""
 
 
 class NodesScreen(SteerableList[Node]):
@@ -31,6 +46,8 @@ class NodesScreen(SteerableList[Node]):
         Binding("r", "steer('drain')", "drain", id="nodes.drain"),
         Binding("t", "steer('undrain')", "undrain", id="nodes.undrain"),
         Binding("m", "steer('maintenance')", "into maintenance", show=False, id="nodes.maintenance"),
+        Binding("L", "steer('label')", "labels", show=False, id="nodes.label"),
+        Binding("v", "map", "map", id="nodes.map"),
         *sort_bindings(NODES),
     ]
     listing = NODES
@@ -38,6 +55,87 @@ class NodesScreen(SteerableList[Node]):
     crumb = "nodes"
     empty = "No nodes yet.\n\nAn agent that starts appears here by itself. On another machine: corral join"
     example = "health!=healthy label.zone=a free_gpus>0 load>2"
+
+    def body(self) -> list[Widget]:
+        """The map above the list."""
+        pane = Container(HeatMap(id="heat"), OneLine(id="heat-legend"), id="heat-pane")
+        return [pane, *super().body()]
+
+    def on_mount(self) -> None:
+        """The map has a pace of its own."""
+        self._map = 0
+        self.add_class(MAPS[self._map])
+        self.set_interval(MAP_EVERY_S, self._load_map)
+
+    def on_online(self) -> None:
+        """A map without nodes asks for them."""
+        super().on_online()
+        if not self.heat.nodes:
+            self._load_map()
+
+    @property
+    def heat(self) -> HeatMap:
+        """The map."""
+        return self.query_one("#heat", HeatMap)
+
+    def action_map(self) -> None:
+        """The map alone, no map, or as there is room."""
+        self.remove_class(MAPS[self._map])
+        self._map = (self._map + 1) % len(MAPS)
+        self.add_class(MAPS[self._map])
+        (self.heat if MAPS[self._map] == "-map-full" else self.table).focus()
+        self.call_after_refresh(self._load_map)
+
+    def action_back(self) -> None:
+        """What is brushed is let go first, then a full map."""
+        if self.heat.let_go():
+            return
+        if MAPS[self._map] == "-map-full":
+            self._show_list()
+        else:
+            super().action_back()
+
+    @work(exclusive=True, group="map")
+    async def _load_map(self) -> None:
+        if not (self.is_current and self.is_online and self.query_one("#heat-pane").display):
+            return
+        try:
+            answer = await self.session.source.nodes()
+        except CorralError as error:
+            self.query_one("#heat-legend", OneLine).say(Text(f" ✖ {safe_line(error_text(error))}"))
+            return
+        self.heat.show(answer.nodes)
+
+    @on(HeatMap.Moved)
+    def _on_map_moved(self) -> None:
+        pane = self.query_one("#heat-pane")
+        if MAPS[self._map] == "-map-auto":
+            pane.styles.height = min(MAP_LINES_MOST, max(1, self.heat.heat_layout.lines)) + MAP_FRAME_LINES
+        else:
+            pane.styles.clear_rule("height")
+        self.query_one("#heat-legend", OneLine).say(self.heat.legend())
+
+    @on(HeatMap.Opened)
+    def _on_map_opened(self, event: HeatMap.Opened) -> None:
+        self.app.push_screen(node_details(event.node))
+
+    @on(HeatMap.Brushed)
+    def _on_brushed(self, event: HeatMap.Brushed) -> None:
+        """The list shows what was brushed, and nothing else."""
+        condition = brush_filter(self.heat.nodes, event.chosen)
+        if condition is None:
+            said = f"{len(event.chosen)} names are more than a filter holds: brush fewer, or whole groups"
+            self.notify(said, severity="warning", markup=False)
+            return
+        self._ask_for(filter=condition)
+        self._show_list()
+
+    def _show_list(self) -> None:
+        """The table again, with the map as there is room."""
+        self.remove_class(MAPS[self._map])
+        self._map = 0
+        self.add_class(MAPS[self._map])
+        self.table.focus()
 
     async def fetch(self, source: Source, *, cursor: str, limit: int) -> Slice[Node]:
         """One page."""
