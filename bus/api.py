@@ -26,6 +26,16 @@ from bus.outlook import Forecast as Forecast
 from bus.outlook import Outlook as Outlook
 from bus.outlook import Plan as Plan
 from bus.outlook import PlannedGroup as PlannedGroup
+from bus.past import (
+    Changes,
+    PastChanges,
+    PastCluster,
+    PastJobs,
+    PastNodes,
+    PastSpike,
+    PastTasks,
+    Spike,
+)
 from bus.people import Standing, Users, UserShare
 from bus.requests import (
     Cancel,
@@ -113,6 +123,7 @@ class Jobs(Struct, kw_only=True):
     next: str = ""
     total: int = 0
     states: dict[str, int] = {}  # how many of `total` are in each state
+    unknown: list[str] = []  # of the past: what nobody keeps, and is told as it is now
     exact: bool = True
 
 
@@ -158,6 +169,7 @@ class Tasks(Struct, kw_only=True):
 
     tasks: list[Task]
     next: str = ""
+    unknown: list[str] = []  # of the past: what nobody keeps, and is told as it is now
     total: int = 0
     states: dict[str, int] = {}
     exact: bool = True
@@ -195,6 +207,7 @@ class Node(Struct, kw_only=True):
 class Nodes(Struct, kw_only=True):
     nodes: list[Node]
     next: str = ""
+    unknown: list[str] = []  # of the past: what nobody keeps, and is told as it is now
     total: int = 0
     states: dict[str, int] = {}
 
@@ -404,6 +417,12 @@ OPERATIONS: dict[str, Operation] = {
     "scheduler.export": Operation(SchedulerExport, Exported, Role.OPERATOR),
     "scheduler.import": Operation(SchedulerImport, Scheduler, Role.ADMIN),
     "event.list": Operation(EventList, Events, Role.READONLY),
+    "past.cluster": Operation(PastCluster, Cluster, Role.READONLY),
+    "past.jobs": Operation(PastJobs, Jobs, Role.READONLY),
+    "past.tasks": Operation(PastTasks, Tasks, Role.READONLY),
+    "past.nodes": Operation(PastNodes, Nodes, Role.READONLY),
+    "past.changes": Operation(PastChanges, Changes, Role.READONLY),
+    "past.spike": Operation(PastSpike, Spike, Role.READONLY),
     "user.whoami": Operation(Empty, Whoami, Role.READONLY),
     "user.renew": Operation(KeyQuery, Admitted, Role.READONLY),
     "user.logout": Operation(KeyQuery, Token, Role.READONLY),

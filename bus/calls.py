@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Literal, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from bus.api import (
     Admitted,
@@ -37,6 +38,16 @@ from bus.codec import from_fields
 from bus.equipment import DeviceQuery, Devices, Tools
 from bus.grep import Grep, LogGrep
 from bus.housekeeping import Collected, Connections
+from bus.past import (
+    Changes,
+    PastChanges,
+    PastCluster,
+    PastJobs,
+    PastNodes,
+    PastSpike,
+    PastTasks,
+    Spike,
+)
 from bus.people import Users, UserShare
 from bus.requests import (
     Cancel,
@@ -110,9 +121,12 @@ class Calls:
         sort: str = "",
         limit: int = 100,
         cursor: str = "",
+        at: float | None = None,
     ) -> Jobs:
-        """Newest first; see JobList."""
+        """Newest first; see JobList. `at`: as they were at that moment."""
         asked = JobList(states=list(states), user=user, filter=filter, sort=sort, limit=limit, cursor=cursor)
+        if at is not None:
+            return await self._call("past.jobs", PastJobs(at=at, **asdict(asked)), Jobs)
         return await self._call("job.list", asked, Jobs)
 
     async def cancel(self, target: str | int) -> Cancelled:
@@ -167,11 +181,14 @@ class Calls:
         sort: str = "",
         limit: int = 100,
         cursor: str = "",
+        at: float | None = None,
     ) -> Tasks:
         """By index; see TaskList."""
         asked = TaskList(
             job=str(job), states=list(states), filter=filter, sort=sort, limit=limit, cursor=cursor
         )
+        if at is not None:
+            return await self._call("past.tasks", PastTasks(at=at, **asdict(asked)), Tasks)
         return await self._call("task.list", asked, Tasks)
 
     async def logs(
@@ -196,10 +213,18 @@ class Calls:
         return await self._call("task.follow", LogFollow(task=str(task)), Following)
 
     async def nodes(
-        self, *, filter: str = "", sort: str = "", limit: int = 10_000, cursor: str = ""
+        self,
+        *,
+        filter: str = "",
+        sort: str = "",
+        limit: int = 10_000,
+        cursor: str = "",
+        at: float | None = None,
     ) -> Nodes:
         """By name; see NodeList."""
         asked = NodeList(filter=filter, sort=sort, limit=limit, cursor=cursor)
+        if at is not None:
+            return await self._call("past.nodes", PastNodes(at=at, **asdict(asked)), Nodes)
         return await self._call("node.list", asked, Nodes)
 
     async def node(self, node: str) -> Node:
@@ -239,6 +264,14 @@ class Calls:
     async def events(self, query: EventList | None = None) -> Events:
         """What happened, newest first."""
         return await self._call("event.list", query or EventList(), Events)
+
+    async def changes(self, since: float, until: float | None = None) -> Changes:
+        """What became different between two moments, the second of which is now unless given."""
+        return await self._call("past.changes", PastChanges(since=since, until=until), Changes)
+
+    async def spike(self, since: float, until: float) -> Spike:
+        """What stands out between two moments against the time before."""
+        return await self._call("past.spike", PastSpike(since=since, until=until), Spike)
 
     async def scheduler(self) -> Scheduler:
         """What orders the tasks, why, and what was learned."""
@@ -299,7 +332,9 @@ class Calls:
         """By its public id."""
         return await self._call("token.revoke", TokenQuery(token=token), Token)
 
-    async def cluster(self) -> Cluster:
+    async def cluster(self, *, at: float | None = None) -> Cluster:
+        if at is not None:
+            return await self._call("past.cluster", PastCluster(at=at), Cluster)
         return await self._call("cluster.status", Empty(), Cluster)
 
     async def verify(self) -> Verification:

@@ -21,6 +21,7 @@ from coordinator.api.jobs import Jobs
 from coordinator.api.lists import Listings
 from coordinator.api.logs import Logs
 from coordinator.api.nodes import Nodes
+from coordinator.api.past import Pasts
 from coordinator.api.people import People
 from coordinator.api.retention import Retention
 from coordinator.api.scheduler import SchedulerDesk
@@ -46,6 +47,7 @@ from coordinator.store.events import Events
 from coordinator.store.learned import Learned
 from coordinator.store.lists import Lists
 from coordinator.store.over import Over
+from coordinator.store.past import Past
 from coordinator.store.published import PublishedKeys
 from coordinator.store.reads import Reads
 from coordinator.store.timeline import Timelines
@@ -102,9 +104,9 @@ class Doors:
         reads, lists, events, over = Reads(dsn), Lists(dsn), Events(dsn), Over(dsn)
         tokens, books = TokenStore(dsn), Books(dsn)
         archive, learned = Archive(dsn), Learned(dsn)
-        timelines = Timelines(dsn)
+        timelines, past = Timelines(dsn), Past(dsn)
         tuned = Learned(dsn)  # its questions are long: nobody who asks shall wait behind them
-        self._stores = (reads, lists, events, over, tokens, books, archive, learned, tuned, timelines)
+        self._stores = (reads, lists, events, over, past, tokens, books, archive, learned, tuned, timelines)
         self._retention = Retention(archive, clock, engine.config.keep, epoch=engine.leader.epoch)
         self._admitted = tokens.admitted
         self._audit = Audit(dsn, now_s=clock.now_s, record=engine.record)
@@ -159,7 +161,8 @@ class Doors:
                 loop, books, engine.teller, clock, epoch=engine.leader.epoch, rebuild=engine.rebuild
             ),
             retention=self._retention,
-            views=_views(engine, jobs.finder, timelines),
+            views=_views(engine, jobs.finder, timelines)
+            | Pasts(loop, jobs.finder, past, clock).handlers,
             refused=self._audit.refused,
             answering=engine.leader.answering,
             version=version,

@@ -29,10 +29,12 @@ COUNT_MAX = 10_000
 
 
 class Lists:
-    """The queries behind `job.list` and `task.list`."""
+    """The queries behind `job.list` and `task.list`; `SOURCES`: what jobs are chosen from."""
 
-    def __init__(self, dsn: str) -> None:
-        self._session = Session(dsn, settings=LIST_SESSION)
+    SOURCES = _SQL
+
+    def __init__(self, dsn: str, *, session: Session | None = None) -> None:
+        self._session = session or Session(dsn, settings=LIST_SESSION)
         self._ranges = Ranges(self._session)
 
     async def close(self) -> None:
@@ -53,7 +55,7 @@ class Lists:
         following = ""
         if len(rows) > listing.limit:
             last = rows[listing.limit - 1]
-            following = listing.cursor(_key(last, listing.order.field), last["number"], counted)
+            following = listing.cursor(sort_key(last, listing.order.field), last["number"], counted)
         return api.Jobs(
             jobs=jobs, next=following, total=counted.total, states=counted.states, exact=counted.exact
         )
@@ -69,11 +71,11 @@ class Lists:
         singles.require_after(listing.after, listing.order, TASK_FIELDS, tie="index")
         order = order_by(listing.order, TASK_FIELDS, tie="index")
         rows = await self._fetch(singles, order=order, limit=listing.limit + 1)
-        found = [(_key(row, listing.order.field), shown_task(row, job)) for row in rows]
+        found = [(sort_key(row, listing.order.field), shown_task(row, job)) for row in rows]
         async for row, first, count in self._ranges.stretches(job, listing):
             stretch = shown_task(row, job)
             stretch.index, stretch.count = first, count
-            key = first if listing.order.field == "index" else _key(row, listing.order.field)
+            key = first if listing.order.field == "index" else sort_key(row, listing.order.field)
             found.append((key, stretch))
         found = _sorted(found, descending=listing.order.descending)
         page = found[: listing.limit]
@@ -88,7 +90,7 @@ class Lists:
         )  # fmt: skip
 
     async def _jobs(self, listing: Listing, viewer: str | None) -> Statement:
-        statement = Statement(_SQL["jobs"], listing.now_s)
+        statement = Statement(self.SOURCES["jobs"], listing.now_s)
         others: list[Condition] = []
         owners = [] if viewer is None else [viewer]
         for condition in listing.conditions:
@@ -127,7 +129,7 @@ class Lists:
         return Counted(states.total(), dict(states), exact=counted.exact)
 
 
-def _key(row: Record, field: str) -> Value:
+def sort_key(row: Record, field: str) -> Value:
     """A row's value in its order, as a cursor keeps it."""
     value = row[field]
     return instant_s(value) if hasattr(value, "timestamp") else value

@@ -27,6 +27,7 @@ from coordinator.api.jobs import Jobs
 from coordinator.api.lists import Listings
 from coordinator.api.logs import Logs
 from coordinator.api.nodes import Nodes
+from coordinator.api.past import Pasts
 from coordinator.api.people import People
 from coordinator.api.retention import Retention
 from coordinator.api.scheduler import SchedulerDesk
@@ -45,6 +46,7 @@ from coordinator.loop import Loop
 from coordinator.notices import Notices
 from coordinator.perform import Performer
 from coordinator.store.audit import Refused
+from coordinator.store.past import Past
 from coordinator.store.rows import Snapshot
 from coordinator.store.tokens import Tokens as TokenStore
 from coordinator.tell import Replies, Teller
@@ -202,6 +204,7 @@ class Shell:
         events: Any = None,
         over: Any = None,
         books: Any = None,
+        past: Any = None,
         archive: Any = None,
         tokens: Any = None,
         learned: Any = None,
@@ -245,6 +248,7 @@ class Shell:
         self.over = over or FakeOver(self.store)
         self.books = books or FakeBooks(self.store)
         self.learned = learned or FakeLearned(self.store)
+        self.past = past or Past("")
         self.timelines = FakeTimelines()
         options = {} if tune is None else {"command": tune}
         self.tuning = Tuning(
@@ -278,6 +282,7 @@ class Shell:
             views={
                 **TimelineDesk(self.loop, self.jobs.finder, self.timelines, self.clock).handlers,
                 **Equipment(self.loop, self.clock).handlers,
+                **Pasts(self.loop, self.jobs.finder, self.past, self.clock).handlers,
             },
             reasons=Reasons(self.loop, self.jobs.finder, self.reads, self.clock),
             tokens=self.tokens,

@@ -1,0 +1,225 @@
+"""The cluster as it was at a moment, out of rows and of the changes that are kept of them.
+
+On a connection of its own, whose statements may take PATIENCE_S: what was live at a moment is looked at task
+by task, and of a very busy time that may be more than anybody waits for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import asyncpg
+from asyncpg.protocol import Record
+from msgspec import Struct
+
+from bus import api
+from bus.fields import TASK_FIELDS
+from bus.filter import Order
+from bus.values import JobState, NodeAdmin, NodeHealth, Resources, Usage
+from coordinator.store.composites import of_ledger
+from coordinator.store.conditions import Statement, order_by
+from coordinator.store.connection import LIST_SESSION, Session
+from coordinator.store.errors import StoreError
+from coordinator.store.listing import Listing
+from coordinator.store.lists import Lists, sort_key
+from coordinator.store.shown import instant_s, shown_task
+from sql import queries
+
+_SQL = queries("past")
+
+PATIENCE_S = 4.0
+"""Clients wait five seconds for an answer."""
+
+USAGE_S = 90.0
+"""A sample of a node's use older than this says nothing of the moment any more."""
+
+MOVED_MAX = 2_000
+_AMOUNTS = ("cpu", "memory", "gpus", "storage", "net")
+BUSY_JOBS = 20
+_NEWEST = Order("number", descending=True)
+OVER = tuple(str(state) for state in JobState if state.is_terminal)
+
+
+class TooMuch(StoreError):
+    """More happened around that moment than is looked through in PATIENCE_S."""
+
+
+class NodeThen(Struct, frozen=True):
+    """A node at a moment. `heard_s`: when its newest sample of use was taken; None: none is near."""
+
+    name: str
+    health: NodeHealth
+    admin: NodeAdmin
+    reason: str
+    running: int = 0
+    waiting: int = 0
+    allocated: Resources = Resources()
+    usage: Usage | None = None
+    load: float = 0.0
+    heard_s: float | None = None
+
+
+class JobThen(Struct, frozen=True):
+    """A job at a moment, in a few words."""
+
+    number: int
+    name: str
+    user: str
+    state: str
+
+
+class Load(Struct, frozen=True):
+    """What a node used on average, before that, and the deviation of the samples then."""
+
+    node: str
+    resource: str  # cpu, memory, gpus, net
+    value: float
+    before: float
+    deviation: float
+
+
+class Busy(Struct, frozen=True):
+    """A job, how many times its tasks changed, and how often in the time before."""
+
+    number: int
+    name: str
+    user: str
+    times: int
+    before: int
+    first_s: float
+
+
+class PatientSession(Session):
+    """Whose statements are ended after PATIENCE_S, which is no fault of the database."""
+
+    def __init__(self, dsn: str) -> None:
+        settings = LIST_SESSION | {"statement_timeout": f"{PATIENCE_S * 1000:.0f}", "jit": "off"}
+        super().__init__(dsn, settings=settings)
+
+    async def fetch(self, query: str, *arguments: object) -> Sequence[Record]:
+        """Raises TooMuch, and what a session raises."""
+        async with self.use() as connection:
+            try:
+                rows: Sequence[Record] = await connection.fetch(query, *arguments)
+            except asyncpg.QueryCanceledError as fault:
+                raise TooMuch(f"more than {PATIENCE_S:.0f} s") from fault
+            return rows
+
+
+class Past(Lists):
+    """Jobs, as `Lists` pages them, tasks, nodes and sums; all raise TooMuch and StoreUnavailable."""
+
+    SOURCES = _SQL
+
+    def __init__(self, dsn: str) -> None:
+        super().__init__(dsn, session=PatientSession(dsn))
+
+    async def tasks_then(self, job: int, listing: Listing) -> api.Tasks:
+        """A page of the tasks of `job`, which the asker may see, each with a row of its own."""
+        counted = listing.after.counted if listing.after else None
+        if counted is None:
+            counted = await self._count(self._tasks(job, listing), "index")
+        statement = self._tasks(job, listing)
+        statement.require_after(listing.after, listing.order, TASK_FIELDS, tie="index")
+        order = order_by(listing.order, TASK_FIELDS, tie="index")
+        rows = await self._fetch(statement, order=order, limit=listing.limit + 1)
+        page = rows[: listing.limit]
+        following = ""
+        if len(rows) > len(page):
+            following = listing.cursor(sort_key(page[-1], listing.order.field), page[-1]["index"], counted)
+        return api.Tasks(
+            tasks=[shown_task(row, job) for row in page], next=following, total=counted.total,
+            states=counted.states, exact=counted.exact,
+        )  # fmt: skip
+
+    async def nodes_then(self, at_s: float) -> list[NodeThen]:
+        """Every node that there was, by name."""
+        held = {row["name"]: row for row in await self._session.fetch(_SQL["held"], at_s)}
+        used = {row["name"]: row for row in await self._session.fetch(_SQL["usage"], at_s, USAGE_S)}
+        rows = await self._session.fetch(_SQL["nodes"], at_s)
+        return [_node(row, held.get(row["name"]), used.get(row["name"])) for row in rows]
+
+    async def live_then(self, at_s: float) -> tuple[dict[str, int], dict[str, int]]:
+        """Of the jobs that were not over: how many were in each state, and their tasks in each."""
+        names = ("pending", "queued", "assigned", "running", "completed", "failed", "cancelled")
+        statement = Statement(_SQL["jobs"], at_s)
+        statement.require(f'"state" <> all ({statement.argument(list(OVER), "text[]")})')
+        sums = ", ".join(f'sum("{name}")::bigint as "{name}"' for name in names)
+        text = statement.text(f'"state", count(*) as jobs, {sums}', group='"state"')
+        rows = await self._session.fetch(text, *statement.arguments)
+        jobs = {row["state"]: int(row["jobs"]) for row in rows}
+        return jobs, {name: sum(int(row[name]) for row in rows) for name in names}
+
+    async def jobs_moved(
+        self, since_s: float, until_s: float, *, viewer: str | None
+    ) -> tuple[list[JobThen], list[JobThen]]:
+        """The jobs that changed since, as they were at both moments; the newest, MOVED_MAX at most."""
+        found = []
+        for at_s in (since_s, until_s):
+            listing = Listing(scope="", conditions=(), order=_NEWEST, limit=MOVED_MAX, now_s=at_s, after=None)
+            statement = await self._jobs(listing, viewer)
+            statement.require(f'"changed" > to_timestamp({statement.argument(since_s - 10.0, "float8")})')
+            rows = await self._fetch(statement, order='"number" desc', limit=MOVED_MAX)
+            found.append([JobThen(row["number"], row["name"], row["user"], row["state"]) for row in rows])
+        return found[0], found[1]
+
+    async def happened(
+        self, since_s: float, until_s: float, *, viewer: str | None
+    ) -> dict[str, tuple[int, float]]:
+        """How many events of each kind there were, and when the first was."""
+        rows = await self._session.fetch(_SQL["happened"], since_s, until_s, await self._owner(viewer))
+        return {row["kind"]: (int(row["times"]), instant_s(row["first"]) or since_s) for row in rows}
+
+    async def busy_jobs(
+        self, since_s: float, until_s: float, *, before_s: float, viewer: str | None
+    ) -> list[Busy]:
+        """Whose tasks changed most; what they did in the time from `before_s` on is the measure."""
+        owner = await self._owner(viewer)
+        rows = await self._session.fetch(_SQL["busy_jobs"], since_s, until_s, before_s, owner, BUSY_JOBS)
+        return [
+            Busy(row["number"], row["name"], row["user"], row["times"], row["before"],
+                 instant_s(row["first"]) or since_s)
+            for row in rows
+        ]  # fmt: skip
+
+    async def loads(self, since_s: float, until_s: float, *, before_s: float) -> list[Load]:
+        """Of every node and resource of which there are samples in both times."""
+        rows = await self._session.fetch(_SQL["loads"], since_s, until_s, before_s)
+        return [
+            Load(row["name"], name, row[name], row[f"{name}_before"], row[f"{name}_deviation"] or 0.0)
+            for row in rows
+            for name in ("cpu", "memory", "gpus", "net")
+            if row["name"] is not None and row[name] is not None and row[f"{name}_before"] is not None
+        ]
+
+    async def _owner(self, viewer: str | None) -> UUID | None:
+        if viewer is None:
+            return None
+        row = await self._session.fetchrow(queries("lists")["owner"], viewer)
+        return row["id"] if row is not None else UUID(int=0)
+
+    @staticmethod
+    def _tasks(job: int, listing: Listing) -> Statement:
+        statement = Statement(_SQL["tasks"], listing.now_s, job)
+        statement.require_all(listing.conditions, TASK_FIELDS)
+        return statement
+
+
+def _node(row: Record, held: Record | None, used: Record | None) -> NodeThen:
+    health, admin, reason = NodeHealth(row["health"]), NodeAdmin(row["admin"]), row["reason"]
+    found = NodeThen(row["name"], health, admin, reason)
+    if held is None and used is None:
+        return found
+    amounts = (
+        (0,) * 5 if held is None else [held[name] for name in ("cpu", "memory", "gpus", "storage", "net")]
+    )
+    return NodeThen(
+        row["name"], health, admin, reason,
+        running=0 if held is None else held["running"],
+        waiting=0 if held is None else held["waiting"],
+        allocated=of_ledger(amounts),
+        usage=None if used is None else Usage(**{name: used[name] for name in Usage.__struct_fields__}),
+        load=0.0 if used is None else used["load"],
+        heard_s=None if used is None else used["at"],
+    )  # fmt: skip
