@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 from textual import work
-from textual.app import App
 from textual.binding import Binding
 
 from bus.client import Client
@@ -17,15 +16,16 @@ from tui.client.source import Connect
 from tui.modals.help import Help
 from tui.screens.events import EventsScreen
 from tui.screens.jobs import JobsScreen
-from tui.screens.live import LiveScreen
 from tui.screens.nodes import NodesScreen
 from tui.screens.pulse import PulseScreen
+from tui.settings import settings_path
 from tui.theme.plain import AsciiOnly, encoding_is_unicode, is_monochrome
+from tui.travelling import Travelled
 from tui.view.deeds import Journal
 from tui.view.modes import MODE_DIGITS
 
 
-class Console(App[None]):
+class Console(Travelled):
     """Holds the connection and what it last said; screens draw it.
 
     `moment` is the time cursor (Unix epoch): screens show what was then; None is now.
@@ -47,11 +47,17 @@ class Console(App[None]):
             for mode, digit in MODE_DIGITS.items()
         ),
         Binding("question_mark", "help", "help", id="console.help"),
+        Binding("colon", "command", "command line", show=False, id="console.command"),
+        Binding("left_square_bracket", "travel(-1)", "place before", show=False, id="console.earlier"),
+        Binding("right_square_bracket", "travel(1)", "place after", show=False, id="console.later"),
+        Binding("Y", "copy", "copy the corral command", show=False, id="console.copy"),
         Binding("q", "quit", "leave", id="console.quit"),
     ]
 
-    def __init__(self, session: Session, *, ascii_only: bool = False) -> None:
-        super().__init__()
+    def __init__(
+        self, session: Session, *, ascii_only: bool = False, settings_path: Path | None = None
+    ) -> None:
+        super().__init__(settings_path=settings_path)
         self.session = session
         self.online: Online | None = None
         self.offline: Offline | None = None
@@ -84,11 +90,6 @@ class Console(App[None]):
         self.moment = moment
         if (screen := self.top()) is not None:
             screen.meet_moment()
-
-    def top(self) -> LiveScreen | None:
-        """The screen one looks at, below any modal."""
-        live = [screen for screen in self.screen_stack if isinstance(screen, LiveScreen)]
-        return live[-1] if live else None
 
     @work(exclusive=True, group="session")
     async def _watch(self) -> None:
@@ -124,6 +125,6 @@ def open_console(
         from tui.client.fake import demo_cluster
 
         connect = demo_cluster().connect
-    console = Console(Session(connect), ascii_only=not encoding_is_unicode())
+    console = Console(Session(connect), ascii_only=not encoding_is_unicode(), settings_path=settings_path())
     console.run()
     return console.return_code or 0

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from textual.binding import Binding
 from textual.pilot import Pilot
+from textual.widgets import Input
 
+from bus.values import Role
 from tests.tui.driving import NOW_S, gone, opened, painted, showing, until
 from tui.app import Console
 from tui.client.fake import FakeCluster
+from tui.modals.command import CommandLine
 from tui.modals.confirm import Confirm
 from tui.modals.help import Help
 from tui.screens.document import DocumentScreen
@@ -78,3 +81,139 @@ async def test_a_screen_hears_of_the_moment_once_it_is_looked_at(fake: FakeClust
         await pilot.press("2")
         await showing(pilot, " nodes  ")
         assert heard == [NOW_S]
+
+
+async def typed(pilot: Pilot[None], line: str) -> None:
+    """A line of the command line."""
+    await pilot.press("colon")
+    await until(pilot, lambda: isinstance(pilot.app.screen, CommandLine))
+    await pilot.press(*line, "enter")
+
+
+async def test_a_line_leads_to_modes_jobs_tasks_and_nodes(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await showing(pilot, "LIVE", "STATE")
+        for line, crumb in (
+            ("nodes", " nodes  "),
+            ("node n-0003", "nodes › n-0003 › details"),
+            ("jobs", " jobs  "),
+            ("40", "jobs › 40 › details"),
+            ("tasks 40", "40 › details › 40 › tasks"),
+            ("40.0", "40 › tasks › 40.0 › details"),
+            ("output 40.0", "40.0 › output"),
+            ("why 40.0", "40.0 › why"),
+        ):
+            await typed(pilot, line)
+            await showing(pilot, crumb)
+
+
+async def test_what_is_wrong_with_a_line_is_said_in_its_place(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await pilot.press("3")
+        await showing(pilot, "STATE", "LIVE")
+        for line, fault in (
+            ("noodes", "no such word: noodes; nodes?"),
+            ("node", "node takes NODE"),
+            ("nodes 7", "nodes takes nothing"),
+            ("job 4711", "E_NOT_FOUND"),
+            ("filter stat=failed", "E_FIELD"),
+            ("sort nme", "no such order: nme; name?"),
+            ("theme corral-drak", "no such theme: corral-drak; corral-dark?"),
+            ("view mine", "no such view: mine"),
+        ):
+            await typed(pilot, line)
+            await showing(pilot, fault)
+            await pilot.press("escape")
+        await typed(pilot, "filter state=completed")
+        await showing(pilot, "[/state=completed]")
+        await typed(pilot, "sort -name")
+        await showing(pilot, "NAME▾")
+
+
+async def test_tab_completes_words_and_what_follows_them(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await pilot.press("2")
+        await showing(pilot, "n-0000", "LIVE")
+        await pilot.press("colon", *"nod")
+        await showing(pilot, "node NODE", "the screen of nodes")
+        field = pilot.app.screen.query_one(Input)
+        await pilot.press("tab")
+        assert field.value == "node"
+        await pilot.press(" ", *"n-000", "tab", "tab")
+        assert field.value == "node n-0001"
+        await pilot.press("enter")
+        await showing(pilot, "n-0001 › details")
+        await pilot.press("colon", "up")
+        assert pilot.app.screen.query_one(Input).value == "node n-0001"
+
+
+async def test_actions_are_words_where_the_role_allows_them(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await pilot.press("3")
+        await showing(pilot, "STATE", "LIVE")
+        await typed(pilot, "cancel")
+        await showing(pilot, "Cancel job 40")
+        await pilot.press("escape")
+        await typed(pilot, "why")
+        await showing(pilot, "40 › why")
+
+
+async def test_who_may_only_look_has_no_word_for_more(fake: FakeCluster) -> None:
+    fake.role = Role.READONLY
+    async with opened(fake) as pilot:
+        await pilot.press("3")
+        await showing(pilot, "STATE", "LIVE")
+        await typed(pilot, "cancel")
+        await showing(pilot, "no such word: cancel")
+
+
+async def test_brackets_lead_back_and_forth_through_places(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await showing(pilot, "LIVE", "STATE")
+        await pilot.press("3")
+        await showing(pilot, " jobs  ")
+        await pilot.press("enter", "exclamation_mark")
+        await showing(pilot, "jobs › 40 › tasks", "[/state=failed,timeout]")
+        await pilot.press("2")
+        await showing(pilot, " nodes  ")
+        await pilot.press("left_square_bracket")
+        await showing(pilot, "jobs › 40 › tasks", "[/state=failed,timeout]")
+        await pilot.press("left_square_bracket")
+        await showing(pilot, "jobs › 40 › tasks")
+        await gone(pilot, "[/state")
+        await pilot.press("left_square_bracket", "left_square_bracket")
+        await showing(pilot, " pulse  ")
+        await pilot.press("left_square_bracket")
+        await until(pilot, lambda: "No place before" in said(pilot))
+        for _ in range(4):
+            await pilot.press("right_square_bracket")
+        await showing(pilot, " nodes  ")
+
+
+async def test_a_click_on_a_crumb_leads_back_to_it(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await showing(pilot, "LIVE", "STATE")
+        await pilot.press("3")
+        await showing(pilot, " jobs  ")
+        await pilot.press("enter")
+        await showing(pilot, "jobs › 40 › tasks")
+        await pilot.press("w")
+        await showing(pilot, "40.0 › why")
+        await pilot.click("#crumbs", offset=(10, 0))
+        await showing(pilot, " jobs › 40 › tasks  ")
+        await pilot.click("#crumbs", offset=(2, 0))
+        await showing(pilot, " jobs  ")
+
+
+async def test_the_command_that_shows_the_same_is_copied(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await pilot.press("3")
+        await showing(pilot, "STATE", "LIVE")
+        await typed(pilot, "filter name~x state=failed")
+        await showing(pilot, "[/name~x")
+        await pilot.press("Y")
+        assert pilot.app.clipboard == "corral jobs '--filter=name~x state=failed'"
+        await typed(pilot, "why 40.0")
+        await showing(pilot, "› why")
+        await pilot.press("Y")
+        assert pilot.app.clipboard == "corral why 40.0"

@@ -17,7 +17,8 @@ from tui.view.states import JOB_BADGES, NODE_BADGES, TASK_BADGES, Badge
 
 KEY_CELLS = 14
 SORTING = "sort by (again: the other way round)"
-SORTS_A_LINE = 3
+SCREENS = "screens"
+WORDS_A_LINE = 3
 INHERITED = frozenset(
     (key, binding.action)
     for widget in (App, Screen, ScrollableContainer)
@@ -53,7 +54,13 @@ class Help(ModalScreen[None]):
 
 def key_blocks(screen: Screen[object]) -> list[str]:
     """Keys by where they work: first those of the screen; the ones that sort in a block of their own."""
-    parts = {"here": [], SORTING: [], "in the table or text": [], "everywhere": []}  # type: dict[str, list[str]]
+    parts: dict[str, list[str]] = {
+        "here": [],
+        SORTING: [],
+        "in the table or text": [],
+        "everywhere": [],
+        SCREENS: [],
+    }
     merged: dict[tuple[str, str], list[str]] = {}
     for active in screen.active_bindings.values():
         if active.enabled and (active.binding.key, active.binding.action) not in INHERITED:
@@ -62,13 +69,16 @@ def key_blocks(screen: Screen[object]) -> list[str]:
     for (place, description), keys in merged.items():
         if place == SORTING:
             parts[place].append(f"{' '.join(keys)} {description.removeprefix(SORT_BY)}")
+        elif place == SCREENS:
+            parts[place].append(f"{' '.join(keys)} {description}")
         else:
             parts[place].append(f"  {' '.join(dict.fromkeys(keys)):<{KEY_CELLS}} {description}")
-    sorts = parts[SORTING]
-    parts[SORTING] = [
-        "  " + "".join(f"{sort:<12}" for sort in sorts[start : start + SORTS_A_LINE]).rstrip()
-        for start in range(0, len(sorts), SORTS_A_LINE)
-    ]
+    for place in (SORTING, SCREENS):
+        words = parts[place]
+        parts[place] = [
+            "  " + "".join(f"{word:<13}" for word in words[start : start + WORDS_A_LINE]).rstrip()
+            for start in range(0, len(words), WORDS_A_LINE)
+        ]
     return [f"{title}\n" + "\n".join(lines) for title, lines in parts.items() if lines]
 
 
@@ -87,6 +97,8 @@ def _badges(items: Iterable[tuple[object, Badge]]) -> str:
 def _place(active: ActiveBinding, screen: Screen[object]) -> str:
     if active.binding.description.startswith(SORT_BY):
         return SORTING
+    if (active.binding.id or "").startswith("mode."):
+        return SCREENS
     if active.node is screen:
         return "here"
     return "in the table or text" if isinstance(active.node, Widget) else "everywhere"

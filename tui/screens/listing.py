@@ -23,6 +23,7 @@ from tui.screens.live import LiveScreen, error_text
 from tui.view.amounts import count
 from tui.view.lines import Line
 from tui.view.listings import SORT_BY, Listing
+from tui.view.places import Step
 from tui.view.safe import safe_line
 from tui.widgets.prompt import Prompt
 from tui.widgets.virtual_log import VirtualLog
@@ -34,6 +35,7 @@ RELOAD_S = 5.0
 """How long a list is trusted that nobody told of a change; the feed may lose some, and has no usage."""
 
 AGES_S = 1.0
+TARGETS_MAX = 500
 ROWS_MAX = 200_000
 """More rows than this are not gathered on the way to the end of a list: a filter finds what is looked for."""
 
@@ -149,10 +151,30 @@ class ListScreen(LiveScreen, Generic[T]):
         if self._pages.loaded:
             text.append(count(self._pages.total) if self._pages.total else str(len(self._pages.rows)))
             for state, number in sorted(self._pages.states.items(), key=lambda item: -item[1]):
-                text.append(f"   {count(number)} {safe_line(state)}", style="dim")
+                text.append(f"   {count(number)} {safe_line(state)}")
         if self._fault and self._pages.rows:
             text.append(f"   ✖ {safe_line(self._fault)}", style="bold")
         return text
+
+    def step(self) -> Step:
+        """With the condition and the order that the reader wants."""
+        return Step(super().step().line, self._filter, self._sort)
+
+    def targets(self) -> list[str]:
+        """The rows that are loaded."""
+        return [self.listing.key(row) for row in self._pages.rows[:TARGETS_MAX]]
+
+    def seek(self, *, filter: str | None = None, sort: str | None = None) -> None:
+        """Another condition or order; None leaves it as it is."""
+        self._ask_for(filter=filter, sort=sort)
+
+    async def check_filter(self, condition: str) -> None:
+        """Raises CorralError where the coordinator does not take the condition."""
+        before, self._filter = self._filter, condition
+        try:
+            await self.fetch(self.session.source, cursor="", limit=1)
+        finally:
+            self._filter = before
 
     def action_reload(self) -> None:
         """Ask again now, also for the connection."""
@@ -184,11 +206,9 @@ class ListScreen(LiveScreen, Generic[T]):
         if event.text == self._filter:
             self._close_prompt()
             return
-        before, self._filter = self._filter, event.text
         try:
-            await self.fetch(self.session.source, cursor="", limit=1)
+            await self.check_filter(event.text)
         except CorralError as error:
-            self._filter = before
             self.query_one(Prompt).complain(error_text(error))
             return
         self._close_prompt()
@@ -224,6 +244,7 @@ class ListScreen(LiveScreen, Generic[T]):
         self._pages = self._new_pages()
         self._fault = ""
         self._wake.now()
+        self.console.visit()
 
     def _new_pages(self) -> Pages[T]:
         async def fetch(cursor: str, limit: int) -> Slice[T]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -10,14 +12,14 @@ from textual.widget import Widget
 from bus.values import Role
 from tui.client.session import Deltas, Offline, Online
 from tui.screens.acting import ActingScreen
+from tui.view.places import CRUMB_SIGN, Step, line_of, shell_command
 from tui.view.refusals import error_text as error_text
-from tui.view.safe import safe_line
+from tui.view.safe import safe_line, text_width
+from tui.view.words import Word
 from tui.widgets.heading import Heading
 from tui.widgets.hints import Hints
-from tui.widgets.one_line import OneLine
+from tui.widgets.one_line import Link, OneLine
 from tui.widgets.prompt import Prompt
-
-CRUMB_SIGN = " › "
 
 
 class LiveScreen(ActingScreen):
@@ -51,6 +53,7 @@ class LiveScreen(ActingScreen):
         """What came while another screen was looked at was not drawn here."""
         self.redraw_frame()
         self.meet_moment()
+        self.console.visit()
         if self.is_online:
             self.on_online()
 
@@ -93,7 +96,7 @@ class LiveScreen(ActingScreen):
         console = self.console
         self.query_one(Heading).show(console.online, console.offline)
         self.set_class(console.offline is not None, "-offline")
-        self.query_one("#crumbs", OneLine).say(self.crumbs_text())
+        self.query_one("#crumbs", OneLine).say(self.crumbs_text(), links=self._crumb_links())
         if self._allowed != (allowed := (self.is_online, self.role, console.moment is None)):
             self._allowed = allowed
             self.refresh_bindings()
@@ -104,11 +107,38 @@ class LiveScreen(ActingScreen):
         below = stack[: stack.index(self.crumb)] if self.crumb in stack else []
         text = Text(" ", no_wrap=True, overflow="ellipsis")
         for crumb in below:
-            text.append(safe_line(crumb) + CRUMB_SIGN, style="dim")
+            text.append(safe_line(crumb) + CRUMB_SIGN)
         text.append(safe_line(self.crumb), style="bold")
         text.append("  ")
         text.append_text(self.facts_text())
         return text
+
+    def _crumb_links(self) -> list[Link]:
+        """A click on a crumb leads back to it."""
+        links, start = [], 1
+        for depth, screen in enumerate(self.app.screen_stack):
+            if screen is self or not isinstance(screen, LiveScreen):
+                break
+            end = start + text_width(safe_line(screen.crumb))
+            links.append(Link(start, end, f"app.up_to({depth})"))
+            start = end + text_width(CRUMB_SIGN)
+        return links
+
+    def step(self) -> Step:
+        """This screen as a step of a place: the line that opens it again."""
+        return Step(line_of(self.crumb))
+
+    def shell_command(self) -> str:
+        """The command that shows the same in a shell, made safe; "" where none does."""
+        return shell_command(self.step())
+
+    def words(self) -> Sequence[Word]:
+        """Words of the command line that only this screen knows."""
+        return ()
+
+    def targets(self) -> Sequence[str]:
+        """Names of what is listed here, to complete a line with."""
+        return ()
 
     def facts_text(self) -> Text:
         """What a subclass says about what it shows."""
