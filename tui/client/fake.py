@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from msgspec import Struct
 
@@ -194,12 +194,13 @@ def selected(
     order = parse_order(sort, fields, default)
     if order == default:
         return found  # the world keeps its lists in their own order
-    return sorted(found, key=lambda row: sortable(value_of(row, order.field)), reverse=order.descending)
-
-
-def sortable(value: Value) -> tuple[bool, Any]:
-    """What is absent comes first."""
-    return (value is not None, value if value is not None else 0)
+    if default.descending:
+        found = found[::-1]
+    present = [row for row in found if value_of(row, order.field) is not None]
+    absent = [row for row in found if value_of(row, order.field) is None]
+    present.sort(key=lambda row: cast("Any", value_of(row, order.field)))
+    # equal keys turn round with the order; what is absent comes last either way
+    return [*reversed(present), *reversed(absent)] if order.descending else present + absent
 
 
 def paged(rows: Sequence[T], limit: int, cursor: str) -> tuple[list[T], str]:

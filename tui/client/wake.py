@@ -18,6 +18,7 @@ class Wake:
         self._urgent = False
         self._changed = False
         self._more = False
+        self._before = False
         self._end = False
         self._woke_at = -SOON_S
 
@@ -36,8 +37,13 @@ class Wake:
         self._more = True
         self.now()
 
+    def before(self) -> None:
+        """The page before the first is wanted."""
+        self._before = True
+        self.now()
+
     def end(self) -> None:
-        """All pages up to the end are wanted."""
+        """The end is wanted."""
         self._end = True
         self.now()
 
@@ -46,10 +52,23 @@ class Wake:
         wanted, self._more = self._more, False
         return wanted
 
+    def take_before(self) -> bool:
+        """Whether the page before the first is wanted; then no longer."""
+        wanted, self._before = self._before, False
+        return wanted
+
     def take_end(self) -> bool:
         """Whether the end is wanted; then no longer."""
         wanted, self._end = self._end, False
         return wanted
+
+    async def rest(self, timeout_s: float) -> bool:
+        """Let so much time pass; True at once where something is wanted that cannot wait."""
+        loop = asyncio.get_running_loop()
+        due_at = loop.time() + timeout_s
+        while not self._urgent and (left_s := due_at - loop.time()) > 0:
+            await wait_for_event(self._stirred, timeout_s=left_s)
+        return self._urgent
 
     async def wait(self, timeout_s: float) -> None:
         """Until something is wanted, or the time is up."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import ClassVar, Generic, TypeVar
 
@@ -36,8 +35,6 @@ RELOAD_S = 5.0
 
 AGES_S = 1.0
 TARGETS_MAX = 500
-ROWS_MAX = 200_000
-"""More rows than this are not gathered on the way to the end of a list: a filter finds what is looked for."""
 
 
 def sort_bindings(listing: Listing[T]) -> list[Binding]:
@@ -70,9 +67,10 @@ class ListScreen(LiveScreen, Generic[T]):
     def __init__(self, *, filter: str = "") -> None:
         super().__init__()
         self._filter = filter
-        self._sort = ""
+        self._order = self._sort = ""  # as the reader wants it, and as it is asked for
         self._pages: Pages[T] = self._new_pages()
         self._fault = ""
+        self._epoch = 0
         self._noted = ""
         self._wake = Wake()
 
@@ -118,12 +116,15 @@ class ListScreen(LiveScreen, Generic[T]):
         self._keep()
 
     def on_online(self) -> None:
-        """Look again where something was missing; else the list has its own pace."""
-        if not self._pages.loaded or self._fault:
+        """Look again where something is missing or the feed may have stopped; else the list has its pace."""
+        assert self.console.online is not None
+        before, self._epoch = self._epoch, self.console.online.cluster.epoch
+        if not self._pages.loaded or self._fault or before != self._epoch:
             self._wake.now()
 
     def on_offline(self) -> None:
-        """Say why nothing is there, where nothing is."""
+        """Say why nothing is there, where nothing is; and hear of the next answer as of a first one."""
+        self._epoch = 0
         if not self._pages.rows:
             self._draw()
 
@@ -136,7 +137,7 @@ class ListScreen(LiveScreen, Generic[T]):
         """Patch what is known, ask for what is not."""
         if self.absorb(deltas):
             self._wake.soon()
-        self.table.show(self._pages.rows, now_s=time.time(), sort=self._sort)
+        self.table.show(self._pages.rows, now_s=time.time(), sort=self._order)
         self._draw_preview()
 
     def on_steered(self) -> None:
@@ -158,7 +159,7 @@ class ListScreen(LiveScreen, Generic[T]):
 
     def step(self) -> Step:
         """With the condition and the order that the reader wants."""
-        return Step(super().step().line, self._filter, self._sort)
+        return Step(super().step().line, self._filter, self._order)
 
     def targets(self) -> list[str]:
         """The rows that are loaded."""
@@ -191,7 +192,7 @@ class ListScreen(LiveScreen, Generic[T]):
 
     def action_sort(self, sort: str) -> None:
         """By this field, and the other way round the second time."""
-        self._ask_for(sort=f"-{sort}" if self._sort == sort else sort)
+        self._ask_for(sort=f"-{sort}" if self._order == sort else sort)
 
     def action_back(self) -> None:
         """A filter is taken away first."""
@@ -221,13 +222,21 @@ class ListScreen(LiveScreen, Generic[T]):
     @on(VirtualTable.Moved)
     def _on_moved(self) -> None:
         self._draw_preview()
-        if not self._pages.complete and self.table.window[1] + PAGE_ROWS // 2 > self.table.row_count:
+        first, last = self.table.window
+        if not self._pages.at_end and last + PAGE_ROWS // 2 > self.table.row_count:
             self._wake.more()
+        elif not self._pages.at_start and first < PAGE_ROWS // 2:
+            self._wake.before()
 
     @on(VirtualTable.EndWanted)
     def _on_end_wanted(self) -> None:
-        if not self._pages.complete:
+        if not self._pages.at_end:
             self._wake.end()
+
+    @on(VirtualTable.StartWanted)
+    def _on_start_wanted(self) -> None:
+        if not self._pages.at_start:
+            self._ask_for()
 
     @on(VirtualTable.SortWanted)
     def _on_sort_wanted(self, event: VirtualTable.SortWanted) -> None:
@@ -240,17 +249,17 @@ class ListScreen(LiveScreen, Generic[T]):
     def _ask_for(self, *, filter: str | None = None, sort: str | None = None) -> None:
         """A list with another filter or order, from its beginning."""
         self._filter = self._filter if filter is None else filter
-        self._sort = self._sort if sort is None else sort
+        self._order = self._sort = self._order if sort is None else sort
         self._pages = self._new_pages()
         self._fault = ""
         self._wake.now()
         self.console.visit()
 
-    def _new_pages(self) -> Pages[T]:
+    def _new_pages(self, *, from_end: bool = False) -> Pages[T]:
         async def fetch(cursor: str, limit: int) -> Slice[T]:
             return await self.fetch(self.session.source, cursor=cursor, limit=limit)
 
-        return Pages(fetch, self.listing.key)
+        return Pages(fetch, self.listing.key, from_end=from_end)
 
     @work(exclusive=True, group="keep")
     async def _keep(self) -> None:
@@ -276,22 +285,41 @@ class ListScreen(LiveScreen, Generic[T]):
         """Ask for what is wanted most."""
         if self._wake.take_more() and pages.loaded:
             await pages.extend()
+        elif self._wake.take_before() and pages.loaded:
+            await pages.extend_before()
         elif self._wake.take_end() and pages.loaded:
-            while not pages.complete and len(pages.rows) < ROWS_MAX and pages is self._pages:
-                await pages.extend(limit=JUMP_ROWS)
-                self._draw()
-            self.table.move_to(len(pages.rows) - 1)
+            await self._go_to_end(pages)
         else:
             first, last = self.table.window
             await pages.reload(first, last)
             await self._until_settled()
 
+    async def _go_to_end(self, pages: Pages[T]) -> None:
+        """Read the list from its end; where its order has no opposite, page after page up to it."""
+        opposite = self.listing.opposite(self._order)
+        if opposite is None:
+            while not pages.at_end and pages is self._pages:
+                await pages.extend(limit=JUMP_ROWS)
+                self._draw()
+        else:
+            before, self._sort = self._sort, opposite
+            ended = self._new_pages(from_end=True)
+            try:
+                await ended.reload()
+            except CorralError:
+                self._sort = before
+                raise
+            if pages is not self._pages:
+                return  # another list is wanted by now
+            self._pages = ended
+            self._draw()
+        self.table.move_to(len(self._pages.rows) - 1)
+
     async def _until_settled(self) -> None:
-        """Rows do not change places under a hand that is still aiming."""
-        left_s = self.table.aiming_s
-        while left_s > 0:
-            await asyncio.sleep(left_s)
-            left_s = self.table.aiming_s
+        """Rows do not change places under a hand that is still aiming, unless it reaches for others."""
+        while (left_s := self.table.aiming_s) > 0:
+            if await self._wake.rest(left_s):
+                return
 
     def _tick(self) -> None:
         """Ages grow also where nothing happens."""
@@ -304,7 +332,7 @@ class ListScreen(LiveScreen, Generic[T]):
         table, pages = self.table, self._pages
         row = table.row
         cursor = None if row is None else pages.position(self.listing.key(row))
-        table.show(pages.rows, now_s=time.time(), cursor=cursor, sort=self._sort)
+        table.show(pages.rows, now_s=time.time(), cursor=cursor, sort=self._order)
         note = self._note()
         table.display = not note
         label = self.query_one("#note", Static)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from msgspec import Struct
 
 from bus.api import Happened, Job, Node, Task
+from bus.fields import EVENT_FIELDS as EVENT_SORTS
+from bus.fields import JOB_FIELDS as JOB_SORTS
+from bus.fields import NODE_FIELDS as NODE_SORTS
+from bus.fields import TASK_FIELDS as TASK_SORTS
+from bus.fields import Field as Sort
 from tui.view.columns import EVENT_FIELDS, JOB_FIELDS, NODE_FIELDS, TASK_FIELDS
 from tui.view.fields import Field
 from tui.view.grid import GridColumn
@@ -20,13 +25,31 @@ SORT_BY = "sort by "
 
 
 class Listing(Struct, Generic[T], frozen=True, kw_only=True):
-    """One kind of list. `noun` is its word in the plural; `faults` the filter of what went wrong."""
+    """One kind of list. `noun` is its word in the plural; `faults` the filter of what went wrong.
+
+    `order` is the list's own one, and `sorts` are its fields as the coordinator knows them.
+    """
 
     noun: str
     columns: tuple[GridColumn[T], ...]
     key: Callable[[T], str]
     tone: Callable[[T], str]
     faults: str = ""
+    order: str = ""
+    sorts: Mapping[str, Sort] = {}
+
+    def opposite(self, sort: str) -> str | None:
+        """The order in which the list of order `sort` comes from its end; None where no order does that.
+
+        What is absent comes last in either direction, so orders by what may be absent have no opposite.
+        """
+        order = sort or self.order
+        field = self.sorts.get(order.removeprefix("-"))
+        if field is not None and field.since:
+            field = self.sorts.get(field.since)
+        if field is None or field.optional:
+            return None
+        return order.removeprefix("-") if order.startswith("-") else f"-{order}"
 
 
 def _grid(fields: Sequence[Field[T]], columns: str) -> tuple[GridColumn[T], ...]:
@@ -60,6 +83,8 @@ def severity_tone(event: Happened) -> str:
 
 JOBS: Listing[Job] = Listing(
     noun="jobs",
+    order="-number",
+    sorts=JOB_SORTS,
     columns=_grid(
         JOB_FIELDS,
         """\
@@ -85,6 +110,8 @@ reason? 8 12 60 - -""",
 
 TASKS: Listing[Task] = Listing(
     noun="tasks",
+    order="index",
+    sorts=TASK_SORTS,
     columns=_grid(
         TASK_FIELDS,
         """\
@@ -109,6 +136,8 @@ message? 3 12 70 - -""",
 
 NODES: Listing[Node] = Listing(
     noun="nodes",
+    order="name",
+    sorts=NODE_SORTS,
     columns=_grid(
         NODE_FIELDS,
         """\
@@ -134,6 +163,8 @@ reason? 3 8 40 reason -""",
 
 EVENTS: Listing[Happened] = Listing(
     noun="events",
+    order="-at",
+    sorts=EVENT_SORTS,
     columns=_grid(
         EVENT_FIELDS,
         """\

@@ -72,6 +72,9 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
     class Marked(Message):
         """Other rows are marked than before."""
 
+    class StartWanted(Message):
+        """The reader wants the first row of all; it may have been let go."""
+
     class EndWanted(Message):
         """The reader wants the last row of all; not all may be loaded."""
 
@@ -206,6 +209,7 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
     def action_first(self) -> None:
         """The first row."""
         self.move_to(0)
+        self.post_message(self.StartWanted())
 
     def action_last(self) -> None:
         """The last row."""

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from tui.client.pages import PAGE_ROWS, Pages, Slice
+from tui.client.pages import KEPT_ROWS, PAGE_ROWS, Pages, Slice
 
 
 class Row(Struct, frozen=True):
@@ -15,7 +15,7 @@ class Row(Struct, frozen=True):
 
 
 class Server:
-    """Newest first, by a cursor that names the last row given out."""
+    """Newest first, by a cursor that names the last row given out; backwards, oldest first."""
 
     def __init__(self, count: int) -> None:
         self.rows = [Row(number) for number in range(count, 0, -1)]
@@ -24,6 +24,14 @@ class Server:
     async def fetch(self, cursor: str, limit: int) -> Slice[Row]:
         self.asked.append((cursor, limit))
         rows = [row for row in self.rows if not cursor or row.number < int(cursor)]
+        return self._slice(rows, limit)
+
+    async def fetch_backwards(self, cursor: str, limit: int) -> Slice[Row]:
+        self.asked.append((cursor, limit))
+        rows = [row for row in reversed(self.rows) if not cursor or row.number > int(cursor)]
+        return self._slice(rows, limit)
+
+    def _slice(self, rows: list[Row], limit: int) -> Slice[Row]:
         more = len(rows) > limit
         return Slice(rows[:limit], str(rows[limit - 1].number) if more else "", len(self.rows), {"x": 1})
 
@@ -32,14 +40,18 @@ def pages_of(server: Server) -> Pages[Row]:
     return Pages(server.fetch, lambda row: str(row.number))
 
 
+def pages_from_the_end_of(server: Server) -> Pages[Row]:
+    return Pages(server.fetch_backwards, lambda row: str(row.number), from_end=True)
+
+
 async def test_the_end_is_reached_page_by_page() -> None:
     server = Server(2 * PAGE_ROWS + 1)
     pages = pages_of(server)
     await pages.reload()
-    assert len(pages.rows) == PAGE_ROWS and pages.total == 2 * PAGE_ROWS + 1 and not pages.complete
+    assert len(pages.rows) == PAGE_ROWS and pages.total == 2 * PAGE_ROWS + 1 and not pages.at_end
     await pages.extend()
     await pages.extend()
-    assert pages.rows == server.rows and pages.complete
+    assert pages.rows == server.rows and pages.at_end
     await pages.extend()
     assert len(server.asked) == 3
 
@@ -79,14 +91,68 @@ async def test_a_patch_changes_a_row_where_it_stands() -> None:
     assert Row(5, "changed") in pages.rows
 
 
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(["add", "drop", "reload", "extend"]), st.integers(0, 1500)), max_size=25
-    )
-)
-async def test_rows_never_come_twice(steps: list[tuple[str, int]]) -> None:
-    server = Server(1200)
+async def test_the_end_is_reached_without_what_lies_before_it() -> None:
+    server = Server(100_000)
+    pages = pages_from_the_end_of(server)
+    await pages.reload()
+    assert pages.rows == server.rows[-PAGE_ROWS:] and pages.at_end and not pages.at_start
+    await pages.extend_before()
+    assert pages.rows == server.rows[-2 * PAGE_ROWS :] and len(server.asked) == 2
+    assert pages.position("1") == 2 * PAGE_ROWS - 1
+    assert pages.patch("3", lambda row: Row(row.number, "changed"))
+    assert pages.rows[-3] == Row(3, "changed")
+    server.asked.clear()
+    await pages.reload(0, 30)
+    assert len(server.asked) == 1 and pages.rows[-3] == Row(3, "changed")
+    await pages.reload(2 * PAGE_ROWS - 30, 2 * PAGE_ROWS - 1)
+    assert pages.rows == server.rows[-2 * PAGE_ROWS :]
+
+
+async def test_a_long_way_through_a_list_holds_no_more_than_a_stretch_of_it() -> None:
+    server = Server(3 * KEPT_ROWS)
     pages = pages_of(server)
+    await pages.reload()
+    while not pages.at_end:
+        await pages.extend()
+        assert len(pages.rows) <= KEPT_ROWS
+    assert pages.rows == server.rows[-KEPT_ROWS:] and not pages.at_start
+    while not pages.at_start:
+        await pages.extend_before()
+        assert len(pages.rows) <= KEPT_ROWS
+    assert pages.rows == server.rows[:KEPT_ROWS]
+
+
+async def test_a_page_let_go_that_changed_meanwhile_joins_on_again() -> None:
+    server = Server(KEPT_ROWS + 2 * PAGE_ROWS)
+    pages = pages_of(server)
+    await pages.reload()
+    while not pages.at_end:
+        await pages.extend()
+    gone = server.rows.pop(PAGE_ROWS + 7)
+    await pages.extend_before()
+    start = server.rows.index(pages.rows[0])
+    assert pages.rows == server.rows[start : start + len(pages.rows)]
+    assert start == PAGE_ROWS and gone not in pages.rows
+
+
+async def test_where_all_behind_a_page_let_go_went_away_it_is_the_last() -> None:
+    server = Server(KEPT_ROWS + PAGE_ROWS)
+    pages = pages_of(server)
+    await pages.reload()
+    while not pages.at_end:
+        await pages.extend()
+    del server.rows[PAGE_ROWS - 3 :]
+    await pages.extend_before()
+    assert pages.rows == server.rows and pages.at_start and pages.at_end
+
+
+STEPS = st.sampled_from(["add", "drop", "reload", "extend", "before"])
+
+
+@given(st.lists(st.tuples(STEPS, st.integers(0, 1500)), max_size=25), st.booleans())
+async def test_rows_never_come_twice(steps: list[tuple[str, int]], from_end: bool) -> None:
+    server = Server(1200)
+    pages = pages_from_the_end_of(server) if from_end else pages_of(server)
     await pages.reload()
     for word, number in steps:
         match word:
@@ -96,6 +162,8 @@ async def test_rows_never_come_twice(steps: list[tuple[str, int]]) -> None:
                 server.rows.pop(number % len(server.rows))
             case "reload":
                 await pages.reload(number, number + 40)
+            case "before":
+                await pages.extend_before()
             case _:
                 await pages.extend()
         keys = [row.number for row in pages.rows]
