@@ -48,6 +48,8 @@ class Console(Travelled):
         ),
         Binding("question_mark", "help", "help", id="console.help"),
         Binding("colon", "command", "command line", show=False, id="console.command"),
+        Binding("ctrl+p", "palette", "find anything", show=False, id="console.palette"),
+        Binding("ctrl+o", "places", "places visited lately", show=False, id="console.places"),
         Binding("left_square_bracket", "travel(-1)", "place before", show=False, id="console.earlier"),
         Binding("right_square_bracket", "travel(1)", "place after", show=False, id="console.later"),
         Binding("Y", "copy", "copy the corral command", show=False, id="console.copy"),

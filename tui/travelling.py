@@ -12,7 +12,9 @@ from textual import work
 from bus.errors import CorralError
 from tui.dressing import Dressed
 from tui.modals.command import CommandLine, Deed
+from tui.modals.palette import Palette
 from tui.screens.commanding import Doable, words_of
+from tui.screens.finding import ask_of, entries_of, places_of
 from tui.screens.listing import ListScreen
 from tui.screens.live import LiveScreen
 from tui.screens.openers import screen_of
@@ -109,6 +111,25 @@ class Travelled(Dressed):
         )
         del self._earlier[:-EARLIER_MAX]
         await self._perform(deed)
+
+    @work(exclusive=True, group="command")
+    async def action_palette(self) -> None:
+        """Find anything by some of its letters."""
+        if (screen := self.top()) is None or screen is not self.screen:
+            return
+        palette = Palette(
+            entries_of(self._console, screen),
+            example="a screen, an action, a job, a node, a user",
+            ask=ask_of(self._console) if screen.is_online else None,
+        )
+        await self._perform(await self.push_screen_wait(palette))
+
+    @work(exclusive=True, group="command")
+    async def action_places(self) -> None:
+        """Back to a place of late."""
+        if self.top() is self.screen:
+            palette = Palette(places_of(self._console), example="a place you were at")
+            await self._perform(await self.push_screen_wait(palette))
 
     async def do(self, doable: Doable) -> None:
         """What its key does, if that is still there."""

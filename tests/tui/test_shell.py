@@ -6,6 +6,7 @@ from textual.binding import Binding
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from bus.api import Error
 from bus.values import Role
 from tests.tui.driving import NOW_S, gone, opened, painted, showing, until
 from tui.app import Console
@@ -17,6 +18,7 @@ from tui.screens.document import DocumentScreen
 from tui.screens.log import LogScreen
 from tui.screens.tasks import TasksScreen
 from tui.view.modes import MODE_DIGITS
+from tui.widgets.choices import Choices
 from tui.widgets.prompt import Prompt
 from tui.widgets.virtual_log import VirtualLog
 from tui.widgets.virtual_table import VirtualTable
@@ -217,3 +219,62 @@ async def test_the_command_that_shows_the_same_is_copied(fake: FakeCluster) -> N
         await showing(pilot, "› why")
         await pilot.press("Y")
         assert pilot.app.clipboard == "corral why 40.0"
+
+
+async def test_the_palette_finds_screens_actions_and_what_the_cluster_holds(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await pilot.press("3")
+        await showing(pilot, "STATE", "LIVE")
+        for letters, sign, crumb in (
+            ("evnt", "events", " events  "),
+            ("n-0003", "node n-0003", "n-0003 › details"),
+            ("40", "job 40 ", "40 › details"),
+            ("chen", "user chen", '[/user="chen"]'),
+        ):
+            await pilot.press("ctrl+p", *letters)
+            await showing(pilot, sign)
+            while sign not in chosen(pilot):
+                await pilot.press("down")
+            await pilot.press("enter")
+            await showing(pilot, crumb)
+        await pilot.press("ctrl+p", *"cncel")
+        await showing(pilot, "jobs.cancel")
+        await pilot.press("enter")
+        await showing(pilot, "Cancel job")
+
+
+def chosen(pilot: Pilot[None]) -> str:
+    choices = pilot.app.screen.query_one(Choices)
+    return "" if choices.cursor is None else choices.render_line(choices.cursor).text
+
+
+async def test_the_palette_offers_nothing_that_is_not_allowed(fake: FakeCluster) -> None:
+    fake.role = Role.READONLY
+    async with opened(fake) as pilot:
+        await pilot.press("2")
+        await showing(pilot, "n-0000", "LIVE")
+        await pilot.press("ctrl+p", *"drain")
+        await showing(pilot, "nothing has these letters")
+
+
+async def test_the_palette_says_what_the_cluster_refuses(fake: FakeCluster) -> None:
+    fake.refusals["nodes"] = Error(code="E_FORBIDDEN", message="rita may not", status=403)
+    async with opened(fake) as pilot:
+        await showing(pilot, "LIVE", "STATE")
+        await pilot.press("ctrl+p", *"x")
+        await showing(pilot, "E_FORBIDDEN: rita may not")
+
+
+async def test_places_of_late_are_listed_and_gone_to(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await showing(pilot, "LIVE", "STATE")
+        await pilot.press("3")
+        await showing(pilot, " jobs  ")
+        await pilot.press("enter")
+        await showing(pilot, "jobs › 40 › tasks")
+        await pilot.press("7")
+        await showing(pilot, " events  ")
+        await pilot.press("ctrl+o")
+        await showing(pilot, "jobs › tasks 40", "visited lately")
+        await pilot.press("enter")
+        await showing(pilot, "jobs › 40 › tasks")
