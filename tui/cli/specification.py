@@ -7,7 +7,7 @@ import re
 import sys
 import tomllib
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +48,12 @@ _PLAIN_OPTIONS = (
 )  # fmt: skip
 
 
-def job_spec(arguments: Namespace) -> JobSpec:
-    """The job that the options of `submit` and `run` describe.
+def job_spec(arguments: Namespace, *, base: Mapping[str, Any] | None = None) -> JobSpec:
+    """The job that the options of `submit` and `run` describe; `base` is what they do not say.
 
     Raises CommandError, naming the option, or DecodeError, naming the place in the file.
     """
-    fields: dict[str, Any] = {}
+    fields: dict[str, Any] = dict(base or {})
     file = getattr(arguments, "file", None)
     if file is not None:
         fields |= read_fields(file)
