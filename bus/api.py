@@ -69,6 +69,7 @@ from bus.scheduling import (
     SchedulerMode,
     SchedulerTest,
 )
+from bus.series import Measured, SeriesQuery, States, StatesQuery
 from bus.spec import JobSpec
 from bus.timeline import Timeline, TimelineQuery
 from bus.values import (
@@ -417,6 +418,8 @@ OPERATIONS: dict[str, Operation] = {
     "scheduler.export": Operation(SchedulerExport, Exported, Role.OPERATOR),
     "scheduler.import": Operation(SchedulerImport, Scheduler, Role.ADMIN),
     "event.list": Operation(EventList, Events, Role.READONLY),
+    "series.query": Operation(SeriesQuery, Measured, Role.READONLY),
+    "series.states": Operation(StatesQuery, States, Role.READONLY),
     "past.cluster": Operation(PastCluster, Cluster, Role.READONLY),
     "past.jobs": Operation(PastJobs, Jobs, Role.READONLY),
     "past.tasks": Operation(PastTasks, Tasks, Role.READONLY),

@@ -81,6 +81,7 @@ from bus.scheduling import (
     SchedulerMode,
     SchedulerTest,
 )
+from bus.series import Measured, SeriesQuery, States, StatesQuery
 from bus.spec import JobSpec
 from bus.timeline import Timeline, TimelineQuery
 from bus.values import JobState, Role, Stream, TaskState
@@ -272,6 +273,14 @@ class Calls:
     async def spike(self, since: float, until: float) -> Spike:
         """What stands out between two moments against the time before."""
         return await self._call("past.spike", PastSpike(since=since, until=until), Spike)
+
+    async def series(self, query: SeriesQuery) -> Measured:
+        """Gauges over time; see SeriesQuery."""
+        return await self._call("series.query", query, Measured)
+
+    async def states(self, window_s: float = 86_400.0) -> States:
+        """What became of the jobs that were submitted in the last `window_s`."""
+        return await self._call("series.states", StatesQuery(window_s=window_s), States)
 
     async def scheduler(self) -> Scheduler:
         """What orders the tasks, why, and what was learned."""

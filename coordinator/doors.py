@@ -25,6 +25,7 @@ from coordinator.api.past import Pasts
 from coordinator.api.people import People
 from coordinator.api.retention import Retention
 from coordinator.api.scheduler import SchedulerDesk
+from coordinator.api.series import SeriesDesk
 from coordinator.api.service import Api, Handler
 from coordinator.api.steer import Steer
 from coordinator.api.timeline import TimelineDesk
@@ -50,6 +51,8 @@ from coordinator.store.over import Over
 from coordinator.store.past import Past
 from coordinator.store.published import PublishedKeys
 from coordinator.store.reads import Reads
+from coordinator.store.rollups import RollUps
+from coordinator.store.series import SeriesStore
 from coordinator.store.timeline import Timelines
 from coordinator.store.tokens import Tokens as TokenStore
 from coordinator.submissions import Intake
@@ -87,11 +90,17 @@ def _tuning(engine: Engine, learned: Learned) -> Tuning:
     )
 
 
-def _views(engine: Engine, finder: Finder, timelines: Timelines) -> dict[str, Handler]:
+def _gauged(engine: Engine) -> tuple[SeriesStore, RollUps]:
+    dsn = engine.config.timeseries_dsn or engine.config.dsn
+    return SeriesStore(dsn), RollUps(dsn, engine.clock)
+
+
+def _views(engine: Engine, finder: Finder, timelines: Timelines, series: SeriesStore) -> dict[str, Handler]:
     """What is only looked at."""
     return {
         **TimelineDesk(engine.loop, finder, timelines, engine.clock).handlers,
         **Equipment(engine.loop, engine.clock).handlers,
+        **SeriesDesk(engine.loop, finder, engine.clock, series).handlers,
     }
 
 
@@ -110,7 +119,7 @@ class Doors:
         self._retention = Retention(archive, clock, engine.config.keep, epoch=engine.leader.epoch)
         self._admitted = tokens.admitted
         self._audit = Audit(dsn, now_s=clock.now_s, record=engine.record)
-        self._tuning = _tuning(engine, tuned)
+        self._tuning, (self._series, self._roll_ups) = _tuning(engine, tuned), _gauged(engine)
         notices = Notices(engine.record, clock, loop.cluster.nodes)
         self._agents = Agents(
             bus,
@@ -161,7 +170,7 @@ class Doors:
                 loop, books, engine.teller, clock, epoch=engine.leader.epoch, rebuild=engine.rebuild
             ),
             retention=self._retention,
-            views=_views(engine, jobs.finder, timelines)
+            views=_views(engine, jobs.finder, timelines, self._series)
             | Pasts(loop, jobs.finder, past, clock).handlers,
             refused=self._audit.refused,
             answering=engine.leader.answering,
@@ -176,6 +185,7 @@ class Doors:
             "submissions": self._intake.run(),
             "retention": self._retention.run(),
             "tuning": self._tuning.run(),
+            "roll-ups": self._roll_ups.run(),
             "forecasts": self._reasons.run(),
         }
 
@@ -212,5 +222,5 @@ class Doors:
     async def close(self) -> None:
         """The connections to the database."""
         await self._audit.close()
-        for store in self._stores:
+        for store in (*self._stores, self._series, self._roll_ups):
             await store.close()

@@ -37,6 +37,7 @@ from coordinator.core.model import Cluster
 from coordinator.core.rebuild import restore_attempt, restore_job, restore_loss, restore_node
 from coordinator.core.scheduler.kept import Unreadable
 from coordinator.doors import Doors, Engine
+from coordinator.gauges import Gauges
 from coordinator.leader import Leader
 from coordinator.loop import Loop
 from coordinator.overdue import Overdue
@@ -282,9 +283,11 @@ async def _lead_until(
     def tell(batch: Batch, tells: Sequence[Tell]) -> None:
         teller.tell(batch, tells)
         caches.changed(batch)
+        gauges.changed(batch)
 
     performer = Performer(store, tell=tell, record=writer.put)
     loop = Loop(cluster, performer, clock, answer_beat=teller.answer_beat)
+    gauges = Gauges(loop, clock, (live.change for live in snapshot.jobs), record=writer.put)
     doors = Doors(
         Engine(
             config=config,
@@ -304,10 +307,10 @@ async def _lead_until(
     )
     gc.freeze()
     await leader.start()
-    text = f"{_holder()} leads, epoch {leader.epoch}"
-    writer.put([EventRecord(at=clock.now_s(), event_type="coordinator_leads", severity="info", message=text)])
+    writer.put([_leads(clock, leader)])
     beside = {
         "caches": caches.run(),
+        "gauges": gauges.run(),
         "overdue": Overdue(bus, replies, away=lambda: not performer.available).run(),
         "self check": SelfCheck(loop.post, bus=lambda: watch.answers, database=lambda: leader.fresh).run(),
         **doors.work(),
@@ -319,6 +322,11 @@ async def _lead_until(
         await writer.close()
     await doors.close()
     await telemetry.close()
+
+
+def _leads(clock: Clock, leader: Leader) -> EventRecord:
+    text = f"{_holder()} leads, epoch {leader.epoch}"
+    return EventRecord(at=clock.now_s(), event_type="coordinator_leads", severity="info", message=text)
 
 
 async def _work(

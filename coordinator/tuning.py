@@ -26,7 +26,7 @@ from bus.api import Error
 from bus.scheduling import Test
 from bus.values import NodeKind
 from coordinator.clock import Clock
-from coordinator.core.effects import GaugeRecord, LearningNotes, Record
+from coordinator.core.effects import LearningNotes, Record
 from coordinator.core.events import PolicyChosen, SnapshotDue
 from coordinator.core.learning import experiences, read_notes, situation
 from coordinator.core.scheduler.asking import UNITS
@@ -43,7 +43,6 @@ from coordinator.store.learned import Learned
 log = logging.getLogger(__name__)
 
 LOOK_S = 5.0
-GAUGE_S = 15.0
 SNAPSHOT_S = 300.0
 PRUNE_S = 3600.0
 FIRST_S = 60.0
@@ -134,14 +133,11 @@ class Tuning:
 
     async def run(self) -> None:
         """Until cancelled; a replay under way ends with it."""
-        gauge_s = snapshot_s = prune_s = self._clock.now_s()
+        snapshot_s = prune_s = self._clock.now_s()
         try:
             await self._complete()
             while True:
                 now_s = self._clock.now_s()
-                if now_s >= gauge_s:
-                    self._gauge(now_s)
-                    gauge_s = now_s + GAUGE_S
                 if now_s >= snapshot_s:
                     self._post(SnapshotDue("interval"))
                     snapshot_s = now_s + SNAPSHOT_S
@@ -278,10 +274,6 @@ class Tuning:
         by_name = (cluster.nodes[name] for name in sorted(cluster.nodes))  # the first of equals gets the work
         nodes = [as_empty(node) for node in by_name if node.kind is not NodeKind.CONTROL]
         return {"nodes": nodes, "requests": list(learner.requests), "known": known}
-
-    def _gauge(self, now_s: float) -> None:
-        depth = sum(job.queued for job in self._loop.cluster.jobs.values())
-        self._record([GaugeRecord(at=now_s, name="queue_depth", value=float(depth))])
 
     async def _complete(self) -> None:
         """Write the experiences that the leader before committed as notes, and had no time to write."""

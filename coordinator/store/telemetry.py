@@ -35,6 +35,8 @@ QUEUE_RECORDS = 100_000
 UPKEEP_INTERVAL_S = 3600.0
 CONNECT_TIMEOUT_S = 2
 RETRY_S = 1.0
+LATE_S = 10.0
+"""Of a sample that is so much older than the newest one the minute may be rolled up already."""
 
 _GAUGES = ("float8",) * 9
 _NODE_TYPES = ("timestamptz", "uuid", *_GAUGES, "float4", "float4", "float4", "bool")
@@ -57,6 +59,7 @@ class TelemetryStore:
         self._dsn = dsn
         self._connection: psycopg.AsyncConnection | None = None
         self._users: dict[str, UUID] = {}
+        self._newest_s = 0.0
         self.edition = "none"
 
     @classmethod
@@ -87,8 +90,16 @@ class TelemetryStore:
         gauges: list[Row] = [
             (_instant(each.at), each.name, each.value) for each in records if isinstance(each, GaugeRecord)
         ]
+        rolled_up = [
+            each.at
+            for each in records
+            if isinstance(each, GaugeRecord) or (isinstance(each, UsageRecord) and each.attempt is None)
+        ]
+        self._newest_s = max([self._newest_s, *rolled_up])
         try:
-            await self._write(nodes, tasks, events, learned=learned, gauges=gauges)
+            await self._write(
+                nodes, tasks, events, learned=learned, gauges=gauges, oldest_s=min(rolled_up, default=None)
+            )
         except (psycopg.Error, OSError) as fault:
             await self.close()
             raise StoreUnavailable(str(fault)) from fault
@@ -126,6 +137,7 @@ class TelemetryStore:
         *,
         learned: list[Row],
         gauges: list[Row],
+        oldest_s: float | None,
     ) -> None:
         connection = await self._open()
         async with connection.transaction(), connection.cursor() as cursor:
@@ -133,6 +145,8 @@ class TelemetryStore:
             await _copy(cursor, "copy_task_usage", _TASK_TYPES, tasks)
             await _copy(cursor, "copy_learning_experiences", _EXPERIENCE_TYPES, learned)
             await _copy(cursor, "copy_cluster_metrics", _METRIC_TYPES, gauges)
+            if oldest_s is not None and oldest_s < self._newest_s - LATE_S:
+                await cursor.execute(_sql("mark_late"), (oldest_s,))
             if events:
                 await self._learn_users(cursor, {each.user for each in events if each.user is not None})
                 rows = [self._event_row(each) for each in events]

@@ -152,8 +152,9 @@ async def test_generated_columns(corral: Contract) -> None:
 async def test_time_series_are_cut_by_time(corral: Contract) -> None:
     cut = await corral.rows("select table_name, native from corral.timeseries order by 1")
     assert {name for name, _ in cut} == {
-        "cluster_metrics", "job_metrics", "learning_experiences", "node_logs", "node_metrics", "node_usage",
-        "system_events", "task_events", "task_logs", "task_usage",
+        "cluster_metrics", "cluster_metrics_hours", "cluster_metrics_minutes", "job_metrics",
+        "learning_experiences", "node_logs", "node_metrics", "node_usage", "node_usage_hours",
+        "node_usage_minutes", "system_events", "task_events", "task_logs", "task_usage",
     }  # fmt: skip
     if await corral.value("select corral.timeseries_edition()") == "none":
         parts = "select count(*) from pg_inherits where inhparent = ('corral.' || $1)::regclass"

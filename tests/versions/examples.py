@@ -56,6 +56,8 @@ def _value(hint: Any, name: str) -> Any:
 def _plain(hint: Any, name: str) -> Any:
     if hint is Any:
         return {"any": [1, "two", None]}
+    if hint is types.NoneType:
+        return None
     if hint is bool:
         return True
     if hint is int:

@@ -39,3 +39,11 @@ from stdin (format binary);
 -- The cluster's history.
 copy corral.system_events (at, event_type, severity, source, node_id, job_id, user_id, message, details)
 from stdin (format binary);
+
+-- name: mark_late
+-- Samples as old as this came just now: what is rolled up from there on is made again.
+update corral.rollups
+set until = least(
+    until,
+    date_trunc(case when table_name in ('node_usage_hours', 'cluster_metrics_hours') then 'hour' else 'minute' end,
+               to_timestamp($1::double precision), 'UTC'));

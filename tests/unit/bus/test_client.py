@@ -60,6 +60,8 @@ def test_there_is_a_method_for_every_operation() -> None:
         "scheduler.export": Client.export_learned,
         "scheduler.import": Client.import_learned,
         "event.list": Client.events,
+        "series.query": Client.series,
+        "series.states": Client.states,
         "user.whoami": Client.whoami,
         "user.list": Client.users,
         "user.share": Client.share,

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from bus import api
 from bus.messages import NeededOutput
+from bus.series import Measured, States
 from bus.timeline import Timeline
 from bus.values import JobState, Role, TaskRef, UserName
 from coordinator.core.effects import LearnedState
@@ -25,6 +26,7 @@ from coordinator.store.lists import Lists
 from coordinator.store.over import Over
 from coordinator.store.reads import AmbiguousJob, AttemptPlace, DuplicateOf, Reads
 from coordinator.store.rows import Batch, Snapshot, UserRow
+from coordinator.store.series import SeriesStore, Wanted
 from coordinator.store.timeline import Timelines, Window
 from tests.unit.coordinator.mirror import Mirror
 
@@ -190,6 +192,29 @@ class FakeTimelines(Timelines):
         if self.fault is not None:
             raise self.fault
         return self.answer
+
+
+class FakeSeries(SeriesStore):
+    """Nothing was measured; `asked` are the questions. `fault` comes instead of an answer."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.asked: list[Wanted] = []
+        self.fault: Exception | None = None
+        self.since: list[tuple[float, str | None]] = []
+
+    async def measured(self, wanted: Wanted) -> Measured:
+        if self.fault is not None:
+            raise self.fault
+        self.asked.append(wanted)
+        return Measured(times=[], step_s=wanted.step_s, resolution_s=0.0, series=[])
+
+    async def task_ids(self, refs: Sequence[TaskRef]) -> dict[UUID, TaskRef]:
+        return {UUID(int=ref.index + 1): ref for ref in refs}
+
+    async def states(self, since_s: float, *, viewer: str | None) -> States:
+        self.since.append((since_s, viewer))
+        return States(since=since_s, jobs={}, tasks={})
 
 
 class FakeEvents(Events):

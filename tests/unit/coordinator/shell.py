@@ -31,6 +31,7 @@ from coordinator.api.past import Pasts
 from coordinator.api.people import People
 from coordinator.api.retention import Retention
 from coordinator.api.scheduler import SchedulerDesk
+from coordinator.api.series import SeriesDesk
 from coordinator.api.service import Api
 from coordinator.api.steer import Steer
 from coordinator.api.timeline import TimelineDesk
@@ -59,6 +60,7 @@ from tests.unit.coordinator.fakes import (
     FakeLists,
     FakeOver,
     FakeReads,
+    FakeSeries,
     FakeStore,
     FakeTimelines,
 )
@@ -240,6 +242,7 @@ class Shell:
         self.listings = Listings(
             self.loop, self.jobs.finder, self.clock, lists=self.lists, events=self.events
         )
+        self.series = FakeSeries()
         self.refused: list[Refused] = []
         self.notices = Notices(self.records.extend, self.clock, self.cluster.nodes)
         self.agents = Agents(
@@ -282,6 +285,7 @@ class Shell:
             views={
                 **TimelineDesk(self.loop, self.jobs.finder, self.timelines, self.clock).handlers,
                 **Equipment(self.loop, self.clock).handlers,
+                **SeriesDesk(self.loop, self.jobs.finder, self.clock, self.series).handlers,
                 **Pasts(self.loop, self.jobs.finder, self.past, self.clock).handlers,
             },
             reasons=Reasons(self.loop, self.jobs.finder, self.reads, self.clock),

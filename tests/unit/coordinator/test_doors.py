@@ -86,6 +86,8 @@ SOUND: dict[str, Any] = {
     "node.drain": {"node": "n9", "reason": "disks", "deadline_s": 60.0},
     "node.maintenance": {"node": "n9", "deadline_s": 60.0},
     "node.undrain": {"node": "n9"},
+    "series.query": {"kind": "node", "ids": ["n9"], "metrics": ["cpu"], "since": 0.0, "until": 3600.0},
+    "series.states": {"window_s": 3600.0},
     "event.list": {"node": "n9", "job": "1", "task": "1.0", "since": 0.0, "until": 1.0, "cursor": ""},
     "user.renew": {"key": "UABC"},
     "user.logout": {"key": "UABC"},
