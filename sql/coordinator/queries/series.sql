@@ -117,22 +117,22 @@ where j.created_at >= to_timestamp($1::double precision)
     and ($2::text is null or j.user_id = (select id from corral.users where username = $2))
 group by j.state;
 
--- name: unroll_node_minutes
+-- name: unroll_node_minutes!
 -- What is made again goes first.
 delete from corral.node_usage_minutes m using corral.nodes n
 where m.node_id = n.id and m.at >= to_timestamp($1::double precision) and m.at < to_timestamp($2::double precision);
 
--- name: unroll_node_hours
+-- name: unroll_node_hours!
 -- The same, of hours.
 delete from corral.node_usage_hours h using corral.nodes n
 where h.node_id = n.id and h.at >= to_timestamp($1::double precision) and h.at < to_timestamp($2::double precision);
 
--- name: unroll_cluster_minutes
+-- name: unroll_cluster_minutes!
 -- The same, of the cluster.
 delete from corral.cluster_metrics_minutes
 where at >= to_timestamp($1::double precision) and at < to_timestamp($2::double precision);
 
--- name: unroll_cluster_hours
+-- name: unroll_cluster_hours!
 -- The same, of its hours.
 delete from corral.cluster_metrics_hours
 where at >= to_timestamp($1::double precision) and at < to_timestamp($2::double precision);

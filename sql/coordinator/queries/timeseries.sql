@@ -40,7 +40,7 @@ from stdin (format binary);
 copy corral.system_events (at, event_type, severity, source, node_id, job_id, user_id, message, details)
 from stdin (format binary);
 
--- name: mark_late
+-- name: mark_late!
 -- Samples as old as this came just now: what is rolled up from there on is made again.
 update corral.rollups
 set until = least(
