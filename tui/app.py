@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from textual.binding import Binding
 
 from bus.client import Client
 from tui.client.session import Offline, Online, Session
-from tui.client.source import Connect
+from tui.client.source import Connect, Source
 from tui.modals.help import Help
 from tui.screens.events import EventsScreen
 from tui.screens.jobs import JobsScreen
@@ -123,10 +123,17 @@ def open_console(
     if is_monochrome():
         os.environ["NO_COLOR"] = "1"
     connect: Connect = partial(Client.connect, url, credentials, data, ca=ca, name="corral console")
-    if demo:
-        from tui.client.fake import demo_cluster
-
-        connect = demo_cluster().connect
-    console = Console(Session(connect), ascii_only=not encoding_is_unicode(), settings_path=settings_path())
+    console = Console(
+        Session(_demo if demo else connect),
+        ascii_only=not encoding_is_unicode(),
+        settings_path=settings_path(),
+    )
     console.run()
     return console.return_code or 0
+
+
+def _demo() -> AbstractAsyncContextManager[Source]:
+    """The made-up cluster, made when it is first looked at: the console is painted by then."""
+    from tui.client.fake import demo_cluster
+
+    return demo_cluster().connect()

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeVar, cast
 
 from msgspec import Struct
@@ -173,6 +173,7 @@ class FakeCluster(FakeActions):
             raise ApiError(self.refusals[operation])
 
 
+@cache
 def demo_cluster() -> FakeCluster:
     """The one of `corral top --demo`: big, lively, and the same each time."""
     return FakeCluster(World(seed=DEMO_SEED, now_s=time.time()), lively=True)
