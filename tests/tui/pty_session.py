@@ -51,6 +51,12 @@ class PtySession:
             assert time.monotonic() < end, (words, self.shown[-2000:])
             assert self._read(0.1), (words, self.process.poll(), self.shown[-2000:])
 
+    def read_for(self, duration_s: float) -> None:
+        """Take what it writes meanwhile, as a terminal does."""
+        end = time.monotonic() + duration_s
+        while (left_s := end - time.monotonic()) > 0:
+            assert self._read(left_s), self.shown[-2000:]
+
     def wait_for_end(self) -> int:
         """Its exit code."""
         end = time.monotonic() + WAIT_S

@@ -195,6 +195,8 @@ def selected(
     order = parse_order(sort, fields, default)
     if order == default:
         return found  # the world keeps its lists in their own order
+    if order.field == default.field:
+        return found[::-1]
     if default.descending:
         found = found[::-1]
     present = [row for row in found if value_of(row, order.field) is not None]
