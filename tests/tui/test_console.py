@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from msgspec.structs import replace
 
@@ -253,24 +252,20 @@ async def test_refused_credentials_are_told_how_to_get_others(fake: FakeCluster)
 
 
 async def test_after_an_outage_a_log_goes_on_from_where_it_was(fake: FakeCluster) -> None:
-    class Outage(list[bytes]):
-        """The cluster goes away when the second piece is asked for, once."""
-
-        def __iter__(self) -> Iterator[bytes]:
-            for index, piece in enumerate(list.__iter__(self)):
-                if index == 1 and "gone" not in fake.asked:
-                    fake.asked.append("gone")
-                    fake.reachable = False
-                yield piece
-
-    fake.output = {Stream.STDOUT: Outage([b"one\ntw", b"o\nthree\n"])}
+    fake.printing = True
+    fake.output = {Stream.STDOUT: [b"one\ntw"]}
     async with opened(fake) as pilot:
         await pilot.press("3")
         await showing(pilot, "STATE")
         await pilot.press("enter", "l")
+        await showing(pilot, "one", "live")
+        fake.reachable = False
         await showing(pilot, "OFFLINE", "one", "no connection")
+        fake.output = {Stream.STDOUT: [b"one\ntw", b"o\nthree\n"]}
         fake.reachable = True
-        await showing(pilot, "LIVE", "three", "ended")
+        await showing(pilot, "LIVE", "three", "live")
+        fake.printing = False
+        await showing(pilot, "ended")
         lines = [line.strip() for line in painted(pilot).splitlines()]
         assert lines[2:5] == ["one", "two", "three"]
 

@@ -34,11 +34,11 @@ from bus.client import Change
 from bus.errors import ApiError, Disconnected
 from bus.fields import EVENT_FIELDS, JOB_FIELDS, NODE_FIELDS, TASK_FIELDS, Field
 from bus.filter import Order, Value, matches, parse, parse_order
-from bus.follow import Place
 from bus.requests import EventList
 from bus.values import NodeAdmin, Role, Stream
 from tui.client import fake_world
 from tui.client.fake_actions import FakeActions
+from tui.client.fake_logs import FakeLogs
 from tui.client.fake_world import World
 
 T = TypeVar("T", bound=Struct)
@@ -46,7 +46,7 @@ T = TypeVar("T", bound=Struct)
 DEMO_SEED = 1
 
 
-class FakeCluster(FakeActions):
+class FakeCluster(FakeActions, FakeLogs):
     """`connect` is what a Session takes. Tests may take the cluster away with `reachable`."""
 
     def __init__(self, world: World, *, role: Role = Role.ADMIN, lively: bool = False) -> None:
@@ -136,18 +136,6 @@ class FakeCluster(FakeActions):
         text = str(target)
         task = await self.task(text if "." in text else f"{text}.0")
         return explained(task, self.world.nodes)
-
-    async def follow(
-        self, task: str | int, *, stream: Stream = Stream.STDOUT, place: Place | None = None
-    ) -> AsyncGenerator[bytes, None]:
-        """Its output from `place` on; fails where the cluster is taken away meanwhile."""
-        place, end = place or Place(attempt=1), 0
-        for piece in self.output.get(stream, ()):
-            start, end = end, end + len(piece)
-            if end > place.offset:
-                self._check("follow")
-                fresh, place.offset = piece[max(0, place.offset - start) :], end
-                yield fresh
 
     async def watch(self, *, everyone: bool = False) -> AsyncGenerator[Change, None]:
         queue: asyncio.Queue[Change] = asyncio.Queue()

@@ -13,6 +13,7 @@ from bus.api import (
     Events,
     Job,
     Jobs,
+    Log,
     Node,
     Nodes,
     Outlook,
@@ -24,7 +25,8 @@ from bus.api import (
     Why,
 )
 from bus.client import Change
-from bus.follow import Place
+from bus.follow import Piece, Place
+from bus.grep import Grep, LogGrep
 from bus.requests import EventList, WhatIf
 from bus.scheduling import Scheduler
 from bus.spec import JobSpec
@@ -88,9 +90,21 @@ class Source(Protocol):
 
     async def undrain(self, node: str, *, reason: str = "") -> Node: ...
 
-    def follow(
+    async def logs(
+        self,
+        task: str | int,
+        *,
+        stream: Stream = Stream.STDOUT,
+        attempt: int = 0,
+        offset: int = 0,
+        limit: int = 262_144,
+    ) -> Log: ...
+
+    async def grep(self, query: LogGrep) -> Grep: ...
+
+    def pieces(
         self, task: str | int, *, stream: Stream = Stream.STDOUT, place: Place | None = None
-    ) -> AsyncGenerator[bytes, None]: ...
+    ) -> AsyncGenerator[Piece, None]: ...
 
     def watch(self, *, everyone: bool = False) -> AsyncGenerator[Change, None]: ...
 

@@ -29,6 +29,11 @@ def local_short(epoch_s: float | None, *, now_s: float) -> str:
     return _shaped(epoch_s, "%Y-%m-%d %H:%M")
 
 
+def clock(epoch_s: float) -> str:
+    """The time of day alone: "02:45:37"."""
+    return _shaped(epoch_s, "%H:%M:%S")
+
+
 def _shaped(epoch_s: float | None, shape: str) -> str:
     if epoch_s is None:
         return NONE

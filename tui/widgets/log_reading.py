@@ -1,0 +1,337 @@
+"""Reading one task's output for a pane: opening it anywhere, following its end, more where one scrolls to.
+
+The reading keeps a `LogWindow`; what is live is painted at most ten times a second. One worker at a time
+reads on; another takes single steps back and forth. An outage is waited out, a node that is away as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, cast
+
+from msgspec import Struct
+from rich.text import Text
+from textual import on, work
+from textual.containers import Vertical
+from textual.message import Message
+from textual.worker import Worker
+
+from bus.api import Task
+from bus.errors import ApiError, BusError, CorralError
+from bus.follow import Place
+from bus.values import Stream
+from tui.client.log_filter import LogFilter
+from tui.client.log_window import STREAM_OF_MARK, LogWindow, Spot
+from tui.client.source import Source
+from tui.view.lines import Line
+from tui.view.log_facts import known_without_node
+from tui.view.refusals import error_text
+from tui.view.safe import safe_line
+from tui.view.stamps import Stamps
+from tui.widgets.one_line import OneLine
+from tui.widgets.virtual_log import VirtualLog
+
+if TYPE_CHECKING:
+    from tui.app import Console
+
+RETRY_S = 1.0
+AWAY_RETRY_S = 5.0
+PAINT_S = 0.1
+NEAR_LINES = 100
+"""So near to the edge of what is held, more is asked for."""
+
+BOTH = (Stream.STDOUT, Stream.STDERR)
+
+
+class View(Struct, frozen=True):
+    """How somebody looks at an output; attempt 0 is the newest."""
+
+    streams: tuple[Stream, ...] = BOTH
+    attempt: int = 0
+    needle: str = ""
+    filter: str = ""
+    context: int = 0
+
+
+class LogReading(Vertical):
+    """`task` is its name ("1042.7"). Posts `Changed` where what its title says has changed."""
+
+    class Changed(Message):
+        """Something is to be said differently of this pane."""
+
+        def __init__(self, pane: LogReading) -> None:
+            super().__init__()
+            self.pane = pane
+
+    def __init__(self, task: str, *, classes: str = "") -> None:
+        super().__init__(classes=classes)
+        self.task_name = task
+        self._view = View()
+        self._window = LogWindow(task, streams=BOTH)
+        self._filter: LogFilter | None = None
+        self._shown: Task | None = None
+        self._word = "○ reading"
+        self._stamps = Stamps.NONE
+        self._pending: list[Line] = []
+        self._paints = False
+        self._lines_came = 0
+
+    @property
+    def log_view(self) -> VirtualLog:
+        """The lines."""
+        return self.query_one("#log", VirtualLog)
+
+    def facts(self) -> Text:
+        """What the title says."""
+        raise NotImplementedError
+
+    @property
+    def view(self) -> View:
+        """How one looks at it."""
+        return self._view
+
+    @property
+    def _source(self) -> Source:
+        return cast("Console", self.app).session.source
+
+    def _spot(self, *, or_top: bool = False) -> Spot | None:
+        """The first line one sees; with `or_top`, the line one went to comes before it."""
+        view = self.log_view
+        index = view.here if or_top and view.here is not None else view.window[0]
+        lines = view.lines[index : index + 2]
+        line = next((each for each in lines if each.offset >= 0), None)
+        return None if line is None else Spot(STREAM_OF_MARK.get(line.mark, Stream.STDOUT), line.offset)
+
+    @work(exclusive=True, group="read")
+    async def _read(self, spot: Spot | None = None) -> None:
+        """Until the task is over; an outage is waited out."""
+        self._say("○ reading")
+        while True:
+            wait_s = RETRY_S
+            try:
+                if self._view.filter:
+                    await self._read_filtered()
+                else:
+                    self._filter = None
+                    await self._open(spot)
+                    await self._follow_on()
+            except BusError:
+                self._say("◐ no connection")
+                cast("Console", self.app).session.hurry()
+            except CorralError as refused:
+                self._say(f"✖ {safe_line(error_text(refused))}")
+                if not is_away(refused):
+                    return
+                await self._show_known()
+                wait_s = AWAY_RETRY_S
+            else:
+                return
+            spot = None if self.log_view.following else spot or self._spot()
+            await asyncio.sleep(wait_s)
+
+    async def _open(self, spot: Spot | None) -> None:
+        """Hold what is to be seen: where one was, or the end."""
+        view, held = self._view, self._window
+        is_same = tuple(held.reaches) == view.streams and (
+            view.attempt in (0, held.attempt) and held.attempt > 0
+        )
+        if is_same and spot is not None and held.index_of(spot) is not None:
+            self._show_window(spot)
+            return
+        if is_same and spot is None and held.lines and held.is_at_end and not self._filter:
+            self.log_view.show(held.lines, rests=held.rests)
+            return  # after an outage it goes on where it was
+        self._window = LogWindow(self.task_name, streams=view.streams, attempt=view.attempt)
+        await self._load_task()
+        if spot is None:
+            await self._window.open_end(self._source)
+            self.log_view.show(self._window.lines, rests=self._window.rests)
+        else:
+            await self._window.open_at(self._source, spot)
+            self._show_window(spot)
+
+    def _show_window(self, spot: Spot) -> None:
+        self.log_view.show(self._window.lines, first=self._window.index_of(spot))
+
+    async def _follow_on(self) -> None:
+        """What comes from here on, while one is at the end."""
+        window = self._window
+        if window.ended or not window.is_at_end or (self._view.attempt and self._is_older()):
+            self._say("■ ended" if window.ended or self._is_older() else "‖ further below")
+            return
+        self._say("● live")
+        try:
+            async with asyncio.TaskGroup() as group:
+                for stream in window.reaches:
+                    group.create_task(self._follow(window, stream), name=f"follow {stream}")
+        except ExceptionGroup as group_of:
+            error = first_of(group_of)
+            if isinstance(error, HeldBack):
+                self._say("‖ paused, G goes on")
+                return
+            raise error from None
+        self._flush()
+        self._say("■ ended" if window.lines else "■ ended without a word here")
+
+    def _is_older(self) -> bool:
+        return self._shown is not None and 0 < self._window.attempt < self._shown.fence
+
+    async def _follow(self, window: LogWindow, stream: Stream) -> None:
+        place = Place(window.attempt, window.reaches[stream].end)
+        async for piece in self._source.pieces(self.task_name, stream=stream, place=place):
+            if piece.attempt > window.attempt:
+                self.log_view.clear()
+                self._pending = []
+                self._look_up_task()
+            self._gather(window.take(stream, piece))
+            if window.is_full and not self.log_view.following:
+                raise HeldBack
+        self._gather(window.finish(stream))
+
+    def _gather(self, lines: list[Line]) -> None:
+        self._pending += lines
+        self._lines_came += len(lines)
+        if not self._paints:
+            self._paints = True
+            self.set_timer(PAINT_S, self._flush)
+
+    def _flush(self) -> None:
+        """Paint what came."""
+        self._paints = False
+        if self._filter is not None:
+            return
+        fresh, self._pending = self._pending, []
+        if self.log_view.following and self._window.trim():
+            self.log_view.show(self._window.lines, rests=self._window.rests)
+        else:
+            self.log_view.extend(fresh, rests=self._window.rests)
+        self._tell_changed()
+
+    async def _read_filtered(self) -> None:
+        """Pages of matching lines, and later ones while the task prints more."""
+        view = self._view
+        found = LogFilter(
+            self.task_name,
+            view.filter,
+            streams=view.streams,
+            attempt=view.attempt or self._window.attempt,
+            context=view.context,
+        )
+        self._filter = found
+        self.log_view.clear()
+        while not (found.complete or found.is_full):
+            fresh = await found.more(self._source)
+            self.log_view.extend(fresh)
+            self._say("○ searching" if not found.over else "● live")
+            if found.over and not found.complete:
+                await asyncio.sleep(RETRY_S)
+        self._say("■ ended" if found.complete else "‖ too many: look for something else")
+
+    @work(exclusive=True, group="read")
+    async def _go_to_begin(self) -> None:
+        """The true first line, however much lies before what is held."""
+        if await self._tried(self._window.open_begin(self._source)):
+            self._pending = []
+            self.log_view.show(self._window.lines, first=0, rests=self._window.rests)
+            if self._window.is_at_end and not self._window.ended:
+                self._read(self._spot())
+            else:
+                self._say("■ ended" if self._window.is_at_end else "‖ further below")
+
+    @work(exclusive=True, group="step")
+    async def _step(self, *, back: bool) -> None:
+        """More of what lies before, or behind, what is held."""
+        window = self._window
+        step = window.step_back(self._source) if back else window.step_on(self._source)
+        if not await self._tried(step) or window is not self._window:
+            return
+        self._pending = []
+        self.log_view.show(window.lines, rests=window.rests)
+        if back and not window.is_at_end:
+            self.workers.cancel_group(self, "read")
+            self._say("‖ further below")
+        elif not back and window.is_at_end and not window.ended:
+            self._read()
+
+    async def _tried(self, asking: Awaitable[object]) -> bool:
+        """Whether it was answered; what was wrong is said."""
+        try:
+            await asking
+        except BusError:
+            self._say("◐ no connection")
+        except CorralError as refused:
+            self._say(f"✖ {safe_line(error_text(refused))}")
+        else:
+            return True
+        return False
+
+    @on(VirtualLog.TopWanted)
+    def _on_top_wanted(self) -> None:
+        if self._filter is None and not self._window.is_at_begin:
+            self._go_to_begin()
+
+    @on(VirtualLog.Scrolled)
+    def _on_scrolled(self) -> None:
+        view, window = self.log_view, self._window
+        first, last = view.window
+        is_reading = any(worker.group in ("read", "step") for worker in self._busy())
+        if self._filter is None and view.line_count:
+            if first < NEAR_LINES and not view.following and not window.is_at_begin:
+                if not any(worker.group == "step" for worker in self._busy()):
+                    self._step(back=True)
+            elif not is_reading and view.following and not (window.is_at_end and window.ended):
+                self._read()
+            elif not is_reading and last > view.line_count - NEAR_LINES and not window.is_at_end:
+                self._step(back=False)
+        self._tell_changed()
+
+    def _busy(self) -> list[Worker[object]]:
+        return [worker for worker in self.workers if worker.node is self and not worker.is_finished]
+
+    async def _load_task(self) -> None:
+        self._shown = await self._source.task(self.task_name)
+        self.log_view.stamp(self._stamps, since_s=self._since_s())
+
+    @work(exclusive=True, group="task")
+    async def _look_up_task(self) -> None:
+        if await self._tried(self._load_task()):
+            self._tell_changed()
+
+    def _since_s(self) -> float:
+        """When the attempt began that one looks at."""
+        if self._shown is None:
+            return 0.0
+        begun = {attempt.fence: attempt.started_at for attempt in self._shown.attempts}
+        return begun.get(self._window.attempt) or self._shown.started_at or self._shown.submitted_at
+
+    async def _show_known(self) -> None:
+        """What the coordinator knows of an output whose node is away."""
+        if not self._window.lines and await self._tried(self._load_task()) and self._shown is not None:
+            said = self._word
+            self.log_view.show(known_without_node(self._shown))
+            self._say(said)
+
+    def _say(self, word: str) -> None:
+        self._word = word
+        self._tell_changed()
+
+    def _tell_changed(self) -> None:
+        if self.is_mounted:
+            self.query_one("#title", OneLine).say(self.facts())
+            self.post_message(self.Changed(self))
+
+
+class HeldBack(Exception):
+    """Nobody looks at the end, and there is no more room: what comes is asked for later."""
+
+
+def first_of(group: BaseExceptionGroup[Exception]) -> Exception:
+    """The first error inside."""
+    inner = group.exceptions[0]
+    return first_of(inner) if isinstance(inner, BaseExceptionGroup) else inner
+
+
+def is_away(refused: CorralError) -> bool:
+    """Whether it may be answered later: the node that keeps the output is away."""
+    return isinstance(refused, ApiError) and refused.error.retryable
