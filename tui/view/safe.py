@@ -18,17 +18,30 @@ _UNSAFE = re.compile(
     "\xad\u061c\u180e"  # soft hyphen, Arabic letter mark, Mongolian vowel separator
     "\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"  # zero width, separators, bidirectional controls
     "\ufff9-\ufffb\U000e0000-\U000e007f"  # annotations, tags
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u3164\uffa0"  # letters that are nothing to see
+    "\ufe00-\ufe0f\U000e0100-\U000e01ef"  # variation selectors
     "\ud800-\udfff"  # lone surrogates cannot be written out
     "]"
 )
+
+_EMOJI = "[\u203c-\u3299\U0001f000-\U0001faff]"
+_LOOKS = "[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]"
+_GLUE = re.compile(f"(?<={_EMOJI})(?:{_LOOKS}*\u200d(?={_EMOJI})|{_LOOKS}+)")
+"""What makes one picture of several, or another one, where a terminal knows how: the next one draws it wider
+or narrower, and the rest of the line is elsewhere. Without it all draw the same."""
+
+_JOINABLE = re.compile(f"{_EMOJI}{_LOOKS}*\u200d?\\Z")
 
 
 def safe_text(text: str) -> str:
     """`text` with everything that could drive a terminal or deceive the eye spelled out.
 
-    Newline and tab stay. C0 controls become their pictures (␛), the rest `\\xNN` or `\\uNNNN`.
+    Newline and tab stay. C0 controls become their pictures (␛), the rest `\\xNN` or `\\uNNNN`. Emoji that
+    are joined stand side by side.
     """
-    return _UNSAFE.sub(_spell, text)
+    if text.isascii() and text.isprintable():
+        return text
+    return _UNSAFE.sub(_spell, _GLUE.sub("", text))
 
 
 def safe_line(text: str) -> str:
@@ -49,14 +62,21 @@ def text_width(text: str) -> int:
 
 
 class SafeStream:
-    """Makes a stream of bytes safe piece by piece; a character cut between two pieces survives."""
+    """Makes a stream of bytes safe piece by piece; a character cut between two pieces survives.
+
+    An emoji at the end of a piece waits for the next one, which may begin with what is joined to it.
+    """
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._held = ""
 
     def feed(self, data: bytes, *, final: bool = False) -> str:
         """The safe text of the next piece."""
-        return safe_text(self._decoder.decode(data, final))
+        text = self._held + self._decoder.decode(data, final)
+        end = None if final else _JOINABLE.search(text)
+        ready, self._held = (text, "") if end is None else (text[: end.start()], end[0])
+        return safe_text(ready)
 
 
 def _spell(match: re.Match[str]) -> str:

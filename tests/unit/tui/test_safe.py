@@ -36,6 +36,51 @@ def test_plain_text_of_any_script_stays(text: str) -> None:
     assert safe_text(text) == text
 
 
+@pytest.mark.parametrize(
+    ("joined", "shown", "cells"),
+    [
+        ("👩\u200d👩\u200d👧\u200d👦", "👩👩👧👦", 8),
+        ("❤\ufe0f\u200d🔥", "❤🔥", 3),
+        ("👍🏽 ok", "👍 ok", 5),
+        ("x\u200dy", "x\\u200dy", 8),
+        ("a\ufe0f", "a\\ufe0f", 7),
+        ("🚀\u200dx", "🚀\\u200dx", 9),
+        ("\u3164", "\\u3164", 6),
+    ],
+)
+def test_all_terminals_draw_emoji_alike_and_hidden_letters_are_spelled(
+    joined: str, shown: str, cells: int
+) -> None:
+    assert safe_text(joined) == shown
+    assert text_width(shown) == cells
+
+
+@pytest.mark.contract("S3.1")
+@pytest.mark.parametrize(
+    ("text", "cells"),
+    [
+        ("สวัสดีชาวโลก", 10),
+        ("วิเคราะห์ข้อมูล", 11),
+        ("ก็", 1),
+        ("数据处理", 8),
+        ("한국어", 6),
+        ("e\u0301", 1),
+        ("🚀", 2),
+    ],
+)
+def test_a_column_is_as_wide_as_what_a_terminal_draws(text: str, cells: int) -> None:
+    assert text_width(safe_line(text)) == cells
+    assert text_width(fit(safe_line(text), cells + 3)) == cells + 3
+
+
+JOINING = st.text(st.sampled_from("👩❤🚀x \u200d\ufe0f\U0001f3fd\ufe0e"))
+
+
+@given(JOINING, st.lists(st.integers(0, 12)))
+def test_pieces_of_joined_emoji_read_as_the_whole(text: str, cuts: list[int]) -> None:
+    test_pieces_of_a_stream_read_as_the_whole.hypothesis.inner_test(text.encode(), cuts)  # type: ignore[attr-defined]
+
+
 @given(st.text(st.characters()))
 def test_no_control_or_format_character_survives(text: str) -> None:
     shown = safe_text(text)
