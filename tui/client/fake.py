@@ -39,6 +39,7 @@ from bus.values import NodeAdmin, Role, Stream
 from tui.client import fake_world
 from tui.client.fake_actions import FakeActions
 from tui.client.fake_logs import FakeLogs
+from tui.client.fake_timeline import FakeTimeline
 from tui.client.fake_world import World
 
 T = TypeVar("T", bound=Struct)
@@ -46,7 +47,7 @@ T = TypeVar("T", bound=Struct)
 DEMO_SEED = 1
 
 
-class FakeCluster(FakeActions, FakeLogs):
+class FakeCluster(FakeTimeline, FakeActions, FakeLogs):
     """`connect` is what a Session takes. Tests may take the cluster away with `reachable`."""
 
     def __init__(self, world: World, *, role: Role = Role.ADMIN, lively: bool = False) -> None:

@@ -21,15 +21,20 @@ from bus.api import (
     Submitted,
     Task,
     Tasks,
+    Tokens,
     Whoami,
     Why,
 )
 from bus.client import Change
+from bus.equipment import DeviceQuery, Devices, Tools
 from bus.follow import Piece, Place
 from bus.grep import Grep, LogGrep
+from bus.housekeeping import Connections
+from bus.people import Users
 from bus.requests import EventList, WhatIf
 from bus.scheduling import Scheduler
 from bus.spec import JobSpec
+from bus.timeline import Timeline, TimelineQuery
 from bus.values import Stream
 
 
@@ -57,6 +62,18 @@ class Source(Protocol):
     async def task(self, task: str | int) -> Task: ...
 
     async def events(self, query: EventList | None = None) -> Events: ...
+
+    async def timeline(self, query: TimelineQuery) -> Timeline: ...
+
+    async def devices(self, query: DeviceQuery | None = None) -> Devices: ...
+
+    async def tools(self) -> Tools: ...
+
+    async def users(self) -> Users: ...
+
+    async def tokens(self) -> Tokens: ...
+
+    async def connections(self) -> Connections: ...
 
     async def why(self, target: str | int) -> Why: ...
 

@@ -18,6 +18,7 @@ from tui.client.pages import Slice
 from tui.client.session import Deltas
 from tui.client.source import Source
 from tui.screens.document import node_details
+from tui.screens.gantt import GanttScreen
 from tui.screens.listing import sort_bindings
 from tui.screens.live import error_text
 from tui.screens.steerable import SteerableList
@@ -47,6 +48,7 @@ class NodesScreen(SteerableList[Node]):
         Binding("t", "steer('undrain')", "undrain", id="nodes.undrain"),
         Binding("m", "steer('maintenance')", "into maintenance", show=False, id="nodes.maintenance"),
         Binding("v", "map", "map", id="nodes.map"),
+        Binding("b", "gantt", "gantt", id="nodes.gantt"),
         *sort_bindings(NODES),
     ]
     listing = NODES
@@ -128,6 +130,10 @@ class NodesScreen(SteerableList[Node]):
             return
         self._ask_for(filter=condition)
         self._show_list()
+
+    def action_gantt(self) -> None:
+        """What ran on the nodes of the list, as bars over time."""
+        self.app.push_screen(GanttScreen(filter=self._filter))
 
     def _show_list(self) -> None:
         """The table again, with the map as there is room."""
