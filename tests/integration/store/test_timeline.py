@@ -190,3 +190,15 @@ async def test_room_kept_for_a_task_is_told_by_those_who_ran_ahead(
     found = await timelines.read(window(0, 50, "time-5"), viewer=None)
     kept = [span for span in found.spans if span.kind is SpanKind.RESERVED]
     assert [(s.start - T0, s.end and s.end - T0, s.message) for s in kept] == [(5, 30, "77.0")]
+
+
+async def test_the_window_is_found_without_reading_everything(
+    database: asyncpg.Connection, coordinator_dsn: str
+) -> None:
+    """The plan uses the summary of the pages, where there is much to read."""
+    await database.execute("set enable_seqscan = off")
+    plan = await database.fetch(
+        "explain select * from corral.attempts "
+        "where assigned_at < to_timestamp(2) and ended_at > to_timestamp(1)"
+    )
+    assert any("attempts_times" in row[0] for row in plan)
