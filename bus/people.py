@@ -33,6 +33,9 @@ class User(Struct, kw_only=True):
     role: Role
     active: bool
     standing: Standing
+    jobs: int = 0  # that are not over
+    running: int = 0  # tasks of them
+    queued: int = 0
 
 
 class Users(Struct, kw_only=True):

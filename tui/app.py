@@ -18,6 +18,9 @@ from tui.screens.events import EventsScreen
 from tui.screens.jobs import JobsScreen
 from tui.screens.nodes import NodesScreen
 from tui.screens.pulse import PulseScreen
+from tui.screens.storage import StorageScreen
+from tui.screens.tools import ToolsScreen
+from tui.screens.users import UsersScreen
 from tui.settings import settings_path
 from tui.theme.plain import AsciiOnly, encoding_is_unicode, is_monochrome
 from tui.travelling import Travelled
@@ -39,6 +42,9 @@ class Console(Travelled):
         "nodes": NodesScreen,
         "jobs": JobsScreen,
         "events": EventsScreen,
+        "storage": StorageScreen,
+        "tools": ToolsScreen,
+        "users": UsersScreen,
     }
     DEFAULT_MODE = "pulse"
     BINDINGS = [

@@ -33,11 +33,18 @@ class People:
         await self._loop.barrier()
         only = viewer(user)
         rows = [row for row in await self._reads.users() if only in (None, row.name)]
-        return people.Users(
-            users=[
-                people.User(name=row.name, role=row.role, active=row.active, standing=self.standing(row.name))
-                for row in rows
-            ]
+        return people.Users(users=[self._shown(row) for row in rows])
+
+    def _shown(self, row: UserRow) -> people.User:
+        jobs = [job for job in self._loop.cluster.jobs.values() if job.owner == row.name]
+        return people.User(
+            name=row.name,
+            role=row.role,
+            active=row.active,
+            standing=self.standing(row.name),
+            jobs=len(jobs),
+            running=sum(job.running for job in jobs),
+            queued=sum(job.queued for job in jobs),
         )
 
     async def share(self, user: UserRow, request: Struct) -> Struct:

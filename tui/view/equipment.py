@@ -1,0 +1,245 @@
+"""What machines have and who uses them, as lists: devices, tools, people, tokens, connections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from msgspec import Struct
+
+from bus.api import Token
+from bus.equipment import Device, DeviceKind, Tool
+from bus.housekeeping import Connection
+from bus.people import User
+from bus.units import counted
+from tui.view.amounts import NONE, age, duration, mebibytes
+from tui.view.facts import fact
+from tui.view.fields import Field
+from tui.view.grid import GridColumn
+from tui.view.instants import local
+from tui.view.lines import Line
+from tui.view.listings import Listing
+
+T = TypeVar("T", bound=Struct)
+
+BAR_CELLS = 10
+DISK_FULL = 0.9
+"""From so much on a disk is a warning."""
+
+
+def _column(
+    name: str,
+    title: str,
+    cell: Callable[[T, float], str],
+    *,
+    priority: int = 0,
+    most: int = 24,
+    right: bool = False,
+    tinted: bool = False,
+    least: int = 0,
+) -> GridColumn[T]:
+    field = Field(name, title, cell, right=right, tinted=tinted)
+    return GridColumn(field=field, priority=priority, most=most, least=least)
+
+
+def part_full(device: Device) -> float | None:
+    """Of a disk: the share that is in use."""
+    return 1 - device.free_mib / device.total_mib if device.total_mib else None
+
+
+def bar(part: float | None, cells: int = BAR_CELLS) -> str:
+    """A share as a bar with its figure: "██████░░░░ 62 %"."""
+    if part is None:
+        return NONE
+    full = round(max(0.0, min(1.0, part)) * cells)
+    return f"{'█' * full}{'░' * (cells - full)} {part:4.0%}"
+
+
+def speed(mbps: int) -> str:
+    """ "25 Gbit/s"; 0 is unknown."""
+    if not mbps:
+        return NONE
+    return f"{mbps / 1000:g} Gbit/s" if mbps >= 1000 else f"{mbps} Mbit/s"
+
+
+def device_tone(device: Device) -> str:
+    """Down is bad, nearly full a warning."""
+    if device.status == "down":
+        return "bad"
+    part = part_full(device)
+    return "warn" if part is not None and part >= DISK_FULL else "ok"
+
+
+def device_mark(device: Device) -> str:
+    """The glyph of its tone."""
+    return {"bad": "✖", "warn": "▲"}.get(device_tone(device), "●")
+
+
+DEVICES: Listing[Device] = Listing(
+    noun="devices",
+    columns=(
+        _column("node", "NODE", lambda each, _: each.node, least=8),
+        _column("mark", "S", lambda each, _: device_mark(each), tinted=True, most=1),
+        _column("kind", "KIND", lambda each, _: str(each.kind), priority=4),
+        _column("name", "NAME", lambda each, _: each.name, most=30, least=8),
+        _column("size", "SIZE", lambda each, _: mebibytes(each.total_mib) if each.total_mib else NONE,
+                priority=1, right=True),
+        _column("free", "FREE", lambda each, _: mebibytes(each.free_mib) if each.total_mib else NONE,
+                priority=2, right=True),
+        _column("used", "USED", lambda each, _: bar(part_full(each)), priority=2, tinted=True),
+        _column("speed", "SPEED", lambda each, _: speed(each.speed_mbps), priority=2, right=True),
+        _column("status", "STATUS", lambda each, _: each.status or NONE, priority=3),
+        _column("address", "ADDRESS", lambda each, _: each.address or NONE, priority=5, most=40),
+        _column("about", "ABOUT", lambda each, _: each.about or NONE, priority=6),
+        _column("driver", "DRIVER", lambda each, _: each.driver or NONE, priority=7),
+    ),
+    key=lambda each: f"{each.node} {each.kind} {each.name}",
+    tone=device_tone,
+)  # fmt: skip
+
+TOOLS: Listing[Tool] = Listing(
+    noun="tools",
+    columns=(
+        _column("kind", "KIND", lambda each, _: str(each.kind), priority=1),
+        _column("mark", "S", lambda each, _: "●" if each.ready else "✖", tinted=True, most=1),
+        _column("name", "NAME", lambda each, _: each.name, most=50, least=10),
+        _column("ready", "READY", lambda each, _: f"{each.ready}/{each.nodes}", right=True, tinted=True),
+        _column("tasks", "TASKS", lambda each, _: str(each.tasks or NONE), priority=2, right=True),
+        _column("versions", "VERSIONS", lambda each, _: ", ".join(each.versions) or NONE, priority=3),
+        _column("nodes", "ON", lambda each, _: on_nodes(each), priority=4, most=60, least=8),
+    ),
+    key=lambda each: f"{each.kind} {each.name}",
+    tone=lambda each: "ok" if each.ready else "bad" if each.tasks else "warn",
+)  # fmt: skip
+
+USERS: Listing[User] = Listing(
+    noun="users",
+    columns=(
+        _column("name", "USER", lambda each, _: each.name, least=8),
+        _column("mark", "S", lambda each, _: "●" if each.active else "⊘", tinted=True, most=1),
+        _column("role", "ROLE", lambda each, _: str(each.role), priority=1),
+        _column("running", "RUN", lambda each, _: str(each.running), priority=1, right=True),
+        _column("queued", "QUEUED", lambda each, _: str(each.queued), priority=1, right=True),
+        _column("shares", "SHARES", lambda each, _: f"{each.standing.shares:,}", priority=3, right=True),
+        _column("used", "USED", lambda each, _: bar(each.standing.used), priority=2, tinted=True),
+        _column("due", "DUE", lambda each, _: f"{each.standing.due:.0%}", priority=3, right=True),
+        _column("level", "LEVEL", lambda each, _: str(each.standing.level), priority=4, right=True),
+        _column("usage", "CLUSTER TIME", lambda each, _: duration(each.standing.usage_s), priority=5),
+    ),
+    key=lambda each: each.name,
+    tone=lambda each: (
+        "idle" if not each.active else "warn" if each.standing.used > each.standing.due else "ok"
+    ),
+)  # fmt: skip
+
+
+def token_state(token: Token, now_s: float) -> tuple[str, str, str]:
+    """Glyph, word and tone."""
+    if token.revoked_at is not None:
+        return "⊘", "revoked", "idle"
+    if token.used_at is not None:
+        return "✔", "used", "ok"
+    return ("◷", "expired", "idle") if token.expires_at < now_s else ("○", "waits", "wait")
+
+
+TOKENS: Listing[Token] = Listing(
+    noun="tokens",
+    columns=(
+        _column("id", "TOKEN", lambda each, _: each.id, least=8),
+        _column("mark", "S", lambda each, now_s: token_state(each, now_s)[0], tinted=True, most=1),
+        _column("state", "STATE", lambda each, now_s: token_state(each, now_s)[1], tinted=True),
+        _column("kind", "FOR", lambda each, _: each.kind, priority=1),
+        _column("name", "NAME", lambda each, _: each.name or NONE, priority=1),
+        _column("role", "ROLE", lambda each, _: str(each.role or NONE), priority=3),
+        _column("created", "CREATED", lambda each, _: local(each.created_at), priority=3),
+        _column("expires", "EXPIRES", lambda each, _: local(each.expires_at), priority=2),
+        _column("by", "BY", lambda each, _: each.created_by or NONE, priority=4),
+    ),
+    key=lambda each: each.id,
+    tone=lambda each: token_state(each, each.created_at)[2],
+)
+
+CONNECTIONS: Listing[Connection] = Listing(
+    noun="connections",
+    columns=(
+        _column("name", "WHO", lambda each, _: each.name, least=8),
+        _column("peer", "KIND", lambda each, _: each.peer or NONE, priority=1),
+        _column("program", "PROGRAM", lambda each, _: each.program or NONE, priority=2, most=40),
+        _column("address", "FROM", lambda each, _: each.address, priority=3, most=40),
+        _column("since", "FOR", lambda each, now_s: age(now_s - each.since), right=True),
+        _column("idle", "IDLE", lambda each, _: age(each.idle_s), priority=2, right=True),
+        _column("trip", "TRIP", lambda each, _: trip(each), priority=4, right=True),
+        _column("slow", "WAITING", lambda each, _: pending(each), priority=5, right=True, tinted=True),
+    ),
+    key=lambda each: f"{each.name} {each.address}",
+    tone=lambda each: "warn" if each.pending_bytes else "ok",
+)
+
+
+def trip(connection: Connection) -> str:
+    """How long an answer takes."""
+    return NONE if connection.round_trip_ms is None else f"{connection.round_trip_ms:.1f} ms"
+
+
+def pending(connection: Connection) -> str:
+    """What it is slow to take."""
+    return mebibytes(connection.pending_bytes / 2**20) if connection.pending_bytes else NONE
+
+
+def on_nodes(tool: Tool) -> str:
+    """The first few that have it, and how many more."""
+    more = tool.nodes - len(tool.examples)
+    return (", ".join(tool.examples) or "no node") + (f" and {more:,} more" if more > 0 else "")
+
+
+def device_facts(device: Device) -> list[Line]:
+    """A device in full."""
+    tone = device_tone(device)
+    facts = [
+        fact(str(device.kind), device.name),
+        fact("node", device.node),
+        fact("state", f"{device_mark(device)} {device.status or bar(part_full(device))}", tone),
+    ]
+    if device.kind is DeviceKind.DISK:
+        facts += [
+            fact("size", f"{mebibytes(device.free_mib)} free of {mebibytes(device.total_mib)}"),
+            fact("files", device.about),
+            Line(""),
+            Line("As its agent told when it registered.", "idle"),
+        ]
+    else:
+        facts += [
+            fact("speed", speed(device.speed_mbps)),
+            fact("address", device.address or NONE),
+            fact("for", device.about),
+            fact("driver", device.driver or NONE),
+        ]
+    return facts
+
+
+def tool_facts(tool: Tool) -> list[Line]:
+    """A tool in full."""
+    facts = [
+        fact(str(tool.kind), tool.name),
+        fact("nodes", f"{counted(tool.nodes, 'node')}, {tool.ready} take work now"),
+        fact("versions", ", ".join(tool.versions) or NONE),
+        fact("on", on_nodes(tool)),
+    ]
+    if tool.tasks:
+        tone = "" if tool.ready else "bad"
+        facts.append(fact("wanted", f"by {counted(tool.tasks, 'task')} not over yet", tone))
+    return facts
+
+
+def user_facts(user: User) -> list[Line]:
+    """Somebody's standing."""
+    standing = user.standing
+    return [
+        fact("user", user.name),
+        fact("state", "● active" if user.active else "⊘ suspended", "ok" if user.active else "idle"),
+        fact("role", str(user.role)),
+        fact("tasks", f"{user.running:,} running, {user.queued:,} queued, of {counted(user.jobs, 'job')}"),
+        fact("shares", f"{standing.shares:,}: {standing.due:.1%} of the cluster are due"),
+        fact("used", f"{bar(standing.used)}, {duration(standing.usage_s)} of the whole cluster"),
+        fact("level", f"{standing.level} steps of priority behind who has used nothing"),
+    ]
