@@ -23,16 +23,13 @@ from tui.screens.tools import ToolsScreen
 from tui.screens.users import UsersScreen
 from tui.settings import settings_path
 from tui.theme.plain import AsciiOnly, encoding_is_unicode, is_monochrome
-from tui.travelling import Travelled
+from tui.time_cursor import TimeCursor
 from tui.view.deeds import Journal
 from tui.view.modes import MODE_DIGITS
 
 
-class Console(Travelled):
-    """Holds the connection and what it last said; screens draw it.
-
-    `moment` is the time cursor (Unix epoch): screens show what was then; None is now.
-    """
+class Console(TimeCursor):
+    """Holds the connection and what it last said; screens draw it."""
 
     CSS_PATH = "theme/console.tcss"
     TITLE = "corral"
@@ -69,7 +66,6 @@ class Console(Travelled):
         self.session = session
         self.online: Online | None = None
         self.offline: Offline | None = None
-        self.moment: float | None = None
         self.journal = Journal()
         if ascii_only:
             self._filters.append(AsciiOnly())
@@ -92,12 +88,6 @@ class Console(Travelled):
             return
         while len(self.screen_stack) > 1:
             await self.pop_screen()
-
-    def look_at(self, moment: float | None) -> None:
-        """Move the time cursor: to a moment, or back to now."""
-        self.moment = moment
-        if (screen := self.top()) is not None:
-            screen.meet_moment()
 
     @work(exclusive=True, group="session")
     async def _watch(self) -> None:

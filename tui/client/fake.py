@@ -39,6 +39,7 @@ from bus.values import NodeAdmin, Role, Stream
 from tui.client import fake_world
 from tui.client.fake_actions import FakeActions
 from tui.client.fake_logs import FakeLogs
+from tui.client.fake_past import FakePast
 from tui.client.fake_timeline import FakeTimeline
 from tui.client.fake_world import World
 
@@ -47,7 +48,7 @@ T = TypeVar("T", bound=Struct)
 DEMO_SEED = 1
 
 
-class FakeCluster(FakeTimeline, FakeActions, FakeLogs):
+class FakeCluster(FakePast, FakeTimeline, FakeActions, FakeLogs):
     """`connect` is what a Session takes. Tests may take the cluster away with `reachable`."""
 
     def __init__(self, world: World, *, role: Role = Role.ADMIN, lively: bool = False) -> None:
@@ -83,15 +84,21 @@ class FakeCluster(FakeTimeline, FakeActions, FakeLogs):
         self._check("whoami")
         return Whoami(user="demo", role=self.role, cluster="demo", version="0.2.0")
 
-    async def cluster(self) -> Cluster:
+    async def cluster(self, *, at: float | None = None) -> Cluster:
         self._check("cluster")
-        return self.world.summary()
+        return self.world.summary() if at is None else self.summary_then(at)
 
     async def nodes(
-        self, *, filter: str = "", sort: str = "", limit: int = 10_000, cursor: str = ""
+        self,
+        *,
+        filter: str = "",
+        sort: str = "",
+        limit: int = 10_000,
+        cursor: str = "",
+        at: float | None = None,
     ) -> Nodes:
         self._check("nodes")
-        found = selected(self.world.nodes, NODE_FIELDS, node_value, filter, sort, Order("name"))
+        found = selected(self.nodes_then(at), NODE_FIELDS, node_value, filter, sort, Order("name"))
         page, after = paged(found, limit, cursor)
         return Nodes(nodes=page, next=after, total=len(found), states=tally(str(n.health) for n in found))
 
@@ -99,10 +106,18 @@ class FakeCluster(FakeTimeline, FakeActions, FakeLogs):
         self._check("node")
         return self.world.node(node)
 
-    async def jobs(self, *, filter: str = "", sort: str = "", limit: int = 100, cursor: str = "") -> Jobs:
+    async def jobs(
+        self,
+        *,
+        filter: str = "",
+        sort: str = "",
+        limit: int = 100,
+        cursor: str = "",
+        at: float | None = None,
+    ) -> Jobs:
         self._check("jobs")
         order = Order("number", descending=True)
-        found = selected(self.world.jobs[::-1], JOB_FIELDS, job_value, filter, sort, order)
+        found = selected(self.jobs_then(at)[::-1], JOB_FIELDS, job_value, filter, sort, order)
         page, after = paged(found, limit, cursor)
         return Jobs(jobs=page, next=after, total=len(found), states=tally(str(j.state) for j in found))
 
@@ -111,10 +126,17 @@ class FakeCluster(FakeTimeline, FakeActions, FakeLogs):
         return self.with_spec(self.world.job(int(job)))
 
     async def tasks(
-        self, job: str | int, *, filter: str = "", sort: str = "", limit: int = 100, cursor: str = ""
+        self,
+        job: str | int,
+        *,
+        filter: str = "",
+        sort: str = "",
+        limit: int = 100,
+        cursor: str = "",
+        at: float | None = None,
     ) -> Tasks:
         self._check("tasks")
-        rows = self.world.tasks(int(job))
+        rows = self.tasks_then(int(job), at)
         found = selected(rows, TASK_FIELDS, task_value, filter, sort, Order("index"))
         page, after = paged(found, limit, cursor)
         return Tasks(tasks=page, next=after, total=len(found), states=tally(str(t.state) for t in found))
@@ -128,7 +150,9 @@ class FakeCluster(FakeTimeline, FakeActions, FakeLogs):
         self._check("events")
         asked = query or EventList()
         order = Order("at", descending=True)
-        found = selected(self.world.events, EVENT_FIELDS, event_value, asked.filter, asked.sort, order)
+        found = selected(
+            self.events_then(asked.until), EVENT_FIELDS, event_value, asked.filter, asked.sort, order
+        )
         page, after = paged(found, asked.limit, asked.cursor)
         return Events(events=page, next=after)
 

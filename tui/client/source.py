@@ -30,6 +30,7 @@ from bus.equipment import DeviceQuery, Devices, Tools
 from bus.follow import Piece, Place
 from bus.grep import Grep, LogGrep
 from bus.housekeeping import Connections
+from bus.past import Changes, Spike
 from bus.people import Users
 from bus.requests import EventList, WhatIf
 from bus.scheduling import Scheduler
@@ -43,20 +44,41 @@ class Source(Protocol):
 
     async def whoami(self) -> Whoami: ...
 
-    async def cluster(self) -> Cluster: ...
+    async def cluster(self, *, at: float | None = None) -> Cluster: ...
 
     async def nodes(
-        self, *, filter: str = "", sort: str = "", limit: int = 10_000, cursor: str = ""
+        self,
+        *,
+        filter: str = "",
+        sort: str = "",
+        limit: int = 10_000,
+        cursor: str = "",
+        at: float | None = None,
     ) -> Nodes: ...
 
     async def node(self, node: str) -> Node: ...
 
-    async def jobs(self, *, filter: str = "", sort: str = "", limit: int = 100, cursor: str = "") -> Jobs: ...
+    async def jobs(
+        self,
+        *,
+        filter: str = "",
+        sort: str = "",
+        limit: int = 100,
+        cursor: str = "",
+        at: float | None = None,
+    ) -> Jobs: ...
 
     async def job(self, job: str | int) -> Job: ...
 
     async def tasks(
-        self, job: str | int, *, filter: str = "", sort: str = "", limit: int = 100, cursor: str = ""
+        self,
+        job: str | int,
+        *,
+        filter: str = "",
+        sort: str = "",
+        limit: int = 100,
+        cursor: str = "",
+        at: float | None = None,
     ) -> Tasks: ...
 
     async def task(self, task: str | int) -> Task: ...
@@ -74,6 +96,12 @@ class Source(Protocol):
     async def tokens(self) -> Tokens: ...
 
     async def connections(self) -> Connections: ...
+
+    async def changes(self, since: float, until: float | None = None) -> Changes: ...
+
+    async def spike(self, since: float, until: float) -> Spike: ...
+
+    async def scheduler(self) -> Scheduler: ...
 
     async def why(self, target: str | int) -> Why: ...
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from textual import on
 from textual.binding import Binding
 
@@ -36,7 +34,9 @@ class EventsScreen(ListScreen[Happened]):
 
     async def fetch(self, source: Source, *, cursor: str, limit: int) -> Slice[Happened]:
         """One page."""
-        query = EventList(filter=self._filter, sort=self._sort, cursor=cursor, limit=limit)
+        query = EventList(
+            filter=self._filter, sort=self._sort, cursor=cursor, limit=limit, until=self.console.moment
+        )
         answer = await source.events(query)
         return Slice(answer.events, answer.next)
 
@@ -46,7 +46,7 @@ class EventsScreen(ListScreen[Happened]):
 
     def preview(self, row: Happened) -> list[Line]:
         """Its facts."""
-        return event_facts(row, now_s=time.time())
+        return event_facts(row, now_s=self.now_s)
 
     @on(VirtualTable.Selected)
     def action_details(self) -> None:
@@ -58,7 +58,7 @@ class EventsScreen(ListScreen[Happened]):
             return
 
         async def load(_: Source) -> list[Line]:
-            return event_facts(event, now_s=time.time())
+            return event_facts(event, now_s=self.now_s)
 
         self.app.push_screen(DocumentScreen(event.kind, load))
 

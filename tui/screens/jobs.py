@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 
 from msgspec.structs import replace
@@ -49,7 +48,9 @@ class JobsScreen(SteerableList[Job]):
 
     async def fetch(self, source: Source, *, cursor: str, limit: int) -> Slice[Job]:
         """One page."""
-        answer = await source.jobs(filter=self._filter, sort=self._sort, cursor=cursor, limit=limit)
+        answer = await source.jobs(
+            filter=self._filter, sort=self._sort, cursor=cursor, limit=limit, at=self.console.moment
+        )
         return Slice(answer.jobs, answer.next, answer.total, answer.states)
 
     def absorb(self, deltas: Deltas) -> bool:
@@ -61,7 +62,7 @@ class JobsScreen(SteerableList[Job]):
 
     def preview(self, row: Job) -> list[Line]:
         """Its facts."""
-        return [*self.refused(row), *job_facts(row, now_s=time.time())]
+        return [*self.refused(row), *job_facts(row, now_s=self.now_s)]
 
     @on(VirtualTable.Selected)
     def action_open_tasks(self) -> None:

@@ -33,6 +33,9 @@ T = TypeVar("T", bound=Struct)
 RELOAD_S = 5.0
 """How long a list is trusted that nobody told of a change; the feed may lose some, and has no usage."""
 
+PAST_S = 3_600.0
+"""The past stays as it was: it is asked for again only where somebody wants it."""
+
 AGES_S = 1.0
 TARGETS_MAX = 500
 
@@ -135,10 +138,17 @@ class ListScreen(LiveScreen, Generic[T]):
 
     def on_deltas(self, deltas: Deltas) -> None:
         """Patch what is known, ask for what is not."""
+        if self.console.moment is not None:
+            return  # what happens now does not change what was
         if self.absorb(deltas):
             self._wake.soon()
-        self.table.show(self._pages.rows, now_s=time.time(), sort=self._order)
+        self.table.show(self._pages.rows, now_s=self.now_s, sort=self._order)
         self._draw_preview()
+
+    def on_moment(self) -> None:
+        """Another moment has another list."""
+        if self.is_mounted:
+            self._ask_for()
 
     def on_steered(self) -> None:
         """See what came of it."""
@@ -265,7 +275,7 @@ class ListScreen(LiveScreen, Generic[T]):
     async def _keep(self) -> None:
         """One request after the other: what is asked for never overtakes itself."""
         while True:
-            await self._wake.wait(RELOAD_S)
+            await self._wake.wait(RELOAD_S if self.console.moment is None else PAST_S)
             if not self.is_current or not self.is_online:
                 continue
             pages = self._pages
@@ -324,7 +334,8 @@ class ListScreen(LiveScreen, Generic[T]):
     def _tick(self) -> None:
         """Ages grow also where nothing happens."""
         now_s = time.time()
-        if self.is_current and self.is_online and now_s - self.table.drawn_s > AGES_S / 2:
+        is_live = self.is_online and self.console.moment is None
+        if self.is_current and is_live and now_s - self.table.drawn_s > AGES_S / 2:
             self.table.tick(now_s)
 
     def _draw(self) -> None:
@@ -332,7 +343,7 @@ class ListScreen(LiveScreen, Generic[T]):
         table, pages = self.table, self._pages
         row = table.row
         cursor = None if row is None else pages.position(self.listing.key(row))
-        table.show(pages.rows, now_s=time.time(), cursor=cursor, sort=self._order)
+        table.show(pages.rows, now_s=self.now_s, cursor=cursor, sort=self._order)
         note = self._note()
         table.display = not note
         label = self.query_one("#note", Static)

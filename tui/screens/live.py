@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from rich.text import Text
@@ -20,6 +21,7 @@ from tui.widgets.heading import Heading
 from tui.widgets.hints import Hints
 from tui.widgets.one_line import Link, OneLine
 from tui.widgets.prompt import Prompt
+from tui.widgets.time_bar import TimeBar
 
 
 class LiveScreen(ActingScreen):
@@ -37,6 +39,7 @@ class LiveScreen(ActingScreen):
         """From top to bottom."""
         yield Heading()
         yield OneLine(id="crumbs")
+        yield TimeBar()
         yield from self.body()
         yield Prompt()
         yield Hints()
@@ -56,6 +59,11 @@ class LiveScreen(ActingScreen):
         self.console.visit()
         if self.is_online:
             self.on_online()
+
+    @property
+    def now_s(self) -> float:
+        """The moment that is shown: what ages are counted to."""
+        return time.time() if self.console.moment is None else self.console.moment
 
     def meet_moment(self) -> None:
         """Show what the time cursor stands at; a screen nobody sees does so once it is looked at."""
@@ -91,12 +99,13 @@ class LiveScreen(ActingScreen):
 
     def redraw_frame(self) -> None:
         """Heading and crumbs as of now, other keys where others are allowed; offline, all is dimmed."""
-        if not self.query(Heading):
+        if not self.query(TimeBar):
             return
         console = self.console
         self.query_one(Heading).show(console.online, console.offline)
         self.set_class(console.offline is not None, "-offline")
         self.query_one("#crumbs", OneLine).say(self.crumbs_text(), links=self._crumb_links())
+        self.query_one(TimeBar).show(console.moment, step_s=console.time_step_s)
         if self._allowed != (allowed := (self.is_online, self.role, console.moment is None)):
             self._allowed = allowed
             self.refresh_bindings()

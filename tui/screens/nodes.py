@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 
 from msgspec.structs import replace
@@ -101,7 +100,7 @@ class NodesScreen(SteerableList[Node]):
         if not (self.is_current and self.is_online and self.query_one("#heat-pane").display):
             return
         try:
-            answer = await self.session.source.nodes()
+            answer = await self.session.source.nodes(at=self.console.moment)
         except CorralError as error:
             self.query_one("#heat-legend", OneLine).say(Text(f" ✖ {safe_line(error_text(error))}"))
             return
@@ -144,7 +143,9 @@ class NodesScreen(SteerableList[Node]):
 
     async def fetch(self, source: Source, *, cursor: str, limit: int) -> Slice[Node]:
         """One page."""
-        answer = await source.nodes(filter=self._filter, sort=self._sort, cursor=cursor, limit=limit)
+        answer = await source.nodes(
+            filter=self._filter, sort=self._sort, cursor=cursor, limit=limit, at=self.console.moment
+        )
         return Slice(answer.nodes, answer.next, answer.total or len(answer.nodes), answer.states)
 
     def absorb(self, deltas: Deltas) -> bool:
@@ -156,7 +157,7 @@ class NodesScreen(SteerableList[Node]):
 
     def preview(self, row: Node) -> list[Line]:
         """Its facts."""
-        return [*self.refused(row), *node_facts(row, now_s=time.time())]
+        return [*self.refused(row), *node_facts(row, now_s=self.now_s)]
 
     @on(VirtualTable.Selected)
     def action_details(self) -> None:

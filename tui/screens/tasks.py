@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 
 from msgspec.structs import replace
@@ -50,7 +49,12 @@ class TasksScreen(SteerableList[Task]):
     async def fetch(self, source: Source, *, cursor: str, limit: int) -> Slice[Task]:
         """One page."""
         answer = await source.tasks(
-            self._job, filter=self._filter, sort=self._sort, cursor=cursor, limit=limit
+            self._job,
+            filter=self._filter,
+            sort=self._sort,
+            cursor=cursor,
+            limit=limit,
+            at=self.console.moment,
         )
         return Slice(answer.tasks, answer.next, answer.total, answer.states)
 
@@ -65,7 +69,7 @@ class TasksScreen(SteerableList[Task]):
 
     def preview(self, row: Task) -> list[Line]:
         """Its facts."""
-        return [*self.refused(row), *task_facts(row, now_s=time.time())]
+        return [*self.refused(row), *task_facts(row, now_s=self.now_s)]
 
     @on(VirtualTable.Selected)
     def action_open_log(self) -> None:

@@ -1,0 +1,104 @@
+"""One time cursor for every screen: what was is shown under a banner, and nothing of it can be changed."""
+
+from __future__ import annotations
+
+import time
+
+from bus.api import Error
+from tests.tui.driving import gone, opened, painted, showing, until
+from tui.app import Console
+from tui.client.fake import FakeCluster
+from tui.client.fake_world import World
+
+SEED = 7
+
+
+def recent() -> FakeCluster:
+    """A cluster whose history ends now: the cursor's steps are counted from the present."""
+    return FakeCluster(World(seed=SEED, now_s=time.time(), nodes=20, jobs=40))
+
+
+async def test_steps_lead_into_the_past_and_back() -> None:
+    async with opened(recent()) as pilot:
+        await pilot.press("3")
+        await showing(pilot, "LIVE", "STATE")
+        await pilot.press("comma")
+        await showing(pilot, "PAST", "5m00s ago", "nothing can be changed")
+        console = pilot.app
+        assert isinstance(console, Console) and console.moment is not None
+        before = console.moment
+        await pilot.press("less_than_sign", "comma")
+        await until(pilot, lambda: console.moment == before - 900)
+        await pilot.press("full_stop", "greater_than_sign", "full_stop")
+        await until(pilot, lambda: console.moment is None)
+        await gone(pilot, "PAST")
+
+
+async def test_lists_are_those_of_the_moment() -> None:
+    fake = recent()
+    async with opened(fake) as pilot:
+        await pilot.press("3")
+        await showing(pilot, "STATE")
+        console = pilot.app
+        assert isinstance(console, Console)
+        moment = fake.world.jobs[19].submitted_at + 1  # the twentieth has just come
+        console.look_at(moment)
+        await showing(pilot, "PAST", "20   ")
+        assert "completed" in painted(pilot)
+        await pilot.press("2")
+        await showing(pilot, "nodes", "PAST", "n-0003")
+        await pilot.press("7")
+        await showing(pilot, "events", "PAST")
+        await pilot.press("n")
+        await gone(pilot, "PAST")
+
+
+async def test_nothing_can_be_done_to_the_past() -> None:
+    fake = recent()
+    async with opened(fake) as pilot:
+        await pilot.press("3")
+        await showing(pilot, "STATE")
+        await pilot.press("comma")
+        await showing(pilot, "PAST")
+        await pilot.press("C", "y")
+        await pilot.press("2")
+        await showing(pilot, "n-0003")
+        await pilot.press("r", "y")
+        assert fake.done == []
+
+
+async def test_a_moment_is_typed_and_what_is_none_is_said() -> None:
+    async with opened(recent()) as pilot:
+        await pilot.press("3")
+        await showing(pilot, "STATE")
+        await pilot.press("ctrl+t")
+        await showing(pilot, "Which moment?", "stands at now")
+        await pilot.press(*"someday")
+        await showing(pilot, "✖ not a moment")
+        await pilot.press("enter")
+        await showing(pilot, "✖ not a moment")
+        await pilot.press("ctrl+u", *"2099-01-01")
+        await showing(pilot, "is not in the past")
+        await pilot.press("ctrl+u", *"-90m", "enter")
+        await showing(pilot, "PAST", "1h30m ago")
+
+
+async def test_a_moment_that_cannot_be_told_says_why() -> None:
+    fake = recent()
+    async with opened(fake) as pilot:
+        await pilot.press("3")
+        await showing(pilot, "STATE")
+        hint = "ask for a later moment, or for less with /filter"
+        fake.refusals["jobs"] = Error(code="E_TOO_LARGE", message="so much happened", hint=hint)
+        await pilot.press("comma")
+        await showing(pilot, "PAST", "E_TOO_LARGE", "ask for a later moment")
+
+
+async def test_the_bar_is_there_where_there_is_room() -> None:
+    async with opened(recent(), size=(200, 60)) as pilot:
+        await showing(pilot, " now  ◀", "●▶")
+    async with opened(recent(), size=(80, 24)) as pilot:
+        await showing(pilot, "LIVE")
+        assert "◀" not in painted(pilot)
+        await pilot.press("comma")
+        await showing(pilot, "PAST")
