@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from bus.bulk import AuditList, Audits, BulkSteer, BulkSteered, EventResolve, JobPriority, NodeLabel
 from bus.equipment import DeviceQuery, Devices, Tools
 from bus.feed import JobChanged as JobChanged
 from bus.feed import NodeChanged as NodeChanged
@@ -117,7 +118,8 @@ class Job(Struct, kw_only=True):
 class Jobs(Struct, kw_only=True):
     """`next` is "" on the last page; `total` counts all that the filter lets through.
 
-    `exact` False: it stopped counting there, and there are more.
+    `exact` False: it stopped counting there, and there are more. `revision` names all of them, for
+    `bulk.steer`; 0: they were not all counted.
     """
 
     jobs: list[Job]
@@ -126,6 +128,7 @@ class Jobs(Struct, kw_only=True):
     states: dict[str, int] = {}  # how many of `total` are in each state
     unknown: list[str] = []  # of the past: what nobody keeps, and is told as it is now
     exact: bool = True
+    revision: int = 0
 
 
 class Attempt(Struct, kw_only=True):
@@ -142,7 +145,10 @@ class Attempt(Struct, kw_only=True):
 
 
 class Task(Struct, kw_only=True):
-    """`count` > 1: a range of tasks that share this row because none was touched yet."""
+    """`count` > 1: a range of tasks that share this row because none was touched yet.
+
+    In a list of the tasks of all jobs, `count` are those left of it, wherever they lie.
+    """
 
     id: str
     job: int
@@ -163,6 +169,7 @@ class Task(Struct, kw_only=True):
     message: str = ""
     output: Any = None  # in `task.show` only
     attempts: list[Attempt] = []  # in `task.show` only
+    user: str = ""  # whose job it is
 
 
 class Tasks(Struct, kw_only=True):
@@ -174,12 +181,14 @@ class Tasks(Struct, kw_only=True):
     total: int = 0
     states: dict[str, int] = {}
     exact: bool = True
+    revision: int = 0
 
 
 class Cancelled(Struct, kw_only=True):
-    """`tasks` were told to end; those already over are not counted."""
+    """`tasks` were told to end; those already over are not counted. `audit`: the id of its entry there."""
 
     tasks: int
+    audit: str = ""
 
 
 class Node(Struct, kw_only=True):
@@ -203,6 +212,8 @@ class Node(Struct, kw_only=True):
     usage: Usage | None = None
     inventory: Inventory | None = None  # in `node.show` only
     gpu_taken: dict[str, int] = {}  # thousandths of each GPU that tasks have, by UUID
+    set_labels: dict[str, str] = {}  # those of `labels` that people set; the others are the agent's own
+    audit: str = ""  # where it was just steered: the entry in the audit
 
 
 class Nodes(Struct, kw_only=True):
@@ -211,6 +222,7 @@ class Nodes(Struct, kw_only=True):
     unknown: list[str] = []  # of the past: what nobody keeps, and is told as it is now
     total: int = 0
     states: dict[str, int] = {}
+    revision: int = 0
 
 
 class Happened(Struct, kw_only=True):
@@ -226,6 +238,16 @@ class Happened(Struct, kw_only=True):
     task: str | None = None
     node: str | None = None
     details: dict[str, Any] = {}
+    resolved_at: float | None = None  # when somebody said that it is dealt with
+    resolved_by: str | None = None
+    resolution: str = ""
+
+
+class Resolved(Struct, kw_only=True):
+    """`audit` is empty where the event was resolved already: the first who did stays."""
+
+    event: Happened
+    audit: str = ""
 
 
 class Events(Struct, kw_only=True):
@@ -236,11 +258,13 @@ class Events(Struct, kw_only=True):
 class Changed(Struct, kw_only=True):
     """What a steering request changed: so many tasks (0: it was so already, or nothing of it waits).
 
-    `hint` says what it left as it was, where somebody may have expected otherwise.
+    `hint` says what it left as it was, where somebody may have expected otherwise. `audit`: the id of its
+    entry in the audit; "": nothing changed, so there is none.
     """
 
     tasks: int
     hint: str = ""
+    audit: str = ""
 
 
 class Why(Struct, kw_only=True):
@@ -394,6 +418,7 @@ OPERATIONS: dict[str, Operation] = {
     "job.pause": Operation(Pause, Changed, Role.USER),
     "job.resume": Operation(Pause, Changed, Role.USER),
     "job.requeue": Operation(Requeue, Changed, Role.USER),
+    "job.priority": Operation(JobPriority, Changed, Role.USER),
     "job.plan": Operation(JobSpec, Plan, Role.USER),
     "job.whatif": Operation(WhatIf, Outlook, Role.USER),
     "task.list": Operation(TaskList, Tasks, Role.READONLY),
@@ -411,6 +436,8 @@ OPERATIONS: dict[str, Operation] = {
     "node.drain": Operation(NodeSteer, Node, Role.OPERATOR),
     "node.maintenance": Operation(NodeSteer, Node, Role.OPERATOR),
     "node.undrain": Operation(NodeSteer, Node, Role.OPERATOR),
+    "node.label": Operation(NodeLabel, Node, Role.OPERATOR),
+    "bulk.steer": Operation(BulkSteer, BulkSteered, Role.USER),
     "scheduler.status": Operation(Empty, Scheduler, Role.READONLY),
     "scheduler.mode": Operation(SchedulerMode, Scheduler, Role.OPERATOR),
     "scheduler.train": Operation(SchedulerTest, Scheduler, Role.OPERATOR),
@@ -426,6 +453,8 @@ OPERATIONS: dict[str, Operation] = {
     "past.nodes": Operation(PastNodes, Nodes, Role.READONLY),
     "past.changes": Operation(PastChanges, Changes, Role.READONLY),
     "past.spike": Operation(PastSpike, Spike, Role.READONLY),
+    "event.resolve": Operation(EventResolve, Resolved, Role.USER),
+    "audit.list": Operation(AuditList, Audits, Role.READONLY),
     "user.whoami": Operation(Empty, Whoami, Role.READONLY),
     "user.renew": Operation(KeyQuery, Admitted, Role.READONLY),
     "user.logout": Operation(KeyQuery, Token, Role.READONLY),

@@ -5,7 +5,7 @@ Every method raises ApiError where the coordinator refuses, and the BusErrors of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeVar
 
 from msgspec import Struct
@@ -25,6 +25,7 @@ from bus.api import (
     Nodes,
     Outlook,
     Plan,
+    Resolved,
     Submitted,
     Task,
     Tasks,
@@ -34,6 +35,7 @@ from bus.api import (
     Whoami,
     Why,
 )
+from bus.bulk import AuditList, Audits, BulkSteer, BulkSteered, EventResolve, JobPriority, NodeLabel
 from bus.codec import from_fields
 from bus.equipment import DeviceQuery, Devices, Tools
 from bus.grep import Grep, LogGrep
@@ -92,6 +94,9 @@ TIMELINE_TIMEOUT_S = 30.0
 
 VERIFY_TIMEOUT_S = 120.0
 """A cluster with much in its books takes a while to compare."""
+
+BULK_TIMEOUT_S = 120.0
+"""A coordinator steers for 60 s at most, and says what is left."""
 
 COLLECT_TIMEOUT_S = 120.0
 """A coordinator collects for 60 s at most, and may be at the last job of many tasks then."""
@@ -158,6 +163,14 @@ class Calls:
         """End what runs of a job ("1042") or a task ("1042.7") and queue it again, charged to nobody."""
         return await self._call("job.requeue", Requeue(target=str(target)), Changed)
 
+    async def prioritize(self, job: str | int, priority: int) -> Changed:
+        """Move what waits of the job in the line: 1 to 10, higher first."""
+        return await self._call("job.priority", JobPriority(job=str(job), priority=priority), Changed)
+
+    async def steer_all(self, asked: BulkSteer) -> BulkSteered:
+        """Steer all that a filter lets through, or only say what that would do; see BulkSteer."""
+        return await self._call("bulk.steer", asked, BulkSteered, timeout_s=BULK_TIMEOUT_S)
+
     async def plan(self, spec: JobSpec) -> Plan:
         """What the job would become if it were submitted now; nothing is kept."""
         return await self._call("job.plan", spec, Plan)
@@ -175,7 +188,7 @@ class Calls:
 
     async def tasks(
         self,
-        job: str | int,
+        job: str | int = "",
         *,
         states: Sequence[TaskState] = (),
         filter: str = "",
@@ -184,7 +197,7 @@ class Calls:
         cursor: str = "",
         at: float | None = None,
     ) -> Tasks:
-        """By index; see TaskList."""
+        """Of one job, by index; or of all jobs. See TaskList."""
         asked = TaskList(
             job=str(job), states=list(states), filter=filter, sort=sort, limit=limit, cursor=cursor
         )
@@ -262,6 +275,10 @@ class Calls:
         """The node takes work again, whether it was cordoned or drained."""
         return await self._call("node.undrain", NodeSteer(node=node, reason=reason), Node)
 
+    async def label(self, node: str, labels: Mapping[str, str | None]) -> Node:
+        """Set labels of a node; None takes one away."""
+        return await self._call("node.label", NodeLabel(node=node, labels=dict(labels)), Node)
+
     async def events(self, query: EventList | None = None) -> Events:
         """What happened, newest first."""
         return await self._call("event.list", query or EventList(), Events)
@@ -273,6 +290,14 @@ class Calls:
     async def spike(self, since: float, until: float) -> Spike:
         """What stands out between two moments against the time before."""
         return await self._call("past.spike", PastSpike(since=since, until=until), Spike)
+
+    async def resolve(self, event: str, *, note: str = "") -> Resolved:
+        """Say that an event is dealt with; it keeps who said so first."""
+        return await self._call("event.resolve", EventResolve(event=event, note=note), Resolved)
+
+    async def audits(self, query: AuditList | None = None) -> Audits:
+        """Who did what, newest first; who is no operator sees what they did themselves."""
+        return await self._call("audit.list", query or AuditList(), Audits)
 
     async def series(self, query: SeriesQuery) -> Measured:
         """Gauges over time; see SeriesQuery."""

@@ -384,6 +384,13 @@ CODES: dict[str, Code] = {
         409,
         6,
     ),
+    "E_STALE": Code(
+        "the list has changed",
+        "A filter lets others through than when the list was looked at: nothing was done.",
+        "look at the list again, and ask with its revision; 0 takes whatever matches now",
+        409,
+        6,
+    ),
     "E_UNAVAILABLE": Code(
         "not available now",
         "Nobody answers: the coordinator, the database or a node is away, or just starting.",

@@ -151,4 +151,22 @@ EVENT_FIELDS: Mapping[str, Field] = {
     "task": _text("the task: 1042.7"),
     "node": _text("the node"),
     "message": _text("what was said"),
+    "resolved": Field(kind=Kind.FLAG, about="whether somebody said that it is dealt with"),
+}
+
+ALL_TASK_FIELDS: Mapping[str, Field] = {
+    "job": _count("the number of its job"),
+    "user": _text("whose job it is", person=True),
+    **TASK_FIELDS,
+}
+"""Of lists of the tasks of all jobs."""
+
+AUDIT_FIELDS: Mapping[str, Field] = {
+    "at": _amount(Kind.INSTANT, "when it was done"),
+    "age": _since("at", "time since it was done"),
+    "id": _text("what answers name it by"),
+    "actor": _text("who did it", person=True),
+    "action": _text("what was done: job.cancel, node.drain …"),
+    "object": _text("to what"),
+    "outcome": Field(kind=Kind.CHOICE, about="done, or refused", choices=("done", "refused")),
 }

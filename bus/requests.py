@@ -51,9 +51,12 @@ class TaskQuery(Request):
 
 
 class TaskList(Page, kw_only=True):
-    """Tasks of a job by index unless sorted; ranges of an array never touched come as one row."""
+    """Tasks of a job by index unless sorted; ranges of an array never touched come as one row.
 
-    job: str
+    `job` "": those of all jobs that the asker may see, newest job first.
+    """
+
+    job: str = ""
     states: list[TaskState] = []
 
 

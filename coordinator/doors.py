@@ -15,8 +15,10 @@ from bus.auth import Authority
 from bus.connection import NatsBus
 from coordinator.agents import Agents
 from coordinator.api.access import Access
+from coordinator.api.bulk import Bulk
 from coordinator.api.equipment import Equipment
 from coordinator.api.find import Finder
+from coordinator.api.history import History
 from coordinator.api.jobs import Jobs
 from coordinator.api.lists import Listings
 from coordinator.api.logs import Logs
@@ -43,6 +45,7 @@ from coordinator.notices import Notices
 from coordinator.perform import Performer
 from coordinator.store.archive import Archive
 from coordinator.store.audit import Audit
+from coordinator.store.audit_list import AuditList
 from coordinator.store.books import Books
 from coordinator.store.events import Events
 from coordinator.store.learned import Learned
@@ -53,6 +56,7 @@ from coordinator.store.published import PublishedKeys
 from coordinator.store.reads import Reads
 from coordinator.store.rollups import RollUps
 from coordinator.store.series import SeriesStore
+from coordinator.store.task_lists import TaskLists
 from coordinator.store.timeline import Timelines
 from coordinator.store.tokens import Tokens as TokenStore
 from coordinator.submissions import Intake
@@ -104,6 +108,27 @@ def _views(engine: Engine, finder: Finder, timelines: Timelines, series: SeriesS
     }
 
 
+class _Many:
+    """What steering all that a filter matches asks the database, and the audit of it."""
+
+    def __init__(self, dsn: str) -> None:
+        self._shown = TaskLists(dsn)
+        self._jobs, self._tasks, self._audits = Lists(dsn), TaskLists(dsn), AuditList(dsn)
+
+    def listings(self, loop: Loop, finder: Finder, clock: Clock, *, lists: Lists, events: Events) -> Listings:
+        return Listings(loop, finder, clock, lists=lists, task_lists=self._shown, events=events)
+
+    def handlers(self, loop: Loop, steer: Steer, clock: Clock, *, events: Events) -> dict[str, Handler]:
+        return {
+            **Bulk(loop, steer, clock, lists=self._jobs, tasks=self._tasks).handlers,
+            **History(loop, clock, events=events, audit=self._audits).handlers,
+        }
+
+    async def close(self) -> None:
+        for store in (self._shown, self._jobs, self._tasks, self._audits):
+            await store.close()
+
+
 class Doors:
     """`open` them, let `work` run beside, `shut` them while the loop still answers, `close` their stores."""
 
@@ -111,9 +136,8 @@ class Doors:
         dsn, bus, loop, clock = engine.config.dsn, engine.bus, engine.loop, engine.clock
         version = package_version("corral")
         reads, lists, events, over = Reads(dsn), Lists(dsn), Events(dsn), Over(dsn)
-        tokens, books = TokenStore(dsn), Books(dsn)
-        archive, learned = Archive(dsn), Learned(dsn)
-        timelines, past = Timelines(dsn), Past(dsn)
+        tokens, books, archive, learned = TokenStore(dsn), Books(dsn), Archive(dsn), Learned(dsn)
+        timelines, past, self._many = Timelines(dsn), Past(dsn), _Many(dsn)
         tuned = Learned(dsn)  # its questions are long: nobody who asks shall wait behind them
         self._stores = (reads, lists, events, over, past, tokens, books, archive, learned, tuned, timelines)
         self._retention = Retention(archive, clock, engine.config.keep, epoch=engine.leader.epoch)
@@ -160,7 +184,7 @@ class Doors:
             jobs=jobs,
             nodes=self._nodes,
             logs=Logs(loop, jobs.finder, reads, engine.teller),
-            listings=Listings(loop, jobs.finder, clock, lists=lists, events=events),
+            listings=self._many.listings(loop, jobs.finder, clock, lists=lists, events=events),
             steer=steer,
             people=people,
             scheduler=SchedulerDesk(loop, learned, self._tuning, steer, clock),
@@ -171,7 +195,8 @@ class Doors:
             ),
             retention=self._retention,
             views=_views(engine, jobs.finder, timelines, self._series)
-            | Pasts(loop, jobs.finder, past, clock).handlers,
+            | Pasts(loop, jobs.finder, past, clock).handlers
+            | self._many.handlers(loop, steer, clock, events=events),
             refused=self._audit.refused,
             answering=engine.leader.answering,
             version=version,
@@ -222,5 +247,5 @@ class Doors:
     async def close(self) -> None:
         """The connections to the database."""
         await self._audit.close()
-        for store in (*self._stores, self._series, self._roll_ups):
+        for store in (*self._stores, self._many, self._series, self._roll_ups):
             await store.close()

@@ -17,6 +17,9 @@ from msgspec.structs import replace
 
 from coordinator.core.effects import (
     AccountRow,
+    AnswerCancel,
+    AnswerChanged,
+    AnswerNode,
     AttemptChange,
     AuditRow,
     Effect,
@@ -55,7 +58,8 @@ class Store(Protocol):
 class Joiner:
     """Joins the effects of a batch of steps."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, *, epoch: int = 0) -> None:
+        self._epoch = epoch
         self.batch = Batch(number=number)
         self.records: list[Record] = []
         self.tells: list[Tell] = []
@@ -69,7 +73,8 @@ class Joiner:
         self._accounts: dict[str, AccountRow] = {}
 
     def add(self, effects: Sequence[Effect]) -> None:
-        """Take in the effects of one step, in order."""
+        """Take in the effects of one step, in order: what it answers is what it wrote into the audit."""
+        reference = ""
         for effect in effects:
             match effect:
                 case TaskChange():
@@ -87,7 +92,9 @@ class Joiner:
                 case AccountRow():
                     self._accounts[effect.owner] = effect
                 case AuditRow():
-                    self.batch.audits.append(effect)
+                    reference = self._add_audit(effect)
+                case AnswerCancel() | AnswerChanged() | AnswerNode():
+                    self.tells.append(replace(effect, audit=reference))
                 case NewJob():
                     self.batch.new_jobs.append(effect)
                 case LearningNotes():
@@ -116,6 +123,12 @@ class Joiner:
             else:
                 batch.new_tasks.append((new, change))
         return batch
+
+    def _add_audit(self, row: AuditRow) -> str:
+        """Epoch, batch and place in it: a name that no other row has, nor will have."""
+        reference = f"{self._epoch}-{self.batch.number}-{len(self.batch.audits) + 1}"
+        self.batch.audits.append(replace(row, reference=reference))
+        return reference
 
     def _add_change(self, change: TaskChange) -> None:
         before = self._changes.get(change.id)
@@ -162,7 +175,9 @@ class Performer:
         *,
         tell: Callable[[Batch, list[Tell]], None],
         record: Callable[[list[Record]], None],
+        epoch: int = 0,
     ) -> None:
+        self._epoch = epoch
         self._store = store
         self._tell = tell
         self._record = record
@@ -180,7 +195,7 @@ class Performer:
 
     async def perform(self, steps: Sequence[Sequence[Effect]]) -> None:
         """Write, then tell. Raises NotLeader when another coordinator leads."""
-        joiner = Joiner(self._number + 1)
+        joiner = Joiner(self._number + 1, epoch=self._epoch)
         for effects in steps:
             joiner.add(effects)
         batch = joiner.finish()

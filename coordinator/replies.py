@@ -61,11 +61,13 @@ def answer_of(tell: Answer, *, epoch: int, limits: Limits) -> Struct:
                 number=tell.number, id=str(tell.id), tasks=tell.tasks, duplicate=tell.duplicate
             )
         case AnswerCancel():
-            return api.Cancelled(tasks=tell.tasks)
+            return api.Cancelled(tasks=tell.tasks, audit=tell.audit)
         case AnswerChanged():
-            return api.Changed(tasks=tell.tasks, hint=tell.hint)
+            return api.Changed(tasks=tell.tasks, hint=tell.hint, audit=tell.audit)
         case AnswerNode():
-            return node_shown(tell.node, now_s=tell.at)
+            shown = node_shown(tell.node, now_s=tell.at)
+            shown.audit = tell.audit
+            return shown
         case AnswerRegister():
             return messages.RegisterReply(
                 epoch=epoch,

@@ -285,7 +285,7 @@ async def _lead_until(
         caches.changed(batch)
         gauges.changed(batch)
 
-    performer = Performer(store, tell=tell, record=writer.put)
+    performer = Performer(store, tell=tell, record=writer.put, epoch=leader.epoch)
     loop = Loop(cluster, performer, clock, answer_beat=teller.answer_beat)
     gauges = Gauges(loop, clock, (live.change for live in snapshot.jobs), record=writer.put)
     doors = Doors(

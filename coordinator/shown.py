@@ -31,6 +31,7 @@ def node_shown(node: Node, *, now_s: float) -> api.Node:
         suspicion=round(node.suspicion, 3),
         usage=node.usage,
         gpu_taken=node.gpu_taken,
+        set_labels=node.set_labels,
     )
 
 

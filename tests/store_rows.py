@@ -76,6 +76,7 @@ def job_change(job: NewJob, state: JobState, **other: Any) -> JobChange:
     fields: dict[str, Any] = {
         "pending": 0, "queued": 0, "assigned": 0, "running": 0, "completed": 0, "failed": 0, "cancelled": 0,
         "cancel_requested": False, "started_at": None, "ended_at": None, "exit_code": None, "reason": "",
+        "priority": job.priority,
     }  # fmt: skip
     return JobChange(number=job.number, id=job.id, owner=job.owner, state=state, **(fields | other))
 

@@ -46,13 +46,18 @@ class Access:
             raise ApiError(refusal("E_AUTH", f"no user {name}", hint="ask an admin to add you"))
         if not user.active:
             raise ApiError(refusal("E_SUSPENDED", f"user {name} is suspended"))
-        needed = OPERATIONS[operation].role
-        if user.role.rank < needed.rank:
-            got, expected = f"the role {user.role}", f"{needed} or above"
-            raise ApiError(
-                refusal("E_FORBIDDEN", f"{name} may not ask {operation}", got=got, expected=expected)
-            )
+        check_role(user, operation)
         return user
+
+
+def check_role(user: UserRow, operation: str) -> None:
+    """That the role of `user` is one that may ask `operation`. Raises ApiError (403)."""
+    needed = OPERATIONS[operation].role
+    if user.role.rank < needed.rank:
+        got, expected = f"the role {user.role}", f"{needed} or above"
+        raise ApiError(
+            refusal("E_FORBIDDEN", f"{user.name} may not ask {operation}", got=got, expected=expected)
+        )
 
 
 def viewer(user: UserRow) -> UserName | None:

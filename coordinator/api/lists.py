@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from bus import api, requests
 from bus.errors import ApiError
-from bus.fields import EVENT_FIELDS, JOB_FIELDS, TASK_FIELDS
+from bus.fields import ALL_TASK_FIELDS, EVENT_FIELDS, JOB_FIELDS, TASK_FIELDS
 from bus.filter import Condition, Operator, Order
 from bus.refusal import quote, refusal
 from coordinator.api.access import viewer
@@ -20,9 +20,11 @@ from coordinator.loop import Loop
 from coordinator.store.events import Events, Scope
 from coordinator.store.lists import Lists
 from coordinator.store.rows import UserRow
+from coordinator.store.task_lists import TaskLists
 
 _NEWEST_JOBS = Order("number", descending=True)
 _BY_INDEX = Order("index")
+_NEWEST_TASKS = Order("job", descending=True)
 _NEWEST_EVENTS = Order("at", descending=True)
 _EVENT_ORDERS = {name: field for name, field in EVENT_FIELDS.items() if name in ("at", "age")}
 _INSTANT_MAX = 1e11
@@ -31,11 +33,21 @@ _INSTANT_MAX = 1e11
 class Listings:
     """The handlers of `job.list`, `task.list` and `event.list`."""
 
-    def __init__(self, loop: Loop, finder: Finder, clock: Clock, *, lists: Lists, events: Events) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        finder: Finder,
+        clock: Clock,
+        *,
+        lists: Lists,
+        task_lists: TaskLists,
+        events: Events,
+    ) -> None:
         self._loop = loop
         self._finder = finder
         self._clock = clock
         self._lists = lists
+        self._task_lists = task_lists
         self._events = events
 
     async def jobs(self, user: UserRow, request: Struct) -> Struct:
@@ -50,12 +62,21 @@ class Listings:
         return await self._lists.jobs(listing, viewer=viewer(user))
 
     async def tasks(self, user: UserRow, request: Struct) -> Struct:
-        """`task.list`: by index."""
+        """`task.list`: by index; of all jobs the newest first."""
         assert isinstance(request, requests.TaskList)
+        if not request.job:
+            return await self._every_task(user, request)
         listing = understand(request, user, TASK_FIELDS, _BY_INDEX, now_s=self._clock.now_s())
         number = await self._finder.job(user, request.job, field="/job")
         listing = replace(listing, conditions=listing.conditions + states_wanted(request.states))
         return await self._lists.tasks(number, listing)
+
+    async def _every_task(self, user: UserRow, request: requests.TaskList) -> api.Tasks:
+        now_s = self._clock.now_s()
+        listing = understand(request, user, ALL_TASK_FIELDS, _NEWEST_TASKS, now_s=now_s)
+        await self._loop.barrier()
+        listing = replace(listing, conditions=listing.conditions + states_wanted(request.states))
+        return await self._task_lists.page(listing, viewer=viewer(user))
 
     async def events(self, user: UserRow, request: Struct) -> Struct:
         """`event.list`: newest first."""

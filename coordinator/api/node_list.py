@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial, reduce
+from operator import xor
 
 from bus import api
+from bus.bulk import revision_of
 from bus.fields import NODE_FIELDS
-from bus.filter import Value, matches
+from bus.filter import Condition, Value, matches
 from bus.values import NodeAdmin, NodeHealth
 from coordinator.store.listing import Counted, Listing
 
@@ -49,6 +52,20 @@ def value_of(node: api.Node, field: str) -> Value:
     return node.labels.get(key) if NODE_FIELDS[head].keyed else _FIELDS[field](node)
 
 
+def matching(nodes: Iterable[api.Node], conditions: Sequence[Condition]) -> list[api.Node]:
+    """Those of which all conditions hold."""
+    return [node for node in nodes if matches(conditions, partial(value_of, node))]
+
+
+def revision_of_nodes(nodes: Sequence[api.Node]) -> int:
+    """Names exactly these, in whatever order."""
+    return revision_of(total=len(nodes), digest=reduce(xor, (_digest(node.name) for node in nodes), 0))
+
+
+def _digest(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest())
+
+
 def page(nodes: Iterable[api.Node], listing: Listing) -> api.Nodes:
     """The page that `listing` wants, counted like every list."""
     field, descending = listing.order.field, listing.order.descending
@@ -56,8 +73,9 @@ def page(nodes: Iterable[api.Node], listing: Listing) -> api.Nodes:
     def place(node: api.Node) -> tuple[Value, str]:
         return value_of(node, field), node.name
 
-    found = [node for node in nodes if matches(listing.conditions, partial(value_of, node))]
+    found = matching(nodes, listing.conditions)
     found.sort(key=place, reverse=descending)
+    revision = revision_of_nodes(found)
     states = Counter(map(node_state, found))
     if listing.after is not None:
         end = (listing.after.key, listing.after.tie)
@@ -66,4 +84,6 @@ def page(nodes: Iterable[api.Node], listing: Listing) -> api.Nodes:
     following = ""
     if len(found) > len(shown):
         following = listing.cursor(*place(shown[-1]), Counted())
-    return api.Nodes(nodes=shown, next=following, total=states.total(), states=dict(states))
+    return api.Nodes(
+        nodes=shown, next=following, total=states.total(), states=dict(states), revision=revision
+    )

@@ -6,23 +6,28 @@ All of it goes through the loop and is answered after its commit.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from bus import api, requests
+from bus.bulk import JobPriority, NodeLabel
 from bus.errors import ApiError
 from bus.refusal import quote, refusal
 from bus.values import NodeAdmin, NodeName
-from coordinator.api.jobs import Jobs
+from coordinator.api.jobs import Jobs, check_range
 from coordinator.core.events import (
+    BulkAsked,
+    CancelAsked,
     HoldAsked,
     LearnedBrought,
     ModeAsked,
+    NodeLabelled,
     NodeSteered,
     PauseAsked,
+    PriorityAsked,
     RequeueAsked,
     RetryAsked,
     SharesAsked,
@@ -38,6 +43,7 @@ RETRY_PAGE = 2_000
 """Failed tasks queued again in one step: a batch of bounded size, however many failed."""
 
 REASON_MAX = 500
+PRIORITY_MAX = 10
 DEADLINE_MAX_S = 30 * 86_400.0
 ANSWER_S = 5.0
 
@@ -46,7 +52,11 @@ Asking = (
     | PauseAsked
     | RequeueAsked
     | RetryAsked
+    | PriorityAsked
+    | CancelAsked
+    | BulkAsked
     | NodeSteered
+    | NodeLabelled
     | SharesAsked
     | ModeAsked
     | LearnedBrought
@@ -74,7 +84,26 @@ class Steer:
         self._over = over
         self._replies = replies
         self._retrying = asyncio.Lock()
-        self._steering = asyncio.Lock()
+        self.steering = asyncio.Lock()
+        """The database checks the states of a node step by step: no two steps of one in one batch."""
+
+    @property
+    def handlers(self) -> dict[str, Callable[[UserRow, Struct], Awaitable[Struct]]]:
+        """By the name of the operation."""
+        return {
+            "job.hold": self.hold,
+            "job.release": self.release,
+            "job.pause": self.pause,
+            "job.resume": self.resume,
+            "job.priority": self.prioritize,
+            "job.requeue": self.requeue,
+            "job.retry": self.retry,
+            "node.cordon": self.cordon,
+            "node.drain": self.drain,
+            "node.maintenance": self.maintenance,
+            "node.undrain": self.undrain,
+            "node.label": self.label,
+        }
 
     async def hold(self, user: UserRow, request: Struct) -> Struct:
         """`job.hold`."""
@@ -116,6 +145,17 @@ class Steer:
         self._check_live(number, "nothing of it runs", field="/target")
         return await self.ask(RequeueAsked(job=number, index=index, by=user.name, role=user.role))
 
+    async def prioritize(self, user: UserRow, request: Struct) -> Struct:
+        """`job.priority`: what waits moves in the line, what is placed keeps its place."""
+        assert isinstance(request, JobPriority)
+        self._jobs.check_database()
+        check_range(request.priority, 1, PRIORITY_MAX, field="/priority")
+        number = await self._jobs.finder.job(user, request.job, field="/job")
+        self._check_live(number, "nothing of it waits", field="/job")
+        return await self.ask(
+            PriorityAsked(job=number, priority=request.priority, by=user.name, role=user.role)
+        )
+
     def _check_live(self, number: int, why: str, *, field: str) -> None:
         """Raises ApiError for a job that is over."""
         if number not in self._loop.cluster.jobs:
@@ -127,17 +167,21 @@ class Steer:
         assert isinstance(request, requests.Retry)
         self._jobs.check_database()
         number, index = await self._jobs.finder.target(user, request.target, field="/target")
-        async with self._retrying:
-            with self._staying(number):
-                answer = await self._queue_again(user, number, index)
+        answer = await self.queue_again(user, number, index)
         if index is None or answer.tasks:
             return answer
         task = await self._jobs.find_task(user, request.target, field="/target")
         final = ", which is final" if task.state in TERMINAL else ""
         return api.Changed(tasks=0, hint=f"task {request.target} is {task.state}{final}")
 
+    async def queue_again(self, user: UserRow, number: int, index: int | None) -> api.Changed:
+        """What failed of a job, or that task. Raises ApiError, Overloaded or StoreUnavailable."""
+        async with self._retrying:
+            with self._staying(number):
+                return await self._queue_again(user, number, index)
+
     async def _queue_again(self, user: UserRow, number: int, index: int | None) -> api.Changed:
-        first, before = index or 0, 0
+        first, before, audit = index or 0, 0, ""
         while True:
             await self._loop.barrier()
             as_of = self._loop.cluster.requeues
@@ -150,6 +194,7 @@ class Steer:
             )
             answer = await self.ask(event)
             assert isinstance(answer, api.Changed)
+            answer.audit = audit = answer.audit or audit
             if len(failed) < RETRY_PAGE:
                 return answer
             first, before = failed[-1].task.index + 1, answer.tasks
@@ -173,12 +218,8 @@ class Steer:
     async def _steer(self, user: UserRow, request: Struct, admin: NodeAdmin) -> Struct:
         assert isinstance(request, requests.NodeSteer)
         self._jobs.check_database()
-        if len(request.reason) > REASON_MAX:
-            got, expected = f"{len(request.reason)} characters", f"at most {REASON_MAX}"
-            raise ApiError(
-                refusal("E_TOO_LARGE", "a long reason", field="/reason", got=got, expected=expected)
-            )
         check_deadline(request.deadline_s, admin)
+        check_reason(request.reason)
         steered = NodeSteered(
             node=NodeName(request.node),
             admin=admin,
@@ -186,8 +227,18 @@ class Steer:
             deadline_s=request.deadline_s,
             by=user.name,
         )
-        async with self._steering:  # the database checks step by step: no two of a node in one batch
+        async with self.steering:
             return await self.ask(steered)
+
+    async def label(self, user: UserRow, request: Struct) -> Struct:
+        """`node.label`: set labels, and take away those that people set."""
+        assert isinstance(request, NodeLabel)
+        self._jobs.check_database()
+        return await self.ask(NodeLabelled(node=NodeName(request.node), labels=request.labels, by=user.name))
+
+    def check_database(self) -> None:
+        """Raises ApiError (E_UNAVAILABLE) while nothing can be committed."""
+        self._jobs.check_database()
 
     async def ask(self, event: Asking) -> Struct:
         """Post `event` and wait for its answer. Raises ApiError, Overloaded or StoreUnavailable."""
@@ -204,6 +255,13 @@ class Steer:
         if isinstance(answer, api.Error):
             raise ApiError(answer)
         return answer
+
+
+def check_reason(reason: str) -> None:
+    """Raises ApiError where it is too long."""
+    if len(reason) > REASON_MAX:
+        got, expected = f"{len(reason)} characters", f"at most {REASON_MAX}"
+        raise ApiError(refusal("E_TOO_LARGE", "a long reason", field="/reason", got=got, expected=expected))
 
 
 def check_deadline(deadline_s: float | None, admin: NodeAdmin) -> None:

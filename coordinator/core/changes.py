@@ -409,7 +409,7 @@ def node_row(node: Node, *, registered: bool) -> NodeRow:
         allocated=node.allocated,
         inventory=node.inventory,
         kind=node.kind,
-        labels=node.labels,
+        labels=node.own_labels,
         roles=node.roles,
         tools=node.tools,
         health=node.health,
@@ -421,6 +421,7 @@ def node_row(node: Node, *, registered: bool) -> NodeRow:
         admin_at=node.admin_at,
         admin_goal=node.admin_goal,
         admin_deadline=node.admin_deadline,
+        set_labels=node.set_labels,
     )
 
 
@@ -473,4 +474,5 @@ def job_change(job: Job) -> JobChange:
         held_at=job.held_at,
         paused_by=job.paused_by or "",
         paused_at=job.paused_at,
+        priority=job.priority,
     )

@@ -207,13 +207,21 @@ def parse_gpu_types(asked: str | list[str], field: str, faults: list[Fault]) -> 
 
 def check_constraints(constraints: Constraints, faults: list[Fault]) -> None:
     """Labels and node names that could exist."""
-    field = "/constraints/labels"
-    if len(constraints.labels) > LABELS_MAX:
-        got, expected = f"{len(constraints.labels)} labels", f"at most {LABELS_MAX}"
+    check_labels(constraints.labels, faults, field="/constraints/labels")
+    for position, node in enumerate(constraints.nodes):
+        if not is_name(node):
+            where, expected = f"/constraints/nodes/{position}", "a node's name: 1–63 of [a-z0-9_-]"
+            faults.append(Fault(code="E_CONSTRAINT", field=where, got=quote(node), expected=expected))
+
+
+def check_labels(labels: Mapping[str, str], faults: list[Fault], *, field: str) -> None:
+    """Keys and values that a node could have."""
+    if len(labels) > LABELS_MAX:
+        got, expected = f"{len(labels)} labels", f"at most {LABELS_MAX}"
         faults.append(
             Fault(code="E_LABEL", message="too many labels", field=field, got=got, expected=expected)
         )
-    for key, value in constraints.labels.items():
+    for key, value in labels.items():
         if not _LABEL_KEY.fullmatch(key):
             expected = "1–63 of [A-Za-z0-9_./-]"
             faults.append(Fault(code="E_LABEL", field=field, got=quote(key), expected=expected))
@@ -222,10 +230,6 @@ def check_constraints(constraints: Constraints, faults: list[Fault]) -> None:
             faults.append(
                 Fault(code="E_LABEL", message=message, field=field, got=quote(value), expected=expected)
             )
-    for position, node in enumerate(constraints.nodes):
-        if not is_name(node):
-            where, expected = f"/constraints/nodes/{position}", "a node's name: 1–63 of [a-z0-9_-]"
-            faults.append(Fault(code="E_CONSTRAINT", field=where, got=quote(node), expected=expected))
 
 
 def check_needs(tasks: Sequence[TaskSpec], faults: list[Fault]) -> None:

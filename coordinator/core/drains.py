@@ -27,7 +27,7 @@ def on_steered(out: list[Effect], cluster: Cluster, event: NodeSteered, *, now_s
     """Give a node another admin state; what it has to give back is asked for at once."""
     node = cluster.nodes.get(event.node)
     if node is None:
-        out.append(Refuse(reply=event.reply, faults=(_no_node(cluster, event.node),)))
+        out.append(Refuse(reply=event.reply, faults=(no_node(cluster, event.node),)))
         return
     admin, goal, deadline = _wanted(node, event, now_s=now_s)
     if admin is not node.admin and admin not in NODE_TRANSITIONS[node.admin]:
@@ -127,7 +127,8 @@ def _check(out: list[Effect], cluster: Cluster, node: Node, *, now_s: float) -> 
         out.append(node_event(node, "drain_deadline", "warning", text, now_s=now_s))
 
 
-def _no_node(cluster: Cluster, name: str) -> Fault:
+def no_node(cluster: Cluster, name: str) -> Fault:
+    """That there is none of this name, with the nearest one."""
     near = get_close_matches(name, cluster.nodes, 1)
     hint = f"did you mean {near[0]}?" if near else "corral nodes"
     return Fault(code="E_NOT_FOUND", message=f"no node {name}", field="/node", hint=hint, status=404)

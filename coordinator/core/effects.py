@@ -81,6 +81,7 @@ class JobChange(Struct, frozen=True, kw_only=True, gc=False):
     held_at: float | None = None
     paused_by: str = ""  # "": not paused
     paused_at: float | None = None
+    priority: int = 1
 
 
 class NewTask(Struct, frozen=True, kw_only=True, gc=False):
@@ -187,6 +188,7 @@ class NodeRow(Struct, frozen=True, kw_only=True, gc=False):
     admin_at: float | None = None
     admin_goal: NodeAdmin | None = None  # what it becomes once it is drained
     admin_deadline: float | None = None  # when what it still runs is queued again
+    set_labels: dict[str, str] = {}  # by people; they win over `labels`, which are the agent's own
 
 
 class NodeLedger(Struct, frozen=True, kw_only=True, gc=False):
@@ -205,6 +207,7 @@ class AuditRow(Struct, frozen=True, kw_only=True, gc=False):
     action: str  # an operation of the API
     object: str
     details: dict[str, Any] = {}
+    reference: str = ""  # what it is found by; the shell's to give
 
 
 class AccountRow(Struct, frozen=True, kw_only=True, gc=False):
@@ -381,8 +384,11 @@ class AnswerSubmit(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class AnswerCancel(Struct, frozen=True, kw_only=True, gc=False):
+    """`audit`: the reference of the row that tells of it; the shell's to give, as in the next two."""
+
     reply: ReplyToken
     tasks: int
+    audit: str = ""
 
 
 class AnswerChanged(Struct, frozen=True, kw_only=True, gc=False):
@@ -391,6 +397,7 @@ class AnswerChanged(Struct, frozen=True, kw_only=True, gc=False):
     reply: ReplyToken
     tasks: int
     hint: str = ""
+    audit: str = ""
 
 
 class AnswerNode(Struct, frozen=True, kw_only=True, gc=False):
@@ -399,6 +406,7 @@ class AnswerNode(Struct, frozen=True, kw_only=True, gc=False):
     reply: ReplyToken
     node: Node
     at: float
+    audit: str = ""
 
 
 class Fault(Struct, frozen=True, kw_only=True, gc=False):

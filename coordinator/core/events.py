@@ -147,6 +147,12 @@ class RequeueAsked(Asked, frozen=True, kw_only=True):
     index: int | None
 
 
+class PriorityAsked(Asked, frozen=True, kw_only=True):
+    """From now on what waits of a job stands in the line as one of `priority`, 1 to 10, does."""
+
+    priority: int
+
+
 class TaskSeen(Struct, frozen=True):
     """A task (or range) row as the database has it."""
 
@@ -215,6 +221,27 @@ class NodeSteered(Struct, frozen=True, kw_only=True):
     admin: NodeAdmin
     reason: str
     deadline_s: float | None = None
+    by: UserName
+    reply: ReplyToken = 0
+
+
+class NodeLabelled(Struct, frozen=True, kw_only=True):
+    """Set labels of a node; None takes one away that was set so before."""
+
+    node: NodeName
+    labels: dict[str, str | None]
+    by: UserName
+    reply: ReplyToken = 0
+
+
+class BulkAsked(Struct, frozen=True, kw_only=True):
+    """All that `query` lets through is to be steered: only noted here, each is asked for by itself."""
+
+    action: str
+    object: str
+    query: str
+    matched: int
+    details: dict[str, Any]
     by: UserName
     reply: ReplyToken = 0
 
@@ -301,7 +328,10 @@ Event = (
     | RetryAsked
     | PauseAsked
     | RequeueAsked
+    | PriorityAsked
     | NodeSteered
+    | NodeLabelled
+    | BulkAsked
     | ModeAsked
     | PolicyChosen
     | LearnedBrought

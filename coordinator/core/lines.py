@@ -108,6 +108,16 @@ class Line(Struct, eq=False):
         if changed:
             heapq.heapify(self.entries)
 
+    def reclass(self, job: Job, aged: int) -> None:
+        """The entries of `job` go to the place of its new priority, behind those who had it longer."""
+        changed = False
+        for place, waiting in enumerate(self.entries):
+            if waiting.job is job:
+                self.entries[place] = waiting._replace(aged=aged, priority=-job.priority)
+                changed = True
+        if changed:
+            heapq.heapify(self.entries)
+
     def remove(self, job: Job) -> None:
         """Take out every entry of `job`."""
         kept = []

@@ -17,6 +17,7 @@ from coordinator.core.effects import Effect
 from coordinator.core.events import (
     AgentBeat,
     AgentRegistered,
+    BulkAsked,
     CancelAsked,
     CommandConfirmed,
     CommandUnanswered,
@@ -26,9 +27,11 @@ from coordinator.core.events import (
     JobSubmitted,
     LearnedBrought,
     ModeAsked,
+    NodeLabelled,
     NodeSteered,
     PauseAsked,
     PolicyChosen,
+    PriorityAsked,
     RequeueAsked,
     RetryAsked,
     ScheduleDue,
@@ -43,6 +46,7 @@ from coordinator.core.fair_share import on_shares, settle
 from coordinator.core.forecasts import check_forecasts, on_forecast
 from coordinator.core.health import check_silence, check_starts
 from coordinator.core.jobs import on_cancel, on_submitted, remind_cancels, requeue_due
+from coordinator.core.labels import on_labelled
 from coordinator.core.learning import keep_notes, on_brought, on_mode, on_policy, on_snapshot
 from coordinator.core.model import Cluster
 from coordinator.core.nodes import (
@@ -55,7 +59,7 @@ from coordinator.core.nodes import (
 from coordinator.core.placing import is_unwanted, on_schedule, retract
 from coordinator.core.preemption import preempt
 from coordinator.core.reports import on_reported
-from coordinator.core.steering import on_hold, on_pause, on_requeue, on_retry
+from coordinator.core.steering import on_bulk, on_hold, on_pause, on_priority, on_requeue, on_retry
 from coordinator.core.yielding import remind_yields
 
 
@@ -88,8 +92,14 @@ def step(cluster: Cluster, event: Event, now_s: float) -> list[Effect]:
             on_requeue(out, cluster, event, now_s=now_s)
         case RetryAsked():
             on_retry(out, cluster, event, now_s=now_s)
+        case PriorityAsked():
+            on_priority(out, cluster, event, now_s=now_s)
+        case BulkAsked():
+            on_bulk(out, event, now_s=now_s)
         case NodeSteered():
             on_steered(out, cluster, event, now_s=now_s)
+        case NodeLabelled():
+            on_labelled(out, cluster, event, now_s=now_s)
         case AgentRegistered():
             on_registered(out, cluster, event, now_s=now_s)
         case SharesAsked():

@@ -38,7 +38,7 @@ class Node(Struct, eq=False):
     capacity: Resources
     inventory: Inventory
     kind: NodeKind
-    labels: dict[str, str]
+    own_labels: dict[str, str]  # as its agent says
     roles: tuple[str, ...]
     tools: tuple[str, ...]
     health: NodeHealth
@@ -67,7 +67,17 @@ class Node(Struct, eq=False):
     admin_at: float | None = None
     admin_goal: NodeAdmin | None = None  # what it becomes once it is drained
     admin_deadline: float | None = None  # when what still runs there is queued again
+    set_labels: dict[str, str] = {}  # by people; replaced, never changed, as `labels` is
+    labels: dict[str, str] = {}  # both, where people win: what decides
     holding: int = 0  # how many attempts are in the ledger; the others wait
+
+    def __post_init__(self) -> None:
+        self.label(self.own_labels, self.set_labels)
+
+    def label(self, own: dict[str, str], set_by_people: dict[str, str]) -> None:
+        """Give it labels: those of its agent, and those that people set."""
+        self.own_labels, self.set_labels = own, set_by_people
+        self.labels = own | set_by_people
 
     @property
     def waiting(self) -> int:

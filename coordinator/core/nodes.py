@@ -97,7 +97,7 @@ def _new_node(event: AgentRegistered, *, now_s: float) -> Node:
         capacity=offered,
         inventory=event.inventory,
         kind=event.kind,
-        labels=event.labels,
+        own_labels=event.labels,
         roles=event.roles,
         tools=event.tools,
         health=NodeHealth.HEALTHY,
@@ -115,7 +115,7 @@ def _update_node(node: Node, event: AgentRegistered) -> None:
     node.capacity = node.declared.widest(node.allocated)
     node.inventory = event.inventory
     node.kind = event.kind
-    node.labels = event.labels
+    node.label(event.labels, node.set_labels)
     node.roles = event.roles
     node.tools = event.tools
 

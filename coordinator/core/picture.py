@@ -43,6 +43,7 @@ class JobHeld(NamedTuple):
     reason: str
     held_by: str
     paused_by: str
+    priority: int
 
 
 class GroupHeld(NamedTuple):
@@ -86,6 +87,7 @@ class NodeHeld(NamedTuple):
     admin_goal: NodeAdmin | None
     capacity: Resources
     allocated: Resources
+    labels: tuple[tuple[str, str], ...]
 
 
 class Learnt(NamedTuple):
@@ -153,6 +155,7 @@ def _job(job: Job) -> JobHeld:
         job.reason,
         job.held_by or "",
         job.paused_by or "",
+        job.priority,
     )
 
 
@@ -195,6 +198,7 @@ def _node(node: Node) -> NodeHeld:
         node.admin_goal,
         node.written,
         node.allocated,
+        tuple(sorted(node.labels.items())),
     )
 
 

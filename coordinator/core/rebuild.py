@@ -42,7 +42,7 @@ def restore_node(cluster: Cluster, row: NodeRow, *, now_s: float) -> None:
         capacity=row.capacity,
         inventory=row.inventory,
         kind=row.kind,
-        labels=row.labels,
+        own_labels=row.labels,
         roles=row.roles,
         tools=row.tools,
         health=row.health,
@@ -57,6 +57,7 @@ def restore_node(cluster: Cluster, row: NodeRow, *, now_s: float) -> None:
         admin_at=row.admin_at,
         admin_goal=row.admin_goal,
         admin_deadline=row.admin_deadline,
+        set_labels=row.set_labels,
     )
 
 
@@ -145,7 +146,7 @@ def _job(row: NewJob, change: JobChange) -> Job:
         owner=row.owner,
         submitted_at=row.submitted_at,
     )
-    job.name = row.name
+    job.name, job.priority = row.name, change.priority
     job.pending = job.queued = 0
     job.cancel_requested = change.cancel_requested
     job.started_at, job.exit_code, job.reason = change.started_at, change.exit_code, change.reason

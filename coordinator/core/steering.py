@@ -1,4 +1,4 @@
-"""What people do to jobs: hold and pause them, queue again what failed or what runs.
+"""What people do to jobs: hold and pause them, move them in the line, queue again what failed or what runs.
 
 Every change leaves its row, a line of the cluster's history and one of the audit. What was so already is
 answered and leaves nothing.
@@ -20,12 +20,22 @@ from coordinator.core.effects import (
     Refuse,
     ReplyToken,
 )
-from coordinator.core.events import Asked, HoldAsked, PauseAsked, RequeueAsked, RetryAsked, TaskSeen
+from coordinator.core.events import (
+    Asked,
+    BulkAsked,
+    HoldAsked,
+    PauseAsked,
+    PriorityAsked,
+    RequeueAsked,
+    RetryAsked,
+    TaskSeen,
+)
 from coordinator.core.jobs import may_steer
 from coordinator.core.model import Attempt, Cluster, Job, Task
 from coordinator.core.pausing import send_pauses
 from coordinator.core.placing import is_unwanted, retract
 from coordinator.core.rebuild import restore_over
+from coordinator.core.scheduler.order import standing
 from coordinator.core.yielding import yield_attempts
 
 _ACTIONS = {
@@ -35,6 +45,7 @@ _ACTIONS = {
     "job_resumed": "job.resume",
     "job_requeued": "job.requeue",
     "job_retried": "job.retry",
+    "job_prioritized": "job.priority",
 }
 """Kind of event -> the operation that was asked for."""
 
@@ -173,6 +184,35 @@ def on_requeue(out: list[Effect], cluster: Cluster, event: RequeueAsked, *, now_
     out.append(AnswerChanged(reply=event.reply, tasks=len(asked), hint=hint))
 
 
+def on_priority(out: list[Effect], cluster: Cluster, event: PriorityAsked, *, now_s: float) -> None:
+    """Move what waits of a job in the lines; what is placed already keeps its place."""
+    job = cluster.jobs.get(event.job)
+    if job is None or not may_steer(job, event):
+        out.append(_refuse(event.reply, _no_job(event.job)))
+    elif job.priority == event.priority:
+        out.append(AnswerChanged(reply=event.reply, tasks=0))
+    elif job.cancel_requested:
+        out.append(_refuse(event.reply, _is_ending(job)))
+    else:
+        text = f"job {job.number}: priority {job.priority} made {event.priority} by {event.by}"
+        job.priority = event.priority
+        cluster.changed_jobs[job.number] = job
+        cluster.dirty = True
+        for line in cluster.lines.values():
+            line.reclass(job, standing(cluster, job))
+        waiting, placed = job.pending + job.queued, job.assigned + job.running
+        _note_job(out, job, event, "job_prioritized", text, waiting, now_s=now_s)
+        hint = f"{counted(placed, 'task')} of it had a place before, and keep it" if placed else ""
+        out.append(AnswerChanged(reply=event.reply, tasks=waiting, hint=hint))
+
+
+def on_bulk(out: list[Effect], event: BulkAsked, *, now_s: float) -> None:
+    """Write down what somebody is about to do to many; each of them has a line of its own when it is done."""
+    details = {"filter": event.query, "matched": event.matched, **event.details}
+    out.append(AuditRow(at=now_s, actor=event.by, action=event.action, object=event.object, details=details))
+    out.append(AnswerChanged(reply=event.reply, tasks=event.matched))
+
+
 def on_retry(out: list[Effect], cluster: Cluster, event: RetryAsked, *, now_s: float) -> None:
     """Queue failed tasks again. Completed and cancelled ones stay as they are: both are final.
 
@@ -259,6 +299,8 @@ def _note_job(
     if isinstance(event, RequeueAsked) and event.index is not None:
         what = f"{job.number}.{event.index}"
     details = {"tasks": tasks}
+    if isinstance(event, PriorityAsked):
+        details["priority"] = event.priority
     out.append(AuditRow(at=now_s, actor=event.by, action=_ACTIONS[kind], object=what, details=details))
 
 

@@ -34,7 +34,7 @@ def arguments(batch: Batch) -> tuple[list[Row], ...]:
     changes = {change.id: change for change in batch.job_changes}
     new_jobs = [new_job(job, changes.get(job.id)) for job in batch.new_jobs]
     for job in batch.new_jobs:
-        if job.id in changes and not (changes[job.id].held_by or changes[job.id].paused_by):
+        if job.id in changes and not _steered(job, changes[job.id]):
             del changes[job.id]  # the new row says it all
     known = [node for node in batch.nodes if not node.registered]
     named = {row.id for row in batch.ledgers}
@@ -80,7 +80,10 @@ def new_job(job: NewJob, change: JobChange | None) -> Row:
 
 
 def job_change(change: JobChange) -> Row:
-    return change.id, *_counters(change), change.held_by, change.held_at, change.paused_by, change.paused_at
+    return (
+        change.id, *_counters(change), change.held_by, change.held_at, change.paused_by, change.paused_at,
+        change.priority,
+    )  # fmt: skip
 
 
 def new_task(task: NewTask, change: TaskChange) -> Row:
@@ -130,7 +133,8 @@ def node_state(node: NodeRow) -> Row:
 
 
 def audit(row: AuditRow) -> Row:
-    return row.at, row.actor, row.action, clean(row.object), storable(_encode(row.details))
+    details = storable(_encode(row.details))
+    return row.at, row.actor, row.action, clean(row.object), details, row.reference or None
 
 
 def learned_state(state: LearnedState) -> Row:
@@ -148,6 +152,11 @@ def ledger(row: NodeLedger | NodeRow) -> Row:
 def holding(attempt: AttemptChange) -> bool:
     """Whether the attempt has its request of its node's ledger: all of it, or nothing."""
     return any(ledger_amounts(attempt.holds))
+
+
+def _steered(job: NewJob, change: JobChange) -> bool:
+    """Whether somebody did more to a job in its first batch than its row can say."""
+    return bool(change.held_by or change.paused_by) or change.priority != job.priority
 
 
 def _counters(change: JobChange) -> Row:

@@ -6,6 +6,7 @@ Four sources are asked for the same page and merged. On a connection of their ow
 from __future__ import annotations
 
 from collections.abc import Sequence
+from uuid import UUID
 
 import msgspec
 from asyncpg.protocol import Record
@@ -18,6 +19,7 @@ from bus.values import TaskRef
 from coordinator.store.conditions import Statement, order_by
 from coordinator.store.connection import LIST_SESSION, Session
 from coordinator.store.listing import Listing
+from coordinator.store.shown import instant_s
 from sql import queries
 
 _SQL = queries("events")
@@ -36,6 +38,14 @@ class Scope(Struct, frozen=True, kw_only=True):
     node: str | None = None
     since: float | None = None
     until: float | None = None
+
+
+class Notice(Struct, frozen=True):
+    """Something that was noticed, and whose it is: a user's, or everybody's, being about a node alone."""
+
+    told: api.Happened
+    owner: UUID | None
+    is_everybodys: bool
 
 
 class Events:
@@ -59,6 +69,18 @@ class Events:
         if len(found) > listing.limit:
             following = listing.cursor(page[-1]["at"].timestamp(), page[-1]["id"])
         return api.Events(events=[_happened(row) for row in page], next=following)
+
+    async def notice(self, ident: UUID) -> Notice | None:
+        """Something that was noticed."""
+        statement = Statement(_SQL["notices"])
+        statement.require(f'"notice_id" = {statement.argument(ident, "uuid")}')
+        row = await self._session.fetchrow(statement.text(), *statement.arguments)
+        return None if row is None else Notice(_happened(row), row["owner_id"], row["is_everybodys"])
+
+    async def resolve(self, ident: UUID, *, by: str, note: str) -> str:
+        """Keep that `by` said that it is dealt with; answers the id of the audit's row, "": somebody had."""
+        row = await self._session.fetchrow(_SQL["resolve"], ident, by, note)
+        return "" if row is None else str(row["id"])
 
     async def _narrow_to_node(self, statement: Statement, node: str, source: str) -> None:
         """By the node's id: its name stands in another table. One that never registered has but a name."""
@@ -127,4 +149,7 @@ def _happened(row: Record) -> api.Happened:
         task=row["task"] or None,
         node=row["node"] or None,
         details=msgspec.json.decode(row["details"]),
+        resolved_at=instant_s(row["resolved_at"]),
+        resolved_by=row["resolved_by"],
+        resolution=row["resolution"] or "",
     )

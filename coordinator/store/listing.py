@@ -16,6 +16,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Struct
 
+from bus.bulk import revision_of
 from bus.fields import Field, Kind
 from bus.filter import Condition, Order, Value
 
@@ -30,11 +31,20 @@ class CursorError(Exception):
 
 
 class Counted(Struct, frozen=True, array_like=True):
-    """How much a filter lets through, in all and by state. Not `exact`: at least so much."""
+    """How much a filter lets through, in all and by state, and who: a digest of them, in no order.
+
+    Not `exact`: at least so much.
+    """
 
     total: int = 0
     states: dict[str, int] = {}
     exact: bool = True
+    digest: int = 0
+
+    @property
+    def revision(self) -> int:
+        """Names exactly these, see `bus.bulk`; 0: not all of them are known."""
+        return revision_of(total=self.total, digest=self.digest) if self.exact else 0
 
 
 class Position(Struct, frozen=True, array_like=True):

@@ -84,7 +84,8 @@ def _node(row: Record) -> NodeRow:
         allocated=of_ledger(row["allocated"]),
         inventory=_inventory.decode(row["inventory"]),
         kind=NodeKind(row["kind"]),
-        labels=_labels.decode(row["labels"]),
+        labels=_labels.decode(row["agent_labels"]),
+        set_labels=_labels.decode(row["set_labels"]),
         roles=tuple(row["roles"]),
         tools=tuple(row["tools"]),
         health=NodeHealth(row["health"]),
@@ -136,6 +137,7 @@ def live_job(row: Record) -> LiveJob:
         held_at=row["held_at"],
         paused_by=row["paused_by"],
         paused_at=row["paused_at"],
+        priority=row["priority"],
     )
     return LiveJob(job, change)
 

@@ -67,6 +67,7 @@ async def _register(connection: Connection[Record], node: NodeRow) -> None:
         node.admin_at,
         node.admin_goal,
         node.admin_deadline,
+        storable(_encode(node.set_labels)),
     )
     await connection.execute(
         _SQL["upsert_agent"],
@@ -76,6 +77,7 @@ async def _register(connection: Connection[Record], node: NodeRow) -> None:
         clean(node.incarnation),
         clean(node.boot_id),
         node.last_heartbeat_at,
+        node.health,
     )
     capacity, allocated = ledger_amounts(node.capacity), ledger_amounts(node.allocated)
     await connection.execute(_SQL["upsert_capacity"], node.id, *capacity, *allocated)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from functools import reduce
+from operator import xor
 
 from asyncpg.protocol import Record
 
@@ -40,17 +42,19 @@ class Ranges:
             if left <= 0:
                 return
 
-    async def count(self, job: int, listing: Listing) -> Counter[str]:
-        """How many untouched tasks the listing's conditions let through, by state."""
+    async def count(self, job: int, listing: Listing) -> tuple[Counter[str], int]:
+        """How many untouched tasks the conditions let through, by state; and their ranges' digest."""
         wanted = _spans(listing)
         found: Counter[str] = Counter()
+        digest = 0
         for row in await self._rows(job, listing):
             inside = intersect(wanted, (_extent(row),))
+            digest ^= row["digest"] if inside else 0
             if size(inside) == row["count"]:
                 found[row["state"]] += row["remaining"]
             elif inside:
                 found[row["state"]] += await self._untouched(row, inside)
-        return found
+        return found, digest
 
     async def _rows(self, job: int, listing: Listing) -> Sequence[Record]:
         statement = Statement(_SQL["tasks"], listing.now_s, job)
@@ -58,7 +62,8 @@ class Ranges:
         others = (each for each in listing.conditions if each.field != "index")
         statement.require_all(others, TASK_FIELDS)
         order = order_by(listing.order, TASK_FIELDS, tie="index")
-        return await self._session.fetch(statement.text(order=order), *statement.arguments)
+        columns = f'*, hashint8extended({place_of(job)}, "remaining") as digest'
+        return await self._session.fetch(statement.text(columns, order=order), *statement.arguments)
 
     async def _gaps(
         self, row: Record, spans: Sequence[Span], *, limit: int, listing: Listing
@@ -82,6 +87,16 @@ class Ranges:
         )
         assert found is not None, "a sum is always one row"
         return int(found["count"])
+
+
+def place_of(job: int) -> str:
+    """In SQL, the number that a task, or a range by its first index, has among those of all jobs."""
+    return f'{job}::bigint * 1048576 + "index"'
+
+
+def joined(digests: Iterable[int]) -> int:
+    """Of several sets without a common member, the digest of all."""
+    return reduce(xor, digests, 0)
 
 
 def _spans(listing: Listing) -> tuple[Span, ...]:

@@ -19,7 +19,8 @@ select
     coalesce((select n.name from corral.nodes n where n.id = e.node_id), '') as node,
     format('%s -> %s', e.old_state, e.new_state) as message,
     json_build_object('from', e.old_state, 'to', e.new_state, 'attempt', e.fence, 'tasks', t.count)::text as details,
-    e.node_id, j.user_id as owner_id, t.index as task_index, false as is_everybodys
+    e.node_id, j.user_id as owner_id, t.index as task_index, false as is_everybodys,
+    false as resolved, null::timestamptz as resolved_at, null as resolved_by, null as resolution
 from corral.task_events e
     join corral.tasks t on t.id = e.task_id
     join corral.jobs j on j.id = t.job_id;
@@ -31,7 +32,8 @@ select
     'info' as severity, (select o.username from corral.users o where o.id = j.user_id) as "user",
     j.number as job, '' as task, '' as node, j.name as message,
     json_build_object('tasks', j.total)::text as details,
-    null::uuid as node_id, j.user_id as owner_id, null::integer as task_index, false as is_everybodys
+    null::uuid as node_id, j.user_id as owner_id, null::integer as task_index, false as is_everybodys,
+    false as resolved, null::timestamptz as resolved_at, null as resolved_by, null as resolution
 from corral.jobs j;
 
 -- name: job_ends
@@ -43,7 +45,8 @@ select
     j.number as job, '' as task, '' as node, j.reason as message,
     json_build_object('exit', j.exit_code, 'completed', j.completed, 'failed', j.failed,
                       'cancelled', j.cancelled)::text as details,
-    null::uuid as node_id, j.user_id as owner_id, null::integer as task_index, false as is_everybodys
+    null::uuid as node_id, j.user_id as owner_id, null::integer as task_index, false as is_everybodys,
+    false as resolved, null::timestamptz as resolved_at, null as resolved_by, null as resolution
 from corral.jobs j
 where j.ended_at is not null and j.state in ('completed', 'failed', 'cancelled');
 
@@ -57,8 +60,24 @@ select
     coalesce((select n.name from corral.nodes n where n.id = e.node_id), e.details ->> 'node', '') as node,
     e.message, e.details::text as details,
     e.node_id, coalesce(j.user_id, e.user_id) as owner_id, null::integer as task_index,
-    e.job_id is null and e.node_id is not null as is_everybodys
+    e.job_id is null and e.node_id is not null as is_everybodys,
+    e.resolved_at is not null as resolved, e.resolved_at,
+    (select o.username from corral.users o where o.id = e.resolved_by) as resolved_by, e.resolution,
+    e.id as notice_id
 from corral.system_events e left join corral.jobs j on j.id = e.job_id;
+
+-- name: resolve
+-- Notice $1 is dealt with, says $2, in the words of $3; answers the row of the audit. The first who says so stays.
+with changed as (
+    update corral.system_events e
+    set resolved_at = clock_timestamp(), resolved_by = u.id, resolution = $3
+    from corral.users u
+    where e.id = $1 and e.resolved_at is null and u.username = $2
+    returning e.id, e.event_type)
+insert into corral.audit (actor, action, object, details)
+select $2, 'event.resolve', format('1:%s', id), jsonb_build_object('kind', event_type, 'note', $3::text)
+from changed
+returning id;
 
 -- name: node_id
 -- The id of a node.

@@ -3,9 +3,10 @@
 insert into corral.nodes (
     id, name, hostname, ip, kind, roles, health, admin, cpu_cores, cpu_model, gpu_mem_mib, architecture, os_version,
     kernel_version, container_runtimes, labels, capabilities, inventory, tools, last_heartbeat_at, admin_reason,
-    admin_by, admin_at, admin_goal, admin_deadline)
-values ($1, $2, $3, $4::text::inet, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::text::jsonb, $16::text::jsonb,
-        $17::text::jsonb, $18::text::jsonb, $19, to_timestamp($20), $21, $22, to_timestamp($23), $24, to_timestamp($25))
+    admin_by, admin_at, admin_goal, admin_deadline, agent_labels, set_labels)
+values ($1, $2, $3, $4::text::inet, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::text::jsonb, $16::text::jsonb || $26::text::jsonb,
+        $17::text::jsonb, $18::text::jsonb, $19, to_timestamp($20), $21, $22, to_timestamp($23), $24, to_timestamp($25),
+        $16::text::jsonb, $26::text::jsonb)
 on conflict (id) do update
 set hostname = excluded.hostname, ip = excluded.ip, kind = excluded.kind, roles = excluded.roles,
     health = excluded.health, admin = excluded.admin, cpu_cores = excluded.cpu_cores,
@@ -15,15 +16,16 @@ set hostname = excluded.hostname, ip = excluded.ip, kind = excluded.kind, roles 
     capabilities = excluded.capabilities, inventory = excluded.inventory, tools = excluded.tools,
     admin_reason = excluded.admin_reason, admin_by = excluded.admin_by, admin_at = excluded.admin_at,
     admin_goal = excluded.admin_goal, admin_deadline = excluded.admin_deadline,
+    agent_labels = excluded.agent_labels, set_labels = excluded.set_labels,
     last_heartbeat_at = greatest(nodes.last_heartbeat_at, excluded.last_heartbeat_at);
 
 -- name: upsert_agent!
--- The process that registered.
-insert into corral.agents (id, node_id, version, incarnation, boot_id, last_seen_at)
-values ($1, $2, $3, $4, $5, to_timestamp($6))
+-- The process that registered, or whose node's row is written whole again for another reason.
+insert into corral.agents (id, node_id, version, incarnation, boot_id, last_seen_at, status)
+values ($1, $2, $3, $4, $5, to_timestamp($6), case when $7 = 'unreachable' then 'inactive' else 'active' end)
 on conflict (id) do update
 set node_id = excluded.node_id, version = excluded.version, incarnation = excluded.incarnation,
-    boot_id = excluded.boot_id, status = 'active',
+    boot_id = excluded.boot_id, status = excluded.status,
     last_seen_at = greatest(agents.last_seen_at, excluded.last_seen_at);
 
 -- name: upsert_capacity!
@@ -74,7 +76,7 @@ set mac = excluded.mac, ip = excluded.ip, kind = excluded.kind, speed_mbps = exc
 -- All nodes as the coordinator keeps them.
 select
     n.name, n.id, coalesce(a.incarnation, '') as incarnation, coalesce(a.boot_id, '') as boot_id,
-    coalesce(a.version, '') as version, n.inventory::text, n.kind, n.labels::text, n.roles, n.tools, n.health, n.admin,
+    coalesce(a.version, '') as version, n.inventory::text, n.kind, n.agent_labels::text, n.set_labels::text, n.roles, n.tools, n.health, n.admin,
     extract(epoch from n.last_heartbeat_at)::double precision as last_heartbeat_at,
     n.admin_reason, n.admin_by, extract(epoch from n.admin_at)::double precision as admin_at,
     n.admin_goal, extract(epoch from n.admin_deadline)::double precision as admin_deadline,

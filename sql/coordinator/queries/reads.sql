@@ -38,7 +38,7 @@ where ($1::text is null or o.username = $1) and j.number = $2;
 -- One task, or the range that it lies in untouched. Its own row comes before the range's.
 select
     t.id as row_id, t.count, t.index, t.group_name as name, t.state, n.name as node, t.fence as attempt,
-    t.retries, t.priority, t.cpu_millis as cpu, t.mem_mib as memory, t.gpus * 1000 + t.gpu_milli as gpus, t.storage_mib as storage,
+    t.retries, j.priority, t.cpu_millis as cpu, t.mem_mib as memory, t.gpus * 1000 + t.gpu_milli as gpus, t.storage_mib as storage,
     t.net_mbps as net, t.created_at as submitted, t.started_at as started, t.completed_at as ended,
     t.exit_code as exit, t.signal, coalesce(t.error_message, '') as message, t.output::text
 from corral.tasks t

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from bus.fields import EVENT_FIELDS, JOB_FIELDS, NODE_FIELDS, TASK_FIELDS, Field, Kind
+from bus.fields import (
+    ALL_TASK_FIELDS,
+    AUDIT_FIELDS,
+    EVENT_FIELDS,
+    JOB_FIELDS,
+    NODE_FIELDS,
+    TASK_FIELDS,
+    Field,
+    Kind,
+)
 from bus.filter import CONDITIONS_MAX, LENGTH_MAX, parse
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "filter.md"
@@ -23,7 +32,14 @@ HOLDS = {
     Kind.INSTANT: "an instant",
     Kind.FLAG: "yes, no",
 }
-TABLES = {"Jobs": JOB_FIELDS, "Tasks": TASK_FIELDS, "Nodes": NODE_FIELDS, "Events": EVENT_FIELDS}
+TABLES = {
+    "Jobs": JOB_FIELDS,
+    "Tasks": TASK_FIELDS,
+    "All tasks": {name: field for name, field in ALL_TASK_FIELDS.items() if name not in TASK_FIELDS},
+    "Nodes": NODE_FIELDS,
+    "Events": EVENT_FIELDS,
+    "Audit": AUDIT_FIELDS,
+}
 
 
 def drawn(fields: Mapping[str, Field]) -> str:

@@ -28,6 +28,7 @@ from coordinator.store.reads import AmbiguousJob, AttemptPlace, DuplicateOf, Rea
 from coordinator.store.rows import Batch, Snapshot, UserRow
 from coordinator.store.series import SeriesStore, Wanted
 from coordinator.store.timeline import Timelines, Window
+from tests.unit.coordinator.fake_members import Notices
 from tests.unit.coordinator.mirror import Mirror
 
 AMBIGUOUS = "abcdef01"
@@ -217,11 +218,12 @@ class FakeSeries(SeriesStore):
         return States(since=since_s, jobs={}, tasks={})
 
 
-class FakeEvents(Events):
-    """No events; `asked` are the questions: for whom, and about what."""
+class FakeEvents(Notices, Events):
+    """No events but those noticed; `asked` are the questions: for whom, and about what."""
 
     def __init__(self) -> None:
-        super().__init__("")
+        Events.__init__(self, "")
+        Notices.__init__(self)
         self.asked: list[tuple[str | None, Scope]] = []
 
     async def page(self, listing: Listing, scope: Scope, *, viewer: str | None) -> api.Events:

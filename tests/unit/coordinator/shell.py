@@ -22,7 +22,9 @@ from bus.transport import Message
 from bus.values import AttemptRef, Inventory, Resources, TaskEvent
 from coordinator.agents import Agents
 from coordinator.api.access import Access
+from coordinator.api.bulk import Bulk
 from coordinator.api.equipment import Equipment
+from coordinator.api.history import History
 from coordinator.api.jobs import Jobs
 from coordinator.api.lists import Listings
 from coordinator.api.logs import Logs
@@ -52,6 +54,7 @@ from coordinator.store.rows import Snapshot
 from coordinator.store.tokens import Tokens as TokenStore
 from coordinator.tell import Replies, Teller
 from coordinator.tuning import Tuning
+from tests.unit.coordinator.fake_members import FakeAudits, FakeJobMembers, FakeTaskMembers
 from tests.unit.coordinator.fakes import (
     FakeArchive,
     FakeBooks,
@@ -240,7 +243,12 @@ class Shell:
         self.lists = lists or FakeLists(self.reads)
         self.events = events or FakeEvents()
         self.listings = Listings(
-            self.loop, self.jobs.finder, self.clock, lists=self.lists, events=self.events
+            self.loop,
+            self.jobs.finder,
+            self.clock,
+            lists=self.lists,
+            task_lists=FakeTaskMembers(self.store),
+            events=self.events,
         )
         self.series = FakeSeries()
         self.refused: list[Refused] = []
@@ -269,6 +277,9 @@ class Shell:
 
     def _make_api(self, tokens: Any) -> Api:
         steer = Steer(self.loop, self.jobs, self.over, self.replies, staying=self.retention.staying)
+        jobs, tasks = FakeJobMembers(self.store), FakeTaskMembers(self.store)
+        bulk = Bulk(self.loop, steer, self.clock, lists=jobs, tasks=tasks)
+        history = History(self.loop, self.clock, events=self.events, audit=FakeAudits(self.store))
         people = People(self.loop, self.reads, steer, self.clock)
         self.tokens = Tokens(tokens, None, cluster="test", version="1.2.3", standing=people.standing)
         return Api(
@@ -283,10 +294,12 @@ class Shell:
             scheduler=SchedulerDesk(self.loop, self.learned, self.tuning, steer, self.clock),
             retention=self.retention,
             views={
+                **bulk.handlers,
+                **history.handlers,
                 **TimelineDesk(self.loop, self.jobs.finder, self.timelines, self.clock).handlers,
                 **Equipment(self.loop, self.clock).handlers,
-                **SeriesDesk(self.loop, self.jobs.finder, self.clock, self.series).handlers,
                 **Pasts(self.loop, self.jobs.finder, self.past, self.clock).handlers,
+                **SeriesDesk(self.loop, self.jobs.finder, self.clock, self.series).handlers,
             },
             reasons=Reasons(self.loop, self.jobs.finder, self.reads, self.clock),
             tokens=self.tokens,

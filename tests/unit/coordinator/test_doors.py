@@ -78,6 +78,19 @@ SOUND: dict[str, Any] = {
     "job.resume": {"job": "1"},
     "job.requeue": {"target": "1.0"},
     "job.retry": {"target": "1.0"},
+    "task.grep": {"task": "1.0", "pattern": "x"},
+    "timeline.attempts": {"since": 1.0, "until": 2.0},
+    "past.cluster": {"at": 1.0},
+    "past.jobs": {"at": 1.0, "filter": "state=failed"},
+    "past.nodes": {"at": 1.0},
+    "past.tasks": {"at": 1.0, "job": "1"},
+    "past.changes": {"since": 1.0, "until": 2.0},
+    "past.spike": {"since": 1.0, "until": 2.0},
+    "job.priority": {"job": "1", "priority": 9},
+    "node.label": {"node": "n9", "labels": {"zone": "a", "disk": None}},
+    "bulk.steer": {"noun": "job", "verb": "hold", "filter": "user=me", "revision": 0},
+    "event.resolve": {"event": "1:00000000-0000-0000-0000-000000000001", "note": "a cable"},
+    "audit.list": {"filter": "actor=me", "limit": 10},
     "job.plan": {"command": ["true"], "array": "0-9", "constraints": {"nodes": ["n9"]}},
     "job.whatif": {"order": "sjf", "job": {"command": ["true"]}},
     "task.why": {"target": "1.0"},
@@ -143,8 +156,8 @@ SOUND: dict[str, Any] = {
 MESSAGES = st.sampled_from(list(SOUND.values()))
 CHANGES = {
     *("job.submit", "job.cancel", "job.hold", "job.release", "job.retry"),
-    *("job.pause", "job.resume", "job.requeue"),
-    *("node.cordon", "node.drain", "node.maintenance", "node.undrain"),
+    *("job.pause", "job.resume", "job.requeue", "job.priority", "bulk.steer"),
+    *("node.cordon", "node.drain", "node.maintenance", "node.undrain", "node.label"),
     *("user.share", "scheduler.mode"),
 }
 """The operations that change something when they are not refused."""

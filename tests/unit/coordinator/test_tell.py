@@ -151,7 +151,7 @@ async def test_cancel_and_retract_carry_the_epoch(shell: Shell) -> None:
     agent = await shell.agent()
     number = await shell.submit()
     await until(agent.assigned)
-    assert await shell.ask("alice", "job.cancel", target=str(number)) == {"tasks": 1}
+    assert (await shell.ask("alice", "job.cancel", target=str(number)))["tasks"] == 1
     await until(lambda: any(isinstance(command, Cancel) for command in agent.commands))
     shell.teller.tell(Batch(number=1), [SendRetract(node=N1, attempts=(AttemptRef(1, 0, 1),))])
     await until(lambda: any(isinstance(command, Retract) for command in agent.commands))
@@ -231,7 +231,7 @@ async def test_an_answer_is_given_once(shell: Shell) -> None:
     token = shell.replies.expect(Asker("_INBOX_alice.x", Codec.JSON))
     shell.teller.tell(Batch(number=1), [AnswerCancel(reply=token, tasks=n) for n in (1, 2)])
     await until(lambda: inbox)
-    assert [message.data for message in inbox] == [b'{"tasks":1}']
+    assert [message.data for message in inbox] == [b'{"tasks":1,"audit":""}']
     assert not shell.replies._waiting
 
 
