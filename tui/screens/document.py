@@ -3,23 +3,42 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
+from msgspec import Struct
+from msgspec.structs import replace
+from rich.text import Text
 from textual import on, work
 from textual.binding import Binding
 from textual.widget import Widget
 
 from bus.errors import BusError, CorralError
+from bus.requests import EventList
+from bus.timeline import TimelineQuery
 from tui.client.session import Deltas
 from tui.client.source import Source
 from tui.client.wake import Wake
 from tui.screens.live import LiveScreen, error_text
 from tui.screens.searching import Searching
+from tui.view.details import (
+    attempts_lines,
+    events_lines,
+    fault_lines,
+    gpu_lines,
+    input_lines,
+    label_lines,
+    output_lines,
+    running_lines,
+    submitted_lines,
+)
 from tui.view.facts import job_facts, node_facts, task_facts, why_facts
 from tui.view.lines import Line
+from tui.widgets.one_line import Link, OneLine
 from tui.widgets.virtual_log import VirtualLog
 
 RELOAD_S = 5.0
+EVENTS_SHOWN, TASKS_SHOWN = 200, 2_000
+LAST_S = 3_600.0
 
 Load = Callable[[Source], Awaitable[list[Line]]]
 
@@ -85,31 +104,133 @@ class DocumentScreen(Searching, LiveScreen):
         self.redraw_frame()
 
 
+class Page(Struct, frozen=True):
+    """One page of a thing: its word, and how its lines are asked for."""
+
+    title: str
+    load: Load
+
+
+class DetailScreen(DocumentScreen):
+    """Several pages of one thing, one at a time; Tab turns them."""
+
+    BINDINGS = [
+        Binding("tab,right_square_bracket", "turn(1)", "next page", key_display="Tab", id="details.next"),
+        Binding("shift+tab", "turn(-1)", "page before", show=False, id="details.before"),
+    ]
+
+    def __init__(self, crumb: str, pages: Sequence[Page]) -> None:
+        super().__init__(crumb, pages[0].load)
+        self._leaves = pages
+        self._leaf = 0
+
+    def body(self) -> list[Widget]:
+        """The names of the pages above the page."""
+        return [OneLine(id="tabs"), *super().body()]
+
+    def on_mount(self) -> None:
+        """The first page."""
+        self._show_tabs()
+
+    def action_turn(self, pages: int) -> None:
+        """So many pages further; the search begins anew."""
+        self._leaf = (self._leaf + pages) % len(self._leaves)
+        self._load = self._leaves[self._leaf].load
+        self._look_for("")
+        self.log_view.replace([Line("loading …")])
+        self.log_view.scroll_home(animate=False)
+        self._show_tabs()
+        self._wake.now()
+
+    def _show_tabs(self) -> None:
+        text, links = Text(" ", no_wrap=True, overflow="ellipsis"), []
+        for place, leaf in enumerate(self._leaves):
+            chosen = place == self._leaf
+            start = text.cell_len
+            text.append(f"[{leaf.title}]" if chosen else f" {leaf.title} ", style="bold" if chosen else "dim")
+            links.append(Link(start, text.cell_len, f"screen.turn({place - self._leaf})"))
+        self.query_one("#tabs", OneLine).say(text, links=links)
+
+
 def job_details(job: str) -> DocumentScreen:
-    """A job with what was submitted."""
+    """A job with what was submitted, what failed of it, and what happened."""
 
-    async def load(source: Source) -> list[Line]:
-        return job_facts(await source.job(job), now_s=time.time())
+    async def overview(source: Source) -> list[Line]:
+        return job_facts(replace(await source.job(job), spec=None), now_s=time.time())
 
-    return DocumentScreen(f"{job} › details", load)
+    async def submitted(source: Source) -> list[Line]:
+        return submitted_lines(await source.job(job))
+
+    async def faults(source: Source) -> list[Line]:
+        found = await source.tasks(job, filter="state=failed,timeout", limit=EVENTS_SHOWN)
+        return fault_lines(found.tasks, total=found.total)
+
+    async def events(source: Source) -> list[Line]:
+        found = await source.events(EventList(job=job, limit=EVENTS_SHOWN))
+        return events_lines(found.events, now_s=time.time())
+
+    pages = [
+        Page("job", overview),
+        Page("submitted", submitted),
+        Page("faults", faults),
+        Page("events", events),
+    ]
+    return DetailScreen(f"{job} › details", pages)
 
 
 def task_details(task: str) -> DocumentScreen:
-    """A task with its attempts and its output."""
+    """A task with its attempts, what went in and came out, and what happened."""
 
-    async def load(source: Source) -> list[Line]:
-        return task_facts(await source.task(task), now_s=time.time())
+    async def overview(source: Source) -> list[Line]:
+        return task_facts(replace(await source.task(task), attempts=[], output=None), now_s=time.time())
 
-    return DocumentScreen(f"{task} › details", load)
+    async def attempts(source: Source) -> list[Line]:
+        return attempts_lines((await source.task(task)).attempts, now_s=time.time())
+
+    async def given(source: Source) -> list[Line]:
+        found = await source.task(task)
+        return input_lines(found, await source.job(found.job))
+
+    async def left(source: Source) -> list[Line]:
+        return output_lines(await source.task(task))
+
+    async def events(source: Source) -> list[Line]:
+        found = await source.events(EventList(task=task, limit=EVENTS_SHOWN))
+        return events_lines(found.events, now_s=time.time())
+
+    pages = [
+        Page("task", overview), Page("attempts", attempts), Page("input", given), Page("output", left),
+        Page("events", events),
+    ]  # fmt: skip
+    return DetailScreen(f"{task} › details", pages)
 
 
 def node_details(node: str) -> DocumentScreen:
-    """A node with its inventory."""
+    """A node with its inventory, its GPUs, what it runs, what happened, and its labels."""
 
-    async def load(source: Source) -> list[Line]:
+    async def overview(source: Source) -> list[Line]:
         return node_facts(await source.node(node), now_s=time.time())
 
-    return DocumentScreen(f"{node} › details", load)
+    async def gpus(source: Source) -> list[Line]:
+        return gpu_lines(await source.node(node))
+
+    async def tasks(source: Source) -> list[Line]:
+        now_s = time.time()
+        asked = TimelineQuery(since=now_s - LAST_S, until=now_s + 1.0, nodes=[node], limit=TASKS_SHOWN)
+        return running_lines((await source.timeline(asked)).attempts, now_s=now_s)
+
+    async def events(source: Source) -> list[Line]:
+        found = await source.events(EventList(node=node, limit=EVENTS_SHOWN))
+        return events_lines(found.events, now_s=time.time())
+
+    async def labels(source: Source) -> list[Line]:
+        return label_lines(await source.node(node))
+
+    pages = [
+        Page("node", overview), Page("GPUs", gpus), Page("tasks", tasks), Page("events", events),
+        Page("labels", labels),
+    ]  # fmt: skip
+    return DetailScreen(f"{node} › details", pages)
 
 
 def why(target: str) -> DocumentScreen:
