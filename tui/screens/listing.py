@@ -292,14 +292,21 @@ class ListScreen(LiveScreen, Generic[T]):
                 self._draw()
 
     async def _turn(self, pages: Pages[T]) -> None:
-        """Ask for what is wanted most."""
-        if self._wake.take_more() and pages.loaded:
+        """Ask for what is wanted; for nothing but news where nothing is."""
+        if is_new := not pages.loaded:
+            await pages.reload()
+        wants_more, wants_before, wants_end = (
+            self._wake.take_more(),
+            self._wake.take_before(),
+            self._wake.take_end(),
+        )
+        if wants_more:
             await pages.extend()
-        elif self._wake.take_before() and pages.loaded:
+        if wants_before:
             await pages.extend_before()
-        elif self._wake.take_end() and pages.loaded:
+        if wants_end:
             await self._go_to_end(pages)
-        else:
+        if not (is_new or wants_more or wants_before or wants_end):
             first, last = self.table.window
             await pages.reload(first, last)
             await self._until_settled()
