@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
+from msgspec import convert
+
+from bus.bulk import BulkSteer, BulkSteered
 from bus.errors import CorralError
 from bus.units import counted
 from tui.client.source import Source
+from tui.view.actions import Step
 from tui.view.deeds import Act, Deed, Journal
 from tui.view.refusals import error_text
-from tui.view.steering import Step
 
 AT_ONCE = 8
 """Requests of one act that wait for their answers together: the coordinator has other callers too."""
@@ -21,7 +24,15 @@ AT_ONCE = 8
 async def ask(source: Source, step: Step) -> Any:
     """The answer to one step. Raises CorralError."""
     told, target = step.arguments, step.target
+    if step.revision is not None:
+        return await source.steer_all(all_of(step))
     match step.verb:
+        case "priority":
+            return await source.prioritize(target, told.priority_number)
+        case "label":
+            return await source.label(target, told.label_changes)
+        case "resolve":
+            return await source.resolve(target, note=told.note)
         case "cordon":
             return await source.cordon(target, reason=told.reason)
         case "drain":
@@ -35,6 +46,22 @@ async def ask(source: Source, step: Step) -> Any:
             return await source.scheduler_mode(told.mode)
         case verb:
             return await getattr(source, verb)(target)
+
+
+def all_of(step: Step, *, dry_run: bool = False) -> BulkSteer:
+    """The request for a step that means all that a filter lets through."""
+    told = step.arguments
+    return BulkSteer(
+        noun=convert(step.noun, Literal["job", "task", "node"]),
+        verb=step.verb,
+        filter=step.target,
+        revision=step.revision or 0,
+        priority=told.priority_number if told.priority else None,
+        labels=told.label_changes,
+        reason=told.reason,
+        deadline_s=told.deadline_s,
+        dry_run=dry_run,
+    )
 
 
 async def carry_out(
@@ -64,6 +91,9 @@ async def carry_out(
 
 def answer_text(answer: object) -> str:
     """ "3 tasks (what it left as it was)", or "done"."""
+    if isinstance(answer, BulkSteered):
+        rest = f", {answer.left} not reached yet: once more does the rest" if answer.left else ""
+        return f"{answer.changed} of {answer.matched} changed{rest}"
     tasks = getattr(answer, "tasks", None)
     hint = getattr(answer, "hint", "")
     done = counted(tasks, "task") if isinstance(tasks, int) else "done"

@@ -156,6 +156,21 @@ class FakeCluster(FakePast, FakeTimeline, FakeActions, FakeLogs):
         page, after = paged(found, asked.limit, asked.cursor)
         return Events(events=page, next=after)
 
+    def matching(self, noun: str, filter: str) -> list[str]:
+        """The names of all that a filter lets through; of tasks, `job=N` has to stand first."""
+        match noun:
+            case "job":
+                jobs = selected(self.world.jobs, JOB_FIELDS, job_value, filter, "", Order("number"))
+                return [str(job.number) for job in jobs]
+            case "node":
+                nodes = selected(self.world.nodes, NODE_FIELDS, node_value, filter, "", Order("name"))
+                return [node.name for node in nodes]
+            case _:
+                first, _, rest = filter.partition(" ")
+                rows = self.world.tasks(int(first.removeprefix("job=")))
+                tasks = selected(rows, TASK_FIELDS, task_value, rest, "", Order("index"))
+                return [f"{task.job}.{task.index}" for task in tasks]
+
     async def why(self, target: str | int) -> Why:
         self._check("why")
         text = str(target)

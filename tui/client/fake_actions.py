@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+import zlib
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from msgspec import to_builtins
@@ -21,11 +23,13 @@ from bus.api import (
     Outlook,
     Plan,
     PlannedGroup,
+    Resolved,
     Submitted,
     Task,
     TaskChanged,
     TaskCounts,
 )
+from bus.bulk import BulkSteer, BulkSteered, revision_of, total_of
 from bus.client import Change
 from bus.errors import ApiError
 from bus.requests import WhatIf
@@ -88,7 +92,10 @@ class FakeActions:
             later=len(change.drain),
         )  # fmt: skip
         job = next((job for job in reversed(self.world.jobs) if job.counts.queued), None)
-        jobs = [] if job is None else [Affected(job=job.number, user=job.user, tasks=job.counts.queued)]
+        jobs = []
+        if job is not None:
+            late = Affected(job=job.number, user=job.user, tasks=1, starts_before=600.0, starts_after=900.0)
+            jobs.append(late)
         return Outlook(change=f"drain {', '.join(change.drain)}", effect=effect, jobs=jobs)
 
     async def scheduler_mode(self, mode: Mode) -> Scheduler:
@@ -104,28 +111,80 @@ class FakeActions:
             job = self.world.job(number)
             left = job.counts.total - job.counts.completed - job.counts.failed - job.counts.cancelled
             self.change(self.world.cancel(number, time.time()))
-            return Cancelled(tasks=left)
-        return Cancelled(tasks=self._move(number, index, TaskState.CANCELLED, frozenset(TaskState) - OVER))
+            return Cancelled(tasks=left, audit=self._audit())
+        moved = self._move(number, index, TaskState.CANCELLED, frozenset(TaskState) - OVER)
+        return Cancelled(tasks=moved, audit=self._audit())
 
     async def retry(self, target: str | int) -> Changed:
         self._check("retry")
         number, index = self._target("retry", target)
         failed = frozenset({TaskState.FAILED, TaskState.TIMEOUT})
         if index is not None:
-            return Changed(tasks=self._move(number, index, TaskState.QUEUED, failed))
+            return Changed(tasks=self._move(number, index, TaskState.QUEUED, failed), audit=self._audit())
         counts = self.world.job(number).counts
         self._recount(number, replace(counts, failed=0, queued=counts.queued + counts.failed))
-        return Changed(tasks=counts.failed)
+        return Changed(tasks=counts.failed, audit=self._audit())
 
     async def requeue(self, target: str | int) -> Changed:
         self._check("requeue")
         number, index = self._target("requeue", target)
         started = frozenset({TaskState.ASSIGNED, TaskState.RUNNING})
         if index is not None:
-            return Changed(tasks=self._move(number, index, TaskState.QUEUED, started))
+            return Changed(tasks=self._move(number, index, TaskState.QUEUED, started), audit=self._audit())
         counts = self.world.job(number).counts
         self._recount(number, replace(counts, running=0, assigned=0, queued=counts.queued + counts.running))
-        return Changed(tasks=counts.running + counts.assigned)
+        return Changed(tasks=counts.running + counts.assigned, audit=self._audit())
+
+    async def prioritize(self, job: str | int, priority: int) -> Changed:
+        self._check("priority")
+        number, _ = self._target("priority", job)
+        self._put(replace(self.world.job(number), priority=priority))
+        return Changed(tasks=self.world.job(number).counts.queued, audit=self._audit())
+
+    async def label(self, node: str, labels: Mapping[str, str | None]) -> Node:
+        self._check("label")
+        self.done.append(("label", node))
+        shown = self.world.node(node)
+        ours = {name: value for name, value in {**shown.set_labels, **labels}.items() if value is not None}
+        agents = {name: value for name, value in shown.labels.items() if name not in shown.set_labels}
+        return self._put_node(replace(shown, labels=agents | ours, set_labels=ours))
+
+    async def resolve(self, event: str, *, note: str = "") -> Resolved:
+        self._check("resolve")
+        self.done.append(("resolve", event))
+        events = self.world.events
+        position = next((index for index, one in enumerate(events) if one.id == event), None)
+        if position is None:
+            raise not_found(f"no event {event}")
+        events[position] = replace(
+            events[position], resolved_at=time.time(), resolved_by="demo", resolution=note
+        )
+        return Resolved(event=events[position], audit=self._audit())
+
+    async def steer_all(self, asked: BulkSteer) -> BulkSteered:
+        self._check("steer_all")
+        keys = self.matching(asked.noun, asked.filter)
+        now = revision_of(total=len(keys), digest=zlib.crc32(" ".join(keys).encode()))
+        if asked.revision not in (0, now):
+            message = f"the list has changed: {total_of(asked.revision)} matched, {len(keys)} do now"
+            raise ApiError(Error(code="E_STALE", message=message, status=409, hint="look again"))
+        answer = BulkSteered(matched=len(keys), changed=len(keys), revision=now, dry_run=asked.dry_run)
+        if asked.dry_run:
+            return answer
+        arguments = {
+            "priority": (asked.priority,), "label": (asked.labels,),
+        }.get(asked.verb, ())  # fmt: skip
+        method = getattr(self, {"priority": "prioritize"}.get(asked.verb, asked.verb))
+        for key in keys:
+            await method(key, *arguments)
+        return replace(answer, audit=self._audit())
+
+    def matching(self, noun: str, filter: str) -> list[str]:
+        """The names of all that a filter lets through."""
+        raise NotImplementedError
+
+    def _audit(self) -> str:
+        return f"a{len(self.done)}"
 
     async def hold(self, job: str | int) -> Changed:
         return self._withhold("hold", job, held=True)
@@ -173,7 +232,7 @@ class FakeActions:
         number, _ = self._target(verb, target)
         job = replace(self.world.job(number), held=held)
         self._put(job)
-        return Changed(tasks=job.counts.queued + job.counts.pending)
+        return Changed(tasks=job.counts.queued + job.counts.pending, audit=self._audit())
 
     def _stand(self, verb: str, target: str | int, state: JobState) -> Changed:
         self._check(verb)
@@ -184,7 +243,7 @@ class FakeActions:
         started = job.counts.running or job.counts.completed
         job = replace(job, state=state if state is JobState.PAUSED or started else JobState.PENDING)
         self._put(job)
-        return Changed(tasks=job.counts.running)
+        return Changed(tasks=job.counts.running, audit=self._audit())
 
     def _move(self, number: int, index: int, state: TaskState, among: frozenset[TaskState]) -> int:
         """Bring one task to `state` where it is in one of `among`; how many were."""
@@ -233,11 +292,14 @@ class FakeActions:
         self._check(verb)
         self.done.append((verb, name))
         deadline = None if deadline_s is None else time.time() + deadline_s
-        position = self.world.nodes.index(self.world.node(name))
-        node = replace(self.world.nodes[position], admin=admin, goal=goal, deadline=deadline, reason=reason)
-        self.world.nodes[position] = node
-        self.change(NodeChanged(node=name, health=node.health, admin=admin, at=time.time()))
-        return node
+        node = self.world.node(name)
+        return self._put_node(replace(node, admin=admin, goal=goal, deadline=deadline, reason=reason))
+
+    def _put_node(self, node: Node) -> Node:
+        nodes = self.world.nodes
+        nodes[nodes.index(self.world.node(node.name))] = node
+        self.change(NodeChanged(node=node.name, health=node.health, admin=node.admin, at=time.time()))
+        return replace(node, audit=self._audit())
 
 
 def tasks_of(spec: JobSpec) -> int:

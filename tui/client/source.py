@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol
 
@@ -18,6 +18,7 @@ from bus.api import (
     Nodes,
     Outlook,
     Plan,
+    Resolved,
     Submitted,
     Task,
     Tasks,
@@ -25,6 +26,7 @@ from bus.api import (
     Whoami,
     Why,
 )
+from bus.bulk import BulkSteer, BulkSteered
 from bus.client import Change
 from bus.equipment import DeviceQuery, Devices, Tools
 from bus.follow import Piece, Place
@@ -118,6 +120,14 @@ class Source(Protocol):
     async def resume(self, job: str | int) -> Changed: ...
 
     async def requeue(self, target: str | int) -> Changed: ...
+
+    async def prioritize(self, job: str | int, priority: int) -> Changed: ...
+
+    async def label(self, node: str, labels: Mapping[str, str | None]) -> Node: ...
+
+    async def resolve(self, event: str, *, note: str = "") -> Resolved: ...
+
+    async def steer_all(self, asked: BulkSteer) -> BulkSteered: ...
 
     async def submit(self, spec: JobSpec | None = None) -> Submitted: ...
 

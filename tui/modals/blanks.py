@@ -11,9 +11,8 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from tui.view.arguments import Blank, fault_of
+from tui.view.arguments import Arguments, Blank, fault_of
 from tui.view.safe import safe_line
-from tui.view.steering import Steering
 from tui.widgets.prompt import LENGTH_MAX, SafeInput
 
 
@@ -22,11 +21,10 @@ class Blanks(ModalScreen[dict[str, str] | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave", id="blanks.leave")]
 
-    def __init__(self, steering: Steering, blanks: tuple[Blank, ...]) -> None:
+    def __init__(self, question: str, blanks: tuple[Blank, ...], before: Arguments) -> None:
         super().__init__()
-        self._question = steering.question
+        self._question = question
         self._blanks = blanks
-        before = steering.steps[0].arguments
         self._before = {blank.field: str(getattr(before, blank.field)) for blank in blanks}
 
     def compose(self) -> ComposeResult:

@@ -6,38 +6,55 @@ Which actions are offered follows from the role; while nobody answers, and in th
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
+from msgspec import Struct
 from textual import work
+from textual.binding import Binding
 from textual.screen import Screen
 
+from bus.api import Submitted
 from bus.errors import CorralError
 from bus.requests import WhatIf
+from bus.units import counted
 from bus.values import Role
-from tui.client.doing import carry_out
+from tui.client.doing import all_of, carry_out
 from tui.client.session import Session
 from tui.modals.blanks import Blanks
 from tui.modals.confirm import Answer, Confirm, Look
 from tui.modals.journal import JournalModal
-from tui.view.arguments import BLANKS, filled
+from tui.view.actions import ACTIONS, FILLED_FIRST, ROLES, Step
+from tui.view.arguments import BLANKS, NOTHING, Arguments, filled
 from tui.view.deeds import Act, Journal
-from tui.view.outlooks import outlook_lines
+from tui.view.effects import of_outlook
 from tui.view.refusals import error_text
 from tui.view.safe import safe_line
-from tui.view.steering import ROLES, Steering, with_arguments
+from tui.view.steering import Steering, steer_all, with_arguments
 
 if TYPE_CHECKING:
     from tui.app import Console
 
-ACTS = frozenset({"steer", "undo"})
-OUTLOOK_LINES = 6
 TOLD_S = 10.0
+
+
+class Scope(Struct, frozen=True, kw_only=True):
+    """All `noun`s that `filter` lets through: `total` of them when they were last counted."""
+
+    noun: str
+    filter: str
+    total: int
 
 
 class ActingScreen(Screen[None]):
     """The lower half of `LiveScreen`: who looks, whether anything can be asked, and steering."""
+
+    BINDINGS = [
+        Binding("S", "submit", "submit a job", show=False, id="actions.submit"),
+        Binding("z", "undo", "take back the last action", show=False, id="actions.undo"),
+        Binding("a", "journal", "what was done from here", show=False, id="actions.journal"),
+    ]
 
     @property
     def console(self) -> Console:
@@ -84,29 +101,76 @@ class ActingScreen(Screen[None]):
         return True if self.can_act else None
 
     @work(group="act")
-    async def steer(self, steering: Steering) -> None:
-        """Ask, then do it, then say what came of it."""
+    async def steer(self, steering: Steering, *, scope: Scope | None = None) -> None:
+        """Ask, then do it, then say what came of it. `scope`: what else could be meant."""
+
+        async def again(arguments: Arguments) -> Steering:
+            return with_arguments(steering, arguments)
+
         if not steering.steps:
             self.notify(safe_line(nothing_to_do(steering)), severity="warning", markup=False)
-            return
-        while (answer := await self.ask(steering)) is Answer.OPTIONS:
-            texts = await self.app.push_screen_wait(Blanks(steering, BLANKS[steering.verb]))
-            if texts is not None:
-                steering = with_arguments(steering, filled(texts))
-        if answer is Answer.YES:
-            self.carry_out(steering)
+        elif await self._settle(steering, again, scope=scope) is Answer.ALL and scope is not None:
+            self.steer_all(steering.verb, scope)
 
-    async def ask(self, steering: Steering) -> Answer:
+    @work(group="act")
+    async def steer_all(self, verb: str, scope: Scope) -> None:
+        """The same for all that a filter lets through: the coordinator says first what that would do."""
+
+        async def foreseen(arguments: Arguments) -> Steering:
+            step = Step(noun=scope.noun, verb=verb, target=scope.filter, arguments=arguments)
+            answer = await self.session.source.steer_all(all_of(step, dry_run=True))
+            return steer_all(scope.noun, verb, scope.filter, arguments, answer)
+
+        try:
+            await self._settle(verb, foreseen)
+        except CorralError as error:
+            self.tell(error)
+
+    async def _settle(
+        self,
+        first: Steering | str,
+        again: Callable[[Arguments], Awaitable[Steering]],
+        *,
+        scope: Scope | None = None,
+    ) -> Answer:
+        """Have blanks filled in and the question answered; `again` makes it anew with other arguments."""
+        verb = first if isinstance(first, str) else first.verb
+        arguments: Arguments | None = NOTHING
+        if verb in FILLED_FIRST:
+            question = ACTIONS[verb].word.capitalize() if isinstance(first, str) else first.question
+            arguments = await self._filled(verb, question, NOTHING)
+        while arguments is not None:
+            steering = await again(arguments)
+            if not steering.steps:
+                self.notify(safe_line(" ".join(steering.effect)), severity="warning", markup=False)
+                break
+            answer = await self.ask(steering, scope=scope)
+            if answer is Answer.YES:
+                self.carry_out(steering)
+            if answer is not Answer.OPTIONS:
+                return answer
+            arguments = await self._filled(verb, steering.question, arguments) or arguments
+        return Answer.NO
+
+    async def _filled(self, verb: str, question: str, before: Arguments) -> Arguments | None:
+        texts = await self.app.push_screen_wait(Blanks(question, BLANKS[verb], before))
+        return None if texts is None else filled(texts)
+
+    async def ask(self, steering: Steering, *, scope: Scope | None = None) -> Answer:
         """The question, with what would come of it."""
-        options = steering.verb in BLANKS
         return await self.app.push_screen_wait(
-            Confirm(steering, look=self.look_of(steering), options=options)
+            Confirm(
+                steering,
+                look=self.look_of(steering),
+                options=steering.verb in BLANKS,
+                matching=0 if scope is None else scope.total,
+            )
         )
 
     def look_of(self, steering: Steering) -> Look | None:
         """How to find out what would come of it, where the row alone does not say."""
-        if steering.verb in ("drain", "maintenance"):
-            return partial(self._drained, [step.target for step in steering.steps])
+        if steering.verb in ("drain", "maintenance") and steering.steps[0].row:
+            return partial(self._foreseen, [step.target for step in steering.steps])
         return None
 
     def carry_out(self, steering: Steering) -> None:
@@ -137,9 +201,8 @@ class ActingScreen(Screen[None]):
         if (screen := self.console.top()) is not None:
             screen.on_steered()
 
-    async def _drained(self, nodes: Sequence[str]) -> Sequence[str]:
-        outlook = await self.session.source.what_if(WhatIf(drain=list(nodes)))
-        return outlook_lines(outlook, now_s=time.time())[:OUTLOOK_LINES]
+    async def _foreseen(self, nodes: Sequence[str]) -> Sequence[str]:
+        return of_outlook(await self.session.source.what_if(WhatIf(drain=list(nodes))))
 
     def action_undo(self) -> None:
         """Take back what was done last."""
@@ -156,6 +219,39 @@ class ActingScreen(Screen[None]):
             act.undone = True
             self.carry_out(steering)
 
+    def action_submit(self) -> None:
+        """Fill in a new job."""
+        self.submit()
+
+    @work(group="act")
+    async def submit(self, job: str = "") -> None:
+        """Fill in a job, from nothing or as `job` was; then look at it where all jobs are."""
+        from tui.cli.form import form_of  # the grammar of the command: not read before it is needed
+        from tui.modals.submit import Submit
+
+        form = None
+        if job:
+            try:
+                form = form_of((await self.session.source.job(job)).spec or {})
+            except CorralError as error:
+                self.tell(error)
+                return
+        answer = await self.app.push_screen_wait(Submit(lambda: self.session.source, form=form, of=job))
+        if answer is not None:
+            self.notify(submitted_text(answer), markup=False)
+            self.session.hurry()
+            await self._show_job(answer.number)
+
+    async def _show_job(self, number: int) -> None:
+        await self.app.switch_mode("jobs")
+        while len(self.app.screen_stack) > 1:
+            await self.app.pop_screen()
+        if (screen := self.console.top()) is not None:
+            screen.look_for(str(number))
+
+    def look_for(self, key: str) -> None:
+        """Put the cursor on the row of that name, where there are rows."""
+
     def action_journal(self) -> None:
         """What was done from this console."""
         self.app.push_screen(JournalModal(self.journal.acts, title="done from here"))
@@ -166,6 +262,12 @@ class ActingScreen(Screen[None]):
     def tell(self, error: CorralError) -> None:
         """Say what went wrong; its text may come from anywhere."""
         self.notify(safe_line(error_text(error)), severity="error", markup=False, timeout=TOLD_S)
+
+
+def submitted_text(answer: Submitted) -> str:
+    """ "✔ job 7: 10 tasks"."""
+    again = ", which was there already" if answer.duplicate else ""
+    return f"✔ job {answer.number}: {counted(answer.tasks, 'task')}{again}"
 
 
 def nothing_to_do(steering: Steering) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+
 from textual import on
 from textual.binding import Binding
 
@@ -11,23 +12,26 @@ from tui.client.pages import Slice
 from tui.client.session import Deltas
 from tui.client.source import Source
 from tui.screens.document import DocumentScreen, node_details
-from tui.screens.listing import ListScreen, sort_bindings
+from tui.screens.listing import sort_bindings
 from tui.screens.log import LogScreen
+from tui.screens.steerable import SteerableList
 from tui.view.facts import event_facts
 from tui.view.lines import Line
 from tui.view.listings import EVENTS
 from tui.widgets.virtual_table import VirtualTable
 
 
-class EventsScreen(ListScreen[Happened]):
+class EventsScreen(SteerableList[Happened]):
     """Enter on an event shows it in full."""
 
     BINDINGS = [
         Binding("l", "open_log", "logs", id="events.logs"),
         Binding("d", "details", "details", id="events.details"),
+        Binding("R", "steer('resolve')", "resolve", id="events.resolve"),
         *sort_bindings(EVENTS),
     ]
     listing = EVENTS
+    noun = "event"
     crumb = "events"
     empty = "Nothing has happened yet."
     example = "severity>=warning kind~failed age<1h node=n1"
@@ -46,7 +50,7 @@ class EventsScreen(ListScreen[Happened]):
 
     def preview(self, row: Happened) -> list[Line]:
         """Its facts."""
-        return event_facts(row, now_s=self.now_s)
+        return [*self.refused(row), *event_facts(row, now_s=self.now_s)]
 
     @on(VirtualTable.Selected)
     def action_details(self) -> None:

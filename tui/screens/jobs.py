@@ -37,6 +37,8 @@ class JobsScreen(SteerableList[Job]):
         Binding("e", "steer('release')", "release", show=False, id="jobs.release"),
         Binding("p", "steer('pause')", "pause", show=False, id="jobs.pause"),
         Binding("o", "steer('resume')", "resume", show=False, id="jobs.resume"),
+        Binding("s", "resubmit", "submit again, edited", show=False, id="jobs.resubmit"),
+        Binding("P", "steer('priority')", "priority", show=False, id="jobs.priority"),
         Binding("Q", "steer('requeue')", "requeue what runs", show=False, id="jobs.requeue"),
         *sort_bindings(JOBS),
     ]
@@ -88,6 +90,11 @@ class JobsScreen(SteerableList[Job]):
         """All that is known of it, with its command."""
         if (job := self.table.row) is not None:
             self.app.push_screen(job_details(str(job.number)))
+
+    def action_resubmit(self) -> None:
+        """The form, filled in as the job under the cursor was."""
+        if (job := self.table.row) is not None:
+            self.submit(str(job.number))
 
 
 def patched(change: JobChanged, job: Job) -> Job:

@@ -46,6 +46,7 @@ class NodesScreen(SteerableList[Node]):
         Binding("r", "steer('drain')", "drain", id="nodes.drain"),
         Binding("t", "steer('undrain')", "undrain", id="nodes.undrain"),
         Binding("m", "steer('maintenance')", "into maintenance", show=False, id="nodes.maintenance"),
+        Binding("L", "steer('label')", "labels", show=False, id="nodes.label"),
         Binding("v", "map", "map", id="nodes.map"),
         Binding("b", "gantt", "gantt", id="nodes.gantt"),
         *sort_bindings(NODES),

@@ -9,24 +9,27 @@ from rich.text import Text
 from textual import on
 from textual.binding import Binding
 
-from bus.api import Job, Node, Task
+from bus.api import Happened, Job, Node, Task
+from tui.screens.acting import Scope
 from tui.screens.listing import ListScreen
+from tui.view.actions import may_be_many
 from tui.view.deeds import Ghost
 from tui.view.lines import Line
 from tui.view.steering import steer
 from tui.widgets.virtual_table import VirtualTable
 
-Steered = TypeVar("Steered", Job, Task, Node)
+Steered = TypeVar("Steered", Job, Task, Node, Happened)
 
 
 class SteerableList(ListScreen[Steered]):
     """Subclasses bind `steer('VERB')` to keys. What is under way stands on the row itself."""
 
     BINDINGS = [
-        Binding("z", "undo", "take back the last action", show=False, id="actions.undo"),
-        Binding("a", "journal", "what was done from here", show=False, id="actions.journal"),
+        Binding("asterisk", "all_matching", "act on all that match", show=False, id="actions.all"),
     ]
     noun: ClassVar[str]
+    _all = False
+    _sought = ""
 
     def on_mount(self) -> None:
         """Have the table show what is under way."""
@@ -34,8 +37,11 @@ class SteerableList(ListScreen[Steered]):
 
     def facts_text(self) -> Text:
         """How many are marked stands first: actions go to them."""
-        marked = len(self.table.marked)
-        text = Text(f"{marked} marked  ", style="bold") if marked else Text("")
+        marked = f"all {self.pages.total} matching  " if self._all else ""
+        if not marked and (rows := self.table.marked):
+            marked = f"{len(rows)} marked  "
+        text = Text("")
+        text.append(marked, style="bold reverse" if self._all else "bold")
         return text.append_text(super().facts_text())
 
     def on_steered(self) -> None:
@@ -43,17 +49,41 @@ class SteerableList(ListScreen[Steered]):
         self.table.tick(time.time())
         super().on_steered()
 
+    def scope(self) -> Scope | None:
+        """All that the filter of the list lets through; without one, nobody says that all are meant."""
+        if not self._filter or not self.pages.total:
+            return None
+        return Scope(noun=self.noun, filter=self._filter, total=self.pages.total)
+
+    def action_all_matching(self) -> None:
+        """The next action is for all that match, not only for what is loaded."""
+        if self.scope() is None:
+            self.notify("/ first: a filter says which are meant", severity="warning", markup=False)
+            return
+        self._all = not self._all
+        self.redraw_frame()
+
     def action_steer(self, verb: str) -> None:
-        """Do it to the marked rows, else to the row under the cursor."""
-        if rows := self.table.chosen:
-            self.steer(steer(self.noun, verb, rows))
+        """Do it to the marked rows, else to the row under the cursor; or to all that match."""
+        scope = self.scope() if may_be_many(self.noun, verb) else None
+        if self._all and scope is not None:
+            self.steer_all(verb, scope)
+        elif rows := self.table.chosen:
+            self.steer(steer(self.noun, verb, rows), scope=scope)
 
     def action_back(self) -> None:
         """Marks are taken away first."""
-        if self.table.marked:
+        if self._all:
+            self.action_all_matching()
+        elif self.table.marked:
             self.table.mark(())
         else:
             super().action_back()
+
+    def look_for(self, key: str) -> None:
+        """Put the cursor on the row of that name once it is there, in the whole list."""
+        self._sought = key
+        self._ask_for(filter="", sort="")
 
     def refused(self, row: Steered) -> list[Line]:
         """Why the last action on a row was refused, for its preview."""
@@ -67,8 +97,15 @@ class SteerableList(ListScreen[Steered]):
     def _ghost(self, row: Steered) -> Ghost | None:
         return self.journal.ghost(self.noun, row, now_s=time.time())
 
+    def _draw(self) -> None:
+        super()._draw()
+        if self._sought and (position := self.pages.position(self._sought)) is not None:
+            self._sought = ""
+            self.table.move_to(position)
+
     def _ask_for(self, *, filter: str | None = None, sort: str | None = None) -> None:
         """Nothing stays marked that a new filter might hide."""
         if filter is not None and filter != self._filter:
+            self._all = False
             self.table.mark(())
         super()._ask_for(filter=filter, sort=sort)

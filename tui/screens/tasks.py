@@ -13,6 +13,7 @@ from bus.values import TaskState
 from tui.client.pages import Slice
 from tui.client.session import Deltas
 from tui.client.source import Source
+from tui.screens.acting import Scope
 from tui.screens.document import task_details, why
 from tui.screens.listing import sort_bindings
 from tui.screens.log import LogScreen
@@ -66,6 +67,11 @@ class TasksScreen(SteerableList[Task]):
             key = f"{change.job}.{change.index}"
             unknown |= not self.pages.patch(key, partial(patched, change))
         return unknown or bool(ours and self._filter) or self._job in deltas.jobs
+
+    def scope(self) -> Scope | None:
+        """Those of this job that its filter lets through."""
+        filter = f"job={self._job} {self._filter}".strip()
+        return Scope(noun=self.noun, filter=filter, total=self.pages.total) if self.pages.total else None
 
     def preview(self, row: Task) -> list[Line]:
         """Its facts."""

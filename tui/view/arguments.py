@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import Struct, convert
 
-from bus.units import UnitError, parse_duration_s
+from bus.units import UnitError, parse_duration_s, parse_priority
 
 
 class Arguments(Struct, frozen=True, kw_only=True):
-    """Each belongs to some actions; `deadline` as it was typed."""
+    """Each as it was typed; each belongs to some actions."""
 
     reason: str = ""
     deadline: str = ""
+    priority: str = ""
+    labels: str = ""
+    note: str = ""
     mode: Literal["", "off", "shadow", "on"] = ""
 
     @property
@@ -22,21 +26,36 @@ class Arguments(Struct, frozen=True, kw_only=True):
         """In seconds; None: never."""
         return parse_duration_s(self.deadline) if self.deadline else None
 
+    @property
+    def priority_number(self) -> int:
+        """1 to 10."""
+        return parse_priority(_number_or_word(self.priority))
+
+    @property
+    def label_changes(self) -> dict[str, str | None]:
+        """ "zone=a rack-": the zone is set, the rack taken away."""
+        changes: dict[str, str | None] = {}
+        for word in shlex.split(self.labels):
+            name, equals, value = word.partition("=")
+            changes[name if equals else name.removesuffix("-")] = value if equals else None
+        return changes
+
     def options(self) -> list[str]:
         """As the command takes them."""
-        named = (("--reason", self.reason), ("--deadline", self.deadline))
+        named = (("--reason", self.reason), ("--deadline", self.deadline), ("--note", self.note))
         return [word for option, value in named if value for word in (option, value)]
 
     def told(self) -> str:
         """In words, for the question."""
-        return ", ".join(
-            text
-            for text in (
-                f"what still runs in {self.deadline} goes elsewhere" if self.deadline else "",
-                f"reason: {self.reason}" if self.reason else "",
-            )
-            if text
+        texts = (
+            f"to {self.priority}" if self.priority else "",
+            self.labels,
+            f"what still runs in {self.deadline} goes elsewhere" if self.deadline else "",
+            f"reason: {self.reason}" if self.reason else "",
+            f"note: {self.note}" if self.note else "",
+            f"to {self.mode}" if self.mode else "",
         )
+        return ", ".join(text for text in texts if text)
 
 
 NOTHING = Arguments()
@@ -58,19 +77,26 @@ DEADLINE = Blank(
 )
 
 BLANKS: dict[str, tuple[Blank, ...]] = {
+    "priority": (Blank(field="priority", label="priority", example="1 to 10; 10 goes first"),),
     "cordon": (REASON,),
     "drain": (DEADLINE, REASON),
     "maintenance": (DEADLINE, REASON),
+    "label": (Blank(field="labels", label="labels", example="zone=a rack-   (rack is taken away)"),),
+    "resolve": (Blank(field="note", label="note", example="what was done about it"),),
 }
-"""What may be filled in for an action, before it is asked about."""
+"""What may be filled in for an action."""
 
 
 def fault_of(field: str, text: str) -> str:
     """What is wrong with `text` in that blank; "" where nothing is."""
     try:
         match field:
+            case "priority":
+                parse_priority(_number_or_word(text))
             case "deadline" if text:
                 parse_duration_s(text)
+            case "labels":
+                return _fault_of_labels(text)
             case _:
                 pass
     except UnitError as error:
@@ -81,3 +107,24 @@ def fault_of(field: str, text: str) -> str:
 def filled(texts: Mapping[str, str]) -> Arguments:
     """The arguments out of blanks that hold no fault."""
     return convert(dict(texts), Arguments)
+
+
+def labels_typed(changes: Mapping[str, str | None]) -> str:
+    """Changes of labels as one types them."""
+    return shlex.join(f"{name}-" if value is None else f"{name}={value}" for name, value in changes.items())
+
+
+def _fault_of_labels(text: str) -> str:
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        return str(error).lower()
+    for word in words:
+        name, equals, _ = word.partition("=")
+        if not (name if equals else name.endswith("-") and name.removesuffix("-")):
+            return f"{word}: expected NAME=VALUE, or NAME- to take it away"
+    return "" if words else "expected NAME=VALUE, or NAME- to take it away"
+
+
+def _number_or_word(text: str) -> int | str:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text

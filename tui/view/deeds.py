@@ -6,15 +6,14 @@ pending ──▶ acknowledged ──▶ applied        the row says so itself: 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import StrEnum
 
 from msgspec import Struct, field
 
 from bus.api import Happened, Job, Node, Task
-from bus.values import NodeAdmin
-from tui.view.effects import misfit
-from tui.view.steering import ACTIONS, Steering, Step, command_line, key_of, taken_back
+from tui.view.actions import ACTIONS, Step, command_of
+from tui.view.effects import has_come
+from tui.view.steering import Steering, key_of, taken_back
 
 Row = Job | Task | Node | Happened
 
@@ -53,7 +52,6 @@ class Ghost(Struct, frozen=True):
 class Deed(Struct, kw_only=True):
     """One step as it went. `said`: what the coordinator answered, or why it refused."""
 
-    noun: str
     step: Step
     at_s: float
     progress: Progress = Progress.PENDING
@@ -64,7 +62,7 @@ class Deed(Struct, kw_only=True):
     @property
     def command(self) -> str:
         """The same from a shell."""
-        return command_line(self.step.verb, [self.step.target], self.step.arguments)
+        return command_of([self.step])
 
 
 class Act(Struct, kw_only=True):
@@ -99,11 +97,11 @@ class Journal:
 
     def begin(self, steering: Steering, *, now_s: float) -> Act:
         """Note what is about to be done."""
-        deeds = [Deed(noun=steering.noun, step=step, at_s=now_s) for step in steering.steps]
+        deeds = [Deed(step=step, at_s=now_s) for step in steering.steps]
         act = Act(steering=steering, at_s=now_s, deeds=deeds)
         self.acts.insert(0, act)
         del self.acts[ACTS_MAX:]
-        self._ghosts.update({(deed.noun, deed.step.target): deed for deed in deeds})
+        self._ghosts.update({(deed.step.noun, deed.step.row): deed for deed in deeds if deed.step.row})
         return act
 
     def acknowledge(self, deed: Deed, *, said: str, audit: str, now_s: float) -> None:
@@ -126,7 +124,7 @@ class Journal:
         ):
             deed.progress = Progress.APPLIED
         if deed.progress is Progress.APPLIED or (deed.progress is Progress.FAILED and waited_s > FAILED_S):
-            del self._ghosts[noun, step.target]
+            del self._ghosts[noun, step.row]
             return None
         failed = deed.progress is Progress.FAILED
         word = f"not {ACTIONS[step.verb].done}" if failed else ACTIONS[step.verb].doing
@@ -144,15 +142,3 @@ class Journal:
     def undo(self, act: Act) -> Steering:
         """What takes it back."""
         return taken_back(act.steering, act.reversible)
-
-
-def has_come(step: Step, row: Row) -> bool:
-    """Whether the row says that the step is done."""
-    if step.verb == "drain" and isinstance(row, Node):
-        return row.admin in (NodeAdmin.DRAINING, NodeAdmin.MAINTENANCE)
-    return bool(misfit(step.verb, row))
-
-
-def journal_lines(acts: Sequence[Act]) -> list[tuple[Act, Deed]]:
-    """Every deed with its act, newest first."""
-    return [(act, deed) for act in acts for deed in act.deeds]

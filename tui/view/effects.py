@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import assert_never
 
-from bus.api import Happened, Job, Node, Task
+from bus.api import Affected, Happened, Job, Node, Outlook, Task
+from bus.bulk import BulkSteered
 from bus.values import JobState, NodeAdmin, TaskState
-from tui.view.amounts import count
+from tui.view.actions import Step
+from tui.view.amounts import count, duration
 from tui.view.arguments import Arguments
 from tui.view.states import node_word
 
@@ -18,6 +20,10 @@ Row = Job | Task | Node | Happened
 
 OVER = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.TIMEOUT, TaskState.CANCELLED})
 FAULTY = frozenset({TaskState.FAILED, TaskState.TIMEOUT})
+CHANGES = ("0:", "2:", "3:")
+"""How the ids of events begin that nobody can resolve: the changes of jobs and tasks."""
+
+DELAYED_MAX = 3
 STARTED = frozenset({TaskState.ASSIGNED, TaskState.RUNNING})
 
 
@@ -27,10 +33,12 @@ def told(verb: str, rows: Sequence[Row], arguments: Arguments) -> tuple[str, ...
     some = [row for row in rows if isinstance(row, Task)]
     nodes = [row for row in rows if isinstance(row, Node)]
     if jobs:
-        return (_of_jobs(verb, jobs),)
+        return (_of_jobs(verb, jobs, arguments),)
     if some:
         return (_of_tasks(verb, some),)
-    return (_of_nodes(verb, nodes, arguments),) if nodes else ()
+    if nodes:
+        return (_of_nodes(verb, nodes, arguments),)
+    return (f"{_plural(len(rows), 'event')} dealt with, in your name",) if rows else ()
 
 
 def misfit(verb: str, row: Row) -> str:
@@ -43,7 +51,9 @@ def misfit(verb: str, row: Row) -> str:
         case Node():
             return _misfit_of_node(verb, row)
         case Happened():
-            return ""
+            if row.resolved_at is not None:
+                return "is resolved already"
+            return "is a change, not something noticed" if row.id.startswith(CHANGES) else ""
         case _:
             assert_never(row)
 
@@ -71,12 +81,68 @@ def of_mode(mode: str) -> tuple[str, ...]:
     return (meanings[mode],)
 
 
+def of_all(noun: str, foreseen: BulkSteered) -> tuple[str, ...]:
+    """What would come of something done to all that a filter lets through."""
+    there = f"{tasks(foreseen.running)} running, {count(foreseen.waiting)} waiting"
+    said = [f"{_plural(foreseen.changed, noun)} of {count(foreseen.matched)} would change: {there}"]
+    if foreseen.skipped:
+        reasons = ", ".join(f"{number} {why}" for why, number in sorted(foreseen.skipped.items()))
+        said.append(f"left as they are: {reasons}")
+    return tuple(said)
+
+
+def of_outlook(outlook: Outlook) -> tuple[str, ...]:
+    """What a change would do to all that waits."""
+    effect = outlook.effect
+    if not effect.tasks:
+        return ("nothing waits that could be delayed",)
+    wait = f"from {duration(effect.wait_before_s)} to {duration(effect.wait_after_s)}"
+    said = [
+        f"of {tasks(effect.tasks)} in line {count(effect.later)} would start later, {count(effect.earlier)} "
+        f"earlier; mean wait {wait}"
+    ]
+    if effect.stuck_after > effect.stuck_before:
+        said.append(f"{tasks(effect.stuck_after - effect.stuck_before)} would find no node any more")
+    delayed = [job for job in outlook.jobs if _delay_s(job) > 0][:DELAYED_MAX]
+    said += [f"job {job.job} of {job.user}: {duration(_delay_s(job))} later" for job in delayed]
+    return tuple(said)
+
+
+def has_come(step: Step, row: Row) -> bool:
+    """Whether the row says that the step is done."""
+    told = step.arguments
+    match row:
+        case Node() if step.verb == "drain":
+            return row.admin in (NodeAdmin.DRAINING, NodeAdmin.MAINTENANCE)
+        case Node() if step.verb == "label":
+            return all(row.set_labels.get(name) == value for name, value in told.label_changes.items())
+        case Job() if step.verb == "priority":
+            return row.priority == told.priority_number
+        case _:
+            return bool(misfit(step.verb, row))
+
+
 def tasks(number: int) -> str:
     """ "1 task", "14.2k tasks"."""
-    return f"{count(number)} task{'' if number == 1 else 's'}"
+    return _plural(number, "task")
 
 
-def _of_jobs(verb: str, jobs: Sequence[Job]) -> str:
+def _delay_s(job: Affected) -> float:
+    if job.starts_before is None or job.starts_after is None:
+        return 0.0
+    return job.starts_after - job.starts_before
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{count(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def _priorities(jobs: Sequence[Job]) -> str:
+    low, high = min(job.priority for job in jobs), max(job.priority for job in jobs)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _of_jobs(verb: str, jobs: Sequence[Job], arguments: Arguments) -> str:
     started = sum(job.counts.running + job.counts.assigned for job in jobs)
     waiting = sum(job.counts.pending + job.counts.queued for job in jobs)
     failed = sum(job.counts.failed for job in jobs)
@@ -88,6 +154,8 @@ def _of_jobs(verb: str, jobs: Sequence[Job]) -> str:
         "pause": f"{tasks(started)} stand still where they are and {tasks(waiting)} wait, until resumed",
         "resume": f"{tasks(started)} go on, {tasks(waiting)} may be placed again",
         "requeue": f"{tasks(started)} end and wait again; what they did so far is lost, no retry is charged",
+        "priority": f"{tasks(waiting)} wait at priority {arguments.priority} (now {_priorities(jobs)}); "
+        f"{tasks(started)} go on as they are",
     }
     return effects[verb]
 
@@ -120,6 +188,7 @@ def _of_nodes(verb: str, nodes: Sequence[Node], arguments: Arguments) -> str:
         "drain": drained,
         "maintenance": f"{drained}; then it is in maintenance",
         "undrain": "work may be placed there again",
+        "label": f"{arguments.labels}: only work that waits is placed by it; what runs stays",
     }
     return effects[verb]
 

@@ -129,6 +129,10 @@ def event_facts(event: Happened, *, now_s: float) -> list[Line]:
         fact("message", event.message),
         fact("id", event.id),
     ]
+    if event.resolved_at is not None:
+        by = f" by {event.resolved_by}" if event.resolved_by else ""
+        note = f": {event.resolution}" if event.resolution else ""
+        facts.append(fact("resolved", f"{since(event.resolved_at, now_s=now_s)}{by}{note}", "ok"))
     if event.details:
         facts += [Line(""), head("details"), *json_lines(event.details)]
     return facts

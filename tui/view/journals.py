@@ -35,6 +35,6 @@ DEEDS: Listing[Deed] = Listing(
             optional=True,
         ),
     ),
-    key=lambda deed: f"{deed.at_s} {deed.noun} {deed.step.target}",
+    key=lambda deed: f"{deed.at_s} {deed.step.noun} {deed.step.target}",
     tone=lambda deed: _TONES[deed.progress],
 )

@@ -171,7 +171,7 @@ EVENTS: Listing[Happened] = Listing(
 at 1 0 16 at A
 age 4 0 6 - -
 mark 0 0 1 - -
-kind 0 12 24 kind N
+kind 0 12 32 kind N
 about 1 6 18 - -
 node? 3 6 20 node -
 user 4 6 16 user U

@@ -1,14 +1,11 @@
-"""What the console can do to the cluster: the actions, and one of them made ready to be asked about.
+"""An action made ready to be asked about: the question, its effect, and a step for each target.
 
-An action has the name of the client's method. A `Steering` is one done to some rows: the question, its
-effect, and a `Step` for each target with what takes it back. `tui.view.effects` says what it does, and to
-what it fits.
+`tui.view.actions` has the actions, `tui.view.effects` says what each does and to which rows it fits.
 """
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Literal
 
@@ -16,69 +13,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bus.api import Happened, Job, Node, Task
-from bus.values import NodeAdmin, Role
+from bus.bulk import BulkSteered
 from tui.view import effects
-from tui.view.arguments import NOTHING, Arguments
+from tui.view.actions import ACTIONS, ADMIN_VERBS, OPPOSITES, Back, Step, command_of
+from tui.view.actions import ROLES as ROLES
+from tui.view.arguments import NOTHING, Arguments, labels_typed
 
 Row = Job | Task | Node | Happened
 Mode = Literal["off", "shadow", "on"]
-
-
-class Action(Struct, frozen=True):
-    """`doing` is its word while it is under way, `done` afterwards; `role` the least that may do it."""
-
-    word: str
-    doing: str
-    done: str
-    role: Role = Role.USER
-
-
-ACTIONS = {
-    "cancel": Action("cancel", "cancelling", "cancelled"),
-    "retry": Action("retry", "retrying", "retried"),
-    "hold": Action("hold", "holding", "held"),
-    "release": Action("release", "releasing", "released"),
-    "pause": Action("pause", "pausing", "paused"),
-    "resume": Action("resume", "resuming", "resumed"),
-    "requeue": Action("requeue", "requeueing", "requeued"),
-    "cordon": Action("cordon", "cordoning", "cordoned", Role.OPERATOR),
-    "drain": Action("drain", "draining", "drained", Role.OPERATOR),
-    "maintenance": Action("take into maintenance", "to maintenance", "taken into maintenance", Role.OPERATOR),
-    "undrain": Action("undrain", "opening", "opened", Role.OPERATOR),
-    "scheduler_mode": Action("set the mode of", "switching", "switched", Role.OPERATOR),
-}
-
-ROLES = {verb: action.role for verb, action in ACTIONS.items()}
-"""The least role that may do each."""
-
-OPPOSITES = {"hold": "release", "release": "hold", "pause": "resume", "resume": "pause"}
-ADMIN_VERBS = {
-    NodeAdmin.ACTIVE: "undrain",
-    NodeAdmin.INACTIVE: "cordon",
-    NodeAdmin.DRAINING: "drain",
-    NodeAdmin.MAINTENANCE: "maintenance",
-}
-"""What made a node what it is."""
-
-SPREAD_MAX = 500
-"""So many tasks of an untouched range are steered one by one; more of them only with the whole job."""
-
-
-class Step(Struct, frozen=True, kw_only=True):
-    """An action done to one target, which was in `state`; `back` takes it back, where anything does."""
-
-    verb: str
-    target: str
-    arguments: Arguments = NOTHING
-    state: str = ""
-    back: Back | None = None
-
-
-class Back(Struct, frozen=True):
-    """The action that leads to where a target was before."""
-
-    verb: str
-    arguments: Arguments = NOTHING
 
 
 class Steering(Struct, frozen=True, kw_only=True):
@@ -90,15 +32,15 @@ class Steering(Struct, frozen=True, kw_only=True):
     effect: tuple[str, ...]
     steps: tuple[Step, ...]
     left_out: tuple[tuple[str, str], ...] = ()
+    rows: tuple[Row, ...] = ()
 
     @property
     def command(self) -> str:
         """The same from a shell; a line for each way of doing it."""
-        alike = groupby(self.steps, key=lambda step: (step.verb, step.arguments))
-        return "\n".join(
-            command_line(verb, [step.target for step in steps], arguments)
-            for (verb, arguments), steps in alike
+        alike = groupby(
+            self.steps, key=lambda step: (step.verb, step.arguments, step.revision, one_by_one(step))
         )
+        return "\n".join(command_of(steps) for _, steps in alike)
 
 
 def steer(noun: str, verb: str, rows: Sequence[Row], arguments: Arguments = NOTHING) -> Steering:
@@ -114,8 +56,9 @@ def steer(noun: str, verb: str, rows: Sequence[Row], arguments: Arguments = NOTH
         verb=verb,
         question=_question(noun, verb, fitting),
         effect=effect,
-        steps=tuple(step for row in fitting for step in _steps(verb, row, arguments)),
+        steps=tuple(_step(noun, verb, row, arguments, fits=key_of(row) not in unfit) for row in fitting),
         left_out=tuple(misfits),
+        rows=tuple(rows),
     )
 
 
@@ -134,18 +77,26 @@ def steer_node(verb: str, node: Node, arguments: Arguments = NOTHING) -> Steerin
     return steer("node", verb, [node], arguments)
 
 
+def steer_all(noun: str, verb: str, filter: str, arguments: Arguments, foreseen: BulkSteered) -> Steering:
+    """`verb` done to all that `filter` lets through, as it was `foreseen` by asking without doing it."""
+    step = Step(noun=noun, verb=verb, target=filter, arguments=arguments, revision=foreseen.revision)
+    return Steering(
+        noun=noun,
+        verb=verb,
+        question=f"{_word(verb)} all {foreseen.matched} {noun}s that match {filter}?",
+        effect=effects.of_all(noun, foreseen),
+        steps=(step,) if foreseen.changed else (),
+    )
+
+
 def steer_mode(mode: Mode, *, before: Mode) -> Steering:
     """The scheduler given another mode: off, shadow or on."""
-    step = Step(
-        verb="scheduler_mode",
-        target="scheduler",
-        arguments=Arguments(mode=mode),
-        state=before,
-        back=Back("scheduler_mode", Arguments(mode=before)),
-    )
+    verb, wanted = "scheduler_mode", Arguments(mode=mode)
+    back = Back(verb, Arguments(mode=before))
+    step = Step(noun="scheduler", verb=verb, target="scheduler", arguments=wanted, state=before, back=back)
     return Steering(
         noun="scheduler",
-        verb=step.verb,
+        verb=verb,
         question=f"Scheduler from {before} to {mode}?",
         effect=effects.of_mode(mode),
         steps=(step,),
@@ -154,37 +105,30 @@ def steer_mode(mode: Mode, *, before: Mode) -> Steering:
 
 def with_arguments(steering: Steering, arguments: Arguments) -> Steering:
     """The same with other arguments."""
-    steps = tuple(replace(step, arguments=arguments) for step in steering.steps)
-    told = arguments.told()
-    effect = steering.effect[:1] + ((told,) if told else ())
-    return replace(steering, steps=steps, effect=effect)
+    return steer(steering.noun, steering.verb, steering.rows, arguments)
 
 
 def taken_back(steering: Steering, steps: Sequence[Step]) -> Steering:
     """What leads back from those of its steps that were done."""
     undone = tuple(
-        Step(verb=step.back.verb, target=step.target, arguments=step.back.arguments)
+        replace(step, verb=step.back.verb, arguments=step.back.arguments, back=None)
         for step in steps
         if step.back is not None
     )
-    verbs = ", ".join(dict.fromkeys(ACTIONS[step.verb].word for step in undone))
+    ways = dict.fromkeys(f"{ACTIONS[step.verb].word} {step.arguments.told()}".strip() for step in undone)
+    whom = f"{steering.noun} {undone[0].target}" if len(undone) == 1 else f"{len(undone)} {steering.noun}s"
     return Steering(
         noun=steering.noun,
         verb=undone[0].verb,
-        question=f"Take back: {ACTIONS[steering.verb].word} {_whom(steering.noun, undone)}?",
-        effect=(f"{verbs}: as it was before",),
+        question=f"Take back: {ACTIONS[steering.verb].word} {whom}?",
+        effect=(f"as it was before: {', '.join(ways)}",),
         steps=undone,
     )
 
 
-def command_line(verb: str, targets: Iterable[str], arguments: Arguments) -> str:
-    """What a shell would be given."""
-    match verb:
-        case "scheduler_mode":
-            words = ["scheduler", "mode", arguments.mode]
-        case _:
-            words = [verb, *targets]
-    return shlex.join(["corral", *words, *arguments.options()])
+def one_by_one(step: Step) -> str:
+    """Steps of which this differs need commands of their own, though all else is the same."""
+    return step.target if step.verb in ("priority", "label", "resolve") else ""
 
 
 def key_of(row: Row) -> str:
@@ -200,42 +144,46 @@ def key_of(row: Row) -> str:
             return row.id
 
 
-def _steps(verb: str, row: Row, arguments: Arguments) -> list[Step]:
-    step = Step(
+def _step(noun: str, verb: str, row: Row, arguments: Arguments, *, fits: bool) -> Step:
+    target: str = key_of(row)
+    revision: int | None = None
+    if isinstance(row, Task) and row.count > 1:  # a range that shares a row is a set, not a task
+        target, revision = f"job={row.job} index>={row.index} index<{row.index + row.count}", 0
+    return Step(
+        noun=noun,
         verb=verb,
-        target=key_of(row),
+        target=target,
+        row=key_of(row),
         arguments=arguments,
         state=effects.state_word(row),
-        back=_back(verb, row),
+        back=_back(verb, row, arguments) if fits else None,
+        revision=revision,
     )
-    if not isinstance(row, Task) or row.count == 1:
-        return [step]
-    indexes = range(row.index, row.index + row.count)
-    return [
-        Step(verb=verb, target=f"{row.job}.{index}", arguments=arguments, state=step.state)
-        for index in indexes
-    ]
 
 
-def _back(verb: str, row: Row) -> Back | None:
+def _back(verb: str, row: Row, arguments: Arguments) -> Back | None:
     if (opposite := OPPOSITES.get(verb)) is not None:
         return Back(opposite)
-    if isinstance(row, Node) and verb in ADMIN_VERBS.values():
-        admin = row.goal or row.admin
-        return Back(ADMIN_VERBS[admin]) if admin in ADMIN_VERBS else None
-    return None
+    if verb == "priority" and isinstance(row, Job):
+        return Back(verb, Arguments(priority=str(row.priority)))
+    if not isinstance(row, Node):
+        return None
+    if verb == "label":
+        before = {name: row.set_labels.get(name) for name in arguments.label_changes}
+        return Back(verb, Arguments(labels=labels_typed(before)))
+    admin = row.goal or row.admin
+    return Back(ADMIN_VERBS[admin]) if admin in ADMIN_VERBS else None
 
 
 def _question(noun: str, verb: str, rows: Sequence[Row]) -> str:
-    word = ACTIONS[verb].word.capitalize()
     if len(rows) != 1:
-        return f"{word} {len(rows)} {noun}s?"
+        return f"{_word(verb)} {len(rows)} {noun}s?"
     (row,) = rows
     named = f" {row.name}" if isinstance(row, Job) and row.name else ""
     if isinstance(row, Task) and row.count > 1:
         named = f" to {row.job}.{row.index + row.count - 1}"
-    return f"{word} {noun} {key_of(row)}{named}?"
+    return f"{_word(verb)} {noun} {key_of(row)}{named}?"
 
 
-def _whom(noun: str, steps: Sequence[Step]) -> str:
-    return f"{noun} {steps[0].target}" if len(steps) == 1 else f"{len(steps)} {noun}s"
+def _word(verb: str) -> str:
+    return ACTIONS[verb].word.capitalize()

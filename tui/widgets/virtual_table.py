@@ -90,6 +90,7 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
         self._columns: tuple[GridColumn[T], ...] = listing.columns
         self._tone_of = listing.tone
         self._key_of = listing.key
+        self._ghost_column = _ghost_column([column.field.name for column in self._columns])
         self._ghost_of: Callable[[T], Ghost | None] = lambda _: None
         self._marks: dict[str, T] = {}
         self._anchor: str | None = None
@@ -336,16 +337,10 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
         cells = self._cells.get(position)
         if cells is None:
             row = self._rows[position]
-            ghost = self._ghost_of(row)
-            cells = tuple(
-                safe_line(
-                    column.field.cell(row, self._now_s)
-                    if ghost is None or column.field.name != "state"
-                    else f"{column.field.cell(row, self._now_s)} {ghost.text}"
-                )
-                for column in self._columns
-            )
-            self._cells[position] = cells
+            texts = [column.field.cell(row, self._now_s) for column in self._columns]
+            if (ghost := self._ghost_of(row)) is not None:
+                texts[self._ghost_column] += f" {ghost.text}"
+            self._cells[position] = cells = tuple(map(safe_line, texts))
         return cells
 
     def _head(self, width: int) -> Strip:
@@ -402,3 +397,8 @@ def _background(style: Style) -> Style:
 
 def _foreground(style: Style) -> Style:
     return Style(color=style.color, bold=style.bold)
+
+
+def _ghost_column(names: Sequence[str]) -> int:
+    """Where it is said what is under way with a row: behind its state, else behind its kind."""
+    return next((names.index(name) for name in ("state", "kind") if name in names), 0)

@@ -23,8 +23,8 @@ WORD = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1
 def test_a_form_and_its_command_line_give_the_same_job() -> None:
     texts = {
         "command": "python3 'my train.py' -n 3", "name": "train", "array": "0-9%3", "cpu": "2",
-        "memory": "4GiB", "gpu": "a100:2", "timeout": "1h30m", "priority": "high", "retries": "1", "env": "A=1 'B=two words'",
-        "after": "7 8:any", "label": "zone=a", "more": "--preemptible --spread",
+        "memory": "4GiB", "gpu": "a100:2", "timeout": "1h30m", "priority": "high", "retries": "1",
+        "env": "A=1 'B=two words'", "after": "7 8:any", "label": "zone=a", "more": "--preemptible --spread",
     }  # fmt: skip
     checked = check(Form(texts=texts))
     assert checked.faults == {} and checked.spec is not None

@@ -1,0 +1,107 @@
+"""What can be done to the cluster from the console, and the command that does the same."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from bus.bulk import VERBS
+from bus.values import NodeAdmin, Role
+from tui.view.arguments import NOTHING, Arguments
+
+
+class Action(Struct, frozen=True):
+    """`doing` is its word while it is under way, `done` afterwards; `role` the least that may do it."""
+
+    word: str
+    doing: str
+    done: str
+    role: Role = Role.USER
+
+
+ACTIONS = {
+    "cancel": Action("cancel", "cancelling", "cancelled"),
+    "retry": Action("retry", "retrying", "retried"),
+    "hold": Action("hold", "holding", "held"),
+    "release": Action("release", "releasing", "released"),
+    "pause": Action("pause", "pausing", "paused"),
+    "resume": Action("resume", "resuming", "resumed"),
+    "requeue": Action("requeue", "requeueing", "requeued"),
+    "priority": Action("set the priority of", "moving", "moved"),
+    "cordon": Action("cordon", "cordoning", "cordoned", Role.OPERATOR),
+    "drain": Action("drain", "draining", "drained", Role.OPERATOR),
+    "maintenance": Action("maintain", "to maintenance", "taken out", Role.OPERATOR),
+    "undrain": Action("undrain", "opening", "opened", Role.OPERATOR),
+    "label": Action("label", "labelling", "labelled", Role.OPERATOR),
+    "resolve": Action("resolve", "resolving", "resolved"),
+    "scheduler_mode": Action("switch", "switching", "switched", Role.OPERATOR),
+}
+"""By the word of the command; `tui.client.doing` knows the request of each."""
+
+ROLES = {verb: action.role for verb, action in ACTIONS.items()}
+"""The least role that may do each."""
+
+OPPOSITES = {"hold": "release", "release": "hold", "pause": "resume", "resume": "pause"}
+ADMIN_VERBS = {
+    NodeAdmin.ACTIVE: "undrain",
+    NodeAdmin.INACTIVE: "cordon",
+    NodeAdmin.DRAINING: "drain",
+    NodeAdmin.MAINTENANCE: "maintenance",
+}
+"""What made a node what it is."""
+
+FILLED_FIRST = frozenset({"priority", "label", "maintenance", "resolve"})
+"""Something has to be typed before there is anything to ask."""
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """An action done to one target, which was in `state`; `back` takes it back, where anything does.
+
+    With a `revision` the target is a filter, and meant is all that it let through then (0: lets through now).
+    `row`: of a list that stands for it; "": none does.
+    """
+
+    noun: str
+    verb: str
+    target: str
+    row: str = ""
+    arguments: Arguments = NOTHING
+    state: str = ""
+    back: Back | None = None
+    revision: int | None = None
+
+
+class Back(Struct, frozen=True):
+    """The action that leads to where a target was before."""
+
+    verb: str
+    arguments: Arguments = NOTHING
+
+
+def may_be_many(noun: str, verb: str) -> bool:
+    """Whether it can be done to all that a filter lets through."""
+    return verb in VERBS.get(noun, ())
+
+
+def command_of(steps: Iterable[Step]) -> str:
+    """What a shell would be given for steps that differ in nothing but their targets."""
+    first, *others = steps
+    verb, told = first.verb, first.arguments
+    if first.revision is not None:
+        words = [verb, "--where", first.target]
+    else:
+        words = [verb, first.target, *(step.target for step in others)]
+    match verb:
+        case "scheduler_mode":
+            words = ["scheduler", "mode", told.mode]
+        case "resolve":
+            words = ["events", *words]
+        case "priority":
+            words.append(told.priority)
+        case "label":
+            words += shlex.split(told.labels)
+        case _:
+            pass
+    return shlex.join(["corral", *words, *told.options()])
