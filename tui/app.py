@@ -14,6 +14,7 @@ from bus.client import Client
 from tui.client.session import Offline, Online, Session
 from tui.client.source import Connect, Source
 from tui.modals.help import Help
+from tui.screens.charts import ChartsScreen
 from tui.screens.events import EventsScreen
 from tui.screens.jobs import JobsScreen
 from tui.screens.nodes import NodesScreen
@@ -38,6 +39,7 @@ class Console(TimeCursor):
         "pulse": PulseScreen,
         "nodes": NodesScreen,
         "jobs": JobsScreen,
+        "charts": ChartsScreen,
         "events": EventsScreen,
         "storage": StorageScreen,
         "tools": ToolsScreen,

@@ -40,6 +40,7 @@ from tui.client import fake_world
 from tui.client.fake_actions import FakeActions
 from tui.client.fake_logs import FakeLogs
 from tui.client.fake_past import FakePast
+from tui.client.fake_series import FakeSeries
 from tui.client.fake_timeline import FakeTimeline
 from tui.client.fake_world import World
 
@@ -48,7 +49,7 @@ T = TypeVar("T", bound=Struct)
 DEMO_SEED = 1
 
 
-class FakeCluster(FakePast, FakeTimeline, FakeActions, FakeLogs):
+class FakeCluster(FakeSeries, FakePast, FakeTimeline, FakeActions, FakeLogs):
     """`connect` is what a Session takes. Tests may take the cluster away with `reachable`."""
 
     def __init__(self, world: World, *, role: Role = Role.ADMIN, lively: bool = False) -> None:

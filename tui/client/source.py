@@ -36,6 +36,7 @@ from bus.past import Changes, Spike
 from bus.people import Users
 from bus.requests import EventList, WhatIf
 from bus.scheduling import Scheduler
+from bus.series import Measured, SeriesQuery, States
 from bus.spec import JobSpec
 from bus.timeline import Timeline, TimelineQuery
 from bus.values import Stream
@@ -86,6 +87,10 @@ class Source(Protocol):
     async def task(self, task: str | int) -> Task: ...
 
     async def events(self, query: EventList | None = None) -> Events: ...
+
+    async def series(self, query: SeriesQuery) -> Measured: ...
+
+    async def states(self, window_s: float = 86_400.0) -> States: ...
 
     async def timeline(self, query: TimelineQuery) -> Timeline: ...
 

@@ -90,6 +90,9 @@ def _openers(console: Console, screen: LiveScreen) -> list[Word]:
 
     async def check(takes: str, target: str) -> None:
         """That what is opened exists."""
+        if "…" in takes:
+            OPENERS["chart"].open(target)
+            return
         source = console.session.source
         is_number = target.replace(".", "").isdigit()
         if "NODE" in takes and not (is_number and "JOB" in takes):

@@ -13,14 +13,17 @@ from textual.widget import Widget
 
 from bus.api import Node, NodeChanged
 from bus.errors import CorralError
+from bus.series import SeriesKind
 from tui.client.pages import Slice
 from tui.client.session import Deltas
 from tui.client.source import Source
+from tui.screens.charts import ChartsScreen
 from tui.screens.document import node_details
 from tui.screens.gantt import GanttScreen
 from tui.screens.listing import sort_bindings
 from tui.screens.live import error_text
 from tui.screens.steerable import SteerableList
+from tui.view.charting import Subject
 from tui.view.facts import node_facts
 from tui.view.heat import brush_filter
 from tui.view.lines import Line
@@ -49,6 +52,7 @@ class NodesScreen(SteerableList[Node]):
         Binding("L", "steer('label')", "labels", show=False, id="nodes.label"),
         Binding("v", "map", "map", id="nodes.map"),
         Binding("b", "gantt", "gantt", id="nodes.gantt"),
+        Binding("c", "chart", "charts", show=False, id="nodes.chart"),
         *sort_bindings(NODES),
     ]
     listing = NODES
@@ -86,6 +90,11 @@ class NodesScreen(SteerableList[Node]):
         self.add_class(MAPS[self._map])
         (self.heat if MAPS[self._map] == "-map-full" else self.table).focus()
         self.call_after_refresh(self._load_map)
+
+    def action_chart(self) -> None:
+        """What the marked nodes, or the one under the cursor, used."""
+        if names := tuple(node.name for node in self.table.chosen):
+            self.app.push_screen(ChartsScreen(Subject(SeriesKind.NODE, names)))
 
     def action_back(self) -> None:
         """What is brushed is let go first, then a full map."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from tui.screens.charts import chart_of
 from tui.screens.document import job_details, node_details, task_details, why
 from tui.screens.live import LiveScreen
 from tui.screens.log import LogScreen
@@ -35,6 +36,7 @@ class Opener(Struct, frozen=True):
 
 
 OPENERS: dict[str, Opener] = {
+    "chart": Opener("NODE,…|TASK,…", "gauges over time; cluster, or names and then metrics", chart_of),
     "details": Opener("JOB|TASK|NODE", "all that is known of it", _details),
     "job": Opener("JOB", "a job in full", job_details),
     "node": Opener("NODE", "a node in full", node_details),

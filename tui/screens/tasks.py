@@ -9,15 +9,18 @@ from textual import on
 from textual.binding import Binding
 
 from bus.api import Task, TaskChanged
+from bus.series import SeriesKind
 from bus.values import TaskState
 from tui.client.pages import Slice
 from tui.client.session import Deltas
 from tui.client.source import Source
 from tui.screens.acting import Scope
+from tui.screens.charts import ChartsScreen
 from tui.screens.document import task_details, why
 from tui.screens.listing import sort_bindings
 from tui.screens.log import LogScreen
 from tui.screens.steerable import SteerableList
+from tui.view.charting import Subject
 from tui.view.effects import OVER
 from tui.view.facts import task_facts
 from tui.view.lines import Line
@@ -32,6 +35,7 @@ class TasksScreen(SteerableList[Task]):
         Binding("l", "open_log", "logs", id="tasks.logs"),
         Binding("w", "why", "why", id="tasks.why"),
         Binding("d", "details", "details", id="tasks.details"),
+        Binding("c", "chart", "charts", show=False, id="tasks.chart"),
         Binding("C", "steer('cancel')", "cancel", id="tasks.cancel"),
         Binding("R", "steer('retry')", "retry", show=False, id="tasks.retry"),
         Binding("Q", "steer('requeue')", "requeue", show=False, id="tasks.requeue"),
@@ -87,6 +91,11 @@ class TasksScreen(SteerableList[Task]):
         """Why it waits, or why it is where it is."""
         if (task := self.table.row) is not None:
             self.app.push_screen(why(self.listing.key(task)))
+
+    def action_chart(self) -> None:
+        """What the marked tasks, or the one under the cursor, used."""
+        if names := tuple(map(self.listing.key, self.table.chosen)):
+            self.app.push_screen(ChartsScreen(Subject(SeriesKind.TASK, names)))
 
     def action_details(self) -> None:
         """All that is known of it, with its attempts."""

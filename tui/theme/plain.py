@@ -23,10 +23,13 @@ _TWINS = {
     "▁": "_", "▂": "_", "▃": "-", "▄": "-", "▅": "=", "▆": "=", "▇": "#", "▀": "#", "▔": "-", "▕": "|",
     "─": "-", "│": "|", "╭": "+", "╮": "+", "╰": "+", "╯": "+", "┌": "+", "┐": "+", "└": "+", "┘": "+",
     "◀": "<", "▶": ">", "↑": "^", "↓": "v", "←": "<", "⏎": "E", "·": ".",
+    "┤": "|", "┬": "+", "┊": "|",
 }  # fmt: skip
 """Each of our own signs in ASCII, one cell for one cell."""
 
 UNKNOWN = "?"
+_BRAILLE = range(0x2800, 0x2900)
+_UPPER_DOTS = 0x01 | 0x02 | 0x08 | 0x10
 
 
 class AsciiOnly(LineFilter):
@@ -45,7 +48,15 @@ class AsciiOnly(LineFilter):
 @lru_cache(4096)
 def ascii_twin(text: str) -> str:
     """`text` in ASCII, as many cells wide as before."""
-    return "".join(sign if sign.isascii() else _TWINS.get(sign, UNKNOWN * cell_len(sign)) for sign in text)
+    return "".join(sign if sign.isascii() else _twin(sign) for sign in text)
+
+
+def _twin(sign: str) -> str:
+    """Of braille, whether its dots are above, below, or both."""
+    if (dots := ord(sign) - _BRAILLE.start) in range(len(_BRAILLE)):
+        above, below = dots & _UPPER_DOTS, dots & ~_UPPER_DOTS
+        return (":" if below else "'") if above else "." if below else " "
+    return _TWINS.get(sign, UNKNOWN * cell_len(sign))
 
 
 def encoding_is_unicode() -> bool:

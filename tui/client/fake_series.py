@@ -1,0 +1,93 @@
+"""Gauges of the cluster that never was: the same for each moment, however often one looks."""
+
+from __future__ import annotations
+
+import math
+import time
+import zlib
+
+from bus.errors import ApiError
+from bus.refusal import refusal
+from bus.series import METRICS, Aggregate, Measured, Series, SeriesKind, SeriesQuery, States
+from tui.client.fake_world import World
+
+DAY_S = 86_400.0
+STEPS_S = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 10_800.0, 21_600.0, 86_400.0)
+SILENT_EVERY = 17
+"""Every so many things were away for a while each day."""
+
+_SCALES = {
+    "millicores": 64_000.0, "MiB": 262_144.0, "GPUs": 8.0, "Mbit/s": 4_000.0, "°C": 80.0, "runnable": 64.0,
+    "tasks": 20_000.0, "s": 900.0, "nodes": 12.0, "%": 85.0, "tasks/s": 40.0,
+}  # fmt: skip
+_CALM = {"nodes_healthy": 981.0, "nodes_degraded": 6.0, "nodes_unreachable": 13.0, "failed": 1.5}
+
+
+class FakeSeries:
+    """What FakeCluster answers to questions about time."""
+
+    world: World
+
+    def _check(self, operation: str) -> None:
+        raise NotImplementedError
+
+    async def series(self, query: SeriesQuery) -> Measured:
+        """Buckets as the coordinator makes them, of figures that a formula gives."""
+        self._check("series")
+        until_s = time.time() if query.until is None else query.until
+        rough = (until_s - query.since) / query.points
+        step_s = query.step_s or next((step for step in STEPS_S if step >= rough), STEPS_S[-1])
+        since_s = math.floor(query.since / step_s) * step_s
+        times = [since_s + place * step_s for place in range(math.ceil((until_s - since_s) / step_s))]
+        ids = [""] if query.kind is SeriesKind.CLUSTER else query.ids
+        if query.kind is SeriesKind.NODE:
+            for node in ids:
+                self.world.node(node)
+        known = METRICS[query.kind]
+        for place, metric in enumerate(query.metrics):
+            if metric not in known:
+                raise ApiError(
+                    refusal("E_ENUM", f"no metric {metric!r}", field=f"/metrics/{place}", status=422)
+                )
+        series = [
+            Series(
+                id=each,
+                metric=metric,
+                unit=known[metric].unit,
+                aggregate=Aggregate.RATE if known[metric].counted else Aggregate.MEAN,
+                values=[figure(each, metric, at, unit=known[metric].unit) for at in times],
+            )
+            for each in ids
+            for metric in query.metrics
+        ]
+        return Measured(times=times, step_s=step_s, resolution_s=0.0 if step_s < 60 else 60.0, series=series)
+
+    async def states(self, window_s: float = DAY_S) -> States:
+        """Of the jobs that came in that time."""
+        self._check("states")
+        since_s = time.time() - window_s
+        jobs: dict[str, int] = {}
+        tasks: dict[str, int] = {}
+        for job in self.world.jobs:
+            if job.submitted_at >= since_s:
+                jobs[str(job.state)] = jobs.get(str(job.state), 0) + 1
+                for state in ("pending", "queued", "assigned", "running", "completed", "failed", "cancelled"):
+                    tasks[state] = tasks.get(state, 0) + getattr(job.counts, state)
+        return States(since=since_s, jobs=jobs, tasks=tasks)
+
+
+def figure(thing: str, metric: str, at_s: float, *, unit: str) -> float | None:
+    """What was measured at a moment: the day's wave, the hour's, and a jitter; None while it was silent."""
+    seed = zlib.crc32(f"{thing} {metric}".encode())
+    if thing and zlib.crc32(thing.encode()) % SILENT_EVERY == 0 and at_s % 7_200.0 < 900.0:
+        return None
+    phase = seed % 628 / 100.0
+    wave = 0.5 + 0.3 * math.sin(at_s / DAY_S * 2 * math.pi + phase)
+    wave += 0.12 * math.sin(at_s / 1_100.0 + 3 * phase) + 0.05 * math.sin(at_s / 90.0 + phase)
+    jitter = zlib.crc32(f"{seed} {at_s:.0f}".encode()) % 1_000 / 1_000.0 - 0.5
+    top = _CALM.get(metric, _SCALES.get(unit, 1.0)) * (4.0 if metric == "wait_max" else 1.0)
+    if metric in _CALM:
+        return (
+            max(0.0, round(top + 2.0 * jitter)) if unit == "nodes" else max(0.0, top * (0.5 + wave + jitter))
+        )
+    return max(0.0, top * (wave + 0.06 * jitter))

@@ -1,0 +1,263 @@
+"""Gauges over time: of the cluster, or of some nodes or tasks laid over each other, chart beside chart."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from rich.text import Text
+from textual import on, work
+from textual.binding import Binding
+from textual.containers import Container
+from textual.events import Resize
+from textual.widget import Widget
+
+from bus.errors import BusError, CorralError
+from bus.requests import EventList
+from bus.series import Measured, SeriesKind
+from tui.client.source import Source
+from tui.client.wake import Wake
+from tui.screens.document import DocumentScreen
+from tui.screens.live import LiveScreen
+from tui.view.charting import RANGES_S, Subject, marks_of, panels_of, parse_subject, queries
+from tui.view.lines import Line
+from tui.view.places import Step
+from tui.view.refusals import error_text
+from tui.view.safe import safe_line
+from tui.view.series import Mark, Panel, reading, span_text, summary
+from tui.widgets.chart import Chart
+from tui.widgets.one_line import OneLine
+
+CHARTS_MAX = 6
+CHART_LINES = 9
+"""A chart is at least so high, where there is room for more than one."""
+
+RELOAD_MIN_S, RELOAD_MAX_S = 2.0, 60.0
+MARKS_MAX = 200
+
+
+class ChartsScreen(LiveScreen):
+    """One cursor goes through all charts, and the line below them reads what stands there."""
+
+    BINDINGS = [
+        Binding("greater_than_sign,plus", "zoom(-1)", "closer", key_display=">", id="charts.closer"),
+        Binding("less_than_sign", "zoom(1)", "wider", id="charts.wider"),
+        Binding("down,j", "turn(1)", "more", id="charts.next"),
+        Binding("up,k", "turn(-1)", "charts before", show=False, id="charts.before"),
+        Binding("m", "one", "one or all", id="charts.one"),
+        Binding("s", "summary", "in words", id="charts.summary"),
+        Binding("e", "newest", "up to now", show=False, id="charts.newest"),
+        Binding("ctrl+r", "reload", "ask again now", show=False, id="charts.reload"),
+    ]
+
+    def __init__(self, subject: Subject | None = None) -> None:
+        super().__init__()
+        self.subject = subject or Subject()
+        self.crumb = "charts" if subject is None else f"{subject.line} › chart"
+        self.panels: list[Panel] = []
+        self.cursor: int | None = None
+        self._range = 1
+        self._until_s: float | None = None
+        self._first = 0
+        self._single = False
+        self._fault = ""
+        self._wake = Wake()
+
+    def body(self) -> list[Widget]:
+        """Charts, and the reading below them."""
+        charts = Container(*(Chart() for _ in range(CHARTS_MAX)), id="charts")
+        return [charts, OneLine(id="charts-reading")]
+
+    def on_mount(self) -> None:
+        """Begin to keep it up to date."""
+        self._arrange()
+        next(iter(self.query(Chart))).focus()
+        self._keep()
+
+    def on_screen_resume(self) -> None:
+        """What was missed while away is asked for."""
+        super().on_screen_resume()
+        self._wake.now()
+
+    def on_resize(self, event: Resize) -> None:
+        """As many as there is room for."""
+        self.call_after_refresh(self._arrange)
+
+    def on_moment(self) -> None:
+        """Up to the moment that the time cursor stands at."""
+        self._until_s = None
+        self._wake.now()
+
+    def step(self) -> Step:
+        """The line that opens it again."""
+        return Step("charts" if self.crumb == "charts" else f"chart {self.subject.line}")
+
+    def facts_text(self) -> Text:
+        """Of what, over which time, and of what the figures are made."""
+        text = Text(f"{safe_line(str(self.subject))}  last {span_text(self._span_s)}")
+        if self._until_s is not None:
+            text.append(" up to the cursor (e: up to now)")
+        if self.panels:
+            text.append(f"  a point is {span_of_point(self.panels[0].step_s)}")
+        hidden = len(self.subject.panels) - len(self._visible)
+        if hidden > 0:
+            text.append(f"  {len(self._visible)} of {len(self.subject.panels)} charts")
+        return text
+
+    def action_zoom(self, by: int) -> None:
+        """A longer or shorter time; where the cursor stands stays in the middle."""
+        before, self._range = self._range, min(len(RANGES_S) - 1, max(0, self._range + by))
+        if before == self._range:
+            return
+        if self.cursor is not None and self.panels:
+            until_s = self.panels[0].at(self.cursor) + self._span_s / 2
+            self._until_s = until_s if until_s < self.now_s else None
+        self.cursor = None
+        self.redraw_frame()
+        self._wake.now()
+
+    def action_newest(self) -> None:
+        """Follow the present again."""
+        self._until_s = self.cursor = None
+        self.redraw_frame()
+        self._wake.now()
+
+    def action_turn(self, by: int) -> None:
+        """The charts for which there was no room."""
+        count = len(self.subject.panels)
+        self._first = (self._first + by) % count if len(self._visible) < count else 0
+        self._arrange()
+
+    def action_one(self) -> None:
+        """The chart one is in alone, or all that fit."""
+        focused = self.focused
+        if not self._single and isinstance(focused, Chart) and focused.panel is not None:
+            titles = [name.replace("_", " ") for name in self.subject.panels]
+            self._first = titles.index(focused.panel.title)
+        self._single = not self._single
+        self._arrange()
+
+    def action_summary(self) -> None:
+        """The charts one sees in words: newest, least, mean and most of each line."""
+
+        async def load(_: Source) -> list[Line]:
+            return [
+                Line(f"{panel.title}  {line}") for panel in self._shown_panels() for line in summary(panel)
+            ]
+
+        self.app.push_screen(DocumentScreen(f"{self.subject} in words", load))
+
+    def action_reload(self) -> None:
+        """Ask again now, also for the connection."""
+        self.session.hurry()
+        self._wake.now()
+
+    @property
+    def _span_s(self) -> float:
+        return RANGES_S[self._range]
+
+    @property
+    def _visible(self) -> list[str]:
+        """The names of the charts that there is room for, from the first one on."""
+        names = list(self.subject.panels)
+        turned = names[self._first :] + names[: self._first]
+        return turned[: self._room()]
+
+    def _columns(self) -> int:
+        return 1 if self.size.width < 100 else 2 if self.size.width < 160 else 3
+
+    def _room(self) -> int:
+        if self._single:
+            return 1
+        rows = max(1, (self.size.height - 5) // CHART_LINES)
+        return min(CHARTS_MAX, rows * self._columns(), len(self.subject.panels))
+
+    def _arrange(self) -> None:
+        """As many charts as fit, side by side."""
+        if not self.is_mounted:
+            return
+        shown = len(self._visible)
+        grid = self.query_one("#charts", Container)
+        grid.styles.grid_size_columns = min(self._columns(), shown)
+        for place, chart in enumerate(self.query(Chart)):
+            chart.display = place < shown
+        self._draw()
+        self._wake.now()
+
+    @work(exclusive=True, group="keep")
+    async def _keep(self) -> None:
+        while True:
+            if self.is_current and self.is_online:
+                await self._load()
+            pause_s = self.panels[0].step_s if self.panels else RELOAD_MIN_S
+            await self._wake.wait(min(RELOAD_MAX_S, max(RELOAD_MIN_S, pause_s)))
+
+    async def _load(self) -> None:
+        until_s = self._until_s or self.console.moment
+        since_s = (until_s or self.now_s) - self._span_s
+        source, visible = self.session.source, self._visible
+        try:
+            asked = queries(self.subject, visible, since_s=since_s, until_s=until_s)
+            answers: Sequence[Measured] = await asyncio.gather(*(source.series(each) for each in asked))
+            marks = await self._marks(source, since_s, until_s)
+        except BusError:
+            self.session.hurry()
+            return
+        except CorralError as error:
+            self._fault, self.panels = error_text(error), []
+        else:
+            self._fault = ""
+            self.panels = panels_of(self.subject, visible, answers, marks)
+        count = self.panels[0].count if self.panels else 0
+        self.cursor = None if self.cursor is None or not count else min(self.cursor, count - 1)
+        self._draw()
+        self.redraw_frame()
+
+    async def _marks(self, source: Source, since_s: float, until_s: float | None) -> list[Mark]:
+        """What went wrong, and when another order began to act; of a single node, what happened to it."""
+        is_node = self.subject.kind is SeriesKind.NODE and len(self.subject.ids) == 1
+        node = self.subject.ids[0] if is_node else None
+        wanted = ("",) if is_node else ("severity>=error", "kind~scheduler_")
+        asked = [
+            EventList(filter=each, node=node, since=since_s, until=until_s, limit=MARKS_MAX)
+            for each in wanted
+        ]
+        answers = await asyncio.gather(*map(source.events, asked))
+        return marks_of([event for answer in answers for event in answer.events])
+
+    def _shown_panels(self) -> list[Panel]:
+        by_title = {panel.title: panel for panel in self.panels}
+        return [by_title[title] for name in self._visible if (title := name.replace("_", " ")) in by_title]
+
+    def _draw(self) -> None:
+        panels = self._shown_panels()
+        for chart, panel in zip(self.query(Chart), panels, strict=False):
+            chart.show(panel, cursor=self.cursor)
+        self.query_one("#charts-reading", OneLine).say(self._reading(panels))
+
+    def _reading(self, panels: Sequence[Panel]) -> Text:
+        if self._fault:
+            return Text(f" ✖ {safe_line(self._fault)}  (ctrl-r asks again)", no_wrap=True)
+        if not panels:
+            return Text(" loading …")
+        if self.cursor is None:
+            return Text(" ← → or a click: exact values   s: in words   m: one chart", no_wrap=True)
+        focused = self.focused
+        chosen = focused.panel if isinstance(focused, Chart) and focused.panel in panels else panels[0]
+        assert chosen is not None
+        return Text(f" {reading(chosen, self.cursor)}", no_wrap=True, overflow="ellipsis")
+
+    @on(Chart.Moved)
+    def _on_moved(self, event: Chart.Moved) -> None:
+        self.cursor = event.index
+        self._draw()
+
+
+def span_of_point(step_s: float) -> str:
+    """ "15 s", "2 m"."""
+    return f"{step_s:g} s" if step_s < 60 else span_text(step_s)
+
+
+def chart_of(line: str) -> ChartsScreen:
+    """What the command line opens: "n1,n2 cpu,memory". Raises WordError."""
+    return ChartsScreen(parse_subject(line))

@@ -1,0 +1,156 @@
+"""What the charts show of the cluster, of nodes and of tasks: the questions it takes, and the panels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from bus.api import Happened
+from bus.series import METRICS, Measured, Series, SeriesKind, SeriesQuery
+from tui.view.series import Curve, Mark, Panel
+from tui.view.words import WordError, choose
+
+POINTS = 240
+RANGES_S = (900.0, 3_600.0, 6 * 3_600.0, 86_400.0, 7 * 86_400.0, 30 * 86_400.0)
+"""15 minutes, 1 h, 6 h, 24 h, 7 days, 30 days."""
+
+POLICY_KIND = "scheduler_"
+"""How the kinds of events begin that say that another order acts."""
+
+_OF_THINGS = ("cpu", "memory", "network", "gpu", "disk", "temperature")
+_OF_TASKS = ("cpu", "memory", "gpu", "network", "disk")
+_OF_CLUSTER: dict[str, tuple[str, ...]] = {
+    "cpu": ("cpu_used", "cpu_held"),
+    "memory": ("memory_used", "memory_held"),
+    "gpu": ("gpu_used", "gpu_held"),
+    "tasks": ("running", "queue_depth"),
+    "wait": ("wait", "wait_max"),
+    "throughput": ("completed", "failed"),
+    "nodes": ("nodes_healthy", "nodes_degraded", "nodes_unreachable"),
+}
+_NAMES = {
+    "cpu_used": "used", "cpu_held": "held", "memory_used": "used", "memory_held": "held", "gpu_used": "used",
+    "gpu_held": "held", "queue_depth": "queued", "wait": "mean", "wait_max": "longest",
+    "nodes_healthy": "healthy", "nodes_degraded": "degraded", "nodes_unreachable": "unreachable",
+}  # fmt: skip
+
+
+class Subject(Struct, frozen=True):
+    """What is looked at; `metrics` empty: those that say most of it."""
+
+    kind: SeriesKind = SeriesKind.CLUSTER
+    ids: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+
+    @property
+    def panels(self) -> tuple[str, ...]:
+        """The charts, by name."""
+        if self.metrics:
+            return self.metrics
+        match self.kind:
+            case SeriesKind.CLUSTER:
+                return tuple(_OF_CLUSTER)
+            case SeriesKind.NODE:
+                return _OF_THINGS
+            case SeriesKind.TASK:
+                return _OF_TASKS
+
+    @property
+    def line(self) -> str:
+        """What follows "chart" on the command line."""
+        return " ".join(filter(None, [",".join(self.ids) or "cluster", ",".join(self.metrics)]))
+
+    def __str__(self) -> str:
+        if self.kind is SeriesKind.CLUSTER:
+            return "cluster"
+        return ", ".join(self.ids[:3]) + (f" and {len(self.ids) - 3} more" if len(self.ids) > 3 else "")
+
+
+def parse_subject(text: str) -> Subject:
+    """ "cluster", "n1,n2", "1042.7 cpu,memory". Raises WordError."""
+    words = text.split()
+    if not words or len(words) > 2:
+        raise WordError(
+            "a chart of what? cluster, nodes (n1,n2) or tasks (1042.7), and then of which metrics"
+        )
+    ids = tuple(filter(None, words[0].split(",")))
+    are_tasks = all(each.replace(".", "").isdigit() for each in ids)
+    kind = SeriesKind.TASK if are_tasks else SeriesKind.NODE
+    if ids == ("cluster",):
+        kind, ids = SeriesKind.CLUSTER, ()
+    known = tuple(_OF_CLUSTER) if kind is SeriesKind.CLUSTER else tuple(METRICS[kind])
+    metrics = tuple(filter(None, words[1].split(","))) if len(words) == 2 else ()
+    return Subject(kind, ids, tuple(choose(_SHORT.get(each, each), known, noun="metric") for each in metrics))
+
+
+_SHORT = {"mem": "memory", "net": "network", "temp": "temperature", "queue": "tasks"}
+
+
+def queries(
+    subject: Subject, panels: Sequence[str], *, since_s: float, until_s: float | None, points: int = POINTS
+) -> list[SeriesQuery]:
+    """What must be asked for these panels: levels and counts apart."""
+    names = [name for panel in panels for name in _metrics(subject, panel)]
+    kinds = METRICS[subject.kind]
+    groups = ([name for name in names if kinds[name].counted is counted] for counted in (False, True))
+    return [
+        SeriesQuery(
+            kind=subject.kind,
+            ids=list(subject.ids),
+            metrics=group,
+            since=since_s,
+            until=until_s,
+            points=points,
+        )
+        for group in groups
+        if group
+    ]
+
+
+def panels_of(
+    subject: Subject, panels: Sequence[str], answers: Sequence[Measured], marks: Sequence[Mark]
+) -> list[Panel]:
+    """The charts, out of the answers."""
+    found: dict[str, list[tuple[Series, Measured]]] = {}
+    for answer in answers:
+        for series in answer.series:
+            found.setdefault(series.metric, []).append((series, answer))
+    made = []
+    for panel in panels:
+        lines = [line for name in _metrics(subject, panel) for line in found.get(name, ())]
+        if not lines:
+            continue
+        series, answer = lines[0]
+        made.append(
+            Panel(
+                title=panel.replace("_", " "),
+                unit=series.unit,
+                since_s=answer.times[0] if answer.times else 0.0,
+                step_s=answer.step_s,
+                curves=tuple(_curve(subject, each) for each, _ in lines),
+                marks=tuple(marks),
+            )
+        )
+    return made
+
+
+def marks_of(events: Sequence[Happened]) -> list[Mark]:
+    """What happened, as marks on the axis of times."""
+    return [
+        Mark(
+            at=event.at,
+            kind="policy" if event.kind.startswith(POLICY_KIND) else "event",
+            text=event.message or event.kind,
+        )
+        for event in events
+    ]
+
+
+def _metrics(subject: Subject, panel: str) -> tuple[str, ...]:
+    return _OF_CLUSTER[panel] if subject.kind is SeriesKind.CLUSTER else (panel,)
+
+
+def _curve(subject: Subject, series: Series) -> Curve:
+    name = _NAMES.get(series.metric, series.metric) if subject.kind is SeriesKind.CLUSTER else series.id
+    return Curve(name, tuple(series.values), tuple(series.anomalies))
