@@ -25,6 +25,7 @@ async def at_job(pilot: Pilot[None], number: int) -> None:
     """The cursor on a job of the list."""
     await pilot.press("3")
     await showing(pilot, "STATE")
+    await until(pilot, lambda: rows(pilot).row is not None)
     await pilot.press("g")
     while rows(pilot).row.number != number:
         await pilot.press("j")
@@ -294,6 +295,7 @@ async def test_nothing_is_changed_in_the_past_or_without_an_answer(fake: FakeClu
             await pilot.press(key)
         assert "corral" not in painted(pilot).splitlines()[-2] and len(pilot.app.screen_stack) == 1
         pilot.app.look_at(None)  # type: ignore[attr-defined]
+        await at_job(pilot, number)
         await pilot.press("C")
         await showing(pilot, f"$ corral cancel {number}")
         fake.reachable = False
