@@ -22,6 +22,7 @@ from tui.screens.pulse import PulseScreen
 from tui.screens.storage import StorageScreen
 from tui.screens.tools import ToolsScreen
 from tui.screens.users import UsersScreen
+from tui.screens.xray import XRayScreen
 from tui.settings import settings_path
 from tui.theme.plain import AsciiOnly, encoding_is_unicode, is_monochrome
 from tui.time_cursor import TimeCursor
@@ -52,6 +53,7 @@ class Console(TimeCursor):
             for mode, digit in MODE_DIGITS.items()
         ),
         Binding("question_mark", "help", "help", id="console.help"),
+        Binding("x", "xray", "who runs what where", show=False, id="console.xray"),
         Binding("colon", "command", "command line", show=False, id="console.command"),
         Binding("ctrl+p", "palette", "find anything", show=False, id="console.palette"),
         Binding("ctrl+o", "places", "places visited lately", show=False, id="console.places"),
@@ -79,6 +81,12 @@ class Console(TimeCursor):
     def action_help(self) -> None:
         """The keys of the screen one looks at."""
         self.push_screen(Help(self.screen))
+
+    def action_xray(self) -> None:
+        """Users, their jobs, tasks and nodes as a tree; of the user whose job is under the cursor."""
+        screen = self.screen
+        row = screen.table.row if isinstance(screen, JobsScreen) else None
+        self.push_screen(XRayScreen("" if row is None else row.user))
 
     async def action_mode(self, mode: str) -> None:
         """Another of the main screens; a second press leads back to its beginning."""

@@ -131,3 +131,15 @@ async def test_without_unicode_it_is_drawn_in_ascii(fake: FakeCluster) -> None:
         await pilot.press("b")
         await showing(pilot, "attempts on 20 nodes", "===")
         assert painted(pilot).isascii() or "?" not in painted(pilot).splitlines()[5]
+
+
+async def test_a_jobs_bars_are_shown_on_its_nodes_alone(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await pilot.press("3")
+        await showing(pilot, "STATE")
+        await pilot.press("b")
+        await showing(pilot, "40 › gantt")
+        await until(
+            pilot, lambda: "Nothing of job 40 ran" in painted(pilot) or "attempts on" in painted(pilot)
+        )
+        assert "timeline" in fake.asked

@@ -53,7 +53,8 @@ class GanttScreen(LiveScreen):
 
     def __init__(self, *, filter: str = "", job: int | None = None, node: str = "") -> None:
         super().__init__()
-        self.crumb = "gantt" if job is None else f"{job} › gantt"
+        about = node if job is None else str(job)
+        self.crumb = f"{about} › gantt" if about else "gantt"
         self._filter = f"name={node}" if node else filter
         self._job = job
         self._span_s = SPAN_FIRST_S

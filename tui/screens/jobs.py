@@ -13,6 +13,7 @@ from tui.client.pages import Slice
 from tui.client.session import Deltas
 from tui.client.source import Source
 from tui.screens.document import job_details, why
+from tui.screens.gantt import GanttScreen
 from tui.screens.listing import sort_bindings
 from tui.screens.log import LogScreen
 from tui.screens.steerable import SteerableList
@@ -40,6 +41,7 @@ class JobsScreen(SteerableList[Job]):
         Binding("s", "resubmit", "submit again, edited", show=False, id="jobs.resubmit"),
         Binding("P", "steer('priority')", "priority", show=False, id="jobs.priority"),
         Binding("Q", "steer('requeue')", "requeue what runs", show=False, id="jobs.requeue"),
+        Binding("b", "gantt", "gantt", show=False, id="jobs.gantt"),
         *sort_bindings(JOBS),
     ]
     listing = JOBS
@@ -85,6 +87,11 @@ class JobsScreen(SteerableList[Job]):
         """Why it waits, or why it is where it is."""
         if (job := self.table.row) is not None:
             self.app.push_screen(why(str(job.number)))
+
+    def action_gantt(self) -> None:
+        """What of it ran where and when, as bars over time."""
+        if (job := self.table.row) is not None:
+            self.app.push_screen(GanttScreen(job=job.number))
 
     def action_details(self) -> None:
         """All that is known of it, with its command."""

@@ -8,9 +8,11 @@ from msgspec import Struct
 
 from tui.screens.charts import chart_of
 from tui.screens.document import job_details, node_details, task_details, why
+from tui.screens.gantt import GanttScreen
 from tui.screens.live import LiveScreen
 from tui.screens.log import LogScreen
 from tui.screens.tasks import TasksScreen
+from tui.screens.xray import XRayScreen
 from tui.view.words import WordError
 
 
@@ -27,6 +29,11 @@ def _details(target: str) -> LiveScreen:
     return task_details(target) if "." in target else job_details(target)
 
 
+def _gantt(target: str) -> LiveScreen:
+    """Of a job ("1042") or a node."""
+    return GanttScreen(job=int(target)) if target.isdigit() else GanttScreen(node=target)
+
+
 class Opener(Struct, frozen=True):
     """`takes` names what follows the word."""
 
@@ -38,12 +45,14 @@ class Opener(Struct, frozen=True):
 OPENERS: dict[str, Opener] = {
     "chart": Opener("NODE,…|TASK,…", "gauges over time; cluster, or names and then metrics", chart_of),
     "details": Opener("JOB|TASK|NODE", "all that is known of it", _details),
+    "gantt": Opener("JOB|NODE", "what ran where and when", _gantt),
     "job": Opener("JOB", "a job in full", job_details),
     "node": Opener("NODE", "a node in full", node_details),
     "output": Opener("TASK", "what a task printed", LogScreen),
     "task": Opener("TASK", "a task in full", task_details),
     "tasks": Opener("JOB", "the tasks of a job", _tasks),
     "why": Opener("JOB|TASK", "why it is where it is, or what keeps it back", why),
+    "xray": Opener("USER", "somebody's jobs, tasks and nodes as a tree", XRayScreen),
 }
 """By word. What stands at the end of a crumb opens the same screen again: "1042 › tasks" is "tasks 1042"."""
 
