@@ -86,6 +86,10 @@ class Travelled(Dressed):
         view = self.settings.views[name]
         await self.go(Place((Step(view.mode, view.filter, view.sort),)))
 
+    async def action_show_view(self, name: str) -> None:
+        """What a click on a view's name does."""
+        await self.show_view(name)
+
     async def action_travel(self, by: int) -> None:
         """To the place before, or after."""
         place = self.history.move(by)

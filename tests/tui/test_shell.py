@@ -38,7 +38,7 @@ async def test_every_digit_leads_somewhere_or_says_that_it_does_not(fake: FakeCl
         for mode, digit in MODE_DIGITS.items():
             await pilot.press(digit)
             if mode in Console.MODES:
-                await showing(pilot, f" {mode}  ")
+                await until(pilot, lambda mode=mode: pilot.app.current_mode == mode)  # type: ignore[misc]
             else:
                 await until(pilot, lambda mode=mode: f"no screen of {mode} yet" in said(pilot))  # type: ignore[misc]
 
@@ -278,3 +278,12 @@ async def test_places_of_late_are_listed_and_gone_to(fake: FakeCluster) -> None:
         await showing(pilot, "jobs › tasks 40", "visited lately")
         await pilot.press("enter")
         await showing(pilot, "jobs › 40 › tasks")
+
+
+async def test_a_wide_screen_has_the_modes_at_its_side(fake: FakeCluster) -> None:
+    async with opened(fake, size=(200, 60)) as pilot:
+        await showing(pilot, "LIVE", "▌1 pulse", " 3 jobs")
+        await pilot.click("#nav", offset=(4, 2))
+        await showing(pilot, "▌3 jobs", " jobs  ")
+        await pilot.resize_terminal(120, 40)
+        await gone(pilot, "3 jobs")

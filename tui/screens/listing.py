@@ -24,8 +24,9 @@ from tui.view.lines import Line
 from tui.view.listings import SORT_BY, Listing
 from tui.view.places import Step
 from tui.view.safe import safe_line
+from tui.view.subjects import subject_of
+from tui.widgets.panes import Panes
 from tui.widgets.prompt import Prompt
-from tui.widgets.virtual_log import VirtualLog
 from tui.widgets.virtual_table import VirtualTable
 
 T = TypeVar("T", bound=Struct)
@@ -62,10 +63,12 @@ class ListScreen(LiveScreen, Generic[T]):
         Binding("slash", "filter", "filter", id="list.filter"),
         Binding("exclamation_mark", "faults", "only what went wrong, or all", show=False, id="list.faults"),
         Binding("ctrl+r", "reload", "ask again now", show=False, id="list.reload"),
+        Binding("tab", "pane('')", "next pane", show=False, id="list.pane"),
     ]
     listing: ClassVar[Listing]  # type: ignore[type-arg]
     empty = ""
     example = ""
+    preview_title = "details"
 
     def __init__(self, *, filter: str = "") -> None:
         super().__init__()
@@ -95,7 +98,7 @@ class ListScreen(LiveScreen, Generic[T]):
             Container(
                 VirtualTable(self.listing, id="table"),
                 Static("loading …", markup=False, id="note"),
-                VirtualLog(id="preview"),
+                Panes(self._source_now, first=self.preview_title),
                 id="split",
             )
         ]
@@ -113,7 +116,6 @@ class ListScreen(LiveScreen, Generic[T]):
     def on_mount(self) -> None:
         """Begin to keep the list up to date."""
         self.table.focus()
-        self.query_one("#preview").can_focus = False
         self.set_interval(AGES_S, self._tick)
         self._draw()
         self._keep()
@@ -195,6 +197,15 @@ class ListScreen(LiveScreen, Generic[T]):
     def action_filter(self) -> None:
         """Type a condition; the coordinator knows its words."""
         self.query_one(Prompt).open(self._filter, example=self.example)
+
+    def action_pane(self, tab: str) -> None:
+        """Another pane beside the list; "" is the next one."""
+        if tab:
+            self.query_one(Panes).choose(tab)
+        elif self.focused in (None, self.table):
+            self.query_one(Panes).choose_next()
+        else:
+            self.focus_next()
 
     def action_faults(self) -> None:
         """Only what went wrong, or everything again."""
@@ -378,8 +389,12 @@ class ListScreen(LiveScreen, Generic[T]):
         return self.empty
 
     def _draw_preview(self) -> None:
-        pane = self.query_one("#preview", VirtualLog)
-        row = self.table.row
-        pane.set_class(row is None, "-empty")
+        panes, row = self.query_one(Panes), self.table.row
+        panes.set_class(row is None, "-empty")
         if row is not None:
-            pane.replace(self.preview(row))
+            panes.show(self.preview(row), subject_of(row))
+
+    def _source_now(self) -> Source | None:
+        """None where nothing can be asked, or what is now is not what is shown."""
+        is_asked = self.is_current and self.is_online and self.console.moment is None
+        return self.session.source if is_asked else None

@@ -8,17 +8,20 @@ from collections.abc import Sequence
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
 from bus.values import Role
 from tui.client.session import Deltas, Offline, Online
 from tui.screens.acting import ActingScreen
+from tui.view.modes import MODE_DIGITS
 from tui.view.places import CRUMB_SIGN, Step, line_of, shell_command
 from tui.view.refusals import error_text as error_text
 from tui.view.safe import safe_line, text_width
 from tui.view.words import Word
 from tui.widgets.heading import Heading
 from tui.widgets.hints import Hints
+from tui.widgets.nav import Nav, nav_lines
 from tui.widgets.one_line import Link, OneLine
 from tui.widgets.prompt import Prompt
 from tui.widgets.time_bar import TimeBar
@@ -40,7 +43,9 @@ class LiveScreen(ActingScreen):
         yield Heading()
         yield OneLine(id="crumbs")
         yield TimeBar()
-        yield from self.body()
+        with Horizontal(id="middle"):
+            yield Nav()
+            yield Vertical(*self.body(), id="body")
         yield Prompt()
         yield Hints()
 
@@ -102,6 +107,9 @@ class LiveScreen(ActingScreen):
         if not self.query(TimeBar):
             return
         console = self.console
+        modes = [(digit, mode) for mode, digit in MODE_DIGITS.items() if mode in console.MODES]
+        views = sorted(console.settings.views)
+        self.query_one(Nav).show(nav_lines(modes, views, here=console.current_mode))
         self.query_one(Heading).show(console.online, console.offline)
         self.set_class(console.offline is not None, "-offline")
         self.query_one("#crumbs", OneLine).say(self.crumbs_text(), links=self._crumb_links())

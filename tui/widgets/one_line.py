@@ -21,8 +21,8 @@ class Link(Struct, frozen=True):
 class OneLine(Static):
     """One line high by its style: so what it says cannot move anything else."""
 
-    def __init__(self, *, id: str) -> None:
-        super().__init__("", markup=False, id=id)
+    def __init__(self, *, id: str, classes: str | None = None) -> None:
+        super().__init__("", markup=False, id=id, classes=classes)
         self._said: Text | None = None
         self._links: Sequence[Link] = ()
 

@@ -1,0 +1,161 @@
+"""What there is to know about the row under the cursor, beside its list: details, output, why, events.
+
+On a tall screen one of them stands below the table; where it is wide as well, details or why, the end of the
+output and the events stand beside it. What nobody sees is not asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from rich.text import Text
+from textual import work
+from textual.app import ComposeResult
+from textual.containers import Vertical
+
+from bus.errors import CorralError
+from bus.values import Stream
+from tui.client.source import Source
+from tui.view.facts import why_facts
+from tui.view.happenings import event_line
+from tui.view.lines import Line, LineCutter
+from tui.view.refusals import error_text
+from tui.view.safe import safe_line, text_width
+from tui.view.subjects import Subject
+from tui.widgets.one_line import Link, OneLine
+from tui.widgets.virtual_log import VirtualLog
+
+RESTED_S = 0.3
+"""Nothing is asked about a row that the cursor only passes."""
+
+EVERY_S = 3.0
+TAIL_BYTES = 16_384
+TABS = ("details", "output", "why", "events")
+
+
+class Panes(Vertical):
+    """`source` gives the cluster, or None while nothing should be asked of it."""
+
+    def __init__(self, source: Callable[[], Source | None], *, first: str = "details") -> None:
+        super().__init__(id="panes", classes="-details")
+        self._source = source
+        self._first = first
+        self._tab = TABS[0]
+        self._subject: Subject | None = None
+
+    def compose(self) -> ComposeResult:
+        """Each pane under its title."""
+        yield OneLine(id="tabs")
+        yield VirtualLog(id="preview")
+        yield VirtualLog(id="pane-why")
+        yield OneLine(id="title-output", classes="pane-title")
+        yield VirtualLog(id="pane-output", following=True)
+        yield OneLine(id="title-events", classes="pane-title")
+        yield VirtualLog(id="pane-events")
+
+    def on_mount(self) -> None:
+        """They are looked at, not gone into."""
+        for pane in self.query(VirtualLog):
+            pane.can_focus = False
+        self._draw_titles()
+
+    @property
+    def tab(self) -> str:
+        """The one that is chosen."""
+        return self._tab
+
+    def choose(self, tab: str) -> None:
+        """Show it, where only one is shown."""
+        self.remove_class(f"-{self._tab}")
+        self._tab = tab
+        self.add_class(f"-{tab}")
+        self._draw_titles()
+        self._keep()
+
+    def choose_next(self) -> None:
+        """The tab at the right of the chosen one, going round."""
+        self.choose(TABS[(TABS.index(self._tab) + 1) % len(TABS)])
+
+    def show(self, details: Sequence[Line], subject: Subject | None) -> None:
+        """What is known already of the row under the cursor, and what may be asked about it."""
+        self._pane("preview").replace(details)
+        if subject != self._subject:
+            self._subject = subject
+            self.set_class(subject is None or not subject.output, "-outputless")
+            for name in TABS[1:]:
+                self._pane(f"pane-{name}").show([])
+            self._pane("pane-output").following = True
+            self._draw_titles()
+            self._keep()
+
+    def on_resize(self) -> None:
+        """Others may be seen now."""
+        self._keep()
+
+    @work(exclusive=True, group="panes")
+    async def _keep(self) -> None:
+        """Ask about the row for as long as it is looked at."""
+        await asyncio.sleep(RESTED_S)
+        while (subject := self._subject) is not None:
+            source = self._source()
+            if source is not None and self.display:
+                await self._load(source, subject)
+            await asyncio.sleep(EVERY_S)
+
+    async def _load(self, source: Source, subject: Subject) -> None:
+        loads: dict[str, Callable[[Source, Subject], Awaitable[list[Line]]]] = {
+            "why": _why,
+            "output": _output,
+            "events": _events,
+        }
+        for name, load in loads.items():
+            pane = self._pane(f"pane-{name}")
+            if not pane.is_on_screen:
+                continue
+            try:
+                lines = await load(source, subject)
+            except CorralError as error:
+                lines = [Line(error_text(error), "bad", "✖")]
+            pane.show(lines)
+
+    def _pane(self, id: str) -> VirtualLog:
+        return self.query_one(f"#{id}", VirtualLog)
+
+    def _draw_titles(self) -> None:
+        text, links = Text(" ", no_wrap=True, overflow="ellipsis"), []
+        for tab in TABS:
+            words = self._first if tab == TABS[0] else tab
+            links.append(Link(text.cell_len, text.cell_len + text_width(words), f"screen.pane('{tab}')"))
+            text.append(words, style="bold reverse" if tab == self._tab else "")
+            text.append("  ")
+        self.query_one("#tabs", OneLine).say(text, links=links)
+        name = safe_line(self._subject.name) if self._subject is not None else ""
+        self.query_one("#title-output", OneLine).say(Text(f" output  {name}", no_wrap=True))
+        self.query_one("#title-events", OneLine).say(Text(f" events  {name}", no_wrap=True))
+
+
+async def _why(source: Source, subject: Subject) -> list[Line]:
+    if not subject.why:
+        return [Line("Why is told of jobs and tasks.", "idle")]
+    return why_facts(await source.why(subject.why))
+
+
+async def _output(source: Source, subject: Subject) -> list[Line]:
+    """The end of what it printed."""
+    if not subject.output:
+        return [Line("One task's output is shown: Enter leads to the tasks.", "idle")]
+    size = (await source.logs(subject.output, limit=1)).size
+    offset = max(0, size - TAIL_BYTES)
+    tail = await source.logs(subject.output, stream=Stream.STDOUT, offset=offset)
+    lines = LineCutter(offset=offset).feed(tail.data, final=True)
+    if offset:
+        del lines[:1]  # it begins in the middle
+    return lines or [Line("Nothing printed yet." if not tail.ended else "It printed nothing.", "idle")]
+
+
+async def _events(source: Source, subject: Subject) -> list[Line]:
+    now_s = time.time()
+    answer = await source.events(subject.events)
+    return [event_line(event, now_s=now_s) for event in answer.events] or [Line("Nothing happened.", "idle")]
