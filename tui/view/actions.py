@@ -90,7 +90,7 @@ def command_of(steps: Iterable[Step]) -> str:
     first, *others = steps
     verb, told = first.verb, first.arguments
     if first.revision is not None:
-        words = [verb, "--where", first.target]
+        words = [verb, *(["--tasks"] if first.noun == "task" else []), "--where", first.target]
     else:
         words = [verb, first.target, *(step.target for step in others)]
     match verb:

@@ -37,9 +37,7 @@ class Steering(Struct, frozen=True, kw_only=True):
     @property
     def command(self) -> str:
         """The same from a shell; a line for each way of doing it."""
-        alike = groupby(
-            self.steps, key=lambda step: (step.verb, step.arguments, step.revision, one_by_one(step))
-        )
+        alike = groupby(self.steps, key=lambda step: (step.verb, step.arguments, meant_by_filter(step)))
         return "\n".join(command_of(steps) for _, steps in alike)
 
 
@@ -126,9 +124,9 @@ def taken_back(steering: Steering, steps: Sequence[Step]) -> Steering:
     )
 
 
-def one_by_one(step: Step) -> str:
-    """Steps of which this differs need commands of their own, though all else is the same."""
-    return step.target if step.verb in ("priority", "label", "resolve") else ""
+def meant_by_filter(step: Step) -> str:
+    """The filter of a step that means all it lets through: no two of them share a command."""
+    return step.target if step.revision is not None else ""
 
 
 def key_of(row: Row) -> str:
