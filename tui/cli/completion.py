@@ -27,7 +27,7 @@ IDS_MAX = 50
 FILES = ":files"
 
 _CONNECTION = ("--data", "--url", "--credentials")
-_LIVE_ONLY = frozenset({"cancel", "hold", "pause", "release", "requeue", "resume", "wait"})
+_LIVE_ONLY = frozenset({"cancel", "hold", "pause", "priority", "release", "requeue", "resume", "wait"})
 _LIVE_FILTER = "state=pending,scheduled,running,paused"
 
 SCRIPTS = {

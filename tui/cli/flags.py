@@ -48,6 +48,8 @@ def typed_as(field: str, arguments: Namespace) -> str:
     parts = field.split("/")
     for end in range(len(parts), 1, -1):  # a fault inside of --env or --for-each is the option's
         option = _OPTIONS.get("/".join(parts[:end]), parts[1] if end == 2 else "")
+        if option == "filter" and "--where" in flags:
+            option = "where"
         flag = f"--{option.replace('_', '-')}"
         if flag in flags and getattr(arguments, option, None) not in (None, "", [], False):
             return flag

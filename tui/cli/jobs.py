@@ -14,7 +14,7 @@ from tui.cli.connect import client
 from tui.cli.diagnostics import CommandError, Exit
 from tui.cli.ids import attempt_id, job_id, task_id
 from tui.cli.listing import Listing, Page, chosen_fields, show
-from tui.view.columns import JOB_FIELDS, TASK_FIELDS, task_name
+from tui.view.columns import ALL_TASK_FIELDS, JOB_FIELDS, RUNNING_FIELDS, TASK_FIELDS, task_name
 from tui.view.descriptions import describe_job, describe_task
 from tui.view.states import JOB_BADGES, TASK_BADGES
 
@@ -33,6 +33,20 @@ TASKS = Listing[Task](
     names=lambda task: (f"{task.job}.{task.index + place}" for place in range(task.count)),
     tone=lambda task: TASK_BADGES[task.state].tone,
     size=lambda task: task.count,
+)
+
+
+ALL_TASKS = Listing[Task](
+    noun="tasks",
+    fields=ALL_TASK_FIELDS,
+    names=lambda task: () if task.count > 1 else (task_name(task),),
+    tone=TASKS.tone,
+    size=TASKS.size,
+)
+"""Of all jobs; what a range stands for lies wherever nobody touched it, and has no names here."""
+
+RUNNING = Listing[Task](
+    noun="tasks", fields=RUNNING_FIELDS, names=ALL_TASKS.names, tone=TASKS.tone, size=TASKS.size
 )
 
 
@@ -71,12 +85,28 @@ async def job(arguments: Namespace) -> int:
 
 
 async def tasks(arguments: Namespace) -> int:
-    """The tasks of a job by index, an untouched range as one row; or one task in full."""
-    target = task_id(arguments.target)
+    """The tasks of a job by index, an untouched range as one row; those of all jobs; or one task in full."""
+    target = "" if arguments.target is None else task_id(arguments.target)
     if "." in target:
         arguments.tasks = [target]
         return await task(arguments)
-    states, chosen = parse_states(arguments.state, TaskState), chosen_fields(TASKS, arguments)
+    states = parse_states(arguments.state, TaskState)
+    return await _show_tasks(arguments, TASKS if target else ALL_TASKS, target, states)
+
+
+async def ps(arguments: Namespace) -> int:
+    """What runs, with its duration: what has run longest first."""
+    if arguments.user is not None:
+        name = arguments.user.replace("\\", "\\\\").replace('"', '\\"')
+        arguments.filter = f'{arguments.filter} user="{name}"'.strip()
+    arguments.sort = arguments.sort or "started"
+    return await _show_tasks(arguments, RUNNING, "", [TaskState.RUNNING])
+
+
+async def _show_tasks(
+    arguments: Namespace, listing: Listing[Task], target: str, states: list[TaskState]
+) -> int:
+    chosen = chosen_fields(listing, arguments)
     async with client(arguments) as corral:
 
         async def fetch(limit: int, cursor: str) -> Page[Task]:
@@ -90,7 +120,7 @@ async def tasks(arguments: Namespace) -> int:
             )
             return Page(answer.tasks, answer.next, answer.total, answer.states, answer.exact)
 
-        return await show(TASKS, chosen, arguments, fetch)
+        return await show(listing, chosen, arguments, fetch)
 
 
 async def task(arguments: Namespace) -> int:

@@ -10,11 +10,16 @@ NOUNS: Mapping[str, Mapping[str, str]] = {
     "job": {
         **_LOOK,
         **{verb: verb for verb in ("submit", "cancel", "retry", "requeue", "wait", "why", "plan")},
-        **{verb: verb for verb in ("hold", "release", "pause", "resume")},
+        **{verb: verb for verb in ("hold", "release", "pause", "resume", "priority")},
         "derive": "plan",
     },
     "task": {**_LOOK, **{verb: verb for verb in ("cancel", "retry", "requeue", "logs", "why")}},
-    "node": {**_LOOK, **{verb: verb for verb in ("cordon", "drain", "maintenance", "undrain", "uncordon")}},
+    "node": {
+        **_LOOK,
+        **{verb: verb for verb in ("cordon", "drain", "maintenance", "undrain", "uncordon", "label")},
+    },
+    "events": {"resolve": "resolve"},
+    "event": {"resolve": "resolve", "list": "events", "ls": "events"},
     "user": {"list": "users", "ls": "users", "share": "share"},
 }
 """Noun -> what stands behind it -> the verb that it means."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from argparse import ArgumentParser
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -35,6 +36,16 @@ def whole(option: str, *, least: int, most: int, hint: str = "") -> Callable[[st
 def words(text: str) -> list[str]:
     """ "a,b" as ["a", "b"]."""
     return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def add_where(parser: ArgumentParser, *, example: str, tasks: bool = False) -> None:
+    """What every verb takes that can be done to all that match."""
+    group = parser.add_argument_group("all that match, instead of names")
+    group.add_argument("--where", metavar="COND", help=f"all that this filter lets through: '{example}'")
+    if tasks:
+        group.add_argument("--tasks", action="store_true", help="the tasks that match, not the jobs")
+    group.add_argument("--dry-run", action="store_true", help="only say what it would do")
+    group.add_argument("-y", "--yes", action="store_true", help="do it without asking first")
 
 
 def seconds(option: str) -> Callable[[str], float]:

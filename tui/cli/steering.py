@@ -1,25 +1,31 @@
-"""`cancel`, `retry`, `requeue`, `hold`, `pause`, `drain` …: change what runs, and where."""
+"""`cancel`, `retry`, `requeue`, `hold`, `priority`, `drain`, `label` …: change what runs, and where."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal
 
-from bus.api import Changed, Node
+from bus.api import Changed, Node, Resolved
 from bus.client import Client
 from bus.errors import ApiError
 from bus.units import counted
 from tui.cli import output
 from tui.cli.connect import client
-from tui.cli.diagnostics import Exit, note
+from tui.cli.diagnostics import CommandError, Exit, note
 from tui.cli.flags import report
 from tui.cli.ids import job_id, task_id
+from tui.cli.matching import named, steer_matching
+from tui.cli.options import whole
+from tui.view.columns import labels_text
 from tui.view.states import node_word
 
 
 async def cancel(arguments: Namespace) -> int:
     """End jobs or tasks; those already over stay as they are."""
-    targets = [task_id(target) for target in arguments.targets]
+    if arguments.where is not None:
+        return await steer_matching(arguments, _noun(arguments), "cancel", arguments.targets)
+    targets = _targets(arguments)
 
     async def end(corral: Client, target: str) -> Changed:
         return Changed(tasks=(await corral.cancel(target)).tasks)
@@ -29,72 +35,176 @@ async def cancel(arguments: Namespace) -> int:
 
 async def retry(arguments: Namespace) -> int:
     """Queue again what failed or ran out of time."""
-    targets = [task_id(target) for target in arguments.targets]
+    if arguments.where is not None:
+        return await steer_matching(arguments, _noun(arguments), "retry", arguments.targets)
+    targets = _targets(arguments)
     return await _change(arguments, targets, Client.retry, noun="retried", said="queued again")
 
 
 async def hold(arguments: Namespace) -> int:
     """Keep the waiting tasks of jobs from being placed."""
-    targets = [job_id(target) for target in arguments.jobs]
+    if arguments.where is not None:
+        return await steer_matching(arguments, "job", "hold", arguments.jobs)
+    targets = _jobs(arguments, arguments.jobs)
     return await _change(arguments, targets, Client.hold, noun="held", said="held")
 
 
 async def release(arguments: Namespace) -> int:
     """Let held jobs be placed again."""
-    targets = [job_id(target) for target in arguments.jobs]
+    if arguments.where is not None:
+        return await steer_matching(arguments, "job", "release", arguments.jobs)
+    targets = _jobs(arguments, arguments.jobs)
     return await _change(arguments, targets, Client.release, noun="released", said="released")
 
 
 async def pause(arguments: Namespace) -> int:
     """Let what runs of jobs stand still; the rest waits."""
-    targets = [job_id(target) for target in arguments.jobs]
+    if arguments.where is not None:
+        return await steer_matching(arguments, "job", "pause", arguments.jobs)
+    targets = _jobs(arguments, arguments.jobs)
     return await _change(arguments, targets, Client.pause, noun="paused", said="paused")
 
 
 async def resume(arguments: Namespace) -> int:
     """Let paused jobs go on."""
-    targets = [job_id(target) for target in arguments.jobs]
+    if arguments.where is not None:
+        return await steer_matching(arguments, "job", "resume", arguments.jobs)
+    targets = _jobs(arguments, arguments.jobs)
     return await _change(arguments, targets, Client.resume, noun="resumed", said="resumed")
 
 
 async def requeue(arguments: Namespace) -> int:
     """End what runs and queue it again."""
-    targets = [task_id(target) for target in arguments.targets]
+    if arguments.where is not None:
+        return await steer_matching(arguments, _noun(arguments), "requeue", arguments.targets)
+    targets = _targets(arguments)
     return await _change(
         arguments, targets, Client.requeue, noun="requeued", said="told to end and wait again"
     )
 
 
+async def priority(arguments: Namespace) -> int:
+    """Move what waits of jobs in the line: the last word says to where."""
+    *jobs, text = arguments.jobs
+    wanted = whole("PRIORITY", least=1, most=10)(text)
+    if arguments.where is not None:
+        return await steer_matching(arguments, "job", "priority", jobs, priority=wanted)
+
+    async def move(corral: Client, job: str) -> Changed:
+        return await corral.prioritize(job, wanted)
+
+    targets = _jobs(arguments, jobs)
+    return await _change(arguments, targets, move, noun="moved", said=f"wait at priority {wanted}")
+
+
 async def cordon(arguments: Namespace) -> int:
     """Nodes take no new work; what they have stays."""
-    async with client(arguments) as corral:
-        return await _steer(arguments, lambda node: corral.cordon(node, reason=arguments.reason))
+    return await _steer_nodes(
+        arguments, "cordon", lambda corral, node: corral.cordon(node, reason=arguments.reason)
+    )
 
 
 async def drain(arguments: Namespace) -> int:
     """Nodes take no new work and give back what waits there."""
-    async with client(arguments) as corral:
-
-        async def empty(node: str) -> Node:
-            return await corral.drain(node, reason=arguments.reason, deadline_s=arguments.deadline)
-
-        return await _steer(arguments, empty)
+    return await _steer_nodes(
+        arguments,
+        "drain",
+        lambda corral, node: corral.drain(node, reason=arguments.reason, deadline_s=arguments.deadline),
+        deadline_s=arguments.deadline,
+    )
 
 
 async def maintenance(arguments: Namespace) -> int:
     """Nodes are drained, and in maintenance once they are empty."""
-    async with client(arguments) as corral:
-
-        async def take_out(node: str) -> Node:
-            return await corral.maintenance(node, reason=arguments.reason, deadline_s=arguments.deadline)
-
-        return await _steer(arguments, take_out)
+    return await _steer_nodes(
+        arguments,
+        "maintenance",
+        lambda corral, node: corral.maintenance(node, reason=arguments.reason, deadline_s=arguments.deadline),
+        deadline_s=arguments.deadline,
+    )
 
 
 async def undrain(arguments: Namespace) -> int:
     """Nodes take work again."""
+    return await _steer_nodes(
+        arguments, "undrain", lambda corral, node: corral.undrain(node, reason=arguments.reason)
+    )
+
+
+async def label(arguments: Namespace) -> int:
+    """Nodes are given labels, "zone=a", or lose what people gave them, "zone-"."""
+    names = [word for word in arguments.words if not _is_label(word)]
+    labels = dict(_label(word) for word in arguments.words if _is_label(word))
+    if not labels:
+        expected, hint = "KEY=VALUE, or KEY- to take one away", "corral label n1 zone=a rack-"
+        raise CommandError("E_USAGE", "no label is given", exit=Exit.USAGE, expected=expected, hint=hint)
+    if arguments.where is not None:
+        return await steer_matching(arguments, "node", "label", names, labels=labels)
+    names = list(named(arguments, names, what="node"))
     async with client(arguments) as corral:
-        return await _steer(arguments, lambda node: corral.undrain(node, reason=arguments.reason))
+        return await _steer(arguments, names, lambda node: corral.label(node, labels), line=labelled_line)
+
+
+def _is_label(word: str) -> bool:
+    return "=" in word or word.endswith("-")
+
+
+def _label(word: str) -> tuple[str, str | None]:
+    key, given, value = word.partition("=")
+    return (key, value) if given else (word[:-1], None)
+
+
+async def resolve(arguments: Namespace) -> int:
+    """Events are dealt with: who first says so stays."""
+    resolved: list[Resolved] = []
+    code = int(Exit.OK)
+    async with client(arguments) as corral:
+        for event in arguments.events:
+            try:
+                resolved.append(await corral.resolve(event, note=arguments.note))
+            except ApiError as error:
+                refused = report(error, arguments)
+                code = code or refused
+    output.each(
+        arguments.output,
+        [each.event for each in resolved],
+        name=lambda event: event.id,
+        text=lambda event: [
+            f"{event.id}: {event.kind} resolved by {event.resolved_by}"
+            + (f": {event.resolution}" if event.resolution else "")
+        ],
+        apart=False,
+    )
+    return code
+
+
+def _noun(arguments: Namespace) -> Literal["job", "task"]:
+    return "task" if arguments.tasks else "job"
+
+
+def _targets(arguments: Namespace) -> list[str]:
+    return [task_id(target) for target in named(arguments, arguments.targets, what="job or task")]
+
+
+def _jobs(arguments: Namespace, names: Sequence[str]) -> list[str]:
+    return [job_id(target) for target in named(arguments, names, what="job")]
+
+
+async def _steer_nodes(
+    arguments: Namespace,
+    verb: str,
+    steer: Callable[[Client, str], Awaitable[Node]],
+    *,
+    deadline_s: float | None = None,
+) -> int:
+    if arguments.where is not None:
+        reason = arguments.reason
+        return await steer_matching(
+            arguments, "node", verb, arguments.nodes, reason=reason, deadline_s=deadline_s
+        )
+    names = named(arguments, arguments.nodes, what="node")
+    async with client(arguments) as corral:
+        return await _steer(arguments, names, lambda node: steer(corral, node))
 
 
 async def _change(
@@ -131,10 +241,16 @@ async def _change(
     return code
 
 
-async def _steer(arguments: Namespace, steer: Callable[[str], Awaitable[Node]]) -> int:
+async def _steer(
+    arguments: Namespace,
+    names: Sequence[str],
+    steer: Callable[[str], Awaitable[Node]],
+    *,
+    line: Callable[[Node], str] | None = None,
+) -> int:
     steered: list[Node] = []
     code = int(Exit.OK)
-    for name in arguments.nodes:
+    for name in names:
         try:
             steered.append(await steer(name))
         except ApiError as error:
@@ -148,7 +264,7 @@ async def _steer(arguments: Namespace, steer: Callable[[str], Awaitable[Node]]) 
         case "name":
             output.lines(node.name for node in steered)
         case _:
-            output.lines(map(steered_line, steered))
+            output.lines(map(line or steered_line, steered))
     return code
 
 
@@ -158,3 +274,10 @@ def steered_line(node: Node) -> str:
     rest += f", then {node.goal}" if node.goal is not None else ""
     reason = f" ({node.reason})" if node.reason else ""
     return f"{node.name}: {node_word(node.health, node.admin)}{rest}{reason}"
+
+
+def labelled_line(node: Node) -> str:
+    """The labels that a node has now; those of people before what its agent says."""
+    own = {key: value for key, value in node.labels.items() if key not in node.set_labels}
+    told = f"set {labels_text(node.set_labels)}" if node.set_labels else "none set"
+    return f"{node.name}: {told}" + (f"; its own {labels_text(own)}" if own else "")

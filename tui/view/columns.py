@@ -5,7 +5,12 @@ Names are those of `bus.fields` where both have a field.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
 from bus.api import Happened, Job, Node, Task
+from bus.bulk import Audited
 from bus.units import format_cpu_millis
 from bus.values import TaskState
 from tui.view.amounts import NONE, age, count, duration, gpus, mebibytes, share
@@ -70,6 +75,20 @@ TASK_FIELDS: tuple[Field[Task], ...] = (
     Field("id", "ID", lambda task, _: task.id, wide=True),
 )
 
+_USER = Field[Task]("user", "USER", lambda task, _: task.user or NONE, flexible=True)
+_PLACE = Field[Task]("task", "TASK", lambda task, _: task_name(task) if task.count == 1 else f"{task.job}.*")
+
+ALL_TASK_FIELDS: tuple[Field[Task], ...] = (_PLACE, *TASK_FIELDS[1:3], _USER, *TASK_FIELDS[3:])
+"""Of the tasks of all jobs, where a range of untouched ones is one row."""
+
+_TOLD_OF_RUNNING = ("task", "user", "name", "node", "attempt", "runtime", "cpu", "memory", "gpus")
+_BY_NAME = {field.name: field for field in ALL_TASK_FIELDS}
+RUNNING_FIELDS: tuple[Field[Task], ...] = (
+    *(replace(_BY_NAME[name], wide=False) for name in _TOLD_OF_RUNNING),
+    *(replace(field, wide=True) for field in ALL_TASK_FIELDS if field.name not in _TOLD_OF_RUNNING),
+)
+"""Of what runs, with its duration."""
+
 NODE_FIELDS: tuple[Field[Node], ...] = (
     Field("name", "NODE", lambda node, _: node.name, flexible=True),
     Field("mark", "S", lambda node, _: NODE_BADGES[node.health].glyph, tinted=True),
@@ -98,8 +117,25 @@ EVENT_FIELDS: tuple[Field[Happened], ...] = (
     Field("severity", "SEVERITY", lambda event, _: event.severity, wide=True),
     Field("user", "USER", lambda event, _: event.user or NONE, wide=True),
     Field("node", "NODE", lambda event, _: event.node or NONE, wide=True),
+    Field("resolved", "RESOLVED", lambda event, _: event.resolved_by or NONE, wide=True),
     Field("id", "ID", lambda event, _: event.id, wide=True),
 )
+
+
+AUDIT_FIELDS: tuple[Field[Audited], ...] = (
+    Field("id", "ID", lambda entry, _: entry.id),
+    Field("at", "WHEN", lambda entry, now_s: local_short(entry.at, now_s=now_s), least=8),
+    Field("actor", "WHO", lambda entry, _: entry.actor, flexible=True),
+    Field("action", "WHAT", lambda entry, _: entry.action),
+    Field("object", "TO", lambda entry, _: entry.object, flexible=True),
+    Field("outcome", "OUTCOME", lambda entry, _: entry.outcome),
+    Field("details", "DETAILS", lambda entry, _: details_text(entry.details), flexible=True, wide=True),
+)
+
+
+def details_text(details: Mapping[str, object]) -> str:
+    """ "tasks=3 reason=disks"."""
+    return " ".join(f"{name}={value}" for name, value in details.items()) or NONE
 
 
 def job_state(job: Job) -> str:

@@ -92,6 +92,7 @@ def describe_node(node: Node) -> list[str]:
         ("capacity", amounts_text(node.capacity)),
         ("allocated", amounts_text(node.allocated)),
         ("labels", ", ".join(f"{name}={value}" for name, value in sorted(node.labels.items())) or "none"),
+        *([("by people", ", ".join(sorted(node.set_labels)))] if node.set_labels else []),
     ]
     if (found := node.inventory) is not None:
         facts += [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tui.cli.options import seconds, whole, words
+from tui.cli.options import add_where, seconds, whole, words
 from tui.cli.parser import Parser, Verbs, verb
 
 HEADING = "work"
@@ -19,6 +19,7 @@ VERBS = {
     "pause": ("tui.cli.steering", "pause"),
     "resume": ("tui.cli.steering", "resume"),
     "requeue": ("tui.cli.steering", "requeue"),
+    "priority": ("tui.cli.steering", "priority"),
 }
 
 
@@ -54,19 +55,30 @@ def add(verbs: Verbs, shared: Parser) -> None:
     )
     wait.add_argument("-q", "--quiet", action="store_true", help="show no progress")
     cancel = verb(verbs, shared, "cancel", "end jobs or single tasks")
-    cancel.add_argument("targets", nargs="+", metavar="JOB|TASK")
+    cancel.add_argument("targets", nargs="*", metavar="JOB|TASK")
+    add_where(cancel, example="state=pending user=me", tasks=True)
     retry = verb(verbs, shared, "retry", "queue again what failed or ran out of time")
-    retry.add_argument("targets", nargs="+", metavar="JOB|TASK")
+    retry.add_argument("targets", nargs="*", metavar="JOB|TASK")
+    add_where(retry, example="state=failed age<1d", tasks=True)
     hold = verb(verbs, shared, "hold", "keep the waiting tasks of jobs from starting")
-    hold.add_argument("jobs", nargs="+", metavar="JOB")
+    hold.add_argument("jobs", nargs="*", metavar="JOB")
+    add_where(hold, example="user=me name~sweep")
     release = verb(verbs, shared, "release", "let held jobs start again")
-    release.add_argument("jobs", nargs="+", metavar="JOB")
+    release.add_argument("jobs", nargs="*", metavar="JOB")
+    add_where(release, example="user=me name~sweep")
     pause = verb(verbs, shared, "pause", "let what runs of jobs stand still, in its place; nothing starts")
-    pause.add_argument("jobs", nargs="+", metavar="JOB")
+    pause.add_argument("jobs", nargs="*", metavar="JOB")
+    add_where(pause, example="user=me name~sweep")
     resume = verb(verbs, shared, "resume", "let paused jobs go on")
-    resume.add_argument("jobs", nargs="+", metavar="JOB")
+    resume.add_argument("jobs", nargs="*", metavar="JOB")
+    add_where(resume, example="user=me name~sweep")
+    priority = verb(verbs, shared, "priority", "move what waits of jobs in the line; 10 goes first")
+    priority.add_argument("jobs", nargs="+", metavar="JOB")
+    priority.epilog = "the last word is the priority: corral priority 1042 1043 8"
+    add_where(priority, example="user=me state=pending")
     requeue = verb(verbs, shared, "requeue", "end what runs and queue it again; no retry is charged")
-    requeue.add_argument("targets", nargs="+", metavar="JOB|TASK")
+    requeue.add_argument("targets", nargs="*", metavar="JOB|TASK")
+    add_where(requeue, example="state=running user=me", tasks=True)
 
 
 def _add_form(parser: Parser) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tui.cli.options import seconds
+from tui.cli.options import add_where, seconds
 from tui.cli.parser import Parser, Verbs, verb
 
 HEADING = "nodes"
@@ -13,6 +13,7 @@ VERBS = {
     "maintenance": ("tui.cli.steering", "maintenance"),
     "undrain": ("tui.cli.steering", "undrain"),
     "uncordon": ("tui.cli.steering", "undrain"),
+    "label": ("tui.cli.steering", "label"),
 }
 
 
@@ -24,7 +25,8 @@ def add(verbs: Verbs, shared: Parser) -> None:
         ("undrain", "let cordoned or drained nodes take work again", ("uncordon",)),
     ):
         parser = verb(verbs, shared, name, text, aliases=aliases)
-        parser.add_argument("nodes", nargs="+", metavar="NODE")
+        parser.add_argument("nodes", nargs="*", metavar="NODE")
+        add_where(parser, example="label.rack=7")
         parser.add_argument("--reason", default="", metavar="TEXT", help="shown to everybody who asks")
         if name in ("drain", "maintenance"):
             parser.add_argument(
@@ -33,3 +35,6 @@ def add(verbs: Verbs, shared: Parser) -> None:
                 metavar="TIME",
                 help="what still runs after this long is queued again elsewhere: 90, 10m (default: never)",
             )
+    label = verb(verbs, shared, "label", "give nodes labels, KEY=VALUE, or take them away again, KEY-")
+    label.add_argument("words", nargs="+", metavar="NODE|KEY=VALUE|KEY-")
+    add_where(label, example="kind=gpu")

@@ -12,9 +12,13 @@ VERBS = {
     "job": ("tui.cli.jobs", "job"),
     "tasks": ("tui.cli.jobs", "tasks"),
     "task": ("tui.cli.jobs", "task"),
+    "ps": ("tui.cli.jobs", "ps"),
     "logs": ("tui.cli.logs", "logs"),
     "why": ("tui.cli.explain", "why"),
     "events": ("tui.cli.events", "events"),
+    "resolve": ("tui.cli.steering", "resolve"),
+    "audit": ("tui.cli.audit", "audit"),
+    "metrics": ("tui.cli.metrics", "metrics"),
     "nodes": ("tui.cli.nodes", "nodes"),
     "node": ("tui.cli.nodes", "node"),
     "verify": ("tui.cli.verify", "verify"),
@@ -29,10 +33,13 @@ def add(verbs: Verbs, shared: Parser) -> None:
     add_list_options(jobs, limit=50)
     job = verb(verbs, shared, "job", "jobs in full")
     job.add_argument("jobs", nargs="+", metavar="JOB")
-    tasks = verb(verbs, shared, "tasks", "the tasks of a job, or one task in full")
-    tasks.add_argument("target", metavar="JOB|TASK")
+    tasks = verb(verbs, shared, "tasks", "the tasks of a job, or of all jobs; or one task in full")
+    tasks.add_argument("target", nargs="?", metavar="JOB|TASK", help="default: all jobs, newest first")
     tasks.add_argument("--state", action="append", metavar="STATE", help="only these states: failed,timeout")
     add_list_options(tasks, limit=100)
+    ps = verb(verbs, shared, "ps", "the tasks that run, those first that run longest")
+    ps.add_argument("--user", metavar="NAME", help="only those of this user")
+    add_list_options(ps, limit=100)
     task = verb(verbs, shared, "task", "tasks in full, with their attempts")
     task.add_argument("tasks", nargs="+", metavar="TASK")
     logs = verb(verbs, shared, "logs", "what tasks printed", formats=("table", "json", "jsonl"))
@@ -52,8 +59,17 @@ def add(verbs: Verbs, shared: Parser) -> None:
     why = verb(verbs, shared, "why", "why tasks do not start, or are where they are")
     why.add_argument("targets", nargs="+", metavar="JOB|TASK")
     _add_events(verb(verbs, shared, "events", "what happened, newest first"))
+    resolve = verb(verbs, shared, "resolve", "say that events are dealt with (corral events resolve ID)")
+    resolve.add_argument("events", nargs="+", metavar="EVENT")
+    resolve.add_argument("--note", default="", metavar="TEXT", help="what was done about it")
+    audit = verb(verbs, shared, "audit", "who did what, newest first; or the one entry of an id")
+    audit.add_argument(
+        "id", nargs="?", default="", metavar="ID", help="as the answer of what was done told it"
+    )
+    add_list_options(audit, limit=50)
     nodes = verb(verbs, shared, "nodes", "the cluster's nodes")
     add_list_options(nodes, limit=1000)
+    _add_metrics(verb(verbs, shared, "metrics", "what nodes, tasks or the cluster used over time"))
     node = verb(verbs, shared, "node", "nodes in full")
     node.add_argument("nodes", nargs="+", metavar="NODE")
     verb(
@@ -76,6 +92,34 @@ def add(verbs: Verbs, shared: Parser) -> None:
         type=seconds("--older-than"),
         metavar="TIME",
         help="ended so long ago, however they ended: 30d, 12h (default: the settings jobs.keep_…)",
+    )
+
+
+def _add_metrics(metrics: Parser) -> None:
+    metrics.add_argument("things", nargs="*", metavar="NODE|TASK", help="nodes, or tasks; none: the cluster")
+    metrics.add_argument(
+        "--metric",
+        type=words,
+        default=[],
+        metavar="A,B",
+        help="cpu, memory, network, gpu, disk, temperature …; of the cluster cpu, tasks, wait, throughput …",
+    )
+    metrics.add_argument(
+        "--since", type=moment("--since"), metavar="TIME", help="15m, 6h, 2026-11-22T10:00Z (default: 1h)"
+    )
+    metrics.add_argument("--until", type=moment("--until"), metavar="TIME")
+    metrics.add_argument(
+        "--points",
+        type=whole("--points", least=1, most=2_000),
+        default=240,
+        metavar="N",
+        help="about so many buckets of time (default: %(default)s)",
+    )
+    metrics.add_argument(
+        "--aggregate",
+        choices=("auto", "mean", "max", "min", "p95", "rate"),
+        default="auto",
+        help="what a bucket says of its samples (default: mean, and the rate of counts)",
     )
 
 
