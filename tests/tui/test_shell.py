@@ -287,3 +287,16 @@ async def test_a_wide_screen_has_the_modes_at_its_side(fake: FakeCluster) -> Non
         await showing(pilot, "▌3 jobs", " jobs  ")
         await pilot.resize_terminal(120, 40)
         await gone(pilot, "3 jobs")
+
+
+async def test_a_click_on_a_hint_does_what_its_key_does(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await pilot.press("3")
+        await showing(pilot, "STATE", "LIVE", "C cancel")
+        column = painted(pilot).splitlines()[-1].index("C cancel")
+        await pilot.click("#hints", offset=(column + 3, 0))
+        await showing(pilot, "Cancel job 40")
+        await pilot.press("escape")
+        await gone(pilot, "Cancel job")
+        await pilot.click("#hints", offset=(painted(pilot).splitlines()[-1].index("? help"), 0))
+        await showing(pilot, "everywhere", "command line")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 from textual.screen import Screen
 
-from tui.widgets.one_line import OneLine
+from tui.widgets.one_line import Link, OneLine
 
 HINTS_MAX = 6
 
@@ -23,21 +23,26 @@ class Hints(OneLine):
 
     def redraw(self, screen: Screen[object]) -> None:
         """Draw what is allowed now."""
-        text = Text(" ", no_wrap=True, overflow="ellipsis")
+        text, links = Text(" ", no_wrap=True, overflow="ellipsis"), []
         key_style = self.get_component_rich_style("hints--key")
-        for key, label in hints_of(screen):
+        for key, label, action in hints_of(screen):
+            start = text.cell_len
             text.append(key, style=key_style)
-            text.append(f" {label}   ")
-        self.say(text)
+            text.append(f" {label}")
+            links.append(Link(start, text.cell_len, action))
+            text.append("   ")
+        self.say(text, links=links)
 
     COMPONENT_CLASSES = {"hints--key"}
 
 
-def hints_of(screen: Screen[object]) -> list[tuple[str, str]]:
-    """Key and label of the hints, in the order of the bindings."""
-    found: dict[str, tuple[str, str]] = {}
+def hints_of(screen: Screen[object]) -> list[tuple[str, str, str]]:
+    """Key, label and action of the hints, in the order of the bindings; a click does the action."""
+    found: dict[str, tuple[str, str, str]] = {}
     for active in screen.active_bindings.values():
-        if active.binding.show and active.enabled:
-            label = active.binding.description
-            found.setdefault(active.binding.action, (screen.app.get_key_display(active.binding), label))
+        binding = active.binding
+        if binding.show and active.enabled:
+            owner = "app" if active.node is screen.app else "screen" if active.node is screen else "focused"
+            key = screen.app.get_key_display(binding)
+            found.setdefault(binding.action, (key, binding.description, f"{owner}.{binding.action}"))
     return list(found.values())[:HINTS_MAX]
