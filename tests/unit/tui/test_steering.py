@@ -64,7 +64,7 @@ def test_a_range_is_meant_as_a_whole() -> None:
     ("verb", "arguments", "command"),
     [
         ("cancel", Arguments(), "corral cancel {0} {1}"),
-        ("priority", Arguments(priority="8"), "corral priority {0} 8\ncorral priority {1} 8"),
+        ("priority", Arguments(priority="8"), "corral priority {0} {1} 8"),
     ],
 )
 def test_commands_of_several_jobs(verb: str, arguments: Arguments, command: str) -> None:
