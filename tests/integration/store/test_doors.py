@@ -16,12 +16,14 @@ from bus.values import AttemptRef, NodeName, Role, UserName
 from coordinator.clock import Clock
 from coordinator.config import Config
 from coordinator.serve import rebuild
+from coordinator.store.audit_list import AuditList
 from coordinator.store.events import Events
 from coordinator.store.learned import Learned
 from coordinator.store.lists import Lists
 from coordinator.store.over import Over
 from coordinator.store.reads import Reads
 from coordinator.store.relational import RelationalStore
+from coordinator.store.task_lists import TaskLists
 from coordinator.store.telemetry import TelemetryStore
 from coordinator.store.tokens import Tokens
 from tests.unit.coordinator.shell import ANYWHERE, Shell, serving, until
@@ -73,7 +75,7 @@ async def play(dsn: str, requests: list[tuple[str, bytes]]) -> None:
     store = await RelationalStore.connect(dsn)
     telemetry = await TelemetryStore.connect(dsn)
     reads, lists, events, over, tokens = Reads(dsn), Lists(dsn), Events(dsn), Over(dsn), Tokens(dsn)
-    learned = Learned(dsn)
+    learned, task_lists, audit = Learned(dsn), TaskLists(dsn), AuditList(dsn)
     records: list[Any] = []
     try:
         await store.ensure_user(UserName("alice"), Role.USER)
@@ -87,6 +89,8 @@ async def play(dsn: str, requests: list[tuple[str, bytes]]) -> None:
             store=store,
             reads=reads,
             lists=lists,
+            task_lists=task_lists,
+            audit=audit,
             events=events,
             over=over,
             tokens=tokens,
@@ -107,7 +111,7 @@ async def play(dsn: str, requests: list[tuple[str, bytes]]) -> None:
         await telemetry.write(records)
         await store.resign()
     finally:
-        for each in (reads, lists, events, over, tokens, learned):
+        for each in (reads, lists, events, over, tokens, learned, task_lists, audit):
             await each.close()
         await telemetry.close()
         await store.close()

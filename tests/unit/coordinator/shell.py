@@ -206,6 +206,8 @@ class Shell:
         store: Any = None,
         reads: Any = None,
         lists: Any = None,
+        task_lists: Any = None,
+        audit: Any = None,
         events: Any = None,
         over: Any = None,
         books: Any = None,
@@ -241,13 +243,16 @@ class Shell:
         )
         self.logs = Logs(self.loop, self.jobs.finder, self.reads, self.teller)
         self.lists = lists or FakeLists(self.reads)
+        self.members = lists or FakeJobMembers(self.store)
+        self.task_lists = task_lists or FakeTaskMembers(self.store)
+        self.audit = audit or FakeAudits(self.store)
         self.events = events or FakeEvents()
         self.listings = Listings(
             self.loop,
             self.jobs.finder,
             self.clock,
             lists=self.lists,
-            task_lists=FakeTaskMembers(self.store),
+            task_lists=self.task_lists,
             events=self.events,
         )
         self.series = FakeSeries()
@@ -277,9 +282,8 @@ class Shell:
 
     def _make_api(self, tokens: Any) -> Api:
         steer = Steer(self.loop, self.jobs, self.over, self.replies, staying=self.retention.staying)
-        jobs, tasks = FakeJobMembers(self.store), FakeTaskMembers(self.store)
-        bulk = Bulk(self.loop, steer, self.clock, lists=jobs, tasks=tasks)
-        history = History(self.loop, self.clock, events=self.events, audit=FakeAudits(self.store))
+        bulk = Bulk(self.loop, steer, self.clock, lists=self.members, tasks=self.task_lists)
+        history = History(self.loop, self.clock, events=self.events, audit=self.audit)
         people = People(self.loop, self.reads, steer, self.clock)
         self.tokens = Tokens(tokens, None, cluster="test", version="1.2.3", standing=people.standing)
         return Api(
