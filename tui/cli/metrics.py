@@ -34,10 +34,9 @@ async def metrics(arguments: Namespace) -> int:
         subject = parse_subject(line.strip())
     except WordError as error:
         raise CommandError("E_ENUM", str(error), exit=Exit.USAGE, field="--metric") from None
-    since_s = time.time() - 3_600.0 if arguments.since is None else arguments.since
-    asked = queries(
-        subject, subject.panels, since_s=since_s, until_s=arguments.until, points=arguments.points
-    )
+    until_s = time.time() if arguments.until is None else arguments.until
+    since_s = until_s - 3_600.0 if arguments.since is None else arguments.since
+    asked = queries(subject, subject.panels, since_s=since_s, until_s=until_s, points=arguments.points)
     async with client(arguments) as corral:
         answers = [await corral.series(_with_aggregate(each, arguments.aggregate)) for each in asked]
     found = answers[0]  # levels and counts were asked apart, over the same buckets

@@ -26,7 +26,7 @@ _OF_CLUSTER: dict[str, tuple[str, ...]] = {
     "gpu": ("gpu_used", "gpu_held"),
     "tasks": ("running", "queue_depth"),
     "wait": ("wait", "wait_max"),
-    "throughput": ("completed", "failed"),
+    "throughput": ("submitted", "completed", "failed"),
     "nodes": ("nodes_healthy", "nodes_degraded", "nodes_unreachable"),
 }
 _NAMES = {

@@ -41,13 +41,14 @@ def bar(used: float, cells: int) -> str:
     return drawn + "┄" * (cells - len(drawn))
 
 
-def sparkline(values: Sequence[int], cells: int) -> str:
-    """The newest `cells` values, the highest of them as a full block."""
+def sparkline(values: Sequence[float | None], cells: int, *, top: float = 0.0) -> str:
+    """The newest `cells` values, the highest of them (or `top`) as a full block; a blank where is none."""
     shown = values[-cells:]
-    top = max(shown, default=0)
+    top = max([top, *(value for value in shown if value is not None)])
     if top == 0:
-        return STEPS[0] * len(shown)
-    return "".join(STEPS[round(value / top * (len(STEPS) - 1))] for value in shown)
+        return "".join(" " if value is None else STEPS[0] for value in shown)
+    steps = len(STEPS) - 1
+    return "".join(" " if value is None else STEPS[round(value / top * steps)] for value in shown)
 
 
 def _bars(cluster: Cluster, *, width: int, stacked: bool) -> list[list[Part]]:
