@@ -254,6 +254,7 @@ class ActingScreen(Screen[None]):
 
     def action_journal(self) -> None:
         """What was done from this console."""
+        self.journal.settle(now_s=time.time())
         self.app.push_screen(JournalModal(self.journal.acts, title="done from here"))
 
     def on_steered(self) -> None:

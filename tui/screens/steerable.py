@@ -15,7 +15,7 @@ from tui.screens.listing import ListScreen
 from tui.view.actions import may_be_many
 from tui.view.deeds import Ghost
 from tui.view.lines import Line
-from tui.view.steering import steer
+from tui.view.steering import Steering, steer
 from tui.widgets.virtual_table import VirtualTable
 
 Steered = TypeVar("Steered", Job, Task, Node, Happened)
@@ -79,6 +79,12 @@ class SteerableList(ListScreen[Steered]):
             self.table.mark(())
         else:
             super().action_back()
+
+    def carry_out(self, steering: Steering) -> None:
+        """Do it; nothing stays marked that may have left the list by then."""
+        super().carry_out(steering)
+        self._all = False
+        self.table.mark(())
 
     def look_for(self, key: str) -> None:
         """Put the cursor on the row of that name once it is there, in the whole list."""

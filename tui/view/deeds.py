@@ -64,6 +64,10 @@ class Deed(Struct, kw_only=True):
         """The same from a shell."""
         return command_of([self.step])
 
+    def is_old(self, now_s: float) -> bool:
+        """Whether it was acknowledged so long ago that it is taken to be so."""
+        return self.step.verb not in LASTING and now_s - self.answered_at_s > APPLIED_S
+
 
 class Act(Struct, kw_only=True):
     """What one answer of "yes" led to."""
@@ -119,9 +123,7 @@ class Journal:
             return None
         waited_s = now_s - deed.answered_at_s
         step = deed.step
-        if deed.progress is Progress.ACKNOWLEDGED and (
-            has_come(step, row) or (step.verb not in LASTING and waited_s > APPLIED_S)
-        ):
+        if deed.progress is Progress.ACKNOWLEDGED and (has_come(step, row) or deed.is_old(now_s)):
             deed.progress = Progress.APPLIED
         if deed.progress is Progress.APPLIED or (deed.progress is Progress.FAILED and waited_s > FAILED_S):
             del self._ghosts[noun, step.row]
@@ -129,6 +131,13 @@ class Journal:
         failed = deed.progress is Progress.FAILED
         word = f"not {ACTIONS[step.verb].done}" if failed else ACTIONS[step.verb].doing
         return Ghost(f"{SIGNS[deed.progress]} {word}", "bad" if failed else "warn")
+
+    def settle(self, *, now_s: float) -> None:
+        """What nobody sees the row of is taken to be so as well."""
+        for act in self.acts:
+            for deed in act.deeds:
+                if deed.progress is Progress.ACKNOWLEDGED and deed.is_old(now_s):
+                    deed.progress = Progress.APPLIED
 
     def why_not(self, noun: str, row: Row) -> str:
         """Why the newest deed of a row was refused; "" where it was not."""

@@ -184,6 +184,8 @@ def test_a_cancel_haunts_until_it_is_over_and_others_not_for_ever() -> None:
     for verb, stays in (("cancel", True), ("requeue", False)):
         act = journal.begin(steer_job(verb, RUNNING), now_s=0.0)
         journal.acknowledge(act.deeds[0], said="", audit="", now_s=0.0)
+        journal.settle(now_s=APPLIED_S + 1)
+        assert (act.deeds[0].progress is Progress.ACKNOWLEDGED) is stays
         assert (journal.ghost("job", RUNNING, now_s=APPLIED_S + 1) is not None) is stays
 
 
