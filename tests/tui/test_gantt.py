@@ -143,3 +143,13 @@ async def test_a_jobs_bars_are_shown_on_its_nodes_alone(fake: FakeCluster) -> No
             pilot, lambda: "Nothing of job 40 ran" in painted(pilot) or "attempts on" in painted(pilot)
         )
         assert "timeline" in fake.asked
+
+
+async def test_bars_keep_to_the_axis_when_the_screen_changes(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        shown = await drawn(pilot)
+        for size in ((200, 60), (90, 30)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            cells = shown.scale.cells
+            await until(pilot, lambda cells=cells: max(g.end for r in shown.rows for g in r.gaps) == cells)

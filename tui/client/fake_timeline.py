@@ -115,10 +115,15 @@ class FakeTimeline:
         names = sorted({job.user for job in self.world.jobs} | {"demo"})
         if self.role.rank < Role.OPERATOR.rank:
             names = ["demo"]
+        live = {name: [job for job in self.world.jobs if job.user == name and not job.state.is_terminal]
+                for name in names}  # fmt: skip
         return Users(
             users=[
                 User(
                     name=name,
+                    jobs=len(live[name]),
+                    running=sum(job.counts.running for job in live[name]),
+                    queued=sum(job.counts.queued for job in live[name]),
                     role=Role.ADMIN if name == "demo" else Role.USER,
                     active=name != "emil",
                     standing=Standing(

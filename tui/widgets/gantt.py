@@ -74,6 +74,7 @@ class GanttChart(ScrollView, can_focus=True):
         self._names: Sequence[str] = ()
         self._since = self._until = 0.0
         self._rows: list[Row] = []
+        self._laid: Scale | None = None
         self._row = 0
         self._at: float | None = None
 
@@ -150,6 +151,8 @@ class GanttChart(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """The axis, then the lanes."""
+        if self.story is not None and self._laid != self.scale:
+            self._make_rows()  # a scroll bar or a pane beside it came or went since
         width = self.scrollable_content_region.width
         plain = self.get_component_rich_style("gantt--plain")
         if y < AXIS_LINES:
@@ -160,15 +163,19 @@ class GanttChart(ScrollView, can_focus=True):
         return self._lane(position).adjust_cell_length(width, plain)
 
     def _lay_out(self) -> None:
-        if self.story is None:
-            return
+        if self.story is not None:
+            self._make_rows()
+            self._changed()
+
+    def _make_rows(self) -> None:
+        assert self.story is not None, "there is something to draw"
+        self._laid = self.scale
         node = self.row.node if self.row is not None else ""
         slot = self.row.slot if self.row is not None else 0
-        self._rows = rows_of(self.story, self._names, self.scale, slots_most=self.slots_most)
+        self._rows = rows_of(self.story, self._names, self._laid, slots_most=self.slots_most)
         same = [place for place, row in enumerate(self._rows) if row.node == node and row.slot <= slot]
         self._row = same[-1] if same else min(self._row, max(0, len(self._rows) - 1))
         self.virtual_size = Size(self.scrollable_content_region.width, len(self._rows) + AXIS_LINES)
-        self._changed()
 
     def _changed(self) -> None:
         self.refresh()
