@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from bus.api import Effect, Job, Outlook, Task
 from bus.bulk import VERBS, BulkSteered
 from bus.values import JobState, NodeAdmin, Resources, TaskState
+from tui.cli.dispatch import parse
 from tui.client.doing import all_of, answer_text
 from tui.client.fake_world import World
 from tui.view.actions import ACTIONS, may_be_many
@@ -159,6 +160,32 @@ NAME = st.from_regex(r"[a-z][a-z0-9_.]{0,9}", fullmatch=True)
 @given(st.dictionaries(NAME, st.none() | st.text(st.characters(codec="utf-8"), max_size=9), max_size=4))
 def test_labels_come_back_from_how_they_are_typed(changes: dict[str, str | None]) -> None:
     assert filled({"labels": labels_typed(changes)}).label_changes == changes
+
+
+def told_by_all_verbs() -> list[str]:
+    """A command of each kind, as the console shows them."""
+    told = Arguments(priority="8", labels="zone=a rack-", deadline="10m", reason="fan", note="new fan")
+    of = {
+        "priority": replace(told, labels="", deadline="", reason="", note=""),
+        "label": Arguments(labels=told.labels),
+        "resolve": Arguments(note=told.note),
+        "cordon": Arguments(reason="fan"),
+        "undrain": Arguments(),
+    }
+    drained = Arguments(deadline="10m", reason="fan")
+    commands = [steer_mode("on", before="off").command]
+    for noun, row in (("job", RUNNING), ("task", waiting_range(1)), ("node", NODE)):
+        for verb in VERBS[noun]:
+            arguments = of.get(verb, drained if noun == "node" else Arguments())
+            commands.append(steer(noun, verb, [row], arguments).command)
+            foreseen = BulkSteered(matched=1, changed=1)
+            commands.append(steer_all(noun, verb, "state=running", arguments, foreseen).command)
+    return [*commands, steer("event", "resolve", [WORLD.events[0]], of["resolve"]).command]
+
+
+@pytest.mark.parametrize("command", told_by_all_verbs())
+def test_a_shell_takes_every_command_that_is_shown(command: str) -> None:
+    assert "\n" not in command and parse(shlex.split(command)[1:]) is not None
 
 
 def test_a_ghost_is_laid_to_rest_once_the_row_has_caught_up() -> None:
