@@ -74,9 +74,11 @@ class Span(Struct, frozen=True):
 
 
 class Pattern:
-    """Words, and `*` for anything between them. Raises ValueError where there is not one word."""
+    """Words, and `*` for anything between them. Raises ValueError where there is no word, or too much."""
 
     def __init__(self, text: str, *, exact_case: bool = False) -> None:
+        if len(text) > PATTERN_CHARS_MAX:
+            raise ValueError(f"a pattern has at most {PATTERN_CHARS_MAX} characters")
         folded = text if exact_case else text.casefold()
         self._words = [word for word in folded.split("*") if word]
         if not self._words:

@@ -17,6 +17,7 @@ from tui.modals.help import Help
 from tui.screens.charts import ChartsScreen
 from tui.screens.events import EventsScreen
 from tui.screens.jobs import JobsScreen
+from tui.screens.logs import LogsScreen
 from tui.screens.nodes import NodesScreen
 from tui.screens.pulse import PulseScreen
 from tui.screens.storage import StorageScreen
@@ -40,6 +41,7 @@ class Console(TimeCursor):
         "pulse": PulseScreen,
         "nodes": NodesScreen,
         "jobs": JobsScreen,
+        "logs": LogsScreen,
         "charts": ChartsScreen,
         "events": EventsScreen,
         "storage": StorageScreen,

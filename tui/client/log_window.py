@@ -249,9 +249,13 @@ class LogWindow:
                 return index
         return None
 
-    async def _ask(self, source: Source, reach: Reach, *, offset: int, limit: int = STEP_BYTES) -> Log:
+    async def _ask(self, source: Source, reach: Reach, *, offset: int, limit: int | None = None) -> Log:
         log = await source.logs(
-            self.task, stream=reach.stream, attempt=self.attempt, offset=offset, limit=limit
+            self.task,
+            stream=reach.stream,
+            attempt=self.attempt,
+            offset=offset,
+            limit=STEP_BYTES if limit is None else limit,
         )
         self.attempt, self.node = self.attempt or log.attempt, log.node
         reach.size, reach.ended = log.size, log.ended

@@ -12,6 +12,7 @@ from textual.dom import DOMNode
 
 from tui.screens.listing import ListScreen
 from tui.screens.live import LiveScreen
+from tui.screens.logs import logs_word
 from tui.screens.openers import OPENERS, screen_of
 from tui.settings import View, delete_view, save_view
 from tui.theme.palettes import THEMES
@@ -60,7 +61,13 @@ def words_of(console: Console, screen: LiveScreen) -> dict[str, Word]:
         for doable in doables(screen)
         if not doable.name.startswith(SORTING) and not doable.id.startswith("mode.")
     }
-    words = [*_modes(console), *_openers(console, screen), *_settings(console), *_lists(screen)]
+    words = [
+        *_modes(console),
+        logs_word(console),
+        *_openers(console, screen),
+        *_settings(console),
+        *_lists(screen),
+    ]
     known = {word.name: word for word in words}
     for name, doable in deeds.items():
         run = partial(console.do, doable)

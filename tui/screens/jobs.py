@@ -16,6 +16,7 @@ from tui.screens.document import job_details, why
 from tui.screens.gantt import GanttScreen
 from tui.screens.listing import sort_bindings
 from tui.screens.log import LogScreen
+from tui.screens.logs import open_logs
 from tui.screens.steerable import SteerableList
 from tui.screens.tasks import TasksScreen
 from tui.view.facts import job_facts
@@ -75,7 +76,10 @@ class JobsScreen(SteerableList[Job]):
             self.app.push_screen(TasksScreen(job.number))
 
     def action_open_log(self) -> None:
-        """The output of a job's only task; of several, one has to be chosen."""
+        """The output of a job's only task; of several, one has to be chosen. Of marked jobs, the first."""
+        if marked := self.table.marked:
+            self.app.run_worker(open_logs(self.console, [f"{each.number}.0" for each in marked]))
+            return
         if (job := self.table.row) is None:
             return
         if job.counts.total == 1:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from textual import on
 from textual.binding import Binding
 
-from bus.grep import PATTERN_CHARS_MAX, Pattern
+from bus.grep import Pattern
 from tui.client.session import Deltas
 from tui.screens.live import LiveScreen
+from tui.view.words import Word, WordError
 from tui.widgets.log_pane import LogPane
 from tui.widgets.log_reading import LogReading
 from tui.widgets.prompt import Prompt
@@ -26,9 +29,9 @@ class ReadingScreen(LiveScreen):
         Binding("slash", "find", "find", id="text.find"),
         Binding("n", "find_next(True)", "next place", show=False, id="text.next"),
         Binding("N", "find_next(False)", "place before", show=False, id="text.previous"),
-        Binding("ampersand,F", "filter", "only lines that match", id="log.filter"),
+        Binding("ampersand,F", "filter", "filter", id="log.filter"),
         Binding("t", "stamps", "times", id="log.times"),
-        Binding("e", "streams", "stdout/stderr", id="log.streams"),
+        Binding("e", "streams", "streams", id="log.streams"),
         Binding("W", "wrap", "wrap long lines, or cut them", show=False, id="log.wrap"),
         Binding("a", "attempt", "the attempt before", show=False, id="log.attempt"),
         Binding("s", "save", "save to a file", show=False, id="log.save"),
@@ -117,14 +120,11 @@ class ReadingScreen(LiveScreen):
         self._typed_for = purpose
         self.query_one(Prompt).open(text, example=example)
 
-    def on_typed(self, purpose: str, text: str) -> None:
+    async def on_typed(self, purpose: str, text: str) -> None:
         """Take what was typed for a purpose. Raises ValueError where it will not do."""
-        pane = self.pane
-        if pane is None:
+        if (pane := self.pane) is None:
             return
         if purpose in ("find", "filter") and text:
-            if len(text) > PATTERN_CHARS_MAX:
-                raise ValueError(f"at most {PATTERN_CHARS_MAX} characters")
             Pattern(text)
         match purpose:
             case "find":
@@ -134,10 +134,45 @@ class ReadingScreen(LiveScreen):
             case _ if text:
                 pane.save(text)
 
+    def words(self) -> list[Word]:
+        """The same, for the command line."""
+
+        async def check(pattern: str) -> None:
+            try:
+                Pattern(pattern)
+            except ValueError as wrong:
+                raise WordError(str(wrong)) from wrong
+
+        return [
+            Word(
+                name="find",
+                about="go to lines that hold these words",
+                argument="WORDS",
+                run=partial(self.on_typed, "find"),
+                bare=self.action_find,
+                check=check,
+            ),
+            Word(
+                name="filter",
+                about="only lines that hold these words",
+                argument="WORDS",
+                run=partial(self.on_typed, "filter"),
+                bare=partial(self.on_typed, "filter", ""),
+                check=check,
+            ),
+            Word(
+                name="save",
+                about="the whole output, byte for byte, into a file",
+                argument="PATH",
+                run=partial(self.on_typed, "save"),
+                bare=self.action_save,
+            ),
+        ]
+
     @on(Prompt.Answered)
-    def _on_answer(self, event: Prompt.Answered) -> None:
+    async def _on_answer(self, event: Prompt.Answered) -> None:
         try:
-            self.on_typed(self._typed_for, event.text)
+            await self.on_typed(self._typed_for, event.text)
         except ValueError as wrong:
             self.query_one(Prompt).complain(str(wrong))
             return

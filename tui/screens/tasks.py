@@ -19,6 +19,7 @@ from tui.screens.charts import ChartsScreen
 from tui.screens.document import task_details, why
 from tui.screens.listing import sort_bindings
 from tui.screens.log import LogScreen
+from tui.screens.logs import open_logs
 from tui.screens.steerable import SteerableList
 from tui.view.charting import Subject
 from tui.view.effects import OVER
@@ -83,8 +84,10 @@ class TasksScreen(SteerableList[Task]):
 
     @on(VirtualTable.Selected)
     def action_open_log(self) -> None:
-        """The output of the task under the cursor."""
-        if (task := self.table.row) is not None:
+        """The output of the task under the cursor; of those marked, side by side."""
+        if marked := self.table.marked:
+            self.app.run_worker(open_logs(self.console, [self.listing.key(each) for each in marked]))
+        elif (task := self.table.row) is not None:
             self.app.push_screen(LogScreen(self.listing.key(task)))
 
     def action_why(self) -> None:

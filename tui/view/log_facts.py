@@ -41,6 +41,8 @@ def facts_of(facts: PaneFacts) -> Text:
     text = Text(no_wrap=True, overflow="ellipsis")
     if facts.task:
         text.append(f"{safe_line(facts.task)}  ", style="bold")
+    if facts.pinned:
+        text.append("pinned  ")
     if facts.found or facts.filter:
         text.append("  ".join(word for word in (safe_line(facts.filter), facts.found) if word), style="bold")
         text.append("  ")
@@ -59,8 +61,6 @@ def facts_of(facts: PaneFacts) -> Text:
         text.append(f"  {safe_line(facts.node)}", style="dim")
     if facts.attempts > 1:
         text.append(f"  attempt {facts.attempt} of {facts.attempts}")
-    if facts.pinned:
-        text.append("  pinned", style="dim")
     return text
 
 

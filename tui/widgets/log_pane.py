@@ -28,6 +28,7 @@ class LogPane(LogReading):
     def __init__(self, task: str, *, classes: str = "") -> None:
         super().__init__(task, classes=classes)
         self.pinned = False
+        self._number = 0
         self._found = ""
         self._rate = 0.0
 
@@ -48,7 +49,7 @@ class LogPane(LogReading):
         looked_at = view.lines[last - 1] if 0 < last <= view.line_count else None
         return facts_of(
             PaneFacts(
-                task="" if self.has_class("-alone") else self.task_name,
+                task="" if self.has_class("-alone") else self._title_name(),
                 node=self._window.node,
                 state=None if self._shown is None else self._shown.state,
                 attempt=self._window.attempt,
@@ -64,6 +65,20 @@ class LogPane(LogReading):
                 pinned=self.pinned,
             )
         )
+
+    def _title_name(self) -> str:
+        return f"{self._number} {self.task_name}" if self._number else self.task_name
+
+    def name_window(self, number: int) -> None:
+        """By which number it is called; 0 where it is the only one."""
+        if self._number != number:
+            self._number = number
+            self._tell_changed()
+
+    def pin(self) -> None:
+        """Keep it when others are opened, or do not."""
+        self.pinned = not self.pinned
+        self._tell_changed()
 
     def _filter_text(self) -> str:
         if self._filter is None:

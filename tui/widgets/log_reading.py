@@ -76,6 +76,8 @@ class LogReading(Vertical):
         self._pending: list[Line] = []
         self._paints = False
         self._lines_came = 0
+        self._opened = 0
+        self._is_opening = False
 
     @property
     def log_view(self) -> VirtualLog:
@@ -107,6 +109,7 @@ class LogReading(Vertical):
     async def _read(self, spot: Spot | None = None) -> None:
         """Until the task is over; an outage is waited out."""
         self._say("○ reading")
+        self._is_opening = False  # whoever was, was ended by this
         while True:
             wait_s = RETRY_S
             try:
@@ -133,9 +136,7 @@ class LogReading(Vertical):
     async def _open(self, spot: Spot | None) -> None:
         """Hold what is to be seen: where one was, or the end."""
         view, held = self._view, self._window
-        is_same = tuple(held.reaches) == view.streams and (
-            view.attempt in (0, held.attempt) and held.attempt > 0
-        )
+        is_same = held.attempt > 0 and self._opened == view.attempt and tuple(held.reaches) == view.streams
         if is_same and spot is not None and held.index_of(spot) is not None:
             self._show_window(spot)
             return
@@ -143,6 +144,7 @@ class LogReading(Vertical):
             self.log_view.show(held.lines, rests=held.rests)
             return  # after an outage it goes on where it was
         self._window = LogWindow(self.task_name, streams=view.streams, attempt=view.attempt)
+        self._opened = view.attempt
         await self._load_task()
         if spot is None:
             await self._window.open_end(self._source)
@@ -231,20 +233,22 @@ class LogReading(Vertical):
     @work(exclusive=True, group="read")
     async def _go_to_begin(self) -> None:
         """The true first line, however much lies before what is held."""
-        if await self._tried(self._window.open_begin(self._source)):
-            self._pending = []
-            self.log_view.show(self._window.lines, first=0, rests=self._window.rests)
-            if self._window.is_at_end and not self._window.ended:
+        window = LogWindow(self.task_name, streams=self._view.streams, attempt=self._window.attempt)
+        if await self._tried(window.open_begin(self._source)):
+            self._window, self._pending = window, []
+            self.log_view.show(window.lines, first=0, rests=window.rests)
+            if window.is_at_end and not window.ended:
                 self._read(self._spot())
             else:
-                self._say("■ ended" if self._window.is_at_end else "‖ further below")
+                self._say("■ ended" if window.is_at_end else "‖ further below")
+        self._is_opening = False
 
     @work(exclusive=True, group="step")
     async def _step(self, *, back: bool) -> None:
         """More of what lies before, or behind, what is held."""
         window = self._window
         step = window.step_back(self._source) if back else window.step_on(self._source)
-        if not await self._tried(step) or window is not self._window:
+        if not await self._tried(step) or window is not self._window or self._is_opening:
             return
         self._pending = []
         self.log_view.show(window.lines, rests=window.rests)
@@ -269,6 +273,7 @@ class LogReading(Vertical):
     @on(VirtualLog.TopWanted)
     def _on_top_wanted(self) -> None:
         if self._filter is None and not self._window.is_at_begin:
+            self._is_opening = True  # what scrolls meanwhile asks for nothing
             self._go_to_begin()
 
     @on(VirtualLog.Scrolled)
@@ -276,7 +281,7 @@ class LogReading(Vertical):
         view, window = self.log_view, self._window
         first, last = view.window
         is_reading = any(worker.group in ("read", "step") for worker in self._busy())
-        if self._filter is None and view.line_count:
+        if self._filter is None and view.line_count and not self._is_opening:
             if first < NEAR_LINES and not view.following and not window.is_at_begin:
                 if not any(worker.group == "step" for worker in self._busy()):
                     self._step(back=True)

@@ -226,9 +226,9 @@ class VirtualLog(ScrollView, can_focus=True):
 
     def action_top(self) -> None:
         """The first line."""
+        self.post_message(self.TopWanted())  # before anybody hears that the first line is near
         self.following = False
         self.scroll_to(y=0, animate=False)
-        self.post_message(self.TopWanted())
         self.post_message(self.Scrolled())
 
     def action_end(self) -> None:
@@ -256,7 +256,7 @@ class VirtualLog(ScrollView, can_focus=True):
             return Strip.blank(width, plain)
         line = self._lines[index] if index < len(self._lines) else self._rests[index - len(self._lines)]
         toned = self.get_component_rich_style(f"log--{line.tone}") if line.tone in self._tones else plain
-        text = safe_line(line.text)
+        text = safe_line(line.text).rstrip()
         begin, end = (0, len(text)) if not self._wraps else wrapped(text, self._text_width)[part]
         head = [Segment(fit(safe_line(line.mark) or " " if not part else WRAPPED_SIGN, 1) + " ", toned)]
         if self._stamps is not Stamps.NONE:
