@@ -11,16 +11,22 @@ from bus.api import Job
 from bus.errors import CorralError
 from bus.requests import EventList
 from tui.screens.jobs import JobsScreen
+from tui.view.charting import Subject, queries
 from tui.view.columns import about
 from tui.view.instants import local_short
 from tui.view.lines import Line
+from tui.view.pulse import Lately
 from tui.view.safe import fit, safe_line
 from tui.view.states import SEVERITY_BADGES
-from tui.widgets.pulse import Pulse
+from tui.widgets.pulse import TALL_ROWS, Pulse
 from tui.widgets.virtual_log import VirtualLog
 
 EVENTS_SHOWN = 60
 EVENTS_EVERY_S = 2.0
+LATELY_EVERY_S = 15.0
+HOUR_S = 3_600.0
+USERS_SHOWN = 5
+PANELS = ("cpu", "memory", "gpu", "tasks", "wait", "throughput", "nodes")
 
 
 class PulseScreen(JobsScreen):
@@ -35,7 +41,9 @@ class PulseScreen(JobsScreen):
     def on_mount(self) -> None:
         """Events have their own pace."""
         self._events: list[Line] = []
+        self._told = False
         self.set_interval(EVENTS_EVERY_S, self._load_events)
+        self.set_interval(LATELY_EVERY_S, self._load_lately)
 
     def on_online(self) -> None:
         """One more moment for the pulse."""
@@ -44,6 +52,13 @@ class PulseScreen(JobsScreen):
             self.query_one(Pulse).show(online.cluster)
         if not self._events:
             self._load_events()
+        if not self._told:
+            self._load_lately()
+
+    def on_moment(self) -> None:
+        """The hour before the time cursor."""
+        super().on_moment()
+        self._load_lately()
 
     def preview(self, row: Job) -> list[Line]:
         """What happened last."""
@@ -68,3 +83,28 @@ class PulseScreen(JobsScreen):
                 Line(f"{at}  {subject}  {event.message or event.kind}", badge.tone, badge.glyph)
             )
         pane.replace(self._events)
+
+    @work(exclusive=True, group="lately")
+    async def _load_lately(self) -> None:
+        """The hour, the day and who used most, where there is room for them."""
+        if not (self.is_current and self.is_online) or self.app.size.height < TALL_ROWS:
+            return
+        source, moment = self.session.source, self.console.moment
+        since_s = self.now_s - HOUR_S
+        asked = queries(Subject(), PANELS, since_s=since_s, until_s=moment, points=60)
+        try:
+            series = [each for query in asked for each in (await source.series(query)).series]
+            day = await source.states() if moment is None else None
+            people = (await source.users()).users
+        except CorralError:
+            return  # an older cluster, or one that is away: the list says what is wrong
+        self._told = True
+        most = sorted(people, key=lambda user: -user.standing.used)[:USERS_SHOWN]
+        self.query_one(Pulse).tell(
+            Lately(
+                gauges={each.metric: each.values for each in series},
+                units={each.metric: each.unit for each in series},
+                day={} if day is None else day.tasks,
+                users=[(user.name, user.standing.used) for user in most if user.standing.used],
+            )
+        )

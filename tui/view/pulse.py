@@ -2,23 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
 
 from bus.api import Cluster
-from bus.values import JobState, TaskState
+from bus.values import JobState, NodeHealth, TaskState
 from tui.view.amounts import NONE, count, share
-from tui.view.states import JOB_BADGES, TASK_BADGES
+from tui.view.safe import safe_line
+from tui.view.series import exact
+from tui.view.states import JOB_BADGES, NODE_BADGES, TASK_BADGES
 
 Part = tuple[str, str]
 """A text and its tone."""
 
 LABEL_CELLS = 8
+USED_CELLS_MIN = 30
 BAR_CELLS_MAX = 40
 STEPS = "▁▂▃▄▅▆▇█"
 FULL, HIGH = 0.95, 0.8
 
 
-def pulse_lines(cluster: Cluster, running: Sequence[int], *, width: int, tall: bool) -> list[list[Part]]:
+class Lately(Struct, frozen=True, kw_only=True):
+    """What the last hour and the last day were like.
+
+    `gauges`: by the names of `bus.series`, a value for each minute of the hour. `day`: how many tasks of what
+    was submitted in it are in each state. `users`: who used most, and what part of the cluster that was.
+    """
+
+    gauges: Mapping[str, Sequence[float | None]] = {}
+    units: Mapping[str, str] = {}
+    day: Mapping[str, int] = {}
+    users: Sequence[tuple[str, float]] = ()
+
+
+NOTHING = Lately()
+
+
+def lately_lines(lately: Lately, *, width: int) -> list[list[Part]]:
+    """Nodes by health, the hour as lines of blocks, the day's distribution, who used most."""
+    lines = [_nodes(lately)]
+    for label, name, tone in _HOUR:
+        values = lately.gauges.get(name, ())
+        if any(value is not None for value in values):
+            lines.append(_hour(label, values, lately.units.get(name, ""), tone, width=width))
+    total = sum(lately.day.values())
+    if total:
+        shown = [
+            (f"{TASK_BADGES[state].glyph} {100 * lately.day[state] / total:.0f} % {state}", state)
+            for state in TaskState
+            if lately.day.get(state)
+        ]
+        day: list[Part] = [(f"{'24 h':<{LABEL_CELLS}}", "label")]
+        for text, state in shown:
+            day += [(text, TASK_BADGES[state].tone), ("   ", "")]
+        lines.append(day)
+    if lately.users:
+        named = "   ".join(f"{safe_line(name)} {used:.0%}" for name, used in lately.users)
+        lines.append([(f"{'users':<{LABEL_CELLS}}", "label"), (named, "")])
+    return [line for line in lines if line]
+
+
+_HOUR = (
+    ("queued", "queue_depth", "wait"),
+    ("wait", "wait", "wait"),
+    ("ended", "completed", "ok"),
+    ("failed", "failed", "bad"),
+)
+"""Label, gauge, tone."""
+
+
+def _nodes(lately: Lately) -> list[Part]:
+    """How many nodes are in which health, at the newest moment."""
+    line: list[Part] = []
+    for health in NodeHealth:
+        values = [value for value in lately.gauges.get(f"nodes_{health}", ()) if value is not None]
+        if values and values[-1]:
+            badge = NODE_BADGES[health]
+            line += [(f"{badge.glyph} {count(round(values[-1]))} {health}", badge.tone), ("   ", "")]
+    return [(f"{'nodes':<{LABEL_CELLS}}", "label"), *line] if line else []
+
+
+def _hour(label: str, values: Sequence[float | None], unit: str, tone: str, *, width: int) -> list[Part]:
+    cells = max(8, min(60, width - LABEL_CELLS - 34))
+    known = [value for value in values if value is not None]
+    drawn = sparkline(values, cells)
+    said = f" {exact(known[-1], unit)} now, most {exact(max(known), unit)} in an hour"
+    return [
+        (f"{label:<{LABEL_CELLS}}", "label"),
+        ("┄" * (cells - len(drawn)), "idle"),
+        (drawn, tone),
+        (said, ""),
+    ]
+
+
+def pulse_lines(
+    cluster: Cluster, running: Sequence[int], *, width: int, tall: bool, lately: Lately = NOTHING
+) -> list[list[Part]]:
     """Lines of parts. `running`: how many tasks ran, a figure for each moment one looked."""
     tasks = [
         (TASK_BADGES[state].glyph, str(state), cluster.tasks.get(state, 0), TASK_BADGES[state].tone)
@@ -28,7 +108,7 @@ def pulse_lines(cluster: Cluster, running: Sequence[int], *, width: int, tall: b
         (JOB_BADGES[state].glyph, str(state), cluster.jobs.get(state, 0), JOB_BADGES[state].tone)
         for state in JobState
     ]
-    lines = [*_bars(cluster, width=width, stacked=tall), _counts("tasks", tasks)]
+    lines = [*_bars(cluster, lately, width=width, stacked=tall), _counts("tasks", tasks)]
     if tall:
         lines += [_counts("jobs", jobs), _history(running, width=width)]
     return lines
@@ -51,7 +131,7 @@ def sparkline(values: Sequence[float | None], cells: int, *, top: float = 0.0) -
     return "".join(" " if value is None else STEPS[round(value / top * steps)] for value in shown)
 
 
-def _bars(cluster: Cluster, *, width: int, stacked: bool) -> list[list[Part]]:
+def _bars(cluster: Cluster, lately: Lately, *, width: int, stacked: bool) -> list[list[Part]]:
     """Cores, memory and GPUs: below each other, or beside each other where lines are few."""
     used, total = cluster.allocated, cluster.capacity
     words = share(used, total)
@@ -77,10 +157,21 @@ def _bars(cluster: Cluster, *, width: int, stacked: bool) -> list[list[Part]]:
         [
             (f"{label:<{LABEL_CELLS}}", "label"),
             (bar(have / of if of else 0.0, cells), tone_of(have / of if of else 0.0)),
-            (f" {percent(have, of):>5}  {text}", ""),
+            (f" {percent(have, of):>5}  {text:<14}", ""),
+            *_used(lately, label, width=width - LABEL_CELLS - cells - 24),
         ]
         for label, have, of, text in present
     ]
+
+
+def _used(lately: Lately, label: str, *, width: int) -> list[Part]:
+    """What was really used of it in the last hour, where there is room."""
+    values = lately.gauges.get(f"{label}_used", ())
+    known = [value for value in values if value is not None]
+    if not known or width < USED_CELLS_MIN:
+        return []
+    drawn = sparkline(values, min(60, width - 14), top=100.0)
+    return [("  used ", "label"), (drawn, tone_of(known[-1] / 100.0)), (f" {known[-1]:.0f} %", "")]
 
 
 def _counts(label: str, counts: Sequence[tuple[str, str, int, str]]) -> list[Part]:

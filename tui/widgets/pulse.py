@@ -9,7 +9,7 @@ from rich.text import Text
 from textual.widgets import Static
 
 from bus.api import Cluster
-from tui.view.pulse import Part, pulse_lines
+from tui.view.pulse import Lately, Part, lately_lines, pulse_lines
 from tui.widgets.virtual_table import TONES
 
 MOMENTS_MAX = 240
@@ -24,6 +24,7 @@ class Pulse(Static):
     def __init__(self) -> None:
         super().__init__("", markup=False, id="pulse")
         self._cluster: Cluster | None = None
+        self._lately = Lately()
         self._line_count = 0
         self._moments: deque[int] = deque(maxlen=MOMENTS_MAX)
 
@@ -31,6 +32,11 @@ class Pulse(Static):
         """One more moment."""
         self._cluster = cluster
         self._moments.append(cluster.tasks.get("running", 0))
+        self.redraw()
+
+    def tell(self, lately: Lately) -> None:
+        """What the last hour and the last day were like."""
+        self._lately = lately
         self.redraw()
 
     def on_resize(self) -> None:
@@ -44,7 +50,9 @@ class Pulse(Static):
             return
         width = self.size.width or self.app.size.width
         tall = self.app.size.height >= TALL_ROWS
-        lines = pulse_lines(self._cluster, tuple(self._moments), width=width, tall=tall)
+        lines = pulse_lines(self._cluster, tuple(self._moments), width=width, tall=tall, lately=self._lately)
+        if tall:
+            lines += lately_lines(self._lately, width=width)
         text = Text("\n", no_wrap=True, overflow="ellipsis").join(self._line(line) for line in lines)
         self.update(text, layout=len(lines) != self._line_count)
         self._line_count = len(lines)

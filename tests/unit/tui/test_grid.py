@@ -11,7 +11,7 @@ from tui.client.fake_world import World
 from tui.view.fields import Field
 from tui.view.grid import GAP, GridColumn, fit_columns, widen
 from tui.view.listings import EVENTS, JOBS, NODES, TASKS
-from tui.view.pulse import bar, pulse_lines, sparkline
+from tui.view.pulse import Lately, bar, lately_lines, pulse_lines, sparkline
 from tui.view.safe import text_width
 from tui.view.steering import ROLES, steer_job, steer_node, steer_task
 
@@ -100,9 +100,25 @@ def test_a_bar_is_as_wide_as_it_should_be(used: float, cells: int) -> None:
 def test_a_sparkline_shows_the_newest() -> None:
     assert sparkline([0, 0], 5) == "▁▁"
     assert sparkline([9, 0, 5, 10], 3) == "▁▅█"
+    assert sparkline([None, 5.0, None, 10.0], 4) == " ▅ █"
+    assert sparkline([5, 10], 2, top=20) == "▃▅"
 
 
 @given(st.integers(20, 240), st.booleans())
 def test_the_pulse_never_fails(width: int, tall: bool) -> None:
     assert pulse_lines(WORLD.summary(), [1, 2, 3], width=width, tall=tall)
     assert pulse_lines(World(seed=1, now_s=0.0, nodes=0, jobs=0).summary(), [], width=width, tall=tall)
+
+
+def test_the_pulse_tells_the_hour_and_the_day() -> None:
+    lately = Lately(
+        gauges={"nodes_healthy": [3.0, 2.0], "queue_depth": [None, 10.0], "wait": [None, None]},
+        units={"queue_depth": "tasks"},
+        day={"completed": 3, "failed": 1, "queued": 0},
+        users=[("ann\x1b[2J", 0.25)],
+    )
+    lines = ["".join(text for text, _ in line) for line in lately_lines(lately, width=80)]
+    assert [line.split()[0] for line in lines] == ["nodes", "queued", "24", "users"]
+    assert "2 healthy" in lines[0] and "10 tasks now" in lines[1]
+    assert "75 % completed" in lines[2] and "25 % failed" in lines[2] and "\x1b" not in lines[3]
+    assert lately_lines(Lately(), width=20) == []
