@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 from agent.guard import wire
+from agent.guard.arrivals import Arrivals
 from agent.guard.files import Leavings
 from agent.guard.keeper import Keeper
 from agent.guard.server import Server
@@ -372,3 +373,11 @@ class SimFiles:
 
     def read(self, key: Key, stream: int, offset: int, limit: int) -> tuple[bytes, int]:
         return b"", 0
+
+    def written(self, key: Key, stream: int) -> tuple[int, float]:
+        return 0, 0.0
+
+    def write_arrivals(self, key: Key, arrivals: Arrivals) -> None: ...
+
+    def read_arrivals(self, key: Key) -> Arrivals:
+        return Arrivals()
