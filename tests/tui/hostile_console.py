@@ -1,4 +1,7 @@
-"""A console on a cluster whose every text tries to drive the terminal. Run on a pty by test_terminal."""
+"""A console on a cluster whose every text tries to drive the terminal. Run on a pty by test_terminal.
+
+With the word `long`, names and messages are a megabyte instead.
+"""
 
 from __future__ import annotations
 
@@ -17,22 +20,31 @@ from tui.theme.plain import encoding_is_unicode
 ATTACKS = (
     "\x1b[?6661h",  # CSI: a private mode
     "\x1b[13;37;41m",  # CSI: colours
+    "\x1b[6n\x1b[c\x1b[21t",  # CSI: questions, whose answers would be typed
     "\x1b]52;c;ZXZpbA==\x07",  # OSC: the clipboard
     "\x1b]8;;http://evil.test\x1b\\",  # OSC: a link
+    "\x1b]0;evil\x07",  # OSC: the title
     "\x1bP+q544e\x1b\\",  # DCS
+    "\x1b_Gevil\x1b\\",  # APC: pictures
+    "\x1b^evil\x1b\\",  # PM
+    "\x1bXevil\x1b\\",  # SOS
     "\x1bc",  # a reset
     "\x9b31m",  # the same in C1
     "\x9d0;evil\x9c",
-    "\x08\x08\x0e\x05",  # C0: backspace, character sets, answerback
-    "\u202egnp.exe\u2066",  # bidirectional overrides
-    "\u200b\u2028\ufeff",  # what cannot be seen
+    "\x90q\x9c\x9fx\x9c\x9ey\x9c\x98z\x9c\x84\x85\x8d",
+    "\x08\x08\x0e\x0f\x05\x0c\x0b\x00",  # C0: backspace, character sets, answerback, feeds
+    "\r\n\t",
+    "\u202egnp.exe\u2066\u2069\u061c\u200e",  # bidirectional overrides
+    "\u200b\u200d\u2028\u2029\ufeff\u00ad\u3164",  # what cannot be seen
+    "a\ufe0fb\U000e0101\U000e0041",  # variation selectors, tags
     "[@click=app.quit]x[/]",  # markup
+    "\x1b",  # an escape that has lost its sequence
 )
+LONG = "x" * 1_000_000
 
 
-def hostile() -> FakeCluster:
-    """Every text that a stranger can choose holds every attack."""
-    evil = "evil" + "".join(ATTACKS)
+def hostile(evil: str) -> FakeCluster:
+    """Every text that a stranger can choose is `evil`."""
     world = World(seed=3, now_s=time.time(), nodes=5, jobs=8)
     world.jobs = [replace(job, name=evil, user=evil, reason=evil) for job in world.jobs]
     world.nodes = [replace(node, labels={evil: evil}, version=evil, reason=evil) for node in world.nodes]
@@ -45,6 +57,7 @@ def hostile() -> FakeCluster:
 
 
 if __name__ == "__main__":
-    console = Console(Session(hostile().connect), ascii_only=not encoding_is_unicode())
+    evil = LONG if "long" in sys.argv else "evil" + "".join(ATTACKS)
+    console = Console(Session(hostile(evil).connect), ascii_only=not encoding_is_unicode())
     console.run()
     sys.exit(console.return_code or 0)

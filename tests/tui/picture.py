@@ -30,7 +30,7 @@ from tui.client.session import Offline, Online, Session, Update
 
 HERE = Path(__file__).with_name("recorded")
 SIZES = ((80, 24), (120, 40), (200, 60))
-THEMES = ("textual-dark", "textual-light", "nord")
+THEMES = ("corral-dark", "corral-light", "corral-mono")
 SEED = 7
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 STILL_TURNS = 3

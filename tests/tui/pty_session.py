@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 WAIT_S = 40.0
+STILL_S = 0.07
 _SEQUENCE = re.compile(
     rb"\x1b\[[0-9;?<=>]*[ -/]*[@-~]|\x1b[PX^_].*?\x1b\\|\x1b[()][0-9A-B]|\x1b[=>78]", re.DOTALL
 )
@@ -56,6 +57,16 @@ class PtySession:
         end = time.monotonic() + duration_s
         while (left_s := end - time.monotonic()) > 0:
             assert self._read(left_s), self.shown[-2000:]
+
+    def settle(self) -> None:
+        """Until it has written nothing for a moment."""
+        end = time.monotonic() + WAIT_S
+        seen, still_since = -1, time.monotonic()
+        while time.monotonic() - still_since < STILL_S:
+            assert time.monotonic() < end, self.shown[-2000:]
+            if len(self.written) != seen:
+                seen, still_since = len(self.written), time.monotonic()
+            assert self._read(STILL_S / 2), self.shown[-2000:]
 
     def wait_for_end(self) -> int:
         """Its exit code."""

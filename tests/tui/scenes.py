@@ -54,17 +54,14 @@ def _hostile(fake: FakeCluster) -> None:
 UP = ("LIVE",)
 JOBS = (("3", UP),)
 SCENES = (
+    Scene(name="nodes", keys=(("2", UP),), words=("n-0003",)),
     Scene(name="jobs", keys=JOBS, words=("jobs", "STATE")),
-    Scene(name="jobs-filtered", keys=(*JOBS, ("!", ("STATE",))), words=("[/failed>0]",)),
     Scene(name="jobs-none", keys=JOBS, words=("No jobs yet",), before=_empty),
     Scene(name="jobs-offline", keys=JOBS, words=("STATE",), cut=True),
     Scene(name="jobs-hostile", keys=JOBS, words=("STATE", "สวัสดี"), before=_hostile),
     Scene(name="jobs-readonly", keys=JOBS, words=("STATE", "(readonly)"), before=_looking),
     Scene(name="tasks", keys=(*JOBS, ("enter", ("STATE",))), words=("› tasks", "40.0")),
-    Scene(name="job-details", keys=(*JOBS, ("d", ("STATE",))), words=("40 › details", "submitted")),
-    Scene(name="cancel", keys=(*JOBS, ("C", ("STATE",))), words=("Cancel job 40", "$ corral cancel 40")),
-    Scene(name="nodes", keys=(("2", UP),), words=("nodes", "n-0003")),
-    Scene(name="events", keys=(("7", UP),), words=("events", "EVENT")),
+    Scene(name="cancel", keys=(*JOBS, ("C", ("STATE",))), words=("$ corral cancel",)),
+    Scene(name="events", keys=(("7", UP),), words=("EVENT",)),
     Scene(name="events-forbidden", keys=(("7", UP),), words=("E_FORBIDDEN",), before=_forbidden),
-    Scene(name="help", keys=(*JOBS, ("question_mark", ("STATE",))), words=("here", "sort by")),
 )
