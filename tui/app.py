@@ -20,6 +20,7 @@ from tui.screens.jobs import JobsScreen
 from tui.screens.logs import LogsScreen
 from tui.screens.nodes import NodesScreen
 from tui.screens.pulse import PulseScreen
+from tui.screens.scheduler import SchedulerScreen
 from tui.screens.storage import StorageScreen
 from tui.screens.tools import ToolsScreen
 from tui.screens.users import UsersScreen
@@ -43,6 +44,7 @@ class Console(TimeCursor):
         "jobs": JobsScreen,
         "logs": LogsScreen,
         "charts": ChartsScreen,
+        "scheduler": SchedulerScreen,
         "events": EventsScreen,
         "storage": StorageScreen,
         "tools": ToolsScreen,

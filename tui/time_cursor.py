@@ -9,8 +9,14 @@ from textual import work
 from textual.binding import Binding, BindingType
 
 from tui.modals.time import TimeModal
+from tui.screens.past import ChangesScreen
+from tui.seen import keep_seen, read_seen
 from tui.travelling import Travelled
 from tui.view.moments import STEP_FIRST, STEPS_S, stepped
+
+HOUR_S = 3_600.0
+SEEN = "console.seen"
+"""Beside the settings: when the console was left the last time."""
 
 
 class TimeCursor(Travelled):
@@ -23,6 +29,7 @@ class TimeCursor(Travelled):
         Binding("greater_than_sign", "time_zoom(-1)", "longer or shorter steps", show=False, id="time.finer"),
         Binding("n", "time_now", "back to now", show=False, id="time.now"),
         Binding("ctrl+t", "time_ask", "type a moment", show=False, id="time.ask"),
+        Binding("ctrl+n", "changes", "what changed since I last looked", show=False, id="time.changes"),
     ]
     moment: float | None = None
     _time_zoom = STEP_FIRST
@@ -52,6 +59,19 @@ class TimeCursor(Travelled):
     def action_time_now(self) -> None:
         """Everything is live again."""
         self.look_at(None)
+
+    def on_unmount(self) -> None:
+        """Remember when somebody looked."""
+        if self._path is not None:
+            keep_seen(self._path.with_name(SEEN), time.time())
+
+    def action_changes(self) -> None:
+        """What changed since the console was left the last time; where nobody knows, in the last hour."""
+        since = None if self._path is None else read_seen(self._path.with_name(SEEN))
+        if since is None:
+            self.push_screen(ChangesScreen(time.time() - HOUR_S))
+        else:
+            self.push_screen(ChangesScreen(since, crumb="since I last looked"))
 
     @work(exclusive=True, group="time")
     async def action_time_ask(self) -> None:

@@ -100,6 +100,9 @@ def _openers(console: Console, screen: LiveScreen) -> list[Word]:
         if "…" in takes:
             OPENERS["chart"].open(target)
             return
+        if takes.startswith("FROM"):
+            next(each for each in OPENERS.values() if each.takes == takes).open(target)
+            return
         source = console.session.source
         is_number = target.replace(".", "").isdigit()
         if "NODE" in takes and not (is_number and "JOB" in takes):

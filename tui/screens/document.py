@@ -31,7 +31,7 @@ from tui.view.details import (
     running_lines,
     submitted_lines,
 )
-from tui.view.facts import job_facts, node_facts, task_facts, why_facts
+from tui.view.facts import job_facts, node_facts, task_facts
 from tui.view.lines import Line
 from tui.widgets.one_line import Link, OneLine
 from tui.widgets.virtual_log import VirtualLog
@@ -235,8 +235,6 @@ def node_details(node: str) -> DocumentScreen:
 
 def why(target: str) -> DocumentScreen:
     """Why a task is where it is, or is nowhere yet."""
+    from tui.screens.why import WhyScreen  # it leads to the pages of this module
 
-    async def load(source: Source) -> list[Line]:
-        return why_facts(await source.why(target))
-
-    return DocumentScreen(f"{target} › why", load)
+    return WhyScreen(target)

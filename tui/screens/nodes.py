@@ -23,6 +23,7 @@ from tui.screens.gantt import GanttScreen
 from tui.screens.listing import sort_bindings
 from tui.screens.live import error_text
 from tui.screens.steerable import SteerableList
+from tui.screens.whatif import WhatIfScreen
 from tui.view.charting import Subject
 from tui.view.facts import node_facts
 from tui.view.heat import brush_filter
@@ -53,6 +54,7 @@ class NodesScreen(SteerableList[Node]):
         Binding("v", "map", "map", id="nodes.map"),
         Binding("b", "gantt", "gantt", id="nodes.gantt"),
         Binding("c", "chart", "charts", show=False, id="nodes.chart"),
+        Binding("W", "what_if", "what if it were drained", show=False, id="nodes.whatif"),
         *sort_bindings(NODES),
     ]
     listing = NODES
@@ -174,6 +176,11 @@ class NodesScreen(SteerableList[Node]):
         """All that is known of the node under the cursor."""
         if (node := self.table.row) is not None:
             self.app.push_screen(node_details(node.name))
+
+    def action_what_if(self) -> None:
+        """What would become of what waits without the node under the cursor."""
+        if (node := self.table.row) is not None:
+            self.app.push_screen(WhatIfScreen(node.name))
 
 
 def patched(change: NodeChanged, node: Node) -> Node:

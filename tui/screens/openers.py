@@ -11,7 +11,9 @@ from tui.screens.document import job_details, node_details, task_details, why
 from tui.screens.gantt import GanttScreen
 from tui.screens.live import LiveScreen
 from tui.screens.log import LogScreen
+from tui.screens.past import changes_since, spike_of
 from tui.screens.tasks import TasksScreen
+from tui.screens.whatif import WhatIfScreen
 from tui.screens.xray import XRayScreen
 from tui.view.words import WordError
 
@@ -44,13 +46,16 @@ class Opener(Struct, frozen=True):
 
 OPENERS: dict[str, Opener] = {
     "chart": Opener("NODE,…|TASK,…", "gauges over time; cluster, or names and then metrics", chart_of),
+    "changes": Opener("FROM", "what changed since a moment", changes_since),
     "details": Opener("JOB|TASK|NODE", "all that is known of it", _details),
     "gantt": Opener("JOB|NODE", "what ran where and when", _gantt),
     "job": Opener("JOB", "a job in full", job_details),
     "node": Opener("NODE", "a node in full", node_details),
     "output": Opener("TASK", "what a task printed", LogScreen),
+    "spike": Opener("FROM..TO", "what stands out in an interval", spike_of),
     "task": Opener("TASK", "a task in full", task_details),
     "tasks": Opener("JOB", "the tasks of a job", _tasks),
+    "whatif": Opener("NODE", "what if it were drained, or more came", WhatIfScreen),
     "why": Opener("JOB|TASK", "why it is where it is, or what keeps it back", why),
     "xray": Opener("USER", "somebody's jobs, tasks and nodes as a tree", XRayScreen),
 }

@@ -1,0 +1,65 @@
+"""What changed between two moments, and what stands out in an interval: of a chart's peak, say."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+
+from tui.client.source import Source
+from tui.screens.document import DocumentScreen
+from tui.view.amounts import duration
+from tui.view.instants import clock
+from tui.view.lines import Line
+from tui.view.moments import parse_moment
+from tui.view.past_page import changes_page, spike_page
+from tui.view.words import WordError
+
+SPAN = ".."
+
+
+class ChangesScreen(DocumentScreen):
+    """From `since` to the time cursor, which may be now."""
+
+    def __init__(self, since: float, *, crumb: str = "") -> None:
+        super().__init__(crumb or f"{duration(time.time() - since)} › changes", self._page)
+        self._since = since
+
+    def on_moment(self) -> None:
+        """Another end."""
+        self._wake.now()
+
+    async def _page(self, source: Source) -> list[Line]:
+        return changes_page(await source.changes(self._since, self.console.moment), now_s=time.time())
+
+
+def explain_spike(since: float, until: float) -> DocumentScreen:
+    """What was otherwise in that interval than before it."""
+
+    async def load(source: Source) -> list[Line]:
+        return spike_page(await source.spike(since, until), now_s=time.time())
+
+    return DocumentScreen(f"{clock(since)}{SPAN}{clock(until)} › spike", load)
+
+
+def changes_since(text: str) -> ChangesScreen:
+    """From a moment as people type it. Raises WordError."""
+    return ChangesScreen(_moment(text))
+
+
+def spike_of(text: str) -> DocumentScreen:
+    """Of an interval: "14:00..14:10". Raises WordError."""
+    since, sign, until = text.partition(SPAN)
+    if not sign:
+        raise WordError("which interval? FROM..TO: 14:00..14:10")
+    began, ended = _moment(since), _moment(until)
+    if began >= ended:
+        raise WordError(f"{since} is not before {until}")
+    return explain_spike(began, ended)
+
+
+def _moment(text: str) -> float:
+    try:
+        moment = parse_moment(text, now=datetime.now().astimezone())
+    except ValueError:
+        raise WordError(f"not a moment of the past: {text}") from None
+    return time.time() if moment is None else moment
