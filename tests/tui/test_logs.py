@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,18 @@ async def test_a_line_without_its_end_is_shown_while_it_is_written(fake: FakeClu
         fake.printing = False
         await showing(pilot, "ended")
         assert painted(pilot).count("Password") == 1
+
+
+async def test_what_grows_while_it_is_opened_is_followed_all_the_same(
+    fake: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.printing = True
+    # longer each time that somebody asks, for a while
+    sizes = itertools.chain(range(300_000, 300_080, 10), itertools.repeat(300_080))
+    monkeypatch.setattr(fake, "_size", lambda task, stream: next(sizes))
+    monkeypatch.setattr(fake, "_read", lambda task, stream, offset, limit: b"tick tock\n" * (limit // 10))
+    async with opened(fake) as pilot:
+        await open_log(pilot, "tick tock", "live", "following")
 
 
 async def test_an_older_attempt_is_a_key_away(fake: FakeCluster) -> None:

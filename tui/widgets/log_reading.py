@@ -159,7 +159,9 @@ class LogReading(Vertical):
     async def _follow_on(self) -> None:
         """What comes from here on, while one is at the end."""
         window = self._window
-        if window.ended or not window.is_at_end or (self._view.attempt and self._is_older()):
+        # what is printed fast has grown by the time its end is here: following catches up
+        is_below = not window.is_at_end and not self.log_view.following
+        if window.ended or is_below or (self._view.attempt and self._is_older()):
             self._say("■ ended" if window.ended or self._is_older() else "‖ further below")
             return
         self._say("● live")
