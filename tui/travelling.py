@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from textual import work
+from textual.widgets import Input, TextArea
 
 from bus.errors import CorralError
 from tui.dressing import Dressed
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tui.app import Console
 
 EARLIER_MAX = 200
+OPENS_A_LINE = frozenset({"command", "palette"})
 
 
 class Travelled(Dressed):
@@ -105,18 +107,19 @@ class Travelled(Dressed):
         while len(self.screen_stack) > max(1, depth + 1):
             await self.pop_screen()
 
-    @work(exclusive=True, group="command")
-    async def action_command(self, line: str = "") -> None:
-        """Type what to do."""
-        if (screen := self.top()) is None or screen is not self.screen:
-            return
-        deed = await self.push_screen_wait(
-            CommandLine(words_of(self._console, screen), self._earlier, line=line)
-        )
-        del self._earlier[:-EARLIER_MAX]
-        await self._perform(deed)
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What opens a line to type into comes before other keys, but not before what is typed already."""
+        if action in OPENS_A_LINE and isinstance(self.focused, Input | TextArea):
+            return False
+        return super().check_action(action, parameters)
 
-    @work(exclusive=True, group="command")
+    async def action_command(self, line: str = "") -> None:
+        """Type what to do. The line is there when this returns: the keys that follow go to it."""
+        if (screen := self.top()) is not None and screen is self.screen:
+            del self._earlier[:-EARLIER_MAX]
+            words = words_of(self._console, screen)
+            await self.push_screen(CommandLine(words, self._earlier, line=line), self._begin)
+
     async def action_palette(self) -> None:
         """Find anything by some of its letters."""
         if (screen := self.top()) is None or screen is not self.screen:
@@ -126,14 +129,13 @@ class Travelled(Dressed):
             example="a screen, an action, a job, a node, a user",
             ask=ask_of(self._console) if screen.is_online else None,
         )
-        await self._perform(await self.push_screen_wait(palette))
+        await self.push_screen(palette, self._begin)
 
-    @work(exclusive=True, group="command")
     async def action_places(self) -> None:
         """Back to a place of late."""
         if self.top() is self.screen:
             palette = Palette(places_of(self._console), example="a place you were at")
-            await self._perform(await self.push_screen_wait(palette))
+            await self.push_screen(palette, self._begin)
 
     async def do(self, doable: Doable) -> None:
         """What its key does, if that is still there."""
@@ -151,6 +153,11 @@ class Travelled(Dressed):
         self.copy_to_clipboard(command)
         self.notify(f"$ {command}", markup=False, title="copied")
 
+    def _begin(self, deed: Deed | None) -> None:
+        """Do what was chosen once its line is gone."""
+        self._perform(deed)
+
+    @work(exclusive=True, group="command")
     async def _perform(self, deed: Deed | None) -> None:
         if deed is None:
             return

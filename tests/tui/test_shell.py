@@ -253,7 +253,10 @@ async def test_the_palette_offers_nothing_that_is_not_allowed(fake: FakeCluster)
     async with opened(fake) as pilot:
         await pilot.press("2")
         await showing(pilot, "n-0000", "LIVE")
-        await pilot.press("ctrl+p", *"drain")
+        await pilot.press("ctrl+p", *"cordon")
+        await showing(pilot, "› cordon")
+        assert "nodes.cordon" not in painted(pilot)
+        await pilot.press(*"xqz")
         await showing(pilot, "nothing has these letters")
 
 

@@ -10,6 +10,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
@@ -83,6 +84,13 @@ class CommandLine(ModalScreen[Deed | None]):
         """A line that was typed earlier."""
         self._recalled = max(0, min(len(self._earlier), self._recalled + step))
         self._type(self._earlier[self._recalled] if self._recalled < len(self._earlier) else self._typed)
+
+    def on_key(self, event: Key) -> None:
+        """What is typed before the line has the focus belongs into it all the same."""
+        field = self.query_one(SafeInput)
+        if event.is_printable and event.character is not None and not field.has_focus:
+            event.stop()
+            field.insert_text_at_cursor(event.character)
 
     @on(Input.Changed)
     def _on_typed(self) -> None:

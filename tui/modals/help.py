@@ -18,6 +18,10 @@ from tui.view.states import JOB_BADGES, NODE_BADGES, TASK_BADGES, Badge
 KEY_CELLS = 14
 SORTING = "sort by (again: the other way round)"
 SCREENS = "screens"
+HERE, WITHIN, EVERYWHERE = "here", "in the table or text", "everywhere"
+COLUMNS = ((HERE, SORTING, SCREENS), (WITHIN, EVERYWHERE))
+"""Beside each other, about as high as each other."""
+
 WORDS_A_LINE = 3
 INHERITED = frozenset(
     (key, binding.action)
@@ -40,25 +44,24 @@ class Help(ModalScreen[None]):
 
     def __init__(self, below: Screen[object]) -> None:
         super().__init__()
-        self._here, *others = key_blocks(below)
-        self._others = "\n\n".join(others)
+        blocks = key_blocks(below)
+        self._columns = ["\n\n".join(words for place, words in blocks if place in part) for part in COLUMNS]
 
     def compose(self) -> ComposeResult:
         """What works here beside what works elsewhere, or above it where it is narrow; then the glyphs."""
         with VerticalScroll(classes="box"):
             with Horizontal(id="keys"):
-                yield Static(self._here, markup=False)
-                yield Static(self._others, markup=False)
+                yield from (Static(column, markup=False) for column in self._columns if column)
             yield Static(legend(), markup=False)
 
 
-def key_blocks(screen: Screen[object]) -> list[str]:
+def key_blocks(screen: Screen[object]) -> list[tuple[str, str]]:
     """Keys by where they work: first those of the screen; the ones that sort in a block of their own."""
     parts: dict[str, list[str]] = {
-        "here": [],
+        HERE: [],
         SORTING: [],
-        "in the table or text": [],
-        "everywhere": [],
+        WITHIN: [],
+        EVERYWHERE: [],
         SCREENS: [],
     }
     merged: dict[tuple[str, str], list[str]] = {}
@@ -79,7 +82,7 @@ def key_blocks(screen: Screen[object]) -> list[str]:
             "  " + "".join(f"{word:<13}" for word in words[start : start + WORDS_A_LINE]).rstrip()
             for start in range(0, len(words), WORDS_A_LINE)
         ]
-    return [f"{title}\n" + "\n".join(lines) for title, lines in parts.items() if lines]
+    return [(title, f"{title}\n" + "\n".join(lines)) for title, lines in parts.items() if lines]
 
 
 def legend() -> str:
@@ -100,5 +103,5 @@ def _place(active: ActiveBinding, screen: Screen[object]) -> str:
     if (active.binding.id or "").startswith("mode."):
         return SCREENS
     if active.node is screen:
-        return "here"
-    return "in the table or text" if isinstance(active.node, Widget) else "everywhere"
+        return HERE
+    return WITHIN if isinstance(active.node, Widget) else EVERYWHERE

@@ -11,6 +11,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
@@ -77,6 +78,13 @@ class Palette(ModalScreen[Deed | None]):
     def action_move(self, step: int) -> None:
         """Another line."""
         self.query_one(Choices).move(step)
+
+    def on_key(self, event: Key) -> None:
+        """What is typed before the line has the focus belongs into it all the same."""
+        field = self.query_one(SafeInput)
+        if event.is_printable and event.character is not None and not field.has_focus:
+            event.stop()
+            field.insert_text_at_cursor(event.character)
 
     @on(Input.Changed)
     def _on_typed(self, event: Input.Changed) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -41,14 +41,17 @@ def entries_of(console: Console, screen: LiveScreen) -> list[Entry]:
         for name, view in sorted(console.settings.views.items())
     ]
     themes = [Entry(f"theme {name}", "colours", partial(console.choose_theme, name)) for name in THEMES]
-    return [*places_of(console)[:PLACES_SHOWN], *modes, *views, *deeds, *themes]
+    places = [place for place in console.history.recent() if len(place.steps) > 1 or place.steps[0].filter]
+    return [*_entries(console, places[:PLACES_SHOWN]), *modes, *views, *deeds, *themes]
 
 
 def places_of(console: Console) -> list[Entry]:
     """Where one was, the latest first."""
-    return [
-        Entry(str(place), "visited lately", partial(console.go, place)) for place in console.history.recent()
-    ]
+    return _entries(console, console.history.recent())
+
+
+def _entries(console: Console, places: Sequence[Place]) -> list[Entry]:
+    return [Entry(str(place), "visited lately", partial(console.go, place)) for place in places]
 
 
 def ask_of(console: Console) -> Callable[[str], Awaitable[list[Entry]]]:

@@ -1,13 +1,14 @@
 """How well a name answers what was typed: its letters in order, near to each other, at the start of words.
 
-A letter counts 1, at the start of a word 4, right behind the one before 3; short names come before long.
+A letter counts 1, at the start of a word 4, right behind the one before 3; each letter left out
+between two costs 0.2, and short names come before long.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-WORD_START, NEIGHBOUR, LETTER = 4.0, 3.0, 1.0
+WORD_START, NEIGHBOUR, LETTER, GAP = 4.0, 3.0, 1.0, 0.2
 NAME_MAX = 120
 
 
@@ -26,7 +27,9 @@ def fuzzy_match(typed: str, name: str) -> tuple[float, tuple[int, ...]] | None:
             gain = WORD_START if _starts_word(name, at) else LETTER
             for last, (score, places) in best.items():
                 if last < at:
-                    total = score + (NEIGHBOUR if last == at - 1 and last >= 0 else gain)
+                    near = last == at - 1 and last >= 0
+                    left_out = at - last - 1 if last >= 0 else 0
+                    total = score + (NEIGHBOUR if near else gain) - GAP * left_out
                     if at not in reached or total > reached[at][0]:
                         reached[at] = (total, (*places, at))
         if not reached:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from itertools import combinations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.view.fuzzy import LETTER, NAME_MAX, NEIGHBOUR, WORD_START, fuzzy_match
+from tui.view.fuzzy import GAP, LETTER, NAME_MAX, NEIGHBOUR, WORD_START, fuzzy_match
 
 NAMES = st.text("abAB -_1", min_size=0, max_size=7)
 TYPED = st.text("ab1", min_size=0, max_size=3)
@@ -23,6 +24,7 @@ def slow(typed: str, name: str) -> float | None:
             starts = at == 0 or not name[at - 1].isalnum() or (name[at].isupper() and name[at - 1].islower())
             near = order > 0 and places[order - 1] == at - 1
             score += NEIGHBOUR if near else WORD_START if starts else LETTER
+            score -= GAP * (at - places[order - 1] - 1) if order else 0
         scores.append(score - len(name) / NAME_MAX)
     return max(scores, default=None)
 
@@ -30,8 +32,10 @@ def slow(typed: str, name: str) -> float | None:
 @given(TYPED, NAMES)
 def test_it_finds_the_best_places(typed: str, name: str) -> None:
     found = fuzzy_match(typed, name)
-    assert (None if found is None else found[0]) == slow(typed, name)
+    best = slow(typed, name)
+    assert (found is None) == (best is None)
     if found is not None:
+        assert found[0] == pytest.approx(best)
         assert [name[at].lower() for at in found[1]] == list(typed)
 
 
@@ -39,4 +43,6 @@ def test_words_come_before_letters() -> None:
     names = ["drain a node", "cordon a node", "undrain"]
     assert max(names, key=lambda name: (fuzzy_match("dr", name) or (-1, ()))[0]) == "drain a node"
     assert fuzzy_match("DN", "drain a node") is not None
+    names = ["what changed since I last looked", "cancel"]
+    assert max(names, key=lambda name: (fuzzy_match("cncel", name) or (-1, ()))[0]) == "cancel"
     assert fuzzy_match("xyz", "drain") is None
