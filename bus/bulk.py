@@ -56,7 +56,7 @@ class AuditList(Page, kw_only=True):
 class BulkSteer(Request):
     """Do `verb` (see VERBS) to every `noun` that `filter` lets through and the asker may steer.
 
-    `revision`: of the list as it was seen; where it would let others through now, nothing is done (E_STALE).
+    `revision`: of the list as it was seen; where it is another set now, nothing is done (E_STALE).
     0: whatever it lets through now. `dry_run`: only say what would be done. `priority`, `labels`, `reason`
     and `deadline_s` are those of the verb.
     """
