@@ -12,6 +12,8 @@ from bus.api import Error
 from bus.values import JobState, NodeAdmin, Role, TaskState
 from tests.tui.driving import gone, opened, painted, showing, until
 from tui.client.fake import FakeCluster
+from tui.screens.acting import ActingScreen
+from tui.view.steering import steer_mode
 from tui.widgets.virtual_table import VirtualTable
 
 REFUSED = Error(code="E_CONFLICT", message="somebody was quicker", status=409)
@@ -320,3 +322,20 @@ async def test_roles_see_what_they_may(fake: FakeCluster) -> None:
         await showing(pilot, "everywhere")
         assert "cordon" not in painted(pilot) and "maintenance" not in painted(pilot)
     assert fake.done == []
+
+
+async def test_the_scheduler_is_switched_and_switched_back(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await showing(pilot, "LIVE")
+        screen = pilot.app.screen
+        assert isinstance(screen, ActingScreen)
+        screen.call_later(screen.steer, steer_mode("on", before="shadow"))
+        await showing(
+            pilot, "Scheduler from shadow to on?", "$ corral scheduler mode on", "has passed its gate"
+        )
+        await pilot.press("y")
+        await until(pilot, lambda: fake.mode == "on")
+        await pilot.press("z")
+        await showing(pilot, "$ corral scheduler mode shadow")
+        await pilot.press("y")
+        await until(pilot, lambda: fake.mode == "shadow")

@@ -102,7 +102,9 @@ def steer_mode(mode: Mode, *, before: Mode) -> Steering:
 
 
 def with_arguments(steering: Steering, arguments: Arguments) -> Steering:
-    """The same with other arguments."""
+    """The same with other arguments; what stands for no rows takes none."""
+    if not steering.rows:
+        return steering
     return steer(steering.noun, steering.verb, steering.rows, arguments)
 
 
