@@ -17,6 +17,7 @@ async def record(names: list[str]) -> int:
     if unknown := sorted({*names} - known):
         print(f"no scene {', '.join(unknown)}; there are {', '.join(sorted(known))}", file=sys.stderr)
         return 2
+    HERE.mkdir(exist_ok=True)
     changed = 0
     for scene in SCENES:
         if names and scene.name not in names:
