@@ -1,4 +1,4 @@
-"""`corral top --demo` as a process on a terminal: when it paints, when it knows, what it costs to leave on."""
+"""`corral top --demo` as a process on a terminal: when it paints, when it knows, what leaving it on costs."""
 
 from __future__ import annotations
 

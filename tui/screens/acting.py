@@ -92,7 +92,7 @@ class ActingScreen(Screen[None]):
         match action:
             case "steer":
                 least = ROLES[str(parameters[0])]
-            case "undo" | "submit":
+            case "undo" | "submit" | "what_if":
                 least = Role.USER
             case _:
                 return True

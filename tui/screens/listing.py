@@ -358,6 +358,8 @@ class ListScreen(LiveScreen, Generic[T]):
 
     def _draw(self) -> None:
         """Everything as of now; the cursor goes where its row went."""
+        if not all(self.query(part) for part in ("#table", "#note", "#preview")):
+            return  # on the way out, where widgets go one after the other
         table, pages = self.table, self._pages
         row = table.row
         cursor = None if row is None else pages.position(self.listing.key(row))

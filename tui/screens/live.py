@@ -26,6 +26,8 @@ from tui.widgets.one_line import Link, OneLine
 from tui.widgets.prompt import Prompt
 from tui.widgets.time_bar import TimeBar
 
+FRAME = ("Nav", "Heading", "#crumbs", "TimeBar")
+
 
 class LiveScreen(ActingScreen):
     """Subclasses give `body` and `crumb`, and take changes in `on_deltas` and `on_online`."""
@@ -104,8 +106,8 @@ class LiveScreen(ActingScreen):
 
     def redraw_frame(self) -> None:
         """Heading and crumbs as of now, other keys where others are allowed; offline, all is dimmed."""
-        if not self.query(TimeBar):
-            return
+        if not all(self.query(part) for part in FRAME):
+            return  # not composed yet, or on the way out, where widgets go one after the other
         console = self.console
         modes = [(digit, mode) for mode, digit in MODE_DIGITS.items() if mode in console.MODES]
         views = sorted(console.settings.views)
