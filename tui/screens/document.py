@@ -147,7 +147,7 @@ class DetailScreen(DocumentScreen):
         for place, leaf in enumerate(self._leaves):
             chosen = place == self._leaf
             start = text.cell_len
-            text.append(f"[{leaf.title}]" if chosen else f" {leaf.title} ", style="bold" if chosen else "dim")
+            text.append(f"[{leaf.title}]" if chosen else f" {leaf.title} ", style="bold" if chosen else "")
             links.append(Link(start, text.cell_len, f"screen.turn({place - self._leaf})"))
         self.query_one("#tabs", OneLine).say(text, links=links)
 
