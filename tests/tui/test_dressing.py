@@ -127,16 +127,16 @@ def test_texts_stand_out_from_their_grounds(name: str) -> None:
 @pytest.mark.parametrize("name", THEMES)
 async def test_what_is_painted_stands_out(fake: FakeCluster, path: Path, name: str) -> None:
     async with dressed(fake, path, text=f'theme = "{name}"\n') as pilot:
-        for keys in (
-            ("2",),
-            ("3",),
-            ("d",),
-            ("escape", "C"),
-            ("escape", "question_mark"),
-            ("escape", "colon"),
+        for keys, word in (
+            (("2",), "n-0000"),
+            (("3",), "JOB"),
+            (("d",), "submitted"),
+            (("escape", "C"), "$ corral cancel"),
+            (("escape", "question_mark"), "everywhere"),
+            (("escape", "colon"), ":"),
         ):
             await pilot.press(*keys)
-            await showing(pilot, "LIVE")
+            await showing(pilot, word)
             await pilot.pause()
             assert not list(poor_cells(pilot))
 
