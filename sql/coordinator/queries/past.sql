@@ -181,6 +181,7 @@ where n.created_at <= to_timestamp($1);
 
 -- name: held
 -- What each node held: attempts that had been assigned and were not over. Prefilled ones hold nothing before they start.
+-- That one started in the place of another, which then waited for it, is not kept: for so long both are counted.
 select
     a.node_name as name,
     count(*) filter (where h.holds) as running, count(*) filter (where not h.holds) as waiting,
