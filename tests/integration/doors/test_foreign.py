@@ -55,7 +55,7 @@ async def test_a_library_of_another_language(cluster: LiveCluster, node_client: 
     assert said["kv cluster"][0]["epoch"] == 1 and said["kv cluster"][0]["total_nodes"] <= 3
     assert said["kv job"][0]["name"] == "long" and said["kv job"][0]["user"] == "alice"
     assert said["kv heartbeat"][0]["health"] == "healthy"
-    assert said["cancel"] == [{"tasks": 1}]
+    assert [(answer["tasks"], bool(answer["audit"])) for answer in said["cancel"]] == [(1, True)]
     assert [each["stream"] for each in said["publish"]] == ["CORRAL_SUBMISSIONS"] * 2
     assert said["published"] == [{"jobs": 1}]
     assert said["rejected"][0]["code"] == "E_FIELD" and "command" in said["rejected"][0]["hint"]
