@@ -94,6 +94,7 @@ class Scheduler(Struct, kw_only=True):
 
     `rank`: which rule of nodes is in force; `epsilon`: how often a learned one tries another nearly as good.
     `shadow`: mean log of what `policy` would have cost over what acted, by replay; below zero it is better.
+    `audit`: of what was just changed, where the question changed anything.
     """
 
     mode: str
@@ -114,6 +115,7 @@ class Scheduler(Struct, kw_only=True):
     test: Test | None = None  # the one that runs, else the last
     snapshots: list[Snapshot] = []
     forecasts: Forecasts | None = None
+    audit: str = ""
 
 
 class Exported(Struct, kw_only=True):

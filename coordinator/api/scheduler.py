@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bus import requests, scheduling
+from bus import api, requests, scheduling
 from bus.errors import ApiError
 from bus.refusal import quote, refusal
 from coordinator.api.steer import Steer
@@ -92,8 +92,8 @@ class SchedulerDesk:
     async def mode(self, user: UserRow, request: Struct) -> Struct:
         """`scheduler.mode`."""
         assert isinstance(request, scheduling.SchedulerMode)
-        await self._steer.ask(ModeAsked(mode=Mode(request.mode), by=user.name))
-        return await self.status(user, request)
+        asked = ModeAsked(mode=Mode(request.mode), by=user.name)
+        return await self._changed(user, request, asked)
 
     async def train(self, user: UserRow, request: Struct) -> Struct:
         """`scheduler.train`: replay, and let act what passes."""
@@ -161,8 +161,17 @@ class SchedulerDesk:
         """`scheduler.import`."""
         assert isinstance(request, scheduling.SchedulerImport)
         learner = _learner_of(request.document)
-        await self._steer.ask(LearnedBrought(learner=learner, by=user.name))
-        return await self.status(user, requests.Empty())
+        return await self._changed(user, requests.Empty(), LearnedBrought(learner=learner, by=user.name))
+
+    async def _changed(
+        self, user: UserRow, request: Struct, asked: ModeAsked | LearnedBrought
+    ) -> scheduling.Scheduler:
+        """How things are once it is done, and where the audit tells of it."""
+        done = await self._steer.ask(asked)
+        assert isinstance(done, api.Changed)
+        status = await self.status(user, request)
+        status.audit = done.audit
+        return status
 
 
 def _forecasts(record: Record) -> scheduling.Forecasts:

@@ -335,6 +335,7 @@ async def test_the_scheduler_is_switched_and_switched_back(fake: FakeCluster) ->
         )
         await pilot.press("y")
         await until(pilot, lambda: fake.mode == "on")
+        await told(pilot, "audit a1")
         await pilot.press("z")
         await showing(pilot, "$ corral scheduler mode shadow")
         await pilot.press("y")

@@ -102,7 +102,10 @@ class FakeActions:
         self._check("scheduler_mode")
         self.done.append(("scheduler_mode", mode))
         self.mode = mode
-        return Scheduler(mode=mode, policy="", order="fair", acts="fair", epsilon=0.1, reward_window=100)
+        return Scheduler(
+            mode=mode, policy="", order="fair", acts="fair", epsilon=0.1, reward_window=100,
+            audit=self._audit(),
+        )  # fmt: skip
 
     async def cancel(self, target: str | int) -> Cancelled:
         self._check("cancel")

@@ -69,6 +69,9 @@ async def test_a_verdict_becomes_the_policy() -> None:
         assert found["shadow"] == pytest.approx(0.0)
         shown = await shell.ask("olga", "scheduler.mode", mode="shadow")
         assert shown["acts"] == "fcfs" and shown["shadow"] == pytest.approx(-0.9163, abs=1e-3)
+        (row,) = (await shell.ask("olga", "audit.list", id=shown["audit"]))["audits"]
+        assert (row["actor"], row["action"], row["object"]) == ("olga", "scheduler.mode", "shadow")
+        assert (await shell.ask("olga", "scheduler.mode", mode="shadow"))["audit"] == "", "it was so already"
         assert shell.cluster.planner.table.values == {"queue 1": {"short": -1.0}}
 
 
