@@ -72,6 +72,15 @@ class BulkSteer(Request):
     dry_run: bool = False
 
 
+class Undo(Struct, kw_only=True):
+    """`verb`, with its `priority` or `labels`, done to `targets` leads back to what they were before."""
+
+    verb: str
+    targets: list[str]
+    priority: int | None = None
+    labels: dict[str, str | None] = {}
+
+
 class BulkSteered(Struct, kw_only=True):
     """`matched` = `changed` + all of `skipped` + `left`.
 
@@ -90,6 +99,7 @@ class BulkSteered(Struct, kw_only=True):
     revision: int = 0
     dry_run: bool = False
     audit: str = ""
+    undo: list[Undo] = []
 
 
 class Audited(Struct, kw_only=True):

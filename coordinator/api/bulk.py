@@ -30,6 +30,7 @@ from coordinator.api.listing import understand
 from coordinator.api.node_list import matching, revision_of_nodes
 from coordinator.api.prospects import Prospect, of_job, of_node, of_task
 from coordinator.api.steer import PRIORITY_MAX, Steer, check_deadline, check_reason
+from coordinator.api.undoing import Undoing, Way, way_back_of_job, way_back_of_node
 from coordinator.clock import Clock
 from coordinator.core.events import (
     BulkAsked,
@@ -219,14 +220,27 @@ class Bulk:
         wanted = [target for target in matched.targets if not target.prospect.skipped]
         answer.changed = answer.tasks = answer.running = answer.waiting = 0
         ends_s = time.monotonic() + ASKED_S
-        done = 0
+        done, undoing = 0, Undoing()
         while done < len(wanted) and time.monotonic() < ends_s:
             some = wanted[done : done + STEPS_AT_ONCE]
-            for target, became in zip(some, await self._steps(user, request, some), strict=True):
-                _count(answer, skipped, target, became)
+            ways = [self._way_back(request, target) for target in some]
+            steps = await self._steps(user, request, some)
+            for target, way, became in zip(some, ways, steps, strict=True):
+                if _count(answer, skipped, target, became):
+                    undoing.add(way, target.node or str(target.job))
             done += len(some)
         answer.left = len(wanted) - done
         answer.skipped = dict(skipped)
+        answer.undo = undoing.told()
+
+    def _way_back(self, request: BulkSteer, target: Target) -> Way | None:
+        """From what the request does to one, as it is now."""
+        cluster = self._loop.cluster
+        if request.noun == "node":
+            node = cluster.nodes.get(NodeName(target.node))
+            return way_back_of_node(node, request) if node is not None else None
+        job = cluster.jobs.get(target.job)
+        return way_back_of_job(job, request) if job is not None else None
 
     async def _steps(
         self, user: UserRow, request: BulkSteer, some: Sequence[Target]
@@ -344,17 +358,20 @@ def _foretold(matched: Matched, request: BulkSteer) -> BulkSteered:
 
 def _count(
     answer: BulkSteered, skipped: Counter[str], target: Target, became: Struct | BaseException
-) -> None:
-    """One more is done. What changed has an entry in the audit; else it was so already."""
+) -> bool:
+    """One more is done: whether it changed. What did has an entry in the audit; else it was so already."""
     match became:
         case ApiError():
             skipped[became.error.code] += 1
+            return False
         case api.Changed(audit=audit, tasks=tasks) | api.Cancelled(audit=audit, tasks=tasks) if audit:
             _add(answer, target.prospect, tasks=tasks)
         case api.Node(audit=audit) if audit:
             _add(answer, target.prospect, tasks=target.prospect.tasks)
         case _:
             skipped["already"] += 1
+            return False
+    return True
 
 
 def _add(answer: BulkSteered, prospect: Prospect, *, tasks: int) -> None:

@@ -11,7 +11,7 @@ import pytest
 from bus import api
 from bus.bulk import VERBS, revision_of, total_of
 from bus.values import Ended, Outcome, Started
-from coordinator.api import bulk
+from coordinator.api import bulk, undoing
 from coordinator.core.model import Brake
 from coordinator.store.events import Notice
 from tests.unit.coordinator.fakes import USERS
@@ -207,6 +207,50 @@ async def test_the_steps_of_one_request_are_bounded(shell: Shell, monkeypatch: p
     assert (await ask(shell, "alice", "job", "hold"))["changed"] == 5
     sizes = [len(batch.job_changes) for batch in shell.store.batches[before:]]
     assert max(sizes) <= 2
+
+
+def ways(answer: Any) -> list[tuple[str, list[str], int | None, dict[str, str | None]]]:
+    return [(each["verb"], each["targets"], each["priority"], each["labels"]) for each in answer["undo"]]
+
+
+async def test_the_answer_leads_back_what_it_changed_and_no_other(shell: Shell) -> None:
+    first, second, third = [str(await shell.submit()) for _ in range(3)]
+    await shell.ask("alice", "job.hold", job=second)
+    assert ways(await ask(shell, "alice", "job", "hold", dry_run=True)) == []
+    assert ways(await ask(shell, "alice", "job", "hold")) == [("release", [first, third], None, {})]
+    assert ways(await ask(shell, "alice", "job", "hold")) == []
+    await shell.ask("alice", "job.priority", job=first, priority=9)
+    moved = await ask(shell, "alice", "job", "priority", priority=2)
+    assert ways(moved) == [("priority", [first], 9, {}), ("priority", [second, third], 5, {})]
+    assert ways(await ask(shell, "alice", "job", "pause"))[0][0] == "resume"
+    assert ways(await ask(shell, "alice", "task", "cancel", f"job={third}")) == [], "it does not come back"
+    assert ways(await ask(shell, "alice", "job", "cancel")) == []
+
+
+async def test_nodes_are_led_back_to_what_each_was(shell: Shell) -> None:
+    for name in ("n1", "n2", "n3"):
+        await shell.agent(name, labels={"zone": "a"})
+    await shell.ask("olga", "node.cordon", node="n2")
+    await shell.ask("olga", "node.label", node="n2", labels={"rack": "1"})
+    drained = await ask(shell, "olga", "node", "drain")
+    assert ways(drained) == [("undrain", ["n1", "n3"], None, {}), ("cordon", ["n2"], None, {})]
+    labelled = await ask(shell, "olga", "node", "label", labels={"rack": "7", "zone": "b"})
+    before = [({"rack": None, "zone": None}, ["n1", "n3"]), ({"rack": "1", "zone": None}, ["n2"])]
+    assert [(way[3], way[1]) for way in ways(labelled)] == before
+    for way in labelled["undo"]:
+        names = ",".join(way["targets"])
+        await ask(shell, "olga", "node", way["verb"], f"name={names}", labels=way["labels"])
+    assert {name: node.set_labels for name, node in shell.cluster.nodes.items()} == {
+        "n1": {}, "n2": {"rack": "1"}, "n3": {},
+    }  # fmt: skip
+
+
+async def test_a_part_of_the_way_back_is_none(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(undoing, "UNDO_MAX", 2)
+    for _ in range(3):
+        await shell.submit()
+    answer = await ask(shell, "alice", "job", "hold")
+    assert (answer["changed"], answer["undo"]) == (3, [])
 
 
 @pytest.mark.parametrize(
