@@ -76,6 +76,39 @@ async def test_a_line_opens_a_chart_of_what_it_names(fake: FakeCluster) -> None:
         await showing(pilot, "n-0001 memory › chart", "memory")
 
 
+async def test_the_highest_peak_is_explained_and_esc_leads_back_to_it(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await pilot.press("5")
+        await until(pilot, lambda: has_lines(painted(pilot)))
+        screen = pilot.app.screen
+        assert isinstance(screen, ChartsScreen) and screen.cursor is None
+        await pilot.press("enter")
+        await showing(pilot, "› spike", "against", "six times as long")
+        assert screen.cursor is not None
+        peak = max(value for curve in screen.panels[0].curves for value in curve.values if value is not None)
+        assert peak in [curve.values[screen.cursor] for curve in screen.panels[0].curves]
+        at_s = screen.panels[0].at(screen.cursor)
+        await pilot.press("escape")
+        await showing(pilot, "cpu: used")
+        assert pilot.app.screen is screen
+        assert screen.cursor is not None and screen.panels[0].at(screen.cursor) == at_s
+
+
+async def test_the_peak_under_the_cursor_is_explained(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await pilot.press("5")
+        await until(pilot, lambda: has_lines(painted(pilot)))
+        await pilot.press("left", "left", "left", "x")
+        await showing(pilot, "› spike")
+        fake.refusals["series"] = Error(code="E_TOO_LARGE", message="the database needs too long", status=413)
+        await pilot.press("escape", "ctrl+r")
+        await showing(pilot, "✖ E_TOO_LARGE")
+        asked = fake.asked.count("spike")
+        await pilot.press("enter")
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, ChartsScreen) and fake.asked.count("spike") == asked
+
+
 async def test_a_refusal_says_why_and_which_key_helps(fake: FakeCluster) -> None:
     fake.refusals["series"] = Error(code="E_TOO_LARGE", message="the database needs too long", status=413)
     async with opened(fake) as pilot:

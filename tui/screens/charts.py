@@ -19,8 +19,10 @@ from tui.client.source import Source
 from tui.client.wake import Wake
 from tui.screens.document import DocumentScreen
 from tui.screens.live import LiveScreen
+from tui.screens.past import explain_spike
 from tui.view.charting import RANGES_S, Subject, marks_of, panels_of, parse_subject, queries
 from tui.view.lines import Line
+from tui.view.peaks import extent, highest
 from tui.view.places import Step
 from tui.view.refusals import error_text
 from tui.view.safe import safe_line
@@ -46,6 +48,7 @@ class ChartsScreen(LiveScreen):
         Binding("up,k", "turn(-1)", "charts before", show=False, id="charts.before"),
         Binding("m", "one", "one or all", id="charts.one"),
         Binding("s", "summary", "in words", id="charts.summary"),
+        Binding("enter,x", "explain", "explain the peak", key_display="Enter", id="charts.explain"),
         Binding("e", "newest", "up to now", show=False, id="charts.newest"),
         Binding("ctrl+r", "reload", "ask again now", show=False, id="charts.reload"),
     ]
@@ -147,6 +150,18 @@ class ChartsScreen(LiveScreen):
 
         self.app.push_screen(DocumentScreen(f"{self.subject} in words", load))
 
+    def action_explain(self) -> None:
+        """Events, tasks and nodes inside the peak under the cursor; without one, of the highest."""
+        panel = self._chosen(self._shown_panels())
+        index = None if panel is None else highest(panel) if self.cursor is None else self.cursor
+        if panel is None or index is None:
+            self.notify("Nothing was measured here that could be explained.", markup=False)
+            return
+        self.cursor = index
+        self._draw()
+        began_s, ended_s = extent(panel, index)
+        self.app.push_screen(explain_spike(began_s, min(ended_s, self.now_s)))
+
     def action_reload(self) -> None:
         """Ask again now, also for the connection."""
         self.session.hurry()
@@ -207,11 +222,17 @@ class ChartsScreen(LiveScreen):
             self._fault, self.panels = error_text(error), []
         else:
             self._fault = ""
-            self.panels = panels_of(self.subject, visible, answers, marks)
-        count = self.panels[0].count if self.panels else 0
-        self.cursor = None if self.cursor is None or not count else min(self.cursor, count - 1)
+            before, self.panels = self.panels, panels_of(self.subject, visible, answers, marks)
+            self._keep_cursor(before)
         self._draw()
         self.redraw_frame()
+
+    def _keep_cursor(self, before: Sequence[Panel]) -> None:
+        """The charts went on: the cursor stays at its instant, as long as that is shown."""
+        if self.cursor is None or not (before and self.panels):
+            return
+        index = round((before[0].at(self.cursor) - self.panels[0].since_s) / self.panels[0].step_s)
+        self.cursor = min(max(index, 0), self.panels[0].count - 1) if self.panels[0].count else None
 
     async def _marks(self, source: Source, since_s: float, until_s: float | None) -> list[Mark]:
         """What went wrong, and when another order began to act; of a single node, what happened to it."""
@@ -241,11 +262,18 @@ class ChartsScreen(LiveScreen):
         if not panels:
             return Text(" loading …")
         if self.cursor is None:
-            return Text(" ← → or a click: exact values   s: in words   m: one chart", no_wrap=True)
-        focused = self.focused
-        chosen = focused.panel if isinstance(focused, Chart) and focused.panel in panels else panels[0]
+            said = " ← → or a click: exact values   Enter: explain the peak   s: in words   m: one chart"
+            return Text(said, no_wrap=True, overflow="ellipsis")
+        chosen = self._chosen(panels)
         assert chosen is not None
         return Text(f" {reading(chosen, self.cursor)}", no_wrap=True, overflow="ellipsis")
+
+    def _chosen(self, panels: Sequence[Panel]) -> Panel | None:
+        """Of the chart one is in, else of the first."""
+        focused = self.focused
+        if isinstance(focused, Chart) and focused.panel in panels:
+            return focused.panel
+        return panels[0] if panels else None
 
     @on(Chart.Moved)
     def _on_moved(self, event: Chart.Moved) -> None:
