@@ -89,16 +89,22 @@ class ActingScreen(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offered: what the role may do, while there is somebody to ask; the past cannot be changed."""
-        match action:
-            case "steer":
-                least = ROLES[str(parameters[0])]
-            case "undo" | "submit" | "what_if":
-                least = Role.USER
-            case _:
-                return True
+        least = self.least_role(action, parameters)
+        if least is None:
+            return True
         if self.role.rank < least.rank:
             return False
         return True if self.can_act else None
+
+    def least_role(self, action: str, parameters: tuple[object, ...]) -> Role | None:
+        """Who may do it; None for what everybody may, and whenever they like."""
+        match action:
+            case "steer":
+                return ROLES[str(parameters[0])]
+            case "undo" | "submit" | "what_if":
+                return Role.USER
+            case _:
+                return None
 
     @work(group="act")
     async def steer(self, steering: Steering, *, scope: Scope | None = None) -> None:
