@@ -1,4 +1,4 @@
-"""What leads back from `bulk.steer`: of each that it changes, the verb and values that restore what was before.
+"""What leads back from `bulk.steer`: of each that it changes, the verb and values that restore it.
 
 Read right before its step is asked for, and told of those that changed: what had been so already stays so.
 """

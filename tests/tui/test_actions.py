@@ -266,14 +266,58 @@ async def test_all_that_match_are_steered_by_query_and_revision(fake: FakeCluste
         unseen = next(job for job in fake.world.jobs if job.state is JobState.COMPLETED)
         fake.world.jobs[unseen.number - 1] = replace(unseen, state=JobState.RUNNING)
         await pilot.press("y")
-        await told(pilot, "E_STALE", f"{matching} matched, {matching + 1} do now")
-        assert fake.done == []
+        await showing(pilot, f"{matching} matched, {matching + 1} do now", f"Cancel all {matching + 1} jobs")
+        assert fake.done == [], "it is asked again, of those who match now"
+        await pilot.press("n")
         await pilot.press("asterisk")
         await showing(pilot, "matching  ")
         await pilot.press("h")
         await showing(pilot, f"Hold all {matching + 1} jobs")
         await pilot.press("y")
         await until(pilot, lambda: len([verb for verb, _ in fake.done if verb == "hold"]) == matching + 1)
+
+
+async def test_a_stale_priority_is_not_typed_again(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await pilot.press("3", "slash", *"state=running", "enter")
+        await showing(pilot, "[/state=running]")
+        await pilot.press("asterisk", "P", "9", "enter")
+        await showing(pilot, "Set the priority of all", "--where state=running 9")
+        over = next(job for job in fake.world.jobs if job.state is JobState.COMPLETED)
+        fake.world.jobs[over.number - 1] = replace(over, state=JobState.RUNNING)
+        await pilot.press("y")
+        await showing(pilot, "E_STALE", "--where state=running 9")
+        await pilot.press("y")
+        await until(pilot, lambda: ("priority", str(over.number)) in fake.done)
+
+
+async def test_what_was_done_to_all_that_match_is_taken_back(fake: FakeCluster) -> None:
+    """Each gets back what it had, also where it does not match any more; who had it so already keeps it."""
+    before = {job.number: job for job in fake.world.jobs if job.state is JobState.RUNNING}
+    one = next(iter(before))
+    fake.world.jobs[one - 1] = replace(fake.world.jobs[one - 1], priority=9)
+    async with opened(fake) as pilot:
+        await pilot.press("3", "slash", *"state=running", "enter")
+        await showing(pilot, "[/state=running]")
+        await pilot.press("asterisk", "P", "2", "enter")
+        await showing(pilot, f"Set the priority of all {len(before)} jobs")
+        await pilot.press("y")
+        await until(pilot, lambda: {fake.world.job(number).priority for number in before} == {2})
+        await told(pilot, f"{len(before)} of {len(before)} changed")
+        await pilot.press("z")
+        await showing(pilot, f"Take back: set the priority of {len(before)} jobs?", f"number={one}")
+        await pilot.press("y")
+        await until(pilot, lambda: fake.world.job(one).priority == 9)
+        await until(
+            pilot,
+            lambda: all(
+                fake.world.job(number).priority == job.priority
+                for number, job in before.items()
+                if number != one
+            ),
+        )
+        await pilot.press("z")
+        await told(pilot, "nothing was done from here that could be taken back")
 
 
 async def test_the_journal_lists_what_was_done_with_commands_and_audit(fake: FakeCluster) -> None:

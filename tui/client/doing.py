@@ -10,12 +10,13 @@ from typing import Any, Literal
 from msgspec import convert
 
 from bus.bulk import BulkSteer, BulkSteered
-from bus.errors import CorralError
+from bus.errors import ApiError, CorralError
 from bus.units import counted
 from tui.client.source import Source
 from tui.view.actions import Step
 from tui.view.deeds import Act, Deed, Journal
 from tui.view.refusals import error_text
+from tui.view.steering import ways_back_of_all
 
 AT_ONCE = 8
 """Requests of one act that wait for their answers together: the coordinator has other callers too."""
@@ -78,10 +79,13 @@ async def carry_out(
             try:
                 answer = await ask(source(), deed.step)
             except CorralError as error:
-                journal.fail(deed, said=error_text(error), now_s=time.time())
+                code = error.error.code if isinstance(error, ApiError) else ""
+                journal.fail(deed, said=error_text(error), now_s=time.time(), code=code)
             else:
                 audit = str(getattr(answer, "audit", "") or "")
-                journal.acknowledge(deed, said=answer_text(answer), audit=audit, now_s=time.time())
+                all_changed = isinstance(answer, BulkSteered)
+                ways = ways_back_of_all(deed.step.noun, answer) if all_changed else ()
+                journal.acknowledge(deed, said=answer_text(answer), audit=audit, now_s=time.time(), ways=ways)
             changed()
 
     async with asyncio.TaskGroup() as group:

@@ -29,7 +29,7 @@ from bus.api import (
     TaskChanged,
     TaskCounts,
 )
-from bus.bulk import BulkSteer, BulkSteered, revision_of, total_of
+from bus.bulk import BulkSteer, BulkSteered, Undo, revision_of, total_of
 from bus.client import Change
 from bus.errors import ApiError
 from bus.requests import WhatIf
@@ -38,6 +38,7 @@ from bus.spec import JobSpec
 from bus.units import parse_array
 from bus.values import JobState, NodeAdmin, Resources, TaskState
 from tui.client.fake_world import World, not_found
+from tui.view.actions import ADMIN_VERBS, OPPOSITES
 
 Mode = Literal["off", "shadow", "on"]
 
@@ -178,9 +179,36 @@ class FakeActions:
             "priority": (asked.priority,), "label": (asked.labels,),
         }.get(asked.verb, ())  # fmt: skip
         method = getattr(self, {"priority": "prioritize"}.get(asked.verb, asked.verb))
+        undo = self._ways_back(asked, keys)
         for key in keys:
             await method(key, *arguments)
-        return replace(answer, audit=self._audit())
+        return replace(answer, audit=self._audit(), undo=undo)
+
+    def _ways_back(self, asked: BulkSteer, keys: list[str]) -> list[Undo]:
+        """Each with all that go it."""
+        ways: list[Undo] = []
+        for key in keys:
+            way = self._way_back(asked, key)
+            known = next(
+                (one for one in ways if way is not None and replace(one, targets=[key]) == way), None
+            )
+            if known is not None:
+                known.targets.append(key)
+            elif way is not None:
+                ways.append(way)
+        return ways
+
+    def _way_back(self, asked: BulkSteer, key: str) -> Undo | None:
+        if asked.noun == "node":
+            node = self.world.node(key)
+            if asked.verb == "label":
+                before = {name: node.set_labels.get(name) for name in asked.labels}
+                return Undo(verb="label", targets=[key], labels=before)
+            return Undo(verb=ADMIN_VERBS[node.goal or node.admin], targets=[key])
+        if asked.verb == "priority":
+            return Undo(verb="priority", targets=[key], priority=self.world.job(int(key)).priority)
+        opposite = OPPOSITES.get(asked.verb)
+        return Undo(verb=opposite, targets=[key]) if opposite else None
 
     def matching(self, noun: str, filter: str) -> list[str]:
         """The names of all that a filter lets through."""

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 from textual import work
 from textual.binding import Binding
 from textual.screen import Screen
@@ -27,7 +28,7 @@ from tui.modals.confirm import Answer, Confirm, Look
 from tui.modals.journal import JournalModal
 from tui.view.actions import ACTIONS, FILLED_FIRST, ROLES, Step
 from tui.view.arguments import BLANKS, NOTHING, Arguments, filled
-from tui.view.deeds import Act, Journal
+from tui.view.deeds import Act, Deed, Journal
 from tui.view.effects import of_outlook
 from tui.view.refusals import error_text
 from tui.view.safe import safe_line
@@ -119,16 +120,22 @@ class ActingScreen(Screen[None]):
             self.steer_all(steering.verb, scope)
 
     @work(group="act")
-    async def steer_all(self, verb: str, scope: Scope) -> None:
-        """The same for all that a filter lets through: the coordinator says first what that would do."""
+    async def steer_all(
+        self, verb: str, scope: Scope, *, arguments: Arguments | None = None, because: str = ""
+    ) -> None:
+        """The same for all that a filter lets through: the coordinator says first what that would do.
+
+        `arguments` that were given before are not asked for; `because`: why it is asked once more.
+        """
 
         async def foreseen(arguments: Arguments) -> Steering:
             step = Step(noun=scope.noun, verb=verb, target=scope.filter, arguments=arguments)
             answer = await self.session.source.steer_all(all_of(step, dry_run=True))
-            return steer_all(scope.noun, verb, scope.filter, arguments, answer)
+            steering = steer_all(scope.noun, verb, scope.filter, arguments, answer)
+            return replace(steering, effect=(because, *steering.effect)) if because else steering
 
         try:
-            await self._settle(verb, foreseen)
+            await self._settle(verb, foreseen, given=arguments)
         except CorralError as error:
             self.tell(error)
 
@@ -138,11 +145,12 @@ class ActingScreen(Screen[None]):
         again: Callable[[Arguments], Awaitable[Steering]],
         *,
         scope: Scope | None = None,
+        given: Arguments | None = None,
     ) -> Answer:
         """Have blanks filled in and the question answered; `again` makes it anew with other arguments."""
         verb = first if isinstance(first, str) else first.verb
-        arguments: Arguments | None = NOTHING
-        if verb in FILLED_FIRST:
+        arguments: Arguments | None = given or NOTHING
+        if verb in FILLED_FIRST and given is None:
             question = ACTIONS[verb].word.capitalize() if isinstance(first, str) else first.question
             arguments = await self._filled(verb, question, NOTHING)
         while arguments is not None:
@@ -191,17 +199,27 @@ class ActingScreen(Screen[None]):
     async def _carry_out(self, act: Act) -> None:
         await carry_out(lambda: self.session.source, self.journal, act, changed=self._show_ghosts)
         failed = act.failed
-        if len(act.deeds) > 1 and failed:
+        if failed and failed[0].code == "E_STALE":
+            self._look_again(failed[0])
+        elif len(act.deeds) > 1 and failed:
             self.app.push_screen(JournalModal([act], title=f"{len(failed)} of {len(act.deeds)} were refused"))
         elif failed:
             self.notify(safe_line(failed[0].said), severity="error", markup=False, timeout=TOLD_S)
         else:
-            said = act.deeds[0].said if len(act.deeds) == 1 else f"{len(act.deeds)} {act.steering.noun}s"
+            done = counted(sum(deed.step.count for deed in act.deeds), act.steering.noun)
+            said = act.deeds[0].said if len(act.deeds) == 1 else done
             audit = f"  audit {act.deeds[0].audit}" if act.deeds[0].audit else ""
             first, *more = act.steering.command.splitlines()
             self.notify(safe_line(f"✔ {first}{' …' if more else ''}: {said}{audit}"), markup=False)
         self.session.hurry()
         self._show_ghosts()
+
+    def _look_again(self, stale: Deed) -> None:
+        """Others match by now: nothing was done, and the question is asked anew of those."""
+        step, screen = stale.step, self.console.top()
+        if screen is not None:
+            scope = Scope(noun=step.noun, filter=step.target, total=step.count)
+            screen.steer_all(step.verb, scope, arguments=step.arguments, because=stale.said)
 
     def _show_ghosts(self) -> None:
         if (screen := self.console.top()) is not None:

@@ -59,8 +59,8 @@ FILLED_FIRST = frozenset({"priority", "label", "maintenance", "resolve"})
 class Step(Struct, frozen=True, kw_only=True):
     """An action done to one target, which was in `state`; `back` takes it back, where anything does.
 
-    With a `revision` the target is a filter, and meant is all that it let through then (0: lets through now).
-    `row`: of a list that stands for it; "": none does.
+    With a `revision` the target is a filter, and meant is all that it let through then (0: lets through now),
+    `count` of them. `row`: of a list that stands for it; "": none does.
     """
 
     noun: str
@@ -71,6 +71,7 @@ class Step(Struct, frozen=True, kw_only=True):
     state: str = ""
     back: Back | None = None
     revision: int | None = None
+    count: int = 1
 
 
 class Back(Struct, frozen=True):

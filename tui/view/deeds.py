@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from bus.api import Happened, Job, Node, Task
 from tui.view.actions import ACTIONS, Step, command_of
 from tui.view.effects import has_come
-from tui.view.steering import Steering, key_of, taken_back
+from tui.view.steering import Steering, key_of, taken_back, way_back
 
 Row = Job | Task | Node | Happened
 
@@ -50,7 +50,10 @@ class Ghost(Struct, frozen=True):
 
 
 class Deed(Struct, kw_only=True):
-    """One step as it went. `said`: what the coordinator answered, or why it refused."""
+    """One step as it went. `said`: what the coordinator answered, or why it refused; `code`: of the refusal.
+
+    `ways`: what leads back, as the coordinator answered it; where it says nothing, as the row said it before.
+    """
 
     step: Step
     at_s: float
@@ -58,6 +61,15 @@ class Deed(Struct, kw_only=True):
     answered_at_s: float = 0.0
     said: str = ""
     audit: str = ""
+    code: str = ""
+    ways: tuple[Step, ...] = ()
+
+    @property
+    def ways_back(self) -> tuple[Step, ...]:
+        """What leads back from it; none from what was not done."""
+        if self.progress not in (Progress.ACKNOWLEDGED, Progress.APPLIED):
+            return ()
+        return self.ways or way_back(self.step)
 
     @property
     def command(self) -> str:
@@ -83,13 +95,11 @@ class Act(Struct, kw_only=True):
         return [deed for deed in self.deeds if deed.progress is Progress.FAILED]
 
     @property
-    def reversible(self) -> list[Step]:
-        """The steps that were done and can be taken back."""
-        return [
-            deed.step
-            for deed in self.deeds
-            if deed.step.back is not None and deed.progress in (Progress.ACKNOWLEDGED, Progress.APPLIED)
-        ]
+    def ways_back(self) -> list[Step]:
+        """What leads back from all that was done; from taking back nothing does, else one went in circles."""
+        if self.steering.takes_back:
+            return []
+        return [way for deed in self.deeds for way in deed.ways_back]
 
 
 class Journal:
@@ -108,14 +118,17 @@ class Journal:
         self._ghosts.update({(deed.step.noun, deed.step.row): deed for deed in deeds if deed.step.row})
         return act
 
-    def acknowledge(self, deed: Deed, *, said: str, audit: str, now_s: float) -> None:
+    def acknowledge(
+        self, deed: Deed, *, said: str, audit: str, now_s: float, ways: tuple[Step, ...] = ()
+    ) -> None:
         """The coordinator did it."""
         deed.progress, deed.said, deed.audit = Progress.ACKNOWLEDGED, said, audit
-        deed.answered_at_s = now_s
+        deed.answered_at_s, deed.ways = now_s, ways
 
-    def fail(self, deed: Deed, *, said: str, now_s: float) -> None:
+    def fail(self, deed: Deed, *, said: str, now_s: float, code: str = "") -> None:
         """It did not, or nobody answered."""
         deed.progress, deed.said, deed.answered_at_s = Progress.FAILED, said, now_s
+        deed.code = code
 
     def ghost(self, noun: str, row: Row, *, now_s: float) -> Ghost | None:
         """Of a row as it reads now; one that the row has caught up with is laid to rest."""
@@ -146,8 +159,8 @@ class Journal:
 
     def last_reversible(self) -> Act | None:
         """The newest act of which something can be taken back."""
-        return next((act for act in self.acts if not act.undone and act.reversible), None)
+        return next((act for act in self.acts if not act.undone and act.ways_back), None)
 
     def undo(self, act: Act) -> Steering:
         """What takes it back."""
-        return taken_back(act.steering, act.reversible)
+        return taken_back(act.steering, act.ways_back)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Literal
 
@@ -14,6 +14,8 @@ from msgspec.structs import replace
 
 from bus.api import Happened, Job, Node, Task
 from bus.bulk import BulkSteered
+from bus.filter import LENGTH_MAX
+from bus.units import counted
 from tui.view import effects
 from tui.view.actions import ACTIONS, ADMIN_VERBS, OPPOSITES, Back, Step, command_of
 from tui.view.actions import ROLES as ROLES
@@ -22,9 +24,17 @@ from tui.view.arguments import NOTHING, Arguments, labels_typed
 Row = Job | Task | Node | Happened
 Mode = Literal["off", "shadow", "on"]
 
+_NAMED_BY = {"job": "number", "node": "name"}
+"""The field of a filter that names each."""
+
+_BACK = {"scheduler_mode": "switch"}
+
 
 class Steering(Struct, frozen=True, kw_only=True):
-    """`left_out`: of each target to which it does not fit, why. Without steps there is nothing to ask."""
+    """`left_out`: of each target to which it does not fit, why. Without steps there is nothing to ask.
+
+    `takes_back`: it leads back to what was before, and is not taken back itself.
+    """
 
     noun: str
     verb: str
@@ -33,6 +43,7 @@ class Steering(Struct, frozen=True, kw_only=True):
     steps: tuple[Step, ...]
     left_out: tuple[tuple[str, str], ...] = ()
     rows: tuple[Row, ...] = ()
+    takes_back: bool = False
 
     @property
     def command(self) -> str:
@@ -77,7 +88,14 @@ def steer_node(verb: str, node: Node, arguments: Arguments = NOTHING) -> Steerin
 
 def steer_all(noun: str, verb: str, filter: str, arguments: Arguments, foreseen: BulkSteered) -> Steering:
     """`verb` done to all that `filter` lets through, as it was `foreseen` by asking without doing it."""
-    step = Step(noun=noun, verb=verb, target=filter, arguments=arguments, revision=foreseen.revision)
+    step = Step(
+        noun=noun,
+        verb=verb,
+        target=filter,
+        arguments=arguments,
+        revision=foreseen.revision,
+        count=foreseen.changed,
+    )
     return Steering(
         noun=noun,
         verb=verb,
@@ -108,22 +126,49 @@ def with_arguments(steering: Steering, arguments: Arguments) -> Steering:
     return steer(steering.noun, steering.verb, steering.rows, arguments)
 
 
-def taken_back(steering: Steering, steps: Sequence[Step]) -> Steering:
+def way_back(step: Step) -> tuple[Step, ...]:
+    """What leads back from a step that was done, where the row said what was before."""
+    back = step.back
+    return () if back is None else (replace(step, verb=back.verb, arguments=back.arguments, back=None),)
+
+
+def ways_back_of_all(noun: str, answer: BulkSteered) -> tuple[Step, ...]:
+    """What leads back from a step that meant all that matched: who was changed is named, matching or not."""
+    ways = []
+    for undo in answer.undo:
+        priority = "" if undo.priority is None else str(undo.priority)
+        arguments = Arguments(priority=priority, labels=labels_typed(undo.labels))
+        for count, filter in _naming(_NAMED_BY[noun], undo.targets):
+            way = Step(noun=noun, verb=undo.verb, target=filter, arguments=arguments, revision=0, count=count)
+            ways.append(way)
+    return tuple(ways)
+
+
+def taken_back(steering: Steering, ways: Sequence[Step]) -> Steering:
     """What leads back from those of its steps that were done."""
-    undone = tuple(
-        replace(step, verb=step.back.verb, arguments=step.back.arguments, back=None)
-        for step in steps
-        if step.back is not None
-    )
-    ways = dict.fromkeys(f"{ACTIONS[step.verb].word} {step.arguments.told()}".strip() for step in undone)
-    whom = f"{steering.noun} {undone[0].target}" if len(undone) == 1 else f"{len(undone)} {steering.noun}s"
+    how = dict.fromkeys(f"{_BACK.get(way.verb, way.verb)} {way.arguments.told()}".strip() for way in ways)
+    (first, *others), noun = ways, steering.noun
+    named = not others and first.revision is None
+    whom = f"{noun} {first.target}" if named else counted(sum(way.count for way in ways), noun)
     return Steering(
-        noun=steering.noun,
-        verb=undone[0].verb,
+        noun=noun,
+        verb=first.verb,
         question=f"Take back: {ACTIONS[steering.verb].word} {whom}?",
-        effect=(f"as it was before: {', '.join(ways)}",),
-        steps=undone,
+        effect=(f"as it was before: {', '.join(how)}",),
+        steps=tuple(ways),
+        takes_back=True,
     )
+
+
+def _naming(field: str, names: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Filters that let through `names` and nobody else, none too long; with how many each lets through."""
+    some: list[str] = []
+    for name in names:
+        if some and len(f"{field}={','.join([*some, name])}") > LENGTH_MAX:
+            yield len(some), f"{field}={','.join(some)}"
+            some = []
+        some.append(name)
+    yield len(some), f"{field}={','.join(some)}"
 
 
 def meant_by_filter(step: Step) -> str:

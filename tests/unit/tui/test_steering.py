@@ -10,16 +10,28 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from bus.api import Effect, Job, Outlook, Task
-from bus.bulk import VERBS, BulkSteered
+from bus.bulk import VERBS, BulkSteered, Undo
+from bus.fields import JOB_FIELDS
+from bus.filter import parse as parse_filter
+from bus.units import counted
 from bus.values import JobState, NodeAdmin, Resources, TaskState
 from tui.cli.dispatch import parse
 from tui.client.doing import all_of, answer_text
 from tui.client.fake_world import World
-from tui.view.actions import ACTIONS, may_be_many
+from tui.view.actions import ACTIONS, command_of, may_be_many
 from tui.view.arguments import BLANKS, Arguments, fault_of, filled, labels_typed
 from tui.view.deeds import APPLIED_S, FAILED_S, Journal, Progress
 from tui.view.effects import misfit, of_outlook
-from tui.view.steering import steer, steer_all, steer_job, steer_mode, steer_node, with_arguments
+from tui.view.steering import (
+    steer,
+    steer_all,
+    steer_job,
+    steer_mode,
+    steer_node,
+    taken_back,
+    ways_back_of_all,
+    with_arguments,
+)
 
 WORLD = World(seed=5, now_s=0.0, nodes=6, jobs=60)
 RUNNING = next(job for job in WORLD.jobs if job.state is JobState.RUNNING)
@@ -126,6 +138,36 @@ def test_all_that_match_are_named_by_the_filter_and_what_was_foreseen() -> None:
     assert asked.steps[0].revision == 77 and asked.command == "corral cancel --where user=me"
     assert steer_all("job", "cancel", "x=1", Arguments(), BulkSteered(matched=1, changed=0)).steps == ()
     assert answer_text(replace(foreseen, left=2)).startswith("7 of 9 changed, 2 not reached")
+
+
+@given(st.lists(st.integers(1, 10**8), min_size=1, max_size=900, unique=True))
+def test_the_way_back_names_everybody_once_in_filters_that_are_taken(numbers: list[int]) -> None:
+    undo = [Undo(verb="priority", targets=[str(number) for number in numbers], priority=3)]
+    answer = BulkSteered(matched=len(numbers), changed=len(numbers), undo=undo)
+    steps = ways_back_of_all("job", answer)
+    named: list[object] = []
+    for step in steps:
+        (condition,) = parse_filter(step.target, JOB_FIELDS, me="alice", now_s=0.0)
+        assert condition.field == "number" and len(condition.values) == step.count
+        assert (step.verb, step.arguments.priority, step.revision) == ("priority", "3", 0)
+        named += condition.values
+    assert named == numbers
+    back = taken_back(steer_all("job", "priority", "user=me", Arguments(priority="9"), answer), steps)
+    assert back.question == f"Take back: set the priority of {counted(len(numbers), 'job')}?"
+    assert back.effect == ("as it was before: priority to 3",) and back.takes_back
+
+
+def test_nodes_are_led_back_by_name_to_their_labels() -> None:
+    undo = [Undo(verb="label", targets=["n1", "n2"], labels={"rack": None, "zone": "a b"})]
+    (step,) = ways_back_of_all("node", BulkSteered(matched=2, changed=2, undo=undo))
+    assert shlex.split(command_of([step])) == [
+        "corral",
+        "label",
+        "--where",
+        "name=n1,n2",
+        "rack-",
+        "zone=a b",
+    ]
 
 
 def test_every_bulk_verb_is_an_action_of_ours() -> None:
