@@ -25,10 +25,12 @@ from bus.api import (
 from bus.calls import Calls
 from bus.codec import decode_answer, encode
 from bus.errors import DecodeError, NoResponders, TooLarge
+from bus.feed import Change as Change
 from bus.follow import Follower, Piece, Place
 from bus.layout import find_client_settings, read_secret
 from bus.limits import BYTES_MAX
 from bus.patience import outlast
+from bus.patience import wait_for_event as wait_for_event
 from bus.subjects import FeedSubject, Noun, SubjectError
 from bus.transport import Bus, Message
 from bus.values import Stream
@@ -44,8 +46,6 @@ RECHECK_S = 5.0
 """How long `wait` trusts the feed before it asks; the feed is not kept for those who are away."""
 
 FEED_QUEUE_MAX = 65_536
-
-Change = JobChanged | TaskChanged | NodeChanged
 
 
 class Client(Calls):
@@ -207,14 +207,3 @@ def parse_change(message: Message) -> Change:
             return decode_answer(message.data, TaskChanged, subject=message.subject)
         case Noun.NODE:
             return decode_answer(message.data, NodeChanged, subject=message.subject)
-
-
-async def wait_for_event(event: asyncio.Event, *, timeout_s: float) -> None:
-    """Until it is set, or the time is up; it is clear afterwards."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            await event.wait()
-    except TimeoutError:
-        return
-    finally:
-        event.clear()

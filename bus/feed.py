@@ -50,3 +50,6 @@ class NodeChanged(Struct, kw_only=True):
     health: NodeHealth
     admin: NodeAdmin
     at: float
+
+
+Change = JobChanged | TaskChanged | NodeChanged

@@ -1,4 +1,4 @@
-"""Asking again through an outage: for callers that would rather wait than fail."""
+"""Asking again through an outage, for callers that would rather wait than fail; and waiting with a bound."""
 
 from __future__ import annotations
 
@@ -33,3 +33,14 @@ async def outlast(ask: Callable[[], Awaitable[T]], *, outage_s: float = OUTAGE_M
             if error.error.status != 503 or loop.time() >= give_up_at:
                 raise
         await asyncio.sleep(RETRY_S)
+
+
+async def wait_for_event(event: asyncio.Event, *, timeout_s: float) -> None:
+    """Until it is set, or the time is up; it is clear afterwards."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        return
+    finally:
+        event.clear()

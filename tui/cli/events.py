@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bus.api import Happened
-from bus.client import wait_for_event
 from bus.errors import BusError
-from bus.patience import outlast
+from bus.patience import outlast, wait_for_event
 from bus.requests import EventList
 from tui.cli import output
 from tui.cli.connect import client

@@ -15,8 +15,9 @@ from contextlib import aclosing
 from msgspec import Struct
 
 from bus.api import Cluster, JobChanged, NodeChanged, TaskChanged, Whoami
-from bus.client import Change, wait_for_event
 from bus.errors import ApiError, BusError, CorralError, CredentialsError, Disconnected, Forbidden
+from bus.feed import Change
+from bus.patience import wait_for_event
 from bus.trust import LOGIN_HINT
 from bus.values import Role, TaskRef
 from tui.client.source import Connect, Source

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from bus.api import (
     Cancelled,
@@ -27,9 +27,8 @@ from bus.api import (
     Why,
 )
 from bus.bulk import BulkSteer, BulkSteered
-from bus.client import Change
 from bus.equipment import DeviceQuery, Devices, Tools
-from bus.follow import Piece, Place
+from bus.feed import Change
 from bus.grep import Grep, LogGrep
 from bus.housekeeping import Connections
 from bus.past import Changes, Spike
@@ -40,6 +39,9 @@ from bus.series import Measured, SeriesQuery, States
 from bus.spec import JobSpec
 from bus.timeline import Timeline, TimelineQuery
 from bus.values import Stream
+
+if TYPE_CHECKING:
+    from bus.follow import Piece, Place
 
 
 class Source(Protocol):

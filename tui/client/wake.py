@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from bus.client import wait_for_event
+from bus.patience import wait_for_event
 
 SOON_S = 1.0
 """The least time between two reloads that changes ask for; a reader's own wishes do not wait."""
