@@ -13,7 +13,8 @@ from textual.containers import Container
 from textual.widget import Widget
 from textual.widgets import Static
 
-from bus.errors import BusError, CorralError
+from bus.errors import CorralError
+from tui.client.asking import Asking
 from tui.client.pages import JUMP_ROWS, PAGE_ROWS, Pages, Slice
 from tui.client.session import Deltas
 from tui.client.source import Source
@@ -75,7 +76,6 @@ class ListScreen(LiveScreen, Generic[T]):
         self._filter = filter
         self._order = self._sort = ""  # as the reader wants it, and as it is asked for
         self._pages: Pages[T] = self._new_pages()
-        self._fault = ""
         self._epoch = 0
         self._noted = ""
         self._wake = Wake()
@@ -109,6 +109,15 @@ class ListScreen(LiveScreen, Generic[T]):
         return self.query_one("#table", VirtualTable)
 
     @property
+    def is_bare(self) -> bool:
+        """Without rows."""
+        return not self._pages.rows
+
+    def on_condition(self) -> None:
+        """The note and the crumbs say it."""
+        self._draw()
+
+    @property
     def pages(self) -> Pages[T]:
         """The rows known so far."""
         return self._pages
@@ -124,7 +133,7 @@ class ListScreen(LiveScreen, Generic[T]):
         """Look again where something is missing or the feed may have stopped; else the list has its pace."""
         assert self.console.online is not None
         before, self._epoch = self._epoch, self.console.online.cluster.epoch
-        if not self._pages.loaded or self._fault or before != self._epoch:
+        if not self._pages.loaded or self.asking.error is not None or before != self._epoch:
             self._wake.now()
 
     def on_offline(self) -> None:
@@ -165,8 +174,6 @@ class ListScreen(LiveScreen, Generic[T]):
             text.append(count(self._pages.total) if self._pages.total else str(len(self._pages.rows)))
             for state, number in sorted(self._pages.states.items(), key=lambda item: -item[1]):
                 text.append(f"   {count(number)} {safe_line(state)}")
-        if self._fault and self._pages.rows:
-            text.append(f"   ✖ {safe_line(self._fault)}", style="bold")
         return text
 
     def step(self) -> Step:
@@ -271,14 +278,17 @@ class ListScreen(LiveScreen, Generic[T]):
         """A list with another filter or order, from its beginning."""
         self._filter = self._filter if filter is None else filter
         self._order = self._sort = self._order if sort is None else sort
+        self.asking = Asking()
         self._pages = self._new_pages()
-        self._fault = ""
         self._wake.now()
         self.console.visit()
 
     def _new_pages(self, *, from_end: bool = False) -> Pages[T]:
+        asking = self.asking  # of this list: what is said of another one is not about it
+
         async def fetch(cursor: str, limit: int) -> Slice[T]:
-            return await self.fetch(self.session.source, cursor=cursor, limit=limit)
+            with asking.under_way():
+                return await self.fetch(self.session.source, cursor=cursor, limit=limit)
 
         return Pages(fetch, self.listing.key, from_end=from_end)
 
@@ -292,15 +302,11 @@ class ListScreen(LiveScreen, Generic[T]):
             pages = self._pages
             try:
                 await self._turn(pages)
-            except BusError:
-                self.session.hurry()  # it finds out what is wrong, and says so in the heading
-                continue
             except CorralError as error:
-                self._fault = error_text(error)
+                self.failed(error)
             else:
-                self._fault = ""
-            if pages is self._pages:
-                self._draw()
+                if pages is self._pages:
+                    self._draw()
 
     async def _turn(self, pages: Pages[T]) -> None:
         """Ask for what is wanted; for nothing but news where nothing is."""
@@ -358,13 +364,13 @@ class ListScreen(LiveScreen, Generic[T]):
 
     def _draw(self) -> None:
         """Everything as of now; the cursor goes where its row went."""
-        if not all(self.query(part) for part in ("#table", "#note", "#preview")):
-            return  # on the way out, where widgets go one after the other
+        if not self.has_parts("#table", "#note", "#preview"):
+            return
         table, pages = self.table, self._pages
         row = table.row
         cursor = None if row is None else pages.position(self.listing.key(row))
         table.show(pages.rows, now_s=self.now_s, cursor=cursor, sort=self._order)
-        note = self._note()
+        note = self._note() if self.is_bare else ""
         table.display = not note
         label = self.query_one("#note", Static)
         label.display = bool(note)
@@ -378,17 +384,10 @@ class ListScreen(LiveScreen, Generic[T]):
 
     def _note(self) -> str:
         """What stands in the place of a table without rows: why, and which key helps."""
-        if self._pages.rows:
-            return ""
-        if self._fault:
-            return f"✖ {safe_line(self._fault)}\n\nctrl-r asks again."
-        if (offline := self.console.offline) is not None and offline.refused:
-            return f"✖ {safe_line(offline.reason)}\n\n{safe_line(offline.hint)}"
-        if not self._pages.loaded:
-            return "loading …"
         if self._filter:
-            return f"Nothing matches {safe_line(self._filter)}\n\nEsc shows everything, / changes the filter."
-        return self.empty
+            hint = "Esc shows everything, / changes the filter."
+            return self.note(f"Nothing matches {safe_line(self._filter)}\n\n{hint}")
+        return self.note(self.empty)
 
     def _draw_preview(self) -> None:
         panes, row = self.query_one(Panes), self.table.row

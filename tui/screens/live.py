@@ -6,16 +6,22 @@ import time
 from collections.abc import Sequence
 
 from rich.text import Text
+from textual.actions import parse
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
+from textual.events import Key
 from textual.widget import Widget
 
+from bus.errors import BusError, CorralError
 from bus.values import Role
+from tui.client.asking import Asking
 from tui.client.session import Deltas, Offline, Online
 from tui.screens.acting import ActingScreen
+from tui.view.amounts import duration
 from tui.view.modes import MODE_DIGITS
 from tui.view.places import CRUMB_SIGN, Step, line_of, shell_command
+from tui.view.refusals import Trouble, needs_role, trouble_of
 from tui.view.refusals import error_text as error_text
 from tui.view.safe import safe_line, text_width
 from tui.view.words import Word
@@ -27,6 +33,8 @@ from tui.widgets.prompt import Prompt
 from tui.widgets.time_bar import TimeBar
 
 FRAME = ("Nav", "Heading", "#crumbs", "TimeBar")
+TICK_S = 1.0
+LOCKED_S = 4.0
 
 
 class LiveScreen(ActingScreen):
@@ -39,6 +47,11 @@ class LiveScreen(ActingScreen):
     crumb = ""
     _allowed: tuple[bool, Role, bool] | None = None
     _moment: float | None = None
+    _condition = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asking = Asking()
 
     def compose(self) -> ComposeResult:
         """From top to bottom."""
@@ -57,6 +70,7 @@ class LiveScreen(ActingScreen):
 
     def on_mount(self) -> None:
         """Show at once what is known."""
+        self.set_interval(TICK_S, self._tell_condition)
         self.redraw_frame()
 
     def on_screen_resume(self) -> None:
@@ -104,10 +118,87 @@ class LiveScreen(ActingScreen):
     def on_deltas(self, deltas: Deltas) -> None:
         """Things changed."""
 
+    @property
+    def is_bare(self) -> bool:
+        """Whether there is nothing to see but a note, which says why."""
+        return False
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why the last question had no answer; None where it had one, and where nobody can be asked."""
+        if self.asking.error is None or not self.is_online:
+            return None
+        online = self.console.online
+        return trouble_of(self.asking.error, me=None if online is None else online.me)
+
+    def note(self, empty: str) -> str:
+        """What stands in the place of what there is not, and which key helps: `empty`, if that is all."""
+        if (fault := self.trouble) is not None:
+            return f"✖ {safe_line(fault.what)}\n\n{safe_line(fault.help)}."
+        if (offline := self.console.offline) is not None:
+            hint = offline.hint or "It is asked again by itself; ctrl-r does it now."
+            return f"✖ {safe_line(offline.reason)}\n\n{safe_line(hint)}"
+        if self.asking.age_s is None:
+            return f"waiting {waited_s:.0f} s …" if (waited_s := self.asking.waited_s) else "loading …"
+        return empty
+
+    def condition_text(self) -> Text:
+        """Why what is shown is not as of now, and since when. While nobody answers, the heading says so."""
+        if not self.is_online or self.is_bare:
+            return Text("")
+        age_s = self.asking.age_s
+        old = "" if age_s is None else f", {duration(age_s)} old"
+        if waited_s := self.asking.waited_s:
+            return Text(f"◐ waiting {waited_s:.0f} s{old}  ", style="bold")
+        if (fault := self.trouble) is not None:
+            return Text(f"✖ {safe_line(str(fault))}{old}  ", style="bold")
+        return Text("")
+
+    def on_condition(self) -> None:
+        """How long one waits has changed, or why there is no answer."""
+        self.redraw_frame()
+
+    def failed(self, error: CorralError) -> None:
+        """An answer that did not come: the connection is looked at, and it is said on the screen."""
+        if isinstance(error, BusError):
+            self.session.hurry()  # it finds out whether anybody is there, and says so in the heading
+        self.on_condition()
+
+    def _tell_condition(self) -> None:
+        """Once a second: how long one waits grows by itself."""
+        condition = f"{self.condition_text()}{self.is_bare and self.note('')}"
+        if self.is_current and condition != self._condition:
+            self._condition = condition
+            self.on_condition()
+
+    def on_key(self, event: Key) -> None:
+        """A key that does nothing now says why."""
+        for binding in self._bindings.key_to_bindings.get(event.key, ()):
+            if why := self.why_locked(binding.action):
+                event.stop()
+                self.notify(safe_line(why), severity="warning", markup=False, timeout=LOCKED_S)
+                return
+
+    def why_locked(self, action: str) -> str:
+        """Why an action of a key is not to be had now; "" where it is."""
+        _, name, parameters = parse(action)
+        least = self.least_role(name, parameters)
+        if least is None or self.check_action(name, parameters):
+            return ""
+        if (online := self.console.online) is None or self.console.offline is not None:
+            return "nothing can be changed: nobody answers now"
+        if online.me.role.rank < least.rank:
+            return needs_role(least, online.me.role, online.me.user)
+        return "nothing can be changed in the past: n leads back to now" if self.console.moment else ""
+
+    def has_parts(self, *parts: str) -> bool:
+        """Whether these widgets are there: not before all are made, nor while they go one by one."""
+        return all(self.query(part) for part in parts)
+
     def redraw_frame(self) -> None:
         """Heading and crumbs as of now, other keys where others are allowed; offline, all is dimmed."""
-        if not all(self.query(part) for part in FRAME):
-            return  # not composed yet, or on the way out, where widgets go one after the other
+        if not self.has_parts(*FRAME):
+            return
         console = self.console
         modes = [(digit, mode) for mode, digit in MODE_DIGITS.items() if mode in console.MODES]
         views = sorted(console.settings.views)
@@ -129,6 +220,7 @@ class LiveScreen(ActingScreen):
             text.append(safe_line(crumb) + CRUMB_SIGN)
         text.append(safe_line(self.crumb), style="bold")
         text.append("  ")
+        text.append_text(self.condition_text())
         text.append_text(self.facts_text())
         return text
 

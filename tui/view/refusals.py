@@ -1,9 +1,65 @@
-"""What went wrong, in one line for a screen. It may hold text from anywhere: `safe_line` comes after."""
+"""What went wrong, in words for a screen. They may hold text from anywhere: `safe_line` comes after."""
 
 from __future__ import annotations
 
-from bus.api import Error
-from bus.errors import ApiError, CorralError
+from msgspec import Struct
+
+from bus.api import Error, Whoami
+from bus.errors import (
+    ApiError,
+    CorralError,
+    DecodeError,
+    Disconnected,
+    NoResponders,
+    RequestTimeout,
+)
+from bus.values import Role
+
+AGAIN = "ctrl-r asks again"
+OTHER_VERSION = "install the same version of Corral on both sides"
+_NOT_SPOKEN = frozenset({"E_VERSION", "E_SUBJECT"})
+
+
+class Trouble(Struct, frozen=True):
+    """Why there is no answer, and what would bring one."""
+
+    what: str
+    help: str
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.help}"
+
+
+def trouble_of(error: CorralError, *, me: Whoami | None = None) -> Trouble:
+    """Of a question whose answer should have been shown; `me` is who asked, as far as known."""
+    match error:
+        case ApiError(error=Error(code="E_FORBIDDEN") as refused):
+            return Trouble(needed(refused, me), f"who may can ask for you, an admin gives roles; {AGAIN}")
+        case ApiError(error=refused) if refused.code in _NOT_SPOKEN:
+            return Trouble(f"{refusal_text(refused)}{_versions(me)}", OTHER_VERSION)
+        case ApiError(error=refused):
+            return Trouble(refusal_text(refused), AGAIN)
+        case DecodeError():
+            return Trouble(f"not understood: {error}{_versions(me)}", OTHER_VERSION)
+        case RequestTimeout():
+            return Trouble(f"no answer in time ({error_text(error)})", f"asked again soon, {AGAIN} now")
+        case NoResponders() | Disconnected():
+            return Trouble(f"nobody answers ({error_text(error)})", f"asked again soon, {AGAIN} now")
+        case _:
+            return Trouble(error_text(error), AGAIN)
+
+
+def needed(refused: Error, me: Whoami | None) -> str:
+    """ "needs operator, you are readonly (alice)"; what the coordinator said where it names no role."""
+    word = refused.expected.partition(" ")[0]
+    if me is None or word not in set(Role):
+        return refusal_text(refused)
+    return needs_role(Role(word), me.role, me.user)
+
+
+def needs_role(least: Role, role: Role, user: str) -> str:
+    """ "needs operator, you are readonly (alice)"."""
+    return f"needs {least}, you are {role}" + (f" ({user})" if user else "")
 
 
 def error_text(error: CorralError) -> str:
@@ -18,3 +74,13 @@ def refusal_text(error: Error) -> str:
     expected = f"; expected {error.expected}" if error.expected else ""
     hint = f" ({error.hint})" if error.hint else ""
     return f"{error.code}: {error.message}{expected}{hint}"
+
+
+def _versions(me: Whoami | None) -> str:
+    """Who speaks which version, where they differ."""
+    from importlib.metadata import version  # takes longer than most commands have; errors can wait
+
+    ours = version("corral")
+    if me is None or me.version in ("", ours):
+        return ""
+    return f" (the coordinator is {me.version}, this console {ours})"
