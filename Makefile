@@ -6,12 +6,19 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STEP   := .ci/step
 
+# How many checks run at a time. Chaos waits more than it works, so it goes first and others run beside it.
+JOBS   ?= 2
+CHECKS := chaos-short coverage services console database cluster simulation benches
+
 # Tests that start real servers run without the coverage tracer: it would distort their timing.
-SERVERS := $(wildcard tests/integration tests/contract tests/chaos)
+SERVERS  := tests/integration tests/contract tests/chaos
 DATABASE := tests/integration/sql tests/integration/store tests/contract
+CLUSTER  := tests/integration/cluster tests/integration/recovery
+SERVICES := tests/integration $(patsubst %,--ignore=%,$(DATABASE) $(CLUSTER))
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status test timescale format lint types imports unit simulation sim servers coverage benches bench chaos clean
+.PHONY: help up down status test timescale format lint types imports unit coverage console simulation sim \
+    services database cluster chaos-short chaos benches bench clean side-by-side
 
 help:  ## show these targets
 	@awk -F ':.*##' '/^[a-z]+:.*##/ {printf "  make %-9s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +33,13 @@ status: $(VENV)/.installed  ## show every process with its health
 	@$(BIN)/corral status
 
 test: $(VENV)/.dev-installed  ## install what checks need and run every check
-	@$(STEP) "all checks" $(MAKE) --no-print-directory format lint types imports unit coverage simulation servers benches
+	@$(STEP) "all checks" $(MAKE) --no-print-directory format lint types imports side-by-side
+
+# One that fails stops no other.
+side-by-side: $(VENV)/.dev-installed
+	@echo '== $(JOBS) at a time, each prints when it ends: $(CHECKS) $(MORE)'
+	@$(MAKE) --no-print-directory --keep-going --jobs=$(JOBS) \
+	    $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) $(CHECKS) $(MORE)
 
 format: $(VENV)/.dev-installed
 	@$(STEP) "ruff format" $(BIN)/ruff format --check .
@@ -41,9 +54,10 @@ imports: $(VENV)/.dev-installed
 	@$(STEP) "import contracts" $(BIN)/lint-imports
 
 unit: $(VENV)/.dev-installed
-	@$(STEP) "tests (branch coverage)" $(BIN)/coverage run -m pytest $(SERVERS:%=--ignore=%) --ignore=tests/sim
+	@$(STEP) "tests (branch coverage)" $(BIN)/coverage run -m pytest $(SERVERS:%=--ignore=%) \
+	    --ignore=tests/sim --ignore=tests/tui
 
-coverage: $(VENV)/.dev-installed
+coverage: unit
 	@$(STEP) "coverage of the cores = 100 %" $(BIN)/coverage report \
 	    --show-missing --skip-covered --fail-under=100
 
@@ -53,8 +67,21 @@ simulation: $(VENV)/.dev-installed
 sim: $(VENV)/.dev-installed  ## play one simulated history again: make sim SEED=42
 	@$(BIN)/python -m tests.sim --seed $(SEED)
 
-servers: $(VENV)/.dev-installed
-	@$(STEP) "tests against real servers" $(BIN)/python -m pytest $(SERVERS)
+console: $(VENV)/.dev-installed
+	@$(STEP) "tests of the console" $(BIN)/python -m pytest tests/tui
+
+services: $(VENV)/.dev-installed
+	@$(STEP) "tests against real servers" $(BIN)/python -m pytest $(SERVICES)
+
+database: $(VENV)/.dev-installed
+	@$(STEP) "tests on PostgreSQL" $(BIN)/python -m pytest $(DATABASE)
+
+cluster: $(VENV)/.dev-installed
+	@$(STEP) "tests on real clusters" $(BIN)/python -m pytest $(CLUSTER)
+
+# $CHAOS_MINUTES long, one unless said otherwise
+chaos-short: $(VENV)/.dev-installed
+	@$(STEP) "chaos on a real cluster" $(BIN)/python -m pytest tests/chaos
 
 benches: $(VENV)/.dev-installed
 	@$(STEP) "benches, small (no figures)" $(BIN)/python -m tests.bench --quick --json /dev/null
