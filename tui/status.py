@@ -26,6 +26,8 @@ ASK_TIMEOUT_S = 2.0
 
 def status(arguments: Namespace) -> int:
     """Processes with pid and health, and the cluster's nodes, work and capacity; exit 0 where all is well."""
+    if arguments.at is not None:
+        return asyncio.run(_then(arguments))
     layout = Layout(Path(arguments.data).absolute() if arguments.data else default_data_dir())
     found = read_status(layout.supervisor)
     if found is not None:
@@ -57,6 +59,14 @@ def as_it_is(status: SupervisorStatus) -> SupervisorStatus:
             process.identity = None
             process.health = ProcessHealth.STOPPED
     return status
+
+
+async def _then(arguments: Namespace) -> int:
+    """The cluster alone, as it was: nobody keeps which processes ran here."""
+    async with client(arguments) as corral:
+        cluster = await corral.cluster(at=arguments.at)
+    _show(arguments.output, None, cluster)
+    return Exit.OK
 
 
 async def _ask(arguments: Namespace) -> Cluster:

@@ -63,6 +63,7 @@ async def jobs(arguments: Namespace) -> int:
                 sort=arguments.sort,
                 limit=limit,
                 cursor=cursor,
+                at=arguments.at,
             )
             return Page(answer.jobs, answer.next, answer.total, answer.states, answer.exact)
 
@@ -91,7 +92,8 @@ async def tasks(arguments: Namespace) -> int:
         arguments.tasks = [target]
         return await task(arguments)
     states = parse_states(arguments.state, TaskState)
-    return await _show_tasks(arguments, TASKS if target else ALL_TASKS, target, states)
+    listing = TASKS if target else ALL_TASKS
+    return await _show_tasks(arguments, listing, target, states, at=arguments.at)
 
 
 async def ps(arguments: Namespace) -> int:
@@ -104,7 +106,12 @@ async def ps(arguments: Namespace) -> int:
 
 
 async def _show_tasks(
-    arguments: Namespace, listing: Listing[Task], target: str, states: list[TaskState]
+    arguments: Namespace,
+    listing: Listing[Task],
+    target: str,
+    states: list[TaskState],
+    *,
+    at: float | None = None,
 ) -> int:
     chosen = chosen_fields(listing, arguments)
     async with client(arguments) as corral:
@@ -117,6 +124,7 @@ async def _show_tasks(
                 sort=arguments.sort,
                 limit=limit,
                 cursor=cursor,
+                at=at,
             )
             return Page(answer.tasks, answer.next, answer.total, answer.states, answer.exact)
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from bus.api import Log
+from bus.grep import Pattern
 from bus.values import Stream
 from tui.cli import output
 from tui.cli.connect import client
 from tui.cli.diagnostics import CommandError, Exit
 from tui.cli.ids import Target, attempt_id
+from tui.cli.log_lines import Wanted, followed, lines_of, shaped
 
 if TYPE_CHECKING:
     from bus.client import Client
@@ -25,31 +28,82 @@ TAIL_PIECE = 65_536
 
 
 async def logs(arguments: Namespace) -> int:
-    """Print tasks' stdout (or stderr) so far; with --follow until the task has ended."""
+    """Print tasks' stdout (or stderr, or both) so far; with --follow until the task has ended."""
     targets = [attempt_id(task) for task in arguments.tasks]
-    stream = Stream.STDERR if arguments.stderr else Stream.STDOUT
     if arguments.attempt is not None:
         targets = [Target(target.name, arguments.attempt) for target in targets]
+    wanted = _wanted(arguments)
     if arguments.follow and (len(targets) > 1 or targets[0].attempt or arguments.output != "table"):
         message = "it follows the newest attempt of one task, as plain output"
         raise CommandError("E_USAGE", message, exit=Exit.USAGE, field="--follow")
+    if arguments.output != "table" and not wanted.is_plain:
+        message = "pieces of bytes have no lines: --grep, --both and times are for plain output"
+        raise CommandError("E_USAGE", message, exit=Exit.USAGE, field="--output")
     async with client(arguments) as corral:
         for place, target in enumerate(targets):
-            start = 0
-            if arguments.tail is not None:
-                start = await tail_offset(corral, target, stream, lines=arguments.tail)
-            if arguments.output != "table":
-                await _print_documents(arguments.output, _so_far(corral, target, stream, start=start))
-                continue
-            if len(targets) > 1:
+            if len(targets) > 1 and arguments.output == "table":
                 output.lines([*([""] if place else []), f"==> {target} <=="])
                 output.finish()
-            writer = output.LogWriter(raw=arguments.raw)
-            pieces = _followed if arguments.follow else _bytes
-            async for piece in pieces(corral, target, stream, start=start):
-                writer.write(piece)
-            writer.finish()
+            if wanted.is_plain:
+                await _print_bytes(corral, target, wanted.streams[0], arguments)
+            else:
+                await _print_lines(corral, target, wanted, arguments)
     return Exit.OK
+
+
+def _wanted(arguments: Namespace) -> Wanted:
+    """What the options ask for. Raises CommandError."""
+    if arguments.both and arguments.stderr:
+        message = "one of --both and --stderr"
+        raise CommandError("E_USAGE", message, exit=Exit.USAGE, field="--both")
+    if arguments.context and not arguments.grep:
+        message = "lines around which? it belongs to --grep"
+        raise CommandError("E_USAGE", message, exit=Exit.USAGE, field="--context")
+    if arguments.grep is not None:
+        try:
+            Pattern(arguments.grep)
+        except ValueError as error:
+            raise CommandError("E_USAGE", str(error), exit=Exit.USAGE, field="--grep") from None
+    one = Stream.STDERR if arguments.stderr else Stream.STDOUT
+    return Wanted(
+        streams=(Stream.STDOUT, Stream.STDERR) if arguments.both else (one,),
+        words=arguments.grep or "",
+        context=arguments.context,
+        since=arguments.since,
+        until=arguments.until,
+        stamps=arguments.timestamps,
+        tail=arguments.tail,
+    )
+
+
+async def _print_bytes(corral: Client, target: Target, stream: Stream, arguments: Namespace) -> None:
+    start = 0
+    if arguments.tail is not None:
+        start = await tail_offset(corral, target, stream, lines=arguments.tail)
+    if arguments.output != "table":
+        await _print_documents(arguments.output, _so_far(corral, target, stream, start=start))
+        return
+    writer = output.LogWriter(raw=arguments.raw)
+    pieces = _followed if arguments.follow else _bytes
+    async for piece in pieces(corral, target, stream, start=start):
+        writer.write(piece)
+    writer.finish()
+
+
+async def _print_lines(corral: Client, target: Target, wanted: Wanted, arguments: Namespace) -> None:
+    if arguments.follow:
+        starts = {}
+        if wanted.tail is not None:
+            for stream in wanted.streams:
+                starts[stream] = await tail_offset(corral, target, stream, lines=wanted.tail)
+        lines = followed(corral, target, wanted, starts=starts)
+    else:
+        lines = lines_of(corral, target, wanted)
+    writer = output.LogWriter(raw=arguments.raw)
+    async with aclosing(lines):
+        async for line in lines:
+            writer.write(shaped(line, wanted))
+    writer.finish()
 
 
 async def tail_offset(corral: Client, target: Target, stream: Stream, *, lines: int) -> int:

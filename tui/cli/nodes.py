@@ -28,7 +28,11 @@ async def nodes(arguments: Namespace) -> int:
 
         async def fetch(limit: int, cursor: str) -> Page[Node]:
             answer = await corral.nodes(
-                filter=arguments.filter, sort=arguments.sort, limit=limit, cursor=cursor
+                filter=arguments.filter,
+                sort=arguments.sort,
+                limit=limit,
+                cursor=cursor,
+                at=arguments.at,
             )
             return Page(answer.nodes, answer.next, answer.total, answer.states, True)
 

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from tui.cli.diagnostics import CommandError, Exit
 
 LIMIT_MAX = 10_000
+CONTEXT_MAX = 20
+"""Lines around a match that the coordinator gives at most (bus.grep), known without loading that."""
 
 
 def whole(option: str, *, least: int, most: int, hint: str = "") -> Callable[[str], int]:

@@ -178,7 +178,7 @@ class Family(Protocol):
     def add(self, verbs: Verbs, shared: Parser) -> None: ...
 
 
-FAMILIES = ("machine", "jobs", "views", "nodes", "scheduler", "identity", "settings", "help")
+FAMILIES = ("machine", "jobs", "views", "closer", "nodes", "scheduler", "identity", "settings", "help")
 
 
 def families() -> list[Family]:

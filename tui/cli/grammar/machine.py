@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from tui.cli.options import whole, words
+from tui.cli.options import moment, whole, words
 from tui.cli.parser import Parser, Verbs, verb
 
 HEADING = "this machine"
@@ -47,12 +47,15 @@ def add(verbs: Verbs, shared: Parser) -> None:
         help="until corral down the scheduler tries nothing out, and does not measure how far to look ahead",
     )
     verb(verbs, shared, "down", "stop what `corral up` started", formats=("table", "json"))
-    verb(
+    status = verb(
         verbs,
         shared,
         "status",
         "the processes of this machine and the cluster they belong to",
         formats=("table", "json", "jsonl", "name"),
+    )
+    status.add_argument(
+        "--at", type=moment("--at"), metavar="TIME", help="the cluster as it was then: 2h, 2026-11-22T10:00Z"
     )
     for name, about in (("console", "open the console (also: top)"), ("top", "open the console")):
         console = verb(verbs, shared, name, about, formats=("table",))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tui.cli.options import LIMIT_MAX, moment, seconds, whole, words
+from tui.cli.options import CONTEXT_MAX, LIMIT_MAX, moment, seconds, whole, words
 from tui.cli.parser import Parser, Verbs, verb
 
 HEADING = "look"
@@ -31,31 +31,20 @@ def add(verbs: Verbs, shared: Parser) -> None:
     jobs.add_argument("--state", action="append", metavar="STATE", help="only these states: failed,cancelled")
     jobs.add_argument("--user", metavar="NAME", help="another user's (operators and admins)")
     add_list_options(jobs, limit=50)
+    add_at(jobs)
     job = verb(verbs, shared, "job", "jobs in full")
     job.add_argument("jobs", nargs="+", metavar="JOB")
     tasks = verb(verbs, shared, "tasks", "the tasks of a job, or of all jobs; or one task in full")
     tasks.add_argument("target", nargs="?", metavar="JOB|TASK", help="default: all jobs, newest first")
     tasks.add_argument("--state", action="append", metavar="STATE", help="only these states: failed,timeout")
     add_list_options(tasks, limit=100)
+    add_at(tasks)
     ps = verb(verbs, shared, "ps", "the tasks that run, those first that run longest")
     ps.add_argument("--user", metavar="NAME", help="only those of this user")
     add_list_options(ps, limit=100)
     task = verb(verbs, shared, "task", "tasks in full, with their attempts")
     task.add_argument("tasks", nargs="+", metavar="TASK")
-    logs = verb(verbs, shared, "logs", "what tasks printed", formats=("table", "json", "jsonl"))
-    logs.add_argument("tasks", nargs="+", metavar="TASK")
-    logs.add_argument("-f", "--follow", action="store_true", help="go on until the task ends")
-    logs.add_argument("--stderr", action="store_true", help="its stderr instead of its stdout")
-    logs.add_argument(
-        "--attempt",
-        type=whole("--attempt", least=1, most=999_999_999),
-        metavar="N",
-        help="of an earlier attempt; 1042.7#2 says the same",
-    )
-    logs.add_argument(
-        "--tail", type=whole("--tail", least=0, most=1_000_000), metavar="N", help="the last N lines"
-    )
-    logs.add_argument("--raw", action="store_true", help="byte for byte, on a terminal too")
+    _add_logs(verb(verbs, shared, "logs", "what tasks printed", formats=("table", "json", "jsonl")))
     why = verb(verbs, shared, "why", "why tasks do not start, or are where they are")
     why.add_argument("targets", nargs="+", metavar="JOB|TASK")
     _add_events(verb(verbs, shared, "events", "what happened, newest first"))
@@ -69,6 +58,7 @@ def add(verbs: Verbs, shared: Parser) -> None:
     add_list_options(audit, limit=50)
     nodes = verb(verbs, shared, "nodes", "the cluster's nodes")
     add_list_options(nodes, limit=1000)
+    add_at(nodes)
     _add_metrics(verb(verbs, shared, "metrics", "what nodes, tasks or the cluster used over time"))
     node = verb(verbs, shared, "node", "nodes in full")
     node.add_argument("nodes", nargs="+", metavar="NODE")
@@ -93,6 +83,45 @@ def add(verbs: Verbs, shared: Parser) -> None:
         metavar="TIME",
         help="ended so long ago, however they ended: 30d, 12h (default: the settings jobs.keep_…)",
     )
+
+
+def _add_logs(logs: Parser) -> None:
+    logs.add_argument("tasks", nargs="+", metavar="TASK")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on until the task ends")
+    logs.add_argument("--stderr", action="store_true", help="its stderr instead of its stdout")
+    logs.add_argument("--both", action="store_true", help="both by their times; lines of stderr begin with !")
+    logs.add_argument(
+        "--attempt",
+        type=whole("--attempt", least=1, most=999_999_999),
+        metavar="N",
+        help="of an earlier attempt; 1042.7#2 says the same",
+    )
+    logs.add_argument(
+        "--tail", type=whole("--tail", least=0, most=1_000_000), metavar="N", help="the last N lines"
+    )
+    logs.add_argument(
+        "--grep",
+        metavar="WORDS",
+        help="only lines with these words, in any case; * for anything between them",
+    )
+    logs.add_argument(
+        "--context",
+        type=whole("--context", least=0, most=CONTEXT_MAX),
+        default=0,
+        metavar="N",
+        help="with --grep: so many lines around each",
+    )
+    logs.add_argument(
+        "-t", "--timestamps", action="store_true", help="when each line was there; - where nobody knows"
+    )
+    logs.add_argument(
+        "--since",
+        type=moment("--since"),
+        metavar="TIME",
+        help="lines that came since: 10m, 2026-11-22T10:00Z",
+    )
+    logs.add_argument("--until", type=moment("--until"), metavar="TIME", help="lines that came until then")
+    logs.add_argument("--raw", action="store_true", help="byte for byte, on a terminal too")
 
 
 def _add_metrics(metrics: Parser) -> None:
@@ -132,6 +161,13 @@ def _add_events(events: Parser) -> None:
     events.add_argument("--until", type=moment("--until"), metavar="TIME")
     events.add_argument("-f", "--follow", action="store_true", help="go on with what happens; oldest first")
     add_list_options(events, limit=50)
+
+
+def add_at(parser: Parser) -> None:
+    """What every list takes that is known of the past."""
+    parser.add_argument(
+        "--at", type=moment("--at"), metavar="TIME", help="as it was then: 2h, yesterday, 2026-11-22T10:00Z"
+    )
 
 
 def add_list_options(parser: Parser, *, limit: int) -> None:

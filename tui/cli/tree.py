@@ -1,0 +1,89 @@
+"""`tree`: people, their jobs and the tasks of these, each below what it belongs to."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from bus.api import Job, Task
+from bus.people import User
+from tui.cli import output
+from tui.cli.connect import client
+from tui.cli.diagnostics import CommandError, Exit
+from tui.view.tree import Branch, Kind, job_branch, task_branch, user_branch
+
+if TYPE_CHECKING:
+    from bus.client import Client
+
+JOBS_MAX = 1_000
+LIVE = "state=pending,scheduled,running,paused"
+LAST, MORE, THROUGH, BESIDE = "└─ ", "├─ ", "   ", "│  "
+
+
+class JobTree(Struct):
+    """A job, and the first of its tasks."""
+
+    job: Job
+    tasks: list[Task] = []
+
+
+class UserTree(Struct):
+    """Somebody, and what they have."""
+
+    user: User
+    jobs: list[JobTree] = []
+
+
+async def tree(arguments: Namespace) -> int:
+    """Whoever one may see, or one of them. Raises CommandError where there is none of that name."""
+    async with client(arguments) as corral:
+        users = [each for each in (await corral.users()).users if arguments.user in ("", each.name)]
+        if not users:
+            message = f"nobody is called {arguments.user}"
+            raise CommandError("E_NOT_FOUND", message, exit=Exit.NOT_FOUND, hint="corral users shows all")
+        found = [await _of(corral, user, arguments) for user in users]
+    match arguments.output:
+        case "json":
+            output.as_json(found)
+        case "jsonl":
+            output.as_json_lines(found)
+        case _:
+            output.lines(line for each in found for line in drawn(_branch(each)))
+    return Exit.OK
+
+
+async def _of(corral: Client, user: User, arguments: Namespace) -> UserTree:
+    name = user.name.replace("\\", "\\\\").replace('"', '\\"')
+    condition = f'user="{name}"' + ("" if arguments.all else f" {LIVE}")
+    jobs = (await corral.jobs(filter=condition, limit=JOBS_MAX)).jobs
+    below = [JobTree(job) for job in jobs]
+    for each in below if arguments.tasks else ():
+        each.tasks = (await corral.tasks(each.job.number, limit=arguments.tasks)).tasks
+    return UserTree(user, below)
+
+
+def _branch(found: UserTree) -> Branch:
+    branch = user_branch(found.user)
+    branch.children = [job_branch(each.job) for each in found.jobs]
+    for each, job in zip(found.jobs, branch.children, strict=True):
+        job.children = [task_branch(task) for task in each.tasks]
+        told = sum(task.count for task in each.tasks)
+        if each.tasks and told < each.job.counts.total:
+            more = each.job.counts.total - told
+            said = f"and {more:,} more: corral tasks {each.job.number}"
+            job.children.append(Branch(kind=Kind.NOTE, key="more", text=said))
+    return branch
+
+
+def drawn(branch: Branch) -> Iterator[str]:
+    """The branch and all that is below it, with the lines that hold them together."""
+    yield f"{branch.glyph} {branch.text}".strip()
+    children: Sequence[Branch] = branch.children or ()
+    for place, child in enumerate(children):
+        is_last = place == len(children) - 1
+        first, *others = drawn(child)
+        yield (LAST if is_last else MORE) + first
+        yield from ((THROUGH if is_last else BESIDE) + line for line in others)
