@@ -22,6 +22,8 @@ from bus.outlook import Affected as Affected
 from bus.outlook import Backfilled as Backfilled
 from bus.outlook import Blocker as Blocker
 from bus.outlook import Candidate as Candidate
+from bus.outlook import Displaced as Displaced
+from bus.outlook import Displacement as Displacement
 from bus.outlook import Effect as Effect
 from bus.outlook import Forecast as Forecast
 from bus.outlook import Outlook as Outlook

@@ -74,16 +74,54 @@ class Affected(Struct, kw_only=True):
     slowdown_after: float | None = None
 
 
+class Displaced(Struct, kw_only=True):
+    """A task that a node holds which would be drained. `goes`: it has to leave, else it is over there before.
+
+    `ends_at`: when it would be over where it is; None: it has not started. `goes_to`, `starts_at`: where and
+    when it would go on; None: nowhere, for `blockers`, or without any not as far as can be foreseen.
+    `delay_s`: by how much later it would be over, or start if it has not; what ran begins anew.
+    """
+
+    task: str
+    user: str
+    node: str
+    running: bool
+    goes: bool
+    ends_at: float | None = None
+    goes_to: str | None = None
+    starts_at: float | None = None
+    delay_s: float | None = None
+    blockers: list[Blocker] = []
+
+
+class Displacement(Struct, kw_only=True):
+    """All `tasks` that drained nodes hold: `stay` to their end, `go`, of which `nowhere` could go on.
+
+    Delays are of those that go somewhere. `empty_at`: when the last that stays would be over.
+    """
+
+    tasks: int
+    stay: int = 0
+    go: int = 0
+    nowhere: int = 0
+    delay_mean_s: float | None = None
+    delay_most_s: float | None = None
+    empty_at: float | None = None
+
+
 class Outlook(Struct, kw_only=True):
     """What would become of what waits. `jobs`: the most affected of those that one may see.
 
-    `forecast`: of the job that was asked about too.
+    `forecast`: of the job that was asked about too. `displacement`, `displaced`: what drained nodes hold, all
+    of it and the tasks that one may see.
     """
 
     change: str
     effect: Effect
     jobs: list[Affected] = []
     forecast: Forecast | None = None
+    displacement: Displacement | None = None
+    displaced: list[Displaced] = []
 
 
 class Backfilled(Struct, kw_only=True):

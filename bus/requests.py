@@ -130,11 +130,14 @@ class WhatIf(Request):
     """What would become of what waits if `add` nodes came, which are empty and like `like`, if nodes drained,
     if `order` were in force (a static rule or the name of a learned one; "": as it is), if `job` were
     submitted.
+
+    `deadline_s`, of the drain: what still runs then is queued again elsewhere; None: never.
     """
 
     add: int = 0
     like: str = ""  # a node; "": the largest one
     drain: list[str] = []
+    deadline_s: float | None = None
     order: str = ""
     job: JobSpec | None = None
 

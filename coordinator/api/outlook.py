@@ -20,9 +20,10 @@ from msgspec.structs import replace
 from bus import api, requests
 from bus.errors import ApiError
 from bus.refusal import quote, refusal
-from bus.values import NodeName, TaskRef, UserName
+from bus.values import NodeAdmin, NodeName, TaskRef, UserName
 from coordinator.api.access import viewer
 from coordinator.api.prerequisites import Prerequisites
+from coordinator.api.steer import check_deadline
 from coordinator.clock import Clock
 from coordinator.core.events import ForecastMade
 from coordinator.core.forecasts import sample
@@ -66,9 +67,9 @@ class Outlook:
         async with self._playing:
             now_s = self._clock.now_s()
             comparison = compared(self._loop.cluster, Change(job=job), now_s=now_s)
-            raw, (effect, _) = await asyncio.to_thread(_both, comparison, None)
+            raw, answer = await asyncio.to_thread(_answer, comparison, None)
         whole = all(not group.needs for group in job.groups)
-        return self._corrected(raw, now_s=now_s, until_end=whole), effect
+        return self._corrected(raw, now_s=now_s, until_end=whole), answer.effect
 
     async def what_if(self, user: UserRow, request: Struct) -> Struct:
         """`job.whatif`: raises ApiError for nodes and orders that do not exist, and for a refused job."""
@@ -85,14 +86,11 @@ class Outlook:
         async with self._playing:
             now_s = self._clock.now_s()
             comparison = compared(cluster, change, now_s=now_s)
-            raw, (effect, jobs) = await asyncio.to_thread(_both, comparison, viewer(user))
+            raw, answer = await asyncio.to_thread(_answer, comparison, viewer(user))
         whole = change.job is not None and all(not group.needs for group in change.job.groups)
-        return api.Outlook(
-            change=_in_words(change),
-            effect=effect,
-            jobs=jobs,
-            forecast=self._corrected(raw, now_s=now_s, until_end=whole),
-        )
+        answer.change = _in_words(change)
+        answer.forecast = self._corrected(raw, now_s=now_s, until_end=whole)
+        return answer
 
     def _corrected(self, raw: Forecast | None, *, now_s: float, until_end: bool) -> api.Forecast | None:
         if raw is None:
@@ -148,10 +146,14 @@ class Outlook:
         return self._loop.cluster.planner.forecasts.tracker
 
 
-def _both(
-    comparison: Comparison, only: UserName | None
-) -> tuple[Forecast | None, tuple[api.Effect, list[api.Affected]]]:
-    return comparison.forecast(), comparison.judge(only)
+def _answer(comparison: Comparison, only: UserName | None) -> tuple[Forecast | None, api.Outlook]:
+    """Without its words and its forecast. Takes its time."""
+    will = comparison.played()
+    effect, jobs = comparison.judge(only, will)
+    answer = api.Outlook(change="", effect=effect, jobs=jobs)
+    if comparison.held.total:
+        answer.displacement, answer.displaced = comparison.displaced(will, only)
+    return comparison.forecast(), answer
 
 
 def _change(cluster: Cluster, request: requests.WhatIf) -> Change:
@@ -176,10 +178,15 @@ def _change(cluster: Cluster, request: requests.WhatIf) -> Change:
                 expected=", ".join(POLICIES),
             )
         )
+    if request.deadline_s is not None and not request.drain:
+        message, got = "only what drains has a deadline", quote(f"{request.deadline_s:g}")
+        raise ApiError(refusal("E_CONFLICT", message, field="/deadline_s", got=got, hint="name it in /drain"))
+    check_deadline(request.deadline_s, NodeAdmin.DRAINING)
     return Change(
         add=request.add,
         like=_like(cluster, request) if request.add else None,
         drain=frozenset(_node(cluster, name, field="/drain").name for name in request.drain),
+        deadline_s=request.deadline_s,
         policy=POLICIES[request.order] if request.order else None,
     )
 
@@ -206,7 +213,8 @@ def _in_words(change: Change) -> str:
     if change.like is not None:
         said.append(f"{change.add} more like {change.like.name}")
     if change.drain:
-        said.append(f"{', '.join(sorted(change.drain))} drained")
+        within = "" if change.deadline_s is None else f" within {change.deadline_s:g} s"
+        said.append(f"{', '.join(sorted(change.drain))} drained{within}")
     if change.policy is not None:
         said.append(f"order {change.policy.name}")
     if change.job is not None:

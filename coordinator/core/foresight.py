@@ -17,12 +17,13 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from bus.api import Affected, Effect
+from bus.api import Affected, Displaced, Displacement, Effect
 from bus.values import NodeAdmin, NodeHealth, NodeName, Resources, UserName
+from coordinator.core.displacement import Held, leaving, told, with_blockers
 from coordinator.core.model import Cluster, Group, Job, Node
 from coordinator.core.scheduler.coming import Coming
 from coordinator.core.scheduler.forecast import Forecast, foresee, middle_future, ratios
-from coordinator.core.scheduler.forward import Scene, Times
+from coordinator.core.scheduler.forward import Future, Scene, Times
 from coordinator.core.scheduler.order import in_force, key_of, standing
 from coordinator.core.scheduler.policies import Policy
 from coordinator.core.scheduler.predict import BOUND_S
@@ -90,17 +91,24 @@ def _place(line: InLine) -> tuple[int, int, float, int]:
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """What is asked about: `add` empty nodes like `like`, `drain`ed ones, another order, one more job."""
+    """What is asked about: `add` empty nodes like `like`, `drain`ed ones, another order, one more job.
+
+    `deadline_s`: what still runs on drained nodes has to go then; None: never.
+    """
 
     add: int = 0
     like: Node | None = None
     drain: frozenset[NodeName] = frozenset()
+    deadline_s: float | None = None
     policy: Policy | None = None
     job: Job | None = None
 
 
 class Comparison(Struct, frozen=True):
-    """The cluster without the change and with it; `asked`: the entries of the job in `after`."""
+    """The cluster without the change and with it; `asked`: the entries of the job in `after`.
+
+    `held`: by nodes that would be drained; `names`: of the nodes of `after`.
+    """
 
     before: Scene
     after: Scene
@@ -109,6 +117,8 @@ class Comparison(Struct, frozen=True):
     asked: tuple[int, ...]
     ratios: Times
     coming: Coming
+    names: tuple[NodeName, ...] = ()
+    held: Held = Held()
 
     def forecast(self) -> Forecast | None:
         """Of the job that was asked about: its first start and its last end."""
@@ -116,9 +126,18 @@ class Comparison(Struct, frozen=True):
             return None
         return Question(self.after, self.asked, self.ratios, self.coming, first=True).answer()
 
-    def judge(self, viewer: UserName | None) -> tuple[Effect, list[Affected]]:
+    def played(self) -> Future:
+        """With the change. Takes its time."""
+        return middle_future(self.after, self.ratios, steps=STEPS)
+
+    def displaced(self, will: Future, viewer: UserName | None) -> tuple[Displacement, list[Displaced]]:
+        """Where what drained nodes hold would go; each task of `viewer` (None: of everybody)."""
+        places = _places(self.lines_after)
+        return told(self.held, will, self.names, places, viewer=viewer, now_s=self.after.now_s)
+
+    def judge(self, viewer: UserName | None, will: Future | None = None) -> tuple[Effect, list[Affected]]:
         """The effect on all, and the most affected jobs of `viewer` (None: of everybody)."""
-        moved = list(self._moved())
+        moved = list(self._moved(will or self.played()))
         jobs: dict[int, list[_Moved]] = {}
         for each in moved:
             if viewer is None or each.line.group.job.owner == viewer:
@@ -127,12 +146,11 @@ class Comparison(Struct, frozen=True):
         rows.sort(key=lambda row: (-_shift(row), row.job))
         return _effect(moved, self.before.now_s), rows[:AFFECTED_MAX]
 
-    def _moved(self) -> Iterator[_Moved]:
+    def _moved(self, will: Future) -> Iterator[_Moved]:
         was = middle_future(self.before, self.ratios, steps=STEPS).starts
-        will = middle_future(self.after, self.ratios, steps=STEPS).starts
         asked = set(self.asked)
         later = {
-            (line.group.job.number, line.place[-1]): will[place].mean_s
+            (line.group.job.number, line.place[-1]): will.starts[place].mean_s
             for place, line in enumerate(self.lines_after)
             if place not in asked
         }
@@ -144,23 +162,45 @@ class Comparison(Struct, frozen=True):
 def compared(cluster: Cluster, change: Change, *, now_s: float) -> Comparison:
     """The question what `change` would do."""
     nodes = list(cluster.nodes.values())
+    changed_nodes = _changed_nodes(nodes, change)
     lines = in_line(cluster)
     changed = list(lines)
+    policy = change.policy or in_force(cluster)
+    known = ratios(cluster.planner.predictor)
     if change.policy is not None:
         changed = [_keyed(cluster, each, change.policy, now_s=now_s) for each in lines]
     if change.job is not None:
-        changed += _lines_of(cluster, change.job, change.policy or in_force(cluster), now_s=now_s)
+        changed += _lines_of(cluster, change.job, policy, now_s=now_s)
+    held = leaving(
+        cluster,
+        change.drain,
+        policy,
+        deadline_s=change.deadline_s,
+        known=known,
+        sequence=cluster.sequence + 1 + (len(change.job.groups) if change.job is not None else 0),
+        now_s=now_s,
+    )
+    changed += (each.line for each in held.tasks if each.line is not None)
     changed.sort(key=_place)
     latest = newcomers(cluster, now_s=now_s, policy=change.policy)
+    after = scene_of(cluster, changed_nodes, changed, now_s=now_s, latest=latest)
+    places = _places(changed)
     return Comparison(
         scene_of(cluster, nodes, lines, now_s=now_s),
-        scene_of(cluster, _changed_nodes(nodes, change), changed, now_s=now_s, latest=latest),
+        after,
         tuple(lines),
         tuple(changed),
         tuple(place for place, each in enumerate(changed) if each.group.job is change.job),
-        ratios(cluster.planner.predictor),
+        known,
         coming_of(cluster, changed, latest, now_s=now_s),
+        tuple(node.name for node in changed_nodes),
+        with_blockers(cluster, held, after=after, nodes=changed_nodes, places=places),
     )
+
+
+def _places(lines: Sequence[InLine]) -> dict[int, int]:
+    """Of entries, by their sequence."""
+    return {each.place[-1]: place for place, each in enumerate(lines)}
 
 
 def _keyed(cluster: Cluster, line: InLine, policy: Policy, *, now_s: float) -> InLine:

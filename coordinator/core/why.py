@@ -84,7 +84,7 @@ def blockers(cluster: Cluster, group: Group, index: int, *, now_s: float) -> lis
     """Everything that keeps task `index` of `group` from starting; empty: it is about to be placed."""
     task = group.find_task(index)
     found = [
-        *_of_job(group),
+        *job_blockers(group),
         *_of_after(cluster, group.job),
         *_of_needs(group),
         *_of_retry(cluster, group, task, now_s=now_s),
@@ -110,7 +110,8 @@ def line_blocker(ahead: int | None) -> list[Blocker]:
     ]
 
 
-def _of_job(group: Group) -> Iterator[Blocker]:
+def job_blockers(group: Group) -> Iterator[Blocker]:
+    """What people keep its job from."""
     job = group.job
     if job.held_by is not None:
         yield Blocker(

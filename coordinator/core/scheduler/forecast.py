@@ -108,10 +108,15 @@ def foresee(
     return Forecast(start_s=median, low_s=low, high_s=high, ends_s=_quantile(ends, 0.5))
 
 
+def middle_of(known: Times) -> float:
+    """How what runs turned out against what was predicted, in the middle."""
+    return float(np.median(known))
+
+
 def middle_future(scene: Scene, known: Times, *, steps: int) -> Future:
     """All of it, if everything runs as long as what was predicted so turned out to in the middle."""
     rng = np.random.default_rng(SEED)
-    return play(scene, np.median(known, keepdims=True), rng, steps=steps, resolution=resolution_of(scene))
+    return play(scene, np.array([middle_of(known)]), rng, steps=steps, resolution=resolution_of(scene))
 
 
 def resolution_of(scene: Scene) -> float:

@@ -79,11 +79,15 @@ class Start(NamedTuple):
 
 
 class Future(NamedTuple):
-    """Of each entry when it starts and when the last of it ends; and how many steps that took."""
+    """Of each entry when it starts and when the last of it ends; and how many steps that took.
+
+    `rows`: of each entry the node on which the first of it starts, or NOBODY.
+    """
 
     starts: tuple[Start, ...]
     ends_s: tuple[float, ...]
     steps: int
+    rows: tuple[int, ...]
 
 
 def play(
@@ -125,6 +129,7 @@ class _Run:
         self._first = [math.inf] * len(scene.entries)
         self._last = [math.inf] * len(scene.entries)
         self._total = [0.0] * len(scene.entries)
+        self._row = [NOBODY] * len(scene.entries)
         self._over = [math.inf] * len(scene.entries)
         self._fresh: list[
             tuple[NDArray[np.intp], Amounts, Times, Times]
@@ -306,6 +311,8 @@ class _Run:
         if place != self._head:
             self._charge_spare(rows, amounts, limit_s)
         self._fresh.append((rows, amounts, self._now_s + run_s, np.full(len(rows), limit_s)))
+        if self._row[place] == NOBODY:
+            self._row[place] = int(rows[0])
         self._note_started(place, int(counts.sum()), self._now_s + float(run_s.max()))
 
     def _room(self, place: int, entry: Entry) -> Amounts:
@@ -345,4 +352,4 @@ class _Run:
         ends = tuple(
             over if last < math.inf else math.inf for over, last in zip(self._over, self._last, strict=True)
         )
-        return Future(starts, ends, steps)
+        return Future(starts, ends, steps, tuple(self._row))

@@ -32,12 +32,16 @@ Place = tuple[int, int, float, int]
 
 
 class InLine(Struct, frozen=True):
-    """`count` tasks of a group that wait, and where they stand; `since_s`: since when."""
+    """`count` tasks of a group that wait, and where they stand; `since_s`: since when.
+
+    `at_s`: who comes only then.
+    """
 
     group: Group
     place: Place
     count: int
     since_s: float
+    at_s: float = -math.inf
 
 
 def in_line(cluster: Cluster, *, before: Place | None = None) -> list[InLine]:
@@ -147,7 +151,7 @@ def scene_of(
     `latest` have lines too, and nobody in them.
     """
     pool = Pool(nodes)
-    runs = _Runs(cluster)
+    runs = Runs(cluster)
     held = [
         (row, attempt.requested, attempt.started_at or attempt.assigned_at, attempt.task.group)
         for row, node in enumerate(nodes)
@@ -161,7 +165,8 @@ def scene_of(
             lines[each.group.shape],
             each.count,
             runs.predicted_s(each.group),
-            _limit_s(each.group),
+            limit_s(each.group),
+            each.at_s,
         )
         for each in entries
     )
@@ -172,7 +177,7 @@ def scene_of(
         held=_table([requested for _, requested, _, _ in held]),
         begun=begun,
         ends=begun + np.array([runs.predicted_s(group) for *_, group in held], dtype=np.float64),
-        limits=begun + np.array([_limit_s(group) for *_, group in held], dtype=np.float64),
+        limits=begun + np.array([limit_s(group) for *_, group in held], dtype=np.float64),
         requests=_table([shape.resources for shape in lines]),
         allowed=np.array([pool.able(shape) for shape in lines], dtype=np.bool_).reshape(
             len(lines), len(nodes)
@@ -194,7 +199,7 @@ def _shape(wanted: Wanted) -> Shape:
     return Shape(Resources(cpu_millis, mem_mib, gpus=whole, gpu_milli=shared), (), (), None)
 
 
-class _Runs:
+class Runs:
     """Predicted run times; those of one group are the same."""
 
     def __init__(self, cluster: Cluster) -> None:
@@ -211,7 +216,8 @@ class _Runs:
         return found
 
 
-def _limit_s(group: Group) -> float:
+def limit_s(group: Group) -> float:
+    """The walltime asked for, with the grace to end in; infinite without one."""
     settings = group.settings
     return math.inf if settings.timeout_s is None else settings.timeout_s + settings.grace_s
 

@@ -101,6 +101,24 @@ async def test_what_if_shows_others_only_as_means(shell: Shell, codec: Codec) ->
     assert nothing["change"] == "nothing changed" and nothing.get("forecast") is None
 
 
+@pytest.mark.parametrize("codec", Codec)
+async def test_a_drain_says_of_each_own_task_where_it_would_go(shell: Shell, codec: Codec) -> None:
+    agent = await shell.agent()
+    ref, _ = await one_runs_and_others_wait(shell, agent, others=0)
+    stays = await shell.ask("alice", "job.whatif", codec=codec, drain=["n1"])
+    assert (stays["displacement"]["tasks"], stays["displacement"]["stay"]) == (1, 1)
+    change: dict[str, Any] = {"drain": ["n1"], "deadline_s": 10.0, "add": 1}
+    for user, tasks in (("alice", [str(ref.task)]), ("bob", []), ("olga", [str(ref.task)])):
+        answer = await shell.ask(user, "job.whatif", codec=codec, **change)
+        assert answer["change"] == "1 more like n1; n1 drained within 10 s"
+        assert (answer["displacement"]["tasks"], answer["displacement"]["go"]) == (1, 1)
+        shown = answer.get("displaced", [])
+        assert [row["task"] for row in shown] == tasks
+        assert all(row["goes_to"] == "n1+1" and row["delay_s"] > 0 for row in shown)
+    nowhere = await shell.ask("alice", "job.whatif", codec=codec, drain=["n1"], deadline_s=0)
+    assert [each["code"] for each in nowhere["displaced"][0]["blockers"]] == ["admin:draining"]
+
+
 @pytest.mark.parametrize(
     ("change", "code", "field"),
     [
@@ -108,6 +126,8 @@ async def test_what_if_shows_others_only_as_means(shell: Shell, codec: Codec) ->
         ({"add": 1_001}, "E_RANGE", "/add"),
         ({"add": 1, "like": "n9"}, "E_NOT_FOUND", "/like"),
         ({"drain": ["n1", "n9"]}, "E_NOT_FOUND", "/drain"),
+        ({"drain": ["n1"], "deadline_s": -1}, "E_RANGE", "/deadline_s"),
+        ({"deadline_s": 10}, "E_CONFLICT", "/deadline_s"),
         ({"order": "best"}, "E_ENUM", "/order"),
         ({"job": {"command": ["true"], "priority": 99}}, "E_RANGE", "/priority"),
     ],
