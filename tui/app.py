@@ -4,27 +4,14 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractAsyncContextManager, aclosing
-from functools import partial
 from pathlib import Path
 
 from textual import work
 from textual.binding import Binding
 
-from bus.client import Client
+from tui import loading
 from tui.client.session import Offline, Online, Session
-from tui.client.source import Connect, Source
-from tui.modals.help import Help
-from tui.screens.charts import ChartsScreen
-from tui.screens.events import EventsScreen
-from tui.screens.jobs import JobsScreen
-from tui.screens.logs import LogsScreen
-from tui.screens.nodes import NodesScreen
-from tui.screens.pulse import PulseScreen
-from tui.screens.scheduler import SchedulerScreen
-from tui.screens.storage import StorageScreen
-from tui.screens.tools import ToolsScreen
-from tui.screens.users import UsersScreen
-from tui.screens.xray import XRayScreen
+from tui.client.source import Source
 from tui.settings import settings_path
 from tui.theme.plain import AsciiOnly, encoding_is_unicode, is_monochrome
 from tui.time_cursor import TimeCursor
@@ -39,16 +26,16 @@ class Console(TimeCursor):
     TITLE = "corral"
     ENABLE_COMMAND_PALETTE = False
     MODES = {
-        "pulse": PulseScreen,
-        "nodes": NodesScreen,
-        "jobs": JobsScreen,
-        "logs": LogsScreen,
-        "charts": ChartsScreen,
-        "scheduler": SchedulerScreen,
-        "events": EventsScreen,
-        "storage": StorageScreen,
-        "tools": ToolsScreen,
-        "users": UsersScreen,
+        "pulse": loading.at("tui.screens.pulse:PulseScreen"),
+        "nodes": loading.at("tui.screens.nodes:NodesScreen"),
+        "jobs": loading.at("tui.screens.jobs:JobsScreen"),
+        "logs": loading.at("tui.screens.logs:LogsScreen"),
+        "charts": loading.at("tui.screens.charts:ChartsScreen"),
+        "scheduler": loading.at("tui.screens.scheduler:SchedulerScreen"),
+        "events": loading.at("tui.screens.events:EventsScreen"),
+        "storage": loading.at("tui.screens.storage:StorageScreen"),
+        "tools": loading.at("tui.screens.tools:ToolsScreen"),
+        "users": loading.at("tui.screens.users:UsersScreen"),
     }
     DEFAULT_MODE = "pulse"
     BINDINGS = [
@@ -84,10 +71,15 @@ class Console(TimeCursor):
 
     def action_help(self) -> None:
         """The keys of the screen one looks at."""
+        from tui.modals.help import Help
+
         self.push_screen(Help(self.screen))
 
     def action_xray(self) -> None:
         """Users, their jobs, tasks and nodes as a tree; of the user whose job is under the cursor."""
+        from tui.screens.jobs import JobsScreen
+        from tui.screens.xray import XRayScreen
+
         screen = self.screen
         row = screen.table.row if isinstance(screen, JobsScreen) else None
         self.push_screen(XRayScreen("" if row is None else row.user))
@@ -109,6 +101,8 @@ class Console(TimeCursor):
             async for update in updates:
                 match update:
                     case Online():
+                        if self.online is None:
+                            self.run_worker(loading.ahead(), group="loading")
                         self.online, self.offline = update, None
                     case Offline():
                         self.offline = update
@@ -132,7 +126,12 @@ def open_console(
     """
     if is_monochrome():
         os.environ["NO_COLOR"] = "1"
-    connect: Connect = partial(Client.connect, url, credentials, data, ca=ca, name="corral console")
+
+    def connect() -> AbstractAsyncContextManager[Source]:
+        from bus.client import Client
+
+        return Client.connect(url, credentials, data, ca=ca, name="corral console")
+
     console = Console(
         Session(_demo if demo else connect),
         ascii_only=not encoding_is_unicode(),

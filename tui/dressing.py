@@ -12,6 +12,7 @@ from textual.keys import Keys
 from textual.screen import Screen
 from textual.widget import Widget
 
+from tui.loading import at_once
 from tui.settings import Settings, SettingsError, read_settings, save_theme
 from tui.theme.palettes import DARK, MONO, THEMES
 from tui.view.safe import safe_line
@@ -111,7 +112,10 @@ class Dressed(App[None]):
 
 
 def known_keys(keys: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """The wishes that can be met, and what is wrong with the others."""
+    """The wishes that can be met, and what is wrong with the others: for that, every screen is read."""
+    if not keys:
+        return {}, []
+    at_once()
     ids = binding_ids()
     met, wrong = {}, []
     for id, wish in keys.items():

@@ -8,8 +8,6 @@ from typing import ClassVar
 from textual import work
 from textual.binding import Binding, BindingType
 
-from tui.modals.time import TimeModal
-from tui.screens.past import ChangesScreen
 from tui.seen import keep_seen, read_seen
 from tui.travelling import Travelled
 from tui.view.moments import STEP_FIRST, STEPS_S, stepped
@@ -67,6 +65,8 @@ class TimeCursor(Travelled):
 
     def action_changes(self) -> None:
         """What changed since the console was left the last time; where nobody knows, in the last hour."""
+        from tui.screens.past import ChangesScreen
+
         since = None if self._path is None else read_seen(self._path.with_name(SEEN))
         if since is None:
             self.push_screen(ChangesScreen(time.time() - HOUR_S))
@@ -76,5 +76,7 @@ class TimeCursor(Travelled):
     @work(exclusive=True, group="time")
     async def action_time_ask(self) -> None:
         """Type a moment."""
+        from tui.modals.time import TimeModal
+
         if (chosen := await self.push_screen_wait(TimeModal(self.moment))) is not None:
             self.look_at(chosen.moment)

@@ -8,14 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from textual import work
-from textual.widgets import Input, TextArea
+from textual.widgets import Input
 
 from bus.errors import CorralError
 from tui.dressing import Dressed
-from tui.modals.command import CommandLine, Deed
-from tui.modals.palette import Palette
-from tui.screens.commanding import Doable, words_of
-from tui.screens.finding import ask_of, entries_of, places_of
 from tui.screens.listing import ListScreen
 from tui.screens.live import LiveScreen
 from tui.screens.openers import screen_of
@@ -25,6 +21,8 @@ from tui.view.safe import safe_line
 
 if TYPE_CHECKING:
     from tui.app import Console
+    from tui.modals.command import Deed
+    from tui.screens.commanding import Doable
 
 EARLIER_MAX = 200
 OPENS_A_LINE = frozenset({"command", "palette"})
@@ -109,12 +107,15 @@ class Travelled(Dressed):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What opens a line to type into comes before other keys, but not before what is typed already."""
-        if action in OPENS_A_LINE and isinstance(self.focused, Input | TextArea):
+        if action in OPENS_A_LINE and isinstance(self.focused, Input):
             return False
         return super().check_action(action, parameters)
 
     async def action_command(self, line: str = "") -> None:
         """Type what to do. The line is there when this returns: the keys that follow go to it."""
+        from tui.modals.command import CommandLine
+        from tui.screens.commanding import words_of
+
         if (screen := self.top()) is not None and screen is self.screen:
             del self._earlier[:-EARLIER_MAX]
             words = words_of(self._console, screen)
@@ -122,6 +123,9 @@ class Travelled(Dressed):
 
     async def action_palette(self) -> None:
         """Find anything by some of its letters."""
+        from tui.modals.palette import Palette
+        from tui.screens.finding import ask_of, entries_of
+
         if (screen := self.top()) is None or screen is not self.screen:
             return
         palette = Palette(
@@ -133,6 +137,9 @@ class Travelled(Dressed):
 
     async def action_places(self) -> None:
         """Back to a place of late."""
+        from tui.modals.palette import Palette
+        from tui.screens.finding import places_of
+
         if self.top() is self.screen:
             palette = Palette(places_of(self._console), example="a place you were at")
             await self.push_screen(palette, self._begin)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from textual.app import App
 from textual.binding import Binding
+from textual.dom import DOMNode
 from textual.pilot import Pilot
+from textual.widget import Widget
 from textual.widgets import Input
 
 from bus.api import Error
@@ -11,17 +14,10 @@ from bus.values import Role
 from tests.tui.driving import NOW_S, gone, opened, painted, showing, until
 from tui.app import Console
 from tui.client.fake import FakeCluster
+from tui.loading import at_once
 from tui.modals.command import CommandLine
-from tui.modals.confirm import Confirm
-from tui.modals.help import Help
-from tui.screens.document import DocumentScreen
-from tui.screens.log import LogScreen
-from tui.screens.tasks import TasksScreen
 from tui.view.modes import MODE_DIGITS
 from tui.widgets.choices import Choices
-from tui.widgets.prompt import Prompt
-from tui.widgets.virtual_log import VirtualLog
-from tui.widgets.virtual_table import VirtualTable
 
 
 def console(pilot: Pilot[None]) -> Console:
@@ -44,12 +40,17 @@ async def test_every_digit_leads_somewhere_or_says_that_it_does_not(fake: FakeCl
 
 
 def test_every_key_of_ours_can_be_mapped_anew() -> None:
-    widgets = (Confirm, Help, Console, *Console.MODES.values(), TasksScreen, LogScreen, DocumentScreen)
-    for widget in (*widgets, Prompt, VirtualLog, VirtualTable):
-        for base in widget.__mro__:
-            if base.__module__.startswith("tui."):
-                for binding in vars(base).get("BINDINGS", ()):
-                    assert isinstance(binding, Binding) and binding.id, (base, binding)
+    at_once()
+    waiting: list[type[DOMNode]] = [App, Widget]
+    named = set()
+    while waiting:
+        kind = waiting.pop()
+        waiting += kind.__subclasses__()
+        if kind.__module__.startswith("tui."):
+            for binding in vars(kind).get("BINDINGS", ()):
+                assert isinstance(binding, Binding) and binding.id, (kind, binding)
+                named.add(binding.id)
+    assert {"console.help", "confirm.yes", "jobs.cancel", "log.follow", "submit.leave"} <= named
 
 
 async def test_the_past_is_told_to_the_screen_one_looks_at_and_locked(fake: FakeCluster) -> None:

@@ -12,13 +12,8 @@ from bus.api import Job, JobChanged
 from tui.client.pages import Slice
 from tui.client.session import Deltas
 from tui.client.source import Source
-from tui.screens.document import job_details, why
-from tui.screens.gantt import GanttScreen
 from tui.screens.listing import sort_bindings
-from tui.screens.log import LogScreen
-from tui.screens.logs import open_logs
 from tui.screens.steerable import SteerableList
-from tui.screens.tasks import TasksScreen
 from tui.view.facts import job_facts
 from tui.view.lines import Line
 from tui.view.listings import JOBS
@@ -72,11 +67,16 @@ class JobsScreen(SteerableList[Job]):
     @on(VirtualTable.Selected)
     def action_open_tasks(self) -> None:
         """The tasks of the job under the cursor."""
+        from tui.screens.tasks import TasksScreen
+
         if (job := self.table.row) is not None:
             self.app.push_screen(TasksScreen(job.number))
 
     def action_open_log(self) -> None:
         """The output of a job's only task; of several, one has to be chosen. Of marked jobs, the first."""
+        from tui.screens.log import LogScreen
+        from tui.screens.logs import open_logs
+
         if marked := self.table.marked:
             self.app.run_worker(open_logs(self.console, [f"{each.number}.0" for each in marked]))
             return
@@ -89,16 +89,22 @@ class JobsScreen(SteerableList[Job]):
 
     def action_why(self) -> None:
         """Why it waits, or why it is where it is."""
+        from tui.screens.document import why
+
         if (job := self.table.row) is not None:
             self.app.push_screen(why(str(job.number)))
 
     def action_gantt(self) -> None:
         """What of it ran where and when, as bars over time."""
+        from tui.screens.gantt import GanttScreen
+
         if (job := self.table.row) is not None:
             self.app.push_screen(GanttScreen(job=job.number))
 
     def action_details(self) -> None:
         """All that is known of it, with its command."""
+        from tui.screens.document import job_details
+
         if (job := self.table.row) is not None:
             self.app.push_screen(job_details(str(job.number)))
 

@@ -1,0 +1,67 @@
+"""Screens are read from disk when they are first opened, or one by one once the first picture stands.
+
+A place is written "module:name". What `ahead` reads costs no key a wait: between two of its modules the
+application hears what was typed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tui.screens.live import LiveScreen
+
+PAUSE_S = 0.05
+"""Between two modules: a module takes some milliseconds."""
+
+AHEAD = (
+    "tui.screens.openers",
+    "tui.screens.document",
+    "tui.screens.tasks",
+    "tui.screens.nodes",
+    "tui.screens.logs",
+    "tui.screens.charts",
+    "tui.screens.scheduler",
+    "tui.screens.events",
+    "tui.screens.gantt",
+    "tui.screens.users",
+    "tui.screens.storage",
+    "tui.screens.tools",
+    "tui.screens.xray",
+    "tui.screens.whatif",
+    "tui.screens.past",
+    "tui.screens.finding",
+    "tui.modals.command",
+    "tui.modals.palette",
+    "tui.modals.help",
+    "tui.modals.time",
+    "tui.modals.submit",
+)
+"""What may be opened by a key, the likelier first."""
+
+
+def at(place: str) -> Callable[..., LiveScreen]:
+    """Makes the screen of a place; its module is read by then."""
+
+    def make(*arguments: str) -> LiveScreen:
+        module, _, name = place.partition(":")
+        made: LiveScreen = getattr(import_module(module), name)(*arguments)
+        return made
+
+    return make
+
+
+async def ahead(modules: Sequence[str] = AHEAD) -> None:
+    """Read what will be wanted, while nothing else is to be done."""
+    for module in modules:
+        await asyncio.sleep(PAUSE_S)
+        import_module(module)
+
+
+def at_once(modules: Sequence[str] = AHEAD) -> None:
+    """For who has to know all of them."""
+    for module in modules:
+        import_module(module)
