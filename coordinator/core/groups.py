@@ -16,12 +16,21 @@ from coordinator.core.scheduler.asking import note_arrival
 
 
 def on_task_over(
-    out: list[Effect], cluster: Cluster, task: Task, state: TaskState, *, node: NodeName, now_s: float
+    out: list[Effect],
+    cluster: Cluster,
+    task: Task,
+    state: TaskState,
+    *,
+    node: NodeName,
+    message: str,
+    now_s: float,
 ) -> None:
-    """Note what the job came to, and go on with what waited for the task's group."""
+    """Note what the job came to and by what, and go on with what waited for the task's group."""
     job = task.group.job
     if state is not TaskState.COMPLETED and not job.reason:
-        job.reason = f"task {task.ref} {state} on {node}"
+        # The cause stands in the job's own row, where a list can be filtered by it.
+        cause = "" if state is TaskState.CANCELLED else f": {message}"
+        job.reason = f"task {task.ref} {state} on {node}{cause}"
     settle_dependents(out, cluster, task.group, now_s=now_s)
 
 

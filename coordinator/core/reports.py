@@ -168,7 +168,7 @@ def _on_ended(out: list[Effect], cluster: Cluster, attempt: Attempt, report: End
     if retry:
         schedule_retry(cluster, task, now_s=now_s)
     else:
-        on_task_over(out, cluster, task, task_state, node=node, now_s=now_s)
+        on_task_over(out, cluster, task, task_state, node=node, message=message, now_s=now_s)
     unpark(cluster, task.group, now_s=now_s)
 
 
@@ -248,12 +248,12 @@ def lose(
         poisoned = poison(cluster, task)
     if cancelling:
         move(out, cluster, task, TaskState.CANCELLED, now_s=now_s, message="cancelled")
-        on_task_over(out, cluster, task, TaskState.CANCELLED, node=node.name, now_s=now_s)
+        on_task_over(out, cluster, task, TaskState.CANCELLED, node=node.name, message="cancelled", now_s=now_s)
     elif poisoned:
         poisoned += f": {message or 'its node fell silent'}"
         out.append(poison_event(task, node.name, poisoned, now_s=now_s))
         move(out, cluster, task, TaskState.FAILED, now_s=now_s, message=poisoned)
-        on_task_over(out, cluster, task, TaskState.FAILED, node=node.name, now_s=now_s)
+        on_task_over(out, cluster, task, TaskState.FAILED, node=node.name, message=poisoned, now_s=now_s)
     else:
         move(out, cluster, task, TaskState.REASSIGNED, TaskState.QUEUED, now_s=now_s, message=message)
         enqueue(cluster, task, now_s=now_s)

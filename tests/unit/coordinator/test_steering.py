@@ -272,7 +272,7 @@ def test_what_a_failure_cancelled_stays_cancelled_and_the_answer_says_so(pool: W
     (placement,) = pool.schedule()
     pool.end(placement, exit_code=1)
     assert pool.retry(job).hint == "still cancelled: 1 task; submit the job anew to run all"
-    assert pool.job(job).reason == "task 1.0 failed on n1"
+    assert pool.job(job).reason == "task 1.0 failed on n1: exit code 1"
     (again,) = pool.schedule()
     pool.end(again)
     assert pool.job_state(job) == "failed"
