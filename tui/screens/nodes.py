@@ -80,6 +80,11 @@ class NodesScreen(SteerableList[Node]):
         if not self.heat.nodes:
             self._load_map()
 
+    def on_resize(self) -> None:
+        """There may be room for the map by now."""
+        if not self.heat.nodes:
+            self.call_after_refresh(self._load_map)
+
     @property
     def heat(self) -> HeatMap:
         """The map."""

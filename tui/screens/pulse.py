@@ -55,6 +55,11 @@ class PulseScreen(JobsScreen):
         if not self._told:
             self._load_lately()
 
+    def on_resize(self) -> None:
+        """There may be room for more than was asked for."""
+        if not self._told:
+            self.call_after_refresh(self._load_lately)
+
     def on_moment(self) -> None:
         """The hour before the time cursor."""
         super().on_moment()

@@ -58,8 +58,12 @@ def heading_text(online: Online | None, offline: Offline | None, *, now_s: float
     age_s = now_s - online.at_s
     fresh = f"● LIVE {online.latency_ms:.0f} ms" if age_s < STALE_S else f"◐ {duration(age_s)} old"
     text.append(f"{fresh}  ", style="not bold")
-    text.append(figures(online, width=width), style="not bold")
+    text.append(figures(online), style="not bold")
     who = f"{safe_line(online.me.user)} ({online.me.role}) "
+    if width >= WIDE:
+        for part in usage(online):
+            if text.cell_len + text_width(part) + text_width(who) + 2 <= width:
+                text.append(part, style="not bold")
     if (left := width - text.cell_len - text_width(who)) >= 2:
         text.pad_right(left)
         text.append(who, style="not bold")
@@ -76,8 +80,8 @@ def offline_text(offline: Offline, online: Online | None, *, now_s: float) -> st
     return f"✖ OFFLINE {since}, retry in {retry:.0f} s{shown}: {safe_line(offline.reason)}"
 
 
-def figures(online: Online, *, width: int) -> str:
-    """Nodes, running, waiting and failed tasks, and what is used where there is room."""
+def figures(online: Online) -> str:
+    """Nodes, and tasks that run, wait and failed."""
     cluster = online.cluster
     tasks = cluster.tasks
     waiting = sum(tasks.get(state, 0) for state in WAITING)
@@ -88,9 +92,12 @@ def figures(online: Online, *, width: int) -> str:
         f"P {count(waiting)}",
         f"F {count(failed)}",
     ]
-    if width >= WIDE:
-        cpu, memory, gpu = share(cluster.allocated, cluster.capacity)
-        parts.append(f" cpu {cpu}  mem {memory}")
-        if cluster.capacity.gpus:
-            parts.append(f"gpu {gpu}")
     return "  ".join(parts)
+
+
+def usage(online: Online) -> list[str]:
+    """What is used, the part that one misses least at the end."""
+    cluster = online.cluster
+    cpu, memory, gpu = share(cluster.allocated, cluster.capacity)
+    gpus = [f"  gpu {gpu}"] if cluster.capacity.gpus else []
+    return [f"   cpu {cpu}", *gpus, f"  mem {memory}"]
