@@ -55,6 +55,7 @@ class LiveScreen(ActingScreen):
 
     def compose(self) -> ComposeResult:
         """From top to bottom."""
+        self._fit()
         yield Heading()
         yield OneLine(id="crumbs")
         yield TimeBar()
@@ -63,6 +64,16 @@ class LiveScreen(ActingScreen):
             yield Vertical(*self.body(), id="body")
         yield Prompt()
         yield Hints()
+
+    def _fit(self) -> None:
+        """As wide and high as the terminal is: who says so later has all widgets styled a second time."""
+        size = self.app.size
+        for breakpoints, extent in (
+            (self.HORIZONTAL_BREAKPOINTS, size.width),
+            (self.VERTICAL_BREAKPOINTS, size.height),
+        ):
+            _, fitting = max(each for each in breakpoints if each[0] <= extent)
+            self.add_class(fitting, update=False)
 
     def body(self) -> list[Widget]:
         """The widgets between the crumbs and the prompt."""

@@ -39,7 +39,7 @@ class Panes(Vertical):
     """`source` gives the cluster, or None while nothing should be asked of it."""
 
     def __init__(self, source: Callable[[], Source | None], *, first: str = "details") -> None:
-        super().__init__(id="panes", classes="-details")
+        super().__init__(id="panes", classes="-details -empty")
         self._source = source
         self._first = first
         self._tab = TABS[0]
