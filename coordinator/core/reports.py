@@ -248,7 +248,9 @@ def lose(
         poisoned = poison(cluster, task)
     if cancelling:
         move(out, cluster, task, TaskState.CANCELLED, now_s=now_s, message="cancelled")
-        on_task_over(out, cluster, task, TaskState.CANCELLED, node=node.name, message="cancelled", now_s=now_s)
+        on_task_over(
+            out, cluster, task, TaskState.CANCELLED, node=node.name, message="cancelled", now_s=now_s
+        )
     elif poisoned:
         poisoned += f": {message or 'its node fell silent'}"
         out.append(poison_event(task, node.name, poisoned, now_s=now_s))
