@@ -36,6 +36,11 @@ class Asking:
             del self._began[question]
 
     @property
+    def is_under_way(self) -> bool:
+        """Whether an answer is awaited."""
+        return bool(self._began)
+
+    @property
     def waited_s(self) -> float:
         """How long the oldest question is without its answer; 0 while nobody has waited long."""
         waited_s = time.monotonic() - min(self._began.values()) if self._began else 0.0

@@ -12,13 +12,13 @@ from textual import on, work
 from textual.binding import Binding
 from textual.widget import Widget
 
-from bus.errors import BusError, CorralError
 from bus.requests import EventList
 from bus.timeline import TimelineQuery
+from tui.client.asking import Asking
 from tui.client.session import Deltas
 from tui.client.source import Source
 from tui.client.wake import Wake
-from tui.screens.live import LiveScreen, error_text
+from tui.screens.live import LiveScreen
 from tui.screens.searching import Searching
 from tui.view.details import (
     attempts_lines,
@@ -52,6 +52,7 @@ class DocumentScreen(Searching, LiveScreen):
         super().__init__()
         self.crumb = crumb
         self._load = load
+        self._is_shown = False
         self._wake = Wake()
 
     def body(self) -> list[Widget]:
@@ -60,12 +61,30 @@ class DocumentScreen(Searching, LiveScreen):
 
     def on_mount(self) -> None:
         """Begin to keep it up to date."""
-        self.log_view.replace([Line("loading …")])
+        self.on_condition()
         self.log_view.focus()
         self._keep()
 
+    @property
+    def is_bare(self) -> bool:
+        """Before its first answer."""
+        return not self._is_shown
+
+    def on_condition(self) -> None:
+        """Why the page is not there, in its place."""
+        if self.is_bare and self.has_parts("#log"):
+            why = self.note("").splitlines()
+            self.log_view.replace([Line(line, "bad" if line.startswith("✖") else "plain") for line in why])
+        super().on_condition()
+
     def on_online(self) -> None:
-        """The heading only: the page has its own pace."""
+        """Look again where something was missing: else the page has its own pace."""
+        if self.is_bare or self.asking.error is not None:
+            self._wake.now()
+
+    def on_offline(self) -> None:
+        """Say why nothing is there, where nothing is."""
+        self.on_condition()
 
     def on_screen_resume(self) -> None:
         """What was missed while away is asked for."""
@@ -85,18 +104,10 @@ class DocumentScreen(Searching, LiveScreen):
     async def _keep(self) -> None:
         while True:
             if self.is_current and self.is_online:
-                try:
+                with self.asks():
                     self.log_view.replace(await self._load(self.session.source))
-                except BusError:
-                    self.session.hurry()
-                except CorralError as error:
-                    self.log_view.replace(
-                        [
-                            Line(error_text(error), "bad", "✖"),
-                            Line(""),
-                            Line("Esc goes back, ctrl-r asks again."),
-                        ]
-                    )
+                    self._is_shown = True
+                self.redraw_frame()
             await self._wake.wait(RELOAD_S)
 
     @on(VirtualLog.Scrolled)
@@ -137,10 +148,12 @@ class DetailScreen(DocumentScreen):
         self._leaf = (self._leaf + pages) % len(self._leaves)
         self._load = self._leaves[self._leaf].load
         self._look_for("")
-        self.log_view.replace([Line("loading …")])
+        self._is_shown, self.asking = False, Asking()
+        self.on_condition()
         self.log_view.scroll_home(animate=False)
         self._show_tabs()
         self._wake.now()
+        self._keep()  # a slow answer for the page before is of no use any more
 
     def _show_tabs(self) -> None:
         text, links = Text(" ", no_wrap=True, overflow="ellipsis"), []

@@ -10,7 +10,7 @@ from textual.binding import Binding
 from textual.widget import Widget
 from textual.widgets import Static
 
-from bus.errors import BusError, CorralError
+from bus.errors import CorralError
 from bus.timeline import PlacedAttempt, TimelineQuery
 from tui.client.session import Deltas
 from tui.client.source import Source
@@ -22,6 +22,7 @@ from tui.view.amounts import duration
 from tui.view.gantt import GLYPHS, OTHERS, Story, amounts
 from tui.view.instants import local
 from tui.view.safe import safe_line
+from tui.view.shell import timeline_command
 from tui.widgets.gantt import GanttChart
 from tui.widgets.one_line import OneLine
 from tui.widgets.prompt import Prompt
@@ -60,7 +61,7 @@ class GanttScreen(LiveScreen):
         self._span_s = SPAN_FIRST_S
         self._end: float | None = None  # None: with the time
         self._facts = ""
-        self._fault = ""
+        self._empty = ""
         self._wake = Wake()
 
     def body(self) -> list[Widget]:
@@ -84,8 +85,23 @@ class GanttScreen(LiveScreen):
 
     def on_online(self) -> None:
         """Look again where something was missing."""
-        if self.chart.story is None or self._fault:
+        if self.is_bare or self.asking.error is not None:
             self._wake.now()
+
+    def on_offline(self) -> None:
+        """Say why nothing is there, where nothing is."""
+        self.on_condition()
+
+    @property
+    def is_bare(self) -> bool:
+        """Without lanes."""
+        return self.chart.story is None or bool(self._empty)
+
+    def on_condition(self) -> None:
+        """The note and the crumbs say it."""
+        if self.has_parts("#gantt", "#note"):
+            self._draw_note()
+        super().on_condition()
 
     def on_screen_resume(self) -> None:
         """What was missed while away is asked for."""
@@ -108,9 +124,16 @@ class GanttScreen(LiveScreen):
         if self._filter:
             text.append(f"[/{safe_line(self._filter)}]  ", style="bold")
         text.append(self._facts, style="dim")
-        if self._fault and self.chart.story is not None:
-            text.append(f"   ✖ {safe_line(self._fault)}", style="bold")
         return text
+
+    def shell_command(self) -> str:
+        """What ran in the time that is shown; its end goes along with the present, if that of the chart does."""
+        since, until = self._window()
+        is_live = self._end is None and self.console.moment is None
+        now_s = time.time() if is_live else None
+        return timeline_command(
+            filter=self._filter, job=self._job, since_s=since, until_s=until, now_s=now_s
+        )
 
     def action_zoom(self, factor: float) -> None:
         """Closer to the cursor, or further away from it."""
@@ -200,16 +223,9 @@ class GanttScreen(LiveScreen):
     async def _keep(self) -> None:
         while True:
             if self.is_current and self.is_online:
-                try:
+                with self.asks():
                     await self._load(self.session.source)
-                except BusError:
-                    self.session.hurry()
-                except CorralError as error:
-                    self._fault = error_text(error)
-                    self._note(f"✖ {safe_line(self._fault)}\n\nEsc goes back, ctrl-r asks again.")
-                else:
-                    self._fault = ""
-                self.redraw_frame()
+                self.on_condition()
             await self._wake.wait(RELOAD_S)
 
     async def _load(self, source: Source) -> None:
@@ -222,14 +238,15 @@ class GanttScreen(LiveScreen):
             asked = TimelineQuery(since=since, until=until, job=str(self._job), limit=ATTEMPTS_MOST)
             nodes, total = [], 0
         if self._job is None and not nodes:
-            self._note("No nodes here.\n\n/ chooses others, Esc goes back.")
+            self._empty = "No nodes here.\n\n/ chooses others, Esc goes back."
             return
         found = await source.timeline(asked)
         if self._job is not None:
             nodes = sorted({attempt.node for attempt in found.attempts})
             total = len(nodes)
         if not nodes:
-            self._note(f"Nothing of job {self._job} ran in this time.\n\n_ shows more of it, Esc goes back.")
+            hint = "_ shows more of it, Esc goes back."
+            self._empty = f"Nothing of job {self._job} ran in this time.\n\n{hint}"
             return
         now_s = time.time() if self.console.moment is None else self.console.moment
         self._facts = f"{duration(until - since)}   {len(found.attempts)} attempts on {len(nodes)} nodes"
@@ -237,10 +254,11 @@ class GanttScreen(LiveScreen):
             self._facts += f" of {total:,}: / chooses others"
         if found.truncated:
             self._facts += "   more than are told: come closer"
-        self._note("")
+        self._empty = ""
         self.chart.show(Story(found, now_s=now_s), nodes, since=since, until=until)
 
-    def _note(self, text: str) -> None:
+    def _draw_note(self) -> None:
+        text = self.note(self._empty) if self.is_bare else ""
         note = self.query_one("#note", Static)
         self.chart.display = not text
         note.display = bool(text)

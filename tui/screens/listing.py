@@ -98,7 +98,7 @@ class ListScreen(LiveScreen, Generic[T]):
             Container(
                 VirtualTable(self.listing, id="table"),
                 Static("loading …", markup=False, id="note"),
-                Panes(self._source_now, first=self.preview_title),
+                Panes(self._source_now, self.explain, first=self.preview_title),
                 id="split",
             )
         ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from rich.text import Text
 from textual.actions import parse
@@ -20,10 +21,11 @@ from tui.client.session import Deltas, Offline, Online
 from tui.screens.acting import ActingScreen
 from tui.view.amounts import duration
 from tui.view.modes import MODE_DIGITS
-from tui.view.places import CRUMB_SIGN, Step, line_of, shell_command
-from tui.view.refusals import Trouble, needs_role, trouble_of
+from tui.view.places import CRUMB_SIGN, Step, line_of
+from tui.view.refusals import Trouble, needs_role, trouble_of, waiting_text
 from tui.view.refusals import error_text as error_text
 from tui.view.safe import safe_line, text_width
+from tui.view.shell import shell_command
 from tui.view.words import Word
 from tui.widgets.heading import Heading
 from tui.widgets.hints import Hints
@@ -137,10 +139,12 @@ class LiveScreen(ActingScreen):
     @property
     def trouble(self) -> Trouble | None:
         """Why the last question had no answer; None where it had one, and where nobody can be asked."""
-        if self.asking.error is None or not self.is_online:
-            return None
+        return self.explain(self.asking.error) if self.asking.error is not None and self.is_online else None
+
+    def explain(self, error: CorralError) -> Trouble:
+        """What went wrong and what helps, for who looks here."""
         online = self.console.online
-        return trouble_of(self.asking.error, me=None if online is None else online.me)
+        return trouble_of(error, me=None if online is None else online.me)
 
     def note(self, empty: str) -> str:
         """What stands in the place of what there is not, and which key helps: `empty`, if that is all."""
@@ -149,9 +153,10 @@ class LiveScreen(ActingScreen):
         if (offline := self.console.offline) is not None:
             hint = offline.hint or "It is asked again by itself; ctrl-r does it now."
             return f"✖ {safe_line(offline.reason)}\n\n{safe_line(hint)}"
+        waiting = waiting_text(self.asking.waited_s)
         if self.asking.age_s is None:
-            return f"waiting {waited_s:.0f} s …" if (waited_s := self.asking.waited_s) else "loading …"
-        return empty
+            return waiting or "loading …"
+        return f"{empty}\n\n{waiting}" if waiting else empty
 
     def condition_text(self) -> Text:
         """Why what is shown is not as of now, and since when. While nobody answers, the heading says so."""
@@ -159,8 +164,8 @@ class LiveScreen(ActingScreen):
             return Text("")
         age_s = self.asking.age_s
         old = "" if age_s is None else f", {duration(age_s)} old"
-        if waited_s := self.asking.waited_s:
-            return Text(f"◐ waiting {waited_s:.0f} s{old}  ", style="bold")
+        if waiting := waiting_text(self.asking.waited_s):
+            return Text(f"{waiting}{old}  ", style="bold")
         if (fault := self.trouble) is not None:
             return Text(f"✖ {safe_line(str(fault))}{old}  ", style="bold")
         return Text("")
@@ -168,6 +173,15 @@ class LiveScreen(ActingScreen):
     def on_condition(self) -> None:
         """How long one waits has changed, or why there is no answer."""
         self.redraw_frame()
+
+    @contextmanager
+    def asks(self) -> Iterator[None]:
+        """Around what is asked for this screen. It is said on the screen why there is no answer."""
+        try:
+            with self.asking.under_way():
+                yield
+        except CorralError as error:
+            self.failed(error)
 
     def failed(self, error: CorralError) -> None:
         """An answer that did not come: the connection is looked at, and it is said on the screen."""
@@ -252,7 +266,7 @@ class LiveScreen(ActingScreen):
 
     def shell_command(self) -> str:
         """The command that shows the same in a shell, made safe; "" where none does."""
-        return shell_command(self.step())
+        return shell_command(self.step(), at=self.console.moment)
 
     def words(self) -> Sequence[Word]:
         """Words of the command line that only this screen knows."""

@@ -14,6 +14,7 @@ from textual.widget import Widget
 from bus.api import Node, NodeChanged
 from bus.errors import CorralError
 from bus.series import SeriesKind
+from tui.client.asking import Asking
 from tui.client.pages import Slice
 from tui.client.session import Deltas
 from tui.client.source import Source
@@ -21,7 +22,6 @@ from tui.screens.charts import ChartsScreen
 from tui.screens.document import node_details
 from tui.screens.gantt import GanttScreen
 from tui.screens.listing import sort_bindings
-from tui.screens.live import error_text
 from tui.screens.steerable import SteerableList
 from tui.screens.whatif import WhatIfScreen
 from tui.view.charting import Subject
@@ -29,6 +29,7 @@ from tui.view.facts import node_facts
 from tui.view.heat import brush_filter
 from tui.view.lines import Line
 from tui.view.listings import NODES
+from tui.view.refusals import waiting_text
 from tui.view.safe import safe_line
 from tui.widgets.heatmap import HeatMap
 from tui.widgets.one_line import OneLine
@@ -62,6 +63,10 @@ class NodesScreen(SteerableList[Node]):
     crumb = "nodes"
     empty = "No nodes yet.\n\nAn agent that starts appears here by itself. On another machine: corral join"
     example = "health!=healthy label.zone=a free_gpus>0 load>2"
+
+    def __init__(self, *, filter: str = "") -> None:
+        super().__init__(filter=filter)
+        self._map_asking = Asking()
 
     def body(self) -> list[Widget]:
         """The map above the list."""
@@ -112,14 +117,31 @@ class NodesScreen(SteerableList[Node]):
         else:
             super().action_back()
 
-    @work(exclusive=True, group="map")
+    def on_moment(self) -> None:
+        """What is on its way is of another moment."""
+        super().on_moment()
+        self.workers.cancel_group(self, "map")
+        self._map_asking = Asking()
+        self._load_map()
+
+    def condition_text(self) -> Text:
+        """Of the list; else of the map, which waits for its own answer."""
+        said, waiting = super().condition_text(), waiting_text(self._map_asking.waited_s)
+        return said if said or not waiting else Text(f"{waiting} for the map  ", style="bold")
+
+    @work(group="map")
     async def _load_map(self) -> None:
+        """One request after the other: a slow answer is waited for."""
         if not (self.is_current and self.is_online and self.query_one("#heat-pane").display):
             return
+        asking = self._map_asking
+        if asking.is_under_way:
+            return
         try:
-            answer = await self.session.source.nodes(at=self.console.moment)
+            with asking.under_way():
+                answer = await self.session.source.nodes(at=self.console.moment)
         except CorralError as error:
-            self.query_one("#heat-legend", OneLine).say(Text(f" ✖ {safe_line(error_text(error))}"))
+            self.query_one("#heat-legend", OneLine).say(Text(f" ✖ {safe_line(str(self.explain(error)))}"))
             return
         self.heat.show(answer.nodes)
 

@@ -10,6 +10,7 @@ from textual.widget import Widget
 from bus.api import Job
 from bus.errors import CorralError
 from bus.requests import EventList
+from tui.client.asking import Asking
 from tui.screens.jobs import JobsScreen
 from tui.view.charting import Subject, queries
 from tui.view.columns import about
@@ -41,6 +42,7 @@ class PulseScreen(JobsScreen):
     def on_mount(self) -> None:
         """Events have their own pace."""
         self._events: list[Line] = []
+        self._events_asking = Asking()
         self._told = False
         self.set_interval(EVENTS_EVERY_S, self._load_events)
         self.set_interval(LATELY_EVERY_S, self._load_lately)
@@ -69,15 +71,18 @@ class PulseScreen(JobsScreen):
         """What happened last."""
         return self._events
 
-    @work(exclusive=True, group="events")
+    @work(group="events")
     async def _load_events(self) -> None:
+        """One request after the other: a slow answer is waited for."""
         pane = self.query_one("#preview", VirtualLog)
-        if not (self.is_current and self.is_online and pane.display):
+        if not (self.is_current and self.is_online and pane.display) or self._events_asking.is_under_way:
             return
         try:
-            answer = await self.session.source.events(EventList(limit=EVENTS_SHOWN))
-        except CorralError:
-            return  # the list says what is wrong
+            with self._events_asking.under_way():
+                answer = await self.session.source.events(EventList(limit=EVENTS_SHOWN))
+        except CorralError as error:
+            pane.replace([Line(str(self.explain(error)), "bad", "✖"), Line(""), *self._events])
+            return
         now_s = time.time()
         self._events = []
         for event in answer.events:

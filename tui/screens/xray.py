@@ -8,7 +8,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from bus.api import Job, Node, Task
-from bus.errors import BusError, CorralError
+from bus.errors import CorralError
 from bus.people import User
 from tui.client.session import Deltas
 from tui.client.source import Source
@@ -18,7 +18,7 @@ from tui.screens.gantt import GanttScreen
 from tui.screens.jobs import JobsScreen
 from tui.screens.live import LiveScreen, error_text
 from tui.screens.log import LogScreen
-from tui.view.safe import safe_line
+from tui.view.shell import command
 from tui.view.steering import Steering, steer_job, steer_node, steer_task
 from tui.view.tree import (
     PAGE_ROWS,
@@ -69,6 +69,10 @@ class XRayScreen(LiveScreen):
         if user:
             self.crumb = f"{user} › xray"
 
+    def shell_command(self) -> str:
+        """The tree, with jobs that are over."""
+        return command("tree", *([self._user] if self._user else []), all=True)
+
     def body(self) -> list[Widget]:
         """The tree, or a note in its place."""
         return [TreeView(id="tree"), Static("loading …", markup=False, id="note")]
@@ -85,8 +89,23 @@ class XRayScreen(LiveScreen):
 
     def on_online(self) -> None:
         """Look again where something was missing."""
-        if not self._roots:
+        if self.is_bare or self.asking.error is not None:
             self._wake.now()
+
+    def on_offline(self) -> None:
+        """Say why nothing is there, where nothing is."""
+        self.on_condition()
+
+    @property
+    def is_bare(self) -> bool:
+        """Without a tree."""
+        return not self._roots
+
+    def on_condition(self) -> None:
+        """The note and the crumbs say it."""
+        if self.has_parts("#tree", "#note"):
+            self._draw_note()
+        super().on_condition()
 
     def on_screen_resume(self) -> None:
         """What was missed while away is asked for."""
@@ -189,7 +208,8 @@ class XRayScreen(LiveScreen):
     @work(group="fill")
     async def _fill(self, branch: Branch, *, more: bool = False) -> None:
         try:
-            await self._ask(self.session.source, branch, more=more)
+            with self.asking.under_way():
+                await self._ask(self.session.source, branch, more=more)
         except CorralError as error:
             note = Branch(kind=Kind.NOTE, key="fault", text=error_text(error), glyph="✖", tone="bad")
             branch.children = [note]
@@ -199,12 +219,9 @@ class XRayScreen(LiveScreen):
     async def _keep(self) -> None:
         while True:
             if self.is_current and self.is_online:
-                try:
+                with self.asks():
                     await self._load(self.session.source)
-                except BusError:
-                    self.session.hurry()
-                except CorralError as error:
-                    self._note(f"✖ {safe_line(error_text(error))}\n\nEsc goes back, ctrl-r asks again.")
+                self.on_condition()
             await self._wake.wait(RELOAD_S)
 
     async def _load(self, source: Source) -> None:
@@ -218,7 +235,6 @@ class XRayScreen(LiveScreen):
             self._roots[0].open = True
         for branch in opened(self._roots):
             await self._ask(source, branch)
-        self._note("" if self._roots else "Nobody here.\n\nEsc goes back.")
         self.tree_view.show(self._roots)
 
     async def _ask(self, source: Source, branch: Branch, *, more: bool = False) -> None:
@@ -248,7 +264,8 @@ class XRayScreen(LiveScreen):
         earlier = [each for each in reversed(found.attempts) if each.fence != found.fence]
         return places + [past_branch(each.node, attempt=each.fence, state=each.state) for each in earlier]
 
-    def _note(self, text: str) -> None:
+    def _draw_note(self) -> None:
+        text = self.note("Nobody here.\n\nEsc goes back.") if self.is_bare else ""
         note = self.query_one("#note", Static)
         self.tree_view.display = not text
         note.display = bool(text)

@@ -57,6 +57,11 @@ def needed(refused: Error, me: Whoami | None) -> str:
     return needs_role(Role(word), me.role, me.user)
 
 
+def waiting_text(waited_s: float) -> str:
+    """ "◐ waiting 3 s"; "" while nobody has waited long."""
+    return f"◐ waiting {waited_s:.0f} s" if waited_s else ""
+
+
 def needs_role(least: Role, role: Role, user: str) -> str:
     """ "needs operator, you are readonly (alice)"."""
     return f"needs {least}, you are {role}" + (f" ({user})" if user else "")

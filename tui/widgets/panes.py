@@ -17,11 +17,12 @@ from textual.containers import Vertical
 
 from bus.errors import CorralError
 from bus.values import Stream
+from tui.client.asking import Asking
 from tui.client.source import Source
 from tui.view.facts import why_facts
 from tui.view.happenings import event_line
 from tui.view.lines import Line, LineCutter
-from tui.view.refusals import error_text
+from tui.view.refusals import Trouble, trouble_of, waiting_text
 from tui.view.safe import safe_line, text_width
 from tui.view.subjects import Subject
 from tui.widgets.one_line import Link, OneLine
@@ -31,16 +32,25 @@ RESTED_S = 0.3
 """Nothing is asked about a row that the cursor only passes."""
 
 EVERY_S = 3.0
+TICK_S = 1.0
 TAIL_BYTES = 16_384
 TABS = ("details", "output", "why", "events")
 
 
 class Panes(Vertical):
-    """`source` gives the cluster, or None while nothing should be asked of it."""
+    """`source` gives the cluster, or None while nothing should be asked of it; `explain` what went wrong."""
 
-    def __init__(self, source: Callable[[], Source | None], *, first: str = "details") -> None:
+    def __init__(
+        self,
+        source: Callable[[], Source | None],
+        explain: Callable[[CorralError], Trouble] = trouble_of,
+        *,
+        first: str = "details",
+    ) -> None:
         super().__init__(id="panes", classes="-details -empty")
         self._source = source
+        self._explain = explain
+        self._asking: dict[str, Asking] = {}
         self._first = first
         self._tab = TABS[0]
         self._subject: Subject | None = None
@@ -59,6 +69,7 @@ class Panes(Vertical):
         """They are looked at, not gone into."""
         for pane in self.query(VirtualLog):
             pane.can_focus = False
+        self.set_interval(TICK_S, self._draw_titles)
         self._draw_titles()
 
     @property
@@ -83,6 +94,7 @@ class Panes(Vertical):
         self._pane("preview").replace(details)
         if subject != self._subject:
             self._subject = subject
+            self._asking = {name: Asking() for name in LOADS}
             self.set_class(subject is None or not subject.output, "-outputless")
             for name in TABS[1:]:
                 self._pane(f"pane-{name}").show([])
@@ -96,32 +108,35 @@ class Panes(Vertical):
 
     @work(exclusive=True, group="panes")
     async def _keep(self) -> None:
-        """Ask about the row for as long as it is looked at."""
+        """Ask about the row for as long as it is looked at; each pane waits for its own answer alone."""
         await asyncio.sleep(RESTED_S)
-        while (subject := self._subject) is not None:
-            source = self._source()
-            if source is not None and self.display:
-                await self._load(source, subject)
-            await asyncio.sleep(EVERY_S)
+        if (subject := self._subject) is not None:
+            async with asyncio.TaskGroup() as group:
+                for name in LOADS:
+                    group.create_task(self._keep_pane(name, subject), name=f"pane {name}")
 
-    async def _load(self, source: Source, subject: Subject) -> None:
-        loads: dict[str, Callable[[Source, Subject], Awaitable[list[Line]]]] = {
-            "why": _why,
-            "output": _output,
-            "events": _events,
-        }
-        for name, load in loads.items():
-            pane = self._pane(f"pane-{name}")
-            if not pane.is_on_screen:
-                continue
-            try:
-                lines = await load(source, subject)
-            except CorralError as error:
-                lines = [Line(error_text(error), "bad", "✖")]
-            pane.show(lines)
+    async def _keep_pane(self, name: str, subject: Subject) -> None:
+        pane, asking = self._pane(f"pane-{name}"), self._asking[name]
+        lines: list[Line] = []
+        while True:
+            source = self._source()
+            if source is not None and self.display and pane.is_on_screen:
+                try:
+                    with asking.under_way():
+                        lines = await LOADS[name](source, subject)
+                    pane.show(lines)
+                except CorralError as error:
+                    fault = self._explain(error)
+                    pane.show([Line(fault.what, "bad", "✖"), Line(fault.help, "idle"), Line(""), *lines])
+            await asyncio.sleep(EVERY_S)
 
     def _pane(self, id: str) -> VirtualLog:
         return self.query_one(f"#{id}", VirtualLog)
+
+    def _waiting(self, name: str) -> str:
+        """How long that pane waits for its answer."""
+        asking = self._asking.get(name)
+        return "" if asking is None else waiting_text(asking.waited_s)
 
     def _draw_titles(self) -> None:
         text, links = Text(" ", no_wrap=True, overflow="ellipsis"), []
@@ -130,10 +145,12 @@ class Panes(Vertical):
             links.append(Link(text.cell_len, text.cell_len + text_width(words), f"screen.pane('{tab}')"))
             text.append(words, style="bold reverse" if tab == self._tab else "")
             text.append("  ")
+        text.append(self._waiting(self._tab), style="bold")
         self.query_one("#tabs", OneLine).say(text, links=links)
-        name = safe_line(self._subject.name) if self._subject is not None else ""
-        self.query_one("#title-output", OneLine).say(Text(f" output  {name}", no_wrap=True))
-        self.query_one("#title-events", OneLine).say(Text(f" events  {name}", no_wrap=True))
+        about = safe_line(self._subject.name) if self._subject is not None else ""
+        for name in ("output", "events"):
+            said = Text(f" {name}  {about}  {self._waiting(name)}", no_wrap=True)
+            self.query_one(f"#title-{name}", OneLine).say(said)
 
 
 async def _why(source: Source, subject: Subject) -> list[Line]:
@@ -159,3 +176,11 @@ async def _events(source: Source, subject: Subject) -> list[Line]:
     now_s = time.time()
     answer = await source.events(subject.events)
     return [event_line(event, now_s=now_s) for event in answer.events] or [Line("Nothing happened.", "idle")]
+
+
+LOADS: dict[str, Callable[[Source, Subject], Awaitable[list[Line]]]] = {
+    "why": _why,
+    "output": _output,
+    "events": _events,
+}
+"""How each pane is asked for."""
