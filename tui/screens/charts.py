@@ -79,7 +79,6 @@ class ChartsScreen(LiveScreen):
 
     def on_screen_resume(self) -> None:
         """What was missed while away is asked for."""
-        super().on_screen_resume()
         self._wake.now()
 
     def on_resize(self, event: Resize) -> None:

@@ -88,7 +88,6 @@ class DocumentScreen(Searching, LiveScreen):
 
     def on_screen_resume(self) -> None:
         """What was missed while away is asked for."""
-        super().on_screen_resume()
         self._wake.now()
 
     def on_deltas(self, deltas: Deltas) -> None:

@@ -105,7 +105,6 @@ class GanttScreen(LiveScreen):
 
     def on_screen_resume(self) -> None:
         """What was missed while away is asked for."""
-        super().on_screen_resume()
         self._wake.now()
 
     def on_moment(self) -> None:

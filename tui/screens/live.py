@@ -11,6 +11,7 @@ from textual.actions import parse
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
+from textual.events import ScreenResume
 from textual.events import Key
 from textual.widget import Widget
 
@@ -86,8 +87,12 @@ class LiveScreen(ActingScreen):
         self.set_interval(TICK_S, self._tell_condition)
         self.redraw_frame()
 
-    def on_screen_resume(self) -> None:
-        """What came while another screen was looked at was not drawn here."""
+    def on_screen_resume(self, event: ScreenResume) -> None:
+        """What came while another screen was looked at was not drawn here.
+
+        Its styles are as they were: another size or theme is told to hidden screens, too.
+        """
+        event.refresh_styles = False
         self.redraw_frame()
         self.meet_moment()
         self.console.visit()
