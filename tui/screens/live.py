@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.text import Text
+from textual import on
 from textual.actions import parse
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
-from textual.events import ScreenResume
-from textual.events import Key
+from textual.events import Key, ScreenResume
 from textual.widget import Widget
 
 from bus.errors import BusError, CorralError
@@ -87,7 +87,8 @@ class LiveScreen(ActingScreen):
         self.set_interval(TICK_S, self._tell_condition)
         self.redraw_frame()
 
-    def on_screen_resume(self, event: ScreenResume) -> None:
+    @on(ScreenResume)
+    def _on_return(self, event: ScreenResume) -> None:
         """What came while another screen was looked at was not drawn here.
 
         Its styles are as they were: another size or theme is told to hidden screens, too.
