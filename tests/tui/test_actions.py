@@ -144,7 +144,9 @@ async def test_nodes_take_reasons_deadlines_and_labels(fake: FakeCluster) -> Non
         await pilot.press("2")
         await showing(pilot, "n-0000")
         await pilot.press("r")
-        await showing(pilot, "$ corral drain n-0000", "ends by itself", "would start later")
+        await showing(
+            pilot, "$ corral drain n-0000", "ends by itself", "would end there", "would start later"
+        )
         assert "what_if" in fake.asked
         await pilot.press("o")
         await showing(pilot, "deadline")

@@ -72,13 +72,18 @@ async def test_what_if_says_the_effect_before_it_drains() -> None:
         await showing(pilot, "n-0000")
         await pilot.press("W")
         await showing(pilot, "n-0000 › whatif", "n-0000 drained", "what if")
+        await showing(pilot, "what n-0000 holds", "would end there, the last in about", "LATER BY", "stays")
+        await pilot.press("t")
+        await showing(
+            pilot, "n-0000 drained within 1m", "would go elsewhere, later by", "could go nowhere", "h100"
+        )
         await pilot.press("a")
         await showing(pilot, "1 more like it")
         await pilot.press("d", "o")
         await showing(pilot, "order fcfs")
         assert fake.done == []
         await pilot.press("enter")
-        await showing(pilot, "$ corral drain n-0000")
+        await showing(pilot, "$ corral drain n-0000 --deadline 1m", "would go elsewhere, later by")
         await pilot.press("y")
         await until(pilot, lambda: fake.done == [("drain", "n-0000")])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from argparse import Namespace
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
@@ -9,6 +10,7 @@ from typing import Literal
 from bus.api import Changed, Node, Resolved
 from bus.client import Client
 from bus.errors import ApiError
+from bus.requests import WhatIf
 from bus.units import counted
 from tui.cli import output
 from tui.cli.connect import client
@@ -18,6 +20,7 @@ from tui.cli.ids import job_id, task_id
 from tui.cli.matching import named, steer_matching
 from tui.cli.options import whole
 from tui.view.columns import labels_text
+from tui.view.outlooks import outlook_lines
 from tui.view.states import node_word
 
 
@@ -105,13 +108,33 @@ async def cordon(arguments: Namespace) -> int:
 
 
 async def drain(arguments: Namespace) -> int:
-    """Nodes take no new work and give back what waits there."""
+    """Nodes take no new work and give back what waits there; or only what that would come to."""
+    if arguments.what_if:
+        return await _foresee(arguments)
     return await _steer_nodes(
         arguments,
         "drain",
         lambda corral, node: corral.drain(node, reason=arguments.reason, deadline_s=arguments.deadline),
         deadline_s=arguments.deadline,
     )
+
+
+async def _foresee(arguments: Namespace) -> int:
+    """Where what these nodes hold would go, and what that does to all that waits; nothing is changed."""
+    if arguments.where is not None:
+        message, hint = "--what-if is asked of nodes by name", "corral nodes --where … -o name lists them"
+        raise CommandError("E_USAGE", message, exit=Exit.USAGE, field="--where", hint=hint)
+    names = list(named(arguments, arguments.nodes, what="node"))
+    async with client(arguments) as corral:
+        answer = await corral.what_if(WhatIf(drain=names, deadline_s=arguments.deadline))
+    now_s = time.time()
+    output.one(
+        arguments.output,
+        answer,
+        name=answer.change,
+        text=lambda: outlook_lines(answer, now_s=now_s, width=output.width()),
+    )
+    return Exit.OK
 
 
 async def maintenance(arguments: Namespace) -> int:

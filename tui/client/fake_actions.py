@@ -37,6 +37,7 @@ from bus.scheduling import Scheduler
 from bus.spec import JobSpec
 from bus.units import parse_array
 from bus.values import JobState, NodeAdmin, Resources, TaskState
+from tui.client.fake_displacement import displaced
 from tui.client.fake_world import World, not_found
 from tui.view.actions import ADMIN_VERBS, OPPOSITES
 
@@ -87,6 +88,7 @@ class FakeActions:
 
     async def what_if(self, change: WhatIf) -> Outlook:
         self._check("what_if")
+        now_s = time.time()
         waiting = sum(job.counts.queued for job in self.world.jobs)
         effect = Effect(
             tasks=waiting, wait_before_s=600.0, wait_after_s=660.0, slowdown_before=2.0, slowdown_after=2.2,
@@ -95,9 +97,20 @@ class FakeActions:
         job = next((job for job in reversed(self.world.jobs) if job.counts.queued), None)
         jobs = []
         if job is not None:
-            late = Affected(job=job.number, user=job.user, tasks=1, starts_before=600.0, starts_after=900.0)
+            late = Affected(
+                job=job.number,
+                user=job.user,
+                tasks=1,
+                starts_before=now_s + 600.0,
+                starts_after=now_s + 900.0,
+            )
             jobs.append(late)
-        return Outlook(change=f"drain {', '.join(change.drain)}", effect=effect, jobs=jobs)
+        outlook = Outlook(change=f"{', '.join(change.drain)} drained", effect=effect, jobs=jobs)
+        if change.drain:
+            outlook.displacement, outlook.displaced = displaced(
+                self.world, change.drain, deadline_s=change.deadline_s, now_s=now_s
+            )
+        return outlook
 
     async def scheduler_mode(self, mode: Mode) -> Scheduler:
         self._check("scheduler_mode")

@@ -116,7 +116,11 @@ class ActingScreen(Screen[None]):
 
         if not steering.steps:
             self.notify(safe_line(nothing_to_do(steering)), severity="warning", markup=False)
-        elif await self._settle(steering, again, scope=scope) is Answer.ALL and scope is not None:
+            return
+        given = steering.steps[0].arguments
+        wanted = None if given == NOTHING else given
+        answer = await self._settle(steering, again, scope=scope, given=wanted)
+        if answer is Answer.ALL and scope is not None:
             self.steer_all(steering.verb, scope)
 
     @work(group="act")
@@ -184,7 +188,7 @@ class ActingScreen(Screen[None]):
     def look_of(self, steering: Steering) -> Look | None:
         """How to find out what would come of it, where the row alone does not say."""
         if steering.verb in ("drain", "maintenance") and steering.steps[0].row:
-            return partial(self._foreseen, [step.target for step in steering.steps])
+            return partial(self._foreseen, steering.steps)
         return None
 
     def carry_out(self, steering: Steering) -> None:
@@ -225,8 +229,11 @@ class ActingScreen(Screen[None]):
         if (screen := self.console.top()) is not None:
             screen.on_steered()
 
-    async def _foreseen(self, nodes: Sequence[str]) -> Sequence[str]:
-        return of_outlook(await self.session.source.what_if(WhatIf(drain=list(nodes))))
+    async def _foreseen(self, steps: Sequence[Step]) -> Sequence[str]:
+        """Where what these nodes hold would go, and who would wait for it."""
+        nodes, deadline_s = [step.target for step in steps], steps[0].arguments.deadline_s
+        outlook = await self.session.source.what_if(WhatIf(drain=nodes, deadline_s=deadline_s))
+        return of_outlook(outlook, now_s=time.time())
 
     def action_undo(self) -> None:
         """Take back what was done last."""

@@ -10,18 +10,20 @@ from textual.binding import Binding
 
 from bus.errors import CorralError
 from bus.requests import WhatIf
-from bus.timeline import TimelineQuery
 from tui.client.source import Source
 from tui.screens.document import DocumentScreen
-from tui.view.details import running_lines
+from tui.view.arguments import Arguments
+from tui.view.displacement import sum_lines, task_lines
 from tui.view.facts import head
 from tui.view.lines import Line
-from tui.view.outlooks import outlook_lines
+from tui.view.outlooks import effect_page
+from tui.view.shell import what_if_command
 from tui.view.steering import steer
 
 ORDERS = ("", "fcfs", "sjf", "saf", "wfp3", "f1")
 ADDED = (0, 1, 2, 4, 8, 16, 32, 64)
-TASKS_SHOWN = 500
+DEADLINES = ("", "1m", "10m", "1h")
+"""As people type them; first: never."""
 
 
 class WhatIfScreen(DocumentScreen):
@@ -32,6 +34,7 @@ class WhatIfScreen(DocumentScreen):
         Binding("a", "add(1)", "more nodes", id="whatif.more"),
         Binding("A", "add(-1)", "fewer nodes", id="whatif.fewer"),
         Binding("d", "drained", "drained or not", id="whatif.drained"),
+        Binding("t", "deadline", "another deadline", id="whatif.deadline"),
         Binding("o", "order", "another order", id="whatif.order"),
     ]
 
@@ -39,31 +42,44 @@ class WhatIfScreen(DocumentScreen):
         super().__init__(f"{node} › whatif", self._page)
         self._node = node
         self._is_drained = True
-        self._added = self._order = 0
+        self._added = self._order = self._deadline = 0
 
     def facts_text(self) -> Text:
         """What is asked."""
-        parts = [f"{self._node} drained"] if self._is_drained else []
+        deadline = self._wanted.deadline
+        within = f" within {deadline}, then elsewhere" if deadline else ", what runs ends there"
+        parts = [f"{self._node} drained{within}"] if self._is_drained else []
         parts += [f"{ADDED[self._added]} more like it"] if self._added else []
         parts += [f"order {ORDERS[self._order]}"] if self._order else []
         return Text("  ".join(parts) or "nothing changed")
+
+    def shell_command(self) -> str:
+        """The same question."""
+        added, order = ADDED[self._added], ORDERS[self._order]
+        return what_if_command(self._node, is_drained=self._is_drained, added=added, order=order)
 
     async def _page(self, source: Source) -> list[Line]:
         now_s = time.time()
         asked = WhatIf(
             drain=[self._node] if self._is_drained else [],
+            deadline_s=self._wanted.deadline_s if self._is_drained else None,
             add=ADDED[self._added],
             like=self._node if self._added else "",
             order=ORDERS[self._order],
         )
         outlook = await source.what_if(asked)
-        lines = [Line(text) for text in outlook_lines(outlook, now_s=now_s)]
-        if not self._is_drained:
-            return lines
-        query = TimelineQuery(since=now_s - 1.0, until=now_s + 1.0, nodes=[self._node], limit=TASKS_SHOWN)
-        there = running_lines((await source.timeline(query)).attempts, now_s=now_s)
-        said = "what it holds now: what runs goes on to its end, what only waits there goes back to the line"
-        return [*lines, Line(""), head(said), *there]
+        lines = [Line(text) for text in effect_page(outlook, now_s=now_s)]
+        if outlook.displacement is not None:
+            lines += [Line(""), head(f"what {self._node} holds")]
+            lines += map(Line, sum_lines(outlook.displacement, now_s=now_s))
+        if outlook.displaced:
+            lines += [Line(""), *task_lines(outlook.displaced, now_s=now_s)]
+        return lines
+
+    @property
+    def _wanted(self) -> Arguments:
+        """Of the drain."""
+        return Arguments(deadline=DEADLINES[self._deadline])
 
     def action_add(self, steps: int) -> None:
         """More or fewer nodes like this one."""
@@ -73,6 +89,11 @@ class WhatIfScreen(DocumentScreen):
     def action_drained(self) -> None:
         """With the node, or without it."""
         self._is_drained = not self._is_drained
+        self._ask_again()
+
+    def action_deadline(self) -> None:
+        """For how long what runs there may go on."""
+        self._deadline = (self._deadline + 1) % len(DEADLINES)
         self._ask_again()
 
     def action_order(self) -> None:
@@ -88,7 +109,7 @@ class WhatIfScreen(DocumentScreen):
         except CorralError as error:
             self.tell(error)
             return
-        self.steer(steer("node", verb, [node]))
+        self.steer(steer("node", verb, [node], self._wanted))
 
     def on_steered(self) -> None:
         """See what came of it."""

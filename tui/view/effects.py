@@ -14,6 +14,7 @@ from bus.values import JobState, NodeAdmin, TaskState
 from tui.view.actions import Step
 from tui.view.amounts import count, duration
 from tui.view.arguments import Arguments
+from tui.view.displacement import sum_lines
 from tui.view.states import node_word
 
 Row = Job | Task | Node | Happened
@@ -91,8 +92,13 @@ def of_all(noun: str, foreseen: BulkSteered) -> tuple[str, ...]:
     return tuple(said)
 
 
-def of_outlook(outlook: Outlook) -> tuple[str, ...]:
-    """What a change would do to all that waits."""
+def of_outlook(outlook: Outlook, *, now_s: float) -> tuple[str, ...]:
+    """What becomes of what drained nodes hold, and of all that waits."""
+    held = () if outlook.displacement is None else sum_lines(outlook.displacement, now_s=now_s)
+    return (*held, *_of_waiting(outlook))
+
+
+def _of_waiting(outlook: Outlook) -> tuple[str, ...]:
     effect = outlook.effect
     if not effect.tasks:
         return ("nothing waits that could be delayed",)

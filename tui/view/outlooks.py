@@ -5,6 +5,7 @@ from __future__ import annotations
 from bus.api import Affected, Effect, Forecast, Outlook
 from bus.units import counted
 from tui.view.amounts import NONE, duration
+from tui.view.displacement import sum_lines, task_lines
 from tui.view.table import Column, render
 
 _TOTALS = (
@@ -55,6 +56,17 @@ def effect_lines(effect: Effect, *, width: int | None) -> list[str]:
 
 
 def outlook_lines(outlook: Outlook, *, now_s: float, width: int | None = None) -> list[str]:
+    """The change, its effect on all, the jobs on which it has most, and what drained nodes hold."""
+    lines = effect_page(outlook, now_s=now_s, width=width)
+    if outlook.displacement is not None:
+        lines += ["", *sum_lines(outlook.displacement, now_s=now_s)]
+        if outlook.displaced:
+            each = task_lines(outlook.displaced, now_s=now_s, width=None if width is None else width - 2)
+            lines += ["", *(f"{line.mark or ' '} {line.text}" for line in each)]
+    return lines
+
+
+def effect_page(outlook: Outlook, *, now_s: float, width: int | None = None) -> list[str]:
     """The change, its effect on all, and the jobs on which it has most."""
     lines = [f"what if    {outlook.change}"]
     if outlook.forecast is not None:

@@ -6,11 +6,25 @@ import json
 
 import pytest
 from msgspec import Struct
+from msgspec.structs import replace
 
-from bus.api import Affected, Backfilled, Effect, Forecast, Outlook, Plan, Why
+from bus.api import (
+    Affected,
+    Backfilled,
+    Blocker,
+    Displaced,
+    Displacement,
+    Effect,
+    Forecast,
+    Outlook,
+    Plan,
+    Why,
+)
 from bus.requests import WhatIf
 from bus.values import TaskState
 from tests.unit.tui.command import Corral
+from tui.view.displacement import sum_lines
+from tui.view.effects import of_outlook
 from tui.view.explanations import plan_lines, why_lines
 from tui.view.outlooks import forecast_text, outlook_lines, record_text
 
@@ -91,6 +105,74 @@ def test_what_if_is_a_table_of_before_and_after() -> None:
         tasks=0, wait_before_s=0, wait_after_s=0, slowdown_before=0, slowdown_after=0
     ))  # fmt: skip
     assert outlook_lines(nobody, now_s=NOW_S)[-1] == "nothing else waits"
+
+
+def drained() -> Outlook:
+    stays = Displaced(task="1.0", user="ann", node="n1", running=True, goes=False, ends_at=NOW_S + 60)
+    goes = Displaced(
+        task="1.1", user="ann", node="n1", running=True, goes=True, ends_at=NOW_S + 900, goes_to="n2",
+        starts_at=NOW_S + 600, delay_s=300.0,
+    )  # fmt: skip
+    waits = Displaced(
+        task="1.2",
+        user="bob",
+        node="n1",
+        running=False,
+        goes=True,
+        goes_to="n3",
+        starts_at=NOW_S,
+        delay_s=0.0,
+    )
+    why = [
+        Blocker(code="gpu_type", message=f"node n{place} has none such", remedy="wait") for place in range(5)
+    ]
+    stuck = Displaced(task="1.3", user="bob", node="n1", running=True, goes=True, blockers=why)
+    unseen = Displaced(task="1.4", user="bob", node="n1", running=True, goes=True)
+    total = Displacement(
+        tasks=6, stay=1, go=4, nowhere=2, delay_mean_s=150.0, delay_most_s=300.0, empty_at=NOW_S + 60
+    )
+    rows = [stuck, unseen, goes, waits, stays]
+    return replace(OUTLOOK, change="n1 drained", displacement=total, displaced=rows)
+
+
+def test_a_drain_says_of_each_task_where_it_would_go() -> None:
+    text = "\n".join(outlook_lines(drained(), now_s=NOW_S))
+    assert "1 task would end there, the last in about 1m00s" in text
+    assert "2 tasks would go elsewhere, later by 2m30s on average, 5m00s at most" in text
+    assert "2 tasks could go nowhere" in text and "1 more: not looked at" in text
+    rows = [line.split() for line in text.splitlines()]
+    assert ["✖", "1.3", "bob", "n1", "runs", "nowhere", "–", "–"] in rows
+    assert ["✖", "1.4", "bob", "n1", "runs", "unforeseen", "–", "–"] in rows
+    assert ["→", "1.1", "ann", "n1", "runs", "n2", "in", "10m00s", "5m00s"] in rows
+    assert ["→", "1.2", "bob", "n1", "waits", "there", "n3", "now", "0.0s"] in rows
+    assert ["·", "1.0", "ann", "n1", "runs,", "ends", "in", "1m00s", "stays", "–", "–"] in rows
+    assert "node n2 has none such: wait" in text and "node n3" not in text
+
+
+def test_a_node_that_holds_nothing_says_so() -> None:
+    assert sum_lines(Displacement(tasks=0), now_s=NOW_S) == ["it holds nothing"]
+
+
+def test_the_question_of_a_drain_sums_up_what_it_displaces() -> None:
+    said = of_outlook(drained(), now_s=NOW_S)
+    assert said[1].startswith("2 tasks would go elsewhere") and "10 tasks in line" in said[-1]
+
+
+def test_drain_what_if_asks_and_drains_nothing(corral: Corral) -> None:
+    asked: list[Struct] = []
+
+    def answer(request: Struct) -> Struct:
+        asked.append(request)
+        return drained()
+
+    corral.answer = answer
+    code, out, _ = corral("drain", "n1", "n2", "--what-if", "--deadline", "10m", "-o", "json")
+    assert code == 0 and json.loads(out)["displaced"][2]["goes_to"] == "n2"
+    code, out, _ = corral("drain", "n1", "--what-if")
+    assert code == 0 and "later by 2m30s on average" in out
+    assert asked == [WhatIf(drain=["n1", "n2"], deadline_s=600.0), WhatIf(drain=["n1"])]
+    code, _, err = corral("drain", "--where", "rack=7", "--what-if")
+    assert code == 2 and "--where" in err and len(asked) == 2
 
 
 def test_the_options_of_a_change_are_asked_about_with_a_job_or_without(corral: Corral) -> None:

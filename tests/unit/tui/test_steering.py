@@ -287,9 +287,13 @@ def test_only_what_was_done_is_taken_back() -> None:
 
 def test_an_outlook_is_told_with_who_is_delayed() -> None:
     effect = Effect(tasks=0, wait_before_s=0, wait_after_s=0, slowdown_before=1, slowdown_after=1)
-    assert of_outlook(Outlook(change="drain", effect=effect)) == ("nothing waits that could be delayed",)
+    assert of_outlook(Outlook(change="drain", effect=effect), now_s=0.0) == (
+        "nothing waits that could be delayed",
+    )
     stuck = replace(effect, tasks=9, later=4, stuck_after=2)
-    assert "2 tasks would find no node any more" in of_outlook(Outlook(change="drain", effect=stuck))
+    assert "2 tasks would find no node any more" in of_outlook(
+        Outlook(change="drain", effect=stuck), now_s=0.0
+    )
 
 
 @given(st.sampled_from(sorted(ACTIONS)), st.sampled_from(WORLD.jobs + WORLD.nodes + WORLD.events[:20]))

@@ -35,6 +35,12 @@ def add(verbs: Verbs, shared: Parser) -> None:
                 metavar="TIME",
                 help="what still runs after this long is queued again elsewhere: 90, 10m (default: never)",
             )
+        if name == "drain":
+            parser.add_argument(
+                "--what-if",
+                action="store_true",
+                help="change nothing: say where each task would go, when, and who would wait for it",
+            )
     label = verb(verbs, shared, "label", "give nodes labels, KEY=VALUE, or take them away again, KEY-")
     label.add_argument("words", nargs="+", metavar="NODE|KEY=VALUE|KEY-")
     add_where(label, example="kind=gpu")
