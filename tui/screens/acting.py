@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from textual import work
 from textual.binding import Binding
 from textual.screen import Screen
+from textual.widgets import Input
 
 from bus.api import Submitted
 from bus.errors import CorralError
@@ -89,7 +90,12 @@ class ActingScreen(Screen[None]):
         return Role.READONLY if online is None else online.me.role
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offered: what the role may do, while there is somebody to ask; the past cannot be changed."""
+        """Offered: what the role may do, while there is somebody to ask; the past cannot be changed.
+
+        What opens a line comes before other keys, but not before what is typed into one.
+        """
+        if action in ("filter", "find") and isinstance(self.focused, Input):
+            return False
         least = self.least_role(action, parameters)
         if least is None:
             return True

@@ -48,7 +48,7 @@ class GanttScreen(LiveScreen):
         Binding("underscore", "zoom(2.0)", "wider", key_display="_", id="gantt.wider"),
         Binding("n", "now", "now", show=False, id="gantt.now"),
         Binding("s", "slots", "all lanes, or few", show=False, id="gantt.slots"),
-        Binding("slash", "filter", "filter nodes", id="gantt.filter"),
+        Binding("slash", "filter", "filter nodes", priority=True, id="gantt.filter"),
         Binding("ctrl+r", "reload", "ask again now", show=False, id="gantt.reload"),
     ]
 

@@ -61,7 +61,7 @@ class ListScreen(LiveScreen, Generic[T]):
     """Subclasses say what is listed, how it is asked for, and what a change does to a row."""
 
     BINDINGS = [
-        Binding("slash", "filter", "filter", id="list.filter"),
+        Binding("slash", "filter", "filter", priority=True, id="list.filter"),
         Binding("exclamation_mark", "faults", "only what went wrong, or all", show=False, id="list.faults"),
         Binding("ctrl+r", "reload", "ask again now", show=False, id="list.reload"),
         Binding("tab", "pane('')", "next pane", show=False, id="list.pane"),

@@ -17,7 +17,7 @@ class Searching(LiveScreen):
 
     BINDINGS = [
         Binding("escape,minus", "back", "back", id="screen.back"),
-        Binding("slash", "find", "find", id="text.find"),
+        Binding("slash", "find", "find", priority=True, id="text.find"),
         Binding("n", "find_next(True)", "next place", show=False, id="text.next"),
         Binding("N", "find_next(False)", "place before", show=False, id="text.previous"),
     ]

@@ -60,7 +60,7 @@ class Prompt(Vertical):
         field.value = text
         field.cursor_position = len(text)
         self.display = True
-        field.focus()
+        self.screen.set_focus(field)  # now: the keys that follow are for it
 
     def complain(self, fault: str) -> None:
         """Say what is wrong with the line; "" for nothing."""
