@@ -239,6 +239,21 @@ async def test_windows_stand_side_by_side_and_one_can_be_alone(fake: FakeCluster
         await showing(pilot, "n-0000")
 
 
+async def test_what_leads_back_leads_to_the_list_whose_key_opened_the_windows(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await pilot.press("3")
+        await showing(pilot, "STATE")
+        await pilot.press("space", "down", "space", "l")
+        await until(pilot, lambda: pilot.app.current_mode == "logs" and len(screen_of(pilot).panes) == 2)
+        await pilot.press("question_mark", "escape", "escape")
+        await until(pilot, lambda: pilot.app.current_mode == "jobs")
+        await pilot.press("4")
+        await showing(pilot, "2 windows")
+        await pilot.press("escape")
+        await pilot.pause()
+        assert pilot.app.current_mode == "logs", "who came by its digit stays"
+
+
 async def test_a_seventh_takes_the_place_of_the_oldest_that_is_not_pinned(fake: FakeCluster) -> None:
     async with opened(fake, size=(200, 60)) as pilot:
         screen = await open_windows(pilot, 6)

@@ -59,6 +59,7 @@ class LogsScreen(ReadingScreen):
         self._zoomed = False
         self._prefixed = False
         self._looked_at: LogPane | None = None
+        self._came_from_elsewhere = False
 
     def body(self) -> list[Widget]:
         """The windows, or a note where there is none."""
@@ -169,12 +170,23 @@ class LogsScreen(ReadingScreen):
         if (pane := self.pane) is not None:
             pane.pin()
 
+    def come_from_elsewhere(self) -> None:
+        """A key of another screen opened the windows: what leads back leads there."""
+        self._came_from_elsewhere = True
+
+    def on_screen_suspend(self) -> None:
+        """Who goes to another mode and comes again is not led back to where he was before."""
+        if self.console.current_mode != "logs":
+            self._came_from_elsewhere = False
+
     def action_back(self) -> None:
-        """A waiting ctrl-w first, then a zoom."""
+        """A waiting ctrl-w first, then a zoom, then to where the windows were opened from."""
         if self._prefixed:
             self._await_digit(False)
         elif self._zoomed:
             self.action_zoom()
+        elif self._came_from_elsewhere:
+            self.call_later(self.console.action_travel, -1)
         else:
             super().action_back()
 
@@ -225,13 +237,16 @@ class LogsScreen(ReadingScreen):
 
 
 async def open_logs(console: Console, tasks: Sequence[str]) -> None:
-    """Show the outputs of tasks in mode 4."""
+    """Show the outputs of tasks in mode 4; Esc leads back from there."""
+    is_elsewhere = console.current_mode != "logs"
     await console.action_mode("logs")
     while len(console.screen_stack) > 1:
         await console.pop_screen()
     screen = console.screen_stack[0]
     assert isinstance(screen, LogsScreen)
     await screen.open(tasks)
+    if is_elsewhere:
+        screen.come_from_elsewhere()
 
 
 def logs_word(console: Console) -> Word:

@@ -39,13 +39,9 @@ class Lately(Struct, frozen=True, kw_only=True):
 NOTHING = Lately()
 
 
-def lately_lines(lately: Lately, *, width: int) -> list[list[Part]]:
-    """Nodes by health, the hour as lines of blocks, the day's distribution, who used most."""
+def lately_lines(lately: Lately) -> list[list[Part]]:
+    """Nodes by health, the day's distribution, who used most."""
     lines = [_nodes(lately)]
-    for label, name, tone in _HOUR:
-        values = lately.gauges.get(name, ())
-        if any(value is not None for value in values):
-            lines.append(_hour(label, values, lately.units.get(name, ""), tone, width=width))
     total = sum(lately.day.values())
     if total:
         shown = [
@@ -61,6 +57,15 @@ def lately_lines(lately: Lately, *, width: int) -> list[list[Part]]:
         named = "   ".join(f"{safe_line(name)} {used:.0%}" for name, used in lately.users)
         lines.append([(f"{'users':<{LABEL_CELLS}}", "label"), (named, "")])
     return [line for line in lines if line]
+
+
+def hour_lines(lately: Lately, *, width: int) -> list[list[Part]]:
+    """The hour as lines of blocks, of what was measured."""
+    return [
+        _hour(label, lately.gauges[name], lately.units.get(name, ""), tone, width=width)
+        for label, name, tone in _HOUR
+        if any(value is not None for value in lately.gauges.get(name, ()))
+    ]
 
 
 _HOUR = (
@@ -99,7 +104,7 @@ def _hour(label: str, values: Sequence[float | None], unit: str, tone: str, *, w
 def pulse_lines(
     cluster: Cluster, running: Sequence[int], *, width: int, tall: bool, lately: Lately = NOTHING
 ) -> list[list[Part]]:
-    """Lines of parts. `running`: how many tasks ran, a figure for each moment one looked."""
+    """Lines of parts: what is, then how it went. `running`: tasks that ran, at each moment one looked."""
     tasks = [
         (TASK_BADGES[state].glyph, str(state), cluster.tasks.get(state, 0), TASK_BADGES[state].tone)
         for state in TaskState
@@ -110,7 +115,8 @@ def pulse_lines(
     ]
     lines = [*_bars(cluster, lately, width=width, stacked=tall), _counts("tasks", tasks)]
     if tall:
-        lines += [_counts("jobs", jobs), _history(running, width=width)]
+        lines += [_counts("jobs", jobs), *lately_lines(lately)]
+        lines += [_history(running, width=width), *hour_lines(lately, width=width)]
     return lines
 
 

@@ -11,6 +11,7 @@ from tui.view.amounts import NONE, duration
 from tui.view.facts import fact, head
 from tui.view.instants import local
 from tui.view.lines import Line
+from tui.view.obstacles import obstacle_words
 from tui.view.outlooks import forecast_text, record_text
 from tui.view.scheduler_page import bar
 from tui.view.standing import standing_line
@@ -121,4 +122,5 @@ def node_lines(candidates: Sequence[Candidate]) -> Iterator[Line]:
     for obstacles, nodes in sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0])):
         named = ", ".join(sorted(nodes)[:REJECTED_NAMED])
         more = f" and {len(nodes) - REJECTED_NAMED} more" if len(nodes) > REJECTED_NAMED else ""
-        yield Line(f"{', '.join(obstacles)}: {counted(len(nodes), 'node')}: {named}{more}", "idle", "✖")
+        against = ", ".join(map(obstacle_words, obstacles))
+        yield Line(f"{against}  ({counted(len(nodes), 'node')}: {named}{more})", "idle", "✖")

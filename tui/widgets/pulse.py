@@ -9,7 +9,7 @@ from rich.text import Text
 from textual.widgets import Static
 
 from bus.api import Cluster
-from tui.view.pulse import Lately, Part, lately_lines, pulse_lines
+from tui.view.pulse import Lately, Part, pulse_lines
 from tui.widgets.virtual_table import TONES
 
 MOMENTS_MAX = 240
@@ -51,8 +51,6 @@ class Pulse(Static):
         width = self.size.width or self.app.size.width
         tall = self.app.size.height >= TALL_ROWS
         lines = pulse_lines(self._cluster, tuple(self._moments), width=width, tall=tall, lately=self._lately)
-        if tall:
-            lines += lately_lines(self._lately, width=width)
         text = Text("\n", no_wrap=True, overflow="ellipsis").join(self._line(line) for line in lines)
         self.update(text, layout=len(lines) != self._line_count)
         self._line_count = len(lines)

@@ -117,8 +117,12 @@ def test_the_pulse_tells_the_hour_and_the_day() -> None:
         day={"completed": 3, "failed": 1, "queued": 0},
         users=[("ann\x1b[2J", 0.25)],
     )
-    lines = ["".join(text for text, _ in line) for line in lately_lines(lately, width=80)]
-    assert [line.split()[0] for line in lines] == ["nodes", "queued", "24", "users"]
-    assert "2 healthy" in lines[0] and "10 tasks now" in lines[1]
-    assert "75 % completed" in lines[2] and "25 % failed" in lines[2] and "\x1b" not in lines[3]
-    assert lately_lines(Lately(), width=20) == []
+    parts = pulse_lines(WORLD.summary(), [1], width=80, tall=True, lately=lately)
+    lines = ["".join(text for text, _ in line) for line in parts]
+    # What there is comes first, and what is drawn over time stands together below.
+    assert [line.split()[0] for line in lines[-7:]] == [
+        *("tasks", "jobs", "nodes", "24", "users", "running", "queued"),
+    ]
+    assert "2 healthy" in lines[-5] and "10 tasks now" in lines[-1]
+    assert "75 % completed" in lines[-4] and "25 % failed" in lines[-4] and "\x1b" not in lines[-3]
+    assert lately_lines(Lately()) == []

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bus import scheduling
 from bus.api import Blocker, Candidate, Forecast, Why
 from bus.past import Changes, Moved, Spike, Standout
 from bus.scheduling import Scheduler
 from bus.values import TaskState
 from tui.view.lines import Line
+from tui.view.obstacles import obstacle_words
 from tui.view.past_page import changes_page, spike_page
 from tui.view.scheduler_page import bar, scheduler_page, spark
 from tui.view.why_page import forecast_lines, node_lines, why_page
@@ -60,7 +63,29 @@ def test_rejected_nodes_are_grouped_by_reason() -> None:
         node_lines([*full, Candidate(node="m", score=0.5, chosen=True), Candidate(node="k", score=1.0)])
     )
     assert [line.mark for line in lines] == ["✔", "○", "✖"]
-    assert "12 nodes" in lines[-1].text and "and 4 more" in lines[-1].text
+    assert lines[-1].text.startswith("too little free: GPUs  (12 nodes: n0, n1, n10")
+    assert "and 4 more" in lines[-1].text
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("busy:cpu_millis", "too little free: cores"),
+        ("capacity:mem_mib", "too small: memory"),
+        ("label:disk", "no label disk"),
+        ("tool:wc", "no tool wc"),
+        ("avoid:self", "runs tasks of its own job"),
+        ("avoid:41", "runs tasks of job 41"),
+        ("admin:inactive", "cordoned"),
+        ("admin:draining", "draining"),
+        ("health:unreachable", "unreachable"),
+        ("kind:control", "a control node"),
+        ("gpu_type", "GPUs of another model"),
+        ("of tomorrow", "of tomorrow"),
+    ],
+)
+def test_obstacles_are_said_in_words(code: str, words: str) -> None:
+    assert obstacle_words(code) == words
 
 
 def test_what_waits_says_every_blocker_with_its_remedy_and_the_interval() -> None:
