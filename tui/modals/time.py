@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from typing import ClassVar
 
@@ -53,7 +54,7 @@ class TimeModal(ModalScreen[Chosen | None]):
     @on(Input.Submitted)
     def _on_submitted(self, event: Input.Submitted) -> None:
         try:
-            self.dismiss(Chosen(parse_moment(event.value, now=datetime.now().astimezone())))
+            self.dismiss(Chosen(parse_moment(event.value, now=_now())))
         except ValueError:
             return  # what is wrong stands below the line
 
@@ -61,8 +62,12 @@ class TimeModal(ModalScreen[Chosen | None]):
         if not text.strip():
             return f"the cursor stands at {local(self._before) if self._before is not None else 'now'}"
         try:
-            moment = parse_moment(text, now=datetime.now().astimezone())
+            moment = parse_moment(text, now=_now())
         except ValueError as fault:
             said = str(fault) if "past" in str(fault) else "not a moment"
             return f"✖ {safe_line(said)}"
         return f"→ {'now' if moment is None else local(moment)}"
+
+
+def _now() -> datetime:
+    return datetime.fromtimestamp(time.time()).astimezone()
