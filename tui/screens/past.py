@@ -59,7 +59,7 @@ def spike_of(text: str) -> DocumentScreen:
 
 def _moment(text: str) -> float:
     try:
-        moment = parse_moment(text, now=datetime.now().astimezone())
+        moment = parse_moment(text, now=datetime.fromtimestamp(time.time()).astimezone())
     except ValueError:
         raise WordError(f"not a moment of the past: {text}") from None
     return time.time() if moment is None else moment
