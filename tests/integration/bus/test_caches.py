@@ -141,7 +141,7 @@ async def test_everything_is_there_and_there_again(stage: Stage, loss: str, lost
         assert await stage.shows(bucket, key)
     assert {bucket for bucket, _ in KEYS} == set(BUCKETS)
     for bucket in [lost] if lost else Bucket:
-        await stage.bus.request(f"$JS.API.STREAM.{loss}.KV_{bucket}", b"", timeout_s=5)
+        await stage.bus.request(f"$JS.API.STREAM.{loss}.KV_{bucket}", b"", timeout_s=20)
     for name in ("n1", "n2"):
         stage.world.now_s += 1.0
         stage.world.beat(name)

@@ -68,12 +68,12 @@ async def test_making_again_changes_nothing_and_settings_are_as_promised(place: 
     await ensure_buckets(bus)
     await ensure_streams(bus)
     for bucket, spec in storage.BUCKETS.items():
-        said = json.loads((await bus.request(f"$JS.API.STREAM.INFO.KV_{bucket}", b"", timeout_s=5)).data)[
+        said = json.loads((await bus.request(f"$JS.API.STREAM.INFO.KV_{bucket}", b"", timeout_s=20)).data)[
             "config"
         ]
         assert said["storage"] == "memory"
         assert said["max_age"] == (spec.ttl_s or 0) * 10**9
-    said = json.loads((await bus.request("$JS.API.STREAM.INFO.CORRAL_SUBMISSIONS", b"", timeout_s=5)).data)[
+    said = json.loads((await bus.request("$JS.API.STREAM.INFO.CORRAL_SUBMISSIONS", b"", timeout_s=20)).data)[
         "config"
     ]
     assert (said["storage"], said["retention"], said["discard"]) == ("file", "workqueue", "new")
@@ -89,7 +89,7 @@ async def test_settings_of_an_older_version_are_brought_up_to_date(place: Place)
         "storage": "memory",
         "max_age": 10**9,
     }
-    await bus.request("$JS.API.STREAM.DELETE.KV_corral_metrics", b"", timeout_s=5)
+    await bus.request("$JS.API.STREAM.DELETE.KV_corral_metrics", b"", timeout_s=20)
     said = json.loads(
         (
             await bus.request(
@@ -99,7 +99,7 @@ async def test_settings_of_an_older_version_are_brought_up_to_date(place: Place)
     )
     assert "error" not in said
     await ensure_buckets(bus)
-    said = json.loads((await bus.request("$JS.API.STREAM.INFO.KV_corral_metrics", b"", timeout_s=5)).data)
+    said = json.loads((await bus.request("$JS.API.STREAM.INFO.KV_corral_metrics", b"", timeout_s=20)).data)
     assert said["config"]["max_age"] == 300 * 10**9
     await bus.kv_put("corral_metrics", "a", b"1")
     assert await bus.kv_get("corral_metrics", "a") == b"1"
@@ -110,13 +110,13 @@ async def test_a_line_that_was_lost_is_made_again(place: Place) -> None:
     """JetStream lost its data: the pull is refused, and the next `open` makes stream and consumer anew."""
     bus, alice = await place.coordinator(), await place.alice()
     line = await opened(bus)
-    await bus.request("$JS.API.STREAM.DELETE.CORRAL_SUBMISSIONS", b"", timeout_s=5)
+    await bus.request("$JS.API.STREAM.DELETE.CORRAL_SUBMISSIONS", b"", timeout_s=20)
     await alice.publish("corral.u.alice.publish", b"nobody keeps this")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not line.broken:
             await line.fetch(wait_s=0.1)
     await line.open()
-    await alice.request("corral.u.alice.publish", b"kept", timeout_s=5)
+    await alice.request("corral.u.alice.publish", b"kept", timeout_s=20)
     assert [one.data for one in await collected(line, 1)] == [b"kept"]
     await line.close()
     await bus.close()
@@ -126,7 +126,7 @@ async def test_a_line_that_was_lost_is_made_again(place: Place) -> None:
 async def test_the_next_coordinator_gets_at_once_what_the_last_one_held(place: Place) -> None:
     """Not only after ACK_WAIT_S; the place of a message is the same at every delivery."""
     alice = await place.alice()
-    await alice.request("corral.u.alice.publish", b"x", timeout_s=5)
+    await alice.request("corral.u.alice.publish", b"x", timeout_s=20)
     died, lives = await place.coordinator(), await place.coordinator()
     (held,) = await collected(await opened(died), 1)
     await died.close()
@@ -143,7 +143,7 @@ async def test_submissions_wait_and_are_forgotten_once_done(place: Place) -> Non
     alice = await place.alice()
     for number in range(300):
         await alice.request(
-            "corral.u.alice.publish", b"%d" % number, timeout_s=5, headers={"Nats-Msg-Id": f"m{number}"}
+            "corral.u.alice.publish", b"%d" % number, timeout_s=20, headers={"Nats-Msg-Id": f"m{number}"}
         )
     bus = await place.coordinator()
     line = await opened(bus)
@@ -153,7 +153,7 @@ async def test_submissions_wait_and_are_forgotten_once_done(place: Place) -> Non
     for one in got:
         await line.done(one)
     await bus.flush()
-    await alice.request("corral.u.alice.publish", b"live", timeout_s=5)
+    await alice.request("corral.u.alice.publish", b"live", timeout_s=20)
     assert [one.data for one in await collected(line, 1)] == [b"live"]
     await line.close()
     await bus.close()
@@ -162,7 +162,7 @@ async def test_submissions_wait_and_are_forgotten_once_done(place: Place) -> Non
 
 async def test_not_now_means_again(place: Place) -> None:
     alice, bus = await place.alice(), await place.coordinator()
-    await alice.request("corral.u.alice.publish", b"x", timeout_s=5)
+    await alice.request("corral.u.alice.publish", b"x", timeout_s=20)
     line = await opened(bus)
     (first,) = await collected(line, 1)
     await line.retry(first, delay_s=0.01)
@@ -176,14 +176,14 @@ async def test_a_rejected_submission_is_kept_and_its_user_told(place: Place) -> 
     alice, bus = await place.alice(), await place.coordinator()
     told: asyncio.Queue[Message] = asyncio.Queue()
     await alice.subscribe("corral.u.alice.errors", told.put)
-    await alice.request("corral.u.alice.publish", b"hello", timeout_s=5)
+    await alice.request("corral.u.alice.publish", b"hello", timeout_s=20)
     line = await opened(bus)
     (bad,) = await collected(line, 1)
     await line.reject(bad, Error(code="E_JSON", message="not JSON"))
     message = await asyncio.wait_for(told.get(), 5)
     assert decode(message.data, ErrorReply).error.code == "E_JSON"
     query = json.dumps({"last_by_subj": "corral.dead.alice"}).encode()
-    kept = await bus.request("$JS.API.STREAM.MSG.GET.CORRAL_DEAD_LETTERS", query, timeout_s=5)
+    kept = await bus.request("$JS.API.STREAM.MSG.GET.CORRAL_DEAD_LETTERS", query, timeout_s=20)
     assert "message" in json.loads(kept.data)
     await bus.close()
     await alice.close()
@@ -197,7 +197,7 @@ async def test_what_was_acknowledged_survives_kill_9(place: Place, tmp_path: Pat
     bus, alice = await twin.coordinator(), await twin.alice()
     await ensure_streams(bus)
     for number in range(20):
-        await alice.request("corral.u.alice.publish", b"%d" % number, timeout_s=5)
+        await alice.request("corral.u.alice.publish", b"%d" % number, timeout_s=20)
     child.kill()
     child.wait()
     await alice.close()
@@ -222,7 +222,7 @@ async def test_what_only_just_fitted_is_rejected_like_anything_else(place: Place
     await line.reject(submission, Error(code="E_TOO_LARGE", message="too large"))
     await bus.flush()
     asked = b'{"last_by_subj": "corral.dead.alice"}'
-    answer = await bus.request("$JS.API.STREAM.MSG.GET.CORRAL_DEAD_LETTERS", asked, timeout_s=5)
+    answer = await bus.request("$JS.API.STREAM.MSG.GET.CORRAL_DEAD_LETTERS", asked, timeout_s=20)
     letter = json.loads(answer.data)["message"]
     said = base64.b64decode(letter["hdrs"]).decode()
     assert f"Corral-Bytes: {len(body)}\r\n" in said

@@ -182,7 +182,7 @@ def test_with_the_include_it_serves_and_a_revocation_outlasts_it(
             await asyncio.sleep(0.05)
         authority.revoke(alice.public_key)
         await own.push_claims(url, authority)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while bus.connected:
                 await asyncio.sleep(0.01)
         await bus.close()

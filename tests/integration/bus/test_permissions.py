@@ -234,7 +234,7 @@ async def test_a_push_consumer_cannot_speak_for_a_user(
         f"$JS.API.CONSUMER.DURABLE.CREATE.{BUCKET}.x",
     ):
         with pytest.raises(Forbidden):
-            await alice.request(subject, json.dumps(config).encode(), timeout_s=5)
+            await alice.request(subject, json.dumps(config).encode(), timeout_s=20)
 
 
 async def test_a_reflected_answer_is_told_from_a_command(
@@ -263,7 +263,7 @@ async def test_a_reflected_answer_is_told_from_a_command(
     reflected = await asyncio.wait_for(heard.get(), 5)
     assert reflected.data == b"{}"
     assert not is_coordinator_inbox(reflected.reply)
-    await coordinator.request("corral.node.n1.command", b"", timeout_s=5)
+    await coordinator.request("corral.node.n1.command", b"", timeout_s=20)
     assert is_coordinator_inbox((await asyncio.wait_for(heard.get(), 5)).reply)
 
 
@@ -275,10 +275,10 @@ async def test_one_user_cannot_swallow_anothers_submission(
     mallory = await nats_connect(mint.mint_user("mallory", Role.USER))
     alice = await nats_connect(mint.mint_user("alice", Role.USER))
     identity = {"Nats-Msg-Id": "sweep-1"}
-    await mallory.request("corral.u.mallory.publish", b"{}", timeout_s=5, headers=identity)
-    async with asyncio.timeout(5):
+    await mallory.request("corral.u.mallory.publish", b"{}", timeout_s=20, headers=identity)
+    async with asyncio.timeout(20):
         while True:
-            answer = await alice.request("corral.u.alice.publish", b"{}", timeout_s=5, headers=identity)
+            answer = await alice.request("corral.u.alice.publish", b"{}", timeout_s=20, headers=identity)
             if not json.loads(answer.data).get("duplicate"):
                 return
             await asyncio.sleep(0.02)

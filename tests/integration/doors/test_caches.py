@@ -104,12 +104,12 @@ async def test_all_is_put_again_after_a_loss(cluster: LiveCluster, operator: Nat
         match loss:
             case "values":
                 for bucket in ("jobs", "queue", "cluster", "heartbeats"):
-                    await operator.request(f"$JS.API.STREAM.PURGE.KV_corral_{bucket}", b"", timeout_s=5)
+                    await operator.request(f"$JS.API.STREAM.PURGE.KV_corral_{bucket}", b"", timeout_s=20)
             case "bucket":
-                await operator.request("$JS.API.STREAM.DELETE.KV_corral_jobs", b"", timeout_s=5)
+                await operator.request("$JS.API.STREAM.DELETE.KV_corral_jobs", b"", timeout_s=20)
             case "every bucket":
                 for bucket in ("jobs", "queue", "cluster", "heartbeats"):
-                    await operator.request(f"$JS.API.STREAM.DELETE.KV_corral_{bucket}", b"", timeout_s=5)
+                    await operator.request(f"$JS.API.STREAM.DELETE.KV_corral_{bucket}", b"", timeout_s=20)
             case _:
                 cluster.kill("coordinator", signal.SIGKILL)
                 await operator.kv_put("corral_jobs", "alice.987654", b'{"state": "running"}')
@@ -182,7 +182,7 @@ async def test_no_cache_is_ever_relied_upon(cluster: LiveCluster, operator: Nats
         for round_number in range(12):
             what = "PURGE" if round_number % 2 else "DELETE"
             for bucket in BUCKETS_OF_ALL:
-                await operator.request(f"$JS.API.STREAM.{what}.KV_{bucket}", b"", timeout_s=5)
+                await operator.request(f"$JS.API.STREAM.{what}.KV_{bucket}", b"", timeout_s=20)
             asked = ResourceSpec(cpu="100m")
             jobs.append((await client.submit(command=["true"], array="0-3", resources=asked)).number)
             await client.wait(jobs[-1])
@@ -194,7 +194,7 @@ async def test_no_cache_is_ever_relied_upon(cluster: LiveCluster, operator: Nats
         assert (await client.job(stays)).state == "running"
         lost_s = time.monotonic()
         for bucket in BUCKETS_OF_ALL:
-            await operator.request(f"$JS.API.STREAM.DELETE.KV_{bucket}", b"", timeout_s=5)
+            await operator.request(f"$JS.API.STREAM.DELETE.KV_{bucket}", b"", timeout_s=20)
         for bucket, key in (
             ("corral_jobs", f"alice.{stays}"), ("corral_heartbeats", "n1"), ("corral_locks", "leader"),
             ("corral_locks", "resource.n1.cpu"), ("corral_cluster", "state"), ("corral_queue", "state"),

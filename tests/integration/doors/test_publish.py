@@ -42,9 +42,9 @@ async def connected(cluster: LiveCluster, name: str, role: Role = Role.USER) -> 
 async def published(bus: NatsBus, body: object, *, message_id: str = "", user: str = "alice") -> None:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     headers = {"Nats-Msg-Id": message_id} if message_id else {}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
-            answer = await bus.request(f"corral.u.{user}.publish", data, timeout_s=5, headers=headers)
+            answer = await bus.request(f"corral.u.{user}.publish", data, timeout_s=20, headers=headers)
             said = json.loads(answer.data)
             assert said["stream"] == "CORRAL_SUBMISSIONS"
             if not said.get("duplicate"):
@@ -67,7 +67,7 @@ async def jobs_named(cluster: LiveCluster, name: str) -> int:
 async def left_in_the_line(cluster: LiveCluster) -> int:
     bus = await NatsBus.connect(cluster.nats.url, cluster.nats.authority.mint_coordinator(), name="test")
     try:
-        info = await bus.request("$JS.API.STREAM.INFO.CORRAL_SUBMISSIONS", b"", timeout_s=5)
+        info = await bus.request("$JS.API.STREAM.INFO.CORRAL_SUBMISSIONS", b"", timeout_s=20)
         return int(json.loads(info.data)["state"]["messages"])
     finally:
         await bus.close()
@@ -164,7 +164,7 @@ async def test_what_can_never_be_a_job_is_rejected(
         cluster.nats.url, cluster.nats.authority.mint_coordinator(), name="test"
     )
     query = json.dumps({"last_by_subj": "corral.dead.alice"}).encode()
-    kept = await coordinator.request("$JS.API.STREAM.MSG.GET.CORRAL_DEAD_LETTERS", query, timeout_s=5)
+    kept = await coordinator.request("$JS.API.STREAM.MSG.GET.CORRAL_DEAD_LETTERS", query, timeout_s=20)
     assert json.loads(kept.data)["message"].get("data", "") != "" or body == b""
     await coordinator.close()
 
@@ -264,12 +264,12 @@ async def test_published_while_the_database_stands_still_all_become_jobs(
             await published(alice, TRUE | {"name": "stood still"}, message_id=f"still-{number}")
 
         async def refused() -> bool:
-            answer = await alice.request("corral.u.alice.job.list", b"{}", timeout_s=2)
+            answer = await alice.request("corral.u.alice.job.list", b"{}", timeout_s=20)
             said = json.loads(answer.data)
             return bool(said.get("error", {}).get("status") == 503 and said["error"]["retry_after_s"] > 0)
 
         await cluster.until(refused, "a reader is told to try again")
-        submitted = await alice.request("corral.u.alice.job.submit", json.dumps(TRUE).encode(), timeout_s=2)
+        submitted = await alice.request("corral.u.alice.job.submit", json.dumps(TRUE).encode(), timeout_s=20)
         error = json.loads(submitted.data)["error"]
         assert (error["code"], error["status"]) == ("E_UNAVAILABLE", 503) and error["retry_after_s"] > 0
     finally:
@@ -290,7 +290,7 @@ async def test_a_delivery_repeated_after_its_commit_is_no_second_job(
     cluster.kill("coordinator", signal.SIGTERM)
     await published(alice, TRUE | {"name": "acknowledged late"})
     query = json.dumps({"next_by_subj": "corral.u.alice.publish", "seq": 1}).encode()
-    answer = await coordinator.request("$JS.API.STREAM.MSG.GET.CORRAL_SUBMISSIONS", query, timeout_s=5)
+    answer = await coordinator.request("$JS.API.STREAM.MSG.GET.CORRAL_SUBMISSIONS", query, timeout_s=20)
     stored = json.loads(answer.data)["message"]
     await coordinator.close()
     at_ns = instant_ns(stored["time"])

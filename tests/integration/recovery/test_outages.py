@@ -217,7 +217,7 @@ async def everything_is_there(rig: Rig, client: Client) -> None:
 
         async def there() -> bool:
             counts = [await count_values(bus, bucket) for bucket in (Bucket.CLUSTER, Bucket.HEARTBEATS)]
-            names = json.loads((await bus.request("$JS.API.STREAM.NAMES", b"", timeout_s=5)).data)["streams"]
+            names = json.loads((await bus.request("$JS.API.STREAM.NAMES", b"", timeout_s=20)).data)["streams"]
             wanted = {*map(stream_of, BUCKETS), *(spec.name for spec in STREAMS)}
             return min(counts) > 0 and wanted <= set(names)
 

@@ -58,7 +58,7 @@ async def send(shell: Shell, where: str, data: bytes) -> None:
     if where in OPERATIONS:
         error_in(await shell.raw("adam", where, data), data)
     elif where in ASKED:
-        error_in(await node.request(subjects.node("n1", NodeVerb(where)), data, timeout_s=5.0), data)
+        error_in(await node.request(subjects.node("n1", NodeVerb(where)), data, timeout_s=20), data)
     else:
         await node.publish(subjects.node("n1", NodeVerb(where)), data)
 

@@ -110,7 +110,7 @@ async def test_the_writer_keeps_what_cannot_be_written(
         writer.put([record])
         await asyncio.sleep(0)
     away = False
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while len(written) < 10:
             await asyncio.sleep(0.01)
     await writer.close()

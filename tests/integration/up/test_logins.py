@@ -87,7 +87,7 @@ async def test_agents_coordinator_and_clients_are_named_with_what_they_say(corra
         )
         names = corral.ok("connections", "-o", "name").split()
         assert "max" in names and "coordinator" in names
-        refused = await console.request("corral.u.max.cluster.connections", b"{}", timeout_s=5)
+        refused = await console.request("corral.u.max.cluster.connections", b"{}", timeout_s=20)
         assert json.loads(refused.data)["error"]["code"] == "E_FORBIDDEN"
     finally:
         await console.close()

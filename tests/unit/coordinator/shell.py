@@ -68,7 +68,7 @@ from tests.unit.coordinator.fakes import (
     FakeTimelines,
 )
 
-WAIT_S = 5.0
+WAIT_S = 20.0
 ANYWHERE = Permissions(publish=(">",), subscribe=(">",))
 
 INVENTORY = Inventory(
@@ -251,6 +251,7 @@ class Shell:
             self.loop,
             self.jobs.finder,
             self.clock,
+            self.performer.versions,
             lists=self.lists,
             task_lists=self.task_lists,
             events=self.events,
