@@ -24,7 +24,7 @@ class PastJobs(JobList, kw_only=True):
 
 
 class PastTasks(TaskList, kw_only=True):
-    """A job's tasks as they were; each element of an array has a row."""
+    """Tasks as they were: of a job, where each element of an array has a row, or of all jobs, as TaskList."""
 
     at: float
 

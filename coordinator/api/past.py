@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from bus import api, past
 from bus.errors import ApiError
-from bus.fields import JOB_FIELDS, NODE_FIELDS, TASK_FIELDS
+from bus.fields import ALL_TASK_FIELDS, JOB_FIELDS, NODE_FIELDS, TASK_FIELDS
 from bus.filter import Condition, Operator, Order
 from bus.refusal import quote, refusal
 from bus.values import NodeAdmin, NodeHealth, NodeName, Resources
@@ -43,6 +43,7 @@ NOISE = 0.02
 """Of a node's capacity: a machine that idled perfectly before is not news when it does a little."""
 
 _NEWEST = Order("number", descending=True)
+_NEWEST_TASKS = Order("job", descending=True)
 _TIMES_FIRST_S = 0.0
 _UNITS = {"cpu": "cores", "memory": "MiB", "gpus": "GPUs", "net": "Mbit/s"}
 
@@ -92,14 +93,24 @@ class Pasts:
         return found
 
     async def tasks(self, user: UserRow, request: Struct) -> Struct:
-        """`past.tasks`: by index."""
+        """`past.tasks`: by index; of all jobs the newest first."""
         assert isinstance(request, past.PastTasks)
         at_s = self._moment(request.at, "/at")
+        if not request.job:
+            return await self._every_task(user, request, at_s=at_s)
         listing = understand(request, user, TASK_FIELDS, Order("index"), now_s=at_s)
         number = await self._finder.job(user, request.job, field="/job")
         await self._loop.barrier()
         listing = replace(listing, conditions=listing.conditions + states_wanted(request.states))
         found = await _bounded(self._store.tasks_then(number, listing))
+        found.unknown = JOBS_UNKNOWN
+        return found
+
+    async def _every_task(self, user: UserRow, request: past.PastTasks, *, at_s: float) -> api.Tasks:
+        listing = understand(request, user, ALL_TASK_FIELDS, _NEWEST_TASKS, now_s=at_s)
+        await self._loop.barrier()
+        listing = replace(listing, conditions=listing.conditions + states_wanted(request.states))
+        found = await _bounded(self._store.every_task(listing, viewer=viewer(user)))
         found.unknown = JOBS_UNKNOWN
         return found
 

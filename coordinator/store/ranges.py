@@ -62,7 +62,7 @@ class Ranges:
         others = (each for each in listing.conditions if each.field != "index")
         statement.require_all(others, TASK_FIELDS)
         order = order_by(listing.order, TASK_FIELDS, tie="index")
-        columns = f'*, hashint8extended({place_of(job)}, "remaining") as digest'
+        columns = f'*, hashint8extended({place_of(job, of_range=True)}, "remaining") as digest'
         return await self._session.fetch(statement.text(columns, order=order), *statement.arguments)
 
     async def _gaps(
@@ -89,9 +89,9 @@ class Ranges:
         return int(found["count"])
 
 
-def place_of(job: int) -> str:
+def place_of(job: int, *, of_range: bool = False) -> str:
     """In SQL, the number that a task, or a range by its first index, has among those of all jobs."""
-    return f'{job}::bigint * 1048576 + "index"'
+    return f'{job}::bigint * 2097152 + "index" * 2 + {int(of_range)}'
 
 
 def joined(digests: Iterable[int]) -> int:

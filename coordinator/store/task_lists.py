@@ -41,10 +41,12 @@ class Member(Struct, frozen=True):
 
 
 class TaskLists:
-    """The queries behind `task.list` without a job; all raise StoreUnavailable."""
+    """The queries behind `task.list` without a job, which choose from `SOURCES`; all raise StoreUnavailable."""
 
-    def __init__(self, dsn: str) -> None:
-        self._session = Session(dsn, settings=LIST_SESSION)
+    SOURCES = _SQL
+
+    def __init__(self, dsn: str, *, session: Session | None = None) -> None:
+        self._session = session or Session(dsn, settings=LIST_SESSION)
 
     async def close(self) -> None:
         """Twice is fine."""
@@ -55,6 +57,8 @@ class TaskLists:
         counted = listing.after.counted if listing.after else None
         if counted is None:
             counted = await self._count(await self._statement(listing, viewer))
+        if not counted.total:
+            return api.Tasks(tasks=[], revision=counted.revision)
         statement = await self._statement(listing, viewer)
         statement.require_after(listing.after, listing.order, ALL_TASK_FIELDS, tie="place")
         if listing.after is not None and listing.order.field == "job":
@@ -83,7 +87,7 @@ class TaskLists:
         return [_member(row) for row in await self._session.fetch(text, *statement.arguments)]
 
     async def _statement(self, listing: Listing, viewer: str | None) -> Statement:
-        statement = Statement(_SQL["every_task"], listing.now_s)
+        statement = Statement(self.SOURCES["every_task"], listing.now_s)
         if viewer is not None:
             row = await self._session.fetchrow(_SQL["owner"], viewer)
             statement.require(f'"owner_id" = {statement.argument(row and row["id"], "uuid")}')

@@ -30,11 +30,12 @@ from corral.tasks t
 where t.job_id = (select j.id from corral.jobs j where j.number = $2) and t.remaining > 0;
 
 -- name: every_task
--- The same for the tasks of all jobs. A place is unique: an index has 20 bits. $1: now.
+-- The same for the tasks of all jobs. A place is unique: an index has 20 bits, and a range begins where its first
+-- element does, which may have a row of its own. $1: now.
 select
     t.id as row_id, t.count, t.remaining, t.index, t.group_name as name, t.state, j.number as job,
     j.user_id as owner_id, (select o.username from corral.users o where o.id = j.user_id) as "user",
-    j.number * 1048576 + t.index as place,
+    j.number * 2097152 + t.index * 2 + (t.count > 1)::integer as place,
     coalesce((select n.name from corral.nodes n where n.id = t.node_id), '') as node,
     t.fence as attempt, t.retries, j.priority, t.cpu_millis as cpu, t.mem_mib as memory,
     t.gpus * 1000 + t.gpu_milli as gpus, t.storage_mib as storage, t.net_mbps as net, t.created_at as submitted,

@@ -146,6 +146,70 @@ from known k
                 then a.ended_at end as ended
     ) x;
 
+-- name: every_task
+-- The tasks of all jobs, as `lists.every_task` has those of now: what nobody had touched of an array by then is one row.
+-- What only the rows of a page are asked for stands in subqueries, which cost nothing where they are not read.
+select
+    k.id as row_id, k.count, k.left_then as remaining, k.index, k.group_name as name, k.was as state, j.number as job,
+    j.user_id as owner_id, (select o.username from corral.users o where o.id = j.user_id) as "user",
+    j.number * 2097152 + k.index * 2 + (k.count > 1)::integer as place,
+    coalesce((select n.name from corral.nodes n where n.id = k.then_node), '') as node,
+    case when k.same then k.fence else coalesce((k.attempt).fence, 0) end as attempt,
+    case when k.same then k.retries else (
+        select count(*) from corral.task_events e
+        where e.task_id = k.id and e.new_state = 'retrying' and e.at <= to_timestamp($1))::integer end as retries,
+    j.priority, k.cpu_millis as cpu, k.mem_mib as memory, k.gpus * 1000 + k.gpu_milli as gpus,
+    k.storage_mib as storage, k.net_mbps as net, k.created_at as submitted, x.started, x.ended,
+    extract(epoch from coalesce(x.ended, to_timestamp($1)) - x.started)::double precision as runtime,
+    case when k.same then k.exit_code when x.over then (k.attempt).exit_code end as exit,
+    case when k.same then k.signal when x.over then (k.attempt).signal end as signal,
+    case when k.same then coalesce(k.error_message, '') when x.over then coalesce((k.attempt).message, '') else '' end
+        as message
+from corral.jobs j
+    cross join lateral (
+        with own as materialized (
+            select
+                t.id, t.range_id, t.count, t.remaining, t.index, t.group_name, t.state, t.fence, t.retries, t.cpu_millis,
+                t.mem_mib, t.gpus, t.gpu_milli, t.storage_mib, t.net_mbps, t.created_at, t.started_at, t.completed_at,
+                t.exit_code, t.signal, t.error_message, t.updated_at <= to_timestamp($1) as same,
+                case when t.updated_at <= to_timestamp($1) then t.state else e.new_state end as then_state,
+                case when t.updated_at <= to_timestamp($1) then t.node_id else e.node_id end as then_node
+            from corral.tasks t
+                left join lateral (
+                    select e.new_state, e.node_id from corral.task_events e
+                    where t.updated_at > to_timestamp($1) and e.task_id = t.id
+                        and e.at between j.created_at - interval '10 seconds' and to_timestamp($1)
+                    order by e.version desc, e.step desc limit 1
+                ) e on true
+            where t.job_id = j.id
+        )
+        select
+            o.*,
+            coalesce(
+                o.then_state,
+                (select e.old_state from corral.task_events e where e.task_id = o.id order by e.version, e.step limit 1),
+                o.state) as was,
+            case when o.count = 1 then 1 when o.same then o.remaining else o.count - (
+                select count(*)::integer from own y where y.range_id = o.id and y.then_state is not null)
+            end as left_then,
+            (select a from corral.attempts a
+             where not o.same and o.count = 1 and a.task_id = o.id and a.assigned_at <= to_timestamp($1)
+             order by a.fence desc limit 1) as attempt
+        from own o
+        where o.range_id is null or o.then_state is not null
+    ) k
+    cross join lateral (
+        select
+            case when k.same then k.started_at
+                when (k.attempt).started_at <= to_timestamp($1) then (k.attempt).started_at end as started,
+            k.was not in ('pending', 'queued', 'assigned', 'running')
+                and (k.attempt).ended_at <= to_timestamp($1) as over,
+            case when k.same then k.completed_at
+                when k.was in ('completed', 'failed', 'timeout', 'cancelled')
+                    and (k.attempt).ended_at <= to_timestamp($1) then (k.attempt).ended_at end as ended
+    ) x
+where j.created_at <= to_timestamp($1) and k.left_then > 0;
+
 -- name: nodes
 -- Every node that there was, its health and what it was told to be: by the newest event about that; of a node of which
 -- none is kept, as it is now, or as nodes begin if it changed since.
@@ -192,7 +256,7 @@ select
     coalesce(sum(a.net_mbps) filter (where h.holds), 0)::bigint as net
 from corral.attempts a
     cross join lateral (
-        select a.started_at <= to_timestamp($1) or not a.waiting and coalesce(
+        select coalesce(a.started_at <= to_timestamp($1), false) or not a.waiting and coalesce(
             nullif(a.explanation ->> 'rank', ''),
             (select o.explanation ->> 'rank'  -- those decided together keep it once
              from corral.tasks t

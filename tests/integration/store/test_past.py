@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from bus.messages import Assign
-from bus.values import AttemptRef, Ended, NodeName, Outcome, Role, Started, UserName
+from bus.values import AttemptRef, Ended, NodeName, Outcome, Role, Started, Usage, UserName
 from coordinator.clock import Clock
 from coordinator.config import Config
-from coordinator.core.effects import EventRecord
+from coordinator.core.effects import EventRecord, UsageRecord
 from coordinator.serve import rebuild
 from coordinator.store.events import Events
 from coordinator.store.lists import Lists
@@ -21,11 +23,13 @@ from coordinator.store.over import Over
 from coordinator.store.past import Past
 from coordinator.store.reads import Reads
 from coordinator.store.relational import RelationalStore
+from coordinator.store.task_lists import TaskLists
 from coordinator.store.telemetry import TelemetryStore
 from tests.unit.coordinator.shell import FakeAgent, Shell, serving
 
-STEPS = 40
-SEEDS = (1, 2, 3)
+STEPS = 24
+STEPS_FEW = 12
+SEEDS = (1, 2)
 TOLD = (
     "number",
     "name",
@@ -39,20 +43,26 @@ TOLD = (
     "held",
 )
 OF_TASKS = ("job", "index", "state", "node", "fence", "retries", "started_at", "ended_at", "exit_code")
-OF_NODES = (
-    "name",
-    "health",
-    "admin",
-    "allocated",
-    "running",
-)  # what is taken back waits in memory for a moment
+OF_EVERY_TASK = (*OF_TASKS, "count", "user", "name")
+OF_NODES = ("name", "health", "admin", "allocated", "running", "waiting")
+OF_CLUSTERS = ("total_nodes", "active_nodes", "jobs", "tasks", "capacity", "allocated", "live_jobs")
 
 
-class Told:
-    """What the lists said at `at_s`."""
+class Told(NamedTuple):
+    """What the lists said."""
 
-    def __init__(self, at_s: float, jobs: Any, tasks: dict[int, Any], nodes: Any) -> None:
-        self.at_s, self.jobs, self.tasks, self.nodes = at_s, jobs, tasks, nodes
+    jobs: list[dict[str, Any]]
+    tasks: dict[int, list[dict[str, Any]]]
+    every_task: list[dict[str, Any]]
+    nodes: list[dict[str, Any]]
+    cluster: dict[str, Any]
+
+
+class Moment(NamedTuple):
+    """What they said at `at_s`."""
+
+    at_s: float
+    told: Told
 
 
 @asynccontextmanager
@@ -61,7 +71,8 @@ async def coordinator(dsn: str) -> AsyncIterator[tuple[Shell, TelemetryStore]]:
     store = await RelationalStore.connect(dsn)
     telemetry = await TelemetryStore.connect(dsn)
     stores = {
-        "reads": Reads(dsn), "lists": Lists(dsn), "events": Events(dsn), "over": Over(dsn), "past": Past(dsn)
+        "reads": Reads(dsn), "lists": Lists(dsn), "events": Events(dsn), "over": Over(dsn), "past": Past(dsn),
+        "task_lists": TaskLists(dsn),
     }  # fmt: skip
     try:
         for name, role in (("alice", Role.USER), ("bob", Role.USER), ("adam", Role.ADMIN)):
@@ -101,26 +112,50 @@ async def all_tasks(shell: Shell, number: int, **more: Any) -> list[dict[str, An
     return rows
 
 
-async def told_now(shell: Shell) -> tuple[Any, dict[int, Any], Any]:
-    jobs = (await shell.ask("adam", "job.list", limit=1_000))["jobs"]
-    tasks = {job["number"]: await all_tasks(shell, job["number"]) for job in jobs}
-    nodes = (await shell.ask("adam", "node.list"))["nodes"]
-    return (
-        [{name: job[name] for name in TOLD} for job in jobs],
-        tasks,
-        [{name: node[name] for name in OF_NODES} for node in nodes],
+def only(rows: list[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
+    return [{name: row[name] for name in names} for row in rows]
+
+
+async def told(shell: Shell, at_s: float | None = None) -> Told:
+    """By the lists of now, or of a moment."""
+    more = {} if at_s is None else {"at": at_s}
+    jobs, tasks, nodes, cluster = (
+        ("job.list", "task.list", "node.list", "cluster.status")
+        if at_s is None
+        else ("past.jobs", "past.tasks", "past.nodes", "past.cluster")
+    )
+    found = only((await shell.ask("adam", jobs, limit=1_000, **more))["jobs"], TOLD)
+    for job in found:
+        if job["ended_at"] is None:
+            job["exit_code"] = None  # a live job has that of its first failure, the past only that of its end
+    return Told(
+        found,
+        {job["number"]: await all_tasks(shell, job["number"], **more) for job in found},
+        only((await shell.ask("adam", tasks, limit=1_000, **more))["tasks"], OF_EVERY_TASK),
+        only((await shell.ask("adam", nodes, **more))["nodes"], OF_NODES),
+        only([await shell.ask("adam", cluster, **more)], OF_CLUSTERS)[0],
     )
 
 
-async def told(shell: Shell, history: History) -> Told:
+async def in_pages(shell: Shell, *, at: float) -> list[dict[str, Any]]:
+    """The tasks of all jobs, in pages of two: an array and its first element may stand on either side."""
+    rows, cursor = [], ""
+    while True:
+        answer = await shell.ask("adam", "past.tasks", at=at, limit=2, cursor=cursor)
+        rows += only(answer["tasks"], OF_EVERY_TASK)
+        if not (cursor := answer["next"]):
+            return rows
+
+
+async def told_now(shell: Shell, history: History) -> Moment:
     """At a moment around which nothing changes."""
-    before = await told_now(shell)
+    before = await told(shell)
     while True:
         started = await history.start_promoted()
         at_s = shell.clock.now_s()
-        after = await told_now(shell)
+        after = await told(shell)
         if before == after and not started:
-            return Told(at_s, *after)
+            return Moment(at_s, after)
         before = after
 
 
@@ -200,19 +235,105 @@ class History:
         await self._agent.report(event, sequence=self._sequence)
 
 
+async def recorded(shell: Shell, telemetry: TelemetryStore, *, seed: int, steps: int = STEPS) -> list[Moment]:
+    """Some moments of a history at random, which is over then."""
+    history, moments = History(shell, await shell.agent(), seed), []
+    for _ in range(steps):
+        await history.step()
+        moments.append(await told_now(shell, history))
+    await keep_events(shell, telemetry)
+    return moments
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_a_moment_is_as_it_was_told_then(coordinator_dsn: str, seed: int) -> None:
     async with coordinator(coordinator_dsn) as (shell, telemetry):
-        agent = await shell.agent()
-        history, moments = History(shell, agent, seed), []
-        for _ in range(STEPS):
-            await history.step()
-            moments.append(await told(shell, history))
-        await keep_events(shell, telemetry)
-        for moment in moments:
-            jobs = (await shell.ask("adam", "past.jobs", at=moment.at_s, limit=1_000))["jobs"]
-            assert [{name: job[name] for name in TOLD} for job in jobs] == moment.jobs
-            nodes = (await shell.ask("adam", "past.nodes", at=moment.at_s))["nodes"]
-            assert [{name: node[name] for name in OF_NODES} for node in nodes] == moment.nodes
-            for number, rows in moment.tasks.items():
-                assert await all_tasks(shell, number, at=moment.at_s) == rows
+        for moment in await recorded(shell, telemetry, seed=seed):
+            then = await told(shell, moment.at_s)
+            for part, of_then, of_now in zip(Told._fields, then, moment.told, strict=True):
+                assert of_then == of_now, (part, moment.at_s)
+        assert await in_pages(shell, at=moment.at_s) == moment.told.every_task
+
+
+async def test_changes_are_what_lists_of_both_moments_differ_by(coordinator_dsn: str) -> None:
+    async with coordinator(coordinator_dsn) as (shell, telemetry):
+        moments = await recorded(shell, telemetry, seed=3, steps=STEPS_FEW)
+        for user in ("adam", "alice"):
+            for first, last in ((0, -1), (STEPS_FEW // 2, -1), (0, STEPS_FEW // 2)):
+                await check_changes(shell, user, moments[first], moments[last])
+
+
+async def check_changes(shell: Shell, user: str, before: Moment, after: Moment) -> None:
+    (since_s, were), (until_s, are) = before, after
+    told = await shell.ask(user, "past.changes", since=since_s, until=until_s)
+    assert (told["since"], told["until"], told["exact"]) == (since_s, until_s, True)
+    states = {str(job["number"]): job["state"] for job in were.jobs}
+    assert [(moved["name"], moved["before"], moved["after"]) for moved in told["jobs"]] == [
+        (name, states.get(name, ""), job["state"])
+        for job in are.jobs
+        if user == "adam" or job["user"] == user
+        if states.get(name := str(job["number"]), "") != job["state"]
+    ]
+    assert [(moved["before"], moved["after"]) for moved in told["nodes"]] == [
+        (word(old), word(new))
+        for old, new in zip(were.nodes, are.nodes, strict=True)
+        if word(old) != word(new)
+    ]
+    assert told["happened"] == await happened(shell, user, since_s, until_s)
+
+
+async def test_a_spike_is_what_happened_more_often_and_was_used_more_than_before(
+    coordinator_dsn: str,
+) -> None:
+    async with coordinator(coordinator_dsn) as (shell, telemetry):
+        moments = await recorded(shell, telemetry, seed=4, steps=STEPS_FEW)
+        since_s, until_s = moments[-3].at_s, moments[-1].at_s
+        length_s, node_id = until_s - since_s, shell.cluster.nodes[NodeName("n1")].id
+        samples = [(since_s - length_s / 2, 100.0), (since_s - length_s / 3, 100.0), (until_s, 1_900.0)]
+        await telemetry.write([
+            UsageRecord(
+                at=at_s, node=NodeName("n1"), node_id=node_id, load=0.0, usage=Usage(cpu_millis=cpu, mem_mib=9)
+            )
+            for at_s, cpu in samples
+        ])  # fmt: skip
+        told = await shell.ask("adam", "past.spike", since=since_s, until=until_s)
+        now = await happened(shell, "adam", since_s, until_s)
+        usual = await happened(shell, "adam", since_s - 6 * length_s, since_s)
+        scores = {
+            kind: (now.get(kind, 0) - usual.get(kind, 0) / 6) / math.sqrt(usual.get(kind, 0) / 6 + 1)
+            for kind in {*now, *usual}
+        }
+        events = {each["name"]: each["score"] for each in told["standouts"] if each["kind"] == "event"}
+        assert events == pytest.approx({kind: score for kind, score in scores.items() if abs(score) >= 2})
+        nodes = [each for each in told["standouts"] if each["kind"] == "node" and "cpu" in each["about"]]
+        assert [(each["name"], each["value"], each["expected"]) for each in nodes] == [("n1", 1.9, 0.1)]
+
+
+@pytest.mark.parametrize(
+    ("operation", "fields", "field"),
+    [
+        ("past.cluster", {"at": 4e9}, "/at"),
+        ("past.tasks", {"at": -1.0}, "/at"),
+        ("past.changes", {"since": 20.0, "until": 10.0}, "/since"),
+        ("past.spike", {"since": 10.0, "until": 4e9}, "/until"),
+    ],
+)
+async def test_what_is_no_moment_of_the_past_is_refused(
+    coordinator_dsn: str, operation: str, fields: dict[str, float], field: str
+) -> None:
+    async with coordinator(coordinator_dsn) as (shell, _):
+        answer = await shell.ask("adam", operation, **fields)
+        assert (answer["error"]["code"], answer["error"]["field"]) == ("E_TIME", field)
+
+
+def word(node: dict[str, Any]) -> str:
+    """Health and steering in one."""
+    return str(
+        node["health"] if node["health"] == "unreachable" or node["admin"] == "active" else node["admin"]
+    )
+
+
+async def happened(shell: Shell, user: str, since_s: float, until_s: float) -> dict[str, int]:
+    """How many events of each kind the list has."""
+    events = (await shell.ask(user, "event.list", since=since_s, until=until_s, limit=10_000))["events"]
+    return dict(Counter(event["kind"] for event in events))
