@@ -291,9 +291,7 @@ async def test_a_spike_is_what_happened_more_often_and_was_used_more_than_before
         length_s, node_id = until_s - since_s, shell.cluster.nodes[NodeName("n1")].id
         samples = [(since_s - length_s / 2, 100.0), (since_s - length_s / 3, 100.0), (until_s, 1_900.0)]
         await telemetry.write([
-            UsageRecord(
-                at=at_s, node=NodeName("n1"), node_id=node_id, load=0.0, usage=Usage(cpu_millis=cpu, mem_mib=9)
-            )
+            UsageRecord(at=at_s, node=NodeName("n1"), node_id=node_id, load=0.0, usage=Usage(cpu, 64))
             for at_s, cpu in samples
         ])  # fmt: skip
         told = await shell.ask("adam", "past.spike", since=since_s, until=until_s)
