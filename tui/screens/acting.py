@@ -108,7 +108,7 @@ class ActingScreen(Screen[None]):
         match action:
             case "steer":
                 return ROLES[str(parameters[0])]
-            case "undo" | "submit" | "what_if":
+            case "undo" | "submit" | "resubmit" | "what_if" | "all_matching":
                 return Role.USER
             case _:
                 return None
