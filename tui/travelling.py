@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from tui.screens.commanding import Doable
 
 EARLIER_MAX = 200
+COPIED = "copied, if this terminal has a clipboard"
+COPIED_S = 12.0
+"""No terminal says whether it took it: so it can be read for a while."""
+
 OPENS_A_LINE = frozenset({"command", "palette"})
 
 
@@ -158,7 +162,7 @@ class Travelled(Dressed):
             self.notify("No command shows the same.", markup=False)
             return
         self.copy_to_clipboard(command)
-        self.notify(f"$ {command}", markup=False, title="copied")
+        self.notify(f"$ {command}", markup=False, title=COPIED, timeout=COPIED_S)
 
     def _begin(self, deed: Deed | None) -> None:
         """Do what was chosen once its line is gone."""

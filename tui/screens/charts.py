@@ -27,6 +27,7 @@ from tui.view.places import Step
 from tui.view.refusals import error_text
 from tui.view.safe import safe_line
 from tui.view.series import Mark, Panel, reading, span_text, summary
+from tui.view.shell import metrics_command
 from tui.widgets.chart import Chart
 from tui.widgets.one_line import OneLine
 
@@ -93,6 +94,12 @@ class ChartsScreen(LiveScreen):
     def step(self) -> Step:
         """The line that opens it again."""
         return Step("charts" if self.crumb == "charts" else f"chart {self.subject.line}")
+
+    def shell_command(self) -> str:
+        """The same gauges over the same time."""
+        until_s = self._until_s or self.console.moment
+        subject = self.subject
+        return metrics_command(subject.ids, subject.metrics, span_s=self._span_s, until_s=until_s)
 
     def facts_text(self) -> Text:
         """Of what, over which time, and of what the figures are made."""

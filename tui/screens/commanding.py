@@ -104,6 +104,9 @@ def _openers(console: Console, screen: LiveScreen) -> list[Word]:
             next(each for each in OPENERS.values() if each.takes == takes).open(target)
             return
         source = console.session.source
+        if takes == "USER":
+            choose(target, [user.name for user in (await source.users()).users], noun="user")
+            return
         is_number = target.replace(".", "").isdigit()
         if "NODE" in takes and not (is_number and "JOB" in takes):
             await source.node(target)

@@ -12,6 +12,7 @@ from tui.view.instants import clock
 from tui.view.lines import Line
 from tui.view.moments import parse_moment
 from tui.view.past_page import changes_page, spike_page
+from tui.view.shell import span_command
 from tui.view.words import WordError
 
 SPAN = ".."
@@ -24,6 +25,10 @@ class ChangesScreen(DocumentScreen):
         super().__init__(crumb or f"{duration(time.time() - since)} › changes", self._page)
         self._since = since
 
+    def shell_command(self) -> str:
+        """The same two moments."""
+        return span_command("changes", self._since, self.console.moment)
+
     def on_moment(self) -> None:
         """Another end."""
         self._wake.now()
@@ -32,13 +37,24 @@ class ChangesScreen(DocumentScreen):
         return changes_page(await source.changes(self._since, self.console.moment), now_s=time.time())
 
 
-def explain_spike(since: float, until: float) -> DocumentScreen:
+class SpikeScreen(DocumentScreen):
     """What was otherwise in that interval than before it."""
 
-    async def load(source: Source) -> list[Line]:
-        return spike_page(await source.spike(since, until), now_s=time.time())
+    def __init__(self, since: float, until: float) -> None:
+        super().__init__(f"{clock(since)}{SPAN}{clock(until)} › spike", self._page)
+        self._since, self._until = since, until
 
-    return DocumentScreen(f"{clock(since)}{SPAN}{clock(until)} › spike", load)
+    def shell_command(self) -> str:
+        """The same interval."""
+        return span_command("spike", self._since, self._until)
+
+    async def _page(self, source: Source) -> list[Line]:
+        return spike_page(await source.spike(self._since, self._until), now_s=time.time())
+
+
+def explain_spike(since: float, until: float) -> DocumentScreen:
+    """A chart's peak, say, explained."""
+    return SpikeScreen(since, until)
 
 
 def changes_since(text: str) -> ChangesScreen:

@@ -44,6 +44,10 @@ class ReadingScreen(LiveScreen):
         """The one that keys are for."""
         raise NotImplementedError
 
+    def shell_command(self) -> str:
+        """A line for each window that is open."""
+        return "\n".join(pane.shell_command(at=self.console.moment) for pane in self.query(LogPane))
+
     def on_deltas(self, deltas: Deltas) -> None:
         """A task whose output is shown has changed."""
         for pane in self.query(LogPane):

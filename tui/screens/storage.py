@@ -14,6 +14,7 @@ from tui.screens.listing import ListScreen
 from tui.view.amounts import mebibytes
 from tui.view.equipment import DEVICES, device_facts
 from tui.view.lines import Line
+from tui.view.shell import command
 from tui.widgets.virtual_table import VirtualTable
 
 KINDS = (None, DeviceKind.DISK, DeviceKind.INTERFACE)
@@ -54,6 +55,10 @@ class StorageScreen(ListScreen[Device]):
     def preview(self, row: Device) -> list[Line]:
         """The device in full."""
         return device_facts(row)
+
+    def shell_command(self) -> str:
+        """The same devices."""
+        return command("devices", kind=self._kind, filter=self._filter)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """There is no filter of what goes wrong with a device."""

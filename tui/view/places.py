@@ -1,4 +1,4 @@
-"""Where one is in the console, and where one was: places that can be gone back to, named and told in a shell.
+"""Where one is in the console, and where one was: places that can be gone back to, each with a name.
 
 A place is a main screen and what was opened on it, each with its condition and order. What was opened is
 known by the line of the command line that opens it: "tasks 1042", "why 1042.7".
@@ -6,11 +6,7 @@ known by the line of the command line that opens it: "tasks 1042", "why 1042.7".
 
 from __future__ import annotations
 
-import shlex
-
 from msgspec import Struct
-
-from tui.view.safe import safe_line
 
 PLACES_MAX = 100
 CRUMB_SIGN = " › "
@@ -79,31 +75,3 @@ def line_of(crumb: str) -> str:
     """The line that opens the screen with this crumb: "1042 › tasks" is opened by "tasks 1042"."""
     target, _, what = crumb.rpartition(CRUMB_SIGN)
     return f"{what} {target}".rstrip()
-
-
-def shell_command(step: Step) -> str:
-    """What shows the same in a shell; "" where nothing does."""
-    word, _, target = step.line.partition(" ")
-    verb = _LISTS.get(word) or _SINGLES.get(word, "")
-    if word == "details":
-        verb = "node" if not target[:1].isdigit() else "task" if "." in target else "job"
-    if not verb:
-        return ""
-    words = ["corral", verb, *([target] if target else [])]
-    if word in _LISTS:
-        words += [f"--filter={step.filter}"] if step.filter else []
-        words += [f"--sort={step.sort}"] if step.sort else []
-    return safe_line(shlex.join(words))
-
-
-_LISTS = {word: word for word in ("jobs", "nodes", "events", "tasks")}
-_SINGLES = {
-    "pulse": "status",
-    "scheduler": "scheduler",
-    "users": "users",
-    "output": "logs",
-    "why": "why",
-    "job": "job",
-    "task": "task",
-    "node": "node",
-}

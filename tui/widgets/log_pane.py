@@ -14,6 +14,8 @@ from tui.client.log_window import LogWindow, Spot
 from tui.view.log_facts import PaneFacts, facts_of, rate_text
 from tui.view.refusals import error_text
 from tui.view.safe import safe_line
+from tui.view.shell import logs_command
+from tui.view.stamps import Stamps
 from tui.widgets.log_reading import BOTH, LogReading, View
 from tui.widgets.one_line import OneLine
 from tui.widgets.virtual_log import VirtualLog
@@ -68,6 +70,20 @@ class LogPane(LogReading):
 
     def _title_name(self) -> str:
         return f"{self._number} {self.task_name}" if self._number else self.task_name
+
+    def shell_command(self, *, at: float | None) -> str:
+        """The command that prints the same lines."""
+        view = self._view
+        return logs_command(
+            self.task_name,
+            streams=view.streams,
+            attempt=view.attempt,
+            words=view.filter,
+            context=view.context,
+            stamps=self._stamps is not Stamps.NONE,
+            follow=self.log_view.following,
+            at=at,
+        )
 
     def name_window(self, number: int) -> None:
         """By which number it is called; 0 where it is the only one."""
