@@ -11,13 +11,20 @@ select
     'task_' || e.new_state as kind,
     case
         when e.new_state in ('failed', 'timeout') then 'error'
-        when e.new_state in ('retrying', 'reassigned') then 'warning'
+        -- what is handed on before it started went on waiting elsewhere: nothing was lost
+        when e.new_state = 'retrying' or e.new_state = 'reassigned' and e.old_state <> 'assigned' then 'warning'
         else 'info'
     end as severity,
     (select o.username from corral.users o where o.id = j.user_id) as "user",
     j.number as job, format('%s.%s', j.number, t.index) as task,
     coalesce((select n.name from corral.nodes n where n.id = e.node_id), '') as node,
-    format('%s -> %s', e.old_state, e.new_state) as message,
+    format('%s -> %s', e.old_state, e.new_state)
+    || case
+        when e.new_state in ('failed', 'timeout') then coalesce((
+            select ': ' || a.message from corral.attempts a
+            where a.task_id = e.task_id and a.rank = 0 and a.fence = e.fence and a.message <> ''), '')
+        else ''
+    end as message,
     json_build_object('from', e.old_state, 'to', e.new_state, 'attempt', e.fence, 'tasks', t.count)::text as details,
     e.node_id, j.user_id as owner_id, t.index as task_index, false as is_everybodys,
     false as resolved, null::timestamptz as resolved_at, null as resolved_by, null as resolution

@@ -72,7 +72,7 @@ async def failed_job(
             )
         ],
         steps=[3],
-        attempts=[attempt(task, on, AttemptState.FAILED, new=True)],
+        attempts=[attempt(task, on, AttemptState.FAILED, new=True, message="exit code 1")],
         job_changes=[
             job_change(job, JobState.FAILED, failed=1, started_at=T0, ended_at=over_at, exit_code=1)
         ],
@@ -93,11 +93,31 @@ async def test_a_jobs_life_is_told_newest_first(leader: Leader, events: Events) 
     assert kinds(page) == WHOLE_LIFE and page.next == ""
     over, failed = page.events[:2]
     assert (over.at, over.severity, over.user, over.job) == (T0 + 3, "error", "alice", job.number)
-    assert (failed.task, failed.node, failed.message) == (f"{job.number}.0", on.name, "running -> failed")
+    assert (failed.task, failed.node) == (f"{job.number}.0", on.name)
+    assert failed.message == "running -> failed: exit code 1", "the cause is where one looks for it"
+    assert [event.message for event in page.events[2:4]] == ["assigned -> running", "queued -> assigned"]
     assert failed.details == {"from": "running", "to": "failed", "attempt": 1, "tasks": 1}
     assert len({event.id for event in page.events}) == 5
     oldest = await events.page(wanted(order=Order("at")), Scope(job=job.number), viewer="alice")
     assert kinds(oldest) == WHOLE_LIFE[::-1]
+
+
+async def test_a_task_handed_on_before_it_ran_is_no_warning(leader: Leader, events: Events) -> None:
+    job = new_job()
+    task = new_task(job)
+    on = node(f"event-{job.number}")
+    await leader.commit(
+        new_jobs=[job],
+        job_changes=[job_change(job, JobState.PENDING, queued=1)],
+        new_tasks=[(task, change(task, 1, Q))],
+    )
+    path = (Q, A, TaskState.REASSIGNED, Q, A, R, TaskState.REASSIGNED)
+    await leader.commit(
+        nodes=[on], task_changes=[change(task, 7, *path, node=on.name, fence=2, changed_at=T0 + 2)], steps=[6]
+    )
+    found = await events.page(wanted(), Scope(job=job.number), viewer="alice")
+    handed_on = [event for event in found.events if event.kind == "task_reassigned"]
+    assert [event.severity for event in handed_on] == ["warning", "info"], "newest first: it ran, then not"
 
 
 async def test_a_job_ends_after_its_tasks_at_the_same_instant(leader: Leader, events: Events) -> None:
