@@ -41,7 +41,7 @@ class Member(Struct, frozen=True):
 
 
 class TaskLists:
-    """The queries behind `task.list` without a job; all raise StoreUnavailable. `SOURCES`: whence they choose."""
+    """The queries behind `task.list` without a job; all raise StoreUnavailable. `SOURCES`: where rows are."""
 
     SOURCES = _SQL
 

@@ -289,10 +289,11 @@ async def test_a_spike_is_what_happened_more_often_and_was_used_more_than_before
         moments = await recorded(shell, telemetry, seed=4, steps=STEPS_FEW)
         since_s, until_s = moments[-3].at_s, moments[-1].at_s
         length_s, node_id = until_s - since_s, shell.cluster.nodes[NodeName("n1")].id
-        samples = [(since_s - length_s / 2, 100.0), (since_s - length_s / 3, 100.0), (until_s, 1_900.0)]
+        low, high = Usage(cpu_millis=100, mem_mib=64), Usage(cpu_millis=1_900, mem_mib=64)
+        samples = [(since_s - length_s / 2, low), (since_s - length_s / 3, low), (until_s, high)]
         await telemetry.write([
-            UsageRecord(at=at_s, node=NodeName("n1"), node_id=node_id, load=0.0, usage=Usage(cpu, 64))
-            for at_s, cpu in samples
+            UsageRecord(at=at_s, node=NodeName("n1"), node_id=node_id, load=0.0, usage=usage)
+            for at_s, usage in samples
         ])  # fmt: skip
         told = await shell.ask("adam", "past.spike", since=since_s, until=until_s)
         now = await happened(shell, "adam", since_s, until_s)
