@@ -79,6 +79,14 @@ METRICS: Mapping[SeriesKind, Mapping[str, Metric]] = {
         "submitted": Metric("tasks/s", counted=True),
         "completed": Metric("tasks/s", counted=True),
         "failed": Metric("tasks/s", counted=True),
+        "reward": Metric("reward"),  # of tasks that ended; −1: none of them waited
+        "reward_mean": Metric("reward"),  # of the newest 1,000
+        "td_error": Metric("reward"),  # |r − V|, V that mean: a task is an episode of one step
+        "epsilon": Metric("% of placements"),  # that may be explored
+        "forecasts_right": Metric("%"),  # of the newest
+        "policy_cost": Metric("% of static"),  # of the learned order's slowdown, as the gate saw it last
+        "policy_cost_low": Metric("% of static"),  # two standard errors below
+        "policy_cost_high": Metric("% of static"),
     },
 }
 

@@ -1,4 +1,4 @@
-"""Gauges of the cluster as a whole, every few seconds: what waits, for how long, what is used, what ended.
+"""Gauges of the cluster, every few seconds: what waits, for how long, what is used, what ended, was learned.
 
 Levels are read out of memory. Counts are of what was committed since the sample before: whoever adds them up
 over a stretch of time has what happened in it, through restarts as well.
@@ -7,19 +7,26 @@ over a stretch of time has what happened in it, through restarts as well.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from statistics import fmean
 
 from bus.values import GPU_MILLI, NodeAdmin, NodeHealth, Resources, Usage
 from coordinator.clock import Clock
 from coordinator.core.effects import GaugeRecord, JobChange, Record
 from coordinator.core.model import Cluster, Node
+from coordinator.core.scheduler.learner import Learner
+from coordinator.core.scheduler.values import epsilon
 from coordinator.loop import Loop
 from coordinator.store.rows import Batch
 
 EVERY_S = 10.0
 FRESH_S = 60.0
 """What a node said about its usage longer ago than this is not what it uses now."""
+
+LOG_RATIO_MAX = 10.0
+"""Of costs: beyond it nothing is known but that it is far worse."""
 
 _AMOUNTS: dict[str, tuple[Callable[[Resources], int], Callable[[Usage], float]]] = {
     "cpu": (lambda amount: amount.cpu_millis, lambda usage: usage.cpu_millis),
@@ -44,6 +51,7 @@ class Gauges:
         self._record = record
         self._ended = {change.number: (change.completed, change.failed) for change in known}
         self._counts = dict.fromkeys(("submitted", "completed", "failed"), 0)
+        self._decisions = loop.cluster.planner.decisions
 
     def changed(self, batch: Batch) -> None:
         """Count what a commit brought."""
@@ -69,9 +77,19 @@ class Gauges:
     def sample(self) -> None:
         """One moment, handed on."""
         now_s = self._clock.now_s()
-        found = dict(levels(self._loop.cluster, now_s=now_s)) | self._counts
+        cluster = self._loop.cluster
+        found = dict(levels(cluster, now_s=now_s)) | self._counts | dict(self._rewards(cluster.planner))
         self._counts = dict.fromkeys(self._counts, 0)
         self._record([GaugeRecord(at=now_s, name=name, value=float(value)) for name, value in found.items()])
+
+    def _rewards(self, learner: Learner) -> Iterator[tuple[str, float]]:
+        """Of the tasks that ended since the sample before; none where none did."""
+        fresh, self._decisions = learner.decisions - self._decisions, learner.decisions
+        usual = learner.reward_avg
+        if fresh > 0 and usual is not None:
+            newest = list(learner.rewards)[-fresh:]
+            yield "reward", fmean(newest)
+            yield "td_error", fmean(abs(each - usual) for each in newest)
 
 
 def levels(cluster: Cluster, *, now_s: float) -> Iterator[tuple[str, float]]:
@@ -86,6 +104,7 @@ def levels(cluster: Cluster, *, now_s: float) -> Iterator[tuple[str, float]]:
         if node.health is not NodeHealth.UNREACHABLE and node.admin is NodeAdmin.ACTIVE
     ]
     yield from _amounts(active, now_s=now_s)
+    yield from _learned(cluster)
 
 
 def _work(cluster: Cluster, *, now_s: float) -> Iterator[tuple[str, float]]:
@@ -118,3 +137,23 @@ def _amounts(nodes: Sequence[Node], *, now_s: float) -> Iterator[tuple[str, floa
             yield f"{name}_held", 100.0 * sum(amount(node.allocated) for node in nodes) / capacity
         if measured := sum(amount(capacity) for capacity, _ in fresh):
             yield f"{name}_used", 100.0 * sum(used(usage) for _, usage in fresh) / measured
+
+
+def _learned(cluster: Cluster) -> Iterator[tuple[str, float]]:
+    """How the learner does. Costs: e^(mean ln(policy / static) ± 2 standard errors), as the gate saw it."""
+    learner, evidence = cluster.planner, cluster.evidence
+    if (mean := learner.reward_avg) is not None:
+        yield "reward_mean", mean
+    yield "epsilon", 100.0 * epsilon(cluster)
+    if newest := learner.forecasts.tracker.newest:
+        yield "forecasts_right", 100.0 * sum(newest) / len(newest)
+    ratio, t = evidence.get("log_ratio", 0.0), evidence.get("t", 0.0)
+    if ratio and t:
+        spread = 2.0 * abs(ratio / t)
+        yield "policy_cost", _percent(ratio)
+        yield "policy_cost_low", _percent(ratio - spread)
+        yield "policy_cost_high", _percent(ratio + spread)
+
+
+def _percent(log_ratio: float) -> float:
+    return 100.0 * math.exp(min(log_ratio, LOG_RATIO_MAX))

@@ -69,6 +69,19 @@ async def test_nodes_are_laid_over_each_other(fake: FakeCluster) -> None:
         await showing(pilot, " nodes  ", "n-0003")
 
 
+async def test_what_the_scheduler_learned_is_charted(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await pilot.press("6")
+        await showing(pilot, "learning curves")
+        await pilot.press("c")
+        await showing(
+            pilot, "scheduler › learning › chart", "td error", "|r − V|", "ε", "+2 s.e.", "meant 80"
+        )
+        await until(pilot, lambda: has_lines(painted(pilot)))
+        await pilot.press("escape")
+        await showing(pilot, "changes of mode and policy")
+
+
 async def test_a_line_opens_a_chart_of_what_it_names(fake: FakeCluster) -> None:
     async with opened(fake) as pilot:
         await showing(pilot, "LIVE")
@@ -100,13 +113,6 @@ async def test_the_peak_under_the_cursor_is_explained(fake: FakeCluster) -> None
         await until(pilot, lambda: has_lines(painted(pilot)))
         await pilot.press("left", "left", "left", "x")
         await showing(pilot, "› spike")
-        fake.refusals["series"] = Error(code="E_TOO_LARGE", message="the database needs too long", status=413)
-        await pilot.press("escape", "ctrl+r")
-        await showing(pilot, "✖ E_TOO_LARGE")
-        asked = fake.asked.count("spike")
-        await pilot.press("enter")
-        await pilot.pause()
-        assert isinstance(pilot.app.screen, ChartsScreen) and fake.asked.count("spike") == asked
 
 
 async def test_a_refusal_says_why_and_which_key_helps(fake: FakeCluster) -> None:

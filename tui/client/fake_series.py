@@ -20,6 +20,13 @@ _SCALES = {
     "millicores": 64_000.0, "MiB": 262_144.0, "GPUs": 8.0, "Mbit/s": 4_000.0, "°C": 80.0, "runnable": 64.0,
     "tasks": 20_000.0, "s": 900.0, "nodes": 12.0, "%": 85.0, "tasks/s": 40.0,
 }  # fmt: skip
+_LEARNED = {
+    "reward": (-2.6, 0.9), "reward_mean": (-2.5, 0.05), "td_error": (1.1, 0.5), "epsilon": (6.0, 0.0),
+    "forecasts_right": (81.0, 6.0), "policy_cost": (92.0, 1.0), "policy_cost_low": (86.0, 1.0),
+    "policy_cost_high": (98.0, 1.0),
+}  # fmt: skip
+"""About how much, and how restless."""
+
 _CALM = {"nodes_healthy": 981.0, "nodes_degraded": 6.0, "nodes_unreachable": 13.0, "failed": 1.5}
 
 
@@ -82,6 +89,9 @@ def figure(thing: str, metric: str, at_s: float, *, unit: str) -> float | None:
     if thing and zlib.crc32(thing.encode()) % SILENT_EVERY == 0 and at_s % 7_200.0 < 900.0:
         return None
     phase = seed % 628 / 100.0
+    if metric in _LEARNED:
+        usual, restless = _LEARNED[metric]
+        return usual * (1.0 + 0.2 * math.exp(-(at_s % DAY_S) / 20_000.0)) + restless * math.sin(at_s / 900.0)
     wave = 0.5 + 0.3 * math.sin(at_s / DAY_S * 2 * math.pi + phase)
     wave += 0.12 * math.sin(at_s / 1_100.0 + 3 * phase) + 0.05 * math.sin(at_s / 90.0 + phase)
     jitter = zlib.crc32(f"{seed} {at_s:.0f}".encode()) % 1_000 / 1_000.0 - 0.5

@@ -12,7 +12,9 @@ from bus.errors import CorralError
 from bus.requests import EventList
 from tui.client.source import Source
 from tui.modals.confirm import Answer
+from tui.screens.charts import ChartsScreen
 from tui.screens.document import DocumentScreen
+from tui.view.charting import learning
 from tui.view.lines import Line
 from tui.view.scheduler_page import scheduler_page
 from tui.view.steering import steer_mode
@@ -24,7 +26,10 @@ NEXT: dict[str, Literal["off", "shadow", "on"]] = {"off": "shadow", "shadow": "o
 class SchedulerScreen(DocumentScreen):
     """The mode goes off, shadow, on, and off again."""
 
-    BINDINGS = [Binding("m", "steer('scheduler_mode')", "next mode", id="scheduler.mode")]
+    BINDINGS = [
+        Binding("m", "steer('scheduler_mode')", "next mode", id="scheduler.mode"),
+        Binding("c", "chart", "charts", id="scheduler.chart"),
+    ]
 
     def __init__(self) -> None:
         super().__init__("scheduler", self._page)
@@ -33,6 +38,10 @@ class SchedulerScreen(DocumentScreen):
         status = await source.scheduler()
         asked = EventList(filter="kind~scheduler_", limit=CHANGES_SHOWN, until=self.console.moment)
         return scheduler_page(status, (await source.events(asked)).events, now_s=time.time())
+
+    def action_chart(self) -> None:
+        """Rewards, exploring, the policy against its baseline, over time."""
+        self.app.push_screen(ChartsScreen(learning()))
 
     @work(exclusive=True, group="mode")
     async def action_steer(self, verb: str) -> None:

@@ -29,7 +29,21 @@ _OF_CLUSTER: dict[str, tuple[str, ...]] = {
     "throughput": ("submitted", "completed", "failed"),
     "nodes": ("nodes_healthy", "nodes_degraded", "nodes_unreachable"),
 }
+_OF_LEARNING: dict[str, tuple[str, ...]] = {
+    "reward": ("reward", "reward_mean"),
+    "td_error": ("td_error",),
+    "exploring": ("epsilon",),
+    "policy": ("policy_cost", "policy_cost_low", "policy_cost_high"),
+    "forecasts": ("forecasts_right",),
+}
+"""Of the cluster too, where it is asked for."""
+
+_BY_PANEL = _OF_CLUSTER | _OF_LEARNING
+LEARNING = "learning"
 _NAMES = {
+    "reward": "ended", "reward_mean": "newest 1,000", "td_error": "|r − V|",
+    "epsilon": "ε", "policy_cost": "cost", "policy_cost_low": "−2 s.e.",
+    "policy_cost_high": "+2 s.e.", "forecasts_right": "right; meant 80",
     "cpu_used": "used", "cpu_held": "held", "memory_used": "used", "memory_held": "held", "gpu_used": "used",
     "gpu_held": "held", "queue_depth": "queued", "wait": "mean", "wait_max": "longest",
     "nodes_healthy": "healthy", "nodes_degraded": "degraded", "nodes_unreachable": "unreachable",
@@ -57,31 +71,45 @@ class Subject(Struct, frozen=True):
                 return _OF_TASKS
 
     @property
+    def is_learning(self) -> bool:
+        """Whether it is what the scheduler learned that is looked at."""
+        return self.metrics == tuple(_OF_LEARNING)
+
+    @property
     def line(self) -> str:
         """What follows "chart" on the command line."""
+        if self.is_learning:
+            return LEARNING
         return " ".join(filter(None, [",".join(self.ids) or "cluster", ",".join(self.metrics)]))
 
     def __str__(self) -> str:
         if self.kind is SeriesKind.CLUSTER:
-            return "cluster"
+            return LEARNING if self.is_learning else "cluster"
         return ", ".join(self.ids[:3]) + (f" and {len(self.ids) - 3} more" if len(self.ids) > 3 else "")
 
 
 def parse_subject(text: str) -> Subject:
-    """ "cluster", "n1,n2", "1042.7 cpu,memory". Raises WordError."""
+    """ "cluster", "learning", "n1,n2", "1042.7 cpu,memory". Raises WordError."""
     words = text.split()
     if not words or len(words) > 2:
         raise WordError(
-            "a chart of what? cluster, nodes (n1,n2) or tasks (1042.7), and then of which metrics"
+            "a chart of what? cluster, learning, nodes (n1,n2) or tasks (1042.7), and then of which metrics"
         )
+    if words == [LEARNING]:
+        return learning()
     ids = tuple(filter(None, words[0].split(",")))
     are_tasks = all(each.replace(".", "").isdigit() for each in ids)
     kind = SeriesKind.TASK if are_tasks else SeriesKind.NODE
     if ids == ("cluster",):
         kind, ids = SeriesKind.CLUSTER, ()
-    known = tuple(_OF_CLUSTER) if kind is SeriesKind.CLUSTER else tuple(METRICS[kind])
+    known = tuple(_BY_PANEL) if kind is SeriesKind.CLUSTER else tuple(METRICS[kind])
     metrics = tuple(filter(None, words[1].split(","))) if len(words) == 2 else ()
     return Subject(kind, ids, tuple(choose(_SHORT.get(each, each), known, noun="metric") for each in metrics))
+
+
+def learning() -> Subject:
+    """What tasks came to under the learned order, and how good what was learned is."""
+    return Subject(metrics=tuple(_OF_LEARNING))
 
 
 _SHORT = {"mem": "memory", "net": "network", "temp": "temperature", "queue": "tasks"}
@@ -148,7 +176,7 @@ def marks_of(events: Sequence[Happened]) -> list[Mark]:
 
 
 def _metrics(subject: Subject, panel: str) -> tuple[str, ...]:
-    return _OF_CLUSTER[panel] if subject.kind is SeriesKind.CLUSTER else (panel,)
+    return _BY_PANEL[panel] if subject.kind is SeriesKind.CLUSTER else (panel,)
 
 
 def _curve(subject: Subject, series: Series) -> Curve:

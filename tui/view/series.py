@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Sequence
 
@@ -24,6 +25,9 @@ LETTERS = "abcdef"
 LETTER_EVERY = 24
 _TICK_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _TIME_STEPS_S = (60, 300, 600, 900, 1_800, 3_600, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800, 2_592_000)
+_AROUND: dict[str, tuple[float, ...]] = {"°C": (), "% of static": (100.0,)}
+"""Units whose zero says nothing: their axes go around the values, and what these are measured by."""
+
 _MARK_SIGNS = {"event": "▴", "policy": "◆"}
 
 
@@ -102,7 +106,7 @@ def exact(value: float | None, unit: str) -> str:
 
 
 def bounds(panel: Panel) -> tuple[float, float]:
-    """Least and most of the axis: from 0, shares to 100, and never nothing."""
+    """Least and most of the axis: from 0 or up to it, shares to 100, and never nothing."""
     values = [
         value
         for curve in panel.curves
@@ -112,17 +116,19 @@ def bounds(panel: Panel) -> tuple[float, float]:
     low, most = min(values, default=0.0), max(values, default=0.0)
     if panel.unit == "%":
         return 0.0, max(100.0, most)
-    if panel.unit == "°C" and values:
+    if panel.unit in _AROUND and values:
+        low, most = min([low, *_AROUND[panel.unit]]), max([most, *_AROUND[panel.unit]])
         margin = max(1.0, (most - low) * 0.1)
         return low - margin, most + margin
+    if low < 0.0 and most <= 0.0:
+        return low, 0.0
     return min(0.0, low), most if most > 0.0 else 1.0
 
 
 def ticks(low: float, high: float, *, most: int) -> list[float]:
     """Round numbers between `low` and `high`, `most` of them at most."""
-    if not high > low or most < 1:
+    if most < 1 or not (rough := (high - low) / most) > sys.float_info.min:
         return [low]
-    rough = (high - low) / most
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(each * power for each in (*_TICK_STEPS, 20.0) if each * power >= rough * (1 - 1e-9))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import pytest
 from msgspec.structs import replace
 
 from bus.series import METRICS, SeriesKind
@@ -60,3 +63,34 @@ async def test_counts_are_of_what_happened_since_the_sample_before() -> None:
         gauges.sample()
         found = by_name(records)
         assert (found["submitted"], found["completed"], found["failed"]) == (0.0, 2.0, 0.0)
+
+
+async def test_what_tasks_came_to_is_of_those_that_ended_since_the_sample_before() -> None:
+    async with running_shell() as shell:
+        records: list[Record] = []
+        learner = shell.cluster.planner
+        learner.rewards.extend([-9.0, -1.0])
+        learner.reward_total, learner.decisions = -10.0, 2
+        gauges = Gauges(shell.loop, shell.clock, [], record=records.extend)
+        gauges.sample()
+        found = by_name(records)
+        assert "reward" not in found and found["reward_mean"] == -5.0
+        learner.rewards.extend([-2.0, -4.0])
+        learner.reward_total, learner.decisions = -16.0, 4
+        gauges.sample()
+        found = by_name(records)
+        assert (found["reward"], found["td_error"], found["reward_mean"]) == (-3.0, 1.0, -4.0)
+
+
+async def test_what_was_learned_is_told_with_how_sure_it_is() -> None:
+    async with running_shell() as shell:
+        assert levels_of(shell)["policy_cost"] is None and levels_of(shell)["forecasts_right"] is None
+        assert levels_of(shell)["epsilon"] == 100.0 * shell.cluster.planner.epsilon
+        shell.cluster.evidence = {"log_ratio": math.log(0.9), "t": -2.0}
+        shell.cluster.planner.forecasts.tracker.newest = [True, True, True, False]
+        found = levels_of(shell)
+        assert found["policy_cost"] == pytest.approx(90.0) and found["forecasts_right"] == 75.0
+        assert found["policy_cost_high"] == pytest.approx(100.0), "two standard errors reach the static rule"
+        assert found["policy_cost_low"] == pytest.approx(81.0)
+        shell.cluster.evidence = {"log_ratio": 1e6, "t": 3.0}
+        assert math.isfinite(levels_of(shell)["policy_cost"] or math.inf)

@@ -56,9 +56,17 @@ def test_the_cluster_is_what_is_meant_without_a_name_and_json_has_everything(cor
     code, out, _ = corral("metrics", "-o", "json")
     found = json.loads(out)
     assert code == 0 and len(found["times"]) == 3
-    assert {each["metric"] for each in found["series"]} == METRICS[SeriesKind.CLUSTER].keys()
+    shown = {each["metric"] for each in found["series"]}
+    assert {"cpu_used", "running", "wait", "failed"} < shown < METRICS[SeriesKind.CLUSTER].keys()
     assert found["series"][0]["values"] == VALUES
     assert len(asked) == 2 and asked[0].until == asked[1].until, "levels and counts, over the same buckets"
+
+
+def test_what_the_scheduler_learned_is_asked_by_its_own_word(corral: Corral) -> None:
+    code, out, _ = corral("metrics", "learning", "-o", "json")
+    shown = {each["metric"] for each in json.loads(out)["series"]}
+    assert code == 0 and {"reward", "td_error", "epsilon", "policy_cost", "forecasts_right"} < shown
+    assert "cpu_used" not in shown
 
 
 def test_tasks_are_asked_with_an_aggregate(corral: Corral) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bus.api import Happened
 from bus.series import METRICS, Aggregate, Measured, Series, SeriesKind
 from tui.theme.plain import ascii_twin
-from tui.view.charting import Subject, marks_of, panels_of, parse_subject, queries
+from tui.view.charting import Subject, learning, marks_of, panels_of, parse_subject, queries
 from tui.view.safe import text_width
 from tui.view.series import (
     Curve,
@@ -144,9 +144,22 @@ def test_what_a_line_asks_for() -> None:
     assert parse_subject("cluster") == Subject()
     assert parse_subject("n1,n2 cpu,mem") == Subject(SeriesKind.NODE, ("n1", "n2"), ("cpu", "memory"))
     assert parse_subject("1042.7") == Subject(SeriesKind.TASK, ("1042.7",))
+    assert parse_subject("learning") == learning() and parse_subject(learning().line) == learning()
+    assert parse_subject("cluster reward,wait").panels == ("reward", "wait")
     for line in ("", "n1 cpu x", "n1 cpi", "1042.7 temperature"):
         with pytest.raises(WordError):
             parse_subject(line)
+
+
+def test_axes_go_around_what_is_measured() -> None:
+    def axis(unit: str, *values: float) -> tuple[float, float]:
+        curve = Curve("", values)
+        return bounds(Panel(title="", unit=unit, since_s=0.0, step_s=1.0, curves=(curve,)))
+
+    assert axis("reward", -5.0, -1.0) == (-5.0, 0.0)
+    assert axis("% of static", 80.0, 90.0) == (78.0, 102.0), "the rule it is measured by is on it"
+    assert axis("°C", 40.0, 60.0) == (38.0, 62.0)
+    assert axis("% of placements", 4.0) == (0.0, 4.0)
 
 
 @pytest.mark.parametrize("kind", SeriesKind)
