@@ -122,6 +122,9 @@ class Jobs(Struct, kw_only=True):
 
     `exact` False: it stopped counting there, and there are more. `revision` names all of them, for
     `bulk.steer`; 0: they were not all counted.
+
+    `tag` names the page as it is; who asks with it as `known` hears `unchanged` and nothing else while it
+    still is so. "": it changes with the time, as one chosen by age does.
     """
 
     jobs: list[Job]
@@ -131,6 +134,8 @@ class Jobs(Struct, kw_only=True):
     unknown: list[str] = []  # of the past: what nobody keeps, and is told as it is now
     exact: bool = True
     revision: int = 0
+    tag: str = ""
+    unchanged: bool = False
 
 
 class Attempt(Struct, kw_only=True):
@@ -175,7 +180,7 @@ class Task(Struct, kw_only=True):
 
 
 class Tasks(Struct, kw_only=True):
-    """`total` and `states` count tasks, not rows: a range counts as many as it stands for."""
+    """`total` and `states` count tasks, not rows: a range counts as many as it stands for. See Jobs."""
 
     tasks: list[Task]
     next: str = ""
@@ -184,6 +189,8 @@ class Tasks(Struct, kw_only=True):
     states: dict[str, int] = {}
     exact: bool = True
     revision: int = 0
+    tag: str = ""
+    unchanged: bool = False
 
 
 class Cancelled(Struct, kw_only=True):

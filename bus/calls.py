@@ -128,9 +128,12 @@ class Calls:
         limit: int = 100,
         cursor: str = "",
         at: float | None = None,
+        known: str = "",
     ) -> Jobs:
         """Newest first; see JobList. `at`: as they were at that moment."""
-        asked = JobList(states=list(states), user=user, filter=filter, sort=sort, limit=limit, cursor=cursor)
+        asked = JobList(
+            states=list(states), user=user, filter=filter, sort=sort, limit=limit, cursor=cursor, known=known
+        )
         if at is not None:
             return await self._call("past.jobs", PastJobs(at=at, **asdict(asked)), Jobs)
         return await self._call("job.list", asked, Jobs)
@@ -196,10 +199,17 @@ class Calls:
         limit: int = 100,
         cursor: str = "",
         at: float | None = None,
+        known: str = "",
     ) -> Tasks:
         """Of one job, by index; or of all jobs. See TaskList."""
         asked = TaskList(
-            job=str(job), states=list(states), filter=filter, sort=sort, limit=limit, cursor=cursor
+            job=str(job),
+            states=list(states),
+            filter=filter,
+            sort=sort,
+            limit=limit,
+            cursor=cursor,
+            known=known,
         )
         if at is not None:
             return await self._call("past.tasks", PastTasks(at=at, **asdict(asked)), Tasks)

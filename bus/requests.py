@@ -38,10 +38,11 @@ class Page(Request, kw_only=True):
 
 
 class JobList(Page, kw_only=True):
-    """Newest first unless sorted."""
+    """Newest first unless sorted. `known`: the tag of the page as one has it; see Jobs."""
 
     states: list[JobState] = []
     user: str | None = None  # operators and admins may name another; None: all one may see
+    known: str = ""
 
 
 class TaskQuery(Request):
@@ -53,11 +54,12 @@ class TaskQuery(Request):
 class TaskList(Page, kw_only=True):
     """Tasks of a job by index unless sorted; ranges of an array never touched come as one row.
 
-    `job` "": those of all jobs that the asker may see, newest job first.
+    `job` "": those of all jobs that the asker may see, newest job first. `known`: as in JobList.
     """
 
     job: str = ""
     states: list[TaskState] = []
+    known: str = ""
 
 
 class NodeList(Page, kw_only=True):

@@ -115,8 +115,11 @@ class _Many:
         self._shown = TaskLists(dsn)
         self._jobs, self._tasks, self._audits = Lists(dsn), TaskLists(dsn), AuditList(dsn)
 
-    def listings(self, loop: Loop, finder: Finder, clock: Clock, *, lists: Lists, events: Events) -> Listings:
-        return Listings(loop, finder, clock, lists=lists, task_lists=self._shown, events=events)
+    def listings(self, engine: Engine, finder: Finder, *, lists: Lists, events: Events) -> Listings:
+        versions = engine.performer.versions
+        return Listings(
+            engine.loop, finder, engine.clock, versions, lists=lists, task_lists=self._shown, events=events
+        )
 
     def handlers(self, loop: Loop, steer: Steer, clock: Clock, *, events: Events) -> dict[str, Handler]:
         return {
@@ -184,7 +187,7 @@ class Doors:
             jobs=jobs,
             nodes=self._nodes,
             logs=Logs(loop, jobs.finder, reads, engine.teller),
-            listings=self._many.listings(loop, jobs.finder, clock, lists=lists, events=events),
+            listings=self._many.listings(engine, jobs.finder, lists=lists, events=events),
             steer=steer,
             people=people,
             scheduler=SchedulerDesk(loop, learned, self._tuning, steer, clock),

@@ -40,6 +40,7 @@ from coordinator.core.effects import (
 )
 from coordinator.store.errors import OutcomeUnknown, StoreUnavailable
 from coordinator.store.rows import Batch
+from coordinator.versions import Versions
 
 log = logging.getLogger(__name__)
 
@@ -182,6 +183,7 @@ class Performer:
         self._tell = tell
         self._record = record
         self._number = 0
+        self.versions = Versions(epoch=epoch)
         self._failing = False
         self._begun_s: float | None = None  # when the commit under way began
         self.commits = 0
@@ -205,6 +207,7 @@ class Performer:
             await self._commit(batch)
             self._begun_s = None
             self.commits += 1
+            self.versions.changed(batch)
         self._tell(batch, joiner.tells)
         if joiner.records:
             self._record(joiner.records)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from bus.errors import ApiError
-from bus.fields import Field
+from bus.fields import Field, Kind
 from bus.filter import Condition, Operator, Order, parse, parse_order
 from bus.refusal import quote, refusal
 from bus.requests import Page
@@ -15,6 +15,8 @@ from coordinator.store.listing import CursorError, Listing, read_cursor
 from coordinator.store.rows import UserRow
 
 LIMIT_MAX = 10_000
+OF_A_PAGE = frozenset({"limit", "cursor", "known"})
+"""What a request says of the page that is wanted, and not of the list."""
 
 
 def understand(
@@ -25,9 +27,7 @@ def understand(
         got, hint = quote(request.limit), "ask for the next page with the cursor of the one before"
         raise ApiError(refusal("E_RANGE", field="/limit", got=got, expected=f"1–{LIMIT_MAX}", hint=hint))
     order = parse_order(request.sort, fields, default)
-    asked = {
-        name: value for name, value in msgspec.to_builtins(request).items() if name not in ("limit", "cursor")
-    }
+    asked = {name: value for name, value in msgspec.to_builtins(request).items() if name not in OF_A_PAGE}
     scope = f"{type(request).__name__} {user.name} {msgspec.json.encode(asked, order='sorted').decode()}"
     after = None
     if request.cursor:
@@ -52,3 +52,12 @@ def understand(
 def states_wanted(states: Sequence[str]) -> tuple[Condition, ...]:
     """The condition that a request's `states` stands for."""
     return (Condition("state", Operator.EQUAL, tuple(map(str, states))),) if states else ()
+
+
+def changes_with_time(listing: Listing, fields: Mapping[str, Field]) -> bool:
+    """Whether other rows may be let through, or stand in another order, though none of them changed."""
+    order = fields[listing.order.field]
+    if order.kind is Kind.DURATION and not order.since:
+        return True  # what has lasted longest: of some until now, of others until their end
+    chosen_by = (fields[condition.field.partition(".")[0]] for condition in listing.conditions)
+    return any(field.kind in (Kind.DURATION, Kind.INSTANT) for field in chosen_by)

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+from collections.abc import Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from bus import api, requests
 from bus.errors import ApiError
-from bus.fields import ALL_TASK_FIELDS, EVENT_FIELDS, JOB_FIELDS, TASK_FIELDS
+from bus.fields import ALL_TASK_FIELDS, EVENT_FIELDS, JOB_FIELDS, TASK_FIELDS, Field
 from bus.filter import Condition, Operator, Order
 from bus.refusal import quote, refusal
 from coordinator.api.access import viewer
 from coordinator.api.find import Finder
-from coordinator.api.listing import states_wanted, understand
+from coordinator.api.listing import changes_with_time, states_wanted, understand
 from coordinator.clock import Clock
 from coordinator.loop import Loop
 from coordinator.store.events import Events, Scope
+from coordinator.store.listing import Listing
 from coordinator.store.lists import Lists
 from coordinator.store.rows import UserRow
 from coordinator.store.task_lists import TaskLists
+from coordinator.versions import TRUST_S, Versions
 
 _NEWEST_JOBS = Order("number", descending=True)
 _BY_INDEX = Order("index")
@@ -38,6 +42,7 @@ class Listings:
         loop: Loop,
         finder: Finder,
         clock: Clock,
+        versions: Versions,
         *,
         lists: Lists,
         task_lists: TaskLists,
@@ -46,6 +51,7 @@ class Listings:
         self._loop = loop
         self._finder = finder
         self._clock = clock
+        self._versions = versions
         self._lists = lists
         self._task_lists = task_lists
         self._events = events
@@ -59,7 +65,11 @@ class Listings:
             more += (Condition("user", Operator.EQUAL, (request.user,)),)
         await self._loop.barrier()
         listing = replace(listing, conditions=listing.conditions + more)
-        return await self._lists.jobs(listing, viewer=viewer(user))
+        if (tag := self._tag(listing, request, user, JOB_FIELDS)) and tag == request.known:
+            return api.Jobs(jobs=[], tag=tag, unchanged=True)
+        jobs = await self._lists.jobs(listing, viewer=viewer(user))
+        jobs.tag = tag
+        return jobs
 
     async def tasks(self, user: UserRow, request: Struct) -> Struct:
         """`task.list`: by index; of all jobs the newest first."""
@@ -69,14 +79,38 @@ class Listings:
         listing = understand(request, user, TASK_FIELDS, _BY_INDEX, now_s=self._clock.now_s())
         number = await self._finder.job(user, request.job, field="/job")
         listing = replace(listing, conditions=listing.conditions + states_wanted(request.states))
-        return await self._lists.tasks(number, listing)
+        if (tag := self._tag(listing, request, user, TASK_FIELDS, job=number)) and tag == request.known:
+            return api.Tasks(tasks=[], tag=tag, unchanged=True)
+        tasks = await self._lists.tasks(number, listing)
+        tasks.tag = tag
+        return tasks
 
     async def _every_task(self, user: UserRow, request: requests.TaskList) -> api.Tasks:
         now_s = self._clock.now_s()
         listing = understand(request, user, ALL_TASK_FIELDS, _NEWEST_TASKS, now_s=now_s)
         await self._loop.barrier()
         listing = replace(listing, conditions=listing.conditions + states_wanted(request.states))
-        return await self._task_lists.page(listing, viewer=viewer(user))
+        if (tag := self._tag(listing, request, user, ALL_TASK_FIELDS)) and tag == request.known:
+            return api.Tasks(tasks=[], tag=tag, unchanged=True)
+        tasks = await self._task_lists.page(listing, viewer=viewer(user))
+        tasks.tag = tag
+        return tasks
+
+    def _tag(
+        self,
+        listing: Listing,
+        request: requests.JobList | requests.TaskList,
+        user: UserRow,
+        fields: Mapping[str, Field],
+        *,
+        job: int | None = None,
+    ) -> str:
+        """Names the page as it is now; "" where it changes with the time."""
+        if changes_with_time(listing, fields):
+            return ""
+        count, age = self._versions.of(job), self._clock.now_s() // TRUST_S
+        named = (listing.scope, request.limit, request.cursor, viewer(user), job, count, age)
+        return hashlib.blake2b(repr(named).encode(), digest_size=12).hexdigest()
 
     async def events(self, user: UserRow, request: Struct) -> Struct:
         """`event.list`: newest first."""

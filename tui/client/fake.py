@@ -10,8 +10,10 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache, partial
+from hashlib import blake2b
 from typing import Any, TypeVar, cast
 
+import msgspec
 from msgspec import Struct
 
 from bus.api import (
@@ -115,12 +117,17 @@ class FakeCluster(FakeSeries, FakePast, FakeTimeline, FakeActions, FakeLogs):
         limit: int = 100,
         cursor: str = "",
         at: float | None = None,
+        known: str = "",
     ) -> Jobs:
         self._check("jobs")
         order = Order("number", descending=True)
         found = selected(self.jobs_then(at)[::-1], JOB_FIELDS, job_value, filter, sort, order)
         page, after = paged(found, limit, cursor)
-        return Jobs(jobs=page, next=after, total=len(found), states=tally(str(j.state) for j in found))
+        states = tally(str(job.state) for job in found)
+        tag = _tag((page, after, states))
+        if tag == known:
+            return Jobs(jobs=[], tag=tag, unchanged=True)
+        return Jobs(jobs=page, next=after, total=len(found), states=states, tag=tag)
 
     async def job(self, job: str | int) -> Job:
         self._check("job")
@@ -135,12 +142,17 @@ class FakeCluster(FakeSeries, FakePast, FakeTimeline, FakeActions, FakeLogs):
         limit: int = 100,
         cursor: str = "",
         at: float | None = None,
+        known: str = "",
     ) -> Tasks:
         self._check("tasks")
         rows = self.tasks_then(int(job), at)
         found = selected(rows, TASK_FIELDS, task_value, filter, sort, Order("index"))
         page, after = paged(found, limit, cursor)
-        return Tasks(tasks=page, next=after, total=len(found), states=tally(str(t.state) for t in found))
+        states = tally(str(task.state) for task in found)
+        tag = _tag((page, after, states))
+        if tag == known:
+            return Tasks(tasks=[], tag=tag, unchanged=True)
+        return Tasks(tasks=page, next=after, total=len(found), states=states, tag=tag)
 
     async def task(self, task: str | int) -> Task:
         self._check("task")
@@ -319,3 +331,8 @@ def explained(task: Task, nodes: Sequence[Node]) -> Why:
             Blocker(code="too_small:gpus", message="too few GPUs", nodes=872, remedy="--gpu 1 fits now"),
         ],
     )  # fmt: skip
+
+
+def _tag(told: object) -> str:
+    """Names what is told, and nothing else: the made-up world keeps no count of its changes."""
+    return blake2b(msgspec.msgpack.encode(told), digest_size=12).hexdigest()

@@ -4,6 +4,9 @@ The coordinator pages by cursor, not by position. So pages are chained: each beg
 ended. What is looked at is asked for anew with the cursors its pages had; where the end of the last of them
 moved, the pages behind it no longer join on and are dropped, to be asked for again when they are needed.
 
+A page bears the tag it was answered with, and is asked for with it: of one that did not change nothing is
+read, sent or decoded again.
+
 No more than KEPT_ROWS are held: of pages left far behind only the cursors are kept. The end of a list is
 reached without what lies before it, by reading the list backwards: then the chain hangs from the end.
 """
@@ -34,6 +37,8 @@ class Slice(Struct, Generic[T], frozen=True):
     next: str = ""
     total: int = 0
     states: dict[str, int] = {}
+    tag: str = ""
+    unchanged: bool = False  # it is what the tag that was asked with names; nothing else is told
 
 
 class _Page(Struct, Generic[T]):
@@ -41,10 +46,11 @@ class _Page(Struct, Generic[T]):
     limit: int
     rows: list[T]
     next: str
+    tag: str
 
 
-Fetch = Callable[[str, int], Awaitable[Slice[T]]]
-"""Asks for (cursor, limit) of one list with its filter and order."""
+Fetch = Callable[[str, int, str], Awaitable[Slice[T]]]
+"""Asks for (cursor, limit) of one list with its filter and order, unless it is still what the tag names."""
 
 
 class Pages(Generic[T]):
@@ -111,6 +117,7 @@ class Pages(Generic[T]):
         for page in self._pages:
             if place < len(page.rows):
                 page.rows[place] = changed
+                page.tag = ""  # it is not what was answered: the rest of the row comes with the next answer
                 break
             place -= len(page.rows)
         return True
@@ -152,7 +159,8 @@ class Pages(Generic[T]):
         cursor = self._pages[begin].cursor if self._pages else ""
         for index in range(begin, end + 1):
             limit = self._pages[index].limit if index < len(self._pages) else PAGE_ROWS
-            page = await self._ask(cursor, limit)
+            held = self._pages[index] if index < len(self._pages) else None
+            page = await self._ask(cursor, limit, held=held)
             self._pages[index : index + 1] = [page]
             cursor = page.next
             if not cursor:
@@ -161,10 +169,14 @@ class Pages(Generic[T]):
         if end + 1 < len(self._pages) and self._pages[end + 1].cursor != cursor:
             del self._pages[end + 1 :]
 
-    async def _ask(self, cursor: str, limit: int) -> _Page[T]:
-        answer = await self._fetch(cursor, limit)
+    async def _ask(self, cursor: str, limit: int, *, held: _Page[T] | None = None) -> _Page[T]:
+        """The page; `held`, where it is the same one and still as it was."""
+        known = held if held is not None and held.cursor == cursor else None
+        answer = await self._fetch(cursor, limit, "" if known is None else known.tag)
+        if answer.unchanged and known is not None:
+            return known
         self.total, self.states = answer.total, answer.states
-        return _Page(cursor, limit, list(answer.rows), answer.next)
+        return _Page(cursor, limit, list(answer.rows), answer.next, answer.tag)
 
     def _is_too_much(self) -> bool:
         return len(self._pages) > 2 and sum(len(page.rows) for page in self._pages) > KEPT_ROWS

@@ -71,6 +71,7 @@ class Source(Protocol):
         limit: int = 100,
         cursor: str = "",
         at: float | None = None,
+        known: str = "",
     ) -> Jobs: ...
 
     async def job(self, job: str | int) -> Job: ...
@@ -84,6 +85,7 @@ class Source(Protocol):
         limit: int = 100,
         cursor: str = "",
         at: float | None = None,
+        known: str = "",
     ) -> Tasks: ...
 
     async def task(self, task: str | int) -> Task: ...

@@ -48,10 +48,19 @@ class JobsScreen(SteerableList[Job]):
 
     async def fetch(self, source: Source, *, cursor: str, limit: int) -> Slice[Job]:
         """One page."""
+        return await self.news(source, cursor=cursor, limit=limit, known="")
+
+    async def news(self, source: Source, *, cursor: str, limit: int, known: str) -> Slice[Job]:
+        """One page, unless it is known."""
         answer = await source.jobs(
-            filter=self._filter, sort=self._sort, cursor=cursor, limit=limit, at=self.console.moment
+            filter=self._filter,
+            sort=self._sort,
+            cursor=cursor,
+            limit=limit,
+            at=self.console.moment,
+            known=known,
         )
-        return Slice(answer.jobs, answer.next, answer.total, answer.states)
+        return Slice(answer.jobs, answer.next, answer.total, answer.states, answer.tag, answer.unchanged)
 
     def absorb(self, deltas: Deltas) -> bool:
         """A job we do not know is new, or lies behind the last page."""

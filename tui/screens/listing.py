@@ -84,6 +84,10 @@ class ListScreen(LiveScreen, Generic[T]):
         """One page from the coordinator."""
         raise NotImplementedError
 
+    async def news(self, source: Source, *, cursor: str, limit: int, known: str) -> Slice[T]:
+        """The same, unless it is still what the tag `known` names: for lists whose pages have tags."""
+        return await self.fetch(source, cursor=cursor, limit=limit)
+
     def absorb(self, deltas: Deltas) -> bool:
         """Patch rows; True where the list itself has to be asked for again."""
         raise NotImplementedError
@@ -285,9 +289,9 @@ class ListScreen(LiveScreen, Generic[T]):
     def _new_pages(self, *, from_end: bool = False) -> Pages[T]:
         asking = self.asking  # of this list: what is said of another one is not about it
 
-        async def fetch(cursor: str, limit: int) -> Slice[T]:
+        async def fetch(cursor: str, limit: int, known: str) -> Slice[T]:
             with asking.under_way():
-                return await self.fetch(self.session.source, cursor=cursor, limit=limit)
+                return await self.news(self.session.source, cursor=cursor, limit=limit, known=known)
 
         return Pages(fetch, self.listing.key, from_end=from_end)
 

@@ -54,6 +54,10 @@ class TasksScreen(SteerableList[Task]):
 
     async def fetch(self, source: Source, *, cursor: str, limit: int) -> Slice[Task]:
         """One page."""
+        return await self.news(source, cursor=cursor, limit=limit, known="")
+
+    async def news(self, source: Source, *, cursor: str, limit: int, known: str) -> Slice[Task]:
+        """One page, unless it is known."""
         answer = await source.tasks(
             self._job,
             filter=self._filter,
@@ -61,8 +65,9 @@ class TasksScreen(SteerableList[Task]):
             cursor=cursor,
             limit=limit,
             at=self.console.moment,
+            known=known,
         )
-        return Slice(answer.tasks, answer.next, answer.total, answer.states)
+        return Slice(answer.tasks, answer.next, answer.total, answer.states, answer.tag, answer.unchanged)
 
     def absorb(self, deltas: Deltas) -> bool:
         """A task without a row of its own leaves its range: the list has other rows then."""
