@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from operator import attrgetter, itemgetter
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bus.api import Log
 from bus.follow import Piece
@@ -24,6 +25,9 @@ from tui.view.lines import Line, LineCutter
 STEP_BYTES = 256 * 1024
 HELD_LINES_MAX, HELD_BYTES_MAX = 20_000, 4 * 1024 * 1024
 """Of each stream, whichever comes first."""
+
+BEFORE_LINES = 200
+"""Of the attempt before, so much stays in sight."""
 
 KEPT_SHARE = 0.75
 """Where there is too much, so much of it stays: to forget line by line would cost a pass for each."""
@@ -120,6 +124,7 @@ class LogWindow:
         self.node = ""
         self.reaches = {stream: Reach(stream) for stream in streams}
         self.lines: list[Line] = []
+        self._before: list[Line] = []  # the end of the attempt before, above the first line of this one
 
     @property
     def is_at_begin(self) -> bool:
@@ -200,13 +205,9 @@ class LogWindow:
         return bool(log.data)
 
     def take(self, stream: Stream, piece: Piece) -> list[Line]:
-        """Live output at the end: the lines it completes. A later attempt takes the place of all."""
+        """Live output at the end: the lines it completes. A later attempt takes the place of this one."""
         if piece.attempt > self.attempt:
-            self.attempt = piece.attempt
-            for reach in self.reaches.values():
-                reach.size = 0
-                reach.restart(0)
-            self.lines = []
+            self._turn_to(piece.attempt)
         reach = self.reaches[stream]
         if piece.attempt < self.attempt or piece.offset > reach.end:
             return []
@@ -221,6 +222,23 @@ class LogWindow:
         fresh = reach.append(b"", (), final=True)
         self.lines += fresh
         return fresh
+
+    def _turn_to(self, attempt: int) -> None:
+        """Nothing of it came yet; how the one before ended stays, with a line between them."""
+        between = f"attempt {attempt} begins here; a shows attempt {self.attempt} whole"
+        seen = [line for line in (*self.lines, *self.rests) if line.offset >= 0][-BEFORE_LINES:]
+        kept = [replace(line, tone="idle", inks=(), offset=-1, end=-1) for line in seen]
+        self._before = [*kept, Line(between, tone="busy", mark="─")]
+        self.lines = list(self._before)
+        self.attempt = attempt
+        for reach in self.reaches.values():
+            reach.size, reach.ended = 0, False
+            reach.restart(0)
+
+    def reopen(self) -> None:
+        """More may come after all: the task has another attempt."""
+        for reach in self.reaches.values():
+            reach.ended = False
 
     @property
     def is_full(self) -> bool:
@@ -239,7 +257,7 @@ class LogWindow:
     def share(self, line: Line) -> float:
         """How far into its stream a line lies: 0 to 1."""
         reach = self.reaches.get(STREAM_OF_MARK.get(line.mark, Stream.STDOUT))
-        return 1.0 if reach is None or not reach.size else min(1.0, line.end / reach.size)
+        return 1.0 if reach is None or not reach.size else max(0.0, min(1.0, line.end / reach.size))
 
     def index_of(self, spot: Spot) -> int | None:
         """The line that holds a byte, if it is shown."""
@@ -274,13 +292,15 @@ class LogWindow:
     def _arrange(self) -> None:
         """What is shown of what is held, in order."""
         reaches = list(self.reaches.values())
+        before = self._before if self.is_at_begin else []
         if len(reaches) == 1:
-            self.lines = list(reaches[0].lines)
+            self.lines = [*before, *reaches[0].lines]
             return
         lowest = max((_first_key(reach) for reach in reaches if reach.begin > 0), default=0.0)
         highest = min((_last_key(reach) for reach in reaches if not reach.is_at_end), default=None)
         merged = heapq.merge(*map(_keyed, reaches), key=itemgetter(0))
-        self.lines = [line for key, line in merged if key >= lowest and (highest is None or key <= highest)]
+        between = [line for key, line in merged if key >= lowest and (highest is None or key <= highest)]
+        self.lines = [*before, *between]
 
 
 def _keyed(reach: Reach) -> list[tuple[float, Line]]:

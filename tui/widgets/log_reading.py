@@ -185,9 +185,11 @@ class LogReading(Vertical):
         place = Place(window.attempt, window.reaches[stream].end)
         async for piece in self._source.pieces(self.task_name, stream=stream, place=place):
             if piece.attempt > window.attempt:
-                self.log_view.clear()
+                window.take(stream, piece)
                 self._pending = []
+                self.log_view.show(window.lines, rests=window.rests)
                 self._look_up_task()
+                continue
             self._gather(window.take(stream, piece))
             if window.is_full and not self.log_view.following:
                 raise HeldBack
@@ -303,7 +305,20 @@ class LogReading(Vertical):
     @work(exclusive=True, group="task")
     async def _look_up_task(self) -> None:
         if await self._tried(self._load_task()):
+            self._go_on()
             self._tell_changed()
+
+    def _go_on(self) -> None:
+        """What had ended has another attempt: who follows goes on with it, to others it is offered."""
+        shown, window = self._shown, self._window
+        if shown is None or self._view.attempt or self._filter is not None:
+            return
+        if window.ended and self._is_older():
+            window.reopen()
+            if self.log_view.following:
+                self._read()
+            else:
+                self._say(f"■ ended, f goes on with attempt {shown.fence}")
 
     def _since_s(self) -> float:
         """When the attempt began that one looks at."""

@@ -15,7 +15,7 @@ from tui.client.fake import FakeCluster
 from tui.client.fake_logs import ROW_BYTES, ROWS_MAX, row
 from tui.client.fake_world import World
 from tui.client.log_filter import LogFilter
-from tui.client.log_window import LogWindow, Spot
+from tui.client.log_window import BEFORE_LINES, LogWindow, Spot
 
 BOTH = (Stream.STDOUT, Stream.STDERR)
 OUT = (Stream.STDOUT,)
@@ -110,9 +110,24 @@ async def test_live_pieces_and_a_later_attempt(fake: FakeCluster) -> None:
     assert [line.text for line in window.take(Stream.STDOUT, Piece(1, 4, b"two\nth"))] == ["two"]
     assert window.take(Stream.STDOUT, Piece(1, 99, b"far\n")) == [], "a gap is not papered over"
     window.take(Stream.STDOUT, Piece(2, 0, b"again\n"))
-    assert window.attempt == 2 and texts(window) == ["again"]
+    between = "attempt 2 begins here; a shows attempt 1 whole"
+    assert window.attempt == 2 and texts(window) == ["one", "two", "th", between, "again"]
     window.take(Stream.STDOUT, Piece(1, 10, b"late\n"))
-    assert texts(window) == ["again"]
+    window.take(Stream.STDOUT, Piece(2, 6, b"on\n"))
+    window._arrange()
+    assert texts(window) == ["one", "two", "th", between, "again", "on"]
+    assert window.index_of(Spot(Stream.STDOUT, 0)) == 4, "a place is one of this attempt"
+    assert [window.share(line) for line in window.lines] == [0, 0, 0, 0, pytest.approx(6 / 9), 1]
+
+
+async def test_of_the_attempt_before_only_the_end_stays(fake: FakeCluster) -> None:
+    window = LogWindow("1.0", streams=OUT)
+    window.attempt = 1
+    window.take(Stream.STDOUT, Piece(1, 0, printed(5_000)))
+    window.take(Stream.STDOUT, Piece(3, 0, b"again\n"))
+    assert len(window.lines) == BEFORE_LINES + 2
+    window.take(Stream.STDOUT, Piece(4, 0, b"once more\n"))
+    assert texts(window) == ["again", "attempt 4 begins here; a shows attempt 3 whole", "once more"]
 
 
 async def test_a_flood_leaves_a_bounded_rest(fake: FakeCluster) -> None:
