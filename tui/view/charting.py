@@ -170,9 +170,21 @@ def marks_of(events: Sequence[Happened]) -> list[Mark]:
             at=event.at,
             kind="policy" if event.kind.startswith(POLICY_KIND) else "event",
             text=event.message or event.kind,
+            word=_word_of(event),
         )
         for event in events
     ]
+
+
+def _word_of(event: Happened) -> str:
+    """What acts from then on: "rollout", "static", "mode shadow", "placement"."""
+    match event.kind.removeprefix(POLICY_KIND):
+        case "policy":
+            return str(event.details.get("policy") or "static")
+        case "mode":
+            return f"mode {event.details.get('mode', '')}".strip()
+        case word:
+            return word
 
 
 def _metrics(subject: Subject, panel: str) -> tuple[str, ...]:

@@ -28,6 +28,10 @@ _TIME_STEPS_S = (60, 300, 600, 900, 1_800, 3_600, 10_800, 21_600, 43_200, 86_400
 _AROUND: dict[str, tuple[float, ...]] = {"°C": (), "% of static": (100.0,)}
 """Units whose zero says nothing: their axes go around the values, and what these are measured by."""
 
+TICK, POLICY = "╎", -2
+"""What stands down the plot for another policy, and whose cells they are."""
+
+WORD_CELLS = 14
 _MARK_SIGNS = {"event": "▴", "policy": "◆"}
 
 
@@ -40,11 +44,12 @@ class Curve(Struct, frozen=True):
 
 
 class Mark(Struct, frozen=True):
-    """Something that happened at an instant: an event, or another policy acts."""
+    """Something that happened at an instant: an event, or another policy acts, which `word` names."""
 
     at: float
     kind: str
     text: str = ""
+    word: str = ""
 
 
 class Panel(Struct, frozen=True, kw_only=True):
@@ -233,6 +238,7 @@ def _plot(
                 if owners[spot[0]][spot[1]] in (-1, place_):
                     signs.setdefault(spot, LETTERS[place_])
                     owners[spot[0]][spot[1]] = place_
+    _tick_policies(panel, signs, dots, owners)
     at = None if cursor is None else place(cursor, panel.count, 2 * width) // 2
     return [
         _row(
@@ -242,6 +248,32 @@ def _plot(
         )
         for row in range(height)
     ]
+
+
+def _tick_policies(
+    panel: Panel, signs: dict[tuple[int, int], str], dots: Sequence[Sequence[int]], owners: list[list[int]]
+) -> None:
+    """A line down the plot where another policy began to act, with its name, wherever nothing is drawn."""
+    width = len(dots[0])
+    for mark in panel.marks:
+        column = _column_of(panel, mark, width=width)
+        if mark.kind != "policy" or column is None:
+            continue
+        name = fit(safe_line(mark.word), WORD_CELLS).rstrip()
+        fits = text_width(name) == len(name) and not any(dots[0][column : column + 1 + len(name)])
+        texts = [(row, column, TICK) for row in range(len(dots))]
+        if fits and column + len(name) < width:
+            texts += [(0, column + 1 + offset, letter) for offset, letter in enumerate(name)]
+        for row, at, text in texts:
+            if not dots[row][at] and (row, at) not in signs:
+                signs[row, at], owners[row][at] = text, POLICY
+
+
+def _column_of(panel: Panel, mark: Mark, *, width: int) -> int | None:
+    """Where an instant lies on the axis of times; None: it is not shown."""
+    span_s = panel.step_s * max(1, panel.count - 1)
+    since_s = mark.at - panel.since_s
+    return int(since_s / span_s * (width - 1) + 0.5) if 0 <= since_s <= span_s else None
 
 
 def _letters(
@@ -261,9 +293,9 @@ def _letters(
 def _row(signs: Sequence[str], owners: Sequence[int], *, cursor: int | None) -> list[Part]:
     parts: list[Part] = []
     for column, (text, owner) in enumerate(zip(signs, owners, strict=True)):
-        tone = f"line{owner}" if owner >= 0 else ""
+        tone = "mark-policy" if owner == POLICY else f"line{owner}" if owner >= 0 else ""
         if column == cursor:
-            text, tone = (text if owner >= 0 else "┊"), f"{tone or 'label'} cursor"
+            text, tone = (text if tone else "┊"), f"{tone or 'label'} cursor"
         if parts and parts[-1][1] == tone:
             parts[-1] = (parts[-1][0] + text, tone)
         else:
@@ -283,9 +315,8 @@ def _foot(panel: Panel, *, width: int, cursor: int | None) -> list[list[Part]]:
             labels[begin : begin + len(text)] = text
     marked: dict[int, str] = {}
     for mark in panel.marks:
-        if 0 <= mark.at - panel.since_s <= span_s:
-            column = int((mark.at - panel.since_s) / span_s * (width - 1) + 0.5)
-            marked[column] = "policy" if "policy" in (mark.kind, marked.get(column)) else "event"
+        if (spot := _column_of(panel, mark, width=width)) is not None:
+            marked[spot] = "policy" if "policy" in (mark.kind, marked.get(spot)) else "event"
     margin = " " * (LABEL_CELLS + 1)
     parts: list[Part] = [(f"{margin}└", "label")]
     at_cursor = None if cursor is None else place(cursor, panel.count, 2 * width) // 2

@@ -14,6 +14,7 @@ from tui.theme.plain import ascii_twin
 from tui.view.charting import Subject, learning, marks_of, panels_of, parse_subject, queries
 from tui.view.safe import text_width
 from tui.view.series import (
+    TICK,
     Curve,
     Mark,
     Panel,
@@ -185,7 +186,27 @@ def test_every_panel_can_be_asked_for_and_levels_apart_from_counts(kind: SeriesK
     assert all(len(each.curves) == (len(subject.ids) or len(each.curves)) for each in made)
 
 
+def test_another_policy_is_a_line_down_the_plot_with_its_name() -> None:
+    def plotted(minute: int) -> list[str]:
+        marks = (Mark(T0 + 60.0 * minute, "policy", word="rollout"), Mark(T0 + 600.0, "event", "lost"))
+        return painted(panel(*(1.0,) * 60, marks=marks), width=60, height=10)[1:8]
+
+    *plot, bottom = plotted(30)
+    (column,) = {line.index(TICK) for line in plot}
+    assert plot[0][column:].rstrip() == f"{TICK}rollout"
+    assert TICK not in bottom, "the curve is drawn over it"
+    assert plotted(59)[0].rstrip().endswith(TICK), "no room for its name"
+    high = painted(panel(*(100.0,) * 60, marks=(Mark(T0 + 1_800.0, "policy", word="sjf"),)))
+    assert not any("sjf" in line for line in high), "nor over a curve"
+
+
 def test_marks_tell_policies_from_other_events() -> None:
     events = [Happened(id=str(at), at=float(at), kind=kind, message="m") for at, kind in
               enumerate(("node_lost", "scheduler_policy"))]  # fmt: skip
     assert [mark.kind for mark in marks_of(events)] == ["event", "policy"]
+    kinds = {"policy": {"policy": ""}, "mode": {"mode": "on"}, "placement": {}}
+    told = [
+        Happened(id=kind, at=0.0, kind=f"scheduler_{kind}", details=details)
+        for kind, details in kinds.items()
+    ]
+    assert [mark.word for mark in marks_of(told)] == ["static", "mode on", "placement"]
