@@ -40,10 +40,21 @@ async def test_a_wide_screen_has_the_map_above_the_list(fake: FakeCluster) -> No
 async def test_a_narrow_one_has_it_on_a_key_and_escape_leads_back(fake: FakeCluster) -> None:
     async with opened(fake, size=(80, 24)) as pilot:
         await mapped(pilot, fake)
-        assert "▀" in painted(pilot) and "STATE" not in painted(pilot)
+        assert "▆" in painted(pilot) and "STATE" not in painted(pilot)
         await pilot.press("escape")
         await showing(pilot, "STATE")
-        assert "▀" not in painted(pilot)
+        assert "▆" not in painted(pilot)
+
+
+async def test_a_map_alone_has_the_whole_screen(fake: FakeCluster) -> None:
+    async with opened(fake, size=(200, 60)) as pilot:
+        await pilot.press("2")
+        await showing(pilot, "n-0003", "cpu held", "▀")
+        heat = await mapped(pilot, fake)
+        await until(pilot, lambda: heat.size.height > 50 and heat.heat_layout.cell == 8)
+        await pilot.press("escape")
+        await showing(pilot, "STATE")
+        assert heat.size.height < 10
 
 
 async def test_the_cursor_names_its_node_and_enter_opens_it(fake: FakeCluster) -> None:
@@ -89,7 +100,7 @@ async def test_colours_groups_and_digits_go_round(fake: FakeCluster) -> None:
         assert [title.text for title in heat.heat_layout.titles] == ["a", "b", "c"]
         await pilot.press("number_sign")
         await showing(pilot, "x away")
-        assert "▀" not in painted(pilot)
+        assert "▆" not in painted(pilot)
 
 
 async def test_without_unicode_the_map_is_made_of_digits(fake: FakeCluster) -> None:

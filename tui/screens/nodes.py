@@ -100,6 +100,7 @@ class NodesScreen(SteerableList[Node]):
         self.remove_class(MAPS[self._map])
         self._map = (self._map + 1) % len(MAPS)
         self.add_class(MAPS[self._map])
+        self.heat.is_alone = MAPS[self._map] == "-map-full"
         (self.heat if MAPS[self._map] == "-map-full" else self.table).focus()
         self.call_after_refresh(self._load_map)
 
@@ -151,7 +152,7 @@ class NodesScreen(SteerableList[Node]):
         if MAPS[self._map] == "-map-auto":
             pane.styles.height = min(MAP_LINES_MOST, max(1, self.heat.heat_layout.lines)) + MAP_FRAME_LINES
         else:
-            pane.styles.clear_rule("height")
+            pane.styles.height = None  # the style sheet's, and laid out anew
         self.query_one("#heat-legend", OneLine).say(self.heat.legend())
 
     @on(HeatMap.Opened)
@@ -178,6 +179,7 @@ class NodesScreen(SteerableList[Node]):
         self.remove_class(MAPS[self._map])
         self._map = 0
         self.add_class(MAPS[self._map])
+        self.heat.is_alone = False
         self.table.focus()
 
     async def fetch(self, source: Source, *, cursor: str, limit: int) -> Slice[Node]:

@@ -23,6 +23,8 @@ from tui.view.states import node_word
 LEVELS = 8
 COLD_C, HOT_C = 30.0, 95.0
 GAP = 1
+ROOMY_CELLS = 8
+"""A node's width at most, where a map has the screen for itself."""
 TITLE_LEAST, TITLE_MOST = 5, 14
 LABEL_VALUES_MAX = 64
 FILTER_CHARS_MAX = 1_000
@@ -187,8 +189,16 @@ class HeatLayout(Struct, frozen=True):
     halves: int
 
 
-def lay_out(groups: Sequence[Group], *, width: int, lines_most: int, halves: int) -> HeatLayout:
-    """Wide cells where that fits into `lines_most`, else narrow ones; groups in the fewest lines."""
+def lay_out(
+    groups: Sequence[Group], *, width: int, lines_most: int, halves: int, lines_free: int = 0
+) -> HeatLayout:
+    """Wide cells where that fits into `lines_most`, else narrow ones; groups in the fewest lines.
+
+    A map that has `lines_free` for itself gives each node as much of a line as fits, and two cells at least.
+    """
+    for cell in range(ROOMY_CELLS, 1, -1):
+        if (roomy := _packed(groups, width=width, cell=cell, halves=1)).lines <= lines_free:
+            return roomy
     wide = _packed(groups, width=width, cell=2, halves=halves)
     return wide if wide.lines <= lines_most else _packed(groups, width=width, cell=1, halves=halves)
 

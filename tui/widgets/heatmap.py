@@ -38,6 +38,9 @@ from tui.view.states import NODE_BADGES, node_word
 LINES_WANTED = 12
 """So many lines a map may take before it goes over to narrow cells."""
 
+ROOMY_BLOCK = "▆"
+"""Of a node that has a line to itself: it leaves a gap to the line above."""
+
 SHADES = (*(f"level{each}" for each in range(LEVELS)), "unknown", "steered", "gone")
 
 
@@ -88,6 +91,7 @@ class HeatMap(ScrollView, can_focus=True):
         self.nodes: Sequence[Node] = ()
         self.measure = Measure.CPU
         self.by = BY_NOTHING
+        self.is_alone = False
         self._wants_digits = False
         self._cursor = 0
         self._anchor: int | None = None
@@ -120,11 +124,15 @@ class HeatMap(ScrollView, can_focus=True):
         size = self.scrollable_content_region.size
         groups = grouped(self.nodes, self.by)
         halves = 1 if self.in_digits else 2
-        key = (size.width, size.height, halves, tuple(groups))
+        key = (size.width, size.height, halves, self.is_alone, tuple(groups))
         if self._layout_made is None or key != self._layout_key:
             self._layout_key = key
             self._layout_made = lay_out(
-                groups, width=max(1, size.width), lines_most=max(LINES_WANTED, size.height), halves=halves
+                groups,
+                width=max(1, size.width),
+                lines_most=max(LINES_WANTED, size.height),
+                halves=halves,
+                lines_free=size.height if self.is_alone and not self.in_digits else 0,
             )
             self.virtual_size = Size(size.width, self._layout_made.lines)
         return self._layout_made
@@ -246,6 +254,8 @@ class HeatMap(ScrollView, can_focus=True):
         for x in range(width):
             top = layout.at.get((x, line * layout.halves))
             bottom = layout.at.get((x, line * layout.halves + 1)) if layout.halves == 2 else None
+            if layout.cell > 2 and top is not None and layout.at.get((x + 1, line * layout.halves)) != top:
+                continue  # so that neighbours of one colour are two
             if top is not None or bottom is not None:
                 cells[x] = self._cell(top, bottom, chosen)
         for title in layout.titles:
@@ -262,6 +272,8 @@ class HeatMap(ScrollView, can_focus=True):
             style = self.get_component_rich_style(f"heat--{name}")
             return Segment(digit(self.nodes[top], self.measure), style)
         upper, lower = self._colour(top, chosen), self._colour(bottom, chosen)
+        if self.heat_layout.halves == 1:
+            return Segment(ROOMY_BLOCK, Style(color=upper.color, bgcolor=lower.color))
         return Segment("▀", Style(color=upper.color, bgcolor=lower.color))
 
     def _colour(self, position: int | None, chosen: frozenset[int]) -> Style:

@@ -95,6 +95,15 @@ def maps(draw: st.DrawFn) -> tuple[list[Node], str, int, int, int]:
     return nodes, by, draw(st.integers(1, 200)), draw(st.integers(1, 40)), draw(st.sampled_from([1, 2]))
 
 
+def test_a_map_alone_gives_each_node_what_room_there_is() -> None:
+    groups = grouped(NODES[:100], BY_NOTHING)
+    beside = lay_out(groups, width=100, lines_most=12, halves=2)
+    assert (beside.cell, beside.halves) == (2, 2)
+    alone = lay_out(groups, width=100, lines_most=12, halves=2, lines_free=8)
+    assert (alone.cell, alone.halves, alone.lines) == (7, 1, 8)
+    assert lay_out(groups, width=100, lines_most=12, halves=2, lines_free=1) == beside, "no room for more"
+
+
 @given(maps())
 def test_every_node_has_one_place_and_no_two_the_same(drawn: tuple[list[Node], str, int, int, int]) -> None:
     nodes, by, width, lines, halves = drawn
