@@ -1,39 +1,51 @@
 """A screen as text that one can read and compare: its lines, and which style each stretch of a line has.
 
-A picture holds the text once, and a map of styles for each theme. A map gives every style a letter; a line
-`a12 b3` has twelve cells of the first and three of the second style; lines that look alike share one.
+A picture holds a scene at each size: its text, then its styles, a letter for each: a line `a12 b3` has twelve
+cells of the first and three of the second; lines that look alike share one. At the end it says what each
+letter is in each theme.
+
+Nothing is guessed about when a screen is ready: it is painted on a clock that stands still while anything is
+left to do (`virtual_time`), and looked at a fixed time of that clock after the last key.
 """
 
 from __future__ import annotations
 
 import asyncio
 import difflib
+import gc
 import os
-import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from itertools import groupby
 from pathlib import Path
 from unittest.mock import patch
 
+from msgspec import Struct
 from msgspec.structs import replace
-from rich.segment import Segment
 from rich.style import Style
 from textual.pilot import Pilot
+from textual.strip import Strip
 from textual.widgets import Input
 
-from tests.tui.driving import NOW_S, on_session, painted, showing, until
+from tests.tui import virtual_time
+from tests.tui.driving import NOW_S
 from tests.tui.scenes import Scene
+from tui.app import Console
 from tui.client.fake import FakeCluster
 from tui.client.fake_world import World
 from tui.client.session import Offline, Online, Session, Update
 
 HERE = Path(__file__).with_name("recorded")
-SIZES = ((80, 24), (120, 40), (200, 60))
 THEMES = ("corral-dark", "corral-light", "corral-mono")
-SEED = 7
+SEED, NODES, JOBS = 7, 1_000, 400
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-STILL_TURNS = 3
+KEY_S = 1.0
+"""Longer than the console waits for one who still types or moves on."""
+
+SIZE_S, THEME_S = 1.0, 0.2
 
 
 class StillSession(Session):
@@ -48,115 +60,149 @@ class StillSession(Session):
                 yield replace(update, latency_ms=2.0) if isinstance(update, Online) else update
 
 
-@contextmanager
-def stopped_clock() -> Iterator[None]:
-    """It is NOW_S for ever, in Greenwich."""
-    try:
-        with patch.dict(os.environ, {"TZ": "UTC"}), patch("time.time", return_value=NOW_S):
-            time.tzset()
-            yield
-    finally:
-        time.tzset()
+class Frame(Struct, frozen=True):
+    """What one looks at: the name of the screen, its words, and its lines with their styles."""
+
+    screen: str
+    text: str
+    strips: list[Strip]
 
 
-async def pictures(scene: Scene) -> dict[Path, str]:
-    """The pictures of `scene` at every size, each in every theme, by the file where it is kept.
+@dataclass
+class Styles:
+    """The letter of each style; a style is what a stretch looks like in each theme."""
 
-    All at once: most of the time a console waits for something.
-    """
-    with stopped_clock():
-        return dict(
-            zip(files(scene), await asyncio.gather(*(_picture(scene, s) for s in SIZES)), strict=True)
-        )
+    letters: dict[tuple[str, ...], str] = field(default_factory=dict)
+
+    def runs(self, themed: Sequence[Strip]) -> str:
+        """One line as it is in each theme: "a12 b3"."""
+        looks = zip(*map(_cells, themed), strict=True)
+        return " ".join(f"{self._letter(look)}{len(list(same))}" for look, same in groupby(looks))
+
+    def legend(self) -> Iterable[str]:
+        """What each letter is."""
+        for look, letter in self.letters.items():
+            yield f"{letter}"
+            yield from (f"    {theme:<13} {name}" for theme, name in zip(THEMES, look, strict=True))
+
+    def _letter(self, look: tuple[str, ...]) -> str:
+        turn, place = divmod(len(self.letters), len(LETTERS))
+        return self.letters.setdefault(look, LETTERS[place] + "'" * turn)
 
 
-def files(scene: Scene) -> list[Path]:
-    """Where its pictures are kept, by size."""
-    return [HERE / f"{scene.name}.{width}x{height}.txt" for width, height in SIZES]
+def picture(scene: Scene) -> str:
+    """What `scene` looks like at every size and in every theme."""
+    with patch.dict(os.environ):
+        os.environ.pop("NO_COLOR", None)
+        if scene.colourless:
+            os.environ["NO_COLOR"] = "1"
+        with _uncollected():
+            return virtual_time.run(_picture(scene), now_s=NOW_S)
 
 
-async def _picture(scene: Scene, size: tuple[int, int]) -> str:
-    fake = FakeCluster(World(seed=SEED, now_s=NOW_S, nodes=20, jobs=40))
-    if scene.before is not None:
-        scene.before(fake)
-    async with _reached(scene, fake, size) as pilot:
-        words = await _settled(pilot)
-        maps = []
-        for theme in THEMES:
-            pilot.app.theme = theme
-            assert await _settled(pilot) == words, f"{theme} says something else than {THEMES[0]}"
-            maps.append(f"\n=== {theme}\n{_style_map(_strips(pilot))}")
-    lines = "\n".join(line.rstrip() for line in words.splitlines())
-    return f"=== {scene.name} at {size[0]}x{size[1]}\n{lines}\n{''.join(maps)}"
+def file_of(scene: Scene) -> Path:
+    """Where its picture is kept."""
+    return HERE / f"{scene.name}.txt"
 
 
 def difference(before: str, now: str, name: str) -> str:
     """What changed, as a patch of the recorded file."""
-    return "\n".join(
-        difflib.unified_diff(
-            before.splitlines(), now.splitlines(), f"recorded/{name}", "as it is now", lineterm=""
-        )
+    lines = difflib.unified_diff(
+        before.splitlines(), now.splitlines(), f"recorded/{name}", "as it is now", lineterm=""
     )
+    return "\n".join(lines)
 
 
-@asynccontextmanager
-async def _reached(scene: Scene, fake: FakeCluster, size: tuple[int, int]) -> AsyncGenerator[Pilot[None]]:
+async def _picture(scene: Scene) -> str:
+    fake = FakeCluster(_world())
+    if scene.before is not None:
+        scene.before(fake)
     session = StillSession(fake.connect)
-    async with on_session(session, size=size) as pilot:
-        pilot.app.animation_level = "none"
-        for key, words in scene.keys:
-            await showing(pilot, *words)
+    console = Console(session, ascii_only=scene.ascii_only)
+    async with console.run_test(size=scene.sizes[0], notifications=True) as pilot:
+        console.animation_level = "none"
+        await asyncio.sleep(KEY_S)
+        for key in scene.keys:
             await pilot.press(key)
-        await showing(pilot, *scene.words)
+            await asyncio.sleep(0.0 if len(key) == 1 and isinstance(console.focused, Input) else KEY_S)
+        await asyncio.sleep(KEY_S)
         if scene.cut:
             fake.reachable = False
             session.hurry()
-            await showing(pilot, "OFFLINE")
-        yield pilot
+            await asyncio.sleep(KEY_S)
+        return _written(scene, await _frames(pilot, scene))
 
 
-async def _settled(pilot: Pilot[None]) -> str:
-    """What stands there once nothing moves any more."""
-    for entry in pilot.app.screen.query(Input):
-        entry.cursor_blink = False
-    seen: list[list[list[Segment]]] = []
-
-    def still() -> bool:
-        seen.append(_strips(pilot))
-        return len(seen) > STILL_TURNS and all(each == seen[-1] for each in seen[-STILL_TURNS:])
-
-    await until(pilot, still)
-    return painted(pilot)
-
-
-def _strips(pilot: Pilot[None]) -> list[list[Segment]]:
-    return [list(strip) for strip in pilot.app.screen._compositor.render_strips()]
-
-
-def _style_map(strips: Sequence[Sequence[Segment]]) -> str:
-    letters: dict[str, str] = {}
-    rows = []
-    for strip in strips:
-        styled = [(_style_name(part.style), part.cell_length) for part in strip if part.cell_length]
-        runs = []
-        for name, parts in groupby(styled, key=lambda part: part[0]):
-            letter = letters.setdefault(name, _letter(len(letters)))
-            runs.append(f"{letter}{sum(cells for _, cells in parts)}")
-        rows.append(" ".join(runs))
-    legend = [f"{letter} = {name}" for name, letter in letters.items()]
-    shown, line = [], 1
-    for row, same in groupby(rows):
-        last = line + len(list(same)) - 1
-        shown.append(f"{line}{'' if last == line else f'-{last}'}: {row}")
-        line = last + 1
-    return "\n".join([*legend, *shown, ""])
+async def _frames(pilot: Pilot[None], scene: Scene) -> dict[tuple[tuple[int, int], str], Frame]:
+    """By size and theme. Themes go there and back again, for each change costs its time."""
+    frames = {}
+    themes = THEMES
+    for size in scene.sizes:
+        if size != pilot.app.size:
+            await pilot.resize_terminal(*size)
+            await asyncio.sleep(SIZE_S)
+        for theme in themes:
+            if theme != pilot.app.theme:
+                pilot.app.theme = theme
+                await asyncio.sleep(THEME_S)
+            frames[size, theme] = _frame(pilot)
+        themes = themes[::-1]
+    return frames
 
 
-def _letter(index: int) -> str:
-    turn, place = divmod(index, len(LETTERS))
-    return LETTERS[place] + "'" * turn
+def _written(scene: Scene, frames: Mapping[tuple[tuple[int, int], str], Frame]) -> str:
+    styles, parts = Styles(), []
+    for size in scene.sizes:
+        themed = [frames[size, theme] for theme in THEMES]
+        first = themed[0]
+        for theme, frame in zip(THEMES, themed, strict=True):
+            assert frame.text == first.text, f"{scene.name}: {theme} says something else:\n{frame.text}"
+        assert all(word in first.text for word in scene.words), f"{scene.words} in\n{first.text}"
+        rows = [styles.runs(lines) for lines in zip(*(frame.strips for frame in themed), strict=True)]
+        title = f"=== {scene.name} ({first.screen}) at {size[0]}x{size[1]}"
+        parts += [title, *(line.rstrip() for line in first.text.splitlines()), f"{title}: styles"]
+        line = 1
+        for row, same in groupby(rows):
+            last = line + len(list(same)) - 1
+            parts.append(f"{line}{'' if last == line else f'-{last}'}: {row}")
+            line = last + 1
+    return "\n".join([*parts, "=== styles", *styles.legend(), ""])
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Collecting garbage again and again takes two fifths of the time of a console that lives this short."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@cache
+def _first_world() -> World:
+    return World(seed=SEED, now_s=NOW_S, nodes=NODES, jobs=JOBS)
+
+
+def _world() -> World:
+    """One that a scene may change."""
+    world = copy(_first_world())
+    world.nodes, world.jobs, world.events = [*world.nodes], [*world.jobs], [*world.events]
+    world._tasks = {}
+    return world
+
+
+def _frame(pilot: Pilot[None]) -> Frame:
+    screen = pilot.app.screen
+    strips = list(screen._compositor.render_strips())
+    return Frame(type(screen).__name__, "\n".join(strip.text for strip in strips), strips)
+
+
+def _cells(strip: Strip) -> list[str]:
+    return [name for part in strip for name in [_style_name(part.style)] * part.cell_length]
+
+
+@lru_cache(4096)
 def _style_name(style: Style | None) -> str:
     """Its colours and attributes; what a click does is not to be seen."""
     if style is None:

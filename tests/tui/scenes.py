@@ -15,22 +15,27 @@ from bus.values import JobState, Role
 from tests.tui.driving import HOSTILE
 from tui.client.fake import FakeCluster
 
+SIZES = ((80, 24), (120, 40), (200, 60))
+SMALL = ((40, 10), (20, 5))
 FORBIDDEN = Error(
     code="E_FORBIDDEN", message="readonly users may not look at this", status=403, hint="ask an operator"
 )
 
 
 class Scene(Struct, frozen=True, kw_only=True):
-    """`keys` are pressed one after the other, each once the words beside it stand on the screen.
+    """`keys` are pressed one after the other; then `words` stand on the screen at each size.
 
     `before` makes the cluster what it is; with `cut`, it is taken away in the end.
     """
 
     name: str
-    keys: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    keys: tuple[str, ...] = ()
     words: tuple[str, ...]
     before: Callable[[FakeCluster], None] | None = None
     cut: bool = False
+    sizes: tuple[tuple[int, int], ...] = SIZES
+    ascii_only: bool = False
+    colourless: bool = False
 
 
 def _empty(fake: FakeCluster) -> None:
@@ -51,17 +56,59 @@ def _hostile(fake: FakeCluster) -> None:
     jobs[-2] = replace(jobs[-2], name="สวัสดีชาวโลก 👩‍👩‍👧‍👦 数据处理", user="สมชาย")
 
 
-UP = ("LIVE",)
-JOBS = (("3", UP),)
+def _line(words: str) -> tuple[str, ...]:
+    """The command line with `words`."""
+    return ("colon", *words, "enter")
+
+
+SIX = "399.0 398.0 397.0 396.0 395.0 394.0"
 SCENES = (
-    Scene(name="nodes", keys=(("2", UP),), words=("n-0003",)),
-    Scene(name="jobs", keys=JOBS, words=("jobs", "STATE")),
-    Scene(name="jobs-none", keys=JOBS, words=("No jobs yet",), before=_empty),
-    Scene(name="jobs-offline", keys=JOBS, words=("STATE",), cut=True),
-    Scene(name="jobs-hostile", keys=JOBS, words=("STATE", "สวัสดี"), before=_hostile),
-    Scene(name="jobs-readonly", keys=JOBS, words=("STATE", "(readonly)"), before=_looking),
-    Scene(name="tasks", keys=(*JOBS, ("enter", ("STATE",))), words=("› tasks", "40.0")),
-    Scene(name="cancel", keys=(*JOBS, ("C", ("STATE",))), words=("$ corral cancel",)),
-    Scene(name="events", keys=(("7", UP),), words=("EVENT",)),
-    Scene(name="events-forbidden", keys=(("7", UP),), words=("E_FORBIDDEN",), before=_forbidden),
+    Scene(name="pulse", words=("LIVE", "running")),
+    Scene(name="nodes", keys=("2",), words=("n-0003",)),
+    Scene(name="nodes-map", keys=("2", "v"), words=("LIVE",)),
+    Scene(name="jobs", keys=("3",), words=("jobs", "STATE")),
+    Scene(name="logs", keys=("4",), words=("No output is open here",)),
+    Scene(name="logs-six", keys=_line(f"logs {SIX}"), words=("394.0",)),
+    Scene(name="charts", keys=("5",), words=("charts",)),
+    Scene(name="scheduler", keys=("6",), words=("scheduler",)),
+    Scene(name="events", keys=("7",), words=("EVENT",)),
+    Scene(name="storage", keys=("8",), words=("storage",)),
+    Scene(name="tools", keys=("9",), words=("tools",)),
+    Scene(name="users", keys=("0",), words=("users",)),
+    Scene(name="tokens", keys=("0", "t"), words=("tokens",)),
+    Scene(name="connections", keys=("0", "o"), words=("connections",)),
+    Scene(name="tasks", keys=("3", "enter"), words=("› tasks", "400.0")),
+    Scene(name="log", keys=_line("output 399.0"), words=("399.0",)),
+    Scene(name="task", keys=_line("task 399.0"), words=("399.0",)),
+    Scene(name="job", keys=_line("job 399"), words=("399",)),
+    Scene(name="node", keys=_line("node n-0003"), words=("n-0003",)),
+    Scene(name="why-placed", keys=_line("why 399.0"), words=("why",)),
+    Scene(name="why-waiting", keys=_line("why 400.0"), words=("why",)),
+    Scene(name="whatif", keys=("2", "W"), words=("whatif",)),
+    Scene(name="gantt", keys=("2", "b"), words=("gantt",)),
+    Scene(name="xray", keys=("x",), words=("xray",)),
+    Scene(name="changes", keys=("ctrl+n",), words=("changes",)),
+    Scene(name="gantt-job", keys=("3", "j", "b"), words=("gantt",)),
+    Scene(name="spike", keys=_line("spike 14:00..14:10"), words=("spike",)),
+    Scene(name="past-jobs", keys=("3", "comma"), words=("PAST",)),
+    Scene(name="past-pulse", keys=("comma",), words=("PAST",)),
+    Scene(name="cancel", keys=("3", "C"), words=("$ corral cancel",)),
+    Scene(name="drain", keys=("2", "r"), words=("$ corral drain",)),
+    Scene(name="priority", keys=("3", "P"), words=("priority",)),
+    Scene(name="submit", keys=("3", "S"), words=("submit",)),
+    Scene(name="help", keys=("3", "question_mark"), words=("here",)),
+    Scene(name="palette", keys=("ctrl+p", *"nod"), words=("nodes",)),
+    Scene(name="command", keys=("colon", *"no"), words=("nodes",)),
+    Scene(name="time", keys=("ctrl+t", *"-2h"), words=("Which moment?",)),
+    Scene(name="journal", keys=("3", "h", "y", "a"), words=("corral",)),
+    Scene(name="filter-wrong", keys=("3", "slash", *"statt=x", "enter"), words=("statt",)),
+    Scene(name="jobs-marked", keys=("3", "space", "j", "space"), words=("marked",)),
+    Scene(name="jobs-none", keys=("3",), words=("No jobs yet",), before=_empty),
+    Scene(name="jobs-offline", keys=("3",), words=("STATE", "OFFLINE"), cut=True),
+    Scene(name="jobs-hostile", keys=("3",), words=("STATE", "สวัสดี"), before=_hostile),
+    Scene(name="jobs-readonly", keys=("3",), words=("STATE", "(readonly)"), before=_looking),
+    Scene(name="events-forbidden", keys=("7",), words=("E_FORBIDDEN",), before=_forbidden),
+    Scene(name="jobs-small", keys=("3",), words=(), sizes=SMALL),
+    Scene(name="jobs-ascii", keys=("3",), words=("STATE",), ascii_only=True),
+    Scene(name="jobs-colourless", keys=("3",), words=("STATE",), colourless=True),
 )
