@@ -12,7 +12,6 @@ from textual.containers import Container
 from textual.events import Resize
 from textual.widget import Widget
 
-from bus.errors import BusError, CorralError
 from bus.requests import EventList
 from bus.series import Measured, SeriesKind
 from tui.client.source import Source
@@ -24,7 +23,6 @@ from tui.view.charting import RANGES_S, Subject, marks_of, panels_of, parse_subj
 from tui.view.lines import Line
 from tui.view.peaks import extent, highest
 from tui.view.places import Step
-from tui.view.refusals import error_text
 from tui.view.safe import safe_line
 from tui.view.series import Mark, Panel, reading, span_text, summary
 from tui.view.shell import metrics_command
@@ -64,7 +62,6 @@ class ChartsScreen(LiveScreen):
         self._until_s: float | None = None
         self._first = 0
         self._single = False
-        self._fault = ""
         self._wake = Wake()
 
     def body(self) -> list[Widget]:
@@ -85,6 +82,26 @@ class ChartsScreen(LiveScreen):
     def on_resize(self, event: Resize) -> None:
         """As many as there is room for."""
         self.call_after_refresh(self._arrange)
+
+    @property
+    def is_bare(self) -> bool:
+        """Before its first answer."""
+        return not self.panels
+
+    def on_condition(self) -> None:
+        """The line below the charts says it."""
+        if self.has_parts("#charts", "#charts-reading"):
+            self._draw()
+        super().on_condition()
+
+    def on_online(self) -> None:
+        """Look again where something was missing."""
+        if self.is_bare or self.asking.error is not None:
+            self._wake.now()
+
+    def on_offline(self) -> None:
+        """Say why nothing is there, where nothing is."""
+        self.on_condition()
 
     def on_moment(self) -> None:
         """Up to the moment that the time cursor stands at."""
@@ -217,21 +234,13 @@ class ChartsScreen(LiveScreen):
         until_s = self._until_s or self.console.moment
         since_s = (until_s or self.now_s) - self._span_s
         source, visible = self.session.source, self._visible
-        try:
+        with self.asks():
             asked = queries(self.subject, visible, since_s=since_s, until_s=until_s)
             answers: Sequence[Measured] = await asyncio.gather(*(source.series(each) for each in asked))
             marks = await self._marks(source, since_s, until_s)
-        except BusError:
-            self.session.hurry()
-            return
-        except CorralError as error:
-            self._fault, self.panels = error_text(error), []
-        else:
-            self._fault = ""
             before, self.panels = self.panels, panels_of(self.subject, visible, answers, marks)
             self._keep_cursor(before)
-        self._draw()
-        self.redraw_frame()
+        self.on_condition()
 
     def _keep_cursor(self, before: Sequence[Panel]) -> None:
         """The charts went on: the cursor stays at its instant, as long as that is shown."""
@@ -263,10 +272,8 @@ class ChartsScreen(LiveScreen):
         self.query_one("#charts-reading", OneLine).say(self._reading(panels))
 
     def _reading(self, panels: Sequence[Panel]) -> Text:
-        if self._fault:
-            return Text(f" ✖ {safe_line(self._fault)}  (ctrl-r asks again)", no_wrap=True)
         if not panels:
-            return Text(" loading …")
+            return Text(" " + "  ".join(filter(None, self.note("").splitlines())), no_wrap=True)
         if self.cursor is None:
             said = " ← → or a click: exact values   Enter: explain the peak   s: in words   m: one chart"
             return Text(said, no_wrap=True, overflow="ellipsis")

@@ -20,15 +20,15 @@ from bus.values import Role
 from tui.client.asking import Asking
 from tui.client.session import Deltas, Offline, Online
 from tui.screens.acting import ActingScreen
-from tui.view.amounts import duration
+from tui.view.amounts import age
 from tui.view.modes import MODE_DIGITS
 from tui.view.places import CRUMB_SIGN, Step, line_of
-from tui.view.refusals import Trouble, needs_role, trouble_of, waiting_text
+from tui.view.refusals import AGAIN, Trouble, needs_role, trouble_of, waiting_text
 from tui.view.refusals import error_text as error_text
 from tui.view.safe import safe_line, text_width
 from tui.view.shell import shell_command
 from tui.view.words import Word
-from tui.widgets.heading import Heading
+from tui.widgets.heading import WIDE, Heading
 from tui.widgets.hints import Hints
 from tui.widgets.nav import Nav, nav_lines
 from tui.widgets.one_line import Link, OneLine
@@ -165,15 +165,18 @@ class LiveScreen(ActingScreen):
         return f"{empty}\n\n{waiting}" if waiting else empty
 
     def condition_text(self) -> Text:
-        """Why what is shown is not as of now, and since when. While nobody answers, the heading says so."""
-        if not self.is_online or self.is_bare:
-            return Text("")
+        """Why what is shown is not as of now, and since when."""
+        if self.is_bare:
+            return Text("")  # the note says it
+        if (offline := self.console.offline) is not None:
+            # since when, says the heading, which has no room for more where it is narrow
+            return Text(f"✖ {safe_line(offline.reason)}  " if self.size.width < WIDE else "", style="bold")
         age_s = self.asking.age_s
-        old = "" if age_s is None else f", {duration(age_s)} old"
+        old = "" if age_s is None else f", {age(age_s)} old"
         if waiting := waiting_text(self.asking.waited_s):
             return Text(f"{waiting}{old}  ", style="bold")
         if (fault := self.trouble) is not None:
-            return Text(f"✖ {safe_line(str(fault))}{old}  ", style="bold")
+            return Text(f"✖ {safe_line(fault.what)}{old}; {AGAIN}  ", style="bold")
         return Text("")
 
     def on_condition(self) -> None:

@@ -34,7 +34,7 @@ def trouble_of(error: CorralError, *, me: Whoami | None = None) -> Trouble:
     """Of a question whose answer should have been shown; `me` is who asked, as far as known."""
     match error:
         case ApiError(error=Error(code="E_FORBIDDEN") as refused):
-            return Trouble(needed(refused, me), f"who may can ask for you, an admin gives roles; {AGAIN}")
+            return Trouble(needed(refused, me), f"{_who_helps(refused)}; {AGAIN}")
         case ApiError(error=refused) if refused.code in _NOT_SPOKEN:
             return Trouble(f"{refusal_text(refused)}{_versions(me)}", OTHER_VERSION)
         case ApiError(error=refused):
@@ -51,10 +51,8 @@ def trouble_of(error: CorralError, *, me: Whoami | None = None) -> Trouble:
 
 def needed(refused: Error, me: Whoami | None) -> str:
     """ "needs operator, you are readonly (alice)"; what the coordinator said where it names no role."""
-    word = refused.expected.partition(" ")[0]
-    if me is None or word not in set(Role):
-        return refusal_text(refused)
-    return needs_role(Role(word), me.role, me.user)
+    least = _least(refused)
+    return refusal_text(refused) if me is None or least is None else needs_role(least, me.role, me.user)
 
 
 def waiting_text(waited_s: float) -> str:
@@ -79,6 +77,19 @@ def refusal_text(error: Error) -> str:
     expected = f"; expected {error.expected}" if error.expected else ""
     hint = f" ({error.hint})" if error.hint else ""
     return f"{error.code}: {error.message}{expected}{hint}"
+
+
+def _least(refused: Error) -> Role | None:
+    """The role that "operator or above" names."""
+    word = refused.expected.partition(" ")[0]
+    return Role(word) if word in set(Role) else None
+
+
+def _who_helps(refused: Error) -> str:
+    least = _least(refused)
+    if least is None or least is Role.ADMIN:
+        return "ask an admin"
+    return f"ask {'an' if least is Role.OPERATOR else 'a'} {least}, or an admin for that role"
 
 
 def _versions(me: Whoami | None) -> str:

@@ -7,7 +7,7 @@ import time
 from rich.text import Text
 
 from tui.client.session import Offline, Online
-from tui.view.amounts import count, duration, share
+from tui.view.amounts import age, count, share
 from tui.view.safe import safe_line, text_width
 from tui.widgets.one_line import OneLine
 
@@ -56,7 +56,7 @@ def heading_text(online: Online | None, offline: Offline | None, *, now_s: float
         text.append("○ connecting …", style="not bold")
         return text
     age_s = now_s - online.at_s
-    fresh = f"● LIVE {online.latency_ms:.0f} ms" if age_s < STALE_S else f"◐ {duration(age_s)} old"
+    fresh = f"● LIVE {online.latency_ms:.0f} ms" if age_s < STALE_S else f"◐ waiting, {age(age_s)} old"
     text.append(f"{fresh}  ", style="not bold")
     text.append(figures(online), style="not bold")
     who = f"{safe_line(online.me.user)} ({online.me.role}) "
@@ -72,12 +72,13 @@ def heading_text(online: Online | None, offline: Offline | None, *, now_s: float
 
 def offline_text(offline: Offline, online: Online | None, *, now_s: float) -> str:
     """ "✖ OFFLINE 12s, retry in 2 s: no server answers (shown: 14s old)"."""
-    since = duration(now_s - offline.since_s)
+    since = age(now_s - offline.since_s)
     if offline.refused:
         return f"✖ REFUSED {since}: {safe_line(offline.hint)} ({safe_line(offline.reason)})"
-    retry = max(0.0, offline.retry_at_s - now_s)
-    shown = f"  (shown: {duration(now_s - online.at_s)} old)" if online is not None else ""
-    return f"✖ OFFLINE {since}, retry in {retry:.0f} s{shown}: {safe_line(offline.reason)}"
+    retry_s = offline.retry_at_s - now_s
+    retry = f"retry in {retry_s:.0f} s" if retry_s > 0 else "trying"
+    shown = f" (shown: {age(now_s - online.at_s)} old)" if online is not None else ""
+    return f"✖ OFFLINE {since}, {retry}{shown}: {safe_line(offline.reason)}"
 
 
 def figures(online: Online) -> str:

@@ -8,6 +8,8 @@ from textual.screen import Screen
 from tui.widgets.one_line import Link, OneLine
 
 HINTS_MAX = 6
+HELP = "help"
+"""Is never left out: it tells of all the others."""
 
 
 class Hints(OneLine):
@@ -45,4 +47,5 @@ def hints_of(screen: Screen[object]) -> list[tuple[str, str, str]]:
             owner = "app" if active.node is screen.app else "screen" if active.node is screen else "focused"
             key = screen.app.get_key_display(binding)
             found.setdefault(binding.action, (key, binding.description, f"{owner}.{binding.action}"))
-    return list(found.values())[:HINTS_MAX]
+    more = [action for action in found if action != HELP][: HINTS_MAX - 1]
+    return [hint for action, hint in found.items() if action == HELP or action in more]
