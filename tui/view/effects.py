@@ -103,10 +103,13 @@ def _of_waiting(outlook: Outlook) -> tuple[str, ...]:
     if not effect.tasks:
         return ("nothing waits that could be delayed",)
     wait = f"from {duration(effect.wait_before_s)} to {duration(effect.wait_after_s)}"
-    said = [
-        f"of {tasks(effect.tasks)} in line {count(effect.later)} would start later, {count(effect.earlier)} "
-        f"earlier; mean wait {wait}"
-    ]
+    if effect.later or effect.earlier:
+        said = [
+            f"of {tasks(effect.tasks)} in line {count(effect.later)} would start later, "
+            f"{count(effect.earlier)} earlier; mean wait {wait}"
+        ]
+    else:
+        said = [f"nobody in the line ({tasks(effect.tasks)}) would start later"]
     if effect.stuck_after > effect.stuck_before:
         said.append(f"{tasks(effect.stuck_after - effect.stuck_before)} would find no node any more")
     delayed = [job for job in outlook.jobs if _delay_s(job) > 0][:DELAYED_MAX]

@@ -290,6 +290,8 @@ def test_an_outlook_is_told_with_who_is_delayed() -> None:
     assert of_outlook(Outlook(change="drain", effect=effect), now_s=0.0) == (
         "nothing waits that could be delayed",
     )
+    same = Outlook(change="drain", effect=replace(effect, tasks=9))
+    assert of_outlook(same, now_s=0.0) == ("nobody in the line (9 tasks) would start later",)
     stuck = replace(effect, tasks=9, later=4, stuck_after=2)
     assert "2 tasks would find no node any more" in of_outlook(
         Outlook(change="drain", effect=stuck), now_s=0.0
