@@ -47,7 +47,7 @@ class Devices(Struct, kw_only=True):
     nodes: int = 0
     total_mib: int = 0
     free_mib: int = 0
-    down: int = 0  # interfaces that have no link
+    down: int = 0  # interfaces that have an address and no link
 
 
 class ToolKind(StrEnum):

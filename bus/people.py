@@ -36,6 +36,8 @@ class User(Struct, kw_only=True):
     jobs: int = 0  # that are not over
     running: int = 0  # tasks of them
     queued: int = 0
+    failed: int = 0  # jobs of theirs that failed in the last day
+    seen_at: float | None = None  # when they last came in, submitted or steered; None: not on record
 
 
 class Users(Struct, kw_only=True):

@@ -58,7 +58,7 @@ class Equipment:
             nodes=len({device.node for device in found}),
             total_mib=sum(device.total_mib for device in found),
             free_mib=sum(device.free_mib for device in found),
-            down=sum(device.status == "down" for device in found),
+            down=sum(device.status == "down" and bool(device.address) for device in found),
         )
 
     async def tools(self, user: UserRow, request: Struct) -> Struct:

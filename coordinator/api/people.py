@@ -16,7 +16,7 @@ from coordinator.core.fair_share import standing_of
 from coordinator.core.scheduler.shares import SHARES_MAX
 from coordinator.loop import Loop
 from coordinator.store.reads import Reads
-from coordinator.store.rows import UserRow
+from coordinator.store.rows import Activity, UserRow
 
 
 class People:
@@ -33,9 +33,10 @@ class People:
         await self._loop.barrier()
         only = viewer(user)
         rows = [row for row in await self._reads.users() if only in (None, row.name)]
-        return people.Users(users=[self._shown(row) for row in rows])
+        known = await self._reads.activity()
+        return people.Users(users=[self._shown(row, known.get(row.name, Activity())) for row in rows])
 
-    def _shown(self, row: UserRow) -> people.User:
+    def _shown(self, row: UserRow, activity: Activity) -> people.User:
         jobs = [job for job in self._loop.cluster.jobs.values() if job.owner == row.name]
         return people.User(
             name=row.name,
@@ -45,6 +46,8 @@ class People:
             jobs=len(jobs),
             running=sum(job.running for job in jobs),
             queued=sum(job.queued for job in jobs),
+            failed=activity.failed,
+            seen_at=activity.seen_at,
         )
 
     async def share(self, user: UserRow, request: Struct) -> Struct:

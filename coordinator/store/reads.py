@@ -19,7 +19,7 @@ from bus.messages import NeededOutput
 from bus.values import JobState, NodeName, TaskRef, UserName
 from coordinator.store.connection import Session
 from coordinator.store.load import user_row
-from coordinator.store.rows import UserRow
+from coordinator.store.rows import Activity, UserRow
 from coordinator.store.shown import shown_attempt, shown_job, shown_task
 from sql import queries
 
@@ -72,6 +72,16 @@ class Reads:
     async def users(self) -> list[UserRow]:
         """Everybody, by name."""
         return [user_row(row) for row in await self._session.fetch(queries("users")["every"])]
+
+    async def activity(self) -> dict[UserName, Activity]:
+        """When each was seen last, and how many of their jobs failed in the last day."""
+        rows = await self._session.fetch(queries("users")["activity"])
+        return {
+            UserName(row["username"]): Activity(
+                None if row["seen_at"] is None else row["seen_at"].timestamp(), row["failed"]
+            )
+            for row in rows
+        }
 
     async def duplicate(self, owner: UserName, key: str) -> DuplicateOf | None:
         """The job that `owner` submitted under `key`, however long ago."""

@@ -72,6 +72,13 @@ class UserRow(Struct, frozen=True):
     active: bool
 
 
+class Activity(Struct, frozen=True):
+    """What is on record of somebody; `seen_at` (Unix epoch) None: nothing is."""
+
+    seen_at: float | None = None
+    failed: int = 0
+
+
 class LiveJob(Struct, frozen=True):
     """A job that is not over: `job` as it was created, `change` as it stands."""
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from argparse import Namespace
 
 from bus.people import User
 from tui.cli import output
 from tui.cli.connect import client
 from tui.cli.diagnostics import Exit
-from tui.view.amounts import age
+from tui.view.amounts import NONE, age
+from tui.view.equipment import seen
 from tui.view.table import Column
 
 _COLUMNS = (
     Column("NAME", flexible=True),
     Column("ROLE"),
     Column("STATE"),
+    Column("RUN", right=True),
+    Column("QUEUED", right=True),
+    Column("FAILED 24H", right=True),
+    Column("SEEN", right=True),
     Column("SHARES", right=True),
     Column("DUE", right=True),
     Column("USED", right=True),
@@ -53,6 +59,10 @@ def _row(user: User) -> tuple[str, ...]:
         user.name,
         user.role,
         "active" if user.active else "suspended",
+        f"{user.running:,}",
+        f"{user.queued:,}",
+        str(user.failed or NONE),
+        seen(user, now_s=time.time()),
         f"{standing.shares:,}",
         f"{standing.due:.0%}",
         f"{standing.used:.0%}",

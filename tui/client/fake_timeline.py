@@ -21,7 +21,7 @@ from bus.timeline import (
     TimelineQuery,
     WaitingShape,
 )
-from bus.values import NodeAdmin, NodeHealth, Resources, Role
+from bus.values import JobState, NodeAdmin, NodeHealth, Resources, Role
 
 if TYPE_CHECKING:
     from tui.client.fake_world import World
@@ -90,7 +90,7 @@ class FakeTimeline:
         return Devices(
             devices=page, next=str(end) if end < len(found) else "", total=len(found),
             nodes=len(nodes), total_mib=sum(each.total_mib for each in found),
-            free_mib=sum(each.free_mib for each in found), down=sum(each.status == "down" for each in found),
+            free_mib=sum(each.free_mib for each in found), down=sum(each.status == "down" and bool(each.address) for each in found),
         )  # fmt: skip
 
     async def tools(self) -> Tools:
@@ -124,6 +124,10 @@ class FakeTimeline:
                     jobs=len(live[name]),
                     running=sum(job.counts.running for job in live[name]),
                     queued=sum(job.counts.queued for job in live[name]),
+                    failed=sum(job.user == name and job.state is JobState.FAILED for job in self.world.jobs),
+                    seen_at=max(
+                        (job.submitted_at for job in self.world.jobs if job.user == name), default=None
+                    ),
                     role=Role.ADMIN if name == "demo" else Role.USER,
                     active=name != "emil",
                     standing=Standing(

@@ -24,6 +24,7 @@ class EventsScreen(SteerableList[Happened]):
     """Enter on an event shows it in full."""
 
     BINDINGS = [
+        Binding("exclamation_mark", "faults", "faults only", id="list.faults"),
         Binding("l", "open_log", "logs", id="events.logs"),
         Binding("d", "details", "details", id="events.details"),
         Binding("R", "steer('resolve')", "resolve", id="events.resolve"),

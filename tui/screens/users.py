@@ -58,7 +58,7 @@ class UsersScreen(_ShortList, ListScreen[User]):
 
     def preview(self, row: User) -> list[Line]:
         """Their standing."""
-        return user_facts(row)
+        return user_facts(row, now_s=self.now_s)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Tokens and connections are the admins'."""

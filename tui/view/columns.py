@@ -117,9 +117,18 @@ EVENT_FIELDS: tuple[Field[Happened], ...] = (
     Field("severity", "SEVERITY", lambda event, _: event.severity, wide=True),
     Field("user", "USER", lambda event, _: event.user or NONE, wide=True),
     Field("node", "NODE", lambda event, _: event.node or NONE, wide=True),
-    Field("resolved", "RESOLVED", lambda event, _: event.resolved_by or NONE, wide=True),
+    Field("resolved", "RESOLVED", lambda event, now_s: resolved_text(event, now_s=now_s), wide=True),
     Field("id", "ID", lambda event, _: event.id, wide=True),
 )
+
+
+def resolved_text(event: Happened, *, now_s: float) -> str:
+    """ "ann 14:05:00: disk replaced": who dealt with it, when, and what was said of it."""
+    if event.resolved_at is None:
+        return NONE
+    by = f"{event.resolved_by} " if event.resolved_by else ""
+    said = f": {event.resolution}" if event.resolution else ""
+    return f"{by}{local_short(event.resolved_at, now_s=now_s)}{said}"
 
 
 AUDIT_FIELDS: tuple[Field[Audited], ...] = (

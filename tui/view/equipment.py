@@ -62,17 +62,27 @@ def speed(mbps: int) -> str:
     return f"{mbps / 1000:g} Gbit/s" if mbps >= 1000 else f"{mbps} Mbit/s"
 
 
+def is_unused(device: Device) -> bool:
+    """An interface without a link that nobody gave an address: nothing is missing there."""
+    return device.status == "down" and not device.address
+
+
 def device_tone(device: Device) -> str:
-    """Down is bad, nearly full a warning."""
+    """Down is bad, where it was meant to be up; nearly full is a warning."""
     if device.status == "down":
-        return "bad"
+        return "idle" if is_unused(device) else "bad"
     part = part_full(device)
     return "warn" if part is not None and part >= DISK_FULL else "ok"
 
 
 def device_mark(device: Device) -> str:
     """The glyph of its tone."""
-    return {"bad": "✖", "warn": "▲"}.get(device_tone(device), "●")
+    return {"bad": "✖", "warn": "▲", "idle": "○"}.get(device_tone(device), "●")
+
+
+def status_word(device: Device) -> str:
+    """Of an interface: up, down, or unused."""
+    return "unused" if is_unused(device) else device.status
 
 
 DEVICES: Listing[Device] = Listing(
@@ -88,7 +98,7 @@ DEVICES: Listing[Device] = Listing(
                 priority=2, right=True),
         _column("used", "USED", lambda each, _: bar(part_full(each)), priority=2, tinted=True),
         _column("speed", "SPEED", lambda each, _: speed(each.speed_mbps), priority=2, right=True),
-        _column("status", "STATUS", lambda each, _: each.status or NONE, priority=3),
+        _column("status", "STATUS", lambda each, _: status_word(each) or NONE, priority=3),
         _column("address", "ADDRESS", lambda each, _: each.address or NONE, priority=5, most=40),
         _column("about", "ABOUT", lambda each, _: each.about or NONE, priority=6),
         _column("driver", "DRIVER", lambda each, _: each.driver or NONE, priority=7),
@@ -121,16 +131,28 @@ USERS: Listing[User] = Listing(
         _column("running", "RUN", lambda each, _: str(each.running), priority=1, right=True),
         _column("queued", "QUEUED", lambda each, _: str(each.queued), priority=1, right=True),
         _column("shares", "SHARES", lambda each, _: f"{each.standing.shares:,}", priority=3, right=True),
-        _column("used", "USED", lambda each, _: bar(each.standing.used), priority=2, tinted=True),
+        _column("failed", "FAILED 24H", lambda each, _: str(each.failed or NONE), priority=5, right=True),
+        _column("used", "USED", lambda each, _: bar(part_used(each)), priority=2, tinted=True),
         _column("due", "DUE", lambda each, _: f"{each.standing.due:.0%}", priority=3, right=True),
         _column("level", "LEVEL", lambda each, _: str(each.standing.level), priority=4, right=True),
         _column("usage", "CLUSTER TIME", lambda each, _: duration(each.standing.usage_s), priority=5),
+        _column("seen", "SEEN", lambda each, now_s: seen(each, now_s=now_s), priority=5, right=True),
     ),
     key=lambda each: each.name,
     tone=lambda each: (
         "idle" if not each.active else "warn" if each.standing.used > each.standing.due else "ok"
     ),
 )  # fmt: skip
+
+
+def part_used(user: User) -> float | None:
+    """The part of all that those with work used: these parts add up. None for who has no work."""
+    return user.standing.used if user.jobs else None
+
+
+def seen(user: User, *, now_s: float) -> str:
+    """How long ago they did something that is on record."""
+    return NONE if user.seen_at is None else age(now_s - user.seen_at)
 
 
 def token_state(token: Token, now_s: float) -> tuple[str, str, str]:
@@ -198,7 +220,7 @@ def device_facts(device: Device) -> list[Line]:
     facts = [
         fact(str(device.kind), device.name),
         fact("node", device.node),
-        fact("state", f"{device_mark(device)} {device.status or bar(part_full(device))}", tone),
+        fact("state", f"{device_mark(device)} {status_word(device) or bar(part_full(device))}", tone),
     ]
     if device.kind is DeviceKind.DISK:
         facts += [
@@ -231,15 +253,21 @@ def tool_facts(tool: Tool) -> list[Line]:
     return facts
 
 
-def user_facts(user: User) -> list[Line]:
+def user_facts(user: User, *, now_s: float) -> list[Line]:
     """Somebody's standing."""
     standing = user.standing
+    used = f"{bar(standing.used)}, {duration(standing.usage_s)} of the whole cluster"
+    if not user.jobs:
+        used += "; the part it would be, had they work now"
+    at = f"{local(user.seen_at)} ({seen(user, now_s=now_s)} ago)" if user.seen_at else "nothing is on record"
     return [
         fact("user", user.name),
         fact("state", "● active" if user.active else "⊘ suspended", "ok" if user.active else "idle"),
         fact("role", str(user.role)),
         fact("tasks", f"{user.running:,} running, {user.queued:,} queued, of {counted(user.jobs, 'job')}"),
+        fact("failed", f"{counted(user.failed, 'job')} in the last day", "warn" if user.failed else ""),
+        fact("seen", at),
         fact("shares", f"{standing.shares:,}: {standing.due:.1%} of the cluster are due"),
-        fact("used", f"{bar(standing.used)}, {duration(standing.usage_s)} of the whole cluster"),
+        fact("used", used),
         fact("level", f"{standing.level} steps of priority behind who has used nothing"),
     ]

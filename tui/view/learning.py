@@ -37,7 +37,7 @@ def scheduler_lines(status: Scheduler, *, now_s: float) -> Iterator[str]:
         ("evidence", evidence_text(status.evidence)),
         *(("placement", evidence_text(judged)) for judged in [status.evidence.get("placement")] if judged),
         ("shadow", _shadow_text(status)),
-        ("queue", f"{status.queue:,} entries"),
+        ("queue", f"{status.queue:,} {'entry' if status.queue == 1 else 'entries'}"),
         ("reward", f"{reward}, mean of the newest {status.reward_window:,}"),
         ("nodes by", status.rank or NONE),
         ("epsilon", f"{status.epsilon:.4f}, where learned values rank nodes"),

@@ -175,7 +175,8 @@ kind 0 12 32 kind N
 about 1 6 18 - -
 node? 3 6 20 node -
 user 4 6 16 user U
-message 1 16 110 - -""",
+message 1 16 110 - -
+resolved? 2 12 44 - -""",
     ),
     key=lambda event: event.id,
     tone=severity_tone,

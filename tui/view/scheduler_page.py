@@ -27,7 +27,7 @@ def scheduler_page(status: Scheduler, changes: Sequence[Happened], *, now_s: flo
         fact("evidence", evidence_text(status.evidence)),
         fact("nodes by", status.rank or NONE),
         fact("exploring", f"ε {status.epsilon:.4f}: so often a learned value tries another node"),
-        fact("queue", f"{status.queue:,} entries"),
+        fact("queue", f"{status.queue:,} {'entry' if status.queue == 1 else 'entries'}"),
         fact("learned", f"{status.decisions:,} decisions, {status.learned:,} notes"),
     ]
     lines += [Line(""), head("policy against baseline, in replays of the cluster's own history")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from uuid import UUID
 
@@ -10,6 +11,7 @@ import pytest
 from bus.values import AttemptState, JobState, TaskRef, TaskState, UserName
 from coordinator.core.effects import NewJob, NewTask
 from coordinator.store.reads import AmbiguousJob, Reads
+from coordinator.store.rows import Activity
 from tests.integration.store.conftest import Leader
 from tests.store_rows import REQUEST, T0, attempt, change, job_change, ledger, new_job, new_task, node
 
@@ -155,3 +157,15 @@ async def test_a_dedupe_key_is_remembered_for_its_owner(leader: Leader, reads: R
     found = await reads.duplicate(job.owner, "once")
     assert found is not None and (found.number, found.id, found.digest) == (job.number, job.id, job.digest)
     assert await reads.duplicate(BOB, "once") is None
+
+
+async def test_who_was_seen_when_and_what_of_theirs_failed(leader: Leader, reads: Reads) -> None:
+    """Of their jobs the newest counts, and of those that failed the ones of the last day."""
+    older, job = new_job(), new_job(submitted_at=T0 + 5.0)
+    for each in (older, job):
+        await submit(leader, each, new_task(each))
+    assert (await reads.activity())[older.owner] == Activity(seen_at=T0 + 5.0)
+    for each, ended_at in ((older, T0 + 9.0), (job, time.time())):
+        failed = job_change(each, JobState.FAILED, failed=1, started_at=T0 + 6.0, ended_at=ended_at)
+        await leader.commit(job_changes=[failed])
+    assert (await reads.activity())[older.owner] == Activity(seen_at=T0 + 5.0, failed=1)

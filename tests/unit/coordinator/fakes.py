@@ -25,7 +25,7 @@ from coordinator.store.listing import Listing
 from coordinator.store.lists import Lists
 from coordinator.store.over import Over
 from coordinator.store.reads import AmbiguousJob, AttemptPlace, DuplicateOf, Reads
-from coordinator.store.rows import Batch, Snapshot, UserRow
+from coordinator.store.rows import Activity, Batch, Snapshot, UserRow
 from coordinator.store.series import SeriesStore, Wanted
 from coordinator.store.timeline import Timelines, Window
 from tests.unit.coordinator.fake_members import Notices
@@ -35,6 +35,9 @@ AMBIGUOUS = "abcdef01"
 """Begins the ids of several jobs."""
 TASK_ID = UUID(int=0xABCDEF02 << 96)
 """The row of task 1.7."""
+
+SEEN_S = 1_749_990_000.0
+"""When the only one who is on record was seen."""
 
 USERS = {
     "alice": UserRow(UUID(int=1), UserName("alice"), Role.USER, True),
@@ -95,6 +98,10 @@ class FakeReads(Reads):
     async def users(self) -> list[UserRow]:
         self._check()
         return sorted(USERS.values(), key=lambda user: user.name)
+
+    async def activity(self) -> dict[UserName, Activity]:
+        self._check()
+        return {UserName("alice"): Activity(seen_at=SEEN_S, failed=2)}
 
     async def duplicate(self, owner: UserName, key: str) -> DuplicateOf | None:
         self._check()

@@ -8,6 +8,7 @@ import pytest
 
 from bus.values import UserName
 from coordinator.core.scheduler.shares import Account
+from tests.unit.coordinator.fakes import SEEN_S
 from tests.unit.coordinator.shell import Shell, running_shell
 
 
@@ -33,8 +34,9 @@ async def test_operators_see_what_everybody_used_and_users_themselves(shell: She
     )
     assert everybody["alice"]["standing"]["level"] == 10 and everybody["rita"]["standing"]["level"] == 4
     assert everybody["olga"]["standing"]["level"] == 0, "who has no jobs is measured against those who do"
+    assert (everybody["olga"]["seen_at"], everybody["olga"]["failed"]) == (None, 0)
     (own,) = (await shell.ask("alice", "user.list"))["users"]
-    assert own["name"] == "alice"
+    assert own["name"] == "alice" and (own["seen_at"], own["failed"]) == (SEEN_S, 2)
     for standing in (own["standing"], (await shell.ask("alice", "user.whoami"))["standing"]):
         assert standing["usage_s"] == pytest.approx(30.0, rel=1e-3)
         assert (standing["shares"], standing["level"]) == (1, 10)

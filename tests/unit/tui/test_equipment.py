@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from bus.api import Token
 from bus.equipment import Device, DeviceKind, Tool, ToolKind
@@ -19,7 +20,10 @@ from tui.view.equipment import (
     device_facts,
     device_tone,
     on_nodes,
+    part_used,
+    seen,
     speed,
+    status_word,
     token_state,
     tool_facts,
     user_facts,
@@ -45,8 +49,11 @@ def test_speeds_are_said_or_left_open() -> None:
 
 def test_what_is_down_or_nearly_full_stands_out() -> None:
     full = Device(node="n1", kind=DeviceKind.DISK, name="/", total_mib=1_000, free_mib=50)
-    down = Device(node="n1", kind=DeviceKind.INTERFACE, name="ib0", status="down")
-    assert [device_tone(each) for each in (DISK, CARD, full, down)] == ["ok", "ok", "warn", "bad"]
+    down = Device(node="n1", kind=DeviceKind.INTERFACE, name="ib0", status="down", address="10.0.0.2")
+    unused = replace(down, address="")
+    every = (DISK, CARD, full, down, unused)
+    assert [device_tone(each) for each in every] == ["ok", "ok", "warn", "bad", "idle"]
+    assert [status_word(each) for each in (down, unused)] == ["down", "unused"]
 
 
 def test_a_disk_has_a_size_and_a_card_a_speed() -> None:
@@ -77,7 +84,19 @@ def test_who_used_more_than_is_due_stands_out() -> None:
         "warn",
         "idle",
     ]
-    assert any("7 running" in line.text for line in user_facts(user(0.2)))
+    said = [line.text for line in user_facts(user(0.2), now_s=0.0)]
+    assert any("7 running" in line for line in said) and any("had they work" in line for line in said)
+
+
+def test_who_has_no_work_has_no_part_of_what_those_with_work_used() -> None:
+    idle = User(name="ann", role=Role.USER, active=True, standing=Standing(used=0.6), seen_at=100.0, failed=1)
+    busy = replace(idle, jobs=1, seen_at=None)
+    assert (part_used(idle), part_used(busy)) == (None, 0.6)
+    assert (seen(idle, now_s=160.0), seen(busy, now_s=160.0)) == ("1m", "–")
+    said = [line.text for line in user_facts(idle, now_s=160.0)]
+    assert any("1 job in the last day" in line for line in said)
+    assert any("(1m ago)" in line for line in said)
+    assert any("nothing is on record" in line.text for line in user_facts(busy, now_s=160.0))
 
 
 def test_a_token_waits_is_used_expired_or_revoked() -> None:
