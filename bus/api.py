@@ -75,6 +75,7 @@ from bus.scheduling import (
 from bus.series import Measured, SeriesQuery, States, StatesQuery
 from bus.spec import JobSpec
 from bus.timeline import Timeline, TimelineQuery
+from bus.upcoming import Upcoming, UpcomingQuery
 from bus.values import (
     Inventory,
     JobKind,
@@ -448,6 +449,7 @@ OPERATIONS: dict[str, Operation] = {
     "node.label": Operation(NodeLabel, Node, Role.OPERATOR),
     "bulk.steer": Operation(BulkSteer, BulkSteered, Role.USER),
     "scheduler.status": Operation(Empty, Scheduler, Role.READONLY),
+    "scheduler.plan": Operation(UpcomingQuery, Upcoming, Role.READONLY),
     "scheduler.mode": Operation(SchedulerMode, Scheduler, Role.OPERATOR),
     "scheduler.train": Operation(SchedulerTest, Scheduler, Role.OPERATOR),
     "scheduler.replay": Operation(SchedulerTest, Scheduler, Role.OPERATOR),

@@ -86,6 +86,7 @@ from bus.scheduling import (
 from bus.series import Measured, SeriesQuery, States, StatesQuery
 from bus.spec import JobSpec
 from bus.timeline import Timeline, TimelineQuery
+from bus.upcoming import Upcoming, UpcomingQuery
 from bus.values import JobState, Role, Stream, TaskState
 
 S = TypeVar("S", bound=Struct)
@@ -320,6 +321,10 @@ class Calls:
     async def scheduler(self) -> Scheduler:
         """What orders the tasks, why, and what was learned."""
         return await self._call("scheduler.status", Empty(), Scheduler)
+
+    async def upcoming(self, limit: int = 50) -> Upcoming:
+        """What would start next of all that waits; see UpcomingQuery."""
+        return await self._call("scheduler.plan", UpcomingQuery(limit=limit), Upcoming)
 
     async def scheduler_mode(self, mode: Literal["off", "shadow", "on"]) -> Scheduler:
         return await self._call("scheduler.mode", SchedulerMode(mode=mode), Scheduler)

@@ -1,5 +1,5 @@
-"""What will be: forecasts of starts, and `job.whatif`. Futures are played in a thread, one question at a
-time.
+"""What will be: forecasts of starts, `job.whatif`, `scheduler.plan`. Futures are played in a thread, one
+question at a time.
 
 Forecasts that were told are noted by the learner until they have come out; by how they did, the next ones
 are corrected. Whether anybody asks or not, one of those that wait is foretold every few seconds: so the
@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from bus import api, requests
 from bus.errors import ApiError
 from bus.refusal import quote, refusal
+from bus.upcoming import LIMIT_MAX, Turn, Upcoming, UpcomingQuery
 from bus.values import NodeAdmin, NodeName, TaskRef, UserName
 from coordinator.api.access import viewer
 from coordinator.api.prerequisites import Prerequisites
@@ -32,6 +33,7 @@ from coordinator.core.model import Cluster, Group, Job, Node
 from coordinator.core.plan import planned_job
 from coordinator.core.scheduler.forecast import Forecast, Tracker
 from coordinator.core.scheduler.policies import POLICIES
+from coordinator.core.upcoming import Played, turns_of
 from coordinator.loop import Loop, Overloaded
 from coordinator.replies import fault_error
 from coordinator.store.reads import Reads
@@ -91,6 +93,36 @@ class Outlook:
         answer.change = _in_words(change)
         answer.forecast = self._corrected(raw, now_s=now_s, until_end=whole)
         return answer
+
+    async def upcoming(self, user: UserRow, request: Struct) -> Struct:
+        """`scheduler.plan`: what would start next, those of others only counted."""
+        assert isinstance(request, UpcomingQuery)
+        if not 1 <= request.limit <= LIMIT_MAX:
+            expected = f"1 to {LIMIT_MAX}"
+            raise ApiError(refusal("E_RANGE", field="/limit", got=str(request.limit), expected=expected))
+        await self._loop.barrier()
+        async with self._playing:
+            now_s = self._clock.now_s()
+            question = turns_of(self._loop.cluster, limit=request.limit, now_s=now_s)
+            turns = await asyncio.to_thread(question.answer)
+        only = viewer(user)
+        shown = [turn for turn in turns if only is None or turn.waiter.owner == only]
+        return Upcoming(
+            order=question.order,
+            tasks=question.tasks,
+            turns=[self._turn(turn, now_s=now_s) for turn in shown],
+            hidden=len(turns) - len(shown),
+            told=self._tracker.told,
+            right=self._tracker.right,
+        )
+
+    def _turn(self, turn: Played, *, now_s: float) -> Turn:
+        waiter = turn.waiter
+        found = Turn(task=str(waiter.task), user=waiter.owner, tasks=waiter.tasks, node=turn.node)
+        if (told := self._corrected(turn.forecast, now_s=now_s, until_end=False)) is not None:
+            found.starts_at, found.earliest_at = told.starts_at, told.earliest_at
+            found.latest_at = told.latest_at
+        return found
 
     def _corrected(self, raw: Forecast | None, *, now_s: float, until_end: bool) -> api.Forecast | None:
         if raw is None:

@@ -106,6 +106,7 @@ class Api:
             **steer.handlers,
             "job.plan": reasons.plan,
             "job.whatif": reasons.what_if,
+            "scheduler.plan": reasons.upcoming,
             "task.why": reasons.why,
             **scheduler.handlers,
             "cluster.status": nodes.cluster,

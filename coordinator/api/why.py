@@ -41,6 +41,7 @@ class Reasons:
         self._clock = clock
         self._outlook = Outlook(loop, reads, self._prerequisites, clock)
         self.what_if = self._outlook.what_if
+        self.upcoming = self._outlook.upcoming
         self.run = self._outlook.run
 
     async def plan(self, user: UserRow, request: Struct) -> Struct:

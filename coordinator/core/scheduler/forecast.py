@@ -16,7 +16,7 @@ and the share meant to lie in a tail follows what was missed (Gibbs & Candès, N
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from msgspec import Struct, field
@@ -86,22 +86,57 @@ def foresee(
 
     By as many futures as `steps` allow, at least one; None: not to be told.
     """
-    rng = np.random.default_rng(SEED)
     starts: list[float] = []
     ends: list[float] = []
-    left = steps
-    draws = DRAWS_MAX if known.min() < known.max() or coming.varies else 1
-    resolution = resolution_of(scene)
-    while len(starts) < draws and left > 0:
-        joined, places = coming.join(scene, rng)
-        asked = [places[entry] for entry in entries]
-        future = play(joined, known, rng, until=asked, steps=left, resolution=resolution)
-        if starts and future.steps >= left:
-            break  # cut off by the budget, which is no answer
-        left -= future.steps
+    for future, asked in _futures(scene, entries, known, steps=steps, coming=coming):
         found = [future.starts[place] for place in asked]
         starts.append(min(each.first_s for each in found) if first else max(each.last_s for each in found))
         ends.append(max(future.ends_s[place] for place in asked))
+    return _forecast(starts, ends)
+
+
+def foresee_each(
+    scene: Scene,
+    entries: Sequence[int],
+    known: Times,
+    *,
+    steps: int,
+    coming: Coming = NOBODY_COMES,
+) -> list[tuple[Forecast | None, list[int]]]:
+    """When the first of each of `entries` starts, and on which rows it did, future by future."""
+    if not entries:
+        return []
+    futures = list(_futures(scene, entries, known, steps=steps, coming=coming))
+    found = []
+    for number in range(len(entries)):
+        mine = [(future, asked[number]) for future, asked in futures]
+        starts = [future.starts[place].first_s for future, place in mine]
+        ends = [future.ends_s[place] for future, place in mine]
+        found.append((_forecast(starts, ends), [future.rows[place] for future, place in mine]))
+    return found
+
+
+def _futures(
+    scene: Scene, entries: Sequence[int], known: Times, *, steps: int, coming: Coming
+) -> Iterator[tuple[Future, list[int]]]:
+    """As many as `steps` allow, at least one; each with where `entries` are in it."""
+    rng = np.random.default_rng(SEED)
+    draws = DRAWS_MAX if known.min() < known.max() or coming.varies else 1
+    resolution = resolution_of(scene)
+    left = steps
+    for drawn in range(draws):
+        joined, places = coming.join(scene, rng)
+        asked = [places[entry] for entry in entries]
+        future = play(joined, known, rng, until=asked, steps=left, resolution=resolution)
+        if drawn and future.steps >= left:
+            return  # cut off by the budget, which is no answer
+        left -= future.steps
+        yield future, asked
+        if left <= 0:
+            return
+
+
+def _forecast(starts: list[float], ends: list[float]) -> Forecast | None:
     low, median, high = (_quantile(starts, share) for share in (TAIL, 0.5, 1.0 - TAIL))
     if not math.isfinite(median):
         return None

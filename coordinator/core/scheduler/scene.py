@@ -13,8 +13,8 @@ import numpy as np
 from msgspec import Struct
 
 from bus.units import PRIORITIES
-from bus.values import Resources, TaskState, UserName
-from coordinator.core.model import Cluster, Group, Node, Shape, Waiting
+from bus.values import Resources, TaskRef, TaskState, UserName
+from coordinator.core.model import Cluster, Group, Node, Shape, Task, Waiting
 from coordinator.core.scheduler.asking import UNSAID_S, asked_of
 from coordinator.core.scheduler.coming import Coming, Newcomer, gaps
 from coordinator.core.scheduler.forward import Amounts, Discipline, Entry, Scene
@@ -34,7 +34,7 @@ Place = tuple[int, int, float, int]
 class InLine(Struct, frozen=True):
     """`count` tasks of a group that wait, and where they stand; `since_s`: since when.
 
-    `at_s`: who comes only then.
+    `at_s`: who comes only then. `entry`: of the waiting line, where it has one.
     """
 
     group: Group
@@ -42,6 +42,13 @@ class InLine(Struct, frozen=True):
     count: int
     since_s: float
     at_s: float = -math.inf
+    entry: Group | Task | None = None
+
+    @property
+    def first(self) -> TaskRef:
+        """Who of them would start first."""
+        assert self.entry is not None, "only what stands in the line is asked"
+        return self.entry.next_task
 
 
 def in_line(cluster: Cluster, *, before: Place | None = None) -> list[InLine]:
@@ -55,7 +62,7 @@ def in_line(cluster: Cluster, *, before: Place | None = None) -> list[InLine]:
     entries.sort()
     stride = max(-(-len(entries) // ENTRIES_MAX), 1)
     return [
-        InLine(each.group, each.place, stride * each.entry.startable, each.since_s)
+        InLine(each.group, each.place, stride * each.entry.startable, each.since_s, entry=each.entry)
         for each in entries[(stride - 1) // 2 :: stride]
     ]
 

@@ -57,6 +57,7 @@ def test_there_is_a_method_for_every_operation() -> None:
         "audit.list": Client.audits,
         "job.plan": Client.plan,
         "job.whatif": Client.what_if,
+        "scheduler.plan": Client.upcoming,
         "node.cordon": Client.cordon,
         "node.drain": Client.drain,
         "node.maintenance": Client.maintenance,

@@ -49,6 +49,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "past.tasks": {"at": 1.0, "job": "1"},
     **{f"past.{what}": {"since": 1.0, "until": 2.0} for what in ("changes", "spike")},
     "job.plan": {"command": ["true"]},
+    "scheduler.plan": {"limit": 10},
     "job.whatif": {"order": "sjf"},
     "task.why": {"target": "1"},
     "node.cordon": {"node": "n1"},

@@ -102,6 +102,24 @@ async def test_what_if_shows_others_only_as_means(shell: Shell, codec: Codec) ->
 
 
 @pytest.mark.parametrize("codec", Codec)
+async def test_what_starts_next_is_told_of_ones_own_and_counted_of_others(shell: Shell, codec: Codec) -> None:
+    agent = await shell.agent()
+    _, (first, second) = await one_runs_and_others_wait(shell, agent, others=2)
+    for user, jobs in (("alice", [first, second]), ("rita", []), ("olga", [first, second])):
+        answer = await shell.ask(user, "scheduler.plan", codec=codec)
+        assert [turn["task"] for turn in answer["turns"]] == [f"{number}.0" for number in jobs]
+        assert (answer["tasks"], answer["order"], answer["hidden"]) == (2, "fcfs", 2 - len(jobs))
+        for turn in answer["turns"]:
+            assert turn["node"] == "n1" and turn["earliest_at"] <= turn["starts_at"] <= turn["latest_at"]
+    await shell.ask("olga", "node.cordon", node="n1")
+    (turn, _) = (await shell.ask("alice", "scheduler.plan", codec=codec, limit=2))["turns"]
+    assert turn.get("starts_at") is None and turn.get("node") is None
+    for limit in (0, 501):
+        error = (await shell.ask("alice", "scheduler.plan", codec=codec, limit=limit))["error"]
+        assert (error["code"], error["field"]) == ("E_RANGE", "/limit")
+
+
+@pytest.mark.parametrize("codec", Codec)
 async def test_a_drain_says_of_each_own_task_where_it_would_go(shell: Shell, codec: Codec) -> None:
     agent = await shell.agent()
     ref, _ = await one_runs_and_others_wait(shell, agent, others=0)

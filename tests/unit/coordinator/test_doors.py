@@ -92,6 +92,7 @@ SOUND: dict[str, Any] = {
     "event.resolve": {"event": "1:00000000-0000-0000-0000-000000000001", "note": "a cable"},
     "audit.list": {"filter": "actor=me", "limit": 10},
     "job.plan": {"command": ["true"], "array": "0-9", "constraints": {"nodes": ["n9"]}},
+    "scheduler.plan": {"limit": 10},
     "job.whatif": {"order": "sjf", "job": {"command": ["true"]}},
     "task.why": {"target": "1.0"},
     "node.list": {"filter": "health=healthy", "sort": "name", "limit": 10},
