@@ -128,6 +128,7 @@ def test_texts_stand_out_from_their_grounds(name: str) -> None:
 async def test_what_is_painted_stands_out(fake: FakeCluster, path: Path, name: str) -> None:
     async with dressed(fake, path, text=f'theme = "{name}"\n') as pilot:
         for keys, word in (
+            ((), " %"),  # the pulse
             (("2",), "n-0000"),
             (("3",), "JOB"),
             (("d",), "submitted"),

@@ -33,6 +33,12 @@ INHERITED = frozenset(
 """What Textual binds by itself: it works, but is not ours to explain."""
 
 
+HEADING = """\
+heading
+  N nodes that take work, of all   R P F tasks that run, wait, failed: of jobs that are not over
+  cpu mem gpu held, of what nodes that take work have"""
+
+
 class Help(ModalScreen[None]):
     """Any of the closing keys leaves it."""
 
@@ -86,9 +92,10 @@ def key_blocks(screen: Screen[object]) -> list[tuple[str, str]]:
 
 
 def legend() -> str:
-    """Every glyph with its word."""
+    """Every glyph with its word, and the letters of the heading."""
     rows = (("tasks", TASK_BADGES.items()), ("jobs", JOB_BADGES.items()), ("nodes", NODE_BADGES.items()))
-    return "glyphs\n" + "\n".join(f"  {noun:<6} {_badges(items)}" for noun, items in rows)
+    glyphs = "\n".join(f"  {noun:<6} {_badges(items)}" for noun, items in rows)
+    return f"glyphs\n{glyphs}\n\n{HEADING}"
 
 
 def _badges(items: Iterable[tuple[object, Badge]]) -> str:

@@ -91,11 +91,11 @@ def _nodes(lately: Lately) -> list[Part]:
 def _hour(label: str, values: Sequence[float | None], unit: str, tone: str, *, width: int) -> list[Part]:
     cells = max(8, min(60, width - LABEL_CELLS - 34))
     known = [value for value in values if value is not None]
-    drawn = sparkline(values, cells)
+    drawn = sparkline(values, cells).lstrip(" ")
     said = f" {exact(known[-1], unit)} now, most {exact(max(known), unit)} in an hour"
     return [
         (f"{label:<{LABEL_CELLS}}", "label"),
-        ("┄" * (cells - len(drawn)), "idle"),
+        ("┄" * (cells - len(drawn)), "idle"),  # also for what is older than the cluster
         (drawn, tone),
         (said, ""),
     ]
@@ -116,7 +116,8 @@ def pulse_lines(
     lines = [*_bars(cluster, lately, width=width, stacked=tall), _counts("tasks", tasks)]
     if tall:
         lines += [_counts("jobs", jobs), *lately_lines(lately)]
-        lines += [_history(running, width=width), *hour_lines(lately, width=width)]
+        history = [_history(running, width=width)] if running else []  # none of the past
+        lines += [*history, *hour_lines(lately, width=width)]
     return lines
 
 

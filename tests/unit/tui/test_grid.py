@@ -123,6 +123,6 @@ def test_the_pulse_tells_the_hour_and_the_day() -> None:
     assert [line.split()[0] for line in lines[-7:]] == [
         *("tasks", "jobs", "nodes", "24", "users", "running", "queued"),
     ]
-    assert "2 healthy" in lines[-5] and "10 tasks now" in lines[-1]
+    assert "2 healthy" in lines[-5] and "┄┄█ 10 tasks now" in lines[-1]
     assert "75 % completed" in lines[-4] and "25 % failed" in lines[-4] and "\x1b" not in lines[-3]
     assert lately_lines(Lately()) == []
