@@ -90,7 +90,8 @@ class FakeTimeline:
         return Devices(
             devices=page, next=str(end) if end < len(found) else "", total=len(found),
             nodes=len(nodes), total_mib=sum(each.total_mib for each in found),
-            free_mib=sum(each.free_mib for each in found), down=sum(each.status == "down" and bool(each.address) for each in found),
+            free_mib=sum(each.free_mib for each in found),
+            down=sum(each.status == "down" and bool(each.address) for each in found),
         )  # fmt: skip
 
     async def tools(self) -> Tools:
