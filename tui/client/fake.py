@@ -163,9 +163,8 @@ class FakeCluster(FakeSeries, FakePast, FakeTimeline, FakeActions, FakeLogs):
         self._check("events")
         asked = query or EventList()
         order = Order("at", descending=True)
-        found = selected(
-            self.events_then(asked.until), EVENT_FIELDS, event_value, asked.filter, asked.sort, order
-        )
+        rows = [event for event in self.events_then(asked.until) if is_about(event, asked)]
+        found = selected(rows, EVENT_FIELDS, event_value, asked.filter, asked.sort, order)
         page, after = paged(found, asked.limit, asked.cursor)
         return Events(events=page, next=after)
 
@@ -308,6 +307,16 @@ def node_value(node: Node, name: str) -> Value:
 
 def event_value(event: Happened, name: str) -> Value:
     return event.at if name == "age" else plain(event, name)
+
+
+def is_about(event: Happened, asked: EventList) -> bool:
+    """Whether it is about the job, task or node that is asked for, and as new."""
+    return (
+        asked.job in (None, str(event.job))
+        and asked.task in (None, event.task)
+        and asked.node in (None, event.node)
+        and event.at >= (asked.since or 0.0)
+    )
 
 
 def explained(task: Task, nodes: Sequence[Node]) -> Why:

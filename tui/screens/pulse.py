@@ -34,6 +34,7 @@ class PulseScreen(JobsScreen):
     """The jobs, with the pulse above them and the newest events in the pane."""
 
     crumb = "pulse"
+    preview_title = "lately"
 
     def body(self) -> list[Widget]:
         """The pulse above the list."""

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.text import Text
 from textual.screen import Screen
 
+from tui.view.safe import text_width
 from tui.widgets.one_line import Link, OneLine
 
 HINTS_MAX = 6
 HELP = "help"
 """Is never left out: it tells of all the others."""
+
+Hint = tuple[str, str, str]
+"""Key, label and action."""
 
 
 class Hints(OneLine):
@@ -23,11 +29,15 @@ class Hints(OneLine):
         self.screen.bindings_updated_signal.subscribe(self, self.redraw)
         self.redraw(self.screen)
 
+    def on_resize(self) -> None:
+        """Say what fits."""
+        self.redraw(self.screen)
+
     def redraw(self, screen: Screen[object]) -> None:
-        """Draw what is allowed now."""
+        """Draw what is allowed now, as far as there is room."""
         text, links = Text(" ", no_wrap=True, overflow="ellipsis"), []
         key_style = self.get_component_rich_style("hints--key")
-        for key, label, action in hints_of(screen):
+        for key, label, action in fitting(hints_of(screen), width=self.size.width):
             start = text.cell_len
             text.append(key, style=key_style)
             text.append(f" {label}")
@@ -38,9 +48,17 @@ class Hints(OneLine):
     COMPONENT_CLASSES = {"hints--key"}
 
 
-def hints_of(screen: Screen[object]) -> list[tuple[str, str, str]]:
-    """Key, label and action of the hints, in the order of the bindings; a click does the action."""
-    found: dict[str, tuple[str, str, str]] = {}
+def fitting(hints: Sequence[Hint], *, width: int) -> list[Hint]:
+    """Those for which there is room, whole: the last go first, help never."""
+    kept = list(hints)
+    while len(kept) > 1 and sum(text_width(f"{key} {label}   ") for key, label, _ in kept) > width + 2:
+        del kept[-2 if kept[-1][2].endswith(f".{HELP}") else -1]
+    return kept
+
+
+def hints_of(screen: Screen[object]) -> list[Hint]:
+    """The hints, in the order of the bindings; a click does the action."""
+    found: dict[str, Hint] = {}
     for active in screen.active_bindings.values():
         binding = active.binding
         if binding.show and active.enabled:

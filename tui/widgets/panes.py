@@ -47,7 +47,7 @@ class Panes(Vertical):
         *,
         first: str = "details",
     ) -> None:
-        super().__init__(id="panes", classes="-details -empty")
+        super().__init__(id="panes", classes="-details -empty -outputless -alone")
         self._source = source
         self._explain = explain
         self._asking: dict[str, Asking] = {}
@@ -86,12 +86,14 @@ class Panes(Vertical):
         self._keep()
 
     def choose_next(self) -> None:
-        """The tab at the right of the chosen one, going round."""
-        self.choose(TABS[(TABS.index(self._tab) + 1) % len(TABS)])
+        """The tab at the right of the chosen one, going round; where nothing can be asked, there is one."""
+        if self._subject is not None:
+            self.choose(TABS[(TABS.index(self._tab) + 1) % len(TABS)])
 
     def show(self, details: Sequence[Line], subject: Subject | None) -> None:
         """What is known already of the row under the cursor, and what may be asked about it."""
         self._pane("preview").replace(details)
+        self.set_class(subject is None, "-alone")
         if subject != self._subject:
             self._subject = subject
             self._asking = {name: Asking() for name in LOADS}
@@ -140,7 +142,7 @@ class Panes(Vertical):
 
     def _draw_titles(self) -> None:
         text, links = Text(" ", no_wrap=True, overflow="ellipsis"), []
-        for tab in TABS:
+        for tab in TABS if self._subject is not None or self._tab != TABS[0] else TABS[:1]:
             words = self._first if tab == TABS[0] else tab
             links.append(Link(text.cell_len, text.cell_len + text_width(words), f"screen.pane('{tab}')"))
             text.append(words, style="bold reverse" if tab == self._tab else "")
