@@ -1,9 +1,15 @@
-"""`corral top --demo` as a process on a terminal: when it paints, when it knows, what leaving it on costs."""
+"""`corral top --demo` as a process on a terminal: when it paints, when it knows, what leaving it on costs.
+
+Beside each start, in turns: a program of Textual that shows one line, and the import of Textual alone. No
+console can be quicker than those, and they tell how loud the machine was.
+"""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 
@@ -11,18 +17,29 @@ from tests.bench.figures import Figure, Sizes, percentile
 from tests.tui.pty_session import on_pty
 
 COMMAND = [sys.executable, "-P", "-m", "tui", "top", "--demo"]
+BARE = [
+    *(sys.executable, "-P", "-c"),
+    "from textual.app import App; from textual.widgets import Static\n"
+    "class Bare(App[None]):\n"
+    "    def compose(self): yield Static('corral')\n"
+    "Bare().run()",
+]
+IMPORT = [sys.executable, "-P", "-c", "import textual.app"]
 SIZE = (120, 40)
 
 
 def measure(sizes: Sizes) -> list[Figure]:
     """First paint and first data of some starts; of the last, the share of a core at one change a second."""
-    paints, data = [], []
+    paints, data, spent, bare, imports = [], [], [], [], []
     idle: list[Figure] = []
     for run in range(sizes.command_runs):
+        imports.append(_import_ms())
+        bare.append(_bare_ms())
         begin = time.perf_counter()
         with on_pty(COMMAND, size=SIZE) as terminal:
             terminal.wait_for("corral")
             paints.append((time.perf_counter() - begin) * 1000)
+            spent.append(_on_cpu_ms(terminal.process.pid))
             terminal.wait_for("LIVE", "running")
             data.append((time.perf_counter() - begin) * 1000)
             if run == sizes.command_runs - 1:
@@ -38,9 +55,30 @@ def measure(sizes: Sizes) -> list[Figure]:
                 ]
     return [
         _spread("console.first_paint", paints),
+        _spread("console.first_paint.processor", spent),
+        _spread("console.first_paint.bare_textual", bare),
+        _spread("console.first_paint.import_textual", imports),
         _spread("console.first_data", data),
         *idle,
     ]
+
+
+def _bare_ms() -> float:
+    begin = time.perf_counter()
+    with on_pty(BARE, size=SIZE) as terminal:
+        terminal.wait_for("corral")
+        return (time.perf_counter() - begin) * 1000
+
+
+def _import_ms() -> float:
+    begin = time.perf_counter()
+    subprocess.run(IMPORT, check=True)
+    return (time.perf_counter() - begin) * 1000
+
+
+def _on_cpu_ms(pid: int) -> float:
+    """Of its main thread, to the nanosecond: what others do meanwhile does not count."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e6
 
 
 def _spread(name: str, samples: list[float]) -> Figure:
