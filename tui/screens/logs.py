@@ -28,6 +28,14 @@ WINDOWS_MAX = 6
 PREFIX_S = 2.0
 """So long a digit is awaited after ctrl-w."""
 
+OF_A_WINDOW = frozenset(
+    {
+        "next_window", "prefix", "zoom", "close", "pin", "follow", "find", "find_next", "filter", "stamps",
+        "streams", "wrap", "attempt", "save", "less_context", "more_context",
+    }
+)  # fmt: skip
+"""What nothing can be done with where no window is open."""
+
 EMPTY = (
     "No output is open here.\n\n"
     "o opens a task's by its name (1042.7); l on marked jobs or tasks opens all of theirs;\n"
@@ -102,9 +110,11 @@ class LogsScreen(ReadingScreen):
         return [*super().words(), opening]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A digit is a window's only after ctrl-w: else it leads to another mode."""
+        """A digit is a window's only after ctrl-w: else it leads to another mode. Most need a window."""
         if action == "window":
             return self._prefixed
+        if action in OF_A_WINDOW and self.is_mounted and not self.panes:
+            return False
         return super().check_action(action, parameters)
 
     async def open(self, tasks: Sequence[str]) -> None:
@@ -234,6 +244,7 @@ class LogsScreen(ReadingScreen):
         windows.styles.grid_size_columns = 1 if alone else columns
         windows.styles.grid_size_rows = 1 if alone else rows
         self.redraw_frame()
+        self.refresh_bindings()
 
 
 async def open_logs(console: Console, tasks: Sequence[str]) -> None:
