@@ -67,6 +67,8 @@ class NodesScreen(SteerableList[Node]):
     def __init__(self, *, filter: str = "") -> None:
         super().__init__(filter=filter)
         self._map_asking = Asking()
+        self._map = 0
+        self.add_class(MAPS[self._map], update=False)
 
     def body(self) -> list[Widget]:
         """The map above the list."""
@@ -75,8 +77,6 @@ class NodesScreen(SteerableList[Node]):
 
     def on_mount(self) -> None:
         """The map has a pace of its own."""
-        self._map = 0
-        self.add_class(MAPS[self._map])
         self.set_interval(MAP_EVERY_S, self._load_map)
 
     def on_online(self) -> None:

@@ -93,11 +93,11 @@ class Panes(Vertical):
     def show(self, details: Sequence[Line], subject: Subject | None) -> None:
         """What is known already of the row under the cursor, and what may be asked about it."""
         self._pane("preview").replace(details)
-        self.set_class(subject is None, "-alone")
+        has_output = subject is not None and bool(subject.output)
+        self.update_classes({"-alone": subject is None, "-outputless": not has_output})
         if subject != self._subject:
             self._subject = subject
             self._asking = {name: Asking() for name in LOADS}
-            self.set_class(subject is None or not subject.output, "-outputless")
             for name in TABS[1:]:
                 self._pane(f"pane-{name}").show([])
             self._pane("pane-output").following = True
