@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from textual.app import App
 from textual.binding import Binding
 from textual.dom import DOMNode
-from textual.keys import Keys
 from textual.screen import Screen
-from textual.widget import Widget
 
-from tui.loading import at_once
-from tui.settings import Settings, SettingsError, read_settings, save_theme
+from tui.keys import known_keys
+from tui.settings import Settings, SettingsError, place_of, read_settings, save_theme
 from tui.theme.palettes import DARK, MONO, THEMES
 from tui.view.safe import safe_line
 from tui.view.words import nearest
 
 FAULTS_S = 20.0
-_KEYS = frozenset(key.value for key in Keys)
-_MODIFIERS = frozenset({"ctrl", "shift", "alt", "meta", "super", "hyper"})
 
 
 class Dressed(App[None]):
@@ -58,7 +53,8 @@ class Dressed(App[None]):
         self._wear(theme)
         keys, wrong = known_keys(self.settings.keys)
         self.set_keymap(keys)
-        if faults := [*self.settings.faults, *faults, *wrong]:
+        told = [f"{place_of(self.settings_path, fault.id)}: {fault.said}" for fault in wrong]
+        if faults := [*self.settings.faults, *faults, *told]:
             more = f"  (and {len(faults) - 1} more)" if len(faults) > 1 else ""
             self.notify(
                 safe_line(faults[0]) + more,
@@ -109,40 +105,3 @@ class Dressed(App[None]):
         # the styles for eyes without colours are those for a theme without them
         self.no_color = self._is_colourless or theme == MONO.name
         self.theme = theme
-
-
-def known_keys(keys: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """The wishes that can be met, and what is wrong with the others: for that, every screen is read."""
-    if not keys:
-        return {}, []
-    at_once()
-    ids = binding_ids()
-    met, wrong = {}, []
-    for id, wish in keys.items():
-        odd = [key for key in wish.split(",") if not _is_key(key.strip())]
-        if id not in ids:
-            near = nearest(id, sorted(ids))
-            wrong.append(f"keys: nothing is called {id[:60]}" + (f"; {near}?" if near else ""))
-        elif odd:
-            wrong.append(f"keys: {id}: no such key: {odd[0][:40] or 'none'}; such as x, X, ctrl+x, f5, space")
-        else:
-            met[id] = ",".join(key.strip() for key in wish.split(","))
-    return met, wrong
-
-
-def binding_ids() -> set[str]:
-    """Of all screens and widgets of ours that were loaded."""
-    found: set[str] = set()
-    waiting: list[type[DOMNode]] = [App, Widget]
-    while waiting:
-        kind = waiting.pop()
-        waiting.extend(kind.__subclasses__())
-        for binding in vars(kind).get("BINDINGS", ()):
-            if isinstance(binding, Binding) and binding.id and kind.__module__.startswith("tui."):
-                found.add(binding.id)
-    return found
-
-
-def _is_key(key: str) -> bool:
-    *modifiers, last = key.split("+") if len(key) > 1 else [key]
-    return _MODIFIERS.issuperset(modifiers) and (last in _KEYS or (len(last) == 1 and last.isprintable()))

@@ -105,6 +105,14 @@ def parse_settings(text: str, *, name: str = "console.toml") -> Settings:
     return Settings(theme, keys, views, tuple(faults))
 
 
+def place_of(path: Path, key: str) -> str:
+    """ "console.toml, line 3": where a key of the file is written."""
+    try:
+        return path.name + _line_of(path.read_text(), key)
+    except (OSError, UnicodeDecodeError):
+        return path.name
+
+
 def save_theme(path: Path, theme: str) -> None:
     """Make it the theme to begin with. Raises SettingsError."""
     _change(path, lambda text: _with_theme(text, theme), lambda before: replace(before, theme=theme))

@@ -17,7 +17,7 @@ from tests.tui.test_shell import said, typed
 from tui.app import Console
 from tui.client.fake import FakeCluster
 from tui.client.session import Session
-from tui.dressing import binding_ids, known_keys
+from tui.keys import binding_ids, clashes, known_keys
 from tui.settings import View, read_settings
 from tui.theme.palettes import SAFE, THEMES
 
@@ -43,7 +43,7 @@ def path(tmp_path: Path) -> Path:
 
 async def test_keys_are_what_the_settings_say(fake: FakeCluster, path: Path) -> None:
     async with dressed(
-        fake, path, text='[keys]\n"jobs.cancel" = "X, ctrl+x"\n"mode.events" = "e"\n'
+        fake, path, text='[keys]\n"jobs.cancel" = "X, ctrl+x"\n"mode.events" = "f8"\n'
     ) as pilot:
         await pilot.press("3")
         await showing(pilot, "STATE", "LIVE", "X cancel")
@@ -65,6 +65,48 @@ async def test_a_fault_is_told_and_the_console_opens(fake: FakeCluster, path: Pa
         await pilot.press("3")
         await pilot.press("H")
         await showing(pilot, "Hold job")
+
+
+@pytest.mark.parametrize(
+    ("wishes", "key", "ids"),
+    [
+        ({"jobs.cancel": "R"}, "R", {"jobs.cancel", "jobs.retry"}),
+        ({"jobs.cancel": "f5", "jobs.hold": "f5"}, "f5", {"jobs.cancel", "jobs.hold"}),
+        ({"jobs.cancel": "j"}, "j", {"jobs.cancel", "table.down"}),
+        ({"jobs.cancel": "?"}, "question_mark", {"jobs.cancel", "console.help"}),
+        ({"confirm.yes": "n"}, "n", {"confirm.yes", "confirm.no"}),
+    ],
+)
+def test_two_wants_of_one_key_are_found(wishes: dict[str, str], key: str, ids: set[str]) -> None:
+    met, wrong = known_keys(wishes)
+    assert (key, frozenset(ids)) in clashes(wishes)
+    assert met == {} and wrong[0].id == next(iter(wishes))
+    assert all(id in wrong[0].said for id in ids)
+
+
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        {"jobs.cancel": "R", "jobs.retry": "C"},
+        {"nodes.drain": "C", "nodes.cordon": "f6"},
+        {"jobs.cancel": "C"},
+        {"gantt.closer": "j"},
+    ],
+    ids=["swapped", "on another screen", "as it is", "where no list is"],
+)
+def test_keys_that_do_not_meet_do_not_clash(wishes: dict[str, str]) -> None:
+    assert known_keys(wishes) == (wishes, [])
+
+
+async def test_a_clash_is_told_with_its_line_and_both_keep_their_keys(fake: FakeCluster, path: Path) -> None:
+    text = 'theme = "corral-light"\n[keys]\n# mine\n"jobs.cancel" = "R"\n"jobs.why" = "f7"\n'
+    async with dressed(fake, path, text=text) as pilot:
+        await showing(pilot, "STATE", "LIVE")
+        assert "console.toml, line 4: R is wanted by jobs.cancel and by jobs.retry" in said(pilot)
+        await pilot.press("3")
+        await showing(pilot, "C cancel", "f7 why")
+        await pilot.press("C")
+        await showing(pilot, "Cancel job")
 
 
 async def test_what_is_no_toml_leaves_the_console_as_it_is(fake: FakeCluster, path: Path) -> None:
@@ -104,10 +146,11 @@ async def test_a_view_is_saved_shown_and_forgotten(fake: FakeCluster, path: Path
 
 def test_wishes_for_keys_that_cannot_be_met_are_told() -> None:
     met, wrong = known_keys(
-        {"jobs.cancel": "ctrl+x", "jobs.hold": "hyperspace", "jobs.why": "", "table.first": "?,/"}
+        {"jobs.cancel": "ctrl+x", "jobs.hold": "hyperspace", "jobs.why": "", "table.first": "f5,f6"}
     )
-    assert met == {"jobs.cancel": "ctrl+x", "table.first": "?,/"}
-    assert "no such key: hyperspace" in wrong[0] and "no such key: none" in wrong[1]
+    assert met == {"jobs.cancel": "ctrl+x", "table.first": "f5,f6"}
+    assert [fault.id for fault in wrong] == ["jobs.hold", "jobs.why"]
+    assert "no such key: hyperspace" in wrong[0].said and "no such key: none" in wrong[1].said
     assert {"console.command", "table.down", "confirm.yes", "mode.pulse"} <= binding_ids()
 
 
