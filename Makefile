@@ -13,7 +13,7 @@ CHECKS := chaos-short coverage services console database cluster simulation benc
 # Tests that start real servers run without the coverage tracer: it would distort their timing.
 SERVERS  := tests/integration tests/contract tests/chaos
 DATABASE := tests/integration/sql tests/integration/store tests/contract
-CLUSTER  := tests/integration/cluster tests/integration/recovery
+CLUSTER  := tests/integration/cluster tests/integration/console tests/integration/recovery
 SERVICES := tests/integration $(patsubst %,--ignore=%,$(DATABASE) $(CLUSTER))
 
 .DEFAULT_GOAL := help
@@ -77,6 +77,7 @@ database: $(VENV)/.dev-installed
 	@$(STEP) "tests on PostgreSQL" $(BIN)/python -m pytest $(DATABASE)
 
 cluster: $(VENV)/.dev-installed
+	@$(STEP) "tmux, for the console" .ci/tmux
 	@$(STEP) "tests on real clusters" $(BIN)/python -m pytest $(CLUSTER)
 
 # $CHAOS_MINUTES long, one unless said otherwise

@@ -88,6 +88,19 @@ async def test_what_if_says_the_effect_before_it_drains() -> None:
         await until(pilot, lambda: fake.done == [("drain", "n-0000")])
 
 
+async def test_what_starts_next_is_a_word_from_everywhere() -> None:
+    fake = recent()
+    async with opened(fake) as pilot:
+        await showing(pilot, "LIVE")
+        await pilot.press("colon", *"plan", "enter")
+        await showing(pilot, " plan  ", "rollout orders", "BETWEEN", "forecasts so far were right")
+        assert "upcoming" in fake.asked
+        await pilot.press("escape", "6")
+        await showing(pilot, "changes of mode and policy")
+        await pilot.press("p")
+        await showing(pilot, "scheduler › plan", "rollout orders")
+
+
 async def test_what_changed_since_one_looked_is_told(tmp_path: Path) -> None:
     fake = recent()
     seen = tmp_path / "console.seen"

@@ -23,6 +23,7 @@ from tui.cli.waiting import ended_jobs, exit_code, print_ended, task_exit_code, 
 from tui.view.explanations import plan_lines
 from tui.view.outlooks import outlook_lines
 from tui.view.safe import SafeStream
+from tui.view.upcoming import upcoming_lines
 
 if TYPE_CHECKING:
     from bus.client import Client
@@ -54,6 +55,8 @@ async def submit(arguments: Namespace) -> int:
 
 async def plan(arguments: Namespace) -> int:
     """What a job would become if it were submitted now, or what a change would do to all that waits."""
+    if getattr(arguments, "next", None) is not None:
+        return await _upcoming(arguments)
     if any(getattr(arguments, name, None) for name in ("add_nodes", "drain", "order")):
         return await _what_if(arguments)
     spec = job_spec(arguments)
@@ -61,6 +64,28 @@ async def plan(arguments: Namespace) -> int:
         answer = await corral.plan(spec)
     now_s = time.time()
     output.one(arguments.output, answer, name=answer.name, text=lambda: plan_lines(answer, now_s=now_s))
+    return Exit.OK
+
+
+async def _upcoming(arguments: Namespace) -> int:
+    """What would start next of all that waits."""
+    beside = ("command", "shell", "file", "tool", "add_nodes", "drain", "order")
+    if given := [name for name in beside if getattr(arguments, name, None)]:
+        what = "a command" if given[0] == "command" else f"--{given[0].replace('_', '-')}"
+        message, hint = f"--next is about what waits, not {what}", "corral plan --next"
+        raise CommandError("E_USAGE", message, exit=Exit.USAGE, field="--next", hint=hint)
+    async with client(arguments) as corral:
+        answer = await corral.upcoming(arguments.next)
+    now_s = time.time()
+    match arguments.output:
+        case "json":
+            output.as_json(answer)
+        case "jsonl":
+            output.as_json_lines(answer.turns)
+        case "name":
+            output.lines(turn.task for turn in answer.turns)
+        case _:
+            output.lines(upcoming_lines(answer, now_s=now_s, width=output.width()))
     return Exit.OK
 
 

@@ -9,6 +9,7 @@ import zlib
 from bus.errors import ApiError
 from bus.refusal import refusal
 from bus.series import METRICS, Aggregate, Measured, Series, SeriesKind, SeriesQuery, States
+from tui.client.fake_upcoming import FakeUpcoming
 from tui.client.fake_world import World
 
 DAY_S = 86_400.0
@@ -30,7 +31,7 @@ _LEARNED = {
 _CALM = {"nodes_healthy": 981.0, "nodes_degraded": 6.0, "nodes_unreachable": 13.0, "failed": 1.5}
 
 
-class FakeSeries:
+class FakeSeries(FakeUpcoming):
     """What FakeCluster answers to questions about time."""
 
     world: World

@@ -38,6 +38,7 @@ from bus.scheduling import Scheduler
 from bus.series import Measured, SeriesQuery, States
 from bus.spec import JobSpec
 from bus.timeline import Timeline, TimelineQuery
+from bus.upcoming import Upcoming
 from bus.values import Stream
 
 if TYPE_CHECKING:
@@ -111,6 +112,8 @@ class Source(Protocol):
     async def changes(self, since: float, until: float | None = None) -> Changes: ...
 
     async def spike(self, since: float, until: float) -> Spike: ...
+
+    async def upcoming(self, limit: int = 50) -> Upcoming: ...
 
     async def scheduler(self) -> Scheduler: ...
 

@@ -90,7 +90,7 @@ def _modes(console: Console) -> list[Word]:
 def _openers(console: Console, screen: LiveScreen) -> list[Word]:
     def opening(word: str) -> Callable[[str], Awaitable[None]]:
         async def run(target: str) -> None:
-            if (opened := screen_of(f"{word} {target}")) is not None:
+            if (opened := screen_of(f"{word} {target}".rstrip())) is not None:
                 await console.push_screen(opened)
 
         return run
@@ -124,7 +124,7 @@ def _openers(console: Console, screen: LiveScreen) -> list[Word]:
             run=opening(word),
             argument=opener.takes,
             choices=screen.targets,
-            check=partial(check, opener.takes),
+            check=partial(check, opener.takes) if opener.takes else None,
         )
         for word, opener in OPENERS.items()
     ]

@@ -36,7 +36,7 @@ def _gantt(target: str) -> LiveScreen:
 
 
 class Opener(Struct, frozen=True):
-    """`takes` names what follows the word."""
+    """`takes` names what follows the word; "" where nothing does."""
 
     takes: str
     about: str
@@ -55,6 +55,7 @@ OPENERS: dict[str, Opener] = {
     "job": Opener("JOB", "a job in full", at("tui.screens.document:job_details")),
     "node": Opener("NODE", "a node in full", at("tui.screens.document:node_details")),
     "output": Opener("TASK", "what a task printed", at("tui.screens.log:LogScreen")),
+    "plan": Opener("", "what would start next, when and where", at("tui.screens.upcoming:upcoming_screen")),
     "spike": Opener("FROM..TO", "what stands out in an interval", at("tui.screens.past:spike_of")),
     "task": Opener("TASK", "a task in full", at("tui.screens.document:task_details")),
     "tasks": Opener("JOB", "the tasks of a job", _tasks),
@@ -69,4 +70,4 @@ def screen_of(line: str) -> LiveScreen | None:
     """A new screen; None where the line opens none. Raises WordError."""
     word, _, target = line.partition(" ")
     opener = OPENERS.get(word)
-    return opener.open(target) if opener is not None and target else None
+    return opener.open(target) if opener is not None and bool(target) == bool(opener.takes) else None

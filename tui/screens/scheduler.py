@@ -14,6 +14,7 @@ from tui.client.source import Source
 from tui.modals.confirm import Answer
 from tui.screens.charts import ChartsScreen
 from tui.screens.document import DocumentScreen
+from tui.screens.upcoming import UpcomingScreen
 from tui.view.charting import learning
 from tui.view.lines import Line
 from tui.view.scheduler_page import scheduler_page
@@ -26,9 +27,11 @@ NEXT: dict[str, Literal["off", "shadow", "on"]] = {"off": "shadow", "shadow": "o
 class SchedulerScreen(DocumentScreen):
     """The mode goes off, shadow, on, and off again."""
 
+    past_note = "who acts is told as of now, changes up to then"
     BINDINGS = [
         Binding("m", "steer('scheduler_mode')", "next mode", id="scheduler.mode"),
         Binding("c", "chart", "charts", id="scheduler.chart"),
+        Binding("p", "plan", "what starts next", id="scheduler.plan"),
     ]
 
     def __init__(self) -> None:
@@ -42,6 +45,10 @@ class SchedulerScreen(DocumentScreen):
     def action_chart(self) -> None:
         """Rewards, exploring, the policy against its baseline, over time."""
         self.app.push_screen(ChartsScreen(learning()))
+
+    def action_plan(self) -> None:
+        """What would start next, when and where."""
+        self.app.push_screen(UpcomingScreen())
 
     @work(exclusive=True, group="mode")
     async def action_steer(self, verb: str) -> None:

@@ -6,6 +6,8 @@ from tui.cli.options import add_where, seconds, whole, words
 from tui.cli.parser import Parser, Verbs, verb
 
 HEADING = "work"
+NEXT_MAX = 500
+"""As `bus.upcoming` has it, which need not be loaded to read a line."""
 
 VERBS = {
     "submit": ("tui.cli.submit", "submit"),
@@ -43,6 +45,14 @@ def add(verbs: Verbs, shared: Parser) -> None:
     run.add_argument("-q", "--quiet", action="store_true", help="do not say why it does not start yet")
     _add_job_options(run)
     plan = verb(verbs, shared, "plan", "what a job would become, or what a change would do; nothing is kept")
+    plan.add_argument(
+        "--next",
+        type=whole("--next", least=1, most=NEXT_MAX),
+        nargs="?",
+        const=50,
+        metavar="N",
+        help="what would start next of all that waits: when, and on which node (default: the first 50)",
+    )
     _add_changes(plan)
     _add_form(plan)
     _add_job_options(plan)
