@@ -35,6 +35,7 @@ class ReadingScreen(LiveScreen):
         Binding("W", "wrap", "wrap long lines, or cut them", show=False, id="log.wrap"),
         Binding("a", "attempt", "the attempt before", show=False, id="log.attempt"),
         Binding("s", "save", "save to a file", show=False, id="log.save"),
+        Binding("ctrl+r", "reload", "ask again now", show=False, id="log.reload"),
     ]
 
     _typed_for = ""
@@ -54,6 +55,12 @@ class ReadingScreen(LiveScreen):
             for change in deltas.tasks.values():
                 if f"{change.job}.{change.index}" == pane.task_name:
                     pane.hear()
+
+    def action_reload(self) -> None:
+        """Ask again now, also for the connection."""
+        self.session.hurry()
+        if (pane := self.pane) is not None:
+            pane.reload()
 
     def action_follow(self) -> None:
         """Stay at the end, or stop staying there."""

@@ -12,7 +12,7 @@ from bus.values import Stream
 from tui.client.log_saving import save_log, saving_path
 from tui.client.log_window import LogWindow, Spot
 from tui.view.log_facts import PaneFacts, facts_of, rate_text
-from tui.view.refusals import error_text
+from tui.view.refusals import error_text, waiting_text
 from tui.view.safe import safe_line
 from tui.view.shell import logs_command
 from tui.view.stamps import Stamps
@@ -33,6 +33,7 @@ class LogPane(LogReading):
         self._number = 0
         self._found = ""
         self._rate = 0.0
+        self._was_waiting = False
 
     def compose(self) -> ComposeResult:
         """A title, and the lines."""
@@ -59,7 +60,7 @@ class LogPane(LogReading):
                 streams=self._view.streams,
                 size=self._window.size,
                 share=None if looked_at is None else self._window.share(looked_at),
-                word=self._word,
+                word=waiting_text(self._asking.waited_s) or self._word,
                 following=view.following,
                 rate=rate_text(self._rate),
                 found=self._found,
@@ -276,6 +277,7 @@ class LogPane(LogReading):
     def _measure(self) -> None:
         came, self._lines_came = self._lines_came, 0
         rate = came / RATE_S
-        if (rate > 0) != (self._rate > 0) or rate != self._rate:
-            self._rate = rate
+        is_waiting = self._asking.waited_s > 0
+        if rate != self._rate or is_waiting or self._was_waiting:
+            self._rate, self._was_waiting = rate, is_waiting
             self._tell_changed()

@@ -18,15 +18,16 @@ from textual.message import Message
 from textual.worker import Worker
 
 from bus.api import Task
-from bus.errors import ApiError, BusError, CorralError
+from bus.errors import ApiError, BusError, CorralError, RequestTimeout
 from bus.follow import Place
 from bus.values import Stream
+from tui.client.asking import Asking
 from tui.client.log_filter import LogFilter
 from tui.client.log_window import STREAM_OF_MARK, LogWindow, Spot
 from tui.client.source import Source
 from tui.view.lines import Line
 from tui.view.log_facts import known_without_node
-from tui.view.refusals import error_text
+from tui.view.refusals import error_text, trouble_of
 from tui.view.safe import safe_line
 from tui.view.stamps import Stamps
 from tui.widgets.one_line import OneLine
@@ -72,6 +73,7 @@ class LogReading(Vertical):
         self._filter: LogFilter | None = None
         self._shown: Task | None = None
         self._word = "○ reading"
+        self._asking = Asking()
         self._stamps = Stamps.NONE
         self._pending: list[Line] = []
         self._paints = False
@@ -93,9 +95,17 @@ class LogReading(Vertical):
         """How one looks at it."""
         return self._view
 
+    def reload(self) -> None:
+        """Ask again now, from where one is."""
+        self._read(None if self.log_view.following else self._spot())
+
+    @property
+    def _corral(self) -> Console:
+        return cast("Console", self.app)
+
     @property
     def _source(self) -> Source:
-        return cast("Console", self.app).session.source
+        return self._corral.session.source
 
     def _spot(self, *, or_top: bool = False) -> Spot | None:
         """The first line one sees; with `or_top`, the line one went to comes before it."""
@@ -117,14 +127,16 @@ class LogReading(Vertical):
                     await self._read_filtered()
                 else:
                     self._filter = None
-                    await self._open(spot)
+                    with self._asking.under_way():
+                        await self._open(spot)
                     await self._follow_on()
-            except BusError:
-                self._say("◐ no connection")
-                cast("Console", self.app).session.hurry()
+            except BusError as error:
+                self._say_lost(error)
+                self._corral.session.hurry()
             except CorralError as refused:
                 self._say(f"✖ {safe_line(error_text(refused))}")
                 if not is_away(refused):
+                    self._show_refused(refused)
                     return
                 await self._show_known()
                 wait_s = AWAY_RETRY_S
@@ -227,7 +239,8 @@ class LogReading(Vertical):
         self._filter = found
         self.log_view.clear()
         while not (found.complete or found.is_full):
-            fresh = await found.more(self._source)
+            with self._asking.under_way():
+                fresh = await found.more(self._source)
             self.log_view.extend(fresh)
             self._say("○ searching" if not found.over else "● live")
             if found.over and not found.complete:
@@ -265,9 +278,10 @@ class LogReading(Vertical):
     async def _tried(self, asking: Awaitable[object]) -> bool:
         """Whether it was answered; what was wrong is said."""
         try:
-            await asking
-        except BusError:
-            self._say("◐ no connection")
+            with self._asking.under_way():
+                await asking
+        except BusError as error:
+            self._say_lost(error)
         except CorralError as refused:
             self._say(f"✖ {safe_line(error_text(refused))}")
         else:
@@ -333,6 +347,18 @@ class LogReading(Vertical):
             said = self._word
             self.log_view.show(known_without_node(self._shown))
             self._say(said)
+
+    def _show_refused(self, error: CorralError) -> None:
+        """Why nothing is there, where nothing is, and which key helps."""
+        if not self._window.lines:
+            online = self._corral.online
+            fault = trouble_of(error, me=None if online is None else online.me)
+            self.log_view.show([Line(fault.what, "bad", "✖"), Line(""), Line(f"{fault.help}.", "idle")])
+
+    def _say_lost(self, error: BusError) -> None:
+        """A connection that is gone, or one question that has no answer while others have."""
+        is_alone = isinstance(error, RequestTimeout) and self._corral.offline is None
+        self._say("◐ no answer in time, asked again soon" if is_alone else "◐ no connection")
 
     def _say(self, word: str) -> None:
         self._word = word
