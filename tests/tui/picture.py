@@ -45,7 +45,8 @@ LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 KEY_S = 1.0
 """Longer than the console waits for one who still types or moves on."""
 
-SIZE_S, THEME_S = 1.0, 0.2
+SIZE_S, THEME_S = 1.6, 0.2
+"""Together with the themes, whole seconds: while one is counted, no theme sees another."""
 
 
 class StillSession(Session):
@@ -126,10 +127,10 @@ async def _picture(scene: Scene) -> str:
             await pilot.press(key)
             await asyncio.sleep(0.0 if len(key) == 1 and isinstance(console.focused, Input) else KEY_S)
         await asyncio.sleep(KEY_S)
-        if scene.cut:
-            fake.reachable = False
+        if scene.after is not None:
+            scene.after(fake)
             session.hurry()
-            await asyncio.sleep(KEY_S)
+            await asyncio.sleep(scene.after_s)
         return _written(scene, await _frames(pilot, scene))
 
 

@@ -5,12 +5,13 @@ A screen is recorded by a line here and `python -m tests.tui.record NAME`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bus.api import Error
+from bus.api import Error, Jobs
 from bus.values import JobState, Role
 from tests.tui.driving import HOSTILE
 from tui.client.fake import FakeCluster
@@ -20,19 +21,21 @@ SMALL = ((40, 10), (20, 5))
 FORBIDDEN = Error(
     code="E_FORBIDDEN", message="readonly users may not look at this", status=403, hint="ask an operator"
 )
+BROKEN = Error(code="E_DB", message="the database is away", status=503, hint="corral status tells more")
 
 
 class Scene(Struct, frozen=True, kw_only=True):
     """`keys` are pressed one after the other; then `words` stand on the screen at each size.
 
-    `before` makes the cluster what it is; with `cut`, it is taken away in the end.
+    `before` makes the cluster what it is; `after` happens to it in the end, `after_s` before one looks.
     """
 
     name: str
     keys: tuple[str, ...] = ()
     words: tuple[str, ...]
     before: Callable[[FakeCluster], None] | None = None
-    cut: bool = False
+    after: Callable[[FakeCluster], None] | None = None
+    after_s: float = 1.0
     sizes: tuple[tuple[int, int], ...] = SIZES
     ascii_only: bool = False
     colourless: bool = False
@@ -40,6 +43,24 @@ class Scene(Struct, frozen=True, kw_only=True):
 
 def _empty(fake: FakeCluster) -> None:
     fake.world.jobs.clear()
+
+
+def _away(fake: FakeCluster) -> None:
+    fake.reachable = False
+
+
+def _silent(fake: FakeCluster) -> None:
+    """It answers, but not for its jobs."""
+
+    async def wait(**_: object) -> Jobs:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    fake.jobs = wait  # type: ignore[method-assign]
+
+
+def _broken(fake: FakeCluster) -> None:
+    fake.refusals["jobs"] = BROKEN
 
 
 def _forbidden(fake: FakeCluster) -> None:
@@ -104,7 +125,11 @@ SCENES = (
     Scene(name="filter-wrong", keys=("3", "slash", *"statt=x", "enter"), words=("statt",)),
     Scene(name="jobs-marked", keys=("3", "space", "j", "space"), words=("marked",)),
     Scene(name="jobs-none", keys=("3",), words=("No jobs yet",), before=_empty),
-    Scene(name="jobs-offline", keys=("3",), words=("STATE", "OFFLINE"), cut=True),
+    Scene(name="jobs-offline", keys=("3",), words=("STATE", "OFFLINE"), after=_away),
+    Scene(name="jobs-loading", keys=("3",), words=("LIVE",), before=_silent),
+    Scene(name="jobs-slow", keys=("3",), words=("STATE", "waiting"), after=_silent, after_s=8.0),
+    Scene(name="jobs-error", keys=("3",), words=("E_DB",), before=_broken),
+    Scene(name="jobs-error-later", keys=("3",), words=("E_DB", "STATE"), after=_broken, after_s=8.0),
     Scene(name="jobs-hostile", keys=("3",), words=("STATE", "สวัสดี"), before=_hostile),
     Scene(name="jobs-readonly", keys=("3",), words=("STATE", "(readonly)"), before=_looking),
     Scene(name="events-forbidden", keys=("7",), words=("E_FORBIDDEN",), before=_forbidden),
