@@ -60,7 +60,7 @@ async def test_why_shows_the_decision_and_leads_to_the_node() -> None:
         await pilot.press("3")
         await showing(pilot, "STATE")
         await pilot.press("w")
-        await showing(pilot, "› why", "chosen", "busy:cpu_millis", "█")
+        await showing(pilot, "› why", "chosen", "too little free: cores", "█")
         await pilot.press("enter")
         await showing(pilot, "› details")
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from typing import Any
 
-from bus.api import Error
+import pytest
+from textual.pilot import Pilot
+
+from bus.api import Error, Jobs
 from tests.tui.driving import gone, opened, painted, showing, until
 from tui.app import Console
 from tui.client.fake import FakeCluster
 from tui.client.fake_world import World
+from tui.screens.document import job_details
 
 SEED = 7
 
@@ -102,3 +108,80 @@ async def test_the_bar_is_there_where_there_is_room() -> None:
         assert "◀" not in painted(pilot)
         await pilot.press("comma")
         await showing(pilot, "PAST")
+
+
+async def test_the_pulse_has_the_figures_of_then() -> None:
+    fake = recent()
+    async with opened(fake) as pilot:
+        await showing(pilot, "LIVE", "tasks   ")
+        moment = fake.world.jobs[4].submitted_at + 1  # five had come
+        then = fake.summary_then(moment).jobs
+        console_of(pilot).look_at(moment)
+        await showing(pilot, "PAST", f"{then['pending']} pending   ▶ {then['running']} running")
+        await pilot.press("n")
+        await gone(pilot, "PAST")
+
+
+async def test_details_are_those_of_then() -> None:
+    fake = recent()
+    job = next(job for job in fake.world.jobs if (job.ended_at or 0.0) - (job.started_at or 0.0) > 10.0)
+    assert job.started_at is not None and job.ended_at is not None
+    async with opened(fake) as pilot:
+        await showing(pilot, "LIVE")
+        console = console_of(pilot)
+        await console.push_screen(job_details(str(job.number)))
+        await showing(pilot, str(job.state))
+        console.look_at((job.started_at + job.ended_at) / 2)
+        await showing(pilot, "PAST", "running")
+        console.look_at(job.submitted_at - 60)
+        await showing(pilot, f"job {job.number} was not there yet")
+        await pilot.press("n")
+        await showing(pilot, str(job.state))
+
+
+@pytest.mark.parametrize(("digit", "said"), [("0", "people and what they used"), ("8", "disks and cards")])
+@pytest.mark.parametrize("size", [(80, 24), (200, 60)])
+async def test_what_does_not_follow_says_so(digit: str, said: str, size: tuple[int, int]) -> None:
+    async with opened(recent(), size=size) as pilot:
+        await showing(pilot, "LIVE")
+        await pilot.press(digit, "comma")
+        await showing(pilot, "PAST", f"{said} are told as of now"[: 28 if size[0] == 80 else None])
+
+
+async def test_an_answer_of_an_older_moment_is_dropped_and_old_rows_stay_dimmed() -> None:
+    fake = SlowPast(World(seed=SEED, now_s=time.time(), nodes=20, jobs=40))
+    async with opened(fake) as pilot:
+        await pilot.press("3")
+        await showing(pilot, "STATE", "40   ")
+        console = console_of(pilot)
+        first, second = (fake.world.jobs[place].submitted_at + 1 for place in (9, 19))
+        console.look_at(first)
+        await until(pilot, lambda: fake.moments == [first])
+        console.look_at(second)
+        await pilot.pause()
+        assert pilot.app.screen.has_class("-travelling")
+        assert "completed" in painted(pilot), "the rows of before stay until others are there"
+        fake.gate.set()
+        await showing(pilot, "20   ")
+        assert fake.moments == [first, second]
+        await until(pilot, lambda: not pilot.app.screen.has_class("-travelling"))
+
+
+class SlowPast(FakeCluster):
+    """Answers about the past once its gate is open."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.gate = asyncio.Event()
+        self.moments: list[float] = []
+
+    async def jobs(self, *, at: float | None = None, **asked: Any) -> Jobs:
+        if at is not None:
+            self.moments.append(at)
+            await self.gate.wait()
+        return await super().jobs(at=at, **asked)
+
+
+def console_of(pilot: Pilot[None]) -> Console:
+    assert isinstance(pilot.app, Console)
+    return pilot.app

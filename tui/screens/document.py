@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec import Struct
@@ -13,10 +12,10 @@ from textual.binding import Binding
 from textual.widget import Widget
 
 from bus.requests import EventList
-from bus.timeline import TimelineQuery
 from tui.client.asking import Asking
 from tui.client.session import Deltas
 from tui.client.source import Source
+from tui.client.then import Then
 from tui.client.wake import Wake
 from tui.screens.live import LiveScreen
 from tui.screens.searching import Searching
@@ -41,6 +40,7 @@ EVENTS_SHOWN, TASKS_SHOWN = 200, 2_000
 LAST_S = 3_600.0
 
 Load = Callable[[Source], Awaitable[list[Line]]]
+LoadThen = Callable[[Then], Awaitable[list[Line]]]
 
 
 class DocumentScreen(Searching, LiveScreen):
@@ -92,7 +92,12 @@ class DocumentScreen(Searching, LiveScreen):
 
     def on_deltas(self, deltas: Deltas) -> None:
         """It may be about us."""
-        self._wake.soon()
+        if self.console.moment is None or self.past_note:
+            self._wake.soon()
+
+    def on_moment(self) -> None:
+        """Another moment has another page."""
+        self._wake.now()
 
     def action_reload(self) -> None:
         """Ask again now, also for the connection."""
@@ -103,9 +108,13 @@ class DocumentScreen(Searching, LiveScreen):
     async def _keep(self) -> None:
         while True:
             if self.is_current and self.is_online:
+                moment = self.console.moment
                 with self.asks():
-                    self.log_view.replace(await self._load(self.session.source))
-                    self._is_shown = True
+                    lines = await self._load(self.session.source)
+                    if moment == self.console.moment:  # else it is of another moment than is looked at
+                        self.log_view.replace(lines)
+                        self._is_shown = True
+                        self.arrived()
                 self.redraw_frame()
             await self._wake.wait(RELOAD_S)
 
@@ -118,7 +127,7 @@ class Page(Struct, frozen=True):
     """One page of a thing: its word, and how its lines are asked for."""
 
     title: str
-    load: Load
+    load: LoadThen
 
 
 class DetailScreen(DocumentScreen):
@@ -130,7 +139,7 @@ class DetailScreen(DocumentScreen):
     ]
 
     def __init__(self, crumb: str, pages: Sequence[Page]) -> None:
-        super().__init__(crumb, pages[0].load)
+        super().__init__(crumb, self._leaf_lines)
         self._leaves = pages
         self._leaf = 0
 
@@ -145,7 +154,6 @@ class DetailScreen(DocumentScreen):
     def action_turn(self, pages: int) -> None:
         """So many pages further; the search begins anew."""
         self._leaf = (self._leaf + pages) % len(self._leaves)
-        self._load = self._leaves[self._leaf].load
         self._look_for("")
         self._is_shown, self.asking = False, Asking()
         self.on_condition()
@@ -153,6 +161,9 @@ class DetailScreen(DocumentScreen):
         self._show_tabs()
         self._wake.now()
         self._keep()  # a slow answer for the page before is of no use any more
+
+    async def _leaf_lines(self, source: Source) -> list[Line]:
+        return await self._leaves[self._leaf].load(Then(source, self.console.moment))
 
     def _show_tabs(self) -> None:
         text, links = Text(" ", no_wrap=True, overflow="ellipsis"), []
@@ -167,19 +178,19 @@ class DetailScreen(DocumentScreen):
 def job_details(job: str) -> DocumentScreen:
     """A job with what was submitted, what failed of it, and what happened."""
 
-    async def overview(source: Source) -> list[Line]:
-        return job_facts(replace(await source.job(job), spec=None), now_s=time.time())
+    async def overview(then: Then) -> list[Line]:
+        return job_facts(replace(await then.job(job), spec=None), now_s=then.now_s)
 
-    async def submitted(source: Source) -> list[Line]:
-        return submitted_lines(await source.job(job))
+    async def submitted(then: Then) -> list[Line]:
+        return submitted_lines(await then.job(job))
 
-    async def faults(source: Source) -> list[Line]:
-        found = await source.tasks(job, filter="state=failed,timeout", limit=EVENTS_SHOWN)
+    async def faults(then: Then) -> list[Line]:
+        found = await then.tasks(job, filter="state=failed,timeout", limit=EVENTS_SHOWN)
         return fault_lines(found.tasks, total=found.total)
 
-    async def events(source: Source) -> list[Line]:
-        found = await source.events(EventList(job=job, limit=EVENTS_SHOWN))
-        return events_lines(found.events, now_s=time.time())
+    async def events(then: Then) -> list[Line]:
+        found = await then.events(EventList(job=job, limit=EVENTS_SHOWN))
+        return events_lines(found.events, now_s=then.now_s)
 
     pages = [
         Page("job", overview),
@@ -193,22 +204,22 @@ def job_details(job: str) -> DocumentScreen:
 def task_details(task: str) -> DocumentScreen:
     """A task with its attempts, what went in and came out, and what happened."""
 
-    async def overview(source: Source) -> list[Line]:
-        return task_facts(replace(await source.task(task), attempts=[], output=None), now_s=time.time())
+    async def overview(then: Then) -> list[Line]:
+        return task_facts(replace(await then.task(task), attempts=[], output=None), now_s=then.now_s)
 
-    async def attempts(source: Source) -> list[Line]:
-        return attempts_lines((await source.task(task)).attempts, now_s=time.time())
+    async def attempts(then: Then) -> list[Line]:
+        return attempts_lines((await then.task(task)).attempts, now_s=then.now_s)
 
-    async def given(source: Source) -> list[Line]:
-        found = await source.task(task)
-        return input_lines(found, await source.job(found.job))
+    async def given(then: Then) -> list[Line]:
+        found = await then.task(task)
+        return input_lines(found, await then.job(found.job))
 
-    async def left(source: Source) -> list[Line]:
-        return output_lines(await source.task(task))
+    async def left(then: Then) -> list[Line]:
+        return output_lines(await then.task(task))
 
-    async def events(source: Source) -> list[Line]:
-        found = await source.events(EventList(task=task, limit=EVENTS_SHOWN))
-        return events_lines(found.events, now_s=time.time())
+    async def events(then: Then) -> list[Line]:
+        found = await then.events(EventList(task=task, limit=EVENTS_SHOWN))
+        return events_lines(found.events, now_s=then.now_s)
 
     pages = [
         Page("task", overview), Page("attempts", attempts), Page("input", given), Page("output", left),
@@ -220,23 +231,22 @@ def task_details(task: str) -> DocumentScreen:
 def node_details(node: str) -> DocumentScreen:
     """A node with its inventory, its GPUs, what it runs, what happened, and its labels."""
 
-    async def overview(source: Source) -> list[Line]:
-        return node_facts(await source.node(node), now_s=time.time())
+    async def overview(then: Then) -> list[Line]:
+        return node_facts(await then.node(node), now_s=then.now_s)
 
-    async def gpus(source: Source) -> list[Line]:
-        return gpu_lines(await source.node(node))
+    async def gpus(then: Then) -> list[Line]:
+        return gpu_lines(await then.node(node))
 
-    async def tasks(source: Source) -> list[Line]:
-        now_s = time.time()
-        asked = TimelineQuery(since=now_s - LAST_S, until=now_s + 1.0, nodes=[node], limit=TASKS_SHOWN)
-        return running_lines((await source.timeline(asked)).attempts, now_s=now_s)
+    async def tasks(then: Then) -> list[Line]:
+        found = await then.timeline(node, over_s=LAST_S, limit=TASKS_SHOWN)
+        return running_lines(found.attempts, now_s=then.now_s)
 
-    async def events(source: Source) -> list[Line]:
-        found = await source.events(EventList(node=node, limit=EVENTS_SHOWN))
-        return events_lines(found.events, now_s=time.time())
+    async def events(then: Then) -> list[Line]:
+        found = await then.events(EventList(node=node, limit=EVENTS_SHOWN))
+        return events_lines(found.events, now_s=then.now_s)
 
-    async def labels(source: Source) -> list[Line]:
-        return label_lines(await source.node(node))
+    async def labels(then: Then) -> list[Line]:
+        return label_lines(await then.node(node))
 
     pages = [
         Page("node", overview), Page("GPUs", gpus), Page("tasks", tasks), Page("events", events),

@@ -365,11 +365,22 @@ class ListScreen(LiveScreen, Generic[T]):
         if self.is_current and is_live and now_s - self.table.drawn_s > AGES_S / 2:
             self.table.tick(now_s)
 
+    @property
+    def _keeps_old(self) -> bool:
+        """Whether rows of another moment are shown, dimmed, until those asked for are there."""
+        on_way = self.has_class("-travelling") and not self._pages.loaded and self.asking.error is None
+        return on_way and self.table.row_count > 0
+
     def _draw(self) -> None:
         """Everything as of now; the cursor goes where its row went."""
         if not self.has_parts("#table", "#note", "#preview"):
             return
         table, pages = self.table, self._pages
+        if self._keeps_old:
+            self.redraw_frame()
+            return
+        if pages.loaded:
+            self.arrived()
         row = table.row
         cursor = None if row is None else pages.position(self.listing.key(row))
         table.show(pages.rows, now_s=self.now_s, cursor=cursor, sort=self._order)

@@ -48,6 +48,9 @@ class LiveScreen(ActingScreen):
     BINDINGS = [Binding("escape,minus", "back", "back", show=False, id="screen.back")]
 
     crumb = ""
+    past_note = ""
+    """What here is as it is now wherever the time cursor stands, and why; "": all of it follows."""
+
     _allowed: tuple[bool, Role, bool] | None = None
     _moment: float | None = None
     _condition = ""
@@ -109,8 +112,13 @@ class LiveScreen(ActingScreen):
         """Show what the time cursor stands at; a screen nobody sees does so once it is looked at."""
         if self._moment != (moment := self.console.moment):
             self._moment = moment
+            self.set_class(not self.past_note, "-travelling")
             self.redraw_frame()
             self.on_moment()
+
+    def arrived(self) -> None:
+        """What is shown is of the moment that the time cursor stands at: until then it is dimmed."""
+        self.remove_class("-travelling")
 
     def hear(self, update: Online | Offline | Deltas) -> None:
         """Take the newest word. Only the screen one looks at is told."""
@@ -240,7 +248,7 @@ class LiveScreen(ActingScreen):
         self.query_one(Heading).show(console.online, console.offline)
         self.set_class(console.offline is not None, "-offline")
         self.query_one("#crumbs", OneLine).say(self.crumbs_text(), links=self._crumb_links())
-        self.query_one(TimeBar).show(console.moment, step_s=console.time_step_s)
+        self.query_one(TimeBar).show(console.moment, step_s=console.time_step_s, note=self.past_note)
         if self._allowed != (allowed := (self.is_online, self.role, console.moment is None)):
             self._allowed = allowed
             self.refresh_bindings()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from textual import work
 from textual.widget import Widget
 
@@ -43,7 +41,7 @@ class PulseScreen(JobsScreen):
     def on_mount(self) -> None:
         """Events have their own pace."""
         self._events: list[Line] = []
-        self._events_asking = Asking()
+        self._events_asking, self._then_asking = Asking(), Asking()
         self._told = False
         self.set_interval(EVENTS_EVERY_S, self._load_events)
         self.set_interval(LATELY_EVERY_S, self._load_lately)
@@ -51,7 +49,7 @@ class PulseScreen(JobsScreen):
     def on_online(self) -> None:
         """One more moment for the pulse."""
         super().on_online()
-        if (online := self.console.online) is not None:
+        if (online := self.console.online) is not None and self.console.moment is None:
             self.query_one(Pulse).show(online.cluster)
         if not self._events:
             self._load_events()
@@ -64,9 +62,30 @@ class PulseScreen(JobsScreen):
             self.call_after_refresh(self._load_lately)
 
     def on_moment(self) -> None:
-        """The hour before the time cursor."""
+        """The cluster at the time cursor, the hour before it, and what happened last by then."""
         super().on_moment()
+        self._load_then()
         self._load_lately()
+        self._load_events()
+
+    @work(group="then")
+    async def _load_then(self) -> None:
+        """The figures of the moment, one question after the other; those of now come by themselves."""
+        if self._then_asking.is_under_way:
+            return
+        pulse = self.query_one(Pulse)
+        while (moment := self.console.moment) is not None and self.is_current and self.is_online:
+            try:
+                with self._then_asking.under_way():
+                    cluster = await self.session.source.cluster(at=moment)
+            except CorralError:
+                pulse.show_then(None)  # the list says what is wrong
+                return
+            if moment == self.console.moment:
+                pulse.show_then(cluster)
+                return
+        if self.console.moment is None and self.console.online is not None:
+            pulse.show(self.console.online.cluster)
 
     def preview(self, row: Job) -> list[Line]:
         """What happened last."""
@@ -78,13 +97,17 @@ class PulseScreen(JobsScreen):
         pane = self.query_one("#preview", VirtualLog)
         if not (self.is_current and self.is_online and pane.display) or self._events_asking.is_under_way:
             return
+        moment = self.console.moment
         try:
             with self._events_asking.under_way():
-                answer = await self.session.source.events(EventList(limit=EVENTS_SHOWN))
+                answer = await self.session.source.events(EventList(limit=EVENTS_SHOWN, until=moment))
         except CorralError as error:
             pane.replace([Line(str(self.explain(error)), "bad", "✖"), Line(""), *self._events])
             return
-        now_s = time.time()
+        if moment != self.console.moment:
+            self.call_later(self._load_events)
+            return
+        now_s = self.now_s
         self._events = []
         for event in answer.events:
             badge = SEVERITY_BADGES.get(event.severity, SEVERITY_BADGES["info"])
@@ -106,7 +129,9 @@ class PulseScreen(JobsScreen):
         try:
             series = [each for query in asked for each in (await source.series(query)).series]
             day = await source.states() if moment is None else None
-            people = (await source.users()).users
+            people = (
+                (await source.users()).users if moment is None else []
+            )  # nobody keeps what they used then
         except CorralError:
             return  # an older cluster, or one that is away: the list says what is wrong
         self._told = True

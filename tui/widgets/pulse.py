@@ -24,14 +24,20 @@ class Pulse(Static):
     def __init__(self) -> None:
         super().__init__("", markup=False, id="pulse")
         self._cluster: Cluster | None = None
+        self._is_then = False
         self._lately = Lately()
         self._line_count = 0
         self._moments: deque[int] = deque(maxlen=MOMENTS_MAX)
 
     def show(self, cluster: Cluster) -> None:
         """One more moment."""
-        self._cluster = cluster
+        self._cluster, self._is_then = cluster, False
         self._moments.append(cluster.tasks.get("running", 0))
+        self.redraw()
+
+    def show_then(self, cluster: Cluster | None) -> None:
+        """The past; None where it cannot be told."""
+        self._cluster, self._is_then = cluster, True
         self.redraw()
 
     def tell(self, lately: Lately) -> None:
@@ -50,7 +56,8 @@ class Pulse(Static):
             return
         width = self.size.width or self.app.size.width
         tall = self.app.size.height >= TALL_ROWS
-        lines = pulse_lines(self._cluster, tuple(self._moments), width=width, tall=tall, lately=self._lately)
+        running = () if self._is_then else tuple(self._moments)
+        lines = pulse_lines(self._cluster, running, width=width, tall=tall, lately=self._lately)
         text = Text("\n", no_wrap=True, overflow="ellipsis").join(self._line(line) for line in lines)
         self.update(text, layout=len(lines) != self._line_count)
         self._line_count = len(lines)

@@ -21,27 +21,33 @@ class TimeBar(OneLine):
         super().__init__(id="time-bar")
         self._moment: float | None = None
         self._step_s = 0.0
+        self._note = ""
 
     def on_resize(self) -> None:
         """As much as there is room for."""
         self.redraw()
 
-    def show(self, moment: float | None, *, step_s: float) -> None:
-        """Take where the cursor stands, and how far it goes at once."""
-        self._moment, self._step_s = moment, step_s
+    def show(self, moment: float | None, *, step_s: float, note: str = "") -> None:
+        """Take where the cursor stands, how far it goes at once, and what does not follow it."""
+        self._moment, self._step_s, self._note = moment, step_s, note
         self.set_class(moment is not None, "-past")
         self.redraw()
 
     def redraw(self) -> None:
         """Draw it as of now."""
-        self.say(bar_text(self._moment, step_s=self._step_s, now_s=time.time(), width=self.size.width))
+        text = bar_text(
+            self._moment, step_s=self._step_s, now_s=time.time(), width=self.size.width, note=self._note
+        )
+        self.say(text)
 
 
-def bar_text(moment: float | None, *, step_s: float, now_s: float, width: int) -> Text:
-    """The banner first, then the bar and the step, then the keys that still fit."""
-    said = " now" if moment is None else f" {banner(moment, now_s=now_s)}, nothing can be changed"
-    if moment is not None and len(said) > width:
+def bar_text(moment: float | None, *, step_s: float, now_s: float, width: int, note: str = "") -> Text:
+    """The banner first and what does not follow, then the bar and the step, then the keys that still fit."""
+    said = " now"
+    if moment is not None:
         said = f" {banner(moment, now_s=now_s)}"
+        more = f": {note}" if note else ", nothing can be changed"
+        said += more if note or len(said + more) <= width else ""
     step = f"  step {duration(step_s)}"
     left = width - len(said) - len(step) - 2
     text = Text(said, no_wrap=True, overflow="ellipsis")

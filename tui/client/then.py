@@ -1,0 +1,99 @@
+"""A cluster as it was at a moment, for screens that ask for one thing in full: a part of `Source`.
+
+What lists of the past know of a thing is of then; what nobody keeps the changes of (names, labels, what was
+submitted) is as it is now.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from bus.api import Attempt, Error, Events, Job, Node, Task, Tasks
+from bus.errors import ApiError
+from bus.requests import EventList
+from bus.timeline import Timeline, TimelineQuery
+from tui.client.source import Source
+
+T = TypeVar("T")
+
+OVER = frozenset({"completed", "failed", "timeout", "cancelled"})
+
+
+class Then:
+    """Made for a question or two: it holds but the moment, in seconds of the Unix epoch; None is now."""
+
+    def __init__(self, source: Source, at_s: float | None) -> None:
+        self._source = source
+        self._at_s = at_s
+
+    @property
+    def now_s(self) -> float:
+        """What ages are counted to."""
+        return time.time() if self._at_s is None else self._at_s
+
+    async def job(self, job: str | int) -> Job:
+        """With what was submitted. Raises ApiError where it was not there yet."""
+        now = await self._source.job(job)
+        if self._at_s is None:
+            return now
+        found = await self._source.jobs(filter=f"number={now.number}", limit=1, at=self._at_s)
+        return replace(self._only(found.jobs, f"job {now.number}"), spec=now.spec)
+
+    async def task(self, task: str | int) -> Task:
+        """With the attempts that there were. Raises ApiError where it was not there yet."""
+        now = await self._source.task(task)
+        if (at_s := self._at_s) is None:
+            return now
+        found = await self._source.tasks(now.job, filter=f"index={now.index}", limit=1, at=self._at_s)
+        then = self._only(found.tasks, f"task {now.job}.{now.index}")
+        attempts = [attempt_then(each, at_s) for each in now.attempts if each.assigned_at <= at_s]
+        return replace(then, attempts=attempts, output=now.output if then.state in OVER else None)
+
+    async def tasks(self, job: str | int, *, filter: str = "", limit: int = 100) -> Tasks:
+        """Of one job."""
+        return await self._source.tasks(job, filter=filter, limit=limit, at=self._at_s)
+
+    async def node(self, node: str) -> Node:
+        """With its machine. Raises ApiError where it had not joined."""
+        now = await self._source.node(node)
+        if self._at_s is None:
+            return now
+        found = await self._source.nodes(filter=f'name="{node}"', limit=1, at=self._at_s)
+        then = self._only(found.nodes, f"node {node}")
+        return replace(then, inventory=now.inventory, set_labels=now.set_labels)
+
+    async def timeline(self, node: str, *, over_s: float, limit: int) -> Timeline:
+        """What ran on a node in the time before."""
+        until_s = self.now_s + (1.0 if self._at_s is None else 0.0)  # clocks differ
+        asked = TimelineQuery(since=until_s - over_s, until=until_s, nodes=[node], limit=limit)
+        return await self._source.timeline(asked)
+
+    async def events(self, query: EventList) -> Events:
+        """Up to then."""
+        return await self._source.events(replace(query, until=self._at_s))
+
+    def _only(self, rows: Sequence[T], what: str) -> T:
+        if not rows:
+            message, hint = f"{what} was not there yet", "`.` goes on in time, `n` to now"
+            raise ApiError(Error(code="E_NOT_FOUND", message=message, field="/at", status=404, hint=hint))
+        return rows[0]
+
+
+def attempt_then(attempt: Attempt, at_s: float) -> Attempt:
+    """As far as it had come."""
+    if attempt.ended_at is not None and attempt.ended_at <= at_s:
+        return attempt
+    is_started = attempt.started_at is not None and attempt.started_at <= at_s
+    return replace(
+        attempt,
+        state="running" if is_started else "assigned",
+        started_at=attempt.started_at if is_started else None,
+        ended_at=None,
+        exit_code=None,
+        signal=None,
+        message="",
+    )
