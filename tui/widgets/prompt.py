@@ -10,6 +10,7 @@ from textual.events import Paste
 from textual.message import Message
 from textual.widgets import Input, Static
 
+from tui.view.refusals import waiting_text
 from tui.view.safe import safe_line
 
 LENGTH_MAX = 512
@@ -61,6 +62,11 @@ class Prompt(Vertical):
         field.cursor_position = len(text)
         self.display = True
         self.screen.set_focus(field)  # now: the keys that follow are for it
+        field.focus()  # and once more after all that is under way, which may take it away
+
+    def wait(self, waited_s: float) -> None:
+        """Say how long one waits to hear whether the line will do."""
+        self.complain(f"{waiting_text(waited_s)}; Esc gives up")
 
     def complain(self, fault: str) -> None:
         """Say what is wrong with the line; "" for nothing."""
