@@ -1,8 +1,8 @@
 """A screen as text that one can read and compare: its lines, and which style each stretch of a line has.
 
-A picture holds a scene at each size: its text, then its styles, a letter for each: a line `a12 b3` has twelve
-cells of the first and three of the second; lines that look alike share one. At the end it says what each
-letter is in each theme.
+A picture holds a scene at each size: its text, then its styles, two letters for each: a line `aX12 bY3` has
+twelve cells of the first and three of the second; lines that look alike share one. At the end it says what
+each is in each theme.
 
 Nothing is guessed about when a screen is ready: it is painted on a clock that stands still while anything is
 left to do (`virtual_time`), and looked at a fixed time of that clock after the last key.
@@ -14,6 +14,7 @@ import asyncio
 import difflib
 import gc
 import os
+import string
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
@@ -22,6 +23,7 @@ from functools import cache, lru_cache
 from itertools import groupby
 from pathlib import Path
 from unittest.mock import patch
+from zlib import crc32
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -41,7 +43,7 @@ from tui.client.session import Offline, Online, Session, Update
 HERE = Path(__file__).with_name("recorded")
 THEMES = ("corral-dark", "corral-light", "corral-mono")
 SEED, NODES, JOBS = 7, 1_000, 400
-LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+LETTERS = string.ascii_letters
 KEY_S = 1.0
 """Longer than the console waits for one who still types or moves on."""
 
@@ -71,24 +73,31 @@ class Frame(Struct, frozen=True):
 
 @dataclass
 class Styles:
-    """The letter of each style; a style is what a stretch looks like in each theme."""
+    """The letters of each style; a style is what a stretch looks like in each theme.
+
+    They follow from the style itself, so that a new one leaves the others their letters.
+    """
 
     letters: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def runs(self, themed: Sequence[Strip]) -> str:
-        """One line as it is in each theme: "a12 b3"."""
+        """One line as it is in each theme: "aX12 bY3"."""
         looks = zip(*map(_cells, themed), strict=True)
-        return " ".join(f"{self._letter(look)}{len(list(same))}" for look, same in groupby(looks))
+        return " ".join(f"{self._letters(look)}{len(list(same))}" for look, same in groupby(looks))
 
     def legend(self) -> Iterable[str]:
-        """What each letter is."""
-        for look, letter in self.letters.items():
-            yield f"{letter}"
+        """What each is."""
+        for letters, look in sorted((letters, look) for look, letters in self.letters.items()):
+            yield f"{letters}"
             yield from (f"    {theme:<13} {name}" for theme, name in zip(THEMES, look, strict=True))
 
-    def _letter(self, look: tuple[str, ...]) -> str:
-        turn, place = divmod(len(self.letters), len(LETTERS))
-        return self.letters.setdefault(look, LETTERS[place] + "'" * turn)
+    def _letters(self, look: tuple[str, ...]) -> str:
+        if look not in self.letters:
+            taken, place = {*self.letters.values()}, crc32("|".join(look).encode())
+            while (letters := _pair(place)) in taken:
+                place += 1
+            self.letters[look] = letters
+        return self.letters[look]
 
 
 def picture(scene: Scene) -> str:
@@ -168,6 +177,11 @@ def _written(scene: Scene, frames: Mapping[tuple[tuple[int, int], str], Frame]) 
             parts.append(f"{line}{'' if last == line else f'-{last}'}: {row}")
             line = last + 1
     return "\n".join([*parts, "=== styles", *styles.legend(), ""])
+
+
+def _pair(place: int) -> str:
+    first, second = divmod(place % len(LETTERS) ** 2, len(LETTERS))
+    return LETTERS[first] + LETTERS[second]
 
 
 @contextmanager
