@@ -46,6 +46,7 @@ from bus.past import (
     PastCluster,
     PastJobs,
     PastNodes,
+    PastScheduler,
     PastSpike,
     PastTasks,
     Spike,
@@ -318,8 +319,10 @@ class Calls:
         """What became of the jobs that were submitted in the last `window_s`."""
         return await self._call("series.states", StatesQuery(window_s=window_s), States)
 
-    async def scheduler(self) -> Scheduler:
-        """What orders the tasks, why, and what was learned."""
+    async def scheduler(self, *, at: float | None = None) -> Scheduler:
+        """What orders the tasks, why, and what was learned. `at`: as it was at that moment."""
+        if at is not None:
+            return await self._call("past.scheduler", PastScheduler(at=at), Scheduler)
         return await self._call("scheduler.status", Empty(), Scheduler)
 
     async def upcoming(self, limit: int = 50) -> Upcoming:

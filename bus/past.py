@@ -35,6 +35,12 @@ class PastNodes(NodeList, kw_only=True):
     at: float
 
 
+class PastScheduler(Request):
+    """Who ordered the tasks, with the newest snapshots by then: to page back is to ask of earlier."""
+
+    at: float
+
+
 class PastChanges(Request):
     """What became different from `since` to `until` (None: now)."""
 

@@ -116,6 +116,7 @@ class Scheduler(Struct, kw_only=True):
     snapshots: list[Snapshot] = []
     forecasts: Forecasts | None = None
     audit: str = ""
+    unknown: list[str] = []  # of the past: what nobody keeps; rules are told as they are now
 
 
 class Exported(Struct, kw_only=True):

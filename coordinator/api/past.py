@@ -20,14 +20,19 @@ from bus.errors import ApiError
 from bus.fields import ALL_TASK_FIELDS, JOB_FIELDS, NODE_FIELDS, TASK_FIELDS
 from bus.filter import Condition, Operator, Order
 from bus.refusal import quote, refusal
+from bus.scheduling import Scheduler
 from bus.values import NodeAdmin, NodeHealth, NodeName, Resources
 from coordinator.api.access import viewer
 from coordinator.api.find import Finder
 from coordinator.api.listing import states_wanted, understand
 from coordinator.api.node_list import page
+from coordinator.api.scheduler import SNAPSHOTS_SHOWN, snapshot_shown
 from coordinator.clock import Clock
 from coordinator.core.amounts import RESOURCES, amount_of
 from coordinator.core.model import Cluster, Node
+from coordinator.core.scheduler.learner import REWARDS
+from coordinator.core.scheduler.policies import Mode
+from coordinator.core.scheduler.values import rank_in_force
 from coordinator.loop import Loop
 from coordinator.store.past import MOVED_MAX, Busy, JobThen, Load, NodeThen, Past, TooMuch
 from coordinator.store.rows import UserRow
@@ -65,6 +70,7 @@ class Pasts:
             "past.jobs": self.jobs,
             "past.tasks": self.tasks,
             "past.nodes": self.nodes,
+            "past.scheduler": self.scheduler,
             "past.changes": self.changes,
             "past.spike": self.spike,
         }
@@ -123,6 +129,34 @@ class Pasts:
         found = page(await self._nodes(at_s), listing)
         found.unknown = NODES_UNKNOWN
         return found
+
+    async def scheduler(self, user: UserRow, request: Struct) -> Struct:
+        """`past.scheduler`: as the newest snapshot of then says; each change of mode has one."""
+        assert isinstance(request, past.PastScheduler)
+        at_s = self._moment(request.at, "/at")
+        await self._loop.barrier()
+        snapshots = await _bounded(self._store.snapshots(at_s, SNAPSHOTS_SHOWN))
+        if not snapshots:
+            hint = "ask for a later moment"
+            raise ApiError(refusal("E_NOT_FOUND", "nothing was learned yet by then", field="/at", hint=hint))
+        _, tasks = await _bounded(self._store.live_then(at_s))
+        newest, cluster = snapshots[0], self._loop.cluster
+        return Scheduler(
+            mode=newest.mode,
+            policy=newest.policy,
+            order=cluster.order,
+            acts=(newest.policy if newest.mode == Mode.ON else "") or cluster.order,
+            rank=rank_in_force(cluster),
+            epsilon=newest.epsilon,
+            reward_window=REWARDS,
+            reward_avg=newest.reward_avg,
+            learned=newest.sequence,
+            digest=newest.digest,
+            queue=tasks.get("queued", 0),
+            evidence=newest.evidence,
+            snapshots=[snapshot_shown(each) for each in snapshots],
+            unknown=["decisions", "test", "forecasts"],
+        )
 
     async def changes(self, user: UserRow, request: Struct) -> Struct:
         """`past.changes`."""

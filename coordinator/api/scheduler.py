@@ -23,7 +23,7 @@ from coordinator.core.scheduler.policies import POLICIES, Kind, Mode
 from coordinator.core.scheduler.rules import RULES
 from coordinator.core.scheduler.values import epsilon, rank_in_force
 from coordinator.loop import Loop
-from coordinator.store.learned import Learned
+from coordinator.store.learned import Kept, Learned
 from coordinator.store.rows import UserRow
 from coordinator.tuning import Tuning
 
@@ -73,20 +73,7 @@ class SchedulerDesk:
             next_test_s=tuning.next_s,
             test=tuning.test,
             forecasts=_forecasts(learner.forecasts),
-            snapshots=[
-                scheduling.Snapshot(
-                    number=each.number,
-                    at=each.at,
-                    reason=each.reason,
-                    mode=each.mode,
-                    policy=each.policy,
-                    learned=each.sequence,
-                    digest=each.digest,
-                    epsilon=each.epsilon,
-                    reward_avg=each.reward_avg,
-                )
-                for each in kept_ones
-            ],
+            snapshots=[snapshot_shown(each) for each in kept_ones],
         )
 
     async def mode(self, user: UserRow, request: Struct) -> Struct:
@@ -172,6 +159,21 @@ class SchedulerDesk:
         status = await self.status(user, request)
         status.audit = done.audit
         return status
+
+
+def snapshot_shown(each: Kept) -> scheduling.Snapshot:
+    """A row of what was learned."""
+    return scheduling.Snapshot(
+        number=each.number,
+        at=each.at,
+        reason=each.reason,
+        mode=each.mode,
+        policy=each.policy,
+        learned=each.sequence,
+        digest=each.digest,
+        epsilon=each.epsilon,
+        reward_avg=each.reward_avg,
+    )
 
 
 def _forecasts(record: Record) -> scheduling.Forecasts:

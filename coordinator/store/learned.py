@@ -71,21 +71,7 @@ class Learned:
 
     async def states(self, limit: int) -> list[Kept]:
         """The newest first."""
-        return [
-            Kept(
-                row["number"],
-                row["at"],
-                row["reason"],
-                row["mode"] or "",
-                row["policy_version"],
-                row["sequence"],
-                row["digest"],
-                row["epsilon"],
-                row["reward_avg"],
-                msgspec.json.decode(row["evidence"]) if row["evidence"] else {},
-            )
-            for row in await self._session.fetch(_SQL["states"], limit)
-        ]
+        return [kept_of(row) for row in await self._session.fetch(_SQL["states"], limit)]
 
     async def state(self, number: int) -> LearnedState | None:
         row = await self._session.fetchrow(_SQL["state"], number)
@@ -116,6 +102,22 @@ class Learned:
         """Notes that the newest snapshots have, and old snapshots, while `epoch` leads."""
         await self._session.execute(_SQL["prune_notes"], epoch)
         await self._session.execute(_SQL["prune_states"], epoch, KEEP_STATES)
+
+
+def kept_of(row: Record) -> Kept:
+    """A row of `learned.states`, or of `past.snapshots`."""
+    return Kept(
+        row["number"],
+        row["at"],
+        row["reason"],
+        row["mode"] or "",
+        row["policy_version"],
+        row["sequence"],
+        row["digest"],
+        row["epsilon"],
+        row["reward_avg"],
+        msgspec.json.decode(row["evidence"]) if row["evidence"] else {},
+    )
 
 
 def _state(row: Record) -> LearnedState:

@@ -21,6 +21,7 @@ from coordinator.store.composites import of_ledger
 from coordinator.store.conditions import Statement, order_by
 from coordinator.store.connection import LIST_SESSION, Session
 from coordinator.store.errors import StoreError
+from coordinator.store.learned import Kept, kept_of
 from coordinator.store.listing import Listing
 from coordinator.store.lists import Lists, sort_key
 from coordinator.store.shown import instant_s, shown_task
@@ -166,6 +167,10 @@ class Past(Lists):
         rows = await self._session.fetch(text, *statement.arguments)
         jobs = {row["state"]: int(row["jobs"]) for row in rows}
         return jobs, {name: sum(int(row[name]) for row in rows) for name in names if rows}
+
+    async def snapshots(self, at_s: float, limit: int) -> list[Kept]:
+        """Of what was learned by then, the newest first."""
+        return [kept_of(row) for row in await self._session.fetch(_SQL["snapshots"], at_s, limit)]
 
     async def jobs_moved(
         self, since_s: float, until_s: float, *, viewer: str | None

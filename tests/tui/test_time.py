@@ -139,6 +139,18 @@ async def test_details_are_those_of_then() -> None:
         await showing(pilot, str(job.state))
 
 
+async def test_the_scheduler_is_that_of_then() -> None:
+    async with opened(recent()) as pilot:
+        await showing(pilot, "LIVE")
+        await pilot.press("6")
+        await showing(pilot, "mode", "shadow", "forecasts of starts")
+        console_of(pilot).look_at(time.time() - 8.5 * 3600)
+        await showing(pilot, "PAST", "none passed the gate")
+        await gone(pilot, "forecasts of starts")
+        console_of(pilot).look_at(time.time() - 40 * 3600)
+        await showing(pilot, "nothing was learned yet by then")
+
+
 @pytest.mark.parametrize(("digit", "said"), [("0", "people and what they used"), ("8", "disks and cards")])
 @pytest.mark.parametrize("size", [(80, 24), (200, 60)])
 async def test_what_does_not_follow_says_so(digit: str, said: str, size: tuple[int, int]) -> None:

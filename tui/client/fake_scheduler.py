@@ -8,6 +8,7 @@ import time
 from typing import Literal
 
 from bus.scheduling import Forecasts, Scheduler, Snapshot, Test
+from tui.client.fake_world import not_found
 
 EVERY_S = 1_800.0
 SNAPSHOTS = 20
@@ -26,9 +27,12 @@ class FakeScheduler:
     def _check(self, operation: str) -> None:
         raise NotImplementedError
 
-    async def scheduler(self) -> Scheduler:
+    async def scheduler(self, *, at: float | None = None) -> Scheduler:
         self._check("scheduler")
         now_s = time.time()
+        snapshots = [_snapshot(place, now_s) for place in range(SNAPSHOTS)]
+        if at is not None:
+            return _then([each for each in snapshots if each.at <= at])
         return Scheduler(
             mode=self.mode,
             policy=POLICY,
@@ -46,9 +50,32 @@ class FakeScheduler:
             evidence=EVIDENCE | {"at": now_s - 3 * EVERY_S},
             next_test_s=EVERY_S / 2,
             test=_test(now_s),
-            snapshots=[_snapshot(place, now_s) for place in range(SNAPSHOTS)],
+            snapshots=snapshots,
             forecasts=Forecasts(told=912, right=741, newest=100, newest_right=83, width=0.42, open=17),
         )
+
+
+def _then(snapshots: list[Snapshot]) -> Scheduler:
+    """As the newest of them says."""
+    if not snapshots:
+        raise not_found("nothing was learned yet by then")
+    newest = snapshots[0]
+    return Scheduler(
+        mode=newest.mode,
+        policy=newest.policy,
+        order=STATIC,
+        acts=newest.policy if newest.mode == "on" else STATIC,
+        rank="best fit",
+        epsilon=newest.epsilon,
+        reward_window=1_000,
+        reward_avg=newest.reward_avg,
+        learned=newest.learned,
+        digest=newest.digest,
+        queue=212,
+        evidence=EVIDENCE if newest.policy else {},
+        snapshots=snapshots,
+        unknown=["decisions", "test", "forecasts"],
+    )
 
 
 def _test(now_s: float) -> Test:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Literal
 
 from textual import work
@@ -27,7 +26,6 @@ NEXT: dict[str, Literal["off", "shadow", "on"]] = {"off": "shadow", "shadow": "o
 class SchedulerScreen(DocumentScreen):
     """The mode goes off, shadow, on, and off again."""
 
-    past_note = "who acts is told as of now, changes up to then"
     BINDINGS = [
         Binding("m", "steer('scheduler_mode')", "next mode", id="scheduler.mode"),
         Binding("c", "chart", "charts", id="scheduler.chart"),
@@ -38,9 +36,9 @@ class SchedulerScreen(DocumentScreen):
         super().__init__("scheduler", self._page)
 
     async def _page(self, source: Source) -> list[Line]:
-        status = await source.scheduler()
+        status = await source.scheduler(at=self.console.moment)
         asked = EventList(filter="kind~scheduler_", limit=CHANGES_SHOWN, until=self.console.moment)
-        return scheduler_page(status, (await source.events(asked)).events, now_s=time.time())
+        return scheduler_page(status, (await source.events(asked)).events, now_s=self.now_s)
 
     def action_chart(self) -> None:
         """Rewards, exploring, the policy against its baseline, over time."""

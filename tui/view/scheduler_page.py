@@ -11,11 +11,11 @@ from bus.scheduling import Forecasts, Scheduler, Snapshot, Test
 from tui.view.amounts import NONE, duration
 from tui.view.facts import fact, head
 from tui.view.instants import local_short
-from tui.view.learning import evidence_text, mode_line
+from tui.view.learning import evidence_text, margin_of, mode_line
 from tui.view.lines import Line
 
 LEVELS = "▁▂▃▄▅▆▇█"
-BAR_CELLS = 30
+BAR_CELLS, COST_CELLS = 30, 20
 POLICIES_SHOWN = 12
 
 
@@ -28,11 +28,14 @@ def scheduler_page(status: Scheduler, changes: Sequence[Happened], *, now_s: flo
         fact("nodes by", status.rank or NONE),
         fact("exploring", f"ε {status.epsilon:.4f}: so often a learned value tries another node"),
         fact("queue", f"{status.queue:,} {'entry' if status.queue == 1 else 'entries'}"),
-        fact("learned", f"{status.decisions:,} decisions, {status.learned:,} notes"),
     ]
-    lines += [Line(""), head("policy against baseline, in replays of the cluster's own history")]
-    lines += _test_lines(status.test, status.next_test_s, now_s=now_s)
-    lines += [Line(""), head("forecasts of starts"), *_forecast_lines(status.forecasts)]
+    decisions = "" if "decisions" in status.unknown else f"{status.decisions:,} decisions, "
+    lines.append(fact("learned", f"{decisions}{status.learned:,} notes"))
+    if "test" not in status.unknown:
+        lines += [Line(""), head("policy against baseline, in replays of the cluster's own history")]
+        lines += _test_lines(status.test, status.next_test_s, now_s=now_s)
+    if "forecasts" not in status.unknown:
+        lines += [Line(""), head("forecasts of starts"), *_forecast_lines(status.forecasts)]
     lines += [Line(""), head("learning curves, oldest snapshot first"), *_curves(status, now_s=now_s)]
     lines += [Line(""), head("changes of mode and policy"), *_change_lines(changes, now_s=now_s)]
     return lines
@@ -80,9 +83,15 @@ def _cost_lines(test: Test) -> Iterator[Line]:
     most, width = max(means.values()), max(len(name) for name in means)
     for name, mean in sorted(means.items(), key=lambda item: item[1])[:POLICIES_SHOWN]:
         acts = {test.policy: "  passed the gate", test.static: "  best static rule"}.get(name, "")
+        margin = margin_of(test, name)
+        said = f"  {margin}" if margin is not None else ""
         tone = "ok" if name == test.policy else "" if name == test.static else "idle"
         share = mean / most if most else 0.0
-        yield Line(f"{name:<{width}}  {bar(share)} slowdown {mean:6.2f}{acts}", tone)
+        yield Line(f"{name:<{width}}  {bar(share, cells=COST_CELLS)} {mean:6.2f}{said}{acts}", tone)
+    windows = max(map(len, test.costs.values()))
+    yield Line(
+        f"mean slowdown over {windows} windows; against the static rule, ± two standard errors", "idle"
+    )
 
 
 def _forecast_lines(forecasts: Forecasts | None) -> Iterator[Line]:
@@ -131,7 +140,7 @@ def _change_lines(changes: Sequence[Happened], *, now_s: float) -> Iterator[Line
         yield Line(f"{local_short(event.at, now_s=now_s)}  {event.message}{by}", "", "◆")
 
 
-def bar(share: float) -> str:
-    """A share of BAR_CELLS."""
-    full = min(max(round(share * BAR_CELLS), 0), BAR_CELLS)
-    return "█" * full + "░" * (BAR_CELLS - full)
+def bar(share: float, *, cells: int = BAR_CELLS) -> str:
+    """A share of so many cells."""
+    full = min(max(round(share * cells), 0), cells)
+    return "█" * full + "░" * (cells - full)

@@ -279,6 +279,16 @@ from corral.node_usage u
 where u.at > to_timestamp($1) - $2 * interval '1 second' and u.at <= to_timestamp($1)
 order by u.node_id, u.at desc;
 
+-- name: snapshots
+-- The newest $2 snapshots of what was learned by then, without their tables.
+select
+    number, extract(epoch from created_at)::double precision as at, reason, mode, policy_version, sequence, digest,
+    epsilon, reward_avg, evidence
+from corral.ai_state
+where learner is not null and created_at <= to_timestamp($1)
+order by number desc
+limit $2;
+
 -- name: happened
 -- How many events of each kind there were from $1 to $2 of what $3 may see, and when the first was. null sees all.
 select kind, sum(times)::bigint as times, min(first) as first

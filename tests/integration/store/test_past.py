@@ -18,6 +18,7 @@ from coordinator.config import Config
 from coordinator.core.effects import EventRecord, UsageRecord
 from coordinator.serve import rebuild
 from coordinator.store.events import Events
+from coordinator.store.learned import Learned
 from coordinator.store.lists import Lists
 from coordinator.store.over import Over
 from coordinator.store.past import Past
@@ -45,6 +46,7 @@ TOLD = (
 OF_TASKS = ("job", "index", "state", "node", "fence", "retries", "started_at", "ended_at", "exit_code")
 OF_EVERY_TASK = (*OF_TASKS, "count", "user", "name")
 OF_NODES = ("name", "health", "admin", "allocated", "running", "waiting")
+OF_SCHEDULERS = ("mode", "policy", "order", "acts", "epsilon", "digest", "evidence", "snapshots")
 OF_CLUSTERS = ("total_nodes", "active_nodes", "jobs", "tasks", "capacity", "allocated", "live_jobs")
 
 
@@ -72,7 +74,7 @@ async def coordinator(dsn: str) -> AsyncIterator[tuple[Shell, TelemetryStore]]:
     telemetry = await TelemetryStore.connect(dsn)
     stores = {
         "reads": Reads(dsn), "lists": Lists(dsn), "events": Events(dsn), "over": Over(dsn), "past": Past(dsn),
-        "task_lists": TaskLists(dsn),
+        "task_lists": TaskLists(dsn), "learned": Learned(dsn),
     }  # fmt: skip
     try:
         for name, role in (("alice", Role.USER), ("bob", Role.USER), ("adam", Role.ADMIN)):
@@ -306,6 +308,19 @@ async def test_a_spike_is_what_happened_more_often_and_was_used_more_than_before
         assert events == pytest.approx({kind: score for kind, score in scores.items() if abs(score) >= 2})
         nodes = [each for each in told["standouts"] if each["kind"] == "node" and "cpu" in each["about"]]
         assert [(each["name"], each["value"], each["expected"]) for each in nodes] == [("n1", 1.9, 0.1)]
+
+
+async def test_the_scheduler_is_as_its_newest_snapshot_of_then_says(coordinator_dsn: str) -> None:
+    async with coordinator(coordinator_dsn) as (shell, _):
+        moments = []
+        for mode in ("shadow", "on", "off"):
+            told = await shell.ask("adam", "scheduler.mode", mode=mode)
+            moments.append((shell.clock.now_s(), told))
+        for at_s, told in moments:
+            then = await shell.ask("alice", "past.scheduler", at=at_s)
+            assert [then[name] for name in OF_SCHEDULERS] == [told[name] for name in OF_SCHEDULERS]
+        answer = await shell.ask("adam", "past.scheduler", at=1.0)
+        assert answer["error"]["code"] == "E_NOT_FOUND"
 
 
 @pytest.mark.parametrize(
