@@ -75,7 +75,7 @@ async def test_what_the_scheduler_learned_is_charted(fake: FakeCluster) -> None:
         await showing(pilot, "learning curves")
         await pilot.press("c")
         await showing(
-            pilot, "scheduler › learning › chart", "td error", "|r − V|", "ε", "+2 s.e.", "meant 80"
+            pilot, "scheduler › learning › chart", "td error", "|r − V|", "ε", "+2 s.e.", "(meant 80)"
         )
         await until(pilot, lambda: has_lines(painted(pilot)))
         await pilot.press("escape")

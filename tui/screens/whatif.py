@@ -33,7 +33,7 @@ class WhatIfScreen(DocumentScreen):
     BINDINGS = [
         Binding("enter", "steer('drain')", "drain it", id="whatif.drain"),
         Binding("a", "add(1)", "more nodes", id="whatif.more"),
-        Binding("A", "add(-1)", "fewer nodes", id="whatif.fewer"),
+        Binding("A", "add(-1)", "fewer nodes", show=False, id="whatif.fewer"),
         Binding("d", "drained", "drained or not", id="whatif.drained"),
         Binding("t", "deadline", "another deadline", id="whatif.deadline"),
         Binding("o", "order", "another order", id="whatif.order"),

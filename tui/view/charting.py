@@ -43,7 +43,7 @@ LEARNING = "learning"
 _NAMES = {
     "reward": "ended", "reward_mean": "newest 1,000", "td_error": "|r − V|",
     "epsilon": "ε", "policy_cost": "cost", "policy_cost_low": "−2 s.e.",
-    "policy_cost_high": "+2 s.e.", "forecasts_right": "right; meant 80",
+    "policy_cost_high": "+2 s.e.", "forecasts_right": "right (meant 80)",
     "cpu_used": "used", "cpu_held": "held", "memory_used": "used", "memory_held": "held", "gpu_used": "used",
     "gpu_held": "held", "queue_depth": "queued", "wait": "mean", "wait_max": "longest",
     "nodes_healthy": "healthy", "nodes_degraded": "degraded", "nodes_unreachable": "unreachable",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
+
+from msgspec import Struct
 
 from bus.scheduling import Forecasts, Scheduler, Test
 from tui.view.amounts import NONE, duration
@@ -112,6 +114,30 @@ def cost_rows(test: Test) -> list[tuple[str, ...]]:
             f"{math.expm1(ratio):+.1%}",
         ))  # fmt: skip
     return rows
+
+
+class Margin(Struct, frozen=True):
+    """By how much an order cost more than the best static rule, and within which two standard errors."""
+
+    share: float
+    low: float
+    high: float
+    windows: int
+
+    def __str__(self) -> str:
+        return f"{self.share:+.1%} ({self.low:+.1%} to {self.high:+.1%})"
+
+
+def margin_of(test: Test, name: str) -> Margin | None:
+    """In pairs of windows, as the gate counts; None of the rule itself, and of less than two pairs."""
+    base, values = test.costs.get(test.static, []), test.costs.get(name, [])
+    windows = min(len(base), len(values))
+    if name == test.static or windows < 2:
+        return None
+    logs = [math.log(one / other) for one, other in zip(values, base, strict=False)]
+    middle, spread = fmean(logs), 2.0 * stdev(logs) / math.sqrt(windows)
+    share, low, high = (math.expm1(each) for each in (middle, middle - spread, middle + spread))
+    return Margin(share, low, high, windows)
 
 
 def verdict_line(test: Test) -> str:

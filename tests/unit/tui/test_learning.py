@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from bus import scheduling
 from bus.scheduling import Forecasts, Scheduler, Snapshot
 from tui.cli.scheduler import differing
-from tui.view.learning import cost_rows, diff_lines, forecasts_text, mode_line, scheduler_lines, verdict_line
+from tui.view.learning import (
+    cost_rows,
+    diff_lines,
+    forecasts_text,
+    margin_of,
+    mode_line,
+    scheduler_lines,
+    verdict_line,
+)
 
 EVIDENCE = {"policy": "rollout", "static": "sjf", "windows": 16, "log_ratio": -0.2, "t": -3.0}
 TEST = scheduling.Test(
@@ -47,6 +57,17 @@ def test_who_acts_is_said_with_its_evidence() -> None:
     ):
         assert words in text
     assert "3  " in text and "asked for by olga" in text
+
+
+def test_what_an_order_cost_is_told_with_how_sure_that_is() -> None:
+    costs = {"sjf": [10.0, 10.0, 10.0], "rollout": [8.0, 8.0, 8.0], "worse": [10.0, 20.0, 40.0], "one": [9.0]}
+    test = structs.replace(TEST, costs=costs)
+    same = margin_of(test, "rollout")
+    assert same is not None and str(same) == "-20.0% (-20.0% to -20.0%)" and same.windows == 3
+    unsure = margin_of(test, "worse")
+    assert unsure is not None and round(unsure.share, 6) == 1.0
+    assert unsure.low < 0.0 < unsure.high, "it may as well be better"
+    assert margin_of(test, "sjf") is None and margin_of(test, "one") is None and margin_of(test, "x") is None
 
 
 def test_how_true_forecasts_came_is_said() -> None:
