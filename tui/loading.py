@@ -20,6 +20,7 @@ PAUSE_S = 0.05
 AHEAD = (
     "tui.screens.openers",
     "tui.screens.document",
+    "tui.screens.why",
     "tui.screens.tasks",
     "tui.screens.nodes",
     "tui.screens.logs",

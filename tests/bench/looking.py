@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from textual.events import Key
 from textual.pilot import Pilot
 
 from tests.bench.figures import Figure, percentile
+from tui.__main__ import GARBAGE_THRESHOLD
 from tui.app import Console
 from tui.client.fake import FakeCluster
 from tui.client.fake_world import World
@@ -28,6 +30,7 @@ async def looking_at(
     fake: FakeCluster | None = None, *, size: tuple[int, int] = SIZE
 ) -> AsyncIterator[tuple[Pilot[None], Console]]:
     """The console on a cluster, the demo's unless another is given; it is online, and all of it is loaded."""
+    gc.set_threshold(GARBAGE_THRESHOLD)  # as the command has it
     fake = fake or FakeCluster(World(seed=1, now_s=time.time()))
     console = Console(Session(fake.connect))
     async with console.run_test(size=size) as pilot:
