@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bus.api import Error
-from tests.tui.driving import opened, painted, showing, until
+from tests.tui.driving import gone, opened, painted, showing, until
 from tui.client.fake import FakeCluster
 from tui.screens.charts import ChartsScreen
 from tui.widgets.chart import Chart
@@ -87,6 +87,10 @@ async def test_a_line_opens_a_chart_of_what_it_names(fake: FakeCluster) -> None:
         await showing(pilot, "LIVE")
         await pilot.press("colon", *"chart n-0001 mem", "enter")
         await showing(pilot, "n-0001 memory › chart", "memory")
+        await pilot.press("b")
+        await showing(pilot, "a n-0001", "b most", "c least")
+        await pilot.press("b")
+        await gone(pilot, "c least")
 
 
 async def test_the_highest_peak_is_explained_and_esc_leads_back_to_it(fake: FakeCluster) -> None:

@@ -62,8 +62,11 @@ class FakeSeries(FakeUpcoming):
                 id=each,
                 metric=metric,
                 unit=known[metric].unit,
-                aggregate=Aggregate.RATE if known[metric].counted else Aggregate.MEAN,
-                values=[figure(each, metric, at, unit=known[metric].unit) for at in times],
+                aggregate=_aggregate(query.aggregate, counted=known[metric].counted),
+                values=[
+                    _spread(figure(each, metric, at, unit=known[metric].unit), query.aggregate)
+                    for at in times
+                ],
             )
             for each in ids
             for metric in query.metrics
@@ -82,6 +85,18 @@ class FakeSeries(FakeUpcoming):
                 for state in ("pending", "queued", "assigned", "running", "completed", "failed", "cancelled"):
                     tasks[state] = tasks.get(state, 0) + getattr(job.counts, state)
         return States(since=since_s, jobs=jobs, tasks=tasks)
+
+
+def _aggregate(asked: Aggregate, *, counted: bool) -> Aggregate:
+    if asked is Aggregate.AUTO:
+        return Aggregate.RATE if counted else Aggregate.MEAN
+    return asked
+
+
+def _spread(value: float | None, aggregate: Aggregate) -> float | None:
+    """Around the mean that the formula gives."""
+    share = {Aggregate.MAX: 1.15, Aggregate.MIN: 0.8}.get(aggregate, 1.0)
+    return None if value is None else value * share
 
 
 def figure(thing: str, metric: str, at_s: float, *, unit: str) -> float | None:

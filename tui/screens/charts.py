@@ -48,6 +48,7 @@ class ChartsScreen(LiveScreen):
         Binding("m", "one", "one or all", id="charts.one"),
         Binding("s", "summary", "in words", id="charts.summary"),
         Binding("enter,x", "explain", "explain the peak", key_display="Enter", id="charts.explain"),
+        Binding("b", "band", "least and most", show=False, id="charts.band"),
         Binding("e", "newest", "up to now", show=False, id="charts.newest"),
         Binding("ctrl+r", "reload", "ask again now", show=False, id="charts.reload"),
     ]
@@ -61,7 +62,7 @@ class ChartsScreen(LiveScreen):
         self._range = 1
         self._until_s: float | None = None
         self._first = 0
-        self._single = False
+        self._single = self._has_band = False
         self._wake = Wake()
 
     def body(self) -> list[Widget]:
@@ -163,6 +164,14 @@ class ChartsScreen(LiveScreen):
         self._single = not self._single
         self._arrange()
 
+    def action_band(self) -> None:
+        """Least and most of each point too, or the means alone; of one node or task."""
+        if not self.subject.may_have_band:
+            self.notify("Least and most are drawn of one node or task alone.", markup=False)
+            return
+        self._has_band = not self._has_band
+        self._wake.now()
+
     def action_summary(self) -> None:
         """The charts one sees in words: newest, least, mean and most of each line."""
 
@@ -235,7 +244,7 @@ class ChartsScreen(LiveScreen):
         since_s = (until_s or self.now_s) - self._span_s
         source, visible = self.session.source, self._visible
         with self.asks():
-            asked = queries(self.subject, visible, since_s=since_s, until_s=until_s)
+            asked = queries(self.subject, visible, since_s=since_s, until_s=until_s, band=self._has_band)
             answers: Sequence[Measured] = await asyncio.gather(*(source.series(each) for each in asked))
             marks = await self._marks(source, since_s, until_s)
             before, self.panels = self.panels, panels_of(self.subject, visible, answers, marks)

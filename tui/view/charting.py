@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from bus.api import Happened
-from bus.series import METRICS, Measured, Series, SeriesKind, SeriesQuery
+from bus.series import METRICS, Aggregate, Measured, Series, SeriesKind, SeriesQuery
 from tui.view.series import Curve, Mark, Panel
 from tui.view.words import WordError, choose
 
@@ -40,6 +40,9 @@ _OF_LEARNING: dict[str, tuple[str, ...]] = {
 
 _BY_PANEL = _OF_CLUSTER | _OF_LEARNING
 LEARNING = "learning"
+_BOUNDS = {Aggregate.MAX: "most", Aggregate.MIN: "least"}
+"""Of what one thing has in a bucket, beside its mean."""
+
 _NAMES = {
     "reward": "ended", "reward_mean": "newest 1,000", "td_error": "|r − V|",
     "epsilon": "ε", "policy_cost": "cost", "policy_cost_low": "−2 s.e.",
@@ -69,6 +72,11 @@ class Subject(Struct, frozen=True):
                 return _OF_THINGS
             case SeriesKind.TASK:
                 return _OF_TASKS
+
+    @property
+    def may_have_band(self) -> bool:
+        """Whether it is one thing: least and most of several would be a thicket."""
+        return len(self.ids) == 1
 
     @property
     def is_learning(self) -> bool:
@@ -116,12 +124,21 @@ _SHORT = {"mem": "memory", "net": "network", "temp": "temperature", "queue": "ta
 
 
 def queries(
-    subject: Subject, panels: Sequence[str], *, since_s: float, until_s: float | None, points: int = POINTS
+    subject: Subject,
+    panels: Sequence[str],
+    *,
+    since_s: float,
+    until_s: float | None,
+    points: int = POINTS,
+    band: bool = False,
 ) -> list[SeriesQuery]:
-    """What must be asked for these panels: levels and counts apart."""
+    """What must be asked for these panels: levels and counts apart; least and most of levels for a `band`."""
     names = [name for panel in panels for name in _metrics(subject, panel)]
     kinds = METRICS[subject.kind]
-    groups = ([name for name in names if kinds[name].counted is counted] for counted in (False, True))
+    levels, counts = ([name for name in names if kinds[name].counted is counted] for counted in (False, True))
+    wanted = [(levels, Aggregate.AUTO), (counts, Aggregate.AUTO)]
+    if band:
+        wanted += [(levels, Aggregate.MAX), (levels, Aggregate.MIN)]
     return [
         SeriesQuery(
             kind=subject.kind,
@@ -130,8 +147,9 @@ def queries(
             since=since_s,
             until=until_s,
             points=points,
+            aggregate=aggregate,
         )
-        for group in groups
+        for group, aggregate in wanted
         if group
     ]
 
@@ -193,4 +211,5 @@ def _metrics(subject: Subject, panel: str) -> tuple[str, ...]:
 
 def _curve(subject: Subject, series: Series) -> Curve:
     name = _NAMES.get(series.metric, series.metric) if subject.kind is SeriesKind.CLUSTER else series.id
+    name = _BOUNDS.get(series.aggregate, name)
     return Curve(name, tuple(series.values), tuple(series.anomalies))

@@ -152,6 +152,26 @@ def test_what_a_line_asks_for() -> None:
             parse_subject(line)
 
 
+def test_a_band_asks_for_least_and_most_of_levels_and_names_them() -> None:
+    subject = Subject(SeriesKind.NODE, ("n1",), ("cpu",))
+    assert subject.may_have_band and not Subject(SeriesKind.NODE, ("a", "b")).may_have_band
+    asked = queries(subject, ["cpu"], since_s=0.0, until_s=60.0, band=True)
+    assert [query.aggregate for query in asked] == [Aggregate.AUTO, Aggregate.MAX, Aggregate.MIN]
+    answers = [
+        Measured(
+            times=[0.0],
+            step_s=60.0,
+            resolution_s=60.0,
+            series=[Series(id="n1", metric="cpu", unit="millicores", aggregate=aggregate, values=[1.0])],
+        )
+        for aggregate in (Aggregate.MEAN, Aggregate.MAX, Aggregate.MIN)
+    ]
+    (made,) = panels_of(subject, ["cpu"], answers, [])
+    assert [curve.name for curve in made.curves] == ["n1", "most", "least"]
+    counts = queries(Subject(), ["throughput"], since_s=0.0, until_s=60.0, band=True)
+    assert [query.aggregate for query in counts] == [Aggregate.AUTO], "counts have none"
+
+
 def test_axes_go_around_what_is_measured() -> None:
     def axis(unit: str, *values: float) -> tuple[float, float]:
         curve = Curve("", values)
