@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from bus.api import Error
 from bus.errors import ApiError, CorralError, RequestTimeout
 from bus.values import Role
-from tests.tui.driving import gone, on_session, showing, until
+from tests.tui.driving import gone, on_session, painted, showing, until
 from tests.tui.troubled import Troubled, console, screen_at
 from tui.client.fake import FakeCluster
 from tui.client.session import Session
@@ -196,3 +196,38 @@ async def test_where_the_console_itself_is_refused_the_reason_has_a_line(trouble
         screen_at(pilot).session.hurry()
         await showing(pilot, "LIVE")
         await gone(pilot, "✖ E_UNAVAILABLE")
+
+
+async def test_a_line_that_is_looked_into_for_long_says_so_and_can_be_given_up(troubled: Troubled) -> None:
+    async with at(troubled, Place("jobs", "STATE")) as pilot:
+        await showing(pilot, "STATE")
+        troubled.hold("jobs", "nodes", "node", "job")
+        await pilot.press("slash", *"name~x", "enter")
+        await showing(pilot, "◐ waiting 0 s; Esc gives up", "LIVE")
+        await pilot.press("escape")
+        await gone(pilot, "Esc gives up")
+        assert "name~x" not in painted(pilot)
+        await pilot.press("colon", *"job 40", "enter")
+        await showing(pilot, "◐ waiting 0 s; Esc gives up")
+        await pilot.press("escape")
+        await gone(pilot, "Esc gives up")
+        await pilot.press("ctrl+p", *"train")
+        await showing(pilot, "◐ waiting 0 s")
+        await troubled.release()
+        await gone(pilot, "◐ waiting 0 s")
+        await pilot.press("escape")
+        await gone(pilot, "these letters")
+
+
+async def test_a_question_that_waits_for_what_it_would_do_counts(troubled: Troubled) -> None:
+    troubled.fake.role = Role.ADMIN
+    async with at(troubled, Place("nodes", "n-0000")) as pilot:
+        await showing(pilot, "n-0000")
+        troubled.hold("what_if")
+        await pilot.press("r")
+        await showing(pilot, "Drain node n-0000", "looking ahead … ◐ waiting 0 s")
+        await troubled.release(into=AWAY)
+        await showing(pilot, "not known: E_UNAVAILABLE")
+        await pilot.press("n")
+        await gone(pilot, "Drain node")
+    assert troubled.fake.done == []

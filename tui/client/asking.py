@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from bus.errors import CorralError
+
+T = TypeVar("T")
 
 SLOW_S = 1.0
 """Who has waited for so long is told how long it takes."""
@@ -50,3 +54,14 @@ class Asking:
     def age_s(self) -> float | None:
         """How long ago the last answer came; None where there was none yet."""
         return None if self._answered is None else time.monotonic() - self._answered
+
+
+async def patiently(question: Awaitable[T], tell: Callable[[float], None]) -> T:
+    """The answer. Until it is there `tell` hears how many seconds it takes, as often as these change."""
+    asked, began = asyncio.ensure_future(question), time.monotonic()
+    try:
+        while not (await asyncio.wait([asked], timeout=SLOW_S))[0]:
+            tell(time.monotonic() - began)
+        return asked.result()
+    finally:
+        asked.cancel()

@@ -15,7 +15,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from bus.errors import CorralError
-from tui.view.refusals import error_text
+from tui.client.asking import patiently
+from tui.view.refusals import error_text, waiting_text
 from tui.view.safe import safe_line
 from tui.view.words import Words, common_start, completions, parse_line
 from tui.widgets.choices import Choice, Choices
@@ -94,6 +95,7 @@ class CommandLine(ModalScreen[Deed | None]):
 
     @on(Input.Changed)
     def _on_typed(self) -> None:
+        self.workers.cancel_group(self, "answer")  # it was about another line
         if self._recalled == len(self._earlier):
             self._typed = self._field.value
         self._complain("")
@@ -118,7 +120,7 @@ class CommandLine(ModalScreen[Deed | None]):
         try:
             word, argument = parse_line(line, self._words)
             if word.check is not None and argument:
-                await word.check(argument)
+                await patiently(word.check(argument), self._wait)
         except CorralError as error:
             self._complain(error_text(error))
             return
@@ -129,6 +131,9 @@ class CommandLine(ModalScreen[Deed | None]):
     def _type(self, line: str) -> None:
         self._field.value = line
         self._field.cursor_position = len(line)
+
+    def _wait(self, waited_s: float) -> None:
+        self._complain(f"{waiting_text(waited_s)}; Esc gives up")
 
     def _complain(self, fault: str) -> None:
         label = self.query_one("#prompt-fault", Static)

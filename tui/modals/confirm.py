@@ -14,7 +14,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from bus.errors import CorralError
-from tui.view.refusals import error_text
+from tui.client.asking import patiently
+from tui.view.refusals import error_text, waiting_text
 from tui.view.safe import safe_line
 from tui.view.steering import Steering
 
@@ -92,10 +93,13 @@ class Confirm(ModalScreen[Answer]):
     @work(exclusive=True)
     async def _foresee(self, look: Look) -> None:
         try:
-            said = _lines(await look())
+            said = _lines(await patiently(look(), self._wait))
         except CorralError as error:
             said = f"what would come of it is not known: {safe_line(error_text(error))}"
         self.query_one("#outlook", Static).update(said)
+
+    def _wait(self, waited_s: float) -> None:
+        self.query_one("#outlook", Static).update(f"looking ahead … {waiting_text(waited_s)}")
 
     def _keys(self) -> str:
         keys = ["y yes", "n no"]

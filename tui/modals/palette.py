@@ -16,9 +16,10 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from bus.errors import CorralError
+from tui.client.asking import patiently
 from tui.modals.command import Deed
 from tui.view.fuzzy import fuzzy_match
-from tui.view.refusals import error_text
+from tui.view.refusals import error_text, waiting_text
 from tui.view.safe import safe_line
 from tui.widgets.choices import Choice, Choices
 from tui.widgets.prompt import LENGTH_MAX, SafeInput
@@ -114,7 +115,7 @@ class Palette(ModalScreen[Deed | None]):
             return
         self._say("asking …")
         try:
-            self._asked = await self._ask(typed)
+            self._asked = await patiently(self._ask(typed), self._wait)
         except CorralError as error:
             self._say(f"✖ {error_text(error)}")
             return
@@ -138,6 +139,9 @@ class Palette(ModalScreen[Deed | None]):
         self.query_one(Choices).offer(choices, cursor=0 if choices else None)
         more = len(found) - len(choices)
         self._say("" if choices and not more else f"{more} more" if more else "nothing has these letters")
+
+    def _wait(self, waited_s: float) -> None:
+        self._say(waiting_text(waited_s))
 
     def _say(self, words: str) -> None:
         if not self.is_current:

@@ -12,6 +12,7 @@ from textual.widgets import Static
 
 from bus.errors import CorralError
 from bus.timeline import PlacedAttempt, TimelineQuery
+from tui.client.asking import patiently
 from tui.client.session import Deltas
 from tui.client.source import Source
 from tui.client.wake import Wake
@@ -126,13 +127,11 @@ class GanttScreen(LiveScreen):
         return text
 
     def shell_command(self) -> str:
-        """What ran in the time that is shown; its end goes along with the present, if that of the chart does."""
+        """What ran in the time that is shown; up to now where the chart goes along with it."""
         since, until = self._window()
         is_live = self._end is None and self.console.moment is None
         now_s = time.time() if is_live else None
-        return timeline_command(
-            filter=self._filter, job=self._job, since_s=since, until_s=until, now_s=now_s
-        )
+        return timeline_command(filter=self._filter, job=self._job, since_s=since, until_s=until, now_s=now_s)
 
     def action_zoom(self, factor: float) -> None:
         """Closer to the cursor, or further away from it."""
@@ -188,20 +187,29 @@ class GanttScreen(LiveScreen):
         return attempt.task or None if attempt is not None else None
 
     @on(Prompt.Answered)
-    async def _on_answer(self, event: Prompt.Answered) -> None:
+    def _on_answer(self, event: Prompt.Answered) -> None:
+        self._try_filter(event.text)
+
+    @work(exclusive=True, group="filter")
+    async def _try_filter(self, condition: str) -> None:
         """Try the condition first: what is wrong with it is said in its place."""
+        prompt = self.query_one(Prompt)
         try:
-            await self.session.source.nodes(filter=event.text, limit=1)
+            await patiently(self._check_filter(condition), prompt.wait)
         except CorralError as error:
-            self.query_one(Prompt).complain(error_text(error))
+            prompt.complain(error_text(error))
             return
-        self._filter, self._job = event.text, None
-        self.query_one(Prompt).display = False
+        self._filter, self._job = condition, None
+        prompt.display = False
         self.chart.focus()
         self._wake.now()
 
+    async def _check_filter(self, condition: str) -> None:
+        await self.session.source.nodes(filter=condition, limit=1)
+
     @on(Prompt.Closed)
     def _on_closed(self) -> None:
+        self.workers.cancel_group(self, "filter")
         self.chart.focus()
 
     @on(GanttChart.Moved)

@@ -14,7 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from bus.errors import CorralError
-from tui.client.asking import Asking
+from tui.client.asking import Asking, patiently
 from tui.client.pages import JUMP_ROWS, PAGE_ROWS, Pages, Slice
 from tui.client.session import Deltas
 from tui.client.source import Source
@@ -233,21 +233,27 @@ class ListScreen(LiveScreen, Generic[T]):
             super().action_back()
 
     @on(Prompt.Answered)
-    async def _on_answer(self, event: Prompt.Answered) -> None:
-        """Try the condition before anything else is shown: what is wrong with it is said in its place."""
+    def _on_answer(self, event: Prompt.Answered) -> None:
         if event.text == self._filter:
             self._close_prompt()
-            return
+        else:
+            self._try_filter(event.text)
+
+    @work(exclusive=True, group="filter")
+    async def _try_filter(self, condition: str) -> None:
+        """Try the condition before anything else is shown: what is wrong with it is said in its place."""
+        prompt = self.query_one(Prompt)
         try:
-            await self.check_filter(event.text)
+            await patiently(self.check_filter(condition), prompt.wait)
         except CorralError as error:
-            self.query_one(Prompt).complain(error_text(error))
+            prompt.complain(error_text(error))
             return
         self._close_prompt()
-        self._ask_for(filter=event.text)
+        self._ask_for(filter=condition)
 
     @on(Prompt.Closed)
     def _on_closed(self) -> None:
+        self.workers.cancel_group(self, "filter")
         self.table.focus()
 
     @on(VirtualTable.Moved)

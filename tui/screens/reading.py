@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from textual import on
+from textual import on, work
 from textual.binding import Binding
 
 from bus.grep import Pattern
+from tui.client.asking import patiently
 from tui.client.session import Deltas
 from tui.screens.live import LiveScreen
 from tui.view.words import Word, WordError
@@ -181,17 +182,24 @@ class ReadingScreen(LiveScreen):
         ]
 
     @on(Prompt.Answered)
-    async def _on_answer(self, event: Prompt.Answered) -> None:
+    def _on_answer(self, event: Prompt.Answered) -> None:
+        self._try_typed(event.text)
+
+    @work(exclusive=True, group="typed")
+    async def _try_typed(self, text: str) -> None:
+        """What is wrong with it is said in its place."""
+        prompt = self.query_one(Prompt)
         try:
-            await self.on_typed(self._typed_for, event.text)
+            await patiently(self.on_typed(self._typed_for, text), prompt.wait)
         except ValueError as wrong:
-            self.query_one(Prompt).complain(str(wrong))
+            prompt.complain(str(wrong))
             return
-        self.query_one(Prompt).display = False
+        prompt.display = False
         self._focus_pane()
 
     @on(Prompt.Closed)
     def _on_closed(self) -> None:
+        self.workers.cancel_group(self, "typed")
         self._focus_pane()
 
     @on(LogReading.Changed)

@@ -17,7 +17,11 @@ LENGTH_MAX = 512
 
 
 class SafeInput(Input):
-    """Takes the first line of what is pasted, cut and made safe: a clipboard may hold anything."""
+    """What it holds is safe to show. Of what is pasted it takes the first line, cut: it may be anything."""
+
+    def validate_value(self, value: str) -> str:
+        """Also what it is filled with from elsewhere."""
+        return safe_line(value)
 
     def _on_paste(self, event: Paste) -> None:
         event.stop()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from bus.errors import RequestTimeout
-from tui.client.asking import SLOW_S, Asking
+from tui.client.asking import SLOW_S, Asking, patiently
 
 
 @pytest.fixture
@@ -51,3 +53,43 @@ def test_what_is_given_up_is_neither_answered_nor_wrong(clock: list[float]) -> N
     with pytest.raises(KeyboardInterrupt), asking.under_way():
         raise KeyboardInterrupt
     assert (asking.error, asking.age_s, asking.is_under_way) == (None, None, False)
+
+
+async def test_who_waits_hears_how_long_until_there_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tui.client.asking.SLOW_S", 0.01)
+    waits: list[float] = []
+
+    async def question() -> str:
+        while len(waits) < 3:
+            await asyncio.sleep(0.001)
+        return "because"
+
+    assert await patiently(question(), waits.append) == "because"
+    assert waits == sorted(waits) and waits[0] > 0
+
+
+async def test_who_gives_up_asks_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tui.client.asking.SLOW_S", 0.01)
+    given_up = asyncio.Event()
+
+    async def question() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            given_up.set()
+
+    def give_up(_: float) -> None:
+        asking.cancel()
+
+    asking = asyncio.ensure_future(patiently(question(), give_up))
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await asyncio.wait_for(given_up.wait(), 5.0)
+
+
+async def test_what_goes_wrong_with_it_is_raised() -> None:
+    async def question() -> None:
+        raise RequestTimeout("none within 5 s")
+
+    with pytest.raises(RequestTimeout):
+        await patiently(question(), lambda _: None)
