@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import work
 from textual.binding import Binding, BindingType
 
+from bus.errors import CorralError
+from bus.series import SeriesKind, SeriesQuery
 from tui.seen import keep_seen, read_seen
 from tui.travelling import Travelled
-from tui.view.moments import STEP_FIRST, STEPS_S, stepped
+from tui.view.moments import STEP_FIRST, STEPS_S, Density, bar_span_s, stepped
+from tui.widgets.time_bar import BAR_MOST
 
 HOUR_S = 3_600.0
+DENSITY_TICK_S, DENSITY_EVERY_S = 1.0, 60.0
+BAR_COLUMNS = 160
 SEEN = "console.seen"
 """Beside the settings: when the console was left the last time."""
 
@@ -30,6 +36,8 @@ class TimeCursor(Travelled):
         Binding("ctrl+n", "changes", "what changed since I last looked", show=False, id="time.changes"),
     ]
     moment: float | None = None
+    density: Density | None = None
+    _density_due_s = 0.0
     _time_zoom = STEP_FIRST
 
     @property
@@ -37,9 +45,14 @@ class TimeCursor(Travelled):
         """How far the cursor goes at once."""
         return STEPS_S[self._time_zoom]
 
+    def on_mount(self) -> None:
+        """Keep what the bar shows."""
+        self.set_interval(DENSITY_TICK_S, self._keep_density)
+
     def look_at(self, moment: float | None) -> None:
         """Move the time cursor: to a moment, or back to now."""
         self.moment = moment
+        self._density_due_s = 0.0
         if (screen := self.top()) is not None:
             screen.meet_moment()
             screen.redraw_frame()
@@ -51,6 +64,7 @@ class TimeCursor(Travelled):
     def action_time_zoom(self, steps: int) -> None:
         """Longer or shorter steps."""
         self._time_zoom = min(max(self._time_zoom + steps, 0), len(STEPS_S) - 1)
+        self._density_due_s = 0.0
         if (screen := self.top()) is not None:
             screen.redraw_frame()
 
@@ -73,6 +87,29 @@ class TimeCursor(Travelled):
         else:
             self.push_screen(ChangesScreen(since, crumb="since I last looked"))
 
+    @work(group="density")
+    async def _keep_density(self) -> None:
+        """How much happened over the time that is on the bar: where there is one, and now and then."""
+        screen, now_s = self.top(), time.time()
+        is_seen = self.moment is not None or self.size.width >= BAR_COLUMNS
+        if screen is None or not (screen.is_online and is_seen) or now_s < self._density_due_s:
+            return
+        self._density_due_s = now_s + DENSITY_EVERY_S
+        span_s = bar_span_s(self.moment, step_s=self.time_step_s, now_s=now_s)
+        asked = SeriesQuery(
+            kind=SeriesKind.CLUSTER, metrics=["completed", "failed"], since=now_s - span_s, points=BAR_MOST
+        )
+        try:
+            found = await screen.session.source.series(asked)
+        except CorralError:
+            self.density = None
+            return  # the screen says what is wrong
+        if found.times:
+            sums = [_sum(values) for values in zip(*(each.values for each in found.series), strict=True)]
+            self.density = Density(found.times[0], found.step_s, sums)
+        if (screen := self.top()) is not None:
+            screen.redraw_frame()
+
     @work(exclusive=True, group="time")
     async def action_time_ask(self) -> None:
         """Type a moment."""
@@ -80,3 +117,8 @@ class TimeCursor(Travelled):
 
         if (chosen := await self.push_screen_wait(TimeModal(self.moment))) is not None:
             self.look_at(chosen.moment)
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None

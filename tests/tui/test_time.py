@@ -15,6 +15,7 @@ from tui.app import Console
 from tui.client.fake import FakeCluster
 from tui.client.fake_world import World
 from tui.screens.document import job_details
+from tui.widgets.time_bar import TimeBar
 
 SEED = 7
 
@@ -151,13 +152,15 @@ async def test_the_scheduler_is_that_of_then() -> None:
         await showing(pilot, "nothing was learned yet by then")
 
 
-@pytest.mark.parametrize(("digit", "said"), [("0", "people and what they used"), ("8", "disks and cards")])
+@pytest.mark.parametrize(
+    ("digit", "said"), [("0", "people and usage as of now"), ("8", "disks and cards as of now")]
+)
 @pytest.mark.parametrize("size", [(80, 24), (200, 60)])
 async def test_what_does_not_follow_says_so(digit: str, said: str, size: tuple[int, int]) -> None:
     async with opened(recent(), size=size) as pilot:
         await showing(pilot, "LIVE")
         await pilot.press(digit, "comma")
-        await showing(pilot, "PAST", f"{said} are told as of now"[: 28 if size[0] == 80 else None])
+        await showing(pilot, "PAST", said)
 
 
 async def test_an_answer_of_an_older_moment_is_dropped_and_old_rows_stay_dimmed() -> None:
@@ -197,3 +200,14 @@ class SlowPast(FakeCluster):
 def console_of(pilot: Pilot[None]) -> Console:
     assert isinstance(pilot.app, Console)
     return pilot.app
+
+
+async def test_the_bar_says_how_much_happened_and_the_banner_in_words() -> None:
+    async with opened(recent(), size=(200, 60)) as pilot:
+        await showing(pilot, " now  ◀")
+        bar = pilot.app.screen.query_one(TimeBar)
+        await until(pilot, lambda: "█" in str(bar.render()))
+    async with opened(recent(), size=(80, 24)) as pilot:
+        await showing(pilot, "LIVE")
+        await pilot.press("comma")
+        await showing(pilot, "PAST", "tasks/s ended")

@@ -248,7 +248,9 @@ class LiveScreen(ActingScreen):
         self.query_one(Heading).show(console.online, console.offline)
         self.set_class(console.offline is not None, "-offline")
         self.query_one("#crumbs", OneLine).say(self.crumbs_text(), links=self._crumb_links())
-        self.query_one(TimeBar).show(console.moment, step_s=console.time_step_s, note=self.past_note)
+        self.query_one(TimeBar).show(
+            console.moment, step_s=console.time_step_s, note=self.past_note, density=console.density
+        )
         if self._allowed != (allowed := (self.is_online, self.role, console.moment is None)):
             self._allowed = allowed
             self.refresh_bindings()

@@ -23,7 +23,7 @@ KINDS = (None, DeviceKind.DISK, DeviceKind.INTERFACE)
 class StorageScreen(ListScreen[Device]):
     """Enter on a device shows its node."""
 
-    past_note = "disks and cards are told as of now"
+    past_note = "disks and cards as of now"
     BINDINGS = [
         Binding("d", "details", "node", id="storage.details"),
         Binding("t", "kind", "disks, interfaces, both", id="storage.kind"),

@@ -19,7 +19,7 @@ from tui.widgets.virtual_table import VirtualTable
 class ToolsScreen(ListScreen[Tool]):
     """Enter shows the first node that has it."""
 
-    past_note = "tools are told as of now"
+    past_note = "tools as of now"
     BINDINGS = [Binding("d", "details", "a node", id="tools.details")]
     listing = TOOLS
     crumb = "tools"

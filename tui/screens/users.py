@@ -37,7 +37,7 @@ class _ShortList:
 class UsersScreen(_ShortList, ListScreen[User]):
     """Enter on somebody shows their jobs. Who is no operator sees themselves."""
 
-    past_note = "people and what they used are told as of now"
+    past_note = "people and usage as of now"
     BINDINGS = [
         Binding("t", "tokens", "tokens", id="users.tokens"),
         Binding("o", "connections", "connections", id="users.connections"),
@@ -85,7 +85,7 @@ class UsersScreen(_ShortList, ListScreen[User]):
 class TokensScreen(_ShortList, ListScreen[Token]):
     """Which there are, and what became of them. The secret was told once, to who made it."""
 
-    past_note = "tokens are told as of now"
+    past_note = "tokens as of now"
     listing = TOKENS
     crumb = "tokens"
     empty = "No tokens.\n\nIn a shell: corral token user NAME"
@@ -118,7 +118,7 @@ class TokensScreen(_ShortList, ListScreen[Token]):
 class ConnectionsScreen(_ShortList, ListScreen[Connection]):
     """Everybody who is connected to the bus, longest first."""
 
-    past_note = "connections are told as of now"
+    past_note = "connections as of now"
     listing = CONNECTIONS
     crumb = "connections"
     empty = "Nobody is connected that the server could name."

@@ -29,7 +29,7 @@ DEADLINES = ("", "1m", "10m", "1h")
 class WhatIfScreen(DocumentScreen):
     """Enter drains the node for real, after one more question."""
 
-    past_note = "what would be is told from now on"
+    past_note = "what would be from now on"
     BINDINGS = [
         Binding("enter", "steer('drain')", "drain it", id="whatif.drain"),
         Binding("a", "add(1)", "more nodes", id="whatif.more"),

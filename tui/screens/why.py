@@ -16,7 +16,7 @@ from tui.view.why_page import why_page
 class WhyScreen(DocumentScreen):
     """Enter leads to the node where it is, or to its job."""
 
-    past_note = "why is told as of now"
+    past_note = "why as of now"
     BINDINGS = [
         Binding("enter", "open_node", "the node", id="why.node"),
         Binding("o", "open_job", "the job", id="why.job"),

@@ -45,7 +45,7 @@ OF_NODES = frozenset({"cordon", "drain", "undrain"})
 class XRayScreen(LiveScreen):
     """Branches are asked for when they are opened, and again while they are open."""
 
-    past_note = "the tree is told as of now"
+    past_note = "the tree as of now"
     BINDINGS = [
         Binding("d", "details", "details", id="xray.details"),
         Binding("w", "why", "why", id="xray.why"),

@@ -7,7 +7,7 @@ import time
 from rich.text import Text
 
 from tui.view.amounts import duration
-from tui.view.moments import banner, bar
+from tui.view.moments import Density, banner, bar, then_text
 from tui.widgets.one_line import OneLine
 
 BAR_LEAST, BAR_MOST = 12, 60
@@ -22,37 +22,58 @@ class TimeBar(OneLine):
         self._moment: float | None = None
         self._step_s = 0.0
         self._note = ""
+        self._density: Density | None = None
 
     def on_resize(self) -> None:
         """As much as there is room for."""
         self.redraw()
 
-    def show(self, moment: float | None, *, step_s: float, note: str = "") -> None:
-        """Take where the cursor stands, how far it goes at once, and what does not follow it."""
-        self._moment, self._step_s, self._note = moment, step_s, note
+    def show(
+        self, moment: float | None, *, step_s: float, note: str = "", density: Density | None = None
+    ) -> None:
+        """Take where the cursor stands, how far it goes at once, what does not follow, how much happened."""
+        self._moment, self._step_s, self._note, self._density = moment, step_s, note, density
         self.set_class(moment is not None, "-past")
         self.redraw()
 
     def redraw(self) -> None:
         """Draw it as of now."""
-        text = bar_text(
-            self._moment, step_s=self._step_s, now_s=time.time(), width=self.size.width, note=self._note
+        now_s, width = time.time(), self.size.width
+        said = banner_text(self._moment, now_s=now_s, width=width, note=self._note, density=self._density)
+        self.say(
+            bar_text(said, self._moment, step_s=self._step_s, now_s=now_s, width=width, density=self._density)
         )
-        self.say(text)
 
 
-def bar_text(moment: float | None, *, step_s: float, now_s: float, width: int, note: str = "") -> Text:
-    """The banner first and what does not follow, then the bar and the step, then the keys that still fit."""
-    said = " now"
-    if moment is not None:
-        said = f" {banner(moment, now_s=now_s)}"
-        more = f": {note}" if note else ", nothing can be changed"
-        said += more if note or len(said + more) <= width else ""
+def banner_text(
+    moment: float | None, *, now_s: float, width: int, note: str = "", density: Density | None = None
+) -> str:
+    """Which moment, what does not follow it, how much happened then, that it is locked: what fits of it."""
+    if moment is None:
+        return " now"
+    said = f" {banner(moment, now_s=now_s)}"
+    for more in (note, then_text(moment, density), "nothing can be changed"):
+        if more and len(said) + len(more) + 2 <= width:
+            said += f", {more}"
+    return said
+
+
+def bar_text(
+    said: str,
+    moment: float | None,
+    *,
+    step_s: float,
+    now_s: float,
+    width: int,
+    density: Density | None = None,
+) -> Text:
+    """After what is said the bar and the step, then the keys that still fit."""
     step = f"  step {duration(step_s)}"
     left = width - len(said) - len(step) - 2
     text = Text(said, no_wrap=True, overflow="ellipsis")
     if left >= BAR_LEAST:
         keys = KEYS if left - len(KEYS) >= BAR_LEAST else ""
-        drawn = bar(moment, step_s=step_s, now_s=now_s, width=min(left - len(keys), BAR_MOST))
+        cells = min(left - len(keys), BAR_MOST)
+        drawn = bar(moment, step_s=step_s, now_s=now_s, width=cells, density=density)
         text.append(f"  {drawn}{step}{keys}")
     return text

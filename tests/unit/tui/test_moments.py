@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.view.moments import STEPS_S, banner, bar, parse_moment, stepped
+from tui.view.moments import STEPS_S, Density, banner, bar, parse_moment, stepped, then_text
 
 NOW = datetime(2026, 11, 22, 14, 0, tzinfo=UTC)
 NOW_S = NOW.timestamp()
@@ -69,3 +69,28 @@ def test_the_cursor_stands_on_its_bar(moment: float | None, step_s: float, width
 
 def test_the_banner_says_when_and_how_long_ago() -> None:
     assert banner(NOW_S - 7800, now_s=NOW_S).endswith(", 2h10m ago")
+
+
+def test_the_bar_is_as_high_as_much_happened_and_dotted_before_anything_is_kept() -> None:
+    density = Density(NOW_S - 7200, 1800, (None, 1.0, 0.0, 7.0))
+    drawn = bar(None, step_s=300, now_s=NOW_S, width=14, density=density)
+    assert drawn == "◀···▂▂▂───██●▶"
+    assert density.begins_s == NOW_S - 5400
+    assert bar(None, step_s=300, now_s=NOW_S, width=14) == f"◀{'─' * 11}●▶"
+
+
+@pytest.mark.parametrize(
+    ("ago_s", "said"), [(600, "7 tasks/s ended"), (4000, "1 tasks/s ended"), (7000, "figures are kept from ")]
+)
+def test_what_happened_at_the_cursor_is_said_in_words(ago_s: float, said: str) -> None:
+    density = Density(NOW_S - 7200, 1800, (None, 1.0, 0.0, 7.0))
+    assert then_text(NOW_S - ago_s, density).startswith(said)
+    assert then_text(NOW_S - ago_s, None) == ""
+    assert density.at(NOW_S - 9000) is None and Density(0.0, 1.0, ()).at(5.0) is None
+
+
+@given(st.floats(0.0, NOW_S), st.lists(st.none() | st.floats(0.0, 1e6), max_size=80), st.integers(5, 200))
+def test_whatever_is_known_the_bar_fits(moment: float, values: list[float | None], width: int) -> None:
+    density = Density(NOW_S - 7200, 7200 / max(len(values), 1), values)
+    drawn = bar(moment, step_s=300, now_s=NOW_S, width=width, density=density)
+    assert len(drawn) == width and drawn.count("●") == 1
