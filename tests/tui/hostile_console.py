@@ -7,10 +7,16 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from functools import partial
+from typing import Any
 
-from msgspec.structs import replace
+from msgspec import Struct
+from msgspec.structs import fields, replace
 
-from bus.values import Stream
+from bus.api import Error
+from bus.values import JobState, Stream
 from tui.app import Console
 from tui.client.fake import FakeCluster
 from tui.client.fake_world import World
@@ -41,18 +47,59 @@ ATTACKS = (
     "\x1b",  # an escape that has lost its sequence
 )
 LONG = "x" * 1_000_000
+TEXTS = frozenset(
+    {
+        *("about", "address", "created_by", "driver", "hint", "message", "model", "name", "names", "note"),
+        *("program", "reason", "remedy", "summary", "title", "unit", "user", "versions"),
+    }
+)
+"""Fields of answers that a stranger may fill. What names nodes and tasks is checked where it comes in."""
+
+ASKED = ("timeline", "devices", "tools", "users", "tokens", "connections", "changes", "spike", "scheduler")
+REFUSED = ("cancel", "submit", "plan", "resolve")
+
+
+def poisoned(value: Any, evil: str, *, is_text: bool = False) -> Any:
+    """An answer with `evil` wherever a text can be of anybody."""
+    match value:
+        case Enum():
+            return value
+        case str():
+            return evil if is_text and value else value
+        case list():
+            return [poisoned(each, evil, is_text=is_text) for each in value]
+        case Struct():
+            changed = {
+                field.name: poisoned(getattr(value, field.name), evil, is_text=field.name in TEXTS)
+                for field in fields(value)
+            }
+            return replace(value, **changed)
+        case _:
+            return value
+
+
+async def poisoning(ask: Callable[..., Awaitable[Any]], evil: str, *asked: Any, **narrowed: Any) -> Any:
+    """The answer to a question, poisoned."""
+    return poisoned(await ask(*asked, **narrowed), evil)
 
 
 def hostile(evil: str) -> FakeCluster:
     """Every text that a stranger can choose is `evil`."""
     world = World(seed=3, now_s=time.time(), nodes=5, jobs=8)
     world.jobs = [replace(job, name=evil, user=evil, reason=evil) for job in world.jobs]
+    world.jobs[-1] = replace(world.jobs[-1], state=JobState.RUNNING, ended_at=None)  # it can be cancelled
     world.nodes = [replace(node, labels={evil: evil}, version=evil, reason=evil) for node in world.nodes]
     world.events = [replace(event, message=evil, kind=evil, user=evil) for event in world.events]
     tasks = world.tasks(8)
     tasks[:] = [replace(task, name=evil, message=evil, output={evil: evil}) for task in tasks]
     fake = FakeCluster(world)
     fake.output = {stream: (evil.encode() + b"\xff\xfe\n",) * 3 for stream in Stream}
+    for question in ASKED:
+        setattr(fake, question, partial(poisoning, getattr(fake, question), evil))
+    refusal = Error(
+        code="E_CONFLICT", message=evil, field=evil, got=evil, expected=evil, hint=evil, status=409
+    )
+    fake.refusals = dict.fromkeys(REFUSED, refusal)
     return fake
 
 

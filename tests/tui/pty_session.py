@@ -36,9 +36,13 @@ class PtySession:
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.process.send_signal(signal.SIGWINCH)
 
-    def press(self, keys: bytes) -> None:
-        """Send bytes, reading meanwhile: neither side may wait for the other."""
-        self._mark = len(self.written)
+    def press(self, keys: bytes, *, after: bool = False) -> None:
+        """Send bytes, reading meanwhile: neither side may wait for the other.
+
+        `after`: they belong to the keys before, and what these showed counts as shown.
+        """
+        if not after:
+            self._mark = len(self.written)
         while keys:
             _, writable, _ = select.select([], [self._master], [], 0.1)
             if writable:

@@ -19,6 +19,38 @@ MODES = [digit.encode() for digit in MODE_DIGITS.values()]
 PUSHED = (b"d", b"w", b"l", b"\r", b"C", b"S", b"W", b"?", b":", b"\x10", b"Y")
 """Every key that opens something where it is known: screens, forms, questions, messages."""
 
+CTRL_N, CTRL_O, CTRL_P, CTRL_S, CTRL_T = b"\x0e", b"\x0f", b"\x10", b"\x13", b"\x14"
+WIDGETS = {
+    "tree": ([b"3"], [b"x", b"\r", b"\x1b[B", b"\r"]),
+    "gantt": ([b"2"], [b"b", *[b"\x1b[D" * 5] * 8]),
+    "charts": ([b"5"], [b"s"]),
+    "chart of a node": ([b"2"], [b"c"]),
+    "what-if": ([b"2"], [b"W"]),
+    "devices": ([], [b"8"]),
+    "tools": ([], [b"9"]),
+    "users": ([], [b"0"]),
+    "tokens": ([b"0"], [b"t"]),
+    "connections": ([b"0"], [b"o"]),
+    "scheduler": ([], [b"6"]),
+    "changes": ([b"5"], [CTRL_N]),
+    "spike": ([b"5"], [b":spike 2h..1h\r"]),
+    "question": ([b"3"], [b"C"]),
+    "refused deed": ([b"3"], [b"C", b"y"]),
+    "journal": ([b"3"], [b"a"]),
+    "form that is refused": ([b"5"], [b"S", b"true", CTRL_S]),
+    "form of an old job": ([b"3"], [b"s"]),
+    "completion": ([b"3"], [b":filter name~\t"]),
+    "palette": ([b"5"], [CTRL_P, b"evil"]),
+    "places": ([b"5"], [CTRL_O]),
+    "moment": ([b"5"], [CTRL_T]),
+    "help": ([b"5"], [b"?"]),
+    "past": ([b"5"], [b",", b"3"]),
+}
+"""By name: the keys that lead to where it can be opened, and those after which it is there."""
+
+QUIET = frozenset({"charts", "chart of a node", "what-if", "completion", "places", "moment", "help"})
+"""These show names that are ours, or checked where they come in; what they might show is clean as well."""
+
 OURS = re.compile(
     rb"\x1b\[[0-9;:]*[mHJK]"  # colours, places, and what is wiped
     rb"|\x1b\[\?(?:7|25|100[0-6]|1015|1016|1049|2004|2026|2048)[hl]"  # modes of mouse, focus, paste, sync
@@ -66,6 +98,26 @@ def test_no_byte_of_an_attack_reaches_the_terminal(lists: bytes) -> None:
     assert b"ZXZpbA==" not in clipped
     assert all(not strange(base64.b64decode(text)) for text in clipped)
     assert "evil␛[?6661h".encode() in terminal.written
+
+
+def test_no_byte_of_an_attack_comes_through_a_widget_either() -> None:
+    """Charts, trees, forms, lines one types, questions, messages: each shows what somebody else wrote."""
+    with on_pty(HOSTILE, size=(200, 60)) as terminal:
+        terminal.wait_for("LIVE", "evil")
+        reached: list[str] = []
+        for name, (before, keys) in WIDGETS.items():
+            for place, key in enumerate([*before, *keys]):
+                terminal.press(key, after=place > len(before))
+                terminal.settle()
+            if name not in QUIET:
+                terminal.wait_for("evil")
+            reached.append(name)
+            for _ in range(3):
+                terminal.press(b"\x1b\x1b")
+                terminal.settle()
+        assert terminal.process.poll() is None, terminal.shown[-2000:]
+    assert reached == [*WIDGETS]
+    assert not strange(terminal.written)
 
 
 def test_what_is_pasted_cannot_drive_the_terminal_either() -> None:

@@ -19,6 +19,7 @@ from bus.spec import JobSpec
 from tui.cli.diagnostics import CommandError, Exit, describe
 from tui.cli.parser import Parser, build
 from tui.cli.specification import job_spec
+from tui.view.safe import safe_line
 
 
 class Line(Struct, frozen=True, kw_only=True):
@@ -56,6 +57,9 @@ _FIELDS = {
     "/constraints/labels": "label", "/file": "file",
 }  # fmt: skip
 """Where the parts of a spec stand in the form; others belong to "more", or to the file."""
+
+TEXT_MAX = 4096
+"""Of a line of the form."""
 
 _UNITS = {"cpu": "{}m", "memory": "{}MiB", "gpu": "{}"}
 """Numbers of a spec are in Corral's own units; options read text."""
@@ -126,7 +130,7 @@ def line_of(field: str) -> str:
 
 
 def form_of(spec: Mapping[str, Any]) -> Form:
-    """A form that gives a former spec again; what has no line stays as it is."""
+    """A form that gives a former spec again; what has no line, or fits into none, stays as it is."""
     base = {name: value for name, value in spec.items() if name not in _NEVER_AGAIN}
     texts: dict[str, str] = {}
     match base.pop("command", None):
@@ -150,8 +154,22 @@ def form_of(spec: Mapping[str, Any]) -> Form:
     constraints = dict(base.pop("constraints", None) or {})
     if labels := constraints.pop("labels", None):
         texts["label"] = shlex.join(f"{name}={value}" for name, value in labels.items())
+    for name in [name for name, text in texts.items() if not is_typable(text)]:
+        del texts[name]
+        if name == "label":
+            constraints["labels"] = labels
+        elif name in _UNITS:
+            resources[name] = spec["resources"][name]
+        else:
+            part = "command" if name == "shell" else name
+            base[part] = spec[part]
     rest = {"resources": resources, "constraints": constraints}
     return Form(texts=texts, base=base | {name: value for name, value in rest.items() if value})
+
+
+def is_typable(text: str) -> bool:
+    """Whether it can stand in a line: what could drive a terminal, or is cut off, is not edited there."""
+    return len(text) <= TEXT_MAX and safe_line(text) == text
 
 
 def _worded(line: Line, words: list[str]) -> list[str]:

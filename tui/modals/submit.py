@@ -25,7 +25,7 @@ from textual.widgets import Input, Static
 from bus.api import Submitted
 from bus.errors import ApiError, CorralError
 from bus.spec import JobSpec
-from tui.cli.form import LINES, Checked, Form, Line, check, told
+from tui.cli.form import LINES, TEXT_MAX, Checked, Form, Line, check, told
 from tui.client.source import Source
 from tui.view.explanations import plan_lines
 from tui.view.refusals import error_text
@@ -35,7 +35,6 @@ from tui.widgets.prompt import SafeInput
 STILL_S = 0.4
 """After so long without a key the coordinator is asked what would become of the job."""
 
-TEXT_MAX = 4096
 PLAN_LINES = 8
 PATHS_MAX = 2_000
 

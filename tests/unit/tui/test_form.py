@@ -14,7 +14,7 @@ from bus.api import Error
 from bus.codec import from_fields
 from bus.spec import JobSpec
 from tui.cli.dispatch import parse
-from tui.cli.form import LINES, Form, check, form_of, told
+from tui.cli.form import LINES, Form, check, form_of, is_typable, told
 from tui.cli.specification import job_spec
 
 WORD = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12)
@@ -81,6 +81,26 @@ def test_an_old_job_comes_out_as_it_was(spec: dict[str, Any]) -> None:
     assert checked.faults == {} and checked.spec is not None
     before.dedupe_key = None
     assert meaning(checked.spec) == meaning(before)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"command": ["echo", "\x1b]52;c;ZXZpbA==\x07"]},
+        {"command": ["/bin/sh", "-c", "first line\nsecond line"]},
+        {"command": ["echo", "x" * 5_000], "name": "long"},
+        {"command": ["x"], "name": "\u202egnp.exe", "env": {"A": "\t"}},
+        {"command": ["x"], "constraints": {"labels": {"zone": "\x9b31m"}, "nodes": ["n1"]}},
+    ],
+)
+def test_what_must_not_be_shown_or_would_be_cut_comes_out_as_it_was(spec: dict[str, Any]) -> None:
+    form = form_of(spec)
+    assert all(is_typable(text) for text in form.texts.values())
+    assert form.base, "it is kept beside the lines"
+    checked = check(form)
+    assert checked.spec is not None, checked.faults
+    plain = to_builtins(checked.spec)
+    assert {name: plain[name] for name in spec} == spec
 
 
 def meaning(spec: JobSpec) -> dict[str, Any]:
