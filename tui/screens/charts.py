@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.text import Text
 from textual import on, work
@@ -19,6 +20,7 @@ from tui.client.wake import Wake
 from tui.screens.document import DocumentScreen
 from tui.screens.live import LiveScreen
 from tui.screens.past import explain_spike
+from tui.view.chart_files import ENDINGS, csv_text, svg_text
 from tui.view.charting import RANGES_S, Subject, marks_of, panels_of, parse_subject, queries
 from tui.view.lines import Line
 from tui.view.peaks import extent, highest
@@ -26,6 +28,7 @@ from tui.view.places import Step
 from tui.view.safe import safe_line
 from tui.view.series import Mark, Panel, reading, span_text, summary
 from tui.view.shell import metrics_command
+from tui.view.words import Word, WordError
 from tui.widgets.chart import Chart
 from tui.widgets.one_line import OneLine
 
@@ -172,6 +175,28 @@ class ChartsScreen(LiveScreen):
         self._has_band = not self._has_band
         self._wake.now()
 
+    def words(self) -> Sequence[Word]:
+        """Save what is drawn."""
+
+        async def check(path: str) -> None:
+            if Path(path).suffix not in ENDINGS:
+                raise WordError(f"which form? a name that ends in {' or '.join(ENDINGS)}")
+
+        about = f"the charts one sees as a new file: {' or '.join(ENDINGS)}"
+        return [Word(name="save", about=about, argument="PATH", run=self._save, check=check)]
+
+    async def _save(self, text: str) -> None:
+        """Whole, and never over another file."""
+        panels, is_csv = self._shown_panels(), text.endswith(".csv")
+        written = csv_text(panels) if is_csv else svg_text(panels, title=f"{self.subject} {self.crumb}")
+        try:
+            path = await asyncio.to_thread(_write_new, text, written)
+        except OSError as error:
+            said = f"not saved: {error.strerror or error}"
+            self.notify(safe_line(said), severity="error", markup=False)
+        else:
+            self.notify(safe_line(f"saved {path}: {len(written.encode()):,} bytes"), markup=False)
+
     def action_summary(self) -> None:
         """The charts one sees in words: newest, least, mean and most of each line."""
 
@@ -301,6 +326,13 @@ class ChartsScreen(LiveScreen):
     def _on_moved(self, event: Chart.Moved) -> None:
         self.cursor = event.index
         self._draw()
+
+
+def _write_new(name: str, text: str) -> Path:
+    path = Path(name).expanduser()
+    with path.open("x", encoding="utf-8") as file:
+        file.write(text)
+    return path
 
 
 def span_of_point(step_s: float) -> str:
