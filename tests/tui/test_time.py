@@ -211,3 +211,16 @@ async def test_the_bar_says_how_much_happened_and_the_banner_in_words() -> None:
         await showing(pilot, "LIVE")
         await pilot.press("comma")
         await showing(pilot, "PAST", "tasks/s ended")
+
+
+async def test_the_panes_beside_a_list_tell_of_then_or_say_why_not() -> None:
+    fake = recent()
+    async with opened(fake, size=(200, 60)) as pilot:
+        await pilot.press("3")
+        await showing(pilot, "STATE", "events  job")
+        await pilot.press("comma")
+        await showing(pilot, "PAST")
+        await pilot.press("tab", "tab")
+        await showing(pilot, "Why is told as of now")
+        await pilot.press("n")
+        await gone(pilot, "Why is told as of now")

@@ -35,6 +35,11 @@ class Then:
         """What ages are counted to."""
         return time.time() if self._at_s is None else self._at_s
 
+    @property
+    def source_now(self) -> Source | None:
+        """For what is told of now alone; None in the past."""
+        return self._source if self._at_s is None else None
+
     async def job(self, job: str | int) -> Job:
         """With what was submitted. Raises ApiError where it was not there yet."""
         now = await self._source.job(job)
@@ -72,9 +77,9 @@ class Then:
         asked = TimelineQuery(since=until_s - over_s, until=until_s, nodes=[node], limit=limit)
         return await self._source.timeline(asked)
 
-    async def events(self, query: EventList) -> Events:
+    async def events(self, query: EventList | None) -> Events:
         """Up to then."""
-        return await self._source.events(replace(query, until=self._at_s))
+        return await self._source.events(replace(query or EventList(), until=self._at_s))
 
     def _only(self, rows: Sequence[T], what: str) -> T:
         if not rows:

@@ -163,6 +163,7 @@ class ListScreen(LiveScreen, Generic[T]):
         """Another moment has another list."""
         if self.is_mounted:
             self._ask_for()
+            self.query_one(Panes).look_at(self.console.moment)
 
     def on_steered(self) -> None:
         """See what came of it."""
@@ -416,6 +417,5 @@ class ListScreen(LiveScreen, Generic[T]):
             panes.show(self.preview(row), subject_of(row))
 
     def _source_now(self) -> Source | None:
-        """None where nothing can be asked, or what is now is not what is shown."""
-        is_asked = self.is_current and self.is_online and self.console.moment is None
-        return self.session.source if is_asked else None
+        """None where nothing can be asked."""
+        return self.session.source if self.is_current and self.is_online else None

@@ -7,7 +7,6 @@ output and the events stand beside it. What nobody sees is not asked for.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from rich.text import Text
@@ -19,6 +18,7 @@ from bus.errors import CorralError
 from bus.values import Stream
 from tui.client.asking import Asking
 from tui.client.source import Source
+from tui.client.then import Then
 from tui.view.facts import why_facts
 from tui.view.happenings import event_line
 from tui.view.lines import Line, LineCutter
@@ -54,6 +54,7 @@ class Panes(Vertical):
         self._first = first
         self._tab = TABS[0]
         self._subject: Subject | None = None
+        self._moment: float | None = None
 
     def compose(self) -> ComposeResult:
         """Each pane under its title."""
@@ -104,6 +105,13 @@ class Panes(Vertical):
             self._draw_titles()
             self._keep()
 
+    def look_at(self, moment: float | None) -> None:
+        """Tell of that moment instead; None is now."""
+        self._moment = moment
+        for name in TABS[1:]:
+            self._pane(f"pane-{name}").show([])
+        self._keep()
+
     def on_resize(self) -> None:
         """Others may be seen now."""
         self._keep()
@@ -125,7 +133,7 @@ class Panes(Vertical):
             if source is not None and self.display and pane.is_on_screen:
                 try:
                     with asking.under_way():
-                        lines = await LOADS[name](source, subject)
+                        lines = await LOADS[name](Then(source, self._moment), subject)
                     pane.show(lines)
                 except CorralError as error:
                     fault = self._explain(error)
@@ -155,14 +163,18 @@ class Panes(Vertical):
             self.query_one(f"#title-{name}", OneLine).say(said)
 
 
-async def _why(source: Source, subject: Subject) -> list[Line]:
+async def _why(then: Then, subject: Subject) -> list[Line]:
     if not subject.why:
         return [Line("Why is told of jobs and tasks.", "idle")]
+    if (source := then.source_now) is None:
+        return [Line("Why is told as of now: n leads there.", "idle")]
     return why_facts(await source.why(subject.why))
 
 
-async def _output(source: Source, subject: Subject) -> list[Line]:
+async def _output(then: Then, subject: Subject) -> list[Line]:
     """The end of what it printed."""
+    if (source := then.source_now) is None:
+        return [Line("Output is told as of now: n leads there.", "idle")]
     if not subject.output:
         return [Line("One task's output is shown: Enter leads to the tasks.", "idle")]
     size = (await source.logs(subject.output, limit=1)).size
@@ -174,13 +186,13 @@ async def _output(source: Source, subject: Subject) -> list[Line]:
     return lines or [Line("Nothing printed yet." if not tail.ended else "It printed nothing.", "idle")]
 
 
-async def _events(source: Source, subject: Subject) -> list[Line]:
-    now_s = time.time()
-    answer = await source.events(subject.events)
+async def _events(then: Then, subject: Subject) -> list[Line]:
+    now_s = then.now_s
+    answer = await then.events(subject.events)
     return [event_line(event, now_s=now_s) for event in answer.events] or [Line("Nothing happened.", "idle")]
 
 
-LOADS: dict[str, Callable[[Source, Subject], Awaitable[list[Line]]]] = {
+LOADS: dict[str, Callable[[Then, Subject], Awaitable[list[Line]]]] = {
     "why": _why,
     "output": _output,
     "events": _events,
