@@ -313,6 +313,7 @@ class Whoami(Struct, kw_only=True):
     version: str = ""
     expires_at: float | None = None  # of the credential; None: it does not expire
     standing: Standing | None = None  # what one has used; None: the cluster is older than that
+    now: float = 0.0  # the coordinator's clock, which all instants are told by; 0: it is older than that
 
 
 class Token(Struct, kw_only=True):

@@ -172,7 +172,12 @@ class Doors:
         steer = Steer(loop, jobs, over, engine.replies, staying=self._retention.staying)
         people = People(loop, reads, steer, clock)
         self._tokens = Tokens(
-            tokens, authority, cluster=socket.gethostname(), version=version, standing=people.standing
+            tokens,
+            authority,
+            cluster=socket.gethostname(),
+            version=version,
+            standing=people.standing,
+            clock=clock,
         )
         self._admissions = (
             Admissions(bus, tokens, authority, loop.cluster, answering=engine.leader.answering)

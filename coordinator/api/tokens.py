@@ -14,6 +14,7 @@ from bus.people import Standing
 from bus.refusal import quote, refusal
 from bus.tokens import ID_PATTERN, TokenKind, new_token
 from bus.values import UserName, is_name
+from coordinator.clock import Clock
 from coordinator.store.rows import UserRow
 from coordinator.store.tokens import Tokens as TokenStore
 
@@ -38,12 +39,14 @@ class Tokens:
         cluster: str,
         version: str,
         standing: Callable[[UserName], Standing],
+        clock: Clock,
     ) -> None:
         self._store = store
         self._authority = authority
         self._cluster = cluster
         self._version = version
         self._standing = standing
+        self._clock = clock
 
     async def start(self) -> None:
         """Have the server refuse all that is revoked, should we have ended between the two before."""
@@ -58,6 +61,7 @@ class Tokens:
             cluster=self._cluster,
             version=self._version,
             standing=self._standing(user.name),
+            now=self._clock.now_s(),
         )
 
     async def renew(self, user: UserRow, request: Struct) -> api.Admitted:

@@ -15,12 +15,21 @@ from contextlib import aclosing
 from msgspec import Struct
 
 from bus.api import Cluster, JobChanged, NodeChanged, TaskChanged, Whoami
-from bus.errors import ApiError, BusError, CorralError, CredentialsError, Disconnected, Forbidden
+from bus.errors import (
+    ApiError,
+    BusError,
+    CorralError,
+    CredentialsError,
+    DecodeError,
+    Disconnected,
+    Forbidden,
+)
 from bus.feed import Change
 from bus.patience import wait_for_event
 from bus.trust import LOGIN_HINT
 from bus.values import Role, TaskRef
 from tui.client.source import Connect, Source
+from tui.view.refusals import OTHER_VERSION
 
 GATHER_S = 0.25
 POLL_S = 2.0
@@ -28,12 +37,16 @@ RETRY_FIRST_S, RETRY_MAX_S = 0.5, 5.0
 
 
 class Online(Struct, frozen=True):
-    """The cluster answered at `at_s` (Unix epoch), after `latency_ms`."""
+    """The cluster answered at `at_s` (Unix epoch), after `latency_ms`.
+
+    `skew_s`: how far this machine's clock was ahead of the coordinator's when the connection was made.
+    """
 
     me: Whoami
     cluster: Cluster
     at_s: float
     latency_ms: float
+    skew_s: float = 0.0
 
 
 class Offline(Struct, frozen=True):
@@ -106,7 +119,9 @@ class Session:
 
     async def _online(self, source: Source) -> AsyncGenerator[Update, None]:
         """Until the connection fails: raises CorralError."""
+        before_s = time.time()
         me = await source.whoami()
+        skew_s = (before_s + time.time()) / 2 - me.now if me.now else 0.0
         listening = asyncio.create_task(self._listen(source, me.role), name="console feed")
         loop = asyncio.get_running_loop()
         try:
@@ -114,7 +129,7 @@ class Session:
                 asked_at = loop.time()
                 cluster = await source.cluster()
                 self._source = source
-                yield Online(me, cluster, time.time(), (loop.time() - asked_at) * 1000)
+                yield Online(me, cluster, time.time(), (loop.time() - asked_at) * 1000, skew_s)
                 while (left_s := asked_at + POLL_S - loop.time()) > 0 and not self._hurry.is_set():
                     await wait_for_event(self._changed, timeout_s=left_s)
                     if deltas := self._take():
@@ -164,6 +179,8 @@ def hint_of(error: CorralError) -> str:
             said = error.hint
         case ApiError():
             said = error.error.hint
+        case DecodeError():
+            said = OTHER_VERSION
         case _:
             said = ""
     return said or (LOGIN_HINT if is_refusal(error) else "")

@@ -12,6 +12,9 @@ from tui.view.safe import safe_line, text_width
 from tui.widgets.one_line import OneLine
 
 STALE_S = 5.0
+SKEWED_S = 5.0
+"""Instants come from the coordinator's clock: so much off, ages are wrong, and it is said."""
+
 WAITING = ("pending", "queued", "assigned", "retrying", "reassigned")
 NARROW, WIDE = 60, 110
 
@@ -58,6 +61,9 @@ def heading_text(online: Online | None, offline: Offline | None, *, now_s: float
     age_s = now_s - online.at_s
     fresh = f"● LIVE {online.latency_ms:.0f} ms" if age_s < STALE_S else f"◐ waiting, {age(age_s)} old"
     text.append(f"{fresh}  ", style="not bold")
+    if abs(online.skew_s) >= SKEWED_S:
+        ahead = "ahead" if online.skew_s > 0 else "behind"
+        text.append(f"▲ clock here {age(abs(online.skew_s))} {ahead}  ", style="bold")
     text.append(figures(online), style="not bold")
     who = f"{safe_line(online.me.user)} ({online.me.role}) "
     if width >= WIDE:

@@ -286,7 +286,9 @@ class Shell:
         bulk = Bulk(self.loop, steer, self.clock, lists=self.members, tasks=self.task_lists)
         history = History(self.loop, self.clock, events=self.events, audit=self.audit)
         people = People(self.loop, self.reads, steer, self.clock)
-        self.tokens = Tokens(tokens, None, cluster="test", version="1.2.3", standing=people.standing)
+        self.tokens = Tokens(
+            tokens, None, cluster="test", version="1.2.3", standing=people.standing, clock=self.clock
+        )
         return Api(
             self.bus,
             Access(self.reads),

@@ -37,7 +37,9 @@ async def test_operators_see_what_everybody_used_and_users_themselves(shell: She
     assert (everybody["olga"]["seen_at"], everybody["olga"]["failed"]) == (None, 0)
     (own,) = (await shell.ask("alice", "user.list"))["users"]
     assert own["name"] == "alice" and (own["seen_at"], own["failed"]) == (SEEN_S, 2)
-    for standing in (own["standing"], (await shell.ask("alice", "user.whoami"))["standing"]):
+    me = await shell.ask("alice", "user.whoami")
+    assert me["now"] == shell.clock.now_s()
+    for standing in (own["standing"], me["standing"]):
         assert standing["usage_s"] == pytest.approx(30.0, rel=1e-3)
         assert (standing["shares"], standing["level"]) == (1, 10)
 

@@ -8,14 +8,16 @@ from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
-from bus.api import Error, JobChanged, NodeChanged, TaskCounts
-from bus.errors import ApiError, CorralError, Disconnected, Forbidden, RequestTimeout
+from bus.api import Error, JobChanged, NodeChanged, TaskCounts, Whoami
+from bus.errors import ApiError, CorralError, DecodeError, Disconnected, Forbidden, RequestTimeout
 from bus.trust import LOGIN_HINT, expired
-from bus.values import JobState, NodeAdmin, NodeHealth
+from bus.values import JobState, NodeAdmin, NodeHealth, Role
 from tui.client import session as session_module
 from tui.client.fake import FakeCluster
 from tui.client.fake_world import World
 from tui.client.session import Deltas, Offline, Online, Session, Update
+from tui.view.refusals import OTHER_VERSION
+from tui.widgets.heading import heading_text
 
 WAIT_S = 10.0
 
@@ -61,6 +63,32 @@ async def test_there_is_nothing_to_ask_before_it_is_online(cluster: FakeCluster)
         online = await first(updates, Online)
         assert isinstance(online, Online) and online.me.cluster == "demo"
         assert session.source is cluster
+
+
+@pytest.mark.parametrize(
+    ("now_s", "said"),
+    [
+        (0.0, ""),  # an older coordinator
+        (10_000.0, ""),
+        (10_003.0, ""),
+        (9_000.0, "▲ clock here 16m ahead"),
+        (10_042.0, "▲ clock here 42s behind"),
+    ],
+)
+async def test_a_clock_that_is_off_is_told(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, now_s: float, said: str
+) -> None:
+    monkeypatch.setattr("time.time", lambda: 10_000.0)
+
+    async def whoami() -> Whoami:
+        return Whoami(user="ann", role=Role.USER, now=now_s)
+
+    cluster.whoami = whoami  # type: ignore[method-assign]
+    async with aclosing(Session(cluster.connect).updates()) as updates:
+        online = await first(updates, Online)
+    assert isinstance(online, Online)
+    heading = heading_text(online, None, now_s=10_000.0, width=120).plain
+    assert (said in heading) if said else ("clock" not in heading)
 
 
 async def test_an_outage_has_one_beginning_and_ever_longer_pauses(cluster: FakeCluster) -> None:
@@ -129,6 +157,12 @@ async def test_hurry_does_not_wait_for_the_next_try(
             ApiError(Error(code="E_UNAVAILABLE", message="soon", status=503)), False, "", id="unavailable"
         ),
         pytest.param(RequestTimeout("no answer"), False, "", id="no answer"),
+        pytest.param(
+            DecodeError([Error(code="E_ENUM", message="unknown role seer")]),
+            False,
+            OTHER_VERSION,
+            id="another version",
+        ),
     ],
 )
 async def test_a_refusal_says_what_helps(error: CorralError, refused: bool, hint: str) -> None:
