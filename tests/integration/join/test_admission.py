@@ -22,6 +22,7 @@ from bus.tokens import JoinToken, digest, parse_token
 from bus.transport import Bus
 from bus.values import NodeHealth, Role, UserName
 from coordinator.api.tokens import Tokens
+from coordinator.clock import Clock
 from coordinator.core.model import Cluster
 from coordinator.joining import Admissions, Bucket
 from coordinator.store.rows import UserRow
@@ -35,7 +36,14 @@ class Door:
         self.store = store
         self.authority = authority
         self.admin = admin
-        self.tokens = Tokens(store, authority, cluster="test", version="1", standing=lambda name: Standing())
+        self.tokens = Tokens(
+            store,
+            authority,
+            cluster="test",
+            version="1",
+            standing=lambda name: Standing(),
+            clock=Clock(),
+        )
         self.nodes: dict[str, Any] = {}
         cluster = cast(Cluster, SimpleNamespace(nodes=self.nodes))
         self.admissions = Admissions(cast(Bus, None), store, authority, cluster)
