@@ -10,7 +10,7 @@ from textual.events import Key
 from bus.api import Task
 from bus.values import Stream
 from tests.bench.figures import Figure, Sizes
-from tests.bench.looking import looking_at, refreshed, shows, spread, until
+from tests.bench.looking import WAIT_S, looking_at, refreshed, shows, spread, until
 from tui.client.fake import FakeCluster
 from tui.client.fake_world import World
 from tui.screens.gantt import GanttScreen
@@ -102,11 +102,15 @@ async def _lanes(sizes: Sizes) -> list[Figure]:
             opened.append((time.perf_counter() - begin) * 1000)
             chart = screen.query_one(GanttChart)
             chart.focus()
-            for key in ("left", "down", "right", "up") * max(1, sizes.console_keys // 20):
-                begin = time.perf_counter()
+            for key in ("down", "left", "up", "right") * max(1, sizes.console_keys // 20):
+                before, begin = (chart.row, chart.at), time.perf_counter()
                 console.post_message(Key(key, None))
+                async with asyncio.timeout(WAIT_S):
+                    while (chart.row, chart.at) == before:
+                        await asyncio.sleep(0)
                 await refreshed(console)
                 keys.append((time.perf_counter() - begin) * 1000)
+                await pilot.pause()
             await console.pop_screen()
     return [
         spread("console.gantt_open", opened, "1,000 nodes"),
