@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 
 from bus.errors import CorralError
 from bus.series import SeriesKind, SeriesQuery
+from tui.screens.live import LiveScreen
 from tui.seen import keep_seen, read_seen
 from tui.travelling import Travelled
 from tui.view.moments import STEP_FIRST, STEPS_S, Density, bar_span_s, stepped
@@ -87,14 +88,16 @@ class TimeCursor(Travelled):
         else:
             self.push_screen(ChangesScreen(since, crumb="since I last looked"))
 
-    @work(group="density")
-    async def _keep_density(self) -> None:
+    def _keep_density(self) -> None:
         """How much happened over the time that is on the bar: where there is one, and now and then."""
         screen, now_s = self.top(), time.time()
         is_seen = self.moment is not None or self.size.width >= BAR_COLUMNS
-        if screen is None or not (screen.is_online and is_seen) or now_s < self._density_due_s:
-            return
-        self._density_due_s = now_s + DENSITY_EVERY_S
+        if screen is not None and screen.is_online and is_seen and now_s >= self._density_due_s:
+            self._density_due_s = now_s + DENSITY_EVERY_S
+            self._load_density(screen, now_s=now_s)
+
+    @work(exclusive=True, group="density")
+    async def _load_density(self, screen: LiveScreen, *, now_s: float) -> None:
         span_s = bar_span_s(self.moment, step_s=self.time_step_s, now_s=now_s)
         asked = SeriesQuery(
             kind=SeriesKind.CLUSTER, metrics=["completed", "failed"], since=now_s - span_s, points=BAR_MOST
@@ -107,8 +110,8 @@ class TimeCursor(Travelled):
         if found.times:
             sums = [_sum(values) for values in zip(*(each.values for each in found.series), strict=True)]
             self.density = Density(found.times[0], found.step_s, sums)
-        if (screen := self.top()) is not None:
-            screen.redraw_frame()
+        if (top := self.top()) is not None:
+            top.redraw_frame()
 
     @work(exclusive=True, group="time")
     async def action_time_ask(self) -> None:

@@ -152,7 +152,9 @@ def node_then(node: Node, at: float) -> Node:
         node,
         health=NodeHealth.UNREACHABLE if bad else NodeHealth.HEALTHY,
         allocated=Resources(
-            round(capacity.cpu_millis * share), round(capacity.mem_mib * share), round(capacity.gpus * share)
+            1000 * round(capacity.cpu_millis * share / 1000),
+            round(capacity.mem_mib * share),
+            round(capacity.gpus * share),
         ),
         running=round(32 * share),
         load=round(64 * share, 2),
