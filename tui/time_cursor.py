@@ -111,7 +111,7 @@ class TimeCursor(Travelled):
             sums = [_sum(values) for values in zip(*(each.values for each in found.series), strict=True)]
             self.density = Density(found.times[0], found.step_s, sums)
         if (top := self.top()) is not None:
-            top.redraw_frame()
+            top.redraw_time()
 
     @work(exclusive=True, group="time")
     async def action_time_ask(self) -> None:

@@ -248,12 +248,16 @@ class LiveScreen(ActingScreen):
         self.query_one(Heading).show(console.online, console.offline)
         self.set_class(console.offline is not None, "-offline")
         self.query_one("#crumbs", OneLine).say(self.crumbs_text(), links=self._crumb_links())
-        self.query_one(TimeBar).show(
-            console.moment, step_s=console.time_step_s, note=self.past_note, density=console.density
-        )
+        self.redraw_time()
         if self._allowed != (allowed := (self.is_online, self.role, console.moment is None)):
             self._allowed = allowed
             self.refresh_bindings()
+
+    def redraw_time(self) -> None:
+        """The time cursor's line alone, if it is there already."""
+        console = self.console
+        for bar in self.query(TimeBar):
+            bar.show(console.moment, step_s=console.time_step_s, note=self.past_note, density=console.density)
 
     def crumbs_text(self) -> Text:
         """ "jobs › 1042 › tasks", and what `facts_text` adds."""
