@@ -54,7 +54,7 @@ class TimeCursor(Travelled):
         """Move the time cursor: to a moment, or back to now."""
         self.moment = moment
         self._density_due_s = 0.0
-        if (screen := self.top()) is not None:
+        if (screen := self.top()) is not None and screen.is_mounted:  # else it looks once it is
             screen.meet_moment()
             screen.redraw_frame()
 
@@ -66,7 +66,7 @@ class TimeCursor(Travelled):
         """Longer or shorter steps."""
         self._time_zoom = min(max(self._time_zoom + steps, 0), len(STEPS_S) - 1)
         self._density_due_s = 0.0
-        if (screen := self.top()) is not None:
+        if (screen := self.top()) is not None and screen.is_mounted:  # else it looks once it is
             screen.redraw_frame()
 
     def action_time_now(self) -> None:

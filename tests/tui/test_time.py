@@ -224,3 +224,16 @@ async def test_the_panes_beside_a_list_tell_of_then_or_say_why_not() -> None:
         await showing(pilot, "Why is told as of now")
         await pilot.press("n")
         await gone(pilot, "Why is told as of now")
+
+
+async def test_the_cursor_may_move_while_a_screen_is_put_together() -> None:
+    async with opened(recent()) as pilot:
+        await showing(pilot, "LIVE")
+        console = console_of(pilot)
+        for mode in ("nodes", "jobs", "events"):
+            console.run_worker(console.action_mode(mode))
+            for _ in range(4):
+                await asyncio.sleep(0)
+                console.action_time_step(-1)
+                console.action_time_zoom(0)
+        await showing(pilot, "events", "PAST", "1h00m")
