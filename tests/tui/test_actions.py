@@ -177,6 +177,7 @@ async def test_nodes_take_reasons_deadlines_and_labels(fake: FakeCluster) -> Non
         await until(pilot, lambda: fake.world.nodes[0].set_labels == {})
 
 
+@pytest.mark.contract("S2.63")
 async def test_an_event_is_resolved_with_a_note(fake: FakeCluster) -> None:
     async with opened(fake) as pilot:
         await pilot.press("7")

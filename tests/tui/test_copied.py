@@ -43,6 +43,7 @@ PUSHED = {
     "job": ("job 40", "40 › details", "corral job 40"),
     "node": ("node n-0003", "n-0003 › details", "corral node n-0003"),
     "output": ("output 40.0", "40.0 › output", "corral logs 40.0 --both --follow"),
+    "plan": ("plan", " plan ", "corral plan --next="),
     "spike": ("spike 2h..1h", "› spike", "corral spike --since="),
     "task": ("task 40.0", "40.0 › details", "corral task 40.0"),
     "tasks": ("tasks 40", "40 › tasks", "corral tasks 40"),
@@ -148,6 +149,9 @@ async def test_the_past_is_written_into_it(fake: Pasted) -> None:
             command = await copied(pilot)
             assert f"--{option}={then}" in command
             assert await paste(command)
+        await typed(pilot, "task 40.0")
+        await showing(pilot, "40.0 › details")
+        assert (command := await copied(pilot)) == f"corral task 40.0 --at={then}" and await paste(command)
         await typed(pilot, "tasks 40")
         await showing(pilot, "40 › tasks")
         assert f"--at={then}" in (command := await copied(pilot)) and await paste(command)

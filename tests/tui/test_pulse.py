@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bus.api import Error
 from tests.tui.driving import opened, painted, showing
 from tui.client.fake import FakeCluster
 
 
+@pytest.mark.contract("S4.61")
 async def test_a_tall_screen_tells_the_hour_and_the_day(fake: FakeCluster) -> None:
     async with opened(fake) as pilot:
         await showing(pilot, "pulse", "● 98", "queued", "in an hour", " used ", "users")

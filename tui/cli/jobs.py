@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from argparse import Namespace
 from enum import StrEnum
 from typing import TypeVar
@@ -14,6 +13,7 @@ from tui.cli.connect import client
 from tui.cli.diagnostics import CommandError, Exit
 from tui.cli.ids import attempt_id, job_id, task_id
 from tui.cli.listing import Listing, Page, chosen_fields, show
+from tui.client.then import Then
 from tui.view.columns import ALL_TASK_FIELDS, JOB_FIELDS, RUNNING_FIELDS, TASK_FIELDS, task_name
 from tui.view.descriptions import describe_job, describe_task
 from tui.view.states import JOB_BADGES, TASK_BADGES
@@ -74,8 +74,9 @@ async def job(arguments: Namespace) -> int:
     """Jobs in full: state, counts, how each was asked for."""
     names = [job_id(name) for name in arguments.jobs]
     async with client(arguments) as corral:
-        found = [await corral.job(name) for name in names]
-    now_s = time.time()
+        then = Then(corral, arguments.at)
+        found = [await then.job(name) for name in names]
+    now_s = then.now_s
     output.each(
         arguments.output,
         found,
@@ -135,8 +136,9 @@ async def task(arguments: Namespace) -> int:
     """Tasks in full with their attempts; "1042.7#2" with that attempt only."""
     targets = [attempt_id(name) for name in arguments.tasks]
     async with client(arguments) as corral:
-        found = [only_attempt(await corral.task(target.name), target.attempt) for target in targets]
-    now_s = time.time()
+        then = Then(corral, arguments.at)
+        found = [only_attempt(await then.task(target.name), target.attempt) for target in targets]
+    now_s = then.now_s
     output.each(arguments.output, found, name=task_name, text=lambda task: describe_task(task, now_s=now_s))
     return Exit.OK
 

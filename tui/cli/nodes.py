@@ -9,6 +9,7 @@ from tui.cli import output
 from tui.cli.connect import client
 from tui.cli.diagnostics import Exit
 from tui.cli.listing import Listing, Page, chosen_fields, show
+from tui.client.then import Then
 from tui.view.columns import NODE_FIELDS
 from tui.view.descriptions import describe_node
 from tui.view.states import node_tone
@@ -42,6 +43,7 @@ async def nodes(arguments: Namespace) -> int:
 async def node(arguments: Namespace) -> int:
     """Nodes in full: what each is, what it holds, what is used."""
     async with client(arguments) as corral:
-        found = [await corral.node(name) for name in arguments.nodes]
+        then = Then(corral, arguments.at)
+        found = [await then.node(name) for name in arguments.nodes]
     output.each(arguments.output, found, name=lambda node: node.name, text=describe_node)
     return Exit.OK

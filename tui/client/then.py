@@ -15,8 +15,10 @@ from msgspec.structs import replace
 from bus.api import Attempt, Error, Events, Job, Node, Task, Tasks
 from bus.errors import ApiError
 from bus.requests import EventList
+from bus.series import Measured, SeriesKind
 from bus.timeline import Timeline, TimelineQuery
 from tui.client.source import Source
+from tui.view.usage import usage_queries
 
 T = TypeVar("T")
 
@@ -76,6 +78,13 @@ class Then:
         until_s = self.now_s + (1.0 if self._at_s is None else 0.0)  # clocks differ
         asked = TimelineQuery(since=until_s - over_s, until=until_s, nodes=[node], limit=limit)
         return await self._source.timeline(asked)
+
+    async def usage(self, kind: SeriesKind, id: str) -> list[Measured]:
+        """What a node or a task used in the hour before; nothing where an older cluster cannot tell."""
+        try:
+            return [await self._source.series(each) for each in usage_queries(kind, id, until_s=self.now_s)]
+        except ApiError:
+            return []
 
     async def events(self, query: EventList | None) -> Events:
         """Up to then."""

@@ -12,6 +12,7 @@ from textual.binding import Binding
 from textual.widget import Widget
 
 from bus.requests import EventList
+from bus.series import SeriesKind
 from tui.client.asking import Asking
 from tui.client.session import Deltas
 from tui.client.source import Source
@@ -32,6 +33,7 @@ from tui.view.details import (
 )
 from tui.view.facts import job_facts, node_facts, task_facts
 from tui.view.lines import Line
+from tui.view.usage import usage_lines
 from tui.widgets.one_line import Link, OneLine
 from tui.widgets.virtual_log import VirtualLog
 
@@ -205,7 +207,8 @@ def task_details(task: str) -> DocumentScreen:
     """A task with its attempts, what went in and came out, and what happened."""
 
     async def overview(then: Then) -> list[Line]:
-        return task_facts(replace(await then.task(task), attempts=[], output=None), now_s=then.now_s)
+        facts = task_facts(replace(await then.task(task), attempts=[], output=None), now_s=then.now_s)
+        return facts + usage_lines(await then.usage(SeriesKind.TASK, task))
 
     async def attempts(then: Then) -> list[Line]:
         return attempts_lines((await then.task(task)).attempts, now_s=then.now_s)
@@ -232,7 +235,8 @@ def node_details(node: str) -> DocumentScreen:
     """A node with its inventory, its GPUs, what it runs, what happened, and its labels."""
 
     async def overview(then: Then) -> list[Line]:
-        return node_facts(await then.node(node), now_s=then.now_s)
+        facts = node_facts(await then.node(node), now_s=then.now_s)
+        return facts + usage_lines(await then.usage(SeriesKind.NODE, node))
 
     async def gpus(then: Then) -> list[Line]:
         return gpu_lines(await then.node(node))

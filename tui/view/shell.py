@@ -37,6 +37,7 @@ _SINCE_THEN = {
     "pulse": "at",
     "events": "until",
     "output": "until",
+    **dict.fromkeys(("details", "job", "task", "node"), "at"),
 }
 """The option that takes a list or a screen into the past, where one does."""
 

@@ -34,6 +34,7 @@ def add(verbs: Verbs, shared: Parser) -> None:
     add_at(jobs)
     job = verb(verbs, shared, "job", "jobs in full")
     job.add_argument("jobs", nargs="+", metavar="JOB")
+    add_at(job)
     tasks = verb(verbs, shared, "tasks", "the tasks of a job, or of all jobs; or one task in full")
     tasks.add_argument("target", nargs="?", metavar="JOB|TASK", help="default: all jobs, newest first")
     tasks.add_argument("--state", action="append", metavar="STATE", help="only these states: failed,timeout")
@@ -44,6 +45,7 @@ def add(verbs: Verbs, shared: Parser) -> None:
     add_list_options(ps, limit=100)
     task = verb(verbs, shared, "task", "tasks in full, with their attempts")
     task.add_argument("tasks", nargs="+", metavar="TASK")
+    add_at(task)
     _add_logs(verb(verbs, shared, "logs", "what tasks printed", formats=("table", "json", "jsonl")))
     why = verb(verbs, shared, "why", "why tasks do not start, or are where they are")
     why.add_argument("targets", nargs="+", metavar="JOB|TASK")
@@ -62,6 +64,7 @@ def add(verbs: Verbs, shared: Parser) -> None:
     _add_metrics(verb(verbs, shared, "metrics", "what nodes, tasks or the cluster used over time"))
     node = verb(verbs, shared, "node", "nodes in full")
     node.add_argument("nodes", nargs="+", metavar="NODE")
+    add_at(node)
     verb(
         verbs,
         shared,
@@ -164,7 +167,7 @@ def _add_events(events: Parser) -> None:
 
 
 def add_at(parser: Parser) -> None:
-    """What every list takes that is known of the past."""
+    """For what is known of the past."""
     parser.add_argument(
         "--at", type=moment("--at"), metavar="TIME", help="as it was then: 2h, yesterday, 2026-11-22T10:00Z"
     )
