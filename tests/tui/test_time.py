@@ -206,7 +206,7 @@ async def test_the_bar_says_how_much_happened_and_the_banner_in_words() -> None:
     async with opened(recent(), size=(200, 60)) as pilot:
         await showing(pilot, " now  ◀")
         bar = pilot.app.screen.query_one(TimeBar)
-        await until(pilot, lambda: "█" in str(bar.render()))
+        await until(pilot, lambda: "▄" in str(bar.render()))
     async with opened(recent(), size=(80, 24)) as pilot:
         await showing(pilot, "LIVE")
         await pilot.press("comma")

@@ -20,7 +20,7 @@ STEP_FIRST = 2
 STEPS_SHOWN = 24
 """So many steps back are on the bar at least; a moment further back makes it longer."""
 
-LEVELS = "▁▂▃▄▅▆▇█"
+LEVELS = "▁▂▃▄"  # half as high as the cursor
 EXPECTED = "a time ago (-2h, 90m), a time of day (14:05), yesterday, 2026-11-22 or 2026-11-22T10:00Z"
 
 _CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?", re.ASCII)
@@ -100,7 +100,7 @@ def bar_span_s(moment: float | None, *, step_s: float, now_s: float) -> float:
 def bar(
     moment: float | None, *, step_s: float, now_s: float, width: int, density: Density | None = None
 ) -> str:
-    """ "◀··▁▁▃─●▂▂▇▶": the present at its right end, as high as much happened; dots before what is kept."""
+    """ "◀··▁▁▃─●▂▂▄▶": the present at its right end, as high as much happened; dots before what is kept."""
     inner = width - 2
     if inner < 3:
         return ""

@@ -74,7 +74,7 @@ def test_the_banner_says_when_and_how_long_ago() -> None:
 def test_the_bar_is_as_high_as_much_happened_and_dotted_before_anything_is_kept() -> None:
     density = Density(NOW_S - 7200, 1800, (None, 1.0, 0.0, 7.0))
     drawn = bar(None, step_s=300, now_s=NOW_S, width=14, density=density)
-    assert drawn == "◀···▂▂▂───██●▶"
+    assert drawn == "◀···▁▁▁───▄▄●▶"
     assert density.begins_s == NOW_S - 5400
     assert bar(None, step_s=300, now_s=NOW_S, width=14) == f"◀{'─' * 11}●▶"
 
