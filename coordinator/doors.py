@@ -94,6 +94,20 @@ def _tuning(engine: Engine, learned: Learned) -> Tuning:
     )
 
 
+def _authority(engine: Engine) -> Authority | None:
+    """Who signs; None where this coordinator has no keys."""
+    keys = engine.config.keys
+    return Authority.create_or_load(Path(keys)) if keys else None
+
+
+def _admissions(engine: Engine, tokens: TokenStore, authority: Authority | None) -> Admissions | None:
+    """Who lets others in; None where nobody signs."""
+    if authority is None:
+        return None
+    answering = engine.leader.answering
+    return Admissions(engine.bus, tokens, authority, engine.loop.cluster, answering=answering)
+
+
 def _gauged(engine: Engine) -> tuple[SeriesStore, RollUps]:
     dsn = engine.config.timeseries_dsn or engine.config.dsn
     return SeriesStore(dsn), RollUps(dsn, engine.clock)
@@ -167,8 +181,7 @@ class Doors:
             timeseries=engine.timeseries,
             unreadable=lambda: self._agents.rejected,
         )
-        keys = engine.config.keys
-        authority = Authority.create_or_load(Path(keys)) if keys else None
+        authority = _authority(engine)
         steer = Steer(loop, jobs, over, engine.replies, staying=self._retention.staying)
         people = People(loop, reads, steer, clock)
         self._tokens = Tokens(
@@ -179,11 +192,7 @@ class Doors:
             standing=people.standing,
             clock=clock,
         )
-        self._admissions = (
-            Admissions(bus, tokens, authority, loop.cluster, answering=engine.leader.answering)
-            if authority
-            else None
-        )
+        self._admissions = _admissions(engine, tokens, authority)
         access = Access(reads)
         self._reasons = Reasons(loop, jobs.finder, reads, clock)
         self._api = Api(
