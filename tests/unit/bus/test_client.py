@@ -48,6 +48,7 @@ def test_there_is_a_method_for_every_operation() -> None:
         "past.jobs": Client.jobs,
         "past.tasks": Client.tasks,
         "past.nodes": Client.nodes,
+        "past.scheduler": Client.scheduler,
         "past.changes": Client.changes,
         "past.spike": Client.spike,
         "job.priority": Client.prioritize,

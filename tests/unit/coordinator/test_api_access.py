@@ -45,7 +45,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "task.grep": {"task": "1.0", "pattern": "x"},
     "series.query": {"kind": "node", "metrics": ["cpu_millis"], "since": 1.0, "until": 2.0},
     "series.states": {},
-    **{f"past.{noun}": {"at": 1.0} for noun in ("cluster", "jobs", "nodes")},
+    **{f"past.{noun}": {"at": 1.0} for noun in ("cluster", "jobs", "nodes", "scheduler")},
     "past.tasks": {"at": 1.0, "job": "1"},
     **{f"past.{what}": {"since": 1.0, "until": 2.0} for what in ("changes", "spike")},
     "job.plan": {"command": ["true"]},

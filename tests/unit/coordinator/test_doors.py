@@ -83,6 +83,7 @@ SOUND: dict[str, Any] = {
     "past.cluster": {"at": 1.0},
     "past.jobs": {"at": 1.0, "filter": "state=failed"},
     "past.nodes": {"at": 1.0},
+    "past.scheduler": {"at": 1.0},
     "past.tasks": {"at": 1.0, "job": "1"},
     "past.changes": {"since": 1.0, "until": 2.0},
     "past.spike": {"since": 1.0, "until": 2.0},
