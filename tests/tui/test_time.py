@@ -118,7 +118,9 @@ async def test_the_pulse_has_the_figures_of_then() -> None:
         moment = fake.world.jobs[4].submitted_at + 1  # five had come
         then = fake.summary_then(moment).jobs
         console_of(pilot).look_at(moment)
-        await showing(pilot, "PAST", f"{then['pending']} pending   ▶ {then['running']} running")
+        await showing(
+            pilot, "PAST", f"{then['pending']} pending   ▶ {then['running']} running", " then, most"
+        )
         await pilot.press("n")
         await gone(pilot, "PAST")
 

@@ -142,5 +142,6 @@ class PulseScreen(JobsScreen):
                 units={each.metric: each.unit for each in series},
                 day={} if day is None else day.tasks,
                 users=[(user.name, user.standing.used) for user in most if user.standing.used],
+                end="now" if moment is None else "then",
             )
         )

@@ -34,6 +34,7 @@ class Lately(Struct, frozen=True, kw_only=True):
     units: Mapping[str, str] = {}
     day: Mapping[str, int] = {}
     users: Sequence[tuple[str, float]] = ()
+    end: str = "now"  # what the hour's end is called
 
 
 NOTHING = Lately()
@@ -62,7 +63,7 @@ def lately_lines(lately: Lately) -> list[list[Part]]:
 def hour_lines(lately: Lately, *, width: int) -> list[list[Part]]:
     """The hour as lines of blocks, of what was measured."""
     return [
-        _hour(label, lately.gauges[name], lately.units.get(name, ""), tone, width=width)
+        _hour(lately, label, name, tone, width=width)
         for label, name, tone in _HOUR
         if any(value is not None for value in lately.gauges.get(name, ()))
     ]
@@ -88,11 +89,12 @@ def _nodes(lately: Lately) -> list[Part]:
     return [(f"{'nodes':<{LABEL_CELLS}}", "label"), *line] if line else []
 
 
-def _hour(label: str, values: Sequence[float | None], unit: str, tone: str, *, width: int) -> list[Part]:
+def _hour(lately: Lately, label: str, name: str, tone: str, *, width: int) -> list[Part]:
+    values, unit = lately.gauges[name], lately.units.get(name, "")
     cells = max(8, min(60, width - LABEL_CELLS - 34))
     known = [value for value in values if value is not None]
     drawn = sparkline(values, cells).lstrip(" ")
-    said = f" {exact(known[-1], unit)} now, most {exact(max(known), unit)} in an hour"
+    said = f" {exact(known[-1], unit)} {lately.end}, most {exact(max(known), unit)} in an hour"
     return [
         (f"{label:<{LABEL_CELLS}}", "label"),
         ("┄" * (cells - len(drawn)), "idle"),  # also for what is older than the cluster
