@@ -76,7 +76,7 @@ async def test_sizes_that_change_all_the_while_do_no_harm(fake: FakeCluster) -> 
     """While lists are on their way, and screens come and go."""
     async with on_session(Session(fake.connect)) as pilot:
         sizes = ((80, 24), (200, 60), (20, 5), (8, 2), (120, 40), (40, 10), (1, 1), (160, 34))
-        for digit, size in zip("1234567890", sizes * 2, strict=False):
+        for digit, size in zip("21359613", sizes, strict=True):
             await pilot.press(digit)
             await pilot.resize_terminal(*size)
         await pilot.resize_terminal(120, 40)
