@@ -64,6 +64,15 @@ class TmuxSession:
         """Letter by letter, none of them a key's name."""
         self._tmux("send-keys", "-t", self._target, "-l", "--", text)
 
+    def go_to_next_line(self) -> None:
+        """Tab, and wait for the cursor to be elsewhere: letters may overtake keys that are none."""
+        before = self._cursor()
+        self.press("Tab")
+        self.until(lambda: now if (now := self._cursor()) != before else "", "the cursor moves")
+
+    def _cursor(self) -> str:
+        return self._tmux("display-message", "-p", "-t", self._target, "#{cursor_y}")
+
     def enter(self, window: str, line: str) -> None:
         """A line into another window, and Enter."""
         self._tmux("send-keys", "-t", f"s:{window}", "-l", "--", line)
