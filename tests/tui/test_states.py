@@ -231,3 +231,21 @@ async def test_a_question_that_waits_for_what_it_would_do_counts(troubled: Troub
         await pilot.press("n")
         await gone(pilot, "Drain node")
     assert troubled.fake.done == []
+
+
+async def test_a_form_waits_for_its_plan_and_for_its_answer(troubled: Troubled) -> None:
+    async with at(troubled, Place("jobs", "STATE")) as pilot:
+        await showing(pilot, "STATE")
+        troubled.hold("plan", "submit")
+        await pilot.press("S")
+        await showing(pilot, "Submit a job")
+        await pilot.press(*"true")
+        await showing(pilot, "corral submit", "◐ waiting 0 s")
+        await troubled.release()
+        await gone(pilot, "◐ waiting")
+        troubled.hold("submit")
+        await pilot.press("ctrl+s")
+        await showing(pilot, "◐ waiting 0 s")
+        assert troubled.fake.done == []
+        await troubled.release()
+        await until(pilot, lambda: [verb for verb, _ in troubled.fake.done] == ["submit"])

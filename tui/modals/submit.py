@@ -26,9 +26,10 @@ from bus.api import Submitted
 from bus.errors import ApiError, CorralError
 from bus.spec import JobSpec
 from tui.cli.form import LINES, TEXT_MAX, Checked, Form, Line, check, told
+from tui.client.asking import patiently
 from tui.client.source import Source
 from tui.view.explanations import plan_lines
-from tui.view.refusals import error_text
+from tui.view.refusals import error_text, waiting_text
 from tui.view.safe import safe_line
 from tui.widgets.prompt import SafeInput
 
@@ -121,7 +122,7 @@ class Submit(ModalScreen[Submitted | None]):
             return
         await asyncio.sleep(STILL_S)
         try:
-            plan = await self._source().plan(spec)
+            plan = await patiently(self._source().plan(spec), self._wait)
         except ApiError as error:
             self._tell(told(error.error))
         except CorralError as error:
@@ -134,7 +135,8 @@ class Submit(ModalScreen[Submitted | None]):
     async def _hand_over(self, spec: JobSpec) -> None:
         """Once and no more: where no answer came, the same key makes trying again safe."""
         try:
-            answer = await self._source().submit(replace(spec, dedupe_key=spec.dedupe_key or self._key))
+            keyed = replace(spec, dedupe_key=spec.dedupe_key or self._key)
+            answer = await patiently(self._source().submit(keyed), self._wait)
         except ApiError as error:
             self._tell(told(error.error))
         except CorralError as error:
@@ -148,6 +150,9 @@ class Submit(ModalScreen[Submitted | None]):
             self.query_one(f"#form-{line.name}-text", Input).set_class(line.name in faults, "-wrong")
         lines = [f"✖ {name}{': ' if name else ''}{fault}" for name, fault in faults.items()]
         self._say("fault", *(["command, shell, tool or file says what to run"] if is_empty else lines))
+
+    def _wait(self, waited_s: float) -> None:
+        self._say("plan", waiting_text(waited_s))
 
     def _say(self, what: str, *lines: str) -> None:
         label = self.query_one(f"#form-{what}", Static)
