@@ -16,11 +16,15 @@ from typing import Any, TypeVar
 from unittest.mock import patch
 
 from textual import _time
+from textual.notifications import Notification
 
 T = TypeVar("T")
 
 STEP_S = 0.05
 """What takes the place of waiting for a process that is idle: longer than a frame of the console."""
+
+LASTING_S = 1e6
+"""Notifications stay: they count by a clock that nobody can stop."""
 
 
 class _Stepping(selectors.DefaultSelector):
@@ -76,7 +80,9 @@ def _clocks(passed_s: Callable[[], float], now_s: float) -> Iterator[None]:
         with (
             patch.dict("os.environ", {"TZ": "UTC"}),
             patch("time.time", return_value=now_s),
+            patch.object(Notification, "time_left", LASTING_S),
             patch("time.monotonic", passed_s),
+            patch("textual.widget.monotonic", passed_s),
             patch.object(_time, "get_time", passed_s),
             patch("textual.app.wait_for_idle", until_idle),
             patch("textual.pilot.wait_for_idle", until_idle),
