@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from bus.api import Error
 from tests.tui.driving import gone, opened, painted, showing, until
 from tui.client.fake import FakeCluster
@@ -121,12 +123,15 @@ async def test_the_peak_under_the_cursor_is_explained(fake: FakeCluster) -> None
         await showing(pilot, "› spike")
 
 
-async def test_what_is_drawn_is_saved_into_a_new_file(fake: FakeCluster, tmp_path: Path) -> None:
-    saved = tmp_path / "day.csv"
+async def test_what_is_drawn_is_saved_into_a_new_file(
+    fake: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    saved = tmp_path / "d.csv"
     async with opened(fake) as pilot:
         await pilot.press("5")
         await until(pilot, lambda: has_lines(painted(pilot)))
-        await pilot.press("colon", *f"save {tmp_path}/day.txt", "enter")
+        await pilot.press("colon", *"save d.txt", "enter")
         await showing(pilot, "which form? a name that ends in .csv or .svg")
         await pilot.press(*["backspace"] * 3, *"csv", "enter")
         await until(pilot, saved.exists)
@@ -134,9 +139,9 @@ async def test_what_is_drawn_is_saved_into_a_new_file(fake: FakeCluster, tmp_pat
         rows = saved.read_text().splitlines()
         assert rows[0] == "time,metric,series,value,unit" and any(",cpu,used," in row for row in rows)
         saved.write_text("mine")
-        await pilot.press("colon", *f"save {saved}", "enter")
-        await pilot.press("colon", *f"save {tmp_path}/day.svg", "enter")
-        await until(pilot, (tmp_path / "day.svg").exists)
+        await pilot.press("colon", *"save d.csv", "enter")
+        await pilot.press("colon", *"save d.svg", "enter")
+        await until(pilot, (tmp_path / "d.svg").exists)
         assert saved.read_text() == "mine"
 
 
