@@ -135,7 +135,7 @@ def test_shapes_keep_their_times_apart() -> None:
 DISKS = (DiskInfo(mount="/", filesystem="ext4", total_mib=100, free_mib=40),)
 CARDS = (
     InterfaceInfo(name="eth0", mac="02:00:00:00:00:01", ip="10.0.0.7", speed_mbps=1000, status="up"),
-    InterfaceInfo(name="ib0", mac="02:00:00:00:00:02", status="down"),
+    InterfaceInfo(name="ib0", mac="02:00:00:00:00:02", ip="10.0.1.7", status="down"),
 )
 
 
@@ -166,6 +166,9 @@ async def test_devices_come_by_node_in_pages(shell: Shell) -> None:
     assert [each["name"] for each in cards["devices"]] == ["eth0", "ib0"]
     assert (await shell.ask("rita", "node.devices", limit=0))["error"]["code"] == "E_RANGE"
     assert (await shell.ask("rita", "node.devices", cursor="x"))["error"]["code"] == "E_CURSOR"
+    node = shell.cluster.nodes[NodeName("n2")]
+    node.inventory = replace(node.inventory, interfaces=tuple(replace(card, ip=None) for card in CARDS))
+    assert (await shell.ask("rita", "node.devices"))["down"] == 0, "what has no address is not used"
 
 
 async def test_tools_are_counted_with_those_that_nobody_has(shell: Shell) -> None:
