@@ -70,6 +70,15 @@ class TmuxSession:
         self.press("Tab")
         self.until(lambda: now if (now := self._cursor()) != before else "", "the cursor moves")
 
+    def wait_for_cursor(self, label: str) -> None:
+        """Until the cursor stands in the line that `label` begins, behind a frame."""
+
+        def is_there() -> str:
+            line = self.screen().splitlines()[int(self._cursor())]
+            return label if line.partition("│")[2].split()[:1] == [label] else ""
+
+        self.until(is_there, f"the cursor is at {label}")
+
     def _cursor(self) -> str:
         return self._tmux("display-message", "-p", "-t", self._target, "#{cursor_y}")
 
