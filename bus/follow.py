@@ -3,6 +3,8 @@
 Live pieces may be lost or come twice; each says its offset. So the truth is the offset up to which all bytes
 were given out: a piece that starts there is given out, an older one is trimmed, a later one means a gap,
 which a query fills. It ends when a query says that the attempt ended there and the task itself is over.
+Where the node of an attempt is away and the task began anew elsewhere, it goes on there: what the old node kept
+and had not told is left out, and can be asked for by attempt once the node is back.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from bus import subjects
-from bus.api import Log
+from bus.api import Log, Task
 from bus.codec import decode_from_agent_reply
 from bus.errors import ApiError, BusError, DecodeError
 from bus.messages import LogChunk
@@ -72,7 +74,9 @@ class Follower:
         subscriptions = await self._subscribe(task)
         try:
             while True:
-                log = await self._query()
+                log = await outlast(self._query)
+                if log is None:
+                    continue
                 if log.data:
                     yield Piece(log.attempt, log.offset, log.data, log.came)
                     continue
@@ -120,24 +124,32 @@ class Follower:
             self._renewed_at = now
         return following.attempt > 0
 
-    async def _query(self) -> Log:
-        """The next piece by query; moves the offset."""
-        log = await outlast(
-            lambda: self._client.logs(
-                self._task, stream=self._stream, attempt=self._place.attempt, offset=self._place.offset
+    async def _query(self) -> Log | None:
+        """The next piece by query; moves the offset. None: its node is away, and a later attempt begun."""
+        place = self._place
+        try:
+            log = await self._client.logs(
+                self._task, stream=self._stream, attempt=place.attempt, offset=place.offset
             )
-        )
-        self._place.attempt = self._place.attempt or log.attempt
-        self._place.offset = log.offset + len(log.data)
+        except ApiError as error:
+            if error.error.code != "E_UNAVAILABLE" or not self._turn_to(await self._client.task(self._task)):
+                raise
+            return None
+        place.attempt = place.attempt or log.attempt
+        place.offset = log.offset + len(log.data)
         return log
 
     async def _is_over(self) -> bool:
         """Whether no byte can come any more; else turns to the newest attempt."""
         shown = await outlast(lambda: self._client.task(self._task))
-        if shown.fence > self._place.attempt:
+        return not self._turn_to(shown) and shown.state in OVER
+
+    def _turn_to(self, shown: Task) -> bool:
+        """Whether there is a later attempt than the one that is read: it is read from now on."""
+        is_later = 0 < self._place.attempt < shown.fence
+        if is_later:
             self._place.attempt, self._place.offset, self._renewed_at = 0, 0, -RENEW_S
-            return False
-        return shown.state in OVER
+        return is_later
 
     async def _until_unsure(self) -> AsyncGenerator[Piece, None]:
         """Live pieces as long as they fit; returns where a query is due."""

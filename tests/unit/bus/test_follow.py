@@ -8,8 +8,11 @@ from typing import NamedTuple
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from msgspec import Struct
 
 from bus import follow
+from bus.api import Error
+from bus.requests import LogQuery
 from bus.values import Stream, TaskState
 from tests.unit.bus.fake_coordinator import FakeCoordinator
 
@@ -43,6 +46,28 @@ async def test_a_retried_task_starts_over_with_its_new_attempt() -> None:
     fake.ended.add(2)
     fake.task_state = TaskState.COMPLETED
     await fake.say_task()
+    assert await asyncio.wait_for(reading, 5) == b"first try" + b"second try"
+    await fake.stop()
+
+
+async def test_what_began_anew_elsewhere_is_read_while_the_old_node_is_away() -> None:
+    fake = await FakeCoordinator().start()
+    fake.outputs[1] = b"first try"
+    fake.task_state = TaskState.RUNNING
+
+    def away(request: Struct) -> Struct | None:
+        """The node of the first attempt answers nobody from its ninth byte on."""
+        is_gone = isinstance(request, LogQuery) and request.attempt == 1 and request.offset == 9
+        return Error(code="E_UNAVAILABLE", message="n1 is away", status=503) if is_gone else None
+
+    fake.on_asked = away
+    reading = asyncio.create_task(read(fake))
+    while not any(getattr(request, "offset", 0) == 9 for request in fake.asked):
+        await asyncio.sleep(0)
+    assert not reading.done()
+    fake.fence, fake.outputs[2] = 2, b"second try"
+    fake.ended.add(2)
+    fake.task_state = TaskState.COMPLETED
     assert await asyncio.wait_for(reading, 5) == b"first try" + b"second try"
     await fake.stop()
 
