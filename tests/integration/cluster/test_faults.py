@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
 from collections import Counter
@@ -140,9 +141,12 @@ async def test_what_ends_while_the_agent_is_dead_is_reported_once(cluster: LiveC
 async def test_a_silent_node_loses_its_work_after_its_lease(cluster: LiveCluster, marks: Path) -> None:
     """The agent is stopped past its lease: its guard ends the task, and only then does it run elsewhere.
 
-    Each run holds a lock while it lives: the second would fail if the first were still there.
+    Each run holds a lock while it lives: the second would fail if the first were still there. Who follows the
+    output reads on where it runs now, while the first node still says nothing.
     """
-    script = f"exec 9>>{marks}; flock -n 9 || exit 9; [ $CORRAL_ATTEMPT = 1 ] && sleep 60; sleep 3"
+    lock = f"exec 9>>{marks}; flock -n 9 || exit 9"
+    script = f"echo $CORRAL_ATTEMPT; {lock}; [ $CORRAL_ATTEMPT = 1 ] && sleep 60; sleep 3"
+    read = bytearray()
     async with cluster.client() as client:
         job = await client.submit(
             command=["sh", "-c", script],
@@ -157,6 +161,16 @@ async def test_a_silent_node_loses_its_work_after_its_lease(cluster: LiveCluster
         await cluster.until(running, "the task runs")
         first = (await client.task(f"{job.number}.0")).node
         assert first is not None
+
+        async def follow() -> None:
+            async for piece in client.follow(f"{job.number}.0"):
+                read.extend(piece)
+
+        async def has_read(words: bytes) -> bool:
+            return bytes(read) == words
+
+        following = asyncio.create_task(follow())
+        await cluster.until(lambda: has_read(b"1\n"), "the first attempt is read")
         silent_since = time.monotonic()
         cluster.kill(first, signal.SIGSTOP)
 
@@ -168,6 +182,8 @@ async def test_a_silent_node_loses_its_work_after_its_lease(cluster: LiveCluster
         assert 12.0 < time.monotonic() - silent_since < 25.0
         node = await client.node(first)
         assert node.health is NodeHealth.UNREACHABLE
+        await cluster.until(lambda: has_read(b"1\n2\n"), "the second attempt is read")
+        await asyncio.wait_for(following, 30)
         cluster.kill(first, signal.SIGCONT)
         await cluster.settle()
         done = await client.wait(job.number)
