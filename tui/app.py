@@ -15,11 +15,12 @@ from tui.client.source import Source
 from tui.settings import settings_path
 from tui.theme.plain import AsciiOnly, encoding_is_unicode, is_monochrome
 from tui.time_cursor import TimeCursor
+from tui.typing_ahead import TypingAhead
 from tui.view.deeds import Journal
 from tui.view.modes import MODE_DIGITS
 
 
-class Console(TimeCursor):
+class Console(TypingAhead, TimeCursor):
     """Holds the connection and what it last said; screens draw it."""
 
     CSS_PATH = "theme/console.tcss"

@@ -8,15 +8,15 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from tui.modals.form import FormScreen
 from tui.view.arguments import Arguments, Blank, fault_of
 from tui.view.safe import safe_line
 from tui.widgets.prompt import LENGTH_MAX, SafeInput
 
 
-class Blanks(ModalScreen[dict[str, str] | None]):
+class Blanks(FormScreen[dict[str, str] | None]):
     """Answers each blank's text by its field; None: nothing shall be done."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave", id="blanks.leave")]

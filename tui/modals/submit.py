@@ -18,7 +18,6 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.suggester import Suggester
 from textual.widgets import Input, Static
 
@@ -28,6 +27,7 @@ from bus.spec import JobSpec
 from tui.cli.form import LINES, TEXT_MAX, Checked, Form, Line, check, told
 from tui.client.asking import patiently
 from tui.client.source import Source
+from tui.modals.form import FormScreen
 from tui.view.explanations import plan_lines
 from tui.view.refusals import error_text, waiting_text
 from tui.view.safe import safe_line
@@ -40,7 +40,7 @@ PLAN_LINES = 8
 PATHS_MAX = 2_000
 
 
-class Submit(ModalScreen[Submitted | None]):
+class Submit(FormScreen[Submitted | None]):
     """Answers what the coordinator accepted, None where it was left. `of`: the job it was filled from."""
 
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (10, "-low"), (34, "-tall")]  # noqa: RUF012 - as Textual declares it

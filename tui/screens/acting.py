@@ -53,7 +53,7 @@ class ActingScreen(Screen[None]):
     """The lower half of `LiveScreen`: who looks, whether anything can be asked, and steering."""
 
     BINDINGS = [
-        Binding("S", "submit", "submit a job", show=False, id="actions.submit"),
+        Binding("S", "submit", "submit a job", show=False, priority=True, id="actions.submit"),
         Binding("z", "undo", "take back the last action", show=False, id="actions.undo"),
         Binding("a", "journal", "what was done from here", show=False, id="actions.journal"),
     ]
@@ -92,9 +92,9 @@ class ActingScreen(Screen[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offered: what the role may do, while there is somebody to ask; the past cannot be changed.
 
-        What opens a line comes before other keys, but not before what is typed into one.
+        What opens a line or a form comes before other keys, but not before what is typed into one.
         """
-        if action in ("filter", "find") and isinstance(self.focused, Input):
+        if action in ("filter", "find", "submit", "steer") and isinstance(self.focused, Input):
             return False
         least = self.least_role(action, parameters)
         if least is None:
@@ -122,6 +122,7 @@ class ActingScreen(Screen[None]):
 
         if not steering.steps:
             self.notify(safe_line(nothing_to_do(steering)), severity="warning", markup=False)
+            self.console.give_keys()
             return
         given = steering.steps[0].arguments
         wanted = None if given == NOTHING else given
@@ -258,6 +259,7 @@ class ActingScreen(Screen[None]):
 
     def action_submit(self) -> None:
         """Fill in a new job."""
+        self.console.hold_keys()
         self.submit()
 
     @work(group="act")

@@ -27,7 +27,7 @@ class EventsScreen(SteerableList[Happened]):
         Binding("exclamation_mark", "faults", "faults only", id="list.faults"),
         Binding("l", "open_log", "logs", id="events.logs"),
         Binding("d", "details", "details", id="events.details"),
-        Binding("R", "steer('resolve')", "resolve", id="events.resolve"),
+        Binding("R", "steer('resolve')", "resolve", priority=True, id="events.resolve"),
         *sort_bindings(EVENTS),
     ]
     listing = EVENTS

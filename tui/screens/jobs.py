@@ -35,7 +35,7 @@ class JobsScreen(SteerableList[Job]):
         Binding("p", "steer('pause')", "pause", show=False, id="jobs.pause"),
         Binding("o", "steer('resume')", "resume", show=False, id="jobs.resume"),
         Binding("s", "resubmit", "submit again, edited", show=False, id="jobs.resubmit"),
-        Binding("P", "steer('priority')", "priority", show=False, id="jobs.priority"),
+        Binding("P", "steer('priority')", "priority", show=False, priority=True, id="jobs.priority"),
         Binding("Q", "steer('requeue')", "requeue what runs", show=False, id="jobs.requeue"),
         Binding("b", "gantt", "gantt", show=False, id="jobs.gantt"),
         *sort_bindings(JOBS),

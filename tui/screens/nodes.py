@@ -50,8 +50,10 @@ class NodesScreen(SteerableList[Node]):
         Binding("u", "steer('cordon')", "cordon", id="nodes.cordon"),
         Binding("r", "steer('drain')", "drain", id="nodes.drain"),
         Binding("t", "steer('undrain')", "undrain", id="nodes.undrain"),
-        Binding("m", "steer('maintenance')", "into maintenance", show=False, id="nodes.maintenance"),
-        Binding("L", "steer('label')", "labels", show=False, id="nodes.label"),
+        Binding(
+            "m", "steer('maintenance')", "into maintenance", show=False, priority=True, id="nodes.maintenance"
+        ),
+        Binding("L", "steer('label')", "labels", show=False, priority=True, id="nodes.label"),
         Binding("v", "map", "map", id="nodes.map"),
         Binding("b", "gantt", "gantt", id="nodes.gantt"),
         Binding("c", "chart", "charts", show=False, id="nodes.chart"),

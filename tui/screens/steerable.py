@@ -12,7 +12,7 @@ from textual.binding import Binding
 from bus.api import Happened, Job, Node, Task
 from tui.screens.acting import Scope
 from tui.screens.listing import ListScreen
-from tui.view.actions import may_be_many
+from tui.view.actions import FILLED_FIRST, may_be_many
 from tui.view.deeds import Ghost
 from tui.view.lines import Line
 from tui.view.steering import Steering, steer
@@ -66,6 +66,8 @@ class SteerableList(ListScreen[Steered]):
     def action_steer(self, verb: str) -> None:
         """Do it to the marked rows, else to the row under the cursor; or to all that match."""
         scope = self.scope() if may_be_many(self.noun, verb) else None
+        if verb in FILLED_FIRST and (self._all or self.table.chosen):
+            self.console.hold_keys()
         if self._all and scope is not None:
             self.steer_all(verb, scope)
         elif rows := self.table.chosen:

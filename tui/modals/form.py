@@ -1,0 +1,20 @@
+"""A modal to type into: it gets what was typed while it opened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from textual.screen import ModalScreen
+
+if TYPE_CHECKING:
+    from tui.app import Console
+
+T = TypeVar("T")
+
+
+class FormScreen(ModalScreen[T]):
+    """Whoever opens one has the console hold the keys first."""
+
+    def on_screen_resume(self) -> None:
+        """The first line has the focus once this is painted."""
+        self.call_after_refresh(cast("Console", self.app).give_keys)
