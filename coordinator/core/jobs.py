@@ -139,10 +139,16 @@ def _new_job_row(job: Job, event: JobSubmitted, *, now_s: float) -> NewJob:
 
 
 def on_cancel(out: list[Effect], cluster: Cluster, event: CancelAsked, *, now_s: float) -> None:
-    """End a job or a task. Whoever may not see a job is told that there is none."""
+    """End a job or a task. Whoever may not see a job is told that there is none.
+
+    Of one that ended between the question and its turn nothing is left to cancel, as of any that is over.
+    """
     job = cluster.jobs.get(event.job)
+    if job is None:
+        out.append(AnswerCancel(reply=event.reply, tasks=0))
+        return
     what = f"{event.job}" if event.index is None else f"{event.job}.{event.index}"
-    if job is None or not may_steer(job, event):
+    if not may_steer(job, event):
         fault = Fault(code="E_NOT_FOUND", message=f"no live job or task {what}", field="/target", status=404)
         out.append(Refuse(reply=event.reply, faults=(fault,)))
         return
