@@ -211,6 +211,7 @@ async def test_a_state_file_that_is_lost_costs_nothing_that_runs(world: World) -
     pid = await coordinator.started(A)
     await coordinator.assign(B, "true")
     await coordinator.ended(B)
+    await until(lambda: B not in world.held, "the agent knows that it is known")
     await world.node.stop()
     for path in world.node.config.data.glob("state.db*"):
         path.unlink()

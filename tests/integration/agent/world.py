@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from agent.config import Config, parse_arguments
@@ -171,12 +171,18 @@ class World:
         folder.joinpath("agent").mkdir(mode=0o711)
         self.node = Node(parse_arguments(["--data", f"{folder}/agent", *said]), hub.connect_agent("n1"))
 
+    @property
+    def held(self) -> Collection[AttemptRef]:
+        """Attempts that the agent answers for."""
+        agent = self.node.agent
+        return () if agent is None else agent._executor.ledger.held
+
     async def end_all(self) -> None:
         """Whatever a test left running, so that the guard can go."""
         agent = self.node.agent
         if agent is not None and not agent.fenced:
-            self.coordinator.drop = tuple(agent._executor.ledger.held)
-            await until(lambda: not agent._executor.ledger.held, "everything has ended")
+            self.coordinator.drop = tuple(self.held)
+            await until(lambda: not self.held, "everything has ended")
 
 
 def guards(folder: Path) -> list[int]:

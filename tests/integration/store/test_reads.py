@@ -161,7 +161,8 @@ async def test_a_dedupe_key_is_remembered_for_its_owner(leader: Leader, reads: R
 
 async def test_who_was_seen_when_and_what_of_theirs_failed(leader: Leader, reads: Reads) -> None:
     """Of their jobs the newest counts, and of those that failed the ones of the last day."""
-    older, job = new_job(), new_job(submitted_at=T0 + 5.0)
+    # newer than every other job of hers here
+    older, job = new_job(number=20_000_000), new_job(number=20_000_001, submitted_at=T0 + 5.0)
     for each in (older, job):
         await submit(leader, each, new_task(each))
     assert (await reads.activity())[older.owner] == Activity(seen_at=T0 + 5.0)
