@@ -3,8 +3,8 @@
 Live pieces may be lost or come twice; each says its offset. So the truth is the offset up to which all bytes
 were given out: a piece that starts there is given out, an older one is trimmed, a later one means a gap,
 which a query fills. It ends when a query says that the attempt ended there and the task itself is over.
-Where the node of an attempt is away and the task began anew elsewhere, it goes on there: what the old node kept
-and had not told is left out, and can be asked for by attempt once the node is back.
+Where the node of an attempt is away and the task began anew elsewhere, it goes on there: what the old node
+kept and had not told is left out, and can be asked for by attempt once the node is back.
 """
 
 from __future__ import annotations
