@@ -13,7 +13,7 @@ from tui.client.fake import FakeCluster
 from tui.client.session import Session
 
 WAIT_S = 20.0
-POLL_S = 0.03  # a look at a big screen costs milliseconds
+POLL_S = 0.05  # a look at a big screen costs milliseconds
 NOW_S = 1_790_000_000.0
 HOSTILE = "x\x1b[2J\x1b]52;c;ZXZpbA==\x07[@click=app.quit]y[/]\u202ez\x9b31m"
 
