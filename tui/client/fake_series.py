@@ -64,14 +64,21 @@ class FakeSeries(FakeUpcoming):
                 unit=known[metric].unit,
                 aggregate=_aggregate(query.aggregate, counted=known[metric].counted),
                 values=[
-                    _spread(figure(each, metric, at, unit=known[metric].unit), query.aggregate)
+                    _spread(figure(each, metric, at, unit=known[metric].unit), query.aggregate, scale)
                     for at in times
                 ],
             )
             for each in ids
             for metric in query.metrics
+            for scale in (self._scale(metric) if query.kind is SeriesKind.CLUSTER else 1.0,)
         ]
         return Measured(times=times, step_s=step_s, resolution_s=0.0 if step_s < 60 else 60.0, series=series)
+
+    def _scale(self, metric: str) -> float:
+        """Such that counts of the whole cluster are about those of its jobs."""
+        tasks = self.world.summary().tasks
+        now = {"queue_depth": tasks.get("queued", 0), "running": tasks.get("running", 0)}.get(metric)
+        return 1.0 if now is None else 2.0 * now / _SCALES["tasks"]
 
     async def states(self, window_s: float = DAY_S) -> States:
         """Of the jobs that came in that time."""
@@ -93,9 +100,9 @@ def _aggregate(asked: Aggregate, *, counted: bool) -> Aggregate:
     return asked
 
 
-def _spread(value: float | None, aggregate: Aggregate) -> float | None:
+def _spread(value: float | None, aggregate: Aggregate, scale: float) -> float | None:
     """Around the mean that the formula gives."""
-    share = {Aggregate.MAX: 1.15, Aggregate.MIN: 0.8}.get(aggregate, 1.0)
+    share = scale * {Aggregate.MAX: 1.15, Aggregate.MIN: 0.8}.get(aggregate, 1.0)
     return None if value is None else value * share
 
 

@@ -6,6 +6,8 @@ import random
 import time
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from bus.api import Error, Node, Nodes, Token, Tokens
 from bus.equipment import Device, DeviceKind, DeviceQuery, Devices, Tool, ToolKind, Tools
 from bus.errors import ApiError
@@ -26,6 +28,7 @@ from bus.values import JobState, NodeAdmin, NodeHealth, Resources, Role
 if TYPE_CHECKING:
     from tui.client.fake_world import World
 
+JOB_SHARE = 20
 LANES_MOST = 3
 PERIOD_S = 1_800.0
 """The history repeats itself, so that any window has some."""
@@ -59,7 +62,7 @@ class FakeTimeline:
             kept = node.health is NodeHealth.UNREACHABLE or node.admin is not NodeAdmin.ACTIVE
             attempts += _attempts(node, query, now_s, until=now_s - 1_500.0 if kept else now_s)
         if query.job is not None:
-            attempts = [each for each in attempts if each.job == int(query.job)]
+            attempts = _of_job(attempts, int(query.job))
         attempts.sort(key=lambda each: (each.start, each.node))
         return Timeline(
             since=query.since,
@@ -242,6 +245,12 @@ def _attempts(node: Node, query: TimelineQuery, now_s: float, *, until: float) -
                     found.append(_attempt(node, chance, at, end, now_s=now_s, until=until))
                 at = end + chance.random() * 60.0
     return found
+
+
+def _of_job(attempts: list[PlacedAttempt], job: int) -> list[PlacedAttempt]:
+    """A twentieth of all is said to be of the job that is asked about: so there is something to see."""
+    some = [each for each in attempts if (each.job or 0) % JOB_SHARE == job % JOB_SHARE]
+    return [replace(each, job=job, task=f"{job}.{index}") for index, each in enumerate(some)]
 
 
 def _attempt(

@@ -163,7 +163,7 @@ class World:
             started_at=None if state is JobState.PENDING else submitted_at + 2.5,
             ended_at=submitted_at + chance.random() * 150 if state.is_terminal else None,
             exit_code={JobState.COMPLETED: 0, JobState.FAILED: 1}.get(state),
-            reason="task 0 exited with 1" if state is JobState.FAILED else "",
+            reason=f"task {number}.0 failed: exit code 1" if state is JobState.FAILED else "",
         )  # fmt: skip
 
     def _tasks_of(self, job: Job) -> Iterator[Task]:
@@ -185,7 +185,7 @@ class World:
                 started_at=started_at,
                 ended_at=started_at + 30 + index % 13 if started_at and ended else None,
                 exit_code={TaskState.COMPLETED: 0, TaskState.FAILED: 1}.get(state),
-                message="exited with 1" if state is TaskState.FAILED else "",
+                message="exit code 1" if state is TaskState.FAILED else "",
             )  # fmt: skip
 
     def _event(self, index: int) -> Happened:
