@@ -70,14 +70,10 @@ class TmuxSession:
         self.press("Tab")
         self.until(lambda: now if (now := self._cursor()) != before else "", "the cursor moves")
 
-    def wait_for_cursor(self, label: str) -> None:
-        """Until the cursor stands in the line that `label` begins, behind a frame."""
-
-        def is_there() -> str:
-            line = self.screen().splitlines()[int(self._cursor())]
-            return label if line.partition("│")[2].split()[:1] == [label] else ""
-
-        self.until(is_there, f"the cursor is at {label}")
+    def cursor_label(self) -> str:
+        """The first word of the line that the cursor stands in, behind a frame; "" where it is in none."""
+        line = self.screen().splitlines()[int(self._cursor())]
+        return next(iter(line.split("│")[-2].split()), "") if line.count("│") > 1 else ""
 
     def _cursor(self) -> str:
         return self._tmux("display-message", "-p", "-t", self._target, "#{cursor_y}")

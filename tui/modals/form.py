@@ -15,6 +15,6 @@ T = TypeVar("T")
 class FormScreen(ModalScreen[T]):
     """Whoever opens one has the console hold the keys first."""
 
-    def on_screen_resume(self) -> None:
-        """The first line has the focus once this is painted."""
-        self.call_after_refresh(cast("Console", self.app).give_keys)
+    def on_descendant_focus(self) -> None:
+        """A line is typed into now."""
+        cast("Console", self.app).give_keys()
