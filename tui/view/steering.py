@@ -96,10 +96,12 @@ def steer_all(noun: str, verb: str, filter: str, arguments: Arguments, foreseen:
         revision=foreseen.revision,
         count=foreseen.changed,
     )
+    matched = foreseen.matched
+    whom = f"the one {noun} that matches" if matched == 1 else f"all {counted(matched, noun)} that match"
     return Steering(
         noun=noun,
         verb=verb,
-        question=f"{_word(verb)} all {foreseen.matched} {noun}s that match {filter}?",
+        question=f"{_word(verb)} {whom} {filter}?",
         effect=effects.of_all(noun, foreseen),
         steps=(step,) if foreseen.changed else (),
     )

@@ -136,7 +136,8 @@ def test_all_that_match_are_named_by_the_filter_and_what_was_foreseen() -> None:
         "left as they are: 2 over",
     )
     assert asked.steps[0].revision == 77 and asked.command == "corral cancel --where user=me"
-    assert steer_all("job", "cancel", "x=1", Arguments(), BulkSteered(matched=1, changed=0)).steps == ()
+    nothing = steer_all("job", "cancel", "x=1", Arguments(), BulkSteered(matched=1, changed=0))
+    assert nothing.steps == () and nothing.question == "Cancel the one job that matches x=1?"
     assert answer_text(replace(foreseen, left=2)).startswith("7 of 9 changed, 2 not reached")
 
 
