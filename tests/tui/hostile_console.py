@@ -16,7 +16,8 @@ from msgspec import Struct
 from msgspec.structs import fields, replace
 
 from bus.api import Error
-from bus.values import JobState, Stream
+from bus.timeline import PlacedAttempt, Timeline, TimelineQuery
+from bus.values import JobState, Resources, Stream
 from tui.app import Console
 from tui.client.fake import FakeCluster
 from tui.client.fake_world import World
@@ -83,6 +84,27 @@ async def poisoning(ask: Callable[..., Awaitable[Any]], evil: str, *asked: Any, 
     return poisoned(await ask(*asked, **narrowed), evil)
 
 
+async def busy(
+    ask: Callable[[TimelineQuery], Awaitable[Timeline]], node: str, query: TimelineQuery
+) -> Timeline:
+    """The lanes of nodes; the first has run something all the time, whatever the time is."""
+    ran = PlacedAttempt(
+        node=node,
+        start=query.since,
+        started_at=query.since,
+        end=query.until,
+        resources=Resources(1_000),
+        task="8.0",
+        job=8,
+        name="train",
+        user="ann",
+        fence=1,
+        state="completed",
+        exit_code=0,
+    )
+    return replace(await ask(query), attempts=[ran])
+
+
 def hostile(evil: str) -> FakeCluster:
     """Every text that a stranger can choose is `evil`."""
     world = World(seed=3, now_s=time.time(), nodes=5, jobs=8)
@@ -94,6 +116,7 @@ def hostile(evil: str) -> FakeCluster:
     tasks[:] = [replace(task, name=evil, message=evil, output={evil: evil}) for task in tasks]
     fake = FakeCluster(world)
     fake.output = {stream: (evil.encode() + b"\xff\xfe\n",) * 3 for stream in Stream}
+    fake.timeline = partial(busy, fake.timeline, world.nodes[0].name)  # type: ignore[method-assign]
     for question in ASKED:
         setattr(fake, question, partial(poisoning, getattr(fake, question), evil))
     refusal = Error(

@@ -24,6 +24,7 @@ from tui.screens.live import LiveScreen
 BASES = {
     "ActingScreen",
     "DocumentScreen",
+    "FormScreen",
     "ListScreen",
     "LiveScreen",
     "ReadingScreen",

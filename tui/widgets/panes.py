@@ -120,13 +120,15 @@ class Panes(Vertical):
     async def _keep(self) -> None:
         """Ask about the row for as long as it is looked at; each pane waits for its own answer alone."""
         await asyncio.sleep(RESTED_S)
-        if (subject := self._subject) is not None:
+        panes = {name: pane for name in LOADS for pane in self.query(f"#pane-{name}").results(VirtualLog)}
+        # on their way out they go one by one
+        if (subject := self._subject) is not None and len(panes) == len(LOADS):
             async with asyncio.TaskGroup() as group:
-                for name in LOADS:
-                    group.create_task(self._keep_pane(name, subject), name=f"pane {name}")
+                for name, pane in panes.items():
+                    group.create_task(self._keep_pane(name, pane, subject), name=f"pane {name}")
 
-    async def _keep_pane(self, name: str, subject: Subject) -> None:
-        pane, asking = self._pane(f"pane-{name}"), self._asking[name]
+    async def _keep_pane(self, name: str, pane: VirtualLog, subject: Subject) -> None:
+        asking = self._asking[name]
         lines: list[Line] = []
         while True:
             source = self._source()
