@@ -56,6 +56,13 @@ class PtySession:
             assert time.monotonic() < end, (words, self.shown[-2000:])
             assert self._read(0.1), (words, self.process.poll(), self.shown[-2000:])
 
+    def shows(self, word: str, *, within_s: float) -> bool:
+        """Whether it was written after the last keys, or is soon."""
+        end = time.monotonic() + within_s
+        while word.encode() not in self.shown and time.monotonic() < end:
+            assert self._read(0.1), (word, self.process.poll(), self.shown[-2000:])
+        return word.encode() in self.shown
+
     def read_for(self, duration_s: float) -> None:
         """Take what it writes meanwhile, as a terminal does."""
         end = time.monotonic() + duration_s

@@ -227,7 +227,7 @@ def test_whoever_came_meanwhile_is_looked_at_again(desk: Desk) -> None:
     at_jobs(desk, "name~crowd", "crowd-1")
     desk.screen.press("*")
     desk.screen.wait_for("all 1 matching")
-    desk.asked("C", words=("Cancel all 1 jobs",))
+    desk.asked("C", words=("Cancel the one job",))
     second = submitted(desk, "crowd-2")
     desk.screen.press("y")
     desk.screen.wait_for("E_STALE", "1 → 2", "Cancel all 2 jobs")
