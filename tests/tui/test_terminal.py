@@ -109,11 +109,8 @@ def open_widget(terminal: PtySession, before: list[bytes], keys: list[bytes], *,
             terminal.settle()
         if terminal.shows(told, within_s=SHOWN_S):
             return
-        for key in (
-            b"\x1b\x1b",
-            b"\x1b\x1b",
-            b"5",
-        ):  # elsewhere: what stands there already is not painted again
+        # elsewhere: what stands there already is not painted again
+        for key in (b"\x1b\x1b", b"\x1b\x1b", b"5"):
             terminal.press(key)
             terminal.settle()
     raise AssertionError((before, keys, terminal.shown[-2000:]))

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from bus.values import Role, UserName
-from coordinator.clock import Clock
 from coordinator.config import Config
 from coordinator.serve import rebuild
 from coordinator.store.lists import Lists
@@ -17,6 +16,7 @@ from coordinator.store.reads import Reads
 from coordinator.store.relational import RelationalStore
 from coordinator.store.task_lists import TaskLists
 from coordinator.store.tokens import Tokens
+from tests.integration.store.test_doors import StillClock
 from tests.unit.coordinator.shell import Shell, serving
 
 STEPS = 60
@@ -28,17 +28,6 @@ QUESTIONS: list[tuple[str, dict[str, Any]]] = [
     ("task.list", {"job": "1"}),
     ("task.list", {"job": "2", "filter": "state=cancelled"}),
 ]
-
-
-class StillClock(Clock):
-    """A tag's minute does not end."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._stands_at_s = super().now_s()
-
-    def now_s(self) -> float:
-        return self._stands_at_s
 
 
 @pytest.fixture
