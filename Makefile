@@ -6,9 +6,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STEP   := .ci/step
 
-# How many checks run at a time. Chaos waits more than it works, so it goes first and others run beside it.
-JOBS   ?= 2
-CHECKS := chaos-short coverage services console database cluster simulation benches
+# How many checks run at a time, on two cores: most of them wait more than they work, chaos most of all.
+JOBS   ?= 3
+CHECKS := chaos-short coverage console services simulation cluster database benches
 
 # Tests that start real servers run without the coverage tracer: it would distort their timing.
 SERVERS  := tests/integration tests/contract tests/chaos
@@ -71,13 +71,14 @@ console: $(VENV)/.dev-installed
 	@$(STEP) "tests of the console" $(BIN)/python -m pytest tests/tui
 
 services: $(VENV)/.dev-installed
+	@$(STEP) "podman, for containers" .ci/debian podman podman runc busybox-static
 	@$(STEP) "tests against real servers" $(BIN)/python -m pytest $(SERVICES)
 
 database: $(VENV)/.dev-installed
 	@$(STEP) "tests on PostgreSQL" $(BIN)/python -m pytest $(DATABASE)
 
 cluster: $(VENV)/.dev-installed
-	@$(STEP) "tmux, for the console" .ci/tmux
+	@$(STEP) "tmux, for the console" .ci/debian tmux tmux
 	@$(STEP) "tests on real clusters" $(BIN)/python -m pytest $(CLUSTER)
 
 # $CHAOS_MINUTES long, one unless said otherwise

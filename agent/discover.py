@@ -16,7 +16,10 @@ import msgspec
 import psutil
 
 from agent.config import Declared
+from agent.core.gpus import Look
+from agent.gpu_looks import NvmlLooks
 from agent.gpus import GpuProcess, GpuSample
+from agent.interfaces import data_speed_mbps
 from bus.values import DiskInfo, GpuInfo, InterfaceInfo, Inventory, Resources
 
 _log = logging.getLogger(__name__)
@@ -25,6 +28,8 @@ _MIB = 1024 * 1024
 _PSEUDO_FILESYSTEMS = frozenset({"squashfs", "overlay", "tmpfs", "devtmpfs", "iso9660"})
 _RUNTIMES = ("docker", "podman", "apptainer", "singularity", "nerdctl", "runc", "crun")
 _VERSION_TIMEOUT_S = 3.0
+_NET_MBPS = 1000
+"""Where no driver says how fast it is, as in most virtual machines."""
 
 
 class NvmlGpus:
@@ -33,6 +38,7 @@ class NvmlGpus:
     def __init__(self) -> None:
         self._nvml: Any = None  # the library has no types
         self._handles: dict[str, Any] = {}
+        self._looks: NvmlLooks | None = None
         self._seen: dict[str, int] = {}  # by UUID: the newest sample of a process, as the library dates it
         try:
             import pynvml
@@ -44,6 +50,7 @@ class NvmlGpus:
             _log.info("no GPUs: %s", error)
             return
         self._nvml = pynvml
+        self._looks = NvmlLooks(pynvml, self._handles)
 
     def gpus(self) -> tuple[GpuInfo, ...]:
         if self._nvml is None:
@@ -69,7 +76,9 @@ class NvmlGpus:
             with suppress(self._nvml.NVMLError):
                 rates = self._nvml.nvmlDeviceGetUtilizationRates(handle)
                 memory = self._nvml.nvmlDeviceGetMemoryInfo(handle)
-                samples[uuid] = GpuSample(rates.gpu / 100, memory.used / _MIB, self._temperature(handle))
+                samples[uuid] = GpuSample(
+                    rates.gpu / 100, memory.used / _MIB, self._temperature(handle), self._power(handle)
+                )
         return samples
 
     def processes(self) -> dict[int, GpuProcess]:
@@ -85,6 +94,9 @@ class NvmlGpus:
                     )
         return found
 
+    def look(self) -> tuple[Look, ...]:
+        return () if self._looks is None else self._looks.look()
+
     def _busy(self, uuid: str, handle: Any) -> dict[int, float]:
         """The newest utilisation of each process since the last look; the library has none of idle ones."""
         newest: dict[int, tuple[int, float]] = {}
@@ -96,14 +108,22 @@ class NvmlGpus:
         return {pid: busy for pid, (_, busy) in newest.items()}
 
     def close(self) -> None:
-        if self._nvml is not None:
+        if self._nvml is not None and self._looks is not None:
+            self._looks.close()
             with suppress(self._nvml.NVMLError):
                 self._nvml.nvmlShutdown()
-        self._nvml, self._handles = None, {}
+        self._nvml, self._handles, self._looks = None, {}, None
 
     def _temperature(self, handle: Any) -> float | None:
         try:
             return float(self._nvml.nvmlDeviceGetTemperature(handle, self._nvml.NVML_TEMPERATURE_GPU))
+        except self._nvml.NVMLError:
+            return None
+
+    def _power(self, handle: Any) -> float | None:
+        """In watts; the library has thousandths."""
+        try:
+            return float(self._nvml.nvmlDeviceGetPowerUsage(handle)) / 1000
         except self._nvml.NVMLError:
             return None
 
@@ -112,7 +132,7 @@ def _text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def inventory(gpus: tuple[GpuInfo, ...]) -> Inventory:
+def inventory(gpus: tuple[GpuInfo, ...], interfaces: tuple[InterfaceInfo, ...]) -> Inventory:
     """Everything about this machine that changes seldom. Takes up to a few seconds, for the runtimes."""
     return Inventory(
         hostname=socket.gethostname(),
@@ -124,7 +144,7 @@ def inventory(gpus: tuple[GpuInfo, ...]) -> Inventory:
         cpu_cores=_cores(),
         mem_mib=psutil.virtual_memory().total // _MIB,
         gpus=gpus,
-        interfaces=interfaces(),
+        interfaces=interfaces,
         disks=disks(),
         runtimes=_runtimes(),
         isolation=_isolation(),
@@ -141,14 +161,13 @@ def capacity(declared: Declared, found: Inventory, scratch: Path) -> tuple[Resou
     """What this node offers, and the UUIDs of the GPUs among it."""
     healthy = [gpu.uuid for gpu in found.gpus if gpu.healthy]
     gpus = healthy if declared.gpus is None else healthy[: declared.gpus]
-    fastest = max((interface.speed_mbps for interface in found.interfaces), default=0)
     return (
         Resources(
             cpu_millis=_or(declared.cpu_millis, found.cpu_cores * 1000),
             mem_mib=_or(declared.mem_mib, psutil.virtual_memory().total // _MIB),
             gpus=len(gpus),
             storage_mib=_or(declared.storage_mib, shutil.disk_usage(scratch).free // _MIB),
-            net_mbps=_or(declared.net_mbps, fastest or 1000),
+            net_mbps=_or(declared.net_mbps, data_speed_mbps(found.interfaces) or _NET_MBPS),
         ),
         tuple(gpus),
     )
@@ -202,37 +221,6 @@ def disks() -> tuple[DiskInfo, ...]:
                 free_mib=usage.free // _MIB,
             )
     return tuple(found.values())
-
-
-def interfaces() -> tuple[InterfaceInfo, ...]:
-    """All but the loopback."""
-    addresses, stats = psutil.net_if_addrs(), psutil.net_if_stats()
-    found = []
-    for name, listed in addresses.items():
-        if name == "lo":
-            continue
-        by_family = {address.family: address.address for address in reversed(listed)}
-        stat = stats.get(name)
-        is_half = stat is not None and stat.duplex == psutil.NIC_DUPLEX_HALF
-        found.append(
-            InterfaceInfo(
-                name=name,
-                mac=by_family.get(psutil.AF_LINK, ""),
-                ip=by_family.get(socket.AF_INET) or by_family.get(socket.AF_INET6),
-                speed_mbps=0 if stat is None else max(0, stat.speed),
-                duplex="half" if is_half else "full",
-                status="unknown" if stat is None else "up" if stat.isup else "down",
-                driver=_driver(name),
-            )
-        )
-    return tuple(found)
-
-
-def _driver(interface: str) -> str | None:
-    try:
-        return Path(f"/sys/class/net/{interface}/device/driver").resolve(strict=True).name
-    except OSError:
-        return None
 
 
 def _runtimes() -> dict[str, str]:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import assert_never
 
+import msgspec
+
+from agent.containing import RuntimeRecord
 from agent.core import effects, events
 from agent.core.effects import Effect
 from agent.core.machine import step
 from agent.core.model import Ledger, Order
 from agent.guard import wire
 from agent.guard.client import Data, Events, GuardLink, Inventory
+from agent.saver import Saver
+from agent.settling import Settling
 from agent.spool import Spool
 from agent.translate import to_end, to_spawn_frame, to_start
 from bus.values import AttemptRef, Resources
@@ -21,7 +27,9 @@ from bus.values import AttemptRef, Resources
 class Executor:
     """Owns the ledger: the only one that steps the core. `on_outbox` hears when there is more to report.
 
-    `renewed_from` is when the last heartbeat was sent that was answered, on CLOCK_BOOTTIME.
+    `output_of` says what an attempt told as its output, where it left none. `on_over` hears of each that is
+    over here, however it ended. `renewed_from` is when the last
+    heartbeat was sent that was answered, on CLOCK_BOOTTIME.
     """
 
     def __init__(
@@ -35,13 +43,25 @@ class Executor:
         spool: Spool,
         on_outbox: Callable[[], None],
         on_inputs_wanted: Callable[[Order], None],
+        on_gpus_wanted: Callable[[], None] = lambda: None,
+        gpu_sizes: Mapping[str, int] = MappingProxyType({}),
+        output_of: Callable[[AttemptRef], bytes | None] = lambda _: None,
+        on_over: Callable[[AttemptRef], None] = lambda _: None,
+        saver: Saver | None = None,
     ) -> None:
         self.ledger = Ledger()
         self._spool = spool
         self._on_outbox = on_outbox
         self._on_inputs_wanted = on_inputs_wanted
+        self._on_gpus_wanted = on_gpus_wanted
+        self._gpu_sizes = gpu_sizes
+        self._output_of = output_of
+        self._on_over = on_over
+        self._saver = saver
+        self._settling = None if saver is None else Settling(saver, self._on_events)
         self._lease_s = (0.0, 0.0)
         self.renewed_from = 0.0
+        self._runtime: RuntimeRecord | None = None
         self.guard = GuardLink(
             folder, tasks, node=node, capacity=capacity, gpus=gpus, on_frame=self._on_guard_frame
         )
@@ -64,6 +84,9 @@ class Executor:
         if frames:
             self.guard.send(*frames)  # before the disk: starting need not wait for it
         self._spool.add(made)
+        for effect in made:
+            if isinstance(effect, effects.SaveEnd):
+                self._on_over(effect.attempt)
         if self.ledger.outbox:
             self._on_outbox()
         return refusal
@@ -71,6 +94,12 @@ class Executor:
     def set_lease(self, *, term_after_s: float, kill_after_s: float) -> None:
         """How long after an answered heartbeat the guard sends TERM, and KILL."""
         self._lease_s = (term_after_s, kill_after_s)
+
+    def use_runtime(self, runtime: RuntimeRecord | None) -> None:
+        """What runs containers from now on; each guard is told."""
+        self._runtime = runtime
+        if self.guard.version >= wire.RUNS_CONTAINERS:
+            self.guard.send(wire.pack(wire.RUNTIME, msgspec.to_builtins(runtime)))
 
     @property
     def lapsed(self) -> bool:
@@ -97,8 +126,10 @@ class Executor:
     def _frame(self, effect: Effect) -> bytes | None:
         match effect:
             case effects.Hand(orders):
-                return to_spawn_frame(orders, version=self.guard.version)
+                return to_spawn_frame(orders, version=self.guard.version, gpu_sizes=self._gpu_sizes)
             case effects.End(attempts):
+                if self._saver is not None:
+                    self._saver.ending(attempts)
                 return wire.pack(wire.CANCEL, attempts)
             case effects.Withdraw(attempts):
                 return wire.pack(wire.RETRACT, attempts)
@@ -113,6 +144,8 @@ class Executor:
                 return self._renewal()
             case effects.FetchInputs(order):
                 self._on_inputs_wanted(order)
+            case effects.LookAtGpus():
+                self._on_gpus_wanted()
             case (
                 effects.SaveOrder()
                 | effects.SaveStart()
@@ -134,27 +167,37 @@ class Executor:
 
     def _on_guard_frame(self, frame: Inventory | Events) -> None:
         match frame:
-            case Events(starts, exits):
-                self.handle(
-                    events.GuardReported(
-                        starts=tuple([to_start(record) for record in starts]),
-                        ends=tuple([to_end(record) for record in exits]),
-                    )
-                )
-            case Inventory(running, queued, exits, paused):
+            case Events():
+                if self._settling is None:
+                    self._on_events(frame)
+                else:
+                    self._settling.take(frame)
+            case Inventory():
+                if self._settling is not None:
+                    frame = self._settling.begin(frame, self.ledger.held)
                 # a guard begins without a lease, and would give everything back until the next heartbeat
                 self.guard.send(self._renewal())
+                if self._runtime is not None:
+                    self.use_runtime(self._runtime)
                 self._spool.cgroup = _cgroup_of(self.guard.pid)
                 self.handle(
                     events.GuardConnected(
-                        running=tuple([to_start(record) for record in running]),
-                        queued=queued,
-                        paused=paused,
-                        ends=tuple([to_end(record) for record in exits]),
+                        running=tuple([to_start(record) for record in frame.running]),
+                        queued=frame.queued,
+                        paused=frame.paused,
+                        ends=tuple([to_end(record, told=self._output_of) for record in frame.exits]),
                     )
                 )
             case _:
                 assert_never(frame)
+
+    def _on_events(self, frame: Events) -> None:
+        self.handle(
+            events.GuardReported(
+                starts=tuple([to_start(record) for record in frame.starts]),
+                ends=tuple([to_end(record, told=self._output_of) for record in frame.exits]),
+            )
+        )
 
 
 def _cgroup_of(pid: int) -> str:

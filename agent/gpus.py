@@ -7,6 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from agent.core.gpus import Look
 from bus.values import GpuInfo
 
 _SIMULATED = re.compile(r"sim:([0-9]{1,2})x([A-Za-z0-9]+)-([0-9]{1,4})")
@@ -22,6 +23,7 @@ class GpuSample(Struct, frozen=True):
     utilisation: float
     mem_used_mib: float
     temperature_c: float | None
+    power_w: float | None = None
 
 
 class GpuProcess(Struct, frozen=True):
@@ -42,6 +44,9 @@ class GpuDriver(Protocol):
     def processes(self) -> dict[int, GpuProcess]:
         """By pid: tasks that share a GPU are told apart by their processes."""
 
+    def look(self) -> tuple[Look, ...]:
+        """How each of them is, for `agent.core.gpus`."""
+
     def close(self) -> None:
         """Twice is fine."""
 
@@ -60,6 +65,9 @@ class SimulatedGpus:
 
     def processes(self) -> dict[int, GpuProcess]:
         return {}
+
+    def look(self) -> tuple[Look, ...]:
+        return tuple([Look(uuid=gpu.uuid, mem_mib=gpu.mem_mib) for gpu in self._gpus])
 
     def close(self) -> None:
         """Nothing is open."""

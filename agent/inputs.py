@@ -1,9 +1,11 @@
-"""Fetching what a task needs: the outputs of other tasks, page by page, handed on to the guard."""
+"""Bringing what a task needs before it may start: the outputs of other tasks, page by page, to the guard;
+and whatever further steps bring to this node."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Sequence
 
 from agent.core.events import InputsArrived, InputsRefused
 from agent.core.model import Order, Phase
@@ -22,37 +24,53 @@ _RETRY_S = 0.5
 _REFUSED_FOR_GOOD = range(400, 500)
 _AT_ONCE = 4
 
+Bring = Callable[[Order], Awaitable[dict[str, str]]]
+"""Brings something that an order needs; answers the variables that say where it is. Twice is fine.
+
+Raises ApiError: of a status below 500 the attempt does not start, any other is tried again.
+"""
+
 
 class InputFetcher:
     """`fetch` ends with the attempt handed to the guard, refused, or no longer wanted."""
 
-    def __init__(self, bus: Bus, node: str, executor: Executor) -> None:
+    def __init__(self, bus: Bus, node: str, executor: Executor, *, also: Sequence[Bring] = ()) -> None:
         self._bus = bus
         self._node = node
         self._executor = executor
+        self._also = also
         self._subject = subjects.node(node, NodeVerb.INPUTS)
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     async def fetch(self, order: Order) -> None:
-        """Ask until all pages are there; an outage only delays."""
+        """Try until all is there; an outage only delays."""
         async with self._slots:
-            after = -1
+            after, more = -1, bool(order.work.needs)
             while self._is_wanted(order):
                 try:
-                    page = await self._page(order, after)
+                    if more:
+                        page = await self._page(order, after)
+                        after = max((output.task.index for output in page.outputs), default=after)
+                        more = page.more
+                    else:
+                        env = await self._bring(order)
+                        self._executor.handle(InputsArrived(order.attempt, env))
+                        return
                 except ApiError as error:
                     if error.error.status in _REFUSED_FOR_GOOD:
-                        self._executor.handle(InputsRefused(order.attempt, f"its inputs: {error}"))
+                        self._executor.handle(InputsRefused(order.attempt, f"what it needs: {error}"))
                         return
+                    _log.warning("what %s needs: %s", order.attempt, error)
                     await asyncio.sleep(_RETRY_S)
                 except (BusError, DecodeError) as error:
-                    _log.warning("inputs of %s: %s", order.attempt, error)
+                    _log.warning("what %s needs: %s", order.attempt, error)
                     await asyncio.sleep(_RETRY_S)
-                else:
-                    after = max((output.task.index for output in page.outputs), default=after)
-                    if not page.more:
-                        self._executor.handle(InputsArrived(order.attempt))
-                        return
+
+    async def _bring(self, order: Order) -> dict[str, str]:
+        env: dict[str, str] = {}
+        for bring in self._also:
+            env |= await bring(order)
+        return env
 
     async def _page(self, order: Order, after: int) -> InputsReply:
         request = InputsRequest(node=self._node, attempt=order.attempt, after=after)

@@ -10,56 +10,90 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import assert_never
 
 import msgspec
 
 from agent import discover
+from agent.blobs import BlobStore
+from agent.bringing import bringing_of
 from agent.config import Config
-from agent.core.events import CancelAsked, Event, PauseAsked, ResumeAsked, RetractAsked
+from agent.containing import Containing
+from agent.copies import Copies
+from agent.core.events import CancelAsked, EndAsked, Event, PauseAsked, ResumeAsked, RetractAsked, StartAsked
+from agent.core.keeping import Limits
 from agent.core.model import Order, Phase
+from agent.core.pacing import Pace
 from agent.executor import Executor
+from agent.gangs import free_port
+from agent.gpu_watch import GpuWatch
 from agent.gpus import GpuDriver, SimulatedGpus
+from agent.guard.account import task_account
 from agent.guard.client import GuardError
-from agent.guard.wire import SHARES_GPUS
+from agent.guard.wire import FILLS_TEMPLATES
 from agent.inputs import InputFetcher
+from agent.interfaces import Interfaces
+from agent.leavings import Leavings
+from agent.link_watch import LinkWatch
 from agent.logs import Logs
 from agent.metering import Meter
+from agent.peers import Peers, Wanted
 from agent.presence import Presence
 from agent.reporter import Reporter
+from agent.results import Results
+from agent.saver import Saver
+from agent.scrubbing import Scrubber
 from agent.session import Session
 from agent.spool import NotWritten, Spool
+from agent.streams.blobs import BlobStreams
+from agent.streams.ports import Ports
+from agent.streams.server import StreamServer
+from agent.streams.terminals import Terminals
+from agent.taking import Taker
+from agent.tools import selftest
 from agent.tools.registry import TOOLS
 from agent.translate import to_assigned, to_found
 from agent.usage import UsageSampler
+from agent.volumes.keeper import Volumes
+from agent.volumes.packing import Packer
+from agent.volumes.store import VolumeStore
 from agent.watch import GuardWatch
 from bus import subjects
+from bus.checkpoints import SavedFile
 from bus.codec import decode_to_agent, encode
-from bus.errors import BusError, DecodeError
+from bus.errors import ApiError, BusError, DecodeError
 from bus.messages import (
     Assign,
     Cancel,
     CommandReply,
+    DropBlobs,
     FetchLog,
     Follow,
     FromAgentReply,
     Inspect,
     Inspection,
+    OpenStream,
     Pause,
     Register,
     RegisterReply,
     Resume,
     Retract,
+    StartRanks,
 )
+from bus.replication import CopyBlobs, HaveBlobs, LackedBlobs, ScrubBlobs
+from bus.sessions import SessionKind
 from bus.subjects import NodeVerb
 from bus.transport import Bus, Message
+from bus.values import AttemptRef, InterfaceInfo, NodeKind
+from bus.volume_wire import VolumesWanted
 
 _log = logging.getLogger(__name__)
 
 _PRUNE_INTERVAL_S = 600.0
 _FAULT_MAX = 500
+_NOT_AT_GUARD = (Phase.BLOCKED, Phase.PREPARING, Phase.GATHERED, Phase.CLEARING)
 _GIVE_BACK_LOOKS, _GIVE_BACK_POLL_S = 100, 0.01
 
 
@@ -77,9 +111,22 @@ class Agent:
         self._driver: GpuDriver = (
             discover.NvmlGpus() if config.simulated_gpus is None else SimulatedGpus(config.simulated_gpus)
         )
-        self._inventory = discover.inventory(self._driver.gpus())
+        self._capabilities = selftest.capabilities(also=config.can)
+        interfaces = Interfaces(config.interfaces, nats_url=config.nats_url)
+        self._inventory = discover.inventory(self._driver.gpus(), interfaces.found())
+        self._links = LinkWatch(interfaces, self._inventory.interfaces, on_change=self._on_links)
         self._capacity, gpus = discover.capacity(config.declared, self._inventory, config.data)
         self._spool = Spool(str(config.data / "state.db"), self._boot_id)
+        leavings = Leavings(config.tasks)
+        self._store = BlobStore(config.data / "blobs", limits=Limits(store=config.store_bytes))
+        self._taker = Taker(bus, config.node, leavings, self._store)
+        self._peers = Peers(bus, config.node, self._store, pace=Pace(config.copy_bytes_per_s))
+        self._copies = Copies(bus, config.node, self._store, self._peers)
+        self._scrubber = Scrubber(self._store, self._copies, config.scrubs)
+        self._saver = Saver(
+            bus, config.node, config.tasks, config.data / "saves", self._store, fetch=self._fetch_saved
+        )
+        self._results = Results(bus, config.node, leavings, on_artifact=self._taker.add)
         self._executor = Executor(
             config.data,
             config.tasks,
@@ -89,9 +136,19 @@ class Agent:
             spool=self._spool,
             on_outbox=lambda: self._reporter.wake(),
             on_inputs_wanted=self._fetch_inputs,
+            on_gpus_wanted=lambda: self._gpus.wake(),
+            gpu_sizes={gpu.uuid: gpu.mem_mib for gpu in self._inventory.gpus},
+            output_of=self._on_end,
+            on_over=self._on_over,
+            saver=self._saver,
         )
+        self._containing = Containing(config, self._executor.use_runtime)
         self._reporter = Reporter(bus, config.node, self._executor)
-        self._inputs = InputFetcher(bus, config.node, self._executor)
+        self._volumes = self._make_volumes()
+        self._bringing = bringing_of(config, self._store, self._peers)
+        self._capabilities |= self._bringing.able
+        steps = [self._volumes.bring, self._bringing.bring, self._saver.prepare]
+        self._inputs = InputFetcher(bus, config.node, self._executor, also=steps)
         self._logs = Logs(bus, config.node, self._executor)
         self._meter = Meter(
             bus,
@@ -100,20 +157,36 @@ class Agent:
             spool=self._spool,
             sampler=UsageSampler(self._driver, config.data),
         )
+        self._gpus = GpuWatch(self._driver, self._executor, on_change=lambda: self._session.hasten())
         self._watch = GuardWatch(self._executor.guard, lapsed=lambda: self._executor.lapsed)
-        self._session = Session(
-            bus,
+        self._session = self._make_session()
+        self._streams = self._make_streams()
+        self._presence = Presence(config.data)
+        self._group: asyncio.TaskGroup | None = None
+        self._speaking: asyncio.Task[None] | None = None
+        self._leaving = False
+
+    def _make_session(self) -> Session:
+        """How the coordinator comes to know of this node, and of what is wrong here."""
+        return Session(
+            self._bus,
             self._make_register,
             self._executor,
             on_registered=self._on_registered,
             on_lost=self._on_lost,
             on_beat=lambda answered: self._meter.resume() if answered else self._meter.pause(),
             faults=self._faults,
+            gpus=lambda: self._gpus.faults,
         )
-        self._presence = Presence(config.data)
-        self._group: asyncio.TaskGroup | None = None
-        self._speaking: asyncio.Task[None] | None = None
-        self._leaving = False
+
+    def _make_streams(self) -> StreamServer:
+        guard, ledger = self._executor.guard, self._executor.ledger
+        kinds = {
+            SessionKind.PTY: Terminals(guard, ledger).accept,
+            SessionKind.TCP: Ports(ledger).accept,
+            **BlobStreams(self._store, self._taker, suspect=self._scrubber.suspect).kinds,
+        }
+        return StreamServer(self._bus, self._config.node, kinds)
 
     async def run(self) -> None:
         """Serve. Raises GuardError where no guard can be started."""
@@ -123,20 +196,36 @@ class Agent:
                 self._start("spool", self._spool.run(self._executor.on_saved))
                 self._start("guard", self._executor.guard.run())
                 self._start("watch", self._watch.run())
+                self._start("links", self._links.run())
                 await self._executor.guard.connected.wait()
                 subject = subjects.node(self._config.node, NodeVerb.COMMAND)
                 commands = await self._bus.subscribe(subject, self._on_command)
+                streams = await self._streams.start()
                 self._speaking = self._start("session", self._session.run())
                 self._start("reporter", self._reporter.run())
+                self._start("GPUs", self._gpus.run())
                 self._start("usage", self._meter.run())
+                self._start("results", self._results.run(self._executor))
+                held = set(self._executor.ledger.held)
+                self._taker.resume(held)
+                self._bringing.resume(held)
+                self._start("taking", self._taker.run())
+                self._start("copying", self._copies.run())
+                self._start("scrubbing", self._scrubber.run())
+                self._start("saves", self._saver.run())
                 self._start("pruning", self._prune())
+                self._start("volumes", self._volumes.run())
+                self._start("containers", self._containing.run(self._session.announce))
                 try:
                     await asyncio.get_running_loop().create_future()  # until we are cancelled
                 finally:
                     await commands.unsubscribe()  # first: nothing can be started while the group ends
+                    await streams.unsubscribe()
+                    await self._streams.stop()
         finally:
             self._presence.clear()
             self._spool.close()
+            self._store.close()
             self._driver.close()
 
     async def leave(self) -> None:
@@ -171,6 +260,14 @@ class Agent:
         assert self._group is not None
         return self._group.create_task(work, name=name)
 
+    def _make_volumes(self) -> Volumes:
+        return Volumes(
+            VolumeStore(self._config.data / "pools", Packer(task_account())),
+            self._config.node,
+            held=lambda: self._executor.ledger.held,
+            end=lambda attempts, reason: self._executor.handle(EndAsked(attempts, reason)),
+        )
+
     def _make_register(self) -> Register:
         guard = self._executor.guard
         return Register(
@@ -179,12 +276,25 @@ class Agent:
             boot_id=self._boot_id,
             version=self._version,
             capacity=self._capacity,
-            inventory=discover.with_sharing(self._inventory, shareable=guard.version >= SHARES_GPUS),
+            inventory=self._containing.told(self._inventory, guard_version=guard.version),
             kind=self._config.kind,
             labels=self._config.labels,
-            tools=tuple(TOOLS),
+            roles=self._roles(guard.version),
+            tools=tuple(name for name in TOOLS if self._capabilities[name].verified),
+            capabilities=self._capabilities | self._containing.capabilities(guard.version),
             live=self._executor.ledger.live(),
         )
+
+    def _on_links(self, found: tuple[InterfaceInfo, ...]) -> None:
+        self._inventory = msgspec.structs.replace(self._inventory, interfaces=found)
+        self._session.announce()
+
+    def _roles(self, guard_version: int) -> tuple[str, ...]:
+        """What this node is for; a guard of before runs no commands of registered tools."""
+        if self._config.kind is NodeKind.CONTROL:
+            return ()
+        executor = ("tool_executor",) if guard_version >= FILLS_TEMPLATES else ()
+        return (*executor, *(("storage",) if self._config.kind is NodeKind.STORAGE else ()))
 
     def _on_registered(self, reply: RegisterReply) -> None:
         self._meter.set_interval(reply.usage_interval_s)
@@ -204,7 +314,9 @@ class Agent:
     def _faults(self) -> tuple[str, ...]:
         """What is wrong here and would else be seen in our log only."""
         disk = f"state.db cannot be written: {self._spool.fault[:_FAULT_MAX]}" if self._spool.fault else ""
-        return tuple(filter(None, (disk, self._watch.fault)))
+        return tuple(
+            filter(None, (disk, self._watch.fault, self._taker.fault, self._saver.fault, self._volumes.fault))
+        )
 
     def _description(self) -> dict[str, str]:
         """This agent as `local_config` shows it."""
@@ -218,6 +330,48 @@ class Agent:
             "capacity": msgspec.json.encode(self._capacity).decode(),
             "labels": msgspec.json.encode(self._config.labels).decode(),
         }
+
+    def _on_end(self, attempt: AttemptRef) -> bytes | None:
+        """What it told as its output; what it left is taken from now on."""
+        self._taker.end(attempt)
+        return self._results.output_of(attempt)
+
+    def _on_over(self, attempt: AttemptRef) -> None:
+        self._volumes.over(attempt)
+        self._bringing.over(attempt)
+        self._saver.over(attempt)
+
+    async def _fetch_saved(self, attempt: AttemptRef, files: Sequence[SavedFile], pin: str) -> None:
+        wanted = {file.sha256: Wanted(file.sha256, file.size) for file in files}
+        await self._peers.fetch(list(wanted.values()), pin=pin, attempt=attempt)
+
+    async def _drop(self, reply: str, hashes: tuple[str, ...]) -> None:
+        try:
+            await asyncio.to_thread(self._taker.let_go, hashes)
+        except (ApiError, OSError) as error:
+            await self._answer(reply, self._reply(str(error)))
+        else:
+            await self._answer(reply, self._reply(None))
+
+    async def _answer_volumes(self, reply: str, command: VolumesWanted) -> None:
+        if command.epoch < self._executor.ledger.epoch:
+            await self._answer(reply, self._reply("an older coordinator's command"))
+        else:
+            await self._answer(reply, await self._volumes.wanted(command))
+
+    def _on_content(self, command: CopyBlobs | HaveBlobs | ScrubBlobs) -> FromAgentReply:
+        """Of coordinators that lead no more, nothing is copied."""
+        if command.epoch < self._executor.ledger.epoch:
+            return self._reply("an older coordinator's command")
+        match command:
+            case CopyBlobs(blobs=blobs):
+                self._copies.order(blobs)
+            case ScrubBlobs():
+                self._scrubber.ask()
+            case HaveBlobs(hashes=hashes):
+                lacked = tuple([sha256 for sha256 in hashes if not self._store.has(sha256)])
+                return LackedBlobs(node=self._config.node, hashes=lacked)
+        return self._reply(None)
 
     def _fetch_inputs(self, order: Order) -> None:
         self._start(f"inputs of {order.attempt}", self._inputs.fetch(order))
@@ -251,14 +405,30 @@ class Agent:
                 self._obey(PauseAsked(epoch=epoch, attempts=attempts), message.reply)
             case Resume(epoch=epoch, attempts=attempts):
                 self._obey(ResumeAsked(epoch=epoch, attempts=attempts), message.reply)
+            case StartRanks(epoch=epoch, attempts=attempts, meeting=meeting):
+                lapsed = self._executor.lapsed
+                asked = StartAsked(epoch=epoch, attempts=attempts, meeting=meeting, lapsed=lapsed)
+                self._obey(asked, message.reply)
             case Inspect():
                 self._start("inspection", self._answer_inspection(message.reply))
+            case CopyBlobs() | HaveBlobs() | ScrubBlobs():
+                self._start("answer", self._answer(message.reply, self._on_content(command)))
+            case DropBlobs(hashes=hashes):
+                self._start("drop", self._drop(message.reply, hashes))
+            case VolumesWanted():
+                self._start("volumes", self._answer_volumes(message.reply, command))
             case FetchLog():
                 self._start("fetch log", self._answer_log(message.reply, command))
             case Follow():
                 if not self._logs.is_followed(command):
                     self._start(f"follow {command.task}", self._logs.follow(command))
                 self._start("answer", self._answer(message.reply, self._reply(None)))
+            case OpenStream(epoch=epoch) if epoch < self._executor.ledger.epoch:
+                self._start(
+                    "answer", self._answer(message.reply, self._reply("an older coordinator's command"))
+                )
+            case OpenStream():
+                self._start("open stream", self._answer_stream(message.reply, command))
             case _:
                 assert_never(command)
 
@@ -271,7 +441,7 @@ class Agent:
 
     def _handle_assign(self, command: Assign, reply: str) -> None:
         try:
-            assigned = to_assigned(command, lapsed=self._executor.lapsed)
+            assigned = to_assigned(command, lapsed=self._executor.lapsed, free_port=free_port)
         except IndexError:
             self._start("answer", self._answer(reply, self._reply("an item points at no body")))
         else:
@@ -286,10 +456,15 @@ class Agent:
 
     async def _answer_when_saved(self, subject: str, refusal: str | None) -> None:
         await self._spool.saved()
-        await self._answer(subject, self._reply(refusal))
+        reply = self._reply(refusal)
+        reply.ports = self._executor.ledger.ports()
+        await self._answer(subject, reply)
 
     async def _answer_log(self, subject: str, asked: FetchLog) -> None:
         await self._answer(subject, await self._logs.fetch(asked))
+
+    async def _answer_stream(self, subject: str, asked: OpenStream) -> None:
+        await self._answer(subject, await self._streams.open(asked))
 
     async def _answer_inspection(self, subject: str) -> None:
         ledger = self._executor.ledger
@@ -305,7 +480,7 @@ class Agent:
             answer.error = str(error)
         else:
             answer.running = tuple([to_found(record) for record in found.running])
-            here = [a for a, held in ledger.held.items() if held.phase in (Phase.BLOCKED, Phase.PREPARING)]
+            here = [a for a, held in ledger.held.items() if held.phase in _NOT_AT_GUARD]
             answer.queued = (*found.queued, *here)
             answer.strays = found.strays
         await self._answer(subject, answer)

@@ -90,13 +90,14 @@ class Meter:
     async def _measure(self) -> UsageReport:
         held = self._executor.ledger.held.values()
         running = {one.attempt: one.pid for one in held if one.pid}
-        usage, tasks = await asyncio.to_thread(self._sampler.sample, running)
+        look = await asyncio.to_thread(self._sampler.sample, running)
         return UsageReport(
             node=self._node,
             sampled_at=time.time(),
-            usage=usage,
+            usage=look.node,
             load=os.getloadavg()[0],
-            tasks=tuple(tasks),
+            tasks=tuple(look.tasks),
+            gpus=tuple(look.gpus),
         )
 
     def _note_heard(self) -> None:

@@ -25,6 +25,7 @@ from agent.executor import Executor
 from bus import subjects
 from bus.codec import decode_to_agent_reply, encode
 from bus.errors import ApiError, BusError, DecodeError, Disconnected, NoResponders
+from bus.gpus import GpuFault
 from bus.messages import FromAgent, Heartbeat, HeartbeatReply, Register, RegisterReply, ToAgentReply
 from bus.subjects import NodeVerb
 from bus.transport import Bus
@@ -51,8 +52,8 @@ class Fenced(Exception):
 class Session:
     """`run` keeps this node registered; `on_registered` and `on_lost` tell who depends on it.
 
-    `on_beat` hears whether a heartbeat was answered. `faults` are told with each one. `fenced` is set for
-    good once another agent has our name.
+    `on_beat` hears whether a heartbeat was answered. `faults`, and what is wrong with `gpus`, are told with
+    each one. `fenced` is set for good once another agent has our name.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Session:
         on_lost: Callable[[], None],
         on_beat: Callable[[bool], None],
         faults: Callable[[], tuple[str, ...]],
+        gpus: Callable[[], tuple[GpuFault, ...] | None] = lambda: None,
     ) -> None:
         self._bus = bus
         self._make_register = register
@@ -73,8 +75,10 @@ class Session:
         self._on_lost = on_lost
         self._on_beat = on_beat
         self._faults = faults
+        self._gpus = gpus
         self._sequence = 0
         self._urgent = asyncio.Event()
+        self._news = False
         self._answered = True
         self._known: Register | None = None  # as the coordinator took it
         self.fenced = False
@@ -82,6 +86,7 @@ class Session:
     async def run(self) -> None:
         """Register, beat until we are unknown again, and so on for ever."""
         while True:
+            self._news = False
             register = self._make_register()
             try:
                 reply = await self._register(register)
@@ -97,6 +102,11 @@ class Session:
     def hasten(self) -> None:
         """Do not wait until the next word is due."""
         self._urgent.set()
+
+    def announce(self) -> None:
+        """This machine is not what it was when it registered: register again, now."""
+        self._news = True
+        self.hasten()
 
     async def leave(self) -> None:
         """The last heartbeat; `run` must have ended. Whoever does not hear it waits for the lease."""
@@ -141,13 +151,15 @@ class Session:
             register = self._make_register()
 
     async def _beat(self, register: Register, interval_s: float) -> None:
-        """Returns when the coordinator asks for a registration, or after the connection was down."""
+        """Returns when the coordinator asks for a registration, there is news, or the connection was down."""
         next_at = _now()
         pause_s = interval_s
         while True:
             next_at = max(next_at + pause_s, _now())
             if await self._rest(next_at - _now()):
                 next_at = _now()
+            if self._news:
+                return
             beat = self._heartbeat(register)
             pause_s = interval_s
             sent_at = _now()
@@ -193,8 +205,10 @@ class Session:
             load=os.getloadavg()[0],
             live=self._executor.ledger.live(),
             paused=self._executor.ledger.paused(),
+            preparing=self._executor.ledger.preparing(),
             faults=self._faults(),
             leaving=leaving,
+            gpus=self._gpus(),
         )
 
     async def _ask(self, message: FromAgent, verb: NodeVerb, timeout_s: float) -> ToAgentReply:

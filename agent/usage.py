@@ -13,7 +13,7 @@ import psutil
 
 from agent.gpus import GpuDriver
 from bus.messages import TaskUsage
-from bus.values import AttemptRef, Usage
+from bus.values import AttemptRef, GpuUsage, Usage
 
 _MIB = 1024 * 1024
 _BIT_MEGA = 8 / 1e6
@@ -39,6 +39,14 @@ class _Counters(NamedTuple):
     written: int
 
 
+class Look(NamedTuple):
+    """What was found at one instant: the node as a whole, its tasks, and each of its GPUs."""
+
+    node: Usage
+    tasks: list[TaskUsage]
+    gpus: list[GpuUsage]
+
+
 class UsageSampler:
     """Not for two threads at once. The first look has no rates: it counts from when this was made."""
 
@@ -48,8 +56,8 @@ class UsageSampler:
         self._last = _counters()
         self._task_cpu_s: dict[AttemptRef, float] = {}
 
-    def sample(self, running: dict[AttemptRef, int]) -> tuple[Usage, list[TaskUsage]]:
-        """The node, and each attempt by the pid that leads its session."""
+    def sample(self, running: dict[AttemptRef, int]) -> Look:
+        """`running`: each attempt by the pid that leads its session."""
         last, now = self._last, _counters()
         self._last = now
         span_s = max(now.at - last.at, 1e-3)
@@ -69,7 +77,17 @@ class UsageSampler:
             temperature_c=_temperature(),
             gpu_temperature_c=max(gpu_temperatures, default=None),
         )
-        return node, self._tasks(running, span_s) if running else []
+        each = [
+            GpuUsage(
+                uuid=uuid,
+                utilisation=gpu.utilisation,
+                mem_mib=gpu.mem_used_mib,
+                temperature_c=gpu.temperature_c,
+                power_w=gpu.power_w,
+            )
+            for uuid, gpu in gpus.items()
+        ]
+        return Look(node, self._tasks(running, span_s) if running else [], each)
 
     def _storage_mib(self) -> float:
         try:
@@ -138,6 +156,11 @@ def _trees(leaders: set[int]) -> dict[int, list[_Process]]:
         if leader is not None:
             trees[leader].append(process)
     return trees
+
+
+def members(leaders: set[int]) -> frozenset[int]:
+    """All processes of the tasks that these lead."""
+    return frozenset([process.pid for tree in _trees(leaders).values() for process in tree])
 
 
 def _leader(process: _Process, processes: dict[int, _Process], leaders: set[int]) -> int | None:

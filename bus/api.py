@@ -10,14 +10,19 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from bus import past
 from bus.bulk import AuditList, Audits, BulkSteer, BulkSteered, EventResolve, JobPriority, NodeLabel
-from bus.equipment import DeviceQuery, Devices, Tools
+from bus.content_operations import CONTENT_OPERATIONS
+from bus.equipment import DeviceQuery, Devices, ToolList, Tools
 from bus.feed import JobChanged as JobChanged
 from bus.feed import NodeChanged as NodeChanged
 from bus.feed import TaskChanged as TaskChanged
 from bus.feed import TaskCounts as TaskCounts
+from bus.gpus import GPU_OPERATIONS, Quarantine
 from bus.grep import Grep, LogGrep
 from bus.housekeeping import Collected, Connections
+from bus.networks import NETWORK_OPERATIONS
+from bus.operation import Operation as Operation
 from bus.outlook import Affected as Affected
 from bus.outlook import Backfilled as Backfilled
 from bus.outlook import Blocker as Blocker
@@ -29,18 +34,8 @@ from bus.outlook import Forecast as Forecast
 from bus.outlook import Outlook as Outlook
 from bus.outlook import Plan as Plan
 from bus.outlook import PlannedGroup as PlannedGroup
-from bus.past import (
-    Changes,
-    PastChanges,
-    PastCluster,
-    PastJobs,
-    PastNodes,
-    PastScheduler,
-    PastSpike,
-    PastTasks,
-    Spike,
-)
-from bus.people import Standing, Users, UserShare
+from bus.people import Standing, UserList, Users, UserShare
+from bus.registry import REGISTRY
 from bus.requests import (
     Cancel,
     Collect,
@@ -65,6 +60,8 @@ from bus.requests import (
     WhatIf,
     WhyQuery,
 )
+from bus.results import TaskResult
+from bus.schedules import SCHEDULE_OPERATIONS
 from bus.scheduling import (
     Exported,
     Scheduler,
@@ -74,6 +71,7 @@ from bus.scheduling import (
     SchedulerTest,
 )
 from bus.series import Measured, SeriesQuery, States, StatesQuery
+from bus.sessions import StreamOpen, StreamOpened
 from bus.spec import JobSpec
 from bus.timeline import Timeline, TimelineQuery
 from bus.upcoming import Upcoming, UpcomingQuery
@@ -92,6 +90,7 @@ from bus.values import (
 )
 from bus.verification import Verification as Verification
 from bus.verification import Violation as Violation
+from bus.webhooks import WEBHOOK_OPERATIONS
 
 
 class Submitted(Struct, kw_only=True):
@@ -99,6 +98,7 @@ class Submitted(Struct, kw_only=True):
     id: str
     tasks: int
     duplicate: bool = False
+    note: str = ""  # what else there is to know, for people
 
 
 class Job(Struct, kw_only=True):
@@ -142,6 +142,7 @@ class Jobs(Struct, kw_only=True):
 
 class Attempt(Struct, kw_only=True):
     fence: int
+    rank: int = 0  # of a gang
     node: str
     state: str
     assigned_at: float
@@ -179,6 +180,8 @@ class Task(Struct, kw_only=True):
     output: Any = None  # in `task.show` only
     attempts: list[Attempt] = []  # in `task.show` only
     user: str = ""  # whose job it is
+    result: TaskResult | None = None  # in `task.show` only: what it told so far
+    ranks: int = 0  # of a gang; in `task.show` only
 
 
 class Tasks(Struct, kw_only=True):
@@ -225,15 +228,20 @@ class Node(Struct, kw_only=True):
     gpu_taken: dict[str, int] = {}  # thousandths of each GPU that tasks have, by UUID
     set_labels: dict[str, str] = {}  # those of `labels` that people set; the others are the agent's own
     audit: str = ""  # where it was just steered: the entry in the audit
+    quarantines: list[Quarantine] = []  # those GPUs that are given to nobody now
 
 
 class Nodes(Struct, kw_only=True):
+    """See Jobs. The tag stands for what one sees of gauges: not for each heartbeat."""
+
     nodes: list[Node]
     next: str = ""
     unknown: list[str] = []  # of the past: what nobody keeps, and is told as it is now
     total: int = 0
     states: dict[str, int] = {}
     revision: int = 0
+    tag: str = ""
+    unchanged: bool = False
 
 
 class Happened(Struct, kw_only=True):
@@ -264,6 +272,8 @@ class Resolved(Struct, kw_only=True):
 class Events(Struct, kw_only=True):
     events: list[Happened]
     next: str = ""
+    tag: str = ""  # see Jobs
+    unchanged: bool = False
 
 
 class Changed(Struct, kw_only=True):
@@ -304,6 +314,7 @@ class Why(Struct, kw_only=True):
     backfill: Backfilled | None = None
     usage_age_s: float | None = None  # of what was known of the node's load then
     standing: Standing | None = None  # of whose it is, while it waits
+    unknown: list[str] = []  # of the past: what nobody keeps, and is left out or told as it is now
 
 
 class Whoami(Struct, kw_only=True):
@@ -413,12 +424,6 @@ class ErrorReply(Struct, kw_only=True):
     error: Error
 
 
-class Operation(Struct, frozen=True):
-    request: type[Struct]
-    answer: type[Struct]
-    role: Role
-
-
 OPERATIONS: dict[str, Operation] = {
     "job.submit": Operation(JobSpec, Submitted, Role.USER),
     "job.show": Operation(JobQuery, Job, Role.READONLY),
@@ -438,11 +443,13 @@ OPERATIONS: dict[str, Operation] = {
     "task.logs": Operation(LogQuery, Log, Role.READONLY),
     "task.grep": Operation(LogGrep, Grep, Role.READONLY),
     "task.follow": Operation(LogFollow, Following, Role.READONLY),
+    **CONTENT_OPERATIONS,
+    **GPU_OPERATIONS,
     "task.why": Operation(WhyQuery, Why, Role.READONLY),
     "node.list": Operation(NodeList, Nodes, Role.READONLY),
     "node.show": Operation(NodeQuery, Node, Role.READONLY),
     "node.devices": Operation(DeviceQuery, Devices, Role.READONLY),
-    "node.tools": Operation(Empty, Tools, Role.READONLY),
+    "node.tools": Operation(ToolList, Tools, Role.READONLY),
     "timeline.attempts": Operation(TimelineQuery, Timeline, Role.READONLY),
     "node.cordon": Operation(NodeSteer, Node, Role.OPERATOR),
     "node.drain": Operation(NodeSteer, Node, Role.OPERATOR),
@@ -460,25 +467,33 @@ OPERATIONS: dict[str, Operation] = {
     "event.list": Operation(EventList, Events, Role.READONLY),
     "series.query": Operation(SeriesQuery, Measured, Role.READONLY),
     "series.states": Operation(StatesQuery, States, Role.READONLY),
-    "past.cluster": Operation(PastCluster, Cluster, Role.READONLY),
-    "past.jobs": Operation(PastJobs, Jobs, Role.READONLY),
-    "past.tasks": Operation(PastTasks, Tasks, Role.READONLY),
-    "past.nodes": Operation(PastNodes, Nodes, Role.READONLY),
-    "past.scheduler": Operation(PastScheduler, Scheduler, Role.READONLY),
-    "past.changes": Operation(PastChanges, Changes, Role.READONLY),
-    "past.spike": Operation(PastSpike, Spike, Role.READONLY),
+    "past.cluster": Operation(past.PastCluster, Cluster, Role.READONLY),
+    "past.jobs": Operation(past.PastJobs, Jobs, Role.READONLY),
+    "past.tasks": Operation(past.PastTasks, Tasks, Role.READONLY),
+    "past.nodes": Operation(past.PastNodes, Nodes, Role.READONLY),
+    "past.scheduler": Operation(past.PastScheduler, Scheduler, Role.READONLY),
+    "past.why": Operation(past.PastWhy, Why, Role.READONLY),
+    "past.output": Operation(past.PastOutput, past.OutputThen, Role.READONLY),
+    "past.users": Operation(past.PastUsers, Users, Role.READONLY),
+    "past.changes": Operation(past.PastChanges, past.Changes, Role.READONLY),
+    "past.spike": Operation(past.PastSpike, past.Spike, Role.READONLY),
     "event.resolve": Operation(EventResolve, Resolved, Role.USER),
     "audit.list": Operation(AuditList, Audits, Role.READONLY),
     "user.whoami": Operation(Empty, Whoami, Role.READONLY),
     "user.renew": Operation(KeyQuery, Admitted, Role.READONLY),
     "user.logout": Operation(KeyQuery, Token, Role.READONLY),
-    "user.list": Operation(Empty, Users, Role.READONLY),
+    "user.list": Operation(UserList, Users, Role.READONLY),
     "user.share": Operation(UserShare, Changed, Role.ADMIN),
+    **SCHEDULE_OPERATIONS,
     "token.create": Operation(TokenCreate, Token, Role.ADMIN),
     "token.list": Operation(Empty, Tokens, Role.ADMIN),
     "token.revoke": Operation(TokenQuery, Token, Role.ADMIN),
+    "stream.open": Operation(StreamOpen, StreamOpened, Role.USER),
     "cluster.status": Operation(Empty, Cluster, Role.READONLY),
     "cluster.verify": Operation(Empty, Verification, Role.OPERATOR),
     "cluster.gc": Operation(Collect, Collected, Role.OPERATOR),
     "cluster.connections": Operation(Empty, Connections, Role.ADMIN),
+    **{name: Operation(*each) for name, each in REGISTRY.items()},
+    **NETWORK_OPERATIONS,
+    **WEBHOOK_OPERATIONS,
 }

@@ -234,6 +234,32 @@ class Authority:
         """For the holder of `key`, the agent of one node. Raises SubjectError for what is no name."""
         return self._sign(Key.ACCOUNT, key, node, nats=_user_claims(Peer.NODE, None, agent_permissions(node)))
 
+    def renewed(self, credentials: Credentials) -> Credentials:
+        """The same person's or agent's key with the rights of this version; as old as it was, for whoever
+        took it back meant every right of it.
+
+        Raises SubjectError for what is no name.
+        """
+        if credentials.peer is Peer.NODE:
+            permissions = agent_permissions(credentials.name)
+        elif credentials.role is not None:
+            permissions = user_permissions(credentials.name, credentials.role)
+        else:
+            return credentials  # nobody's own: coordinators get theirs at each start
+        claims = _user_claims(credentials.peer, credentials.role, permissions)
+        if credentials.rights == claims:
+            return credentials
+        jwt = self._sign(
+            Key.ACCOUNT,
+            credentials.public_key,
+            credentials.name,
+            nats=claims,
+            expires_at=credentials.expires_at,
+            issued_at=credentials.issued_at,
+        )
+        text = credentials_text(jwt, credentials.seed.decode(), credentials.ca)
+        return Credentials(credentials.name, credentials.peer, credentials.role, text)
+
     def _mint(
         self,
         name: str,
@@ -255,6 +281,7 @@ class Authority:
         *,
         nats: dict[str, Any],
         expires_in_s: float | None = None,
+        expires_at: float | None = None,
         issued_at: int | None = None,
     ) -> str:
         now = time.time()
@@ -267,6 +294,8 @@ class Authority:
         }
         if expires_in_s is not None:
             claims["exp"] = int(now + expires_in_s)
+        elif expires_at is not None:
+            claims["exp"] = int(expires_at)
         signed = _encoded(claims)
         return (signed + b"." + _base64url(self._keys[issuer].sign(signed))).decode()
 

@@ -37,21 +37,29 @@ from bus.api import (
 )
 from bus.bulk import AuditList, Audits, BulkSteer, BulkSteered, EventResolve, JobPriority, NodeLabel
 from bus.codec import from_fields
-from bus.equipment import DeviceQuery, Devices, Tools
+from bus.content_calls import ContentCalls
+from bus.equipment import DeviceQuery, Devices, ToolList, Tools
+from bus.gpu_calls import GpuCalls
 from bus.grep import Grep, LogGrep
 from bus.housekeeping import Collected, Connections
+from bus.network_calls import NetworkCalls
 from bus.past import (
     Changes,
+    OutputThen,
     PastChanges,
     PastCluster,
     PastJobs,
     PastNodes,
+    PastOutput,
     PastScheduler,
     PastSpike,
     PastTasks,
+    PastUsers,
+    PastWhy,
     Spike,
 )
-from bus.people import Users, UserShare
+from bus.people import UserList, Users, UserShare
+from bus.registry_calls import RegistryCalls
 from bus.requests import (
     Cancel,
     Collect,
@@ -76,6 +84,7 @@ from bus.requests import (
     WhatIf,
     WhyQuery,
 )
+from bus.schedules import Schedule, ScheduleList, ScheduleQuery, Schedules
 from bus.scheduling import (
     Exported,
     Scheduler,
@@ -85,10 +94,13 @@ from bus.scheduling import (
     SchedulerTest,
 )
 from bus.series import Measured, SeriesQuery, States, StatesQuery
+from bus.sessions import StreamOpen, StreamOpened
 from bus.spec import JobSpec
 from bus.timeline import Timeline, TimelineQuery
 from bus.upcoming import Upcoming, UpcomingQuery
 from bus.values import JobState, Role, Stream, TaskState
+from bus.volume_calls import VolumeCalls
+from bus.webhook_calls import WebhookCalls
 
 S = TypeVar("S", bound=Struct)
 
@@ -104,7 +116,7 @@ COLLECT_TIMEOUT_S = 120.0
 """A coordinator collects for 60 s at most, and may be at the last job of many tasks then."""
 
 
-class Calls:
+class Calls(VolumeCalls, RegistryCalls, ContentCalls, GpuCalls, NetworkCalls, WebhookCalls):
     """What may be asked of a coordinator; `_call` is the way there."""
 
     async def submit(self, spec: JobSpec | None = None, **fields: object) -> Submitted:
@@ -184,8 +196,10 @@ class Calls:
         """What would become of what waits; nothing is changed."""
         return await self._call("job.whatif", change, Outlook)
 
-    async def why(self, target: str | int) -> Why:
-        """Why a task is where it is, or is not placed yet; see WhyQuery."""
+    async def why(self, target: str | int, *, at: float | None = None) -> Why:
+        """Why a task is where it is, or is not placed yet; see WhyQuery. `at`: as it was at that moment."""
+        if at is not None:
+            return await self._call("past.why", PastWhy(target=str(target), at=at), Why)
         return await self._call("task.why", WhyQuery(target=str(target)), Why)
 
     async def task(self, task: str | int) -> Task:
@@ -230,6 +244,13 @@ class Calls:
         asked = LogQuery(task=str(task), stream=stream, attempt=attempt, offset=offset, limit=limit)
         return await self._call("task.logs", asked, Log)
 
+    async def output_then(
+        self, task: str | int, at: float, *, stream: Stream = Stream.STDOUT, attempt: int = 0
+    ) -> OutputThen:
+        """How far a task's output had come at a moment; `logs` has its bytes."""
+        asked = PastOutput(task=str(task), at=at, stream=stream, attempt=attempt)
+        return await self._call("past.output", asked, OutputThen)
+
     async def grep(self, query: LogGrep) -> Grep:
         """Lines of a task's output that match; see LogGrep."""
         return await self._call("task.grep", query, Grep)
@@ -246,9 +267,10 @@ class Calls:
         limit: int = 10_000,
         cursor: str = "",
         at: float | None = None,
+        known: str = "",
     ) -> Nodes:
         """By name; see NodeList."""
-        asked = NodeList(filter=filter, sort=sort, limit=limit, cursor=cursor)
+        asked = NodeList(filter=filter, sort=sort, limit=limit, cursor=cursor, known=known)
         if at is not None:
             return await self._call("past.nodes", PastNodes(at=at, **asdict(asked)), Nodes)
         return await self._call("node.list", asked, Nodes)
@@ -260,9 +282,9 @@ class Calls:
         """Disks and network interfaces, by node."""
         return await self._call("node.devices", query or DeviceQuery(), Devices)
 
-    async def tools(self) -> Tools:
+    async def tools(self, *, known: str = "") -> Tools:
         """What tasks can have: tools, container runtimes, isolation, models of GPUs."""
-        return await self._call("node.tools", Empty(), Tools)
+        return await self._call("node.tools", ToolList(known=known), Tools)
 
     async def timeline(self, query: TimelineQuery) -> Timeline:
         """What ran where and when, and what else kept nodes from work."""
@@ -295,9 +317,13 @@ class Calls:
         """What happened, newest first."""
         return await self._call("event.list", query or EventList(), Events)
 
-    async def changes(self, since: float, until: float | None = None) -> Changes:
-        """What became different between two moments, the second of which is now unless given."""
-        return await self._call("past.changes", PastChanges(since=since, until=until), Changes)
+    async def changes(self, since: float, until: float | None = None, *, before: int = 0) -> Changes:
+        """What became different between two moments, the second of which is now unless given.
+
+        Of very many jobs it is a page; `before` is the `next` of the page before.
+        """
+        asked = PastChanges(since=since, until=until, before=before)
+        return await self._call("past.changes", asked, Changes)
 
     async def spike(self, since: float, until: float) -> Spike:
         """What stands out between two moments against the time before."""
@@ -349,9 +375,11 @@ class Calls:
     async def whoami(self) -> Whoami:
         return await self._call("user.whoami", Empty(), Whoami)
 
-    async def users(self) -> Users:
-        """Everybody the asker may see, and what each has used of the cluster."""
-        return await self._call("user.list", Empty(), Users)
+    async def users(self, *, known: str = "", at: float | None = None) -> Users:
+        """Everybody the asker may see, and what each has used of the cluster. `at`: up to that moment."""
+        if at is not None:
+            return await self._call("past.users", PastUsers(at=at), Users)
+        return await self._call("user.list", UserList(known=known), Users)
 
     async def share(self, name: str, shares: int) -> Changed:
         """Give `name` so many shares of the cluster, as against those of the others."""
@@ -364,6 +392,20 @@ class Calls:
     async def logout(self, key: str) -> Token:
         """Have one of our own keys refused from now on; the answer may be lost with the connection."""
         return await self._call("user.logout", KeyQuery(key=key), Token)
+
+    async def schedules(self, *, user: str = "") -> Schedules:
+        """Jobs that repeat; see ScheduleList."""
+        return await self._call("schedule.list", ScheduleList(user=user), Schedules)
+
+    async def pause_schedule(self, name: str, *, user: str = "") -> Schedule:
+        return await self._call("schedule.pause", ScheduleQuery(name=name, user=user), Schedule)
+
+    async def resume_schedule(self, name: str, *, user: str = "") -> Schedule:
+        return await self._call("schedule.resume", ScheduleQuery(name=name, user=user), Schedule)
+
+    async def remove_schedule(self, name: str, *, user: str = "") -> Schedule:
+        """Its jobs stay."""
+        return await self._call("schedule.remove", ScheduleQuery(name=name, user=user), Schedule)
 
     async def create_token(
         self,
@@ -401,6 +443,13 @@ class Calls:
     async def connections(self) -> Connections:
         """Who is connected to the bus."""
         return await self._call("cluster.connections", Empty(), Connections)
+
+    async def open_stream(
+        self, kind: str, *, task: str = "", node: str = "", params: Mapping[str, object] | None = None
+    ) -> StreamOpened:
+        """A byte stream to the node of a task, or to a node; join it with `bus.streams.joined`."""
+        asked = StreamOpen(kind=kind, task=task, node=node, params=dict(params or {}))
+        return await self._call("stream.open", asked, StreamOpened)
 
     async def _call(
         self, operation: str, request: Struct, kind: type[S], *, timeout_s: float | None = None

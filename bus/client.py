@@ -8,7 +8,7 @@ Every method raises ApiError where the coordinator refuses, and the BusErrors of
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -125,23 +125,32 @@ class Client(Calls):
         """Like `follow`, with where each piece stands and when it came."""
         return Follower(self, str(task), stream, place or Place()).pieces()
 
-    async def wait(self, job: str | int) -> Job:
-        """Until the job is over, through restarts of the coordinator or the bus (see `bus.patience`)."""
+    async def wait(self, job: str | int, *, until: Callable[[Job], bool] | None = None) -> Job:
+        """Until the job is over, through restarts of the coordinator or the bus (see `bus.patience`).
+
+        `until`: or until this holds of it, whichever comes first.
+        """
+
+        def reached(shown: Job) -> bool:
+            return shown.state.is_terminal or (until is not None and until(shown))
+
         shown = await outlast(lambda: self.job(job))
-        if shown.state.is_terminal:
+        if reached(shown):
             return shown
         number, changed = shown.number, asyncio.Event()
 
         async def on_change(message: Message) -> None:
-            if decode_answer(message.data, JobChanged, subject=message.subject).state.is_terminal:
+            told = decode_answer(message.data, JobChanged, subject=message.subject)
+            if until is not None or told.state.is_terminal:
                 changed.set()
 
         subscription = await self._bus.subscribe(subjects.feed_job(shown.user, number), on_change)
         try:
             while True:
                 # asked after the subscription stands: a change in between is seen here
+                changed.clear()
                 shown = await outlast(lambda: self.job(number))
-                if shown.state.is_terminal:
+                if reached(shown):
                     return shown
                 await wait_for_event(changed, timeout_s=RECHECK_S)
         finally:

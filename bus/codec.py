@@ -100,8 +100,8 @@ def decode_request(operation: str, data: bytes, *, subject: str = "") -> Struct:
         guess = f"did you mean {near}? " if near else ""
         hint = f"{guess}there are {', '.join(OPERATIONS)}"
         _refuse(subject, "E_SUBJECT", "unknown operation", got=quote(operation), hint=hint)
-    if not data and known.request is Empty:
-        return Empty()
+    if not data and issubclass(known.request, Empty):
+        return known.request()
     return decode(data, known.request, subject=subject)
 
 

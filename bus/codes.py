@@ -5,22 +5,22 @@ A code is stable once it is here. `corral help E_CODE` and docs/errors.md are dr
 
 from __future__ import annotations
 
-from msgspec import Struct
-
-
-class Code(Struct, frozen=True):
-    """`title`: a few words, the message where nothing more can be said. `status`: of the bus answer.
-    `exit`: of the command. `retryable`: the same request may succeed later."""
-
-    title: str
-    meaning: str
-    hint: str
-    status: int = 422
-    exit: int = 2
-    retryable: bool = False
-
+from bus.code import Code
+from bus.container_codes import CONTAINER_CODES
+from bus.content_codes import CONTENT_CODES
+from bus.gpu_codes import GPU_CODES
+from bus.session_codes import SESSION_CODES
+from bus.tool_codes import TOOL_CODES
+from bus.volume_codes import VOLUME_CODES
+from bus.webhook_codes import WEBHOOK_CODES
 
 CODES: dict[str, Code] = {
+    **CONTAINER_CODES,
+    **CONTENT_CODES,
+    **TOOL_CODES,
+    **GPU_CODES,
+    **VOLUME_CODES,
+    **WEBHOOK_CODES,
     # the message as a whole
     "E_EMPTY": Code(
         "empty message",
@@ -30,7 +30,7 @@ CODES: dict[str, Code] = {
     ),
     "E_JSON": Code(
         "not JSON",
-        "The payload, or a job file, cannot be read as JSON (or TOML); the offset says where reading ended.",
+        "The payload, or a job file, cannot be read as JSON (TOML, YAML); it says where reading ended.",
         "send one JSON object in UTF-8 without a byte order mark",
         400,
     ),
@@ -158,6 +158,12 @@ CODES: dict[str, Code] = {
         "Instants are seconds of the Unix epoch on the bus, RFC 3339 or a duration ago on the command line.",
         "write for example 2026-05-01T12:00:00Z, or 2h for two hours ago",
     ),
+    "E_CRON": Code(
+        "not a time that repeats",
+        "Five fields: minute, hour, day of the month, month, weekday, as in crontab(5); or @hourly, @daily, "
+        "@weekly, @monthly, @yearly.",
+        "write for example 30 4 * * mon-fri",
+    ),
     "E_ID": Code(
         "not an id",
         "Jobs are named 1042, @last or by the first 8 characters of an id; tasks 1042.7, attempts 1042.7#2.",
@@ -229,8 +235,14 @@ CODES: dict[str, Code] = {
     ),
     "E_ARRAY": Code(
         "not an array of tasks",
-        "Indices are written 0-99, 0-99%10 (ten at once) or 1,5,9-20:2: at most 1,000,000, each once.",
-        "write the indices in one of these forms",
+        "Indices are written 0-99, 0-99%10 (ten at once) or 1,5,9-20:2; a matrix is names with lists of "
+        "values. At most 1,000,000 tasks, each once.",
+        "write the indices or values in one of these forms, or submit several jobs",
+    ),
+    "E_GANG": Code(
+        "not a gang that could start",
+        "A gang is one task of 1 to 1,024 ranks that start together: no array, no more than fit at once.",
+        "ask for fewer ranks, or for less in each",
     ),
     "E_TOO_MANY": Code(
         "too many entries",
@@ -455,4 +467,6 @@ CODES: dict[str, Code] = {
         "use the other verbs in scripts and pipes",
         400,
     ),
+    # streams and sessions
+    **SESSION_CODES,
 }

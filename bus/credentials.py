@@ -52,6 +52,17 @@ class Credentials(Struct, frozen=True):
         return None if until is None else float(until)
 
     @property
+    def issued_at(self) -> int:
+        """Seconds of the Unix epoch; a revocation means all that was issued before it."""
+        return int(_claims(self.jwt)["iat"])
+
+    @property
+    def rights(self) -> dict[str, Any]:
+        """What it claims to be allowed, as the JWT has it."""
+        rights: dict[str, Any] = _claims(self.jwt)["nats"]
+        return rights
+
+    @property
     def ca(self) -> str:
         """The certificate (PEM) by which the server proves itself; "" where none was given."""
         _, begin, rest = self.text.partition(_CERTIFICATE)

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from bus.requests import Request
+from bus.requests import Empty, Request
 
 
 class DeviceKind(StrEnum):
@@ -21,6 +21,13 @@ class DeviceQuery(Request, kw_only=True):
     kind: DeviceKind | None = None
     limit: int = 500  # 1 to 10,000
     cursor: str = ""  # the `next` of the page before
+    known: str = ""  # the tag of the page as one has it; see Jobs
+
+
+class ToolList(Empty):
+    """All of them. `known`: the tag of the list as one has it; see Jobs."""
+
+    known: str = ""
 
 
 class Device(Struct, kw_only=True):
@@ -36,6 +43,18 @@ class Device(Struct, kw_only=True):
     total_mib: int = 0
     free_mib: int = 0  # when the node registered
     speed_mbps: int = 0
+    network: str = ""  # of an interface: the declared one that its address is in
+    addresses: list[str] = []  # with their prefix; the other fields of interfaces as in InterfaceInfo
+    mac: str = ""
+    mtu: int = 0
+    duplex: str = ""
+    link: str = ""
+    firmware: str = ""
+    pci_slot: str = ""
+    numa_node: int | None = None
+    carries_bus: bool = False
+    needed: bool = False
+    notes: list[str] = []  # what is not as its network was declared
 
 
 class Devices(Struct, kw_only=True):
@@ -48,6 +67,8 @@ class Devices(Struct, kw_only=True):
     total_mib: int = 0
     free_mib: int = 0
     down: int = 0  # interfaces that have an address and no link
+    tag: str = ""
+    unchanged: bool = False
 
 
 class ToolKind(StrEnum):
@@ -73,3 +94,5 @@ class Tools(Struct, kw_only=True):
     """By kind and name."""
 
     tools: list[Tool]
+    tag: str = ""
+    unchanged: bool = False

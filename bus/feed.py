@@ -32,7 +32,7 @@ class JobChanged(Struct, kw_only=True):
 
 
 class TaskChanged(Struct, kw_only=True):
-    """On `corral.feed.<user>.task.<job>-<index>`."""
+    """On `corral.feed.<user>.task.<job>-<index>`. `progress`: what the task told just now, in per cent."""
 
     job: int
     index: int
@@ -41,6 +41,7 @@ class TaskChanged(Struct, kw_only=True):
     fence: int
     exit_code: int | None = None
     at: float
+    progress: float | None = None
 
 
 class NodeChanged(Struct, kw_only=True):

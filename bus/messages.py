@@ -8,11 +8,30 @@ use the receiver's own clock. Encoded by `bus.codec` as MessagePack.
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
 
+from bus.artifacts import Kept, KeptReply
+from bus.checkpoints import ResumeAsked, ResumeReply, Saved, SavedReply
+from bus.gpus import GpuFault
+from bus.replication import (
+    CopyBlobs,
+    Fetch,
+    FetchReply,
+    HaveBlobs,
+    Held,
+    HeldReply,
+    LackedBlobs,
+    ScrubBlobs,
+)
+from bus.results import Progress, ProgressReply
 from bus.values import (
     AttemptRef,
+    Capability,
+    GpuUsage,
     Inventory,
+    Meeting,
     NodeKind,
     Resources,
     Stream,
@@ -21,6 +40,7 @@ from bus.values import (
     TaskSettings,
     Usage,
 )
+from bus.volume_wire import VolumesFound, VolumesWanted
 
 PROTOCOL_VERSION = 1
 
@@ -45,6 +65,7 @@ class Register(Struct, kw_only=True, tag="register"):
     labels: dict[str, str] = {}
     roles: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
+    capabilities: dict[str, Capability] = {}
     live: tuple[AttemptRef, ...] = ()
     protocol: int = PROTOCOL_VERSION
 
@@ -74,8 +95,10 @@ class Heartbeat(Struct, kw_only=True, tag="heartbeat"):
     load: float  # 1-minute load average
     live: tuple[AttemptRef, ...] = ()
     paused: tuple[AttemptRef, ...] = ()  # those of `live` that stand still
+    preparing: tuple[AttemptRef, ...] = ()  # those of `live` for which something is still being brought
     faults: tuple[str, ...] = ()  # what is wrong there now, in words: a full disk, a guard that hangs
     leaving: bool = False
+    gpus: tuple[GpuFault, ...] | None = None  # what is wrong with them now; None: nobody has looked yet
 
 
 class HeartbeatReply(Struct, kw_only=True, tag="heartbeat_ok"):
@@ -104,6 +127,7 @@ class UsageReport(Struct, kw_only=True, tag="usage"):
     usage: Usage
     load: float
     tasks: tuple[TaskUsage, ...] = ()
+    gpus: tuple[GpuUsage, ...] = ()  # each by itself; `usage` has their sums
 
 
 class Report(Struct, kw_only=True, tag="report"):
@@ -146,8 +170,31 @@ class InputsReply(Struct, kw_only=True, tag="inputs_ok"):
     more: bool
 
 
-FromAgent = Register | Heartbeat | UsageReport | Report | InputsRequest
-ToAgentReply = RegisterReply | HeartbeatReply | ReportReply | InputsReply
+FromAgent = (
+    Register
+    | Heartbeat
+    | UsageReport
+    | Report
+    | InputsRequest
+    | Progress
+    | Kept
+    | Fetch
+    | Held
+    | Saved
+    | ResumeAsked
+)
+ToAgentReply = (
+    RegisterReply
+    | HeartbeatReply
+    | ReportReply
+    | InputsReply
+    | ProgressReply
+    | KeptReply
+    | FetchReply
+    | HeldReply
+    | SavedReply
+    | ResumeReply
+)
 
 
 # coordinator -> agent, and the replies
@@ -213,10 +260,25 @@ class Resume(Struct, kw_only=True, tag="resume"):
     attempts: tuple[AttemptRef, ...]
 
 
+class StartRanks(Struct, kw_only=True, tag="start_ranks"):
+    """These ranks of a gang, which this agent holds, start now: all others have their places as well."""
+
+    epoch: int
+    attempts: tuple[AttemptRef, ...]
+    meeting: Meeting
+
+
 class Inspect(Struct, kw_only=True, tag="inspect"):
     """Asks what really runs there: `corral verify` compares it with the books."""
 
     epoch: int
+
+
+class DropBlobs(Struct, kw_only=True, tag="drop_blobs"):
+    """Let go of this content: nothing in the cluster names it any more."""
+
+    epoch: int
+    hashes: tuple[str, ...]
 
 
 class FetchLog(Struct, kw_only=True, tag="fetch_log"):
@@ -240,12 +302,47 @@ class Follow(Struct, kw_only=True, tag="follow"):
     seconds: float
 
 
-ToAgent = Assign | Cancel | Retract | Pause | Resume | Inspect | FetchLog | Follow
+class OpenStream(Struct, kw_only=True, tag="open_stream"):
+    """Prepare the node's end of a byte stream of `user`, or of the agent of `peer`; whoever else speaks
+    there is not heard.
+
+    `attempt`: the task that the session is with, where its kind has one. `params`: as the kind wants them.
+    """
+
+    epoch: int
+    stream: str
+    user: str
+    kind: str
+    attempt: AttemptRef | None = None
+    params: dict[str, Any] = {}
+    peer: str = ""
+
+
+ToAgent = (
+    Assign
+    | Cancel
+    | Retract
+    | Pause
+    | Resume
+    | StartRanks
+    | Inspect
+    | FetchLog
+    | Follow
+    | OpenStream
+    | DropBlobs
+    | VolumesWanted
+    | CopyBlobs
+    | HaveBlobs
+    | ScrubBlobs
+)
 
 
 class CommandReply(Struct, kw_only=True, tag="ok"):
+    """`ports`: of an assignment, where each rank 0 of a gang that is held there can be met."""
+
     node: str
     error: str | None = None
+    ports: tuple[tuple[AttemptRef, int], ...] = ()
 
 
 class LogChunk(Struct, kw_only=True, tag="log"):
@@ -288,7 +385,15 @@ class Inspection(Struct, kw_only=True, tag="inspection"):
     error: str | None = None
 
 
-FromAgentReply = CommandReply | LogChunk | Inspection
+class StreamReply(Struct, kw_only=True, tag="stream"):
+    """Whether the node's end is there; `code` (of `bus.codes`) and `error` say why not."""
+
+    node: str
+    code: str = ""
+    error: str = ""
+
+
+FromAgentReply = CommandReply | LogChunk | Inspection | StreamReply | VolumesFound | LackedBlobs
 
 
 # coordinator to coordinators

@@ -144,6 +144,7 @@ class PlannedGroup(Struct, kw_only=True):
     needs: list[str] = []
     limit: int = 0
     resources: Resources
+    ranks: int = 0  # of a gang: then `now` counts ranks
     now: dict[str, int] = {}  # node -> how many tasks would start there at once
     waits: int = 0
     blockers: list[Blocker] = []

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from bus.requests import JobList, NodeList, Request, TaskList
+from bus.requests import JobList, NodeList, Request, TaskList, WhyQuery
+from bus.values import Stream
 
 
 class PastCluster(Request):
@@ -41,11 +42,51 @@ class PastScheduler(Request):
     at: float
 
 
+class PastWhy(WhyQuery, kw_only=True):
+    """Why a task was where it was, or was not placed yet."""
+
+    at: float
+
+
+class PastOutput(Request):
+    """How far a stream of a task's output had come; `attempt` 0 means the newest of then."""
+
+    task: str
+    at: float
+    stream: Stream = Stream.STDOUT
+    attempt: int = 0
+
+
+class PastUsers(Request):
+    """Who there was, what their work held, and what they had used by then."""
+
+    at: float
+
+
+class OutputThen(Struct, kw_only=True):
+    """The first `size` bytes of the stream had been seen to be there; attempt 0: none had begun.
+
+    `dated` False: nobody noted when any of it came, so that `size` says only whether the attempt was over.
+    """
+
+    task: str
+    attempt: int
+    node: str
+    stream: Stream
+    size: int
+    dated: bool = True
+
+
 class PastChanges(Request):
-    """What became different from `since` to `until` (None: now)."""
+    """What became different from `since` to `until` (None: now).
+
+    Jobs come in pages, newest first: `before` is the `next` of the page before. Nodes and what happened are
+    told with the first.
+    """
 
     since: float
     until: float | None = None
+    before: int = 0
 
 
 class PastSpike(Request):
@@ -66,7 +107,10 @@ class Moved(Struct, kw_only=True):
 
 
 class Changes(Struct, kw_only=True):
-    """Between two moments. `happened`: how many events of each kind; `exact` False: more jobs moved."""
+    """Between two moments. `happened`: how many events of each kind.
+
+    `next`: jobs of lower numbers are yet to be looked at; 0: none is. `exact` False: likewise.
+    """
 
     since: float
     until: float
@@ -74,6 +118,7 @@ class Changes(Struct, kw_only=True):
     nodes: list[Moved] = []
     happened: dict[str, int] = {}
     exact: bool = True
+    next: int = 0
 
 
 class Standout(Struct, kw_only=True):

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from bus.requests import Request
+from bus.requests import Empty, Request
 from bus.values import Role
+
+
+class UserList(Empty):
+    """Everybody. `known`: the tag of the list as one has it; see Jobs."""
+
+    known: str = ""
 
 
 class UserShare(Request):
@@ -44,3 +50,6 @@ class Users(Struct, kw_only=True):
     """By name. Who is no operator sees only themselves."""
 
     users: list[User]
+    tag: str = ""
+    unchanged: bool = False
+    unknown: list[str] = []  # of the past: what nobody keeps, and is told as it is now

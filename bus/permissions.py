@@ -63,13 +63,20 @@ def user_permissions(name: str, role: Role) -> Permissions:
 
 
 def agent_permissions(node: str) -> Permissions:
-    """For one node agent."""
+    """For one node agent. With another it speaks only where one of them has the stream that it asked for."""
     return Permissions(
-        publish=(f"corral.node.{node}.>", f"corral.s.*.{node}.*.down"),
+        publish=(
+            f"corral.node.{node}.>",
+            f"corral.s.*.{node}.*.down",
+            f"corral.peer.*.{node}.*.down",
+            f"corral.peer.{node}.*.*.up",
+        ),
         subscribe=(
             f"{inbox_prefix(Peer.NODE, node)}.>",
             f"corral.node.{node}.>",
             f"corral.s.*.{node}.*.up",
+            f"corral.peer.*.{node}.*.up",
+            f"corral.peer.{node}.*.*.down",
         ),
         respond=True,
     )

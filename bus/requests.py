@@ -63,14 +63,16 @@ class TaskList(Page, kw_only=True):
 
 
 class NodeList(Page, kw_only=True):
-    """By name unless sorted."""
+    """By name unless sorted. `known`: as in JobList."""
+
+    known: str = ""
 
 
 class EventList(Page, kw_only=True):
     """What happened, newest first: changes of jobs, tasks and nodes, and what the system noticed.
 
     `job` ("1042") or `task` ("1042.7") or `node` narrow it;
-    `since` and `until` are seconds of the Unix epoch.
+    `since` and `until` are seconds of the Unix epoch. `known`: as in JobList.
     """
 
     job: str | None = None
@@ -78,6 +80,7 @@ class EventList(Page, kw_only=True):
     node: str | None = None
     since: float | None = None
     until: float | None = None
+    known: str = ""
 
 
 class Cancel(Request):

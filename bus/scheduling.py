@@ -59,6 +59,22 @@ class Test(Struct, kw_only=True):
     error: str = ""
 
 
+class Hour(Struct, kw_only=True):
+    """The hour before `until` replayed once by each order: mean bounded slowdown of its newest `jobs`.
+
+    With fewer jobs than `needed` there are no `costs`. `acts` ordered the tasks, `policy` is who passed the
+    gate ("": none), `static` the best rule of the hour.
+    """
+
+    until: float
+    jobs: int
+    needed: int
+    acts: str
+    policy: str = ""
+    static: str = ""
+    costs: dict[str, float] = {}
+
+
 class Snapshot(Struct, kw_only=True):
     """A row of ai_state. `learned`: how many notes went into it; `digest`: SHA-256 of all that is known."""
 
@@ -113,6 +129,7 @@ class Scheduler(Struct, kw_only=True):
     evidence: dict[str, Any] = {}
     next_test_s: float | None = None
     test: Test | None = None  # the one that runs, else the last
+    hour: Hour | None = None  # None: not replayed yet
     snapshots: list[Snapshot] = []
     forecasts: Forecasts | None = None
     audit: str = ""

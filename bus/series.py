@@ -23,6 +23,7 @@ IDS_MAX = 1_000
 class SeriesKind(StrEnum):
     NODE = "node"
     TASK = "task"
+    GPU = "gpu"  # each of a node by itself
     CLUSTER = "cluster"
 
 
@@ -62,6 +63,12 @@ METRICS: Mapping[SeriesKind, Mapping[str, Metric]] = {
     SeriesKind.NODE: _LEVELS
     | {"temperature": Metric("°C"), "gpu_temperature": Metric("°C"), "load": Metric("runnable")},
     SeriesKind.TASK: _LEVELS,
+    SeriesKind.GPU: {
+        "gpu": Metric("%"),
+        "gpu_memory": Metric("MiB"),
+        "gpu_temperature": Metric("°C"),
+        "gpu_power": Metric("W"),
+    },
     SeriesKind.CLUSTER: {
         "queue_depth": Metric("tasks"),
         "wait": Metric("s"),  # mean age of what is queued
@@ -70,6 +77,9 @@ METRICS: Mapping[SeriesKind, Mapping[str, Metric]] = {
         "nodes_healthy": Metric("nodes"),
         "nodes_degraded": Metric("nodes"),
         "nodes_unreachable": Metric("nodes"),
+        "replicated": Metric("blobs"),  # content that should have copies on other nodes
+        "under_replicated": Metric("blobs"),  # of it, what lacks some
+        "unheld": Metric("blobs"),  # of it, what no node has that is there
         "cpu_held": Metric("%"),
         "memory_held": Metric("%"),
         "gpu_held": Metric("%"),
@@ -94,8 +104,9 @@ METRICS: Mapping[SeriesKind, Mapping[str, Metric]] = {
 class SeriesQuery(Request):
     """Some metrics of nodes, tasks or the cluster, from `since` until `until` (Unix epoch; None: now).
 
-    `ids`: names of nodes, or tasks ("1042.7"); nodes may be chosen by `filter` instead. `step_s`: the width
-    of a bucket; None: a round one that makes at most `points` of them.
+    `ids`: names of nodes, or tasks ("1042.7"); of GPUs "n1:0", or "n1" for all that n1 has, in the order in
+    which its inventory names them. Nodes may be chosen by `filter` instead, also where it is their GPUs that
+    are meant. `step_s`: the width of a bucket; None: a round one that makes at most `points` of them.
     """
 
     kind: SeriesKind
@@ -116,14 +127,18 @@ class StatesQuery(Request):
 
 
 class Series(Struct, kw_only=True):
-    """One metric of one thing. `anomalies`: the buckets with samples that cannot be true."""
+    """One metric of one thing. `anomalies`: the buckets with samples that cannot be true.
 
-    id: str  # a node, a task; "" for the cluster
+    `lacks`: of what it has none ("GPU"), so that there is nothing to be measured.
+    """
+
+    id: str  # a node, a task, a GPU ("n1:0"); "" for the cluster
     metric: str
     unit: str
     aggregate: Aggregate
     values: list[float | None]
     anomalies: list[int] = []
+    lacks: str = ""
 
 
 class Measured(Struct, kw_only=True):

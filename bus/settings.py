@@ -88,6 +88,46 @@ _TABLE = (
         flags=("--agents",),
     ),
     Setting(
+        key="agent.can",
+        kind=Kind.CAPABILITIES,
+        meaning="what registered tools may ask of this machine's agents beside what those show themselves",
+        flags=("--can",),
+    ),
+    Setting(
+        key="agent.interfaces",
+        kind=Kind.INTERFACES,
+        meaning="what this machine's network interfaces are for, which its nodes then need to be healthy: "
+        "eth1=data (management, data, storage, cluster)",
+        flags=("--interface",),
+    ),
+    Setting(
+        key="agent.files",
+        kind=Kind.FOLDERS,
+        meaning="folders whose files jobs may have as file://… on this machine (default: none)",
+    ),
+    Setting(
+        key="agent.buckets",
+        kind=Kind.BUCKETS,
+        meaning="buckets, or BUCKET/PREFIX, whose objects jobs may have as s3://… here (default: none)",
+    ),
+    Setting(
+        key="agent.s3_endpoint",
+        kind=Kind.WEB_URL,
+        meaning="the server of those buckets (default: that of AWS); its keys are AWS_ACCESS_KEY_ID …",
+    ),
+    Setting(
+        key="agent.store",
+        kind=Kind.SIZE,
+        meaning="what an agent's content may take of its disk, such as 200GiB (default: all but 512 MiB)",
+    ),
+    Setting(
+        key="agent.containers",
+        kind=Kind.CHOICE,
+        meaning="which runtime this machine's agents look for; auto: any that works under the tasks' account",
+        default="auto",
+        choices=("auto", "none", "podman", "docker", "apptainer"),
+    ),
+    Setting(
         key="scheduler.order",
         kind=Kind.CHOICE,
         meaning="which task is placed first within a priority",
@@ -159,6 +199,11 @@ _TABLE = (
             ("failed", "a failed job goes, whosever fault it was,"),
             ("cancelled", "a cancelled job goes"),
         )
+    ),
+    Setting(
+        key="webhooks.hosts",
+        kind=Kind.HOSTS,
+        meaning="hosts that webhooks may call, and networks of theirs that are not public (default: none)",
     ),
     Setting(
         key="output",

@@ -35,6 +35,12 @@ class NodeVerb(StrEnum):
     USAGE = "usage"
     REPORT = "report"
     INPUTS = "inputs"
+    PROGRESS = "progress"
+    KEPT = "kept"
+    FETCH = "fetch"
+    HELD = "held"
+    SAVED = "saved"
+    RESUME = "resume"
     COMMAND = "command"
 
 
@@ -118,6 +124,15 @@ class StreamSubject(Struct, frozen=True):
     direction: Direction
 
 
+class PeerSubject(Struct, frozen=True):
+    """`corral.peer.<asker>.<node>.<stream>.up|down`: the agent of `asker` fetches from that of `node`."""
+
+    asker: NodeName
+    node: NodeName
+    stream: str
+    direction: Direction
+
+
 class AuthSubject(Struct, frozen=True):
     """`corral.auth.<verb>`: asks for admission with a token."""
 
@@ -132,6 +147,7 @@ Parsed = (
     | ErrorsSubject
     | FeedSubject
     | StreamSubject
+    | PeerSubject
     | AuthSubject
 )
 
@@ -233,6 +249,13 @@ def stream(user: str, node_name: str, stream_id: str, *, direction: Direction) -
     return f"corral.s.{_name(user)}.{_name(node_name)}.{stream_id}.{direction}"
 
 
+def peer_stream(asker: str, node_name: str, stream_id: str, *, direction: Direction) -> str:
+    """A byte stream between two agents: `asker` fetches from `node_name`."""
+    if _TOKEN.fullmatch(stream_id) is None:
+        raise SubjectError(f"not a stream id: {stream_id[:80]!r}")
+    return f"corral.peer.{_name(asker)}.{_name(node_name)}.{stream_id}.{direction}"
+
+
 def task_token(task: TaskRef) -> str:
     """1042.7 -> "1042-7": one subject token."""
     return f"{task.job}-{task.index}"
@@ -277,6 +300,10 @@ def parse(subject: str) -> Parsed:
             ident
         ):
             return StreamSubject(UserName(_name(user)), NodeName(_name(name)), ident, Direction(direction))
+        case ["corral", "peer", asker, name, ident, direction] if (
+            direction in _DIRECTIONS and _TOKEN.fullmatch(ident)
+        ):
+            return PeerSubject(NodeName(_name(asker)), NodeName(_name(name)), ident, Direction(direction))
     raise SubjectError(f"not a subject of this protocol: {subject[:80]!r}")
 
 

@@ -7,36 +7,57 @@ instants).
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from typing import NamedTuple, NewType
 
 from msgspec import Struct
 
+from bus.checkpointing import Checkpointing
+from bus.containers import Container, NetworkPolicy
+from bus.contents import Content
+from bus.mounts import Mount
+from bus.names import is_name as is_name
+
 NodeName = NewType("NodeName", str)
 UserName = NewType("UserName", str)
 
-NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-"""What a user or a node may be called: one subject token, safe as a folder name."""
+RANK_STRIDE = 1 << 20
+"""Between the places of two ranks of a gang: more than a job has tasks."""
 
-
-def is_name(text: str) -> bool:
-    """Whether `text` can name a user or a node (whole string, no trailing newline)."""
-    return NAME_PATTERN.fullmatch(text) is not None
+RANKS_MAX = 1024
+"""Of one gang: its places fit into 31 bits."""
 
 
 class TaskRef(NamedTuple):
-    """A task as people type it: job number and ordinal within the job, from 0."""
+    """A task as people type it: job number and ordinal within the job, from 0; or a rank of one (1042.7:3).
+
+    Rank r of a gang has a place of its own, `index + r · RANK_STRIDE`, so that wherever an attempt is known
+    by three numbers (on the wire, on the disk of a node, in a log's name) its rank is among them.
+    """
 
     job: int
     index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
 
+    @property
+    def rank(self) -> int:
+        """0 of a task that is no gang."""
+        return self.index // RANK_STRIDE
+
+    @property
+    def whole(self) -> TaskRef:
+        """The task that this is a rank of."""
+        return self if self.index < RANK_STRIDE else TaskRef(self.job, self.index % RANK_STRIDE)
+
+    def of_rank(self, rank: int) -> TaskRef:
+        return TaskRef(self.job, self.index % RANK_STRIDE + rank * RANK_STRIDE)
+
     def __str__(self) -> str:
-        return f"{self.job}.{self.index}"
+        rank, index = divmod(self.index, RANK_STRIDE)
+        return f"{self.job}.{index}:{rank}" if rank else f"{self.job}.{index}"
 
 
 class AttemptRef(NamedTuple):
-    """One try of a task; `fence` counts the tries from 1 and outlives every restart."""
+    """One try of a task, or of a rank of one; `fence` counts the tries from 1 and outlives every restart."""
 
     job: int
     index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
@@ -44,10 +65,15 @@ class AttemptRef(NamedTuple):
 
     @property
     def task(self) -> TaskRef:
+        """With its rank; `task.whole` is without."""
         return TaskRef(self.job, self.index)
 
+    @property
+    def rank(self) -> int:
+        return self.index // RANK_STRIDE
+
     def __str__(self) -> str:
-        return f"{self.job}.{self.index}#{self.fence}"
+        return f"{self.task}#{self.fence}"
 
 
 class TaskState(StrEnum):
@@ -253,6 +279,40 @@ class OnDisconnect(StrEnum):
     RUN_ON = "run_on"  # goes on there without a lease; it is never given to another
 
 
+class GangRestart(StrEnum):
+    """What the loss of a rank means: its node fell silent, or could not start it."""
+
+    GANG = "gang"  # all ranks are ended and the gang is queued again, charged to nobody
+    FAIL = "fail"  # the task fails
+
+
+class Gang(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One task of `size` ranks that start together or not at all.
+
+    `topology`: the node label, or "subnet", of which all ranks would share one value. `ranks_per_node`: at
+    most so many on a node (0: as many as fit). `start_timeout_s`: how long placed ranks wait for each other
+    at the start barrier.
+    """
+
+    size: int
+    topology: str = ""
+    ranks_per_node: int = 0
+    start_timeout_s: float = 60.0
+    restart: GangRestart = GangRestart.GANG
+
+
+class Meeting(Struct, frozen=True, kw_only=True):
+    """Where the ranks of a gang meet: told to each of them when all have their places.
+
+    `hosts`: an address of each node and how many ranks it has, in the order of the ranks: those of a node are
+    neighbours. `address` and `port`: of rank 0's node, where the port was free when it took its rank.
+    """
+
+    address: str
+    port: int
+    hosts: tuple[tuple[str, int], ...]
+
+
 class TaskSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the tasks of one group share: how to run, not what to run.
 
@@ -283,6 +343,20 @@ class TaskSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     nodes: tuple[str, ...] = ()  # allowed nodes; empty means any
     gpu_types: tuple[str, ...] = ()  # models of which any will do; empty means all
     gpu_mem_mib: int = 0  # that each of its GPUs must have
+    pty: bool = False  # it lives in a terminal that people attach to
+    gang: Gang | None = None  # `resources` are then of one rank
+    called: str = ""  # the registered tool, as NAME@VERSION
+    template: bool = False  # the command is one of `bus.templates`
+    file: str = ""  # on the node, that must have …
+    sha256: str = ""  # … this content
+    features: tuple[str, ...] = ()  # "role:R" and "can:C" that its node must have
+    streaming: bool = False  # however it ends, it is started again; only a cancel ends it
+    frames: bool = False  # its indices are frames: CORRAL_FRAME
+    container: Container | None = None  # it runs in one
+    network: NetworkPolicy = NetworkPolicy.DEFAULT
+    checkpoint: Checkpointing | None = None
+    volumes: tuple[Mount, ...] = ()
+    contents: dict[str, Content] = {}  # by relative path below the attempt's folder
 
 
 class GpuInfo(Struct, frozen=True, kw_only=True):
@@ -291,17 +365,28 @@ class GpuInfo(Struct, frozen=True, kw_only=True):
     mem_mib: int
     healthy: bool = True
     shareable: bool = False  # its node keeps several tasks on it apart; older agents do not
+    offered: bool = True  # tasks may get it: an agent may offer fewer than there are
 
 
 class InterfaceInfo(Struct, frozen=True, kw_only=True):
+    """See `agent/interfaces.py`. `needed`: without its link the node is degraded."""
+
     name: str
     mac: str
     ip: str | None = None
     kind: str = "data"  # management, data, storage, cluster
-    speed_mbps: int = 0  # 0: the driver does not say
-    duplex: str = "full"
+    speed_mbps: int = 0  # 0: the driver does not say, or there is no link
+    duplex: str = "full"  # full, half, unknown
     status: str = "unknown"  # up, down, unknown
     driver: str | None = None
+    addresses: tuple[str, ...] = ()  # with their prefix: "10.0.0.5/24"
+    mtu: int = 0  # bytes; 0: unknown
+    link: str = ""  # physical, bridge, bond, vlan …
+    firmware: str | None = None
+    pci_slot: str | None = None
+    numa_node: int | None = None
+    carries_bus: bool = False  # the coordinator is reached through it
+    needed: bool = False
 
 
 class DiskInfo(Struct, frozen=True, kw_only=True):
@@ -309,6 +394,17 @@ class DiskInfo(Struct, frozen=True, kw_only=True):
     filesystem: str
     total_mib: int
     free_mib: int
+
+
+class Capability(Struct, frozen=True, kw_only=True):
+    """Something that an agent says it can. `level`: the share of its own tests that it passed, 0 to 1.
+
+    `verified`: there are tests, and all of them were passed. `fault`: of the first that was not.
+    """
+
+    level: float
+    verified: bool = False
+    fault: str = ""
 
 
 class Inventory(Struct, frozen=True, kw_only=True):
@@ -345,6 +441,16 @@ class Usage(Struct, frozen=True, kw_only=True):
     gpu_temperature_c: float | None = None
 
 
+class GpuUsage(Struct, frozen=True, kw_only=True):
+    """One GPU at one instant; None where its driver does not say."""
+
+    uuid: str
+    utilisation: float  # 0 to 1
+    mem_mib: float
+    temperature_c: float | None = None
+    power_w: float | None = None
+
+
 OUTPUT_LIMIT = 512 * 1024
 """Bytes of JSON that a task may leave as its output; more belongs into an artifact."""
 
@@ -356,7 +462,7 @@ class Started(Struct, kw_only=True, tag="started"):
 
 
 class Ended(Struct, kw_only=True, tag="ended"):
-    """The one terminal event of an attempt.
+    """The one terminal event of an attempt. `fault`: what the coordinator finds wrong with its output.
 
     `exit_code` 0–255, `signal` 1–64 when a signal ended it. `output` is the JSON text that the task
     left in CORRAL_OUTPUT (at most OUTPUT_LIMIT bytes). `started_at` is None where it
@@ -375,6 +481,7 @@ class Ended(Struct, kw_only=True, tag="ended"):
     log_sizes: tuple[int, int] = (0, 0)
     cpu_s: float = 0.0
     max_rss_mib: float = 0.0
+    fault: str = ""
 
 
 class Returned(Struct, kw_only=True, tag="returned"):

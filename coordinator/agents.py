@@ -6,14 +6,18 @@ Whatever cannot be taken is counted, logged and answered with an error, but only
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 from bus import messages, subjects
 from bus.api import Error
+from bus.artifacts import Kept, KeptReply
+from bus.checkpoints import ResumeAsked, ResumeReply, Saved, SavedReply
 from bus.codec import codec_of, decode_from_agent
 from bus.errors import ApiError, BusError, DecodeError, one_line
 from bus.refusal import refusal
+from bus.replication import Fetch, FetchReply, Held, HeldReply
+from bus.results import Progress, ProgressReply
 from bus.subjects import NodeSubject, NodeVerb, SubjectError
 from bus.transport import Bus, Message, Subscription
 from bus.values import NodeName
@@ -22,6 +26,7 @@ from coordinator.clock import Clock, uuid7
 from coordinator.ingest import Incarnations, WrongSender, check_sender, to_event
 from coordinator.loop import Loop, Overloaded
 from coordinator.notices import Notices
+from coordinator.outputs import Outputs
 from coordinator.skew import check_version
 from coordinator.store.errors import NotLeader, StoreError
 from coordinator.store.reads import Reads
@@ -31,14 +36,34 @@ log = logging.getLogger(__name__)
 
 _INPUTS_PAGE_BYTES = 512 * 1024
 SKEW_MAX_S = 60.0
-_VERBS = (NodeVerb.HEARTBEAT, NodeVerb.REPORT, NodeVerb.REGISTER, NodeVerb.USAGE, NodeVerb.INPUTS)
+_VERBS = (
+    NodeVerb.HEARTBEAT,
+    NodeVerb.REPORT,
+    NodeVerb.REGISTER,
+    NodeVerb.USAGE,
+    NodeVerb.INPUTS,
+    NodeVerb.PROGRESS,
+    NodeVerb.KEPT,
+    NodeVerb.FETCH,
+    NodeVerb.HELD,
+    NodeVerb.SAVED,
+    NodeVerb.RESUME,
+)
+
+Heard = Progress | Kept | Fetch | Held | Saved | ResumeAsked
+HeardReply = ProgressReply | KeptReply | FetchReply | HeldReply | SavedReply | ResumeReply
+Hear = Callable[[NodeName, Heard], Awaitable[HeardReply]]
+"""Keeps what the tasks of a node tell, leave and save, and what it says of its content.
+
+Raises StoreError, ApiError.
+"""
 
 
 class Agents:
     """Subscribes to every node's subjects; `rejected` counts what was not taken. `version` is ours.
 
     `answering` surrounds what is answered out of memory at once (see `coordinator.leader`): all else goes
-    through the loop, where who leads no more can commit nothing.
+    through the loop, where who leads no more can commit nothing. `hear` keeps what tasks tell.
     """
 
     def __init__(
@@ -50,11 +75,15 @@ class Agents:
         clock: Clock,
         notices: Notices,
         *,
+        outputs: Outputs | None = None,
         version: str = "",
+        hear: Hear | None = None,
         answering: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> None:
+        self._hear = hear
         self._answering = answering
         self._version = version
+        self._outputs = outputs
         self._bus = bus
         self._loop = loop
         self._replies = replies
@@ -108,11 +137,18 @@ class Agents:
                 async with self._answering():
                     await self._answer_inputs(decoded, asker)
             return
+        if isinstance(decoded, Heard):
+            if asker is not None and self._hear is not None:
+                async with self._answering():
+                    await self._answer(asker, await self._hear(subject.node, decoded))
+            return
         if isinstance(decoded, messages.Register):
             told = check_version(decoded.version, ours=self._version, node=subject.node)
             self._incarnations.check(decoded, self._loop.cluster.nodes.get(subject.node))
             if told:
                 self._notices.note(subject.node, "version_skew", told)
+        elif isinstance(decoded, messages.Report) and self._outputs is not None:
+            decoded = await self._outputs.checked(decoded)
         elif isinstance(decoded, messages.UsageReport):
             self._check_clock(subject.node, decoded.sampled_at + decoded.age_s)
         elif isinstance(decoded, messages.Heartbeat):
@@ -154,15 +190,17 @@ class Agents:
     async def _answer_inputs(self, request: messages.InputsRequest, asker: Asker) -> None:
         """Only the node that holds the attempt learns what it needs. Raises WrongSender, StoreError."""
         task = self._loop.cluster.find_task(request.attempt.task)
-        attempt = task.attempt if task is not None else None
-        if task is None or attempt is None or attempt.ref != request.attempt or attempt.node != request.node:
+        held = [each for each in task.attempts if each.ref == request.attempt] if task is not None else []
+        if task is None or not held or held[0].node != request.node:
             message = f"node {request.node} does not hold {request.attempt}"
             raise WrongSender(refusal("E_FENCED", message, field="/attempt"))
         outputs, more = await self._reads.needed_outputs(
             request.attempt.job, task.group.needs, after=request.after, page_bytes=_INPUTS_PAGE_BYTES
         )
-        page = messages.InputsReply(outputs=tuple(outputs), more=more)
+        await self._answer(asker, messages.InputsReply(outputs=tuple(outputs), more=more))
+
+    async def _answer(self, asker: Asker, answer: messages.ToAgentReply) -> None:
         try:
-            await send(self._bus, asker, page)
+            await send(self._bus, asker, answer)
         except BusError as lost:
-            log.warning("inputs of %s: %s; the agent will ask again", request.attempt, lost)
+            log.warning("an answer to %s: %s; the agent will ask again", asker.subject, lost)

@@ -55,6 +55,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mode: Mode = Mode.ON  # of the learned order, until an operator asks for another
     test_every_min: Annotated[int, Meta(ge=1, le=100_000)] = 60  # orders are replayed so often
     keep: Keep = Keep()
+    webhook_hosts: tuple[str, ...] = ()  # names and networks that may be called
     unreachable_after_s: Annotated[int, Meta(ge=5, le=600)] = 10  # heartbeats and leases scale with it
 
 

@@ -24,8 +24,10 @@ from bus.layout import Layout, read_secret
 from bus.own import durability
 from bus.units import counted
 from coordinator.config import Config, ConfigError, load_config
+from coordinator.store.artifacts import ArtifactStore, Integrity
 from coordinator.store.books import Books, StuckTask
 from coordinator.store.errors import StoreError
+from coordinator.store.replicas import Counts, ReplicaStore
 from sql.errors import DatabaseRefused
 from sql.own import Examined, Rights, examine, rights_of
 
@@ -50,6 +52,8 @@ async def _look(layout: Layout) -> list[Finding]:
         return [warn("database", f"{layout.coordinator} is not yours to read", "ask as its owner")]
     found = await _database(config)
     found += await _stuck(config)
+    found += await _copies(config)
+    found += await _integrity(config)
     if config.keys is not None:
         found += await _durability(config, Path(config.keys))
     return found
@@ -89,6 +93,56 @@ def of_stuck(stuck: Sequence[StuckTask]) -> list[Finding]:
     )
     text = f"{counted(stuck[0].tasks, 'task')} far beyond the expected time: {named}"
     return [warn("tasks", text, "corral logs TASK shows what it does; corral requeue TASK begins it again")]
+
+
+async def _copies(config: Config) -> list[Finding]:
+    store = ReplicaStore(config.dsn)
+    try:
+        return of_copies(await store.counts(await store.away()))
+    except StoreError as error:
+        return [warn("copies", f"not looked at: {error}", "corral status, and the logs")]
+    finally:
+        await store.close()
+
+
+async def _integrity(config: Config) -> list[Finding]:
+    store = ArtifactStore(config.dsn)
+    try:
+        return of_integrity(await store.integrity())
+    except StoreError as error:
+        return [warn("integrity", f"not looked at: {error}", "corral status, and the logs")]
+    finally:
+        await store.close()
+
+
+def of_integrity(seen: Integrity) -> list[Finding]:
+    """What has lost what it belongs to: it takes room, and nobody will ask for it."""
+    tools = f"{seen.tools_of_any_node} of {counted(seen.tools, 'tool')} bound to no node"
+    lost = []
+    if seen.orphans:
+        more = ", …" if seen.orphans > len(seen.named) else ""
+        lost.append(
+            f"{counted(seen.orphans, 'artifact')} of jobs that are gone ({', '.join(seen.named)}{more})"
+        )
+    if seen.blobs:
+        lost.append(f"{counted(seen.blobs, 'blob')} ({seen.bytes:,} bytes) that nothing names")
+    if lost:
+        hint = "corral artifact gc --dry-run says what would go, corral artifact gc lets it go"
+        return [warn("integrity", f"{'; '.join(lost)}; {tools}", hint)]
+    return [ok("integrity", f"no artifact without its job, no content without a name; {tools}")]
+
+
+def of_copies(counts: Counts) -> list[Finding]:
+    """Whether what should survive its node would."""
+    if counts.unheld:
+        text = f"{counted(counts.unheld, 'piece')} of content on no node that is there"
+        return [fail("copies", text, "bring back the nodes that corral replica ls --under names")]
+    if counts.under:
+        text = f"{counts.under} of {counted(counts.total, 'piece')} of content lack copies on other nodes"
+        return [warn("copies", text, "corral replica ls --under; more nodes, or room on them")]
+    return [
+        ok("copies", f"{counted(counts.total, 'piece')} of content that should have copies, all have them")
+    ]
 
 
 def of_database(seen: Examined, *, now_s: float) -> list[Finding]:

@@ -13,55 +13,95 @@ from msgspec import Struct
 from bus import api
 from bus.auth import Authority
 from bus.connection import NatsBus
-from coordinator.agents import Agents
+from coordinator.agents import Agents, Hear
 from coordinator.api.access import Access
 from coordinator.api.bulk import Bulk
 from coordinator.api.equipment import Equipment
 from coordinator.api.find import Finder
+from coordinator.api.gpus import GpuDesk
 from coordinator.api.history import History
 from coordinator.api.jobs import Jobs
 from coordinator.api.lists import Listings
 from coordinator.api.logs import Logs
+from coordinator.api.networks import NetworkDesk
 from coordinator.api.nodes import Nodes
 from coordinator.api.past import Pasts
+from coordinator.api.past_output import PastOutputs
+from coordinator.api.past_people import PastPeople
+from coordinator.api.past_why import PastReasons
 from coordinator.api.people import People
+from coordinator.api.replicas import ReplicaDesk
 from coordinator.api.retention import Retention
 from coordinator.api.scheduler import SchedulerDesk
+from coordinator.api.schedules import ScheduleDesk
 from coordinator.api.series import SeriesDesk
 from coordinator.api.service import Api, Handler
 from coordinator.api.steer import Steer
+from coordinator.api.streams import StreamDesk
 from coordinator.api.timeline import TimelineDesk
 from coordinator.api.tokens import Tokens
+from coordinator.api.tools import ToolDesk
 from coordinator.api.verify import Rebuild, Verifier
+from coordinator.api.volumes import VolumeDesk
+from coordinator.api.webhooks import WebhookDesk
 from coordinator.api.why import Reasons
+from coordinator.artifacts import ArtifactDesk
 from coordinator.cache_values import Session, session_key
+from coordinator.checkpoints import CheckpointDesk
 from coordinator.clock import Clock
+from coordinator.collecting import Collector
 from coordinator.config import Config
 from coordinator.core.effects import LearningNotes, Record
+from coordinator.deliveries import Sender
+from coordinator.destinations import Destinations
+from coordinator.firing import Firings
+from coordinator.hearing import hearing
 from coordinator.joining import Admissions
 from coordinator.leader import Leader
 from coordinator.loop import Loop
+from coordinator.models import ModelDesk
 from coordinator.notices import Notices
+from coordinator.offspring import Offspring
+from coordinator.outputs import Outputs
 from coordinator.perform import Performer
+from coordinator.pool_drivers import make_key
+from coordinator.registry import Registry, Resolve
+from coordinator.replication import Replication
+from coordinator.resolving import Resolver
+from coordinator.results import ResultDesk
+from coordinator.sealing import Sealer
 from coordinator.store.archive import Archive
+from coordinator.store.artifacts import ArtifactStore
 from coordinator.store.audit import Audit
 from coordinator.store.audit_list import AuditList
 from coordinator.store.books import Books
+from coordinator.store.checkpoints import CheckpointStore
 from coordinator.store.events import Events
 from coordinator.store.learned import Learned
 from coordinator.store.lists import Lists
+from coordinator.store.models import ModelStore
+from coordinator.store.networks import NetworkStore
 from coordinator.store.over import Over
 from coordinator.store.past import Past
 from coordinator.store.published import PublishedKeys
 from coordinator.store.reads import Reads
+from coordinator.store.replicas import ReplicaStore
+from coordinator.store.results import ResultStore
 from coordinator.store.rollups import RollUps
+from coordinator.store.schedules import Schedules
 from coordinator.store.series import SeriesStore
 from coordinator.store.task_lists import TaskLists
 from coordinator.store.timeline import Timelines
 from coordinator.store.tokens import Tokens as TokenStore
+from coordinator.store.tools import ToolStore
+from coordinator.store.volumes import VolumeStore
+from coordinator.store.webhooks import Webhooks
 from coordinator.submissions import Intake
 from coordinator.tell import Replies, Teller
 from coordinator.tuning import Tuning
+from coordinator.versions import Versions
+from coordinator.volume_keeper import VolumeKeeper
+from coordinator.volumes import VolumeBook
 
 
 class Engine(Struct, frozen=True, kw_only=True):
@@ -135,15 +175,153 @@ class _Many:
             engine.loop, finder, engine.clock, versions, lists=lists, task_lists=self._shown, events=events
         )
 
-    def handlers(self, loop: Loop, steer: Steer, clock: Clock, *, events: Events) -> dict[str, Handler]:
+    def handlers(
+        self, loop: Loop, steer: Steer, clock: Clock, *, events: Events, versions: Versions
+    ) -> dict[str, Handler]:
         return {
             **Bulk(loop, steer, clock, lists=self._jobs, tasks=self._tasks).handlers,
-            **History(loop, clock, events=events, audit=self._audits).handlers,
+            **History(loop, clock, events=events, audit=self._audits, versions=versions).handlers,
         }
 
     async def close(self) -> None:
         for store in (self._shown, self._jobs, self._tasks, self._audits):
             await store.close()
+
+
+def _agents(
+    engine: Engine, reads: Reads, notices: Notices, *, outputs: Outputs, version: str, hear: Hear
+) -> Agents:
+    return Agents(
+        engine.bus,
+        engine.loop,
+        engine.replies,
+        reads,
+        engine.clock,
+        notices,
+        outputs=outputs,
+        version=version,
+        hear=hear,
+        answering=engine.leader.answering,
+    )
+
+
+def _jobs(engine: Engine, reads: Reads, resolve: Resolve) -> Jobs:
+    number = engine.next_number
+    loop, performer, replies, clock = engine.loop, engine.performer, engine.replies, engine.clock
+    return Jobs(loop, performer, reads, replies, clock, resolve=resolve, next_number=number)
+
+
+def _nodes(engine: Engine, *, version: str, unreadable: Callable[[], int]) -> Nodes:
+    return Nodes(
+        engine.loop,
+        engine.clock,
+        epoch=engine.leader.epoch,
+        version=version,
+        timeseries=engine.timeseries,
+        unreadable=unreadable,
+    )
+
+
+class _Contents:
+    """What lies on the nodes under names: artifacts and models; and what submissions mean by them."""
+
+    def __init__(self, engine: Engine, notices: Notices, registry: Registry, *, reads: Reads) -> None:
+        self._stores = (ArtifactStore(engine.config.dsn), ModelStore(engine.config.dsn))
+        finder = Finder(engine.loop, reads)
+        self.collector = Collector(self._stores[0], engine.teller)
+        self.artifacts = ArtifactDesk(engine.loop, self._stores[0], finder, notices, self.collector)
+        self.models = ModelDesk(self._stores[1], self.artifacts)
+        self.resolve = Resolver(registry, self.artifacts, self.models).resolve
+        self.handlers: dict[str, Handler] = {**self.artifacts.handlers, **self.models.handlers}
+
+    async def close(self) -> None:
+        for store in self._stores:
+            await store.close()
+
+
+class _Left:
+    """What tasks tell and leave."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        jobs: Jobs,
+        notices: Notices,
+        *,
+        contents: _Contents,
+        reads: Reads,
+        access: Access,
+    ) -> None:
+        dsn, finder = engine.config.dsn, jobs.finder
+        self._results, self._contents = ResultStore(dsn), contents
+        self._replicas, self._listed = ReplicaStore(dsn), ReplicaStore(dsn)
+        offspring = Offspring(jobs, engine.loop, access, reads=reads, results=self._results, notices=notices)
+        results = ResultDesk(engine.bus, self._results, finder, engine.clock, notices, offspring=offspring)
+        self.copies = Replication(
+            engine.loop,
+            self._replicas,
+            engine.teller,
+            engine.clock,
+            epoch=engine.leader.epoch,
+            record=engine.record,
+        )
+        replicas = ReplicaDesk(engine.loop, self._listed, finder, engine.teller, self.copies)
+        self._checkpoints = CheckpointStore(dsn)
+        checkpoints = CheckpointDesk(
+            engine.loop,
+            self._checkpoints,
+            finder,
+            notices,
+            contents.collector,
+            others=contents.models.kinds,
+        )
+        self.hear = hearing(results, contents.artifacts, self.copies, checkpoints)
+        self.kinds = checkpoints.kinds
+        self.handlers: dict[str, Handler] = {
+            **results.handlers,
+            **contents.handlers,
+            **replicas.handlers,
+            **checkpoints.handlers,
+        }
+
+    async def close(self) -> None:
+        for store in (self._results, self._contents, self._replicas, self._listed, self._checkpoints):
+            await store.close()
+
+
+class _Called:
+    """Addresses that are called when something happens: who is asked about them, and who calls them."""
+
+    def __init__(self, engine: Engine, *, version: str) -> None:
+        config = engine.config
+        self._stores = Webhooks(config.dsn), Webhooks(config.dsn)  # nobody who asks waits behind the calls
+        sealer = Sealer(Path(config.keys) / "webhooks.key" if config.keys else None)
+        destinations = Destinations(config.webhook_hosts)
+        asked, called = self._stores
+        self._sender = Sender(
+            called, sealer, destinations, engine.clock, record=engine.record, version=version
+        )
+        desk = WebhookDesk(asked, sealer, destinations, wake=self._sender.wake)
+        self.handlers = desk.handlers
+        self.run = self._sender.run
+
+    async def close(self) -> None:
+        for store in self._stores:
+            await store.close()
+
+
+class _Storage:
+    """Pools and volumes: what is known of them, who is asked about them, who keeps nodes at them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._store = VolumeStore(engine.config.dsn)
+        self.book = VolumeBook()
+        self.keeper = VolumeKeeper(self.book, self._store, engine.teller, engine.loop, post=engine.loop.post)
+        desk = VolumeDesk(engine.loop, self.book, self._store, self.keeper, make_key=make_key)
+        self.handlers: dict[str, Handler] = dict(desk.handlers)
+
+    async def close(self) -> None:
+        await self._store.close()
 
 
 class Doors:
@@ -153,48 +331,40 @@ class Doors:
         dsn, bus, loop, clock = engine.config.dsn, engine.bus, engine.loop, engine.clock
         version = package_version("corral")
         reads, lists, events, over = Reads(dsn), Lists(dsn), Events(dsn), Over(dsn)
-        tokens, books, archive, learned = TokenStore(dsn), Books(dsn), Archive(dsn), Learned(dsn)
+        versions = engine.performer.versions
+        tokens = TokenStore(dsn, written=versions.came)
+        books, archive, learned = Books(dsn), Archive(dsn), Learned(dsn)
         timelines, past, self._many = Timelines(dsn), Past(dsn), _Many(dsn)
         tuned = Learned(dsn)  # its questions are long: nobody who asks shall wait behind them
         self._stores = (reads, lists, events, over, past, tokens, books, archive, learned, tuned, timelines)
         self._retention = Retention(archive, clock, engine.config.keep, epoch=engine.leader.epoch)
         self._admitted = tokens.admitted
-        self._audit = Audit(dsn, now_s=clock.now_s, record=engine.record)
+        self._audit = Audit(dsn, now_s=clock.now_s, record=engine.record, written=versions.came)
         self._tuning, (self._series, self._roll_ups) = _tuning(engine, tuned), _gauged(engine)
         notices = Notices(engine.record, clock, loop.cluster.nodes)
-        self._agents = Agents(
-            bus,
-            loop,
-            engine.replies,
-            reads,
-            clock,
-            notices,
-            version=version,
-            answering=engine.leader.answering,
-        )
-        jobs = Jobs(loop, engine.performer, reads, engine.replies, clock, next_number=engine.next_number)
-        self._nodes = Nodes(
-            loop,
-            clock,
-            epoch=engine.leader.epoch,
-            version=version,
-            timeseries=engine.timeseries,
-            unreadable=lambda: self._agents.rejected,
-        )
+        answering = engine.leader.answering
+        self._storage = _Storage(engine)
+        registry = Registry(loop.cluster, self._storage.book)
+        self._tools = ToolDesk(loop, registry, ToolStore(dsn), clock)
+        self._networks = NetworkDesk(loop, NetworkStore(dsn))
+        contents = _Contents(engine, notices, registry, reads=reads)
+        jobs = _jobs(engine, reads, contents.resolve)
+        access = Access(reads)
+        self._left = _Left(engine, jobs, notices, contents=contents, reads=reads, access=access)
+        hear, outputs = self._left.hear, Outputs(loop.cluster, registry)
+        self._agents = _agents(engine, reads, notices, outputs=outputs, version=version, hear=hear)
+        self._nodes = _nodes(engine, version=version, unreadable=lambda: self._agents.rejected)
         authority = _authority(engine)
         steer = Steer(loop, jobs, over, engine.replies, staying=self._retention.staying)
-        people = People(loop, reads, steer, clock)
+        people = People(loop, reads, steer, clock, versions=versions)
+        host, standing = socket.gethostname(), people.standing
         self._tokens = Tokens(
-            tokens,
-            authority,
-            cluster=socket.gethostname(),
-            version=version,
-            standing=people.standing,
-            clock=clock,
+            tokens, authority, cluster=host, version=version, standing=standing, clock=clock
         )
         self._admissions = _admissions(engine, tokens, authority)
-        access = Access(reads)
-        self._reasons = Reasons(loop, jobs.finder, reads, clock)
+        self._schedules, desk = self._scheduled(engine, jobs, access, reads=reads, steer=steer)
+        self._reasons = Reasons(loop, jobs.finder, reads, clock, resolve=jobs.resolve)
+        self._called = _Called(engine, version=version)
         self._api = Api(
             bus,
             access,
@@ -206,19 +376,44 @@ class Doors:
             people=people,
             scheduler=SchedulerDesk(loop, learned, self._tuning, steer, clock),
             reasons=self._reasons,
+            schedule=desk.create,
             tokens=self._tokens,
             verifier=Verifier(
                 loop, books, engine.teller, clock, epoch=engine.leader.epoch, rebuild=engine.rebuild
             ),
             retention=self._retention,
             views=_views(engine, jobs.finder, timelines, self._series)
-            | Pasts(loop, jobs.finder, past, clock).handlers
-            | self._many.handlers(loop, steer, clock, events=events),
+            | desk.handlers
+            | _pasts(engine, jobs.finder, reads, past)
+            | {**self._left.handlers, **self._tools.handlers}
+            | {**self._networks.handlers, **self._called.handlers}
+            | dict(self._storage.handlers)
+            | dict(GpuDesk(loop, steer).handlers)
+            | self._many.handlers(loop, steer, clock, events=events, versions=versions)
+            | StreamDesk(jobs.finder, reads, engine.teller, self._audit, kinds=self._left.kinds).handlers,
             refused=self._audit.refused,
-            answering=engine.leader.answering,
+            answering=answering,
             version=version,
         )
-        self._intake = Intake(bus, access, jobs, PublishedKeys(dsn), self._audit)
+        self._intake = Intake(bus, access, jobs, PublishedKeys(dsn), self._audit, schedule=desk.create)
+
+    def _scheduled(
+        self, engine: Engine, jobs: Jobs, access: Access, *, reads: Reads, steer: Steer
+    ) -> tuple[Firings, ScheduleDesk]:
+        """What submits again and again, and who is asked about it."""
+        asked, fired = Schedules(engine.config.dsn), Schedules(engine.config.dsn)
+        self._fired = (asked, fired)
+        firings = Firings(
+            fired,
+            jobs,
+            engine.loop,
+            access,
+            reads=reads,
+            clock=engine.clock,
+            cancel=steer.ask,
+            record=engine.record,
+        )
+        return firings, ScheduleDesk(asked, engine.loop, engine.clock, resolve=jobs.resolve)
 
     def work(self) -> dict[str, Coroutine[Any, Any, None]]:
         """What goes on beside the answers, until cancelled."""
@@ -226,9 +421,13 @@ class Doors:
             "audit": self._audit.run(),
             "submissions": self._intake.run(),
             "retention": self._retention.run(),
+            "replication": self._left.copies.run(),
+            "schedules": self._schedules.run(),
+            "webhooks": self._called.run(),
             "tuning": self._tuning.run(),
             "roll-ups": self._roll_ups.run(),
             "forecasts": self._reasons.run(),
+            "volumes": self._storage.keeper.run(),
         }
 
     def summary(self) -> api.Cluster:
@@ -246,6 +445,9 @@ class Doors:
 
     async def open(self) -> None:
         """Listen from here on."""
+        await self._tools.start()
+        await self._networks.start()
+        await self._storage.keeper.read()
         await self._agents.start()
         await self._api.start()
         await self._tokens.start()
@@ -264,5 +466,19 @@ class Doors:
     async def close(self) -> None:
         """The connections to the database."""
         await self._audit.close()
-        for store in (*self._stores, self._many, self._series, self._roll_ups):
+        beside = (self._left, self._tools, self._networks, self._storage, self._called)
+        series = (self._many, self._series, self._roll_ups)
+        for store in (*self._stores, *self._fired, *beside, *series):
             await store.close()
+
+
+def _pasts(engine: Engine, finder: Finder, reads: Reads, past: Past) -> dict[str, Handler]:
+    """What is told of moments of the past."""
+    loop, clock = engine.loop, engine.clock
+    logs = Logs(loop, finder, reads, engine.teller)
+    return {
+        **Pasts(loop, finder, past, clock).handlers,
+        **PastReasons(loop, finder, reads, past, clock).handlers,
+        **PastOutputs(logs, reads, clock).handlers,
+        **PastPeople(loop, past, clock).handlers,
+    }

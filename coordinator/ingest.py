@@ -6,9 +6,13 @@ from collections import deque
 from typing import assert_never
 from uuid import UUID
 
+from bus.artifacts import Kept
+from bus.checkpoints import ResumeAsked, Saved
 from bus.errors import ApiError
 from bus.messages import FromAgent, Heartbeat, InputsRequest, Register, Report, UsageReport
 from bus.refusal import quote, refusal
+from bus.replication import Fetch, Held
+from bus.results import Progress
 from bus.subjects import NodeSubject, NodeVerb
 from bus.values import NodeName
 from coordinator.core.effects import ReplyToken
@@ -34,6 +38,12 @@ _KINDS: dict[NodeVerb, type[FromAgent]] = {
     NodeVerb.USAGE: UsageReport,
     NodeVerb.REPORT: Report,
     NodeVerb.INPUTS: InputsRequest,
+    NodeVerb.PROGRESS: Progress,
+    NodeVerb.KEPT: Kept,
+    NodeVerb.FETCH: Fetch,
+    NodeVerb.HELD: Held,
+    NodeVerb.SAVED: Saved,
+    NodeVerb.RESUME: ResumeAsked,
 }
 
 
@@ -85,7 +95,9 @@ def to_event(
                 load=message.load,
                 live=message.live,
                 paused=message.paused,
+                preparing=message.preparing,
                 leaving=message.leaving,
+                gpus=message.gpus,
                 reply=reply,
             )
         case Report():
@@ -93,7 +105,12 @@ def to_event(
         case UsageReport():
             samples = tuple((sample.attempt, sample.usage) for sample in message.tasks)
             return UsageSeen(
-                node=sender, usage=message.usage, load=message.load, tasks=samples, age_s=message.age_s
+                node=sender,
+                usage=message.usage,
+                load=message.load,
+                tasks=samples,
+                gpus=message.gpus,
+                age_s=message.age_s,
             )
         case Register():
             return _registered(message, sender, node_id, reply)
@@ -114,6 +131,7 @@ def _registered(message: Register, sender: NodeName, node_id: UUID, reply: Reply
         labels=message.labels,
         roles=message.roles,
         tools=message.tools,
+        capabilities=message.capabilities,
         live=message.live,
         reply=reply,
     )

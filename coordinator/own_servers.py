@@ -68,6 +68,7 @@ class OwnServers(Struct, frozen=True, kw_only=True):
     fair_share_half_life_days: int = 7
     unreachable_after_s: int = 10
     keep: Keep = Keep()
+    webhook_hosts: tuple[str, ...] = ()
 
 
 class Addresses(Struct, frozen=True):
@@ -99,6 +100,7 @@ def own_servers(settings: Settings) -> OwnServers:
             failed=int(settings.text("jobs.keep_failed") or 0),
             cancelled=int(settings.text("jobs.keep_cancelled") or 0),
         ),
+        webhook_hosts=tuple(filter(None, (settings.text("webhooks.hosts") or "").split(","))),
     )
 
 

@@ -19,6 +19,7 @@ from coordinator.core.effects import (
     AccountRow,
     AnswerCancel,
     AnswerChanged,
+    AnswerGpu,
     AnswerNode,
     AttemptChange,
     AuditRow,
@@ -94,7 +95,7 @@ class Joiner:
                     self._accounts[effect.owner] = effect
                 case AuditRow():
                     reference = self._add_audit(effect)
-                case AnswerCancel() | AnswerChanged() | AnswerNode():
+                case AnswerCancel() | AnswerChanged() | AnswerNode() | AnswerGpu():
                     self.tells.append(replace(effect, audit=reference))
                 case NewJob():
                     self.batch.new_jobs.append(effect)

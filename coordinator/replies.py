@@ -17,6 +17,7 @@ from coordinator.core.effects import (
     AnswerBeat,
     AnswerCancel,
     AnswerChanged,
+    AnswerGpu,
     AnswerNode,
     AnswerRegister,
     AnswerReport,
@@ -27,9 +28,10 @@ from coordinator.core.effects import (
     SendCancel,
     SendPause,
     SendRetract,
+    SendStart,
 )
 from coordinator.core.model import Limits
-from coordinator.shown import node_shown
+from coordinator.shown import gpu_shown, node_shown
 
 _ASSIGN_BYTES_MAX = 512 * 1024
 _ITEM_BYTES = 128
@@ -38,6 +40,7 @@ Answer = (
     AnswerBeat
     | AnswerCancel
     | AnswerChanged
+    | AnswerGpu
     | AnswerNode
     | AnswerRegister
     | AnswerReport
@@ -58,7 +61,11 @@ def answer_of(tell: Answer, *, epoch: int, limits: Limits) -> Struct:
             )
         case AnswerSubmit():
             return api.Submitted(
-                number=tell.number, id=str(tell.id), tasks=tell.tasks, duplicate=tell.duplicate
+                number=tell.number,
+                id=str(tell.id),
+                tasks=tell.tasks,
+                duplicate=tell.duplicate,
+                note=tell.note,
             )
         case AnswerCancel():
             return api.Cancelled(tasks=tell.tasks, audit=tell.audit)
@@ -68,6 +75,10 @@ def answer_of(tell: Answer, *, epoch: int, limits: Limits) -> Struct:
             shown = node_shown(tell.node, now_s=tell.at)
             shown.audit = tell.audit
             return shown
+        case AnswerGpu():
+            found = gpu_shown(tell.node, tell.uuid)
+            found.audit = tell.audit
+            return found
         case AnswerRegister():
             return messages.RegisterReply(
                 epoch=epoch,
@@ -84,7 +95,7 @@ def answer_of(tell: Answer, *, epoch: int, limits: Limits) -> Struct:
             assert_never(tell)
 
 
-def command_of(tell: SendCancel | SendRetract | SendPause, epoch: int) -> messages.ToAgent:
+def command_of(tell: SendCancel | SendRetract | SendPause | SendStart, epoch: int) -> messages.ToAgent:
     """The one message of a command; assignments may take several, see `build_assigns`."""
     match tell:
         case SendCancel():
@@ -95,6 +106,8 @@ def command_of(tell: SendCancel | SendRetract | SendPause, epoch: int) -> messag
             return messages.Pause(epoch=epoch, attempts=tell.attempts)
         case SendPause():
             return messages.Resume(epoch=epoch, attempts=tell.attempts)
+        case SendStart():
+            return messages.StartRanks(epoch=epoch, attempts=tell.attempts, meeting=tell.meeting)
         case _:
             assert_never(tell)
 

@@ -266,7 +266,7 @@ async def _lead_until(
     clock = Clock(not_before_s=snapshot.newest_s)
     cluster = rebuild(snapshot, config, now_s=clock.now_s())
     telemetry = await TelemetryStore.connect(config.timeseries_dsn or config.dsn)
-    writer = TelemetryWriter(telemetry)
+    writer = TelemetryWriter(telemetry, noticed=lambda: performer.versions.noticed())
     replies = Replies()
     teller = Teller(
         bus, replies, limits=cluster.limits, epoch=leader.epoch, post=lambda event: loop.post(event)

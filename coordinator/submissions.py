@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -32,6 +32,7 @@ from coordinator.store.audit import Audit, Refused
 from coordinator.store.errors import StoreError
 from coordinator.store.published import Key, PublishedKeys
 from coordinator.store.reads import DuplicateOf
+from coordinator.store.rows import UserRow
 from coordinator.tell import Waiter
 
 log = logging.getLogger(__name__)
@@ -69,13 +70,23 @@ class _Candidate(Struct, frozen=True):
 class Intake:
     """Makes jobs of what JetStream keeps."""
 
-    def __init__(self, bus: NatsBus, access: Access, jobs: Jobs, keys: PublishedKeys, audit: Audit) -> None:
+    def __init__(
+        self,
+        bus: NatsBus,
+        access: Access,
+        jobs: Jobs,
+        keys: PublishedKeys,
+        audit: Audit,
+        *,
+        schedule: Callable[[UserRow, JobSpec], Awaitable[Struct]],
+    ) -> None:
         self._bus = bus
         self._line = Submissions(bus)
         self._access = access
         self._jobs = jobs
         self._keys = keys
         self._audit = audit
+        self._schedule = schedule
         self._claimed: set[_Claim] = set()
         self._in_flight = 0
         self._landed = asyncio.Event()
@@ -146,19 +157,25 @@ class Intake:
             verdict = await self._judge(submission)
             if isinstance(verdict, _Candidate):
                 candidates.append(verdict)
+            elif verdict is None:
+                rejects.append(_concluded(self._line.done(waiting.pop(place))))
             else:
                 rejects.append(_concluded(self._reject(waiting.pop(place), verdict)))
         await asyncio.gather(*rejects)
         return candidates
 
-    async def _judge(self, submission: Submission) -> _Candidate | Error:
-        """What can be said of a submission alone. Raises StoreError."""
+    async def _judge(self, submission: Submission) -> _Candidate | Error | None:
+        """What can be said of a submission alone; None: it became a schedule. Raises StoreError."""
         try:
             check_headers(submission.headers)
             key = message_key(submission)
             user = await self._access.check(submission.user, "job.submit")
             spec = decode_request("job.submit", submission.data)
             assert isinstance(spec, JobSpec)
+            if spec.cron is not None:
+                await self._schedule(user, spec)
+                return None
+            spec = await self._jobs.resolve(user, spec)
             ended = await self._jobs.prerequisites.ended(user, spec)
         except ApiError as error:
             return error.error

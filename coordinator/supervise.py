@@ -24,6 +24,7 @@ from msgspec import Struct
 from bus.errors import CorralError
 from bus.layout import JoinedSettings, Layout, read_joined
 from bus.server import local_url
+from bus.settings import Settings
 from bus.settings import load as load_settings
 from bus.supervision import (
     Phase,
@@ -166,7 +167,12 @@ class Supervisor:
         self._status.credentials = str(access.write_client_settings())
         self._access = access
         self._machine = Machine(
-            self._layout, setup=setup, authority=authority, access=access, servers=servers
+            self._layout,
+            setup=setup,
+            authority=authority,
+            access=access,
+            servers=servers,
+            agent_options=_agent_options(settings),
         )
         return self._machine.services()
 
@@ -178,7 +184,7 @@ class Supervisor:
             )
         self._status.agents = 1
         self._status.url, self._status.node = joined.url, joined.node
-        return Member(self._layout, joined).services()
+        return Member(self._layout, joined, agent_options=_agent_options(load_settings())).services()
 
     async def _keep(self) -> None:
         """Keep all services until asked to stop."""
@@ -238,6 +244,25 @@ class Supervisor:
     def _write(self) -> None:
         self._status.updated_at = time.time()
         write_status(self._layout.supervisor, self._status)
+
+
+def _agent_options(settings: Settings) -> list[str]:
+    """What the operator says of this machine's agents, as their arguments."""
+    options: list[str] = []
+    lists = {
+        "agent.can": "--can",
+        "agent.interfaces": "--interface",
+        "agent.files": "--files",
+        "agent.buckets": "--bucket",
+        "agent.containers": "--containers",
+    }
+    for key, option in {"agent.s3_endpoint": "--s3-endpoint", "agent.store": "--store"}.items():
+        if value := settings.text(key):
+            options += [option, value]
+    for key, option in lists.items():
+        for said in filter(None, (settings.text(key) or "").split(",")):
+            options += [option, said]
+    return options
 
 
 def _lock(layout: Layout) -> int:

@@ -19,9 +19,11 @@ from bus import api, messages, subjects
 from bus.codec import Codec, answer, decode_from_agent_reply, encode
 from bus.errors import BusError, DecodeError
 from bus.refusal import refusal
+from bus.replication import CopyBlobs, HaveBlobs, LackedBlobs, ScrubBlobs
 from bus.subjects import NodeVerb
 from bus.transport import Bus
 from bus.values import AttemptRef, NodeName, Stream, TaskRef
+from bus.volume_wire import VolumesFound, VolumesWanted
 from coordinator.core.effects import (
     AnswerBeat,
     JobChange,
@@ -30,6 +32,7 @@ from coordinator.core.effects import (
     SendCancel,
     SendPause,
     SendRetract,
+    SendStart,
     TaskChange,
     Tell,
 )
@@ -132,7 +135,7 @@ class Teller:
                 for assign in build_assigns(tell.placements, self._epoch, incarnation=tell.incarnation):
                     refs = tuple(item.attempt for item in assign.items)
                     self._spawn(self._command(tell.node, assign, refs))
-            case SendCancel() | SendRetract() | SendPause():
+            case SendCancel() | SendRetract() | SendPause() | SendStart():
                 self._spawn(self._command(tell.node, command_of(tell, self._epoch)))
             case _:
                 await self._answer(tell.reply, answer_of(tell, epoch=self._epoch, limits=self._limits))
@@ -180,26 +183,31 @@ class Teller:
         self, node: NodeName, command: messages.ToAgent, attempts: tuple[AttemptRef, ...] = ()
     ) -> None:
         """Send one command; for assignments, let the loop know how it went."""
-        problem = await self._try_command(node, command)
+        problem, ports = await self._try_command(node, command)
         if problem is not None:
             log.warning("node %s: %s: %s", node, type(command).__name__, problem)
         if not attempts:
             return
-        event = CommandConfirmed if problem is None else CommandUnanswered
+        event: Event = CommandUnanswered(node=node, attempts=attempts)
+        if problem is None:
+            event = CommandConfirmed(node=node, attempts=attempts, ports=ports)
         try:
-            self._post(event(node=node, attempts=attempts))
+            self._post(event)
         except Overloaded as error:
             log.warning("node %s: %s; its heartbeats will tell", node, error)
 
-    async def _try_command(self, node: NodeName, command: messages.ToAgent) -> str | None:
+    async def _try_command(
+        self, node: NodeName, command: messages.ToAgent
+    ) -> tuple[str | None, tuple[tuple[AttemptRef, int], ...]]:
+        """Why it was not obeyed, if so; and the ports that its answer names."""
         try:
             answer = await self._bus.request(
                 subjects.node(node, NodeVerb.COMMAND), encode(command), timeout_s=COMMAND_TIMEOUT_S
             )
             reply = decode_from_agent_reply(answer.data, subject=answer.subject)
         except (BusError, DecodeError) as error:
-            return str(error)
-        return reply.error if isinstance(reply, messages.CommandReply) else None
+            return str(error), ()
+        return (reply.error, reply.ports) if isinstance(reply, messages.CommandReply) else (None, ())
 
     async def fetch_log(
         self, node: NodeName, task: TaskRef, *, fence: int, stream: Stream, offset: int, limit: int
@@ -216,6 +224,43 @@ class Teller:
             return chunk
         raise BusError(chunk.error or "the node answered something else")
 
+    async def drop_blobs(self, node: NodeName, hashes: Sequence[str]) -> str | None:
+        """Have a node let go of content. Returns why it did not, None if it did."""
+        command = messages.DropBlobs(epoch=self._epoch, hashes=tuple(hashes))
+        return (await self._try_command(node, command))[0]
+
+    async def copy_blobs(self, node: NodeName, blobs: Sequence[tuple[str, int]]) -> str | None:
+        """Have a node fetch content (hash, bytes) and keep it. Returns why it will not, None if it will."""
+        command = CopyBlobs(epoch=self._epoch, blobs=tuple(blobs))
+        return (await self._try_command(node, command))[0]
+
+    async def scrub_blobs(self, node: NodeName) -> str | None:
+        """Have a node read its content again. Returns why it will not, None if it will."""
+        return (await self._try_command(node, ScrubBlobs(epoch=self._epoch)))[0]
+
+    async def lacked_blobs(self, node: NodeName, hashes: Sequence[str]) -> tuple[str, ...]:
+        """What of it a node does not have. Raises BusError, DecodeError."""
+        command = HaveBlobs(epoch=self._epoch, hashes=tuple(hashes))
+        answer = await self._bus.request(
+            subjects.node(node, NodeVerb.COMMAND), encode(command), timeout_s=COMMAND_TIMEOUT_S
+        )
+        reply = decode_from_agent_reply(answer.data, subject=answer.subject)
+        if isinstance(reply, LackedBlobs):
+            return reply.hashes
+        raise BusError(reply.error or "the node answered something else")
+
+    async def keep_volumes(self, node: NodeName, wanted: VolumesWanted) -> VolumesFound:
+        """Have a node keep its volumes so; how they are now. Raises BusError, DecodeError."""
+        answer = await self._bus.request(
+            subjects.node(node, NodeVerb.COMMAND),
+            encode(replace(wanted, epoch=self._epoch)),
+            timeout_s=COMMAND_TIMEOUT_S,
+        )
+        found = decode_from_agent_reply(answer.data, subject=answer.subject)
+        if isinstance(found, VolumesFound):
+            return found
+        raise BusError(found.error or "the node answered something else")
+
     async def inspect(self, node: NodeName) -> messages.Inspection:
         """What really runs on a node. Raises BusError, DecodeError."""
         command = messages.Inspect(epoch=self._epoch)
@@ -226,6 +271,18 @@ class Teller:
         if isinstance(found, messages.Inspection):
             return found
         raise BusError(found.error or "the node answered something else")
+
+    async def open_stream(self, node: NodeName, command: messages.OpenStream) -> messages.StreamReply:
+        """Have the node prepare its end of a stream. Raises BusError, DecodeError."""
+        answer = await self._bus.request(
+            subjects.node(node, NodeVerb.COMMAND),
+            encode(replace(command, epoch=self._epoch)),
+            timeout_s=COMMAND_TIMEOUT_S,
+        )
+        reply = decode_from_agent_reply(answer.data, subject=answer.subject)
+        if isinstance(reply, messages.StreamReply):
+            return reply
+        raise BusError(reply.error or "the node answered something else")
 
     def follow(self, node: NodeName, task: TaskRef, *, fence: int, user: str, seconds: float) -> None:
         """Have the node publish new output for `user`."""

@@ -9,20 +9,16 @@ newest 128 arrivals ask for `MIX_FACTOR` times as long or as wide as at the last
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import math
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from statistics import fmean
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from bus.api import Error
 from bus.scheduling import Test
 from bus.values import NodeKind
 from coordinator.clock import Clock
@@ -36,7 +32,9 @@ from coordinator.core.scheduler.places import read
 from coordinator.core.scheduler.policies import Backfill, Mode
 from coordinator.core.scheduler.qlearning import QTable
 from coordinator.core.scheduler.values import LEARNED
+from coordinator.last_hour import LastHour
 from coordinator.loop import Loop, Overloaded
+from coordinator.replayer import Refused, replayed
 from coordinator.store.errors import StoreError
 from coordinator.store.learned import Learned
 
@@ -57,15 +55,6 @@ NEW_ENDS = 64
 
 HISTORY = 20_480
 LIMIT_S = 3600.0
-LINE_MAX = 16 << 20
-
-
-class Refused(Exception):
-    """The replay could not be made; `error` is for people."""
-
-    def __init__(self, error: Error) -> None:
-        self.error = error
-        super().__init__(error.message)
 
 
 class _Seen(Struct, frozen=True):
@@ -106,6 +95,7 @@ class Tuning:
         self._seen: _Seen | None = None
         self._working: asyncio.Task[None] | None = None
         self.test: Test | None = None
+        self.hour = LastHour(loop, learned, clock, command=command)
 
     @property
     def busy(self) -> bool:
@@ -146,6 +136,8 @@ class Tuning:
                     prune_s = now_s + PRUNE_S
                 if not self.busy and self._is_due(now_s):
                     self.begin(by="coordinator", adopts=True)
+                elif self._every_s and now_s - self._began_s >= FIRST_S and self.hour.is_due(now_s):
+                    await self.hour.look()
                 await asyncio.sleep(LOOK_S)
         finally:
             if self._working is not None:
@@ -234,33 +226,11 @@ class Tuning:
             "policies": list(policies),
             "places": None if swf else self._places(),
         }
-        child = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            limit=LINE_MAX,  # what it says beside its answer is for our log
-        )
-        assert child.stdin is not None and child.stdout is not None
-        try:
-            with suppress(ConnectionError):  # it ended before it had read all: what it said tells why
-                child.stdin.write(msgspec.json.encode(asked))
-                await child.stdin.drain()
-            child.stdin.close()
-            async for line in child.stdout:
-                said = json.loads(line)
-                if "error" in said:
-                    raise Refused(msgspec.convert(said["error"], Error))
-                if "result" in said:
-                    result: dict[str, Any] = said["result"]
-                    return result
-                test.done, test.total = said["progress"]
-            # Before any signal: subprocess polls before it sends one, and takes the code from asyncio.
-            code = await child.wait()
-        finally:
-            if child.returncode is None:
-                child.kill()
-            await child.wait()
-        raise Refused(Error(code="E_INTERNAL", message=f"the replay ended with code {code}"))
+
+        def heard(done: int, most: int) -> None:
+            test.done, test.total = done, most
+
+        return await replayed(self._command, asked, heard=heard)
 
     def _places(self) -> dict[str, Any] | None:
         """What placements are learned from, if they are to be."""

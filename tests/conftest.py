@@ -5,6 +5,8 @@ Properties know no clock, and try the same examples each time.
 
 from __future__ import annotations
 
+import signal
+
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.fixtures_nats", "tests.fixtures_postgres", "tests.fixtures_cluster"]
@@ -14,3 +16,7 @@ settings.register_profile(
     "corral", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("corral")
+
+# a shell that runs checks in the background has all they start ignore ctrl-C, which some are tested with
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

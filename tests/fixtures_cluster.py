@@ -53,6 +53,8 @@ class LiveCluster:
     nodes: dict[str, list[str]] = field(default_factory=dict)
     settings: str = ""  # further lines of the coordinator's file
     modules: str = ""  # a folder of modules that the coordinator finds before all others
+    agent_modules: str = ""  # the same for agents
+    environment: dict[str, str] = field(default_factory=dict)  # of all of them, beside ours
 
     def start(self, nodes: dict[str, list[str]]) -> None:
         """A coordinator and the agents `nodes` (name -> further arguments); waits until all are healthy."""
@@ -88,18 +90,18 @@ class LiveCluster:
             name,
             "agent",
             *("--data", str(layout.agent(name)), "--name", name, "--nats", self.nats.url),
-            *("--credentials", str(credentials), "--gpu-driver", "none", *arguments),
+            *("--credentials", str(credentials), "--gpu-driver", "none", "--containers", "none", *arguments),
         )
 
     def _launch(self, name: str, module: str, *arguments: str) -> None:
-        first = [self.modules] if self.modules and module == "coordinator" else []
+        first = [found] if (found := self.modules if module == "coordinator" else self.agent_modules) else []
         with open(self.folder / f"{name}.log", "ab") as log:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-P", "-m", module, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join([*first, os.getcwd()])},
+                env={**os.environ, **self.environment, "PYTHONPATH": os.pathsep.join([*first, os.getcwd()])},
             )
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:

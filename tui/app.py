@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from contextlib import AbstractAsyncContextManager, aclosing
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual import work
 from textual.binding import Binding
+from textual.drivers.linux_driver import LinuxDriver
 
 from tui import loading
 from tui.client.session import Offline, Online, Session
 from tui.client.source import Source
+from tui.early_driver import GoingOn
+from tui.early_picture import EarlyPicture, encoding_is_unicode
 from tui.settings import settings_path
-from tui.theme.plain import AsciiOnly, encoding_is_unicode, is_monochrome
+from tui.theme.plain import AsciiOnly, is_monochrome
+from tui.ticking import Ticking
 from tui.time_cursor import TimeCursor
 from tui.typing_ahead import TypingAhead
-from tui.view.deeds import Journal
 from tui.view.modes import MODE_DIGITS
 
+if TYPE_CHECKING:
+    from tui.view.deeds import Journal
 
-class Console(TypingAhead, TimeCursor):
+
+class Console(TypingAhead, loading.Ahead, Ticking, TimeCursor):
     """Holds the connection and what it last said; screens draw it."""
 
     CSS_PATH = "theme/console.tcss"
@@ -56,15 +65,28 @@ class Console(TypingAhead, TimeCursor):
     ]
 
     def __init__(
-        self, session: Session, *, ascii_only: bool = False, settings_path: Path | None = None
+        self,
+        session: Session,
+        *,
+        ascii_only: bool = False,
+        settings_path: Path | None = None,
+        makes_ahead: bool = False,
     ) -> None:
+        """`makes_ahead`: screens are made before they are opened, which takes memory and saves a wait."""
         super().__init__(settings_path=settings_path)
+        self._makes_ahead = makes_ahead
         self.session = session
         self.online: Online | None = None
         self.offline: Offline | None = None
-        self.journal = Journal()
         if ascii_only:
             self._filters.append(AsciiOnly())
+
+    @cached_property
+    def journal(self) -> Journal:
+        """What was done from here; its words are read once there are rows that could have been acted on."""
+        from tui.view.deeds import Journal
+
+        return Journal()
 
     def on_mount(self) -> None:
         """Paint first, connect then."""
@@ -103,7 +125,7 @@ class Console(TypingAhead, TimeCursor):
                 match update:
                     case Online():
                         if self.online is None:
-                            self.run_worker(loading.ahead(), group="loading")
+                            self.run_worker(self.get_ahead(screens=self._makes_ahead), group="loading")
                         self.online, self.offline = update, None
                     case Offline():
                         self.offline = update
@@ -120,10 +142,11 @@ def open_console(
     data: Path | None,
     ca: str | None = None,
     demo: bool = False,
+    picture: EarlyPicture | None = None,
 ) -> int:
     """Run the console on this terminal until it is left; returns an exit code.
 
-    `demo`: on a cluster that exists only in this process.
+    `demo`: on a cluster that exists only in this process. `picture`: what stands on the terminal by now.
     """
     if is_monochrome():
         os.environ["NO_COLOR"] = "1"
@@ -137,7 +160,14 @@ def open_console(
         Session(_demo if demo else connect),
         ascii_only=not encoding_is_unicode(),
         settings_path=settings_path(),
+        makes_ahead=True,
     )
+    if picture is not None and console.driver_class is LinuxDriver and picture.hand_over():
+        console.driver_class = GoingOn
+    elif picture is not None:
+        picture.take_down()
+    gc.freeze()  # what was read stays: nobody has to look through it for garbage
+    gc.enable()
     console.run()
     return console.return_code or 0
 

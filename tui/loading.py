@@ -1,6 +1,6 @@
-"""Screens are read from disk when they are first opened, or one by one once the first picture stands.
+"""Screens are read and made when they are first opened, or one by one once the cluster has answered.
 
-A place is written "module:name". What `ahead` reads costs no key a wait: between two of its modules the
+A place is written "module:name". What `Ahead` does costs no key a wait: between two of its steps the
 application hears what was typed.
 """
 
@@ -11,11 +11,16 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from textual.app import App
+
 if TYPE_CHECKING:
     from tui.screens.live import LiveScreen
 
 PAUSE_S = 0.05
 """Between two modules: a module takes some milliseconds."""
+
+MAKING_PAUSE_S = 0.15
+"""Between two screens: one takes some tens of milliseconds, in pieces."""
 
 AHEAD = (
     "tui.screens.openers",
@@ -40,6 +45,10 @@ AHEAD = (
     "tui.modals.help",
     "tui.modals.time",
     "tui.modals.submit",
+    "tui.modals.confirm",
+    "tui.modals.blanks",
+    "tui.modals.journal",
+    "tui.client.doing",
 )
 """What may be opened by a key, the likelier first."""
 
@@ -66,3 +75,14 @@ def at_once(modules: Sequence[str] = AHEAD) -> None:
     """For who has to know all of them."""
     for module in modules:
         import_module(module)
+
+
+class Ahead(App[None]):
+    """Makes what will be looked at before it is: styled, laid out and hidden, it asks for nothing."""
+
+    async def get_ahead(self, *, screens: bool) -> None:
+        """Read all modules; with `screens`, make the main screens as well, the first digits first."""
+        await ahead()
+        for mode in self.MODES if screens else ():
+            await asyncio.sleep(MAKING_PAUSE_S)
+            await self._init_mode(mode)  # one that was opened meanwhile stays as it is

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -65,6 +64,8 @@ def read_settings(path: Path) -> Settings:
         return Settings()
     except (OSError, UnicodeDecodeError) as error:
         return Settings(faults=(f"{path}: {error}",))
+    import tomllib  # only who has a file pays for it
+
     try:
         return parse_settings(text, name=path.name)
     except tomllib.TOMLDecodeError as error:
@@ -73,6 +74,8 @@ def read_settings(path: Path) -> Settings:
 
 def parse_settings(text: str, *, name: str = "console.toml") -> Settings:
     """What holds of `text`, and what is wrong with the rest. Raises TOMLDecodeError where it is no TOML."""
+    import tomllib
+
     tree = tomllib.loads(text)
     faults: list[str] = []
 
@@ -147,6 +150,8 @@ def delete_view(path: Path, name: str) -> None:
 
 def _change(path: Path, edit: Callable[[str], str], expect: Callable[[Settings], Settings]) -> None:
     """Write whole or not at all, and only what reads back as it was meant: the file is edited as text."""
+    import tomllib
+
     try:
         path = path.resolve()  # who keeps it elsewhere and links to it goes on doing so
         before = path.read_text() if path.exists() else ""

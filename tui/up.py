@@ -7,6 +7,7 @@ it, read the status file that it keeps, and signal it. Leaving the console leave
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from bus.api import Error
 from bus.errors import CorralError
 from bus.layout import Layout, default_data_dir
 from bus.setting_kinds import EMBEDDED
-from bus.settings import SETTINGS
+from bus.settings import SETTINGS, Source
 from bus.supervision import (
     Phase,
     SupervisorStatus,
@@ -34,6 +35,7 @@ from bus.units import counted
 from tui import processes
 from tui.cli import diagnostics, output
 from tui.cli.diagnostics import CommandError, Exit
+from tui.early_picture import early_picture
 
 STOP_TIMEOUT_S = 60.0
 ASK_TIMEOUT_S = 2.0
@@ -78,6 +80,10 @@ def up(arguments: Namespace) -> int:
             )
         if arguments.deterministic:
             diagnostics.note("as it was started; corral down, then corral up --deterministic")
+        for key in ("agent.can", "agent.interfaces"):
+            if (said := arguments.settings.source(key)).source is Source.FLAG:
+                flags = " ".join(f"{said.where} {each}" for each in str(said.value).split(","))
+                diagnostics.note(f"with agents as they were started; corral down, then corral up {flags}")
         if arguments.listen is not None and not _listens(status, arguments.listen):
             diagnostics.note(
                 f"at {status.url}; corral down, then corral up --listen {arguments.listen} moves it"
@@ -138,15 +144,18 @@ def console(arguments: Namespace) -> int:
     """Open the console on this terminal."""
     if not (sys.stdin.isatty() and output.is_terminal()):
         raise CommandError("E_TERMINAL", "the console needs a terminal", exit=Exit.USAGE)
-    from tui.app import open_console
+    with early_picture() as picture:
+        gc.disable()  # reading the console makes no garbage: `open_console` turns it on again
+        from tui.app import open_console
 
-    return open_console(
-        url=arguments.url,
-        credentials=Path(arguments.credentials) if arguments.credentials else None,
-        data=Path(arguments.data) if arguments.data else None,
-        ca=arguments.settings.text("nats.ca"),
-        demo=getattr(arguments, "demo", False),  # `up` opens it too
-    )
+        return open_console(
+            url=arguments.url,
+            credentials=Path(arguments.credentials) if arguments.credentials else None,
+            data=Path(arguments.data) if arguments.data else None,
+            ca=arguments.settings.text("nats.ca"),
+            demo=getattr(arguments, "demo", False),  # `up` opens it too
+            picture=picture,
+        )
 
 
 def environment_of(arguments: Namespace) -> dict[str, str]:
@@ -155,6 +164,8 @@ def environment_of(arguments: Namespace) -> dict[str, str]:
         "nats.url": arguments.url,
         "database.dsn": arguments.database,
         "scheduler.deterministic": arguments.deterministic,
+        "agent.can": arguments.settings.text("agent.can"),
+        "agent.interfaces": arguments.settings.text("agent.interfaces"),
     }
     said = {SETTINGS[key].variable: value for key, value in typed.items() if value is not None}
     return {**os.environ, **said}

@@ -93,13 +93,17 @@ class SaveEpoch(Struct, frozen=True):
     epoch: int
 
 
-# for the bus
+# for the bus and the devices
 
 
 class FetchInputs(Struct, frozen=True):
-    """Get the outputs that this attempt needs and give them to the guard."""
+    """Bring what this attempt needs: outputs of other tasks to the guard, the rest to this node."""
 
     order: Order
+
+
+class LookAtGpus(Struct, frozen=True):
+    """Somebody waits for GPUs to be seen as free."""
 
 
 class Refuse(Struct, frozen=True):
@@ -123,5 +127,6 @@ Effect = (
     | RemoveEvents
     | SaveEpoch
     | FetchInputs
+    | LookAtGpus
     | Refuse
 )

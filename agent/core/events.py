@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from agent.core.model import Order
-from bus.values import AttemptRef, Ended, Returned, TaskEvent, TaskRef
+from bus.values import AttemptRef, Ended, Meeting, Returned, TaskEvent, TaskRef
 
 
 class Assigned(Struct, frozen=True, kw_only=True):
@@ -47,6 +47,15 @@ class ResumeAsked(Struct, frozen=True, kw_only=True):
     attempts: tuple[AttemptRef, ...]
 
 
+class StartAsked(Struct, frozen=True, kw_only=True):
+    """The ranks may start. `lapsed` as in `Assigned`."""
+
+    epoch: int
+    attempts: tuple[AttemptRef, ...]
+    meeting: Meeting
+    lapsed: bool = False
+
+
 class Fenced(Struct, frozen=True):
     """A younger agent has this node's name: everything here belongs to nobody any more."""
 
@@ -65,16 +74,31 @@ class Answered(Struct, frozen=True, kw_only=True):
 
 
 class InputsArrived(Struct, frozen=True):
-    """All outputs that this attempt needs are with the guard."""
+    """All that this attempt needs is here. `env`: the variables that say where."""
 
     attempt: AttemptRef
+    env: dict[str, str] = {}
 
 
 class InputsRefused(Struct, frozen=True):
-    """The coordinator will not give the outputs that this attempt needs."""
+    """What this attempt needs cannot be had."""
 
     attempt: AttemptRef
     reason: str
+
+
+class EndAsked(Struct, frozen=True):
+    """This node itself ends attempts, and says why: a volume is fuller than it may be."""
+
+    attempts: tuple[AttemptRef, ...]
+    reason: str
+
+
+class GpusSeen(Struct, frozen=True, kw_only=True):
+    """A look at the GPUs that began when these `attempts` waited for it, and which GPUs it saw to be free."""
+
+    attempts: tuple[AttemptRef, ...]
+    free: frozenset[str]
 
 
 class GuardReported(Struct, frozen=True, kw_only=True):
@@ -112,10 +136,13 @@ Event = (
     | RetractAsked
     | PauseAsked
     | ResumeAsked
+    | StartAsked
     | Fenced
     | Answered
     | InputsArrived
     | InputsRefused
+    | EndAsked
+    | GpusSeen
     | GuardReported
     | Restored
     | GuardConnected

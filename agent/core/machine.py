@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from agent.core import effects, events
 from agent.core.effects import Effect
 from agent.core.events import Event, Start
@@ -17,6 +19,7 @@ from agent.core.model import Held, Ledger, Order, Phase
 from bus.values import AttemptRef, Ended, Outcome, Returned, Started, TaskEvent
 
 _AT_GUARD = frozenset({Phase.HANDED, Phase.RUNNING})
+_LAPSED = "the leases have run out: assign again after the next heartbeat"
 
 
 def step(ledger: Ledger, event: Event, now_s: float) -> list[Effect]:
@@ -25,7 +28,7 @@ def step(ledger: Ledger, event: Event, now_s: float) -> list[Effect]:
     match event:
         case events.Assigned():
             if event.lapsed:
-                out.append(effects.Refuse("the leases have run out: assign again after the next heartbeat"))
+                out.append(effects.Refuse(_LAPSED))
             elif _is_led_by(ledger, event.epoch, out):
                 _take(ledger, event.orders, out)
         case events.CancelAsked():
@@ -40,16 +43,17 @@ def step(ledger: Ledger, event: Event, now_s: float) -> list[Effect]:
         case events.ResumeAsked():
             if _is_led_by(ledger, event.epoch, out):
                 _resume(ledger, event.attempts, out)
+        case events.StartAsked():
+            if event.lapsed:
+                out.append(effects.Refuse(_LAPSED))
+            elif _is_led_by(ledger, event.epoch, out):
+                _start_ranks(ledger, event, out)
         case events.Fenced():
             _drop(ledger, ledger.held, out)
         case events.Answered():
             _on_answer(ledger, event, out)
-        case events.InputsArrived():
-            _on_inputs(ledger, event.attempt, out)
-        case events.InputsRefused():
-            if _phase(ledger, event.attempt) is Phase.PREPARING:
-                end = _unstarted(event.attempt, Outcome.NOT_STARTED, now_s, event.reason)
-                _finish(ledger, end, out)
+        case events.InputsArrived() | events.InputsRefused() | events.EndAsked() | events.GpusSeen():
+            _on_node(ledger, event, now_s, out)
         case events.GuardReported():
             _on_guard(ledger, event.starts, event.ends, out)
         case events.Restored():
@@ -59,6 +63,28 @@ def step(ledger: Ledger, event: Event, now_s: float) -> list[Effect]:
         case _:
             assert_never(event)
     return out
+
+
+def _on_node(
+    ledger: Ledger,
+    event: events.InputsArrived | events.InputsRefused | events.EndAsked | events.GpusSeen,
+    now_s: float,
+    out: list[Effect],
+) -> None:
+    """What this node itself found out."""
+    match event:
+        case events.InputsArrived():
+            _on_inputs(ledger, event, out)
+        case events.InputsRefused():
+            if _phase(ledger, event.attempt) is Phase.PREPARING:
+                end = _unstarted(event.attempt, Outcome.NOT_STARTED, now_s, event.reason)
+                _finish(ledger, end, out)
+        case events.EndAsked():
+            _end(ledger, event, out)
+        case events.GpusSeen():
+            _on_gpus(ledger, event, out)
+        case _:
+            assert_never(event)
 
 
 def _is_led_by(ledger: Ledger, epoch: int, out: list[Effect]) -> bool:
@@ -83,8 +109,13 @@ def _take(ledger: Ledger, orders: Iterable[Order], out: list[Effect]) -> None:
         if older:
             ledger.held[attempt] = Held(attempt=attempt, phase=Phase.BLOCKED, order=order)
             _drop(ledger, [held.attempt for held in older], out)
-        elif order.work.needs:
+        elif order.work.prepares:
             _prepare(ledger, order, out)
+        elif order.work.settings.gang is not None:
+            ledger.held[attempt] = Held(attempt=attempt, phase=Phase.GATHERED, order=order)
+        elif order.gpus:
+            ledger.held[attempt] = Held(attempt=attempt, phase=Phase.CLEARING, order=order)
+            out.append(effects.LookAtGpus())
         else:
             ledger.held[attempt] = Held(attempt=attempt, phase=Phase.HANDED)
             handed.append(order)
@@ -104,15 +135,34 @@ def _unblock(ledger: Ledger, attempt: AttemptRef, out: list[Effect]) -> None:
         return
     held = all_held[0]
     assert held.order is not None
-    if held.order.work.needs:
+    if held.order.work.prepares:
         held.phase = Phase.PREPARING
         out.append(effects.FetchInputs(held.order))
     else:
         _hand(held, out)
 
 
+def _start_ranks(ledger: Ledger, event: events.StartAsked, out: list[Effect]) -> None:
+    """Those that still wait for something else here start after it; who is told twice has started."""
+    for attempt in event.attempts:
+        held = ledger.held.get(attempt)
+        if held is None or held.order is None or not held.gathers:
+            continue
+        held.order = replace(held.order, meeting=event.meeting)
+        if held.phase is Phase.GATHERED:
+            _hand(held, out)
+
+
 def _hand(held: Held, out: list[Effect]) -> None:
+    """To the guard; a rank of a gang only once it was told to start, and GPUs only once they are free."""
     assert held.order is not None
+    if held.gathers:
+        held.phase = Phase.GATHERED
+        return
+    if held.order.gpus and held.phase is not Phase.CLEARING:
+        held.phase = Phase.CLEARING
+        out.append(effects.LookAtGpus())
+        return
     out.append(effects.Hand((held.order,)))
     held.phase, held.order = Phase.HANDED, None
     if held.paused:
@@ -125,7 +175,7 @@ def _cancel(ledger: Ledger, attempts: Iterable[AttemptRef], now_s: float, out: l
         match _phase(ledger, attempt):
             case Phase.HANDED | Phase.RUNNING:
                 at_guard.append(attempt)
-            case Phase.BLOCKED | Phase.PREPARING:
+            case Phase.BLOCKED | Phase.PREPARING | Phase.GATHERED | Phase.CLEARING:
                 _finish(ledger, _unstarted(attempt, Outcome.CANCELLED, now_s), out)
             case None if ledger.remember_fence(attempt):
                 # Its assignment got lost or comes later; the answer is the same and it will not run.
@@ -137,13 +187,23 @@ def _cancel(ledger: Ledger, attempts: Iterable[AttemptRef], now_s: float, out: l
         out.append(effects.End(tuple(at_guard)))
 
 
+def _end(ledger: Ledger, event: events.EndAsked, out: list[Effect]) -> None:
+    """What runs here ends by our own decision: that is a failure, and no cancellation."""
+    ending = [held for each in event.attempts if (held := ledger.held.get(each)) and not held.reason]
+    running = [held for held in ending if held.phase is Phase.RUNNING]
+    for held in running:
+        held.reason = event.reason
+    if running:
+        out.append(effects.End(tuple([held.attempt for held in running])))
+
+
 def _retract(ledger: Ledger, attempts: Iterable[AttemptRef], out: list[Effect]) -> None:
     at_guard: list[AttemptRef] = []
     for attempt in attempts:
         match _phase(ledger, attempt):
             case Phase.HANDED:
                 at_guard.append(attempt)
-            case Phase.BLOCKED | Phase.PREPARING:
+            case Phase.BLOCKED | Phase.PREPARING | Phase.GATHERED | Phase.CLEARING:
                 _finish(ledger, Returned(attempt=attempt), out)
             case Phase.RUNNING:
                 continue
@@ -212,10 +272,22 @@ def _drop(ledger: Ledger, attempts: Iterable[AttemptRef], out: list[Effect]) -> 
         out.append(effects.End(tuple(sorted(at_guard))))
 
 
-def _on_inputs(ledger: Ledger, attempt: AttemptRef, out: list[Effect]) -> None:
-    held = ledger.held.get(attempt)
+def _on_inputs(ledger: Ledger, event: events.InputsArrived, out: list[Effect]) -> None:
+    held = ledger.held.get(event.attempt)
     if held is not None and held.phase is Phase.PREPARING:
+        assert held.order is not None
+        held.order = replace(held.order, env=event.env)
         _hand(held, out)
+
+
+def _on_gpus(ledger: Ledger, event: events.GpusSeen, out: list[Effect]) -> None:
+    for attempt in event.attempts:
+        held = ledger.held.get(attempt)
+        if held is None or held.phase is not Phase.CLEARING:
+            continue  # taken back meanwhile
+        assert held.order is not None
+        if event.free.issuperset(held.order.gpus):
+            _hand(held, out)
 
 
 def _on_guard(
@@ -296,6 +368,8 @@ def _reconcile(ledger: Ledger, event: events.GuardConnected, now_s: float, out: 
 def _finish(ledger: Ledger, end: Ended | Returned, out: list[Effect]) -> None:
     held = ledger.held.pop(end.attempt)
     out.append(effects.SaveEnd(end.attempt))
+    if held.reason and isinstance(end, Ended) and end.outcome is Outcome.CANCELLED:
+        end.outcome, end.message = Outcome.SIGNALED, held.reason
     if not held.silent:
         _report(ledger, end, out)
     else:

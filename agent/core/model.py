@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
-from bus.values import AttemptRef, Ended, Returned, TaskEvent, TaskRef, TaskSettings
+from bus.values import AttemptRef, Ended, Meeting, Returned, TaskEvent, TaskRef, TaskSettings
 
 FENCES_KEPT = 100_000
 """How many tasks' fences are remembered: more than a coordinator could ever send again."""
@@ -21,6 +21,12 @@ class Work(Struct, frozen=True, kw_only=True):
     command: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
 
+    @property
+    def prepares(self) -> bool:
+        """Whether something must be brought before any of it may start."""
+        settings = self.settings
+        return bool(self.needs or settings.volumes or settings.contents or settings.checkpoint is not None)
+
 
 class Order(Struct, frozen=True, kw_only=True):
     """One attempt to run here. `granted`: resources are held for it at the coordinator."""
@@ -31,11 +37,16 @@ class Order(Struct, frozen=True, kw_only=True):
     gpus: tuple[str, ...] = ()
     array_index: int | None = None
     input: bytes | None = None
+    port: int = 0  # of rank 0 of a gang: where the others meet it
+    meeting: Meeting | None = None  # of a rank: known once it may start
+    env: dict[str, str] = {}  # where that lies which was brought for it
 
 
 class Phase(StrEnum):
     BLOCKED = "blocked"  # an older attempt of the same task must end first
-    PREPARING = "preparing"  # the outputs that it needs are being fetched
+    PREPARING = "preparing"  # what it needs is being brought: outputs of other tasks, volumes
+    GATHERED = "gathered"  # a rank of a gang: the others must have their places first
+    CLEARING = "clearing"  # its GPUs must be seen to be free first
     HANDED = "handed"  # with the guard, which starts it when it fits
     RUNNING = "running"
 
@@ -52,6 +63,13 @@ class Held(Struct, kw_only=True):
     ticks: int = 0
     silent: bool = False
     paused: bool = False
+    reason: str = ""  # why this node itself ends it
+
+    @property
+    def gathers(self) -> bool:
+        """Whether it is a rank that was not told to start yet."""
+        order = self.order
+        return order is not None and order.work.settings.gang is not None and order.meeting is None
 
 
 class Ledger(Struct, kw_only=True):
@@ -72,9 +90,18 @@ class Ledger(Struct, kw_only=True):
         """Those of `live` that stand still."""
         return tuple([a for a, held in self.held.items() if held.paused and not held.silent])
 
+    def preparing(self) -> tuple[AttemptRef, ...]:
+        """Those of `live` for which something is still being brought."""
+        return tuple([a for a, held in self.held.items() if held.phase is Phase.PREPARING])
+
     def of_task(self, task: TaskRef) -> Iterator[Held]:
         """The attempts of one task that are held: one, or an older one that is ending and its successors."""
         return (held for held in self.held.values() if held.attempt.task == task)
+
+    def ports(self) -> tuple[tuple[AttemptRef, int], ...]:
+        """Where the ranks 0 that are held for their gangs can be met."""
+        found = [(held.attempt, held.order.port) for held in self.held.values() if held.order is not None]
+        return tuple([pair for pair in found if pair[1]])
 
     def remember_fence(self, attempt: AttemptRef) -> bool:
         """Note a fence; False if it is not newer than what was here before. The oldest are forgotten."""

@@ -36,12 +36,22 @@ def main(folder: str, tasks: str, node: str, agent_uid: int) -> int:
         sys.stderr.flush()
     files = TaskFiles(tasks)
     spawner = Spawner(files, node=node, user=runs_as.name, folder=folder)
+    spawner.containers.end_leftovers()
+    end_children()
     # Nothing made so far is garbage, and a forked tool copies no page for finding that out.
     gc.collect()
     gc.freeze()
     keeper = Keeper(journal, files, spawner, folder=folder)
     Server(keeper, listener, agent_uid=agent_uid, linger_s=LINGER_S).run()
+    end_children()
     return 0
+
+
+def end_children() -> None:
+    """What no task is or left: a process by which podman holds its namespace."""
+    for pid in tree.own_children():
+        os.kill(pid, tree.KILL)
+        os.waitpid(pid, 0)
 
 
 if __name__ == "__main__":

@@ -84,6 +84,11 @@ def die_with_parent(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def be_dumpable() -> None:
+    """Let /proc show this process as its own account's, as it shows any other; until the next exec."""
+    _prctl(_PR_SET_DUMPABLE, 1)
+
+
 def _prctl(option: int, value: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(option, value, 0, 0, 0) != 0:

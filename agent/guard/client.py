@@ -105,7 +105,14 @@ class Found(Struct, array_like=True, frozen=True, tag=wire.FOUND):
     strays: tuple[int, ...]
 
 
-Frame = Inventory | Events | Data | Found
+class Typed(Struct, array_like=True, frozen=True, tag=wire.TYPED):
+    """How much of what was typed a terminal took; -1: there is no such terminal."""
+
+    number: int
+    taken: int
+
+
+Frame = Inventory | Events | Data | Found | Typed
 
 _DECODER: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)
 
@@ -144,7 +151,7 @@ class GuardLink:
         self._on_frame = on_frame
         self._writer: asyncio.StreamWriter | None = None
         self._guard_pid = 0
-        self._asked: dict[int, asyncio.Future[Data | Found]] = {}
+        self._asked: dict[int, asyncio.Future[Data | Found | Typed]] = {}
         self._asked_count = 0
         self.pid = 0
         self.version = 0
@@ -186,6 +193,28 @@ class GuardLink:
         assert isinstance(answer, Data)
         return answer
 
+    async def await_output(self, attempt: AttemptRef, *, offset: int, limit: int) -> Data:
+        """A piece of what a terminal shows, once there is any after `offset` or there will be no more.
+
+        Raises GuardError without a guard.
+        """
+        answer = await self._ask(wire.AWAIT, attempt, offset, limit)
+        assert isinstance(answer, Data)
+        return answer
+
+    async def type(self, attempt: AttemptRef, data: bytes) -> int:
+        """As if typed at a terminal; returns how many bytes it took now, -1 where there is none.
+
+        Raises GuardError without a guard.
+        """
+        answer = await self._ask(wire.TYPE, attempt, data)
+        assert isinstance(answer, Typed)
+        return answer.taken
+
+    def resize(self, attempt: AttemptRef, *, rows: int, columns: int) -> None:
+        """Give a terminal another size."""
+        self.send(wire.pack(wire.RESIZE, attempt, rows, columns))
+
     async def inspect(self) -> Found:
         """What the process table shows. Raises GuardError without a guard, or with one that cannot look."""
         if self.connected.is_set() and self.version < 1:
@@ -194,12 +223,12 @@ class GuardLink:
         assert isinstance(answer, Found)
         return answer
 
-    async def _ask(self, kind: str, *parts: object) -> Data | Found:
+    async def _ask(self, kind: str, *parts: object) -> Data | Found | Typed:
         if self._writer is None:
             raise GuardError("the guard is being started")
         self._asked_count += 1
         number = self._asked_count
-        answer: asyncio.Future[Data | Found] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Data | Found | Typed] = asyncio.get_running_loop().create_future()
         self._asked[number] = answer
         self.send(wire.pack(kind, number, *parts))
         try:
@@ -217,7 +246,7 @@ class GuardLink:
             buffer += data
             for frame in frames(buffer):
                 match frame:
-                    case Data(number=number) | Found(number=number):
+                    case Data(number=number) | Found(number=number) | Typed(number=number):
                         answer = self._asked.pop(number, None)
                         if answer is not None and not answer.done():
                             answer.set_result(frame)

@@ -1,21 +1,25 @@
 """The tasks' folder: work directories, inputs, outputs and the two streams of every attempt.
 
 `<job>/<index>.<fence>.out`, `.err` (streams), `.when` (when they came), `.in` and `.result` (CORRAL_INPUT,
-CORRAL_OUTPUT), `.stdin`, `.need.<n>` (outputs of needed tasks), `.work/` (the work directory). Only the guard
-reads and writes here, under the tasks' own account: a task may put a link wherever it likes and gains
-nothing by it.
+CORRAL_OUTPUT), `.notes` (CORRAL_RESULT), `.stdin`, `.need.<n>` (outputs of needed tasks), `.work/` (the work
+directory), `.artifacts/` (CORRAL_ARTIFACTS). `helper/corral_task.py` is there for all tasks. Only the guard
+writes here, under the tasks' own account: a task may put a link wherever it likes and gains nothing by it.
+The agent reads notes and artifacts, and follows no link either.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
+from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 from agent.guard.arrivals import Arrivals, unpack_arrivals
-from agent.guard.wire import STDERR, STDOUT, Key
+from agent.guard.wire import RANK_STRIDE, STDERR, STDOUT, Key
 
 OUTPUT_LIMIT = 512 * 1024
 """Equals `bus.values.OUTPUT_LIMIT`, which this process does not load."""
@@ -24,6 +28,9 @@ _STDERR_TAIL = 2048
 _SPARE_MAX = 256
 _ARRIVALS_MAX = 1024 * 1024
 _PRIVATE_FOLDER = stat.S_IFDIR | 0o700
+_HELPER = Path(__file__).parents[1].joinpath("helper", "corral_task.py").read_bytes()
+"""Read while this process still has the rights for it."""
+
 _NO_INPUT = b'{"input":{},"needs":{}}'
 
 
@@ -37,24 +44,52 @@ class Leavings(NamedTuple):
     stderr_size: int
 
 
+class Placed(NamedTuple):
+    """A volume of a task: the variable that says where it is, where it is wanted, where it lies."""
+
+    variable: str
+    target: str
+    folder: str
+    read_only: bool
+
+
+def placed_volumes(env: dict[str, str]) -> list[Placed]:
+    """The volumes that `env` tells of in a variable that is for us alone; it is taken out."""
+    return [Placed(*each) for each in json.loads(env.pop("CORRAL_VOLUME_PLACES", "[]"))]
+
+
 class TaskFiles:
     """`folder` is owned by the tasks' account, mode 0700."""
 
     def __init__(self, folder: str) -> None:
-        self._folder = folder
-        self._no_input = f"{folder}/no-input.json"
+        self.folder = self._folder = folder
+        self.no_input = self._no_input = f"{folder}/no-input.json"
         self._needs: dict[Key, list[tuple[str, int, str]]] = {}
         self._resting: list[str] = []
         self._spare: list[str] = []
+        self.helper = f"{folder}/helper/corral_task.py"
         _write(self._no_input, _NO_INPUT)
+        os.makedirs(os.path.dirname(self.helper), 0o700, exist_ok=True)
+        if _read_regular(self.helper, 0, len(_HELPER) + 1)[0] != _HELPER:  # a full disk still has the old one
+            _write(self.helper, _HELPER)
 
     def base(self, key: Key) -> str:
         """The common start of an attempt's paths."""
         return f"{self._folder}/{key[0]}/{key[1]}.{key[2]}"
 
+    def brought(self, key: Key) -> str:
+        """The folder of models and files that were brought for an attempt; see `agent.bringing`."""
+        return f"{self._folder}/brought/{key[0]}.{key[1] % RANK_STRIDE}.{key[2]}"
+
     def make_workdir(self, key: Key) -> str:
         """An empty folder, 0700."""
-        path = self.base(key) + ".work"
+        return self._make_folder(self.base(key) + ".work")
+
+    def make_artifacts(self, key: Key) -> str:
+        """The folder whose files are kept when the task has ended."""
+        return self._make_folder(self.base(key) + ".artifacts")
+
+    def _make_folder(self, path: str) -> str:
         if os.path.lexists(path):
             _remove_tree(path)
         try:
@@ -100,6 +135,22 @@ class TaskFiles:
         _write(path, text.encode("utf-8", "surrogateescape"))
         return path
 
+    def write_hosts(self, key: Key, hosts: str) -> str:
+        """The file for CORRAL_GANG_HOSTFILE: a line a node, in the order of the ranks, "HOST slots=RANKS"."""
+        path = self.base(key) + ".hosts"
+        _write(path, hosts.replace(",", "\n").encode() + b"\n")
+        return path
+
+    def link_volumes(self, key: Key, volumes: Iterable[Placed]) -> None:
+        """Each volume at its own path below the work directory."""
+        base = self.base(key) + ".work"
+        for volume in volumes:
+            link = os.path.normpath(f"{base}/{volume.target}")
+            if not link.startswith(base + "/"):
+                raise PermissionError(errno.EPERM, f"{volume.target} is not below the work directory")
+            os.makedirs(os.path.dirname(link), 0o700, exist_ok=True)
+            os.symlink(volume.folder, link)
+
     def collect(self, key: Key, *, with_stderr: bool) -> Leavings:
         """Sizes and output of an attempt that is over; what is empty or was only for it is removed."""
         base = self.base(key)
@@ -108,8 +159,9 @@ class TaskFiles:
         tail = b""
         if with_stderr and sizes[1]:
             tail = _read_regular(base + ".err", max(0, sizes[1] - _STDERR_TAIL), _STDERR_TAIL)[0]
-        with suppress(OSError):
-            self._put_by(base + ".work")
+        for folder in (base + ".work", base + ".artifacts"):
+            with suppress(OSError):
+                self._put_by(folder)
         return Leavings(output, fault, tail, *sizes)
 
     def _put_by(self, path: str) -> None:
@@ -150,13 +202,14 @@ class TaskFiles:
     def remove(self, key: Key) -> None:
         """Nobody asks for this attempt any more."""
         base = self.base(key)
-        for suffix in (".out", ".err", ".when", ".in", ".result", ".stdin"):
+        for suffix in (".out", ".err", ".when", ".in", ".result", ".notes", ".stdin"):
             with suppress(OSError):
                 os.unlink(base + suffix)
         for _, _, path in self._needs.pop(key, []):
             with suppress(OSError):
                 os.unlink(path)
         _remove_tree(base + ".work")
+        _remove_tree(base + ".artifacts")
         with suppress(OSError):
             os.rmdir(os.path.dirname(base))  # only after the job's last attempt
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import heapq
 import os
+import resource
 import signal
 import time
 from collections.abc import Iterable
@@ -22,6 +23,7 @@ from agent.guard.arrivals import LOOK_S, Arrivals, Mark
 from agent.guard.files import TaskFiles
 from agent.guard.journal import Journal
 from agent.guard.spawn import CannotStart, Spawner
+from agent.guard.terminals import Wait
 from agent.guard.wire import Amounts, Body, Exit, Found, Item, Key, Start
 
 _OVER_KEPT = 10_000
@@ -38,10 +40,21 @@ class Running:
     """A task that was started. `cause` is set once we have begun to end it.
 
     `timeout_at` is when its walltime ends; None without one, and while it is paused, when `left_s` keeps
-    what remains of it.
+    what remains of it. `status`: of its client, where a container is still to go.
     """
 
-    __slots__ = ("body", "cause", "item", "left_s", "paused", "start", "timeout_at")
+    __slots__ = (
+        "body",
+        "cause",
+        "cpu_s",
+        "item",
+        "left_s",
+        "paused",
+        "start",
+        "status",
+        "timeout_at",
+        "used_mib",
+    )
 
     def __init__(self, item: Item, body: Body, start: Start) -> None:
         self.item = item
@@ -51,6 +64,9 @@ class Running:
         self.paused = False
         self.timeout_at: float | None = None
         self.left_s: float | None = None
+        self.status: int | None = None
+        self.cpu_s = 0.0
+        self.used_mib = 0.0
 
     @property
     def pid(self) -> int:
@@ -58,15 +74,20 @@ class Running:
 
 
 class Keeper:
-    """`started` and `exits` collect what the agent has not been told; the server empties them."""
+    """`started` and `exits` collect what the agent has not been told, `heard` whose wait for output is over;
+    the server empties them."""
 
     def __init__(self, journal: Journal, files: TaskFiles, spawner: Spawner, *, folder: str) -> None:
         self._folder = folder
         self._journal = journal
         self._files = files
         self._spawner = spawner
+        self.terminals = spawner.terminals
+        self.containers = spawner.containers
+        self.heard: list[tuple[Key, Wait]] = []
         self._admission = Admission()
         self._bodies: dict[Key, Body] = {}
+        self._preparing: dict[Key, Item] = {}
         self._running: dict[Key, Running] = {}
         self._by_pid: dict[int, Running] = {}
         self._deadlines: list[tuple[float, int, Key, signal.Signals, str]] = []
@@ -108,7 +129,7 @@ class Keeper:
         """End these; each has its own grace between TERM and KILL."""
         targets: list[Running] = []
         for key in keys:
-            if self._admission.withdraw(key) is not None:
+            if self._admission.withdraw(key) is not None or self._stop_preparing(key) is not None:
                 self._end_unstarted(key, wire.CANCELLED, message="cancelled before it started")
             elif key in self._running:
                 targets.append(self._running[key])
@@ -117,19 +138,23 @@ class Keeper:
     def retract(self, keys: Iterable[Key]) -> None:
         """Give back those that have not started."""
         for key in keys:
-            if self._admission.withdraw(key) is not None:
+            if self._admission.withdraw(key) is not None or self._stop_preparing(key) is not None:
                 self._end_unstarted(key, wire.RETURNED)
 
     def pause(self, keys: Iterable[Key], now_s: float) -> None:
         """Stop these where they stand; those that have not started, do not until they are resumed."""
         targets: list[Running] = []
         for key in keys:
+            prepared = self._stop_preparing(key)
+            if prepared is not None:
+                self._admission.enqueue(prepared)
             task = None if self._admission.shelve(key) else self._running.get(key)
             if task is None or task.cause or task.paused:
                 continue
             task.paused = True
             if task.timeout_at is not None:
                 task.left_s, task.timeout_at = task.timeout_at - now_s, None
+            self.containers.freeze(key, frozen=True)
             targets.append(task)
         if targets:
             tree.stop_tree(lambda: self._roots(targets))
@@ -144,6 +169,7 @@ class Keeper:
             task.paused = False
             if task.left_s is not None:
                 self._limit(task, now_s + task.left_s)
+            self.containers.freeze(key, frozen=False)
             targets.append(task)
         self._signal(targets, signal.SIGCONT)
 
@@ -213,6 +239,7 @@ class Keeper:
             self._sweep(now_s)
         if now_s >= self._look_at:
             self._look(now_s)
+        self.containers.tick(now_s)
 
     def next_deadline(self) -> float | None:
         """When `tick` has something to do, on CLOCK_BOOTTIME."""
@@ -225,7 +252,7 @@ class Keeper:
 
     def reap(self, now_s: float) -> None:
         """Take every process that has ended: tasks, and what they left to us."""
-        while self._reap_one():
+        while self._reap_one(now_s):
             pass
         if self._unwritten and self._sweep_at is None:
             self._sweep_at = now_s + _SWEEP_DELAY_S
@@ -236,19 +263,35 @@ class Keeper:
             item = self._admission.take_next()
             if item is None:
                 break
-            body = self._bodies[item.key]
-            started_at = time.time()
-            try:
-                pid = self._spawner.start(item, body)
-            except CannotStart as error:
-                self._admission.release(item.key)
-                self._end_unstarted(item.key, error.outcome, message=str(error), exit_code=error.exit_code)
-                continue
-            start = Start(item.key, pid, started_at, tree.start_ticks(pid))
-            task = self._running[item.key] = self._by_pid[pid] = Running(item, body, start)
-            self.started.append(start)
-            if body.timeout_s is not None:
-                self._limit(task, now_s + body.timeout_s)
+            self._start(item, now_s)
+
+    def _start(self, item: Item, now_s: float) -> None:
+        """Start it, or make its image ready first: that is no part of its run."""
+        body = self._bodies[item.key]
+        started_at = time.time()
+        try:
+            if body.image and not self.containers.prepare(item.key, body):
+                self._preparing[item.key] = item
+                return
+            pid = self._spawner.start(item, body)
+        except CannotStart as error:
+            self._admission.release(item.key)
+            self.containers.forget(item.key)
+            self._end_unstarted(item.key, error.outcome, message=str(error), exit_code=error.exit_code)
+            return
+        start = Start(item.key, pid, started_at, tree.start_ticks(pid))
+        task = self._running[item.key] = self._by_pid[pid] = Running(item, body, start)
+        self.started.append(start)
+        if body.timeout_s is not None:
+            self._limit(task, now_s + body.timeout_s)
+
+    def _stop_preparing(self, key: Key) -> Item | None:
+        """Its place is free again; None if it was not being prepared."""
+        item = self._preparing.pop(key, None)
+        if item is not None:
+            self.containers.abandon(key)
+            self._admission.release(key)
+        return item
 
     def write_journal(self) -> None:
         """Before the agent is told of exits, the journal has them."""
@@ -270,15 +313,15 @@ class Keeper:
         """What the process table shows: what runs, who stands in line, and pids that belong to nobody."""
         counted, strays = tree.count(self._folder, {task.pid: key for key, task in self._running.items()})
         running = [Found(key, t.pid, counted[key], t.paused) for key, t in self._running.items()]
-        return running, self._queued(), strays
+        return running, self._queued(), [pid for pid in strays if not self.containers.owns(pid)]
 
     def _queued(self) -> list[Key]:
-        return [item.key for item in self._admission.queued()]
+        return [*self._preparing, *(item.key for item in self._admission.queued())]
 
     @property
     def busy(self) -> bool:
         """Whether anything runs or is about to."""
-        return bool(self._running) or not self._admission.is_empty
+        return bool(self._running or self._preparing) or not self._admission.is_empty
 
     @property
     def has_queue(self) -> bool:
@@ -289,30 +332,50 @@ class Keeper:
         self._lapsed = True
         for item in self._admission.withdraw_all():
             self._end_unstarted(item.key, wire.RETURNED)
+        self.retract(list(self._preparing))
         tasks = [task for task in self._running.values() if not task.body.run_on]
         for task in tasks:
             task.cause, task.paused = task.cause or wire.LEASE_EXPIRED, False
             self._at(max(now_s, self._kill_at), task.item.key, signal.SIGKILL, wire.LEASE_EXPIRED)
-        self._signal(tasks, signal.SIGTERM, signal.SIGCONT)
+        self._ask_to_end(tasks)
 
     def _begin_end(self, tasks: list[Running], cause: str, now_s: float) -> None:
         fresh = [task for task in tasks if not task.cause]
         for task in fresh:
             task.cause, task.paused = cause, False
             self._at(now_s + task.body.grace_s, task.item.key, signal.SIGKILL, cause)
-        self._signal(fresh, signal.SIGTERM, signal.SIGCONT)
+        self._ask_to_end(fresh)
+
+    def _ask_to_end(self, tasks: list[Running]) -> None:
+        """A shell at a terminal heeds no TERM: it is told that its terminal is gone."""
+        self._signal([task for task in tasks if task.body.pty], signal.SIGHUP, signal.SIGTERM, signal.SIGCONT)
+        self._signal([task for task in tasks if not task.body.pty], signal.SIGTERM, signal.SIGCONT)
+        for task in tasks:
+            if task.body.image:
+                self.containers.insist(task.item.key)
 
     def _signal(self, tasks: list[Running], *numbers: signal.Signals) -> None:
         if tasks:
-            tree.signal_tree(self._roots(tasks), *numbers)
+            tree.signal_tree(self._roots(tasks, by_force=signal.SIGKILL in numbers), *numbers)
 
-    def _roots(self, tasks: list[Running]) -> set[int]:
-        """Their leaders, and who detached itself from them."""
+    def _roots(self, tasks: list[Running], *, by_force: bool = False) -> set[int]:
+        """Their leaders, and who detached itself from them.
+
+        Of a container it is whom it began with, and only then its client: that would pass signals on to it a
+        second time, or leave it alone.
+        """
         keys = {task.item.key for task in tasks}
-        return {task.pid for task in tasks} | {p for p in self._orphans() if tree.key_of(p) in keys}
+        roots = {pid for pid in self._orphans() if tree.key_of(pid) in keys}
+        for task in tasks:
+            inside = self.containers.roots(task.item.key) if task.body.image else set()
+            roots |= inside
+            if task.status is None and (by_force or not inside):
+                roots.add(task.pid)
+        return roots
 
     def _orphans(self) -> list[int]:
-        return [pid for pid in tree.own_children() if pid not in self._by_pid]
+        owned = self.containers.owns
+        return [pid for pid in tree.own_children() if pid not in self._by_pid and not owned(pid)]
 
     def _sweep(self, now_s: float) -> None:
         """End what tasks that are over left behind; look again while there is any."""
@@ -326,7 +389,7 @@ class Keeper:
         else:
             self._files.reuse_workdirs()
 
-    def _reap_one(self) -> bool:
+    def _reap_one(self, now_s: float) -> bool:
         try:
             found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
@@ -336,16 +399,45 @@ class Keeper:
         pid = found.si_pid
         task = self._by_pid.pop(pid, None)
         if task is None:
-            os.waitpid(pid, 0)  # left behind by a task
+            _, status, usage = os.wait4(pid, 0)  # left behind by a task, or of a container
+            self._on_other_end(pid, status, usage, now_s=now_s)
             return True
         # Before its leader is reaped the group's number cannot belong to anybody else.
         with suppress(ProcessLookupError):  # a forked tool may be killed before it has a group
             os.killpg(pid, signal.SIGKILL)
         _, status, usage = os.wait4(pid, 0)
-        self._end(task, status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+        task.status = status
+        task.cpu_s += usage.ru_utime + usage.ru_stime
+        task.used_mib = max(task.used_mib, usage.ru_maxrss / 1024)
+        if task.body.image:
+            self.containers.close(task.item.key, by_force=bool(task.cause) or os.WIFSIGNALED(status))
+        self._end_if_gone(task)
         return True
 
-    def _end(self, task: Running, status: int, cpu_s: float, max_rss_mib: float) -> None:
+    def _on_other_end(self, pid: int, status: int, usage: resource.struct_rusage, *, now_s: float) -> None:
+        """The monitor of a container, what looked for an image or removed something; or a stray."""
+        key = self.containers.owner_of(pid)
+        if key in self._running:
+            task = self._running[key]
+            task.cpu_s += usage.ru_utime + usage.ru_stime
+            task.used_mib = max(task.used_mib, usage.ru_maxrss / 1024)
+        found = self.containers.on_exit(pid, status)
+        item = None if found is None else self._preparing.pop(found.key, None)
+        if found is not None and item is not None:
+            if found.fault:
+                self._admission.release(found.key)
+                self._end_unstarted(found.key, wire.NOT_STARTED, message=found.fault)
+            else:
+                self._start(item, now_s)
+        for task in [task for task in self._running.values() if task.status is not None]:
+            self._end_if_gone(task)
+
+    def _end_if_gone(self, task: Running) -> None:
+        """Over is a task when its leader has ended and nothing is left of its container."""
+        if task.status is not None and (not task.body.image or self.containers.is_gone(task.item.key)):
+            self._end(task, task.status)
+
+    def _end(self, task: Running, status: int) -> None:
         key = task.item.key
         del self._running[key], self._bodies[key]
         self._over[key] = None
@@ -354,25 +446,33 @@ class Keeper:
         self._admission.release(key)
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
         code = os.WEXITSTATUS(status) if number is None else None
+        self.heard += [(key, wait) for wait in self.terminals.remove(key)]
         left = self._files.collect(key, with_stderr=code != 0)
+        outcome, message = wire.EXITED if number is None else wire.SIGNALED, left.fault
+        if task.body.image:
+            found = self.containers.verdict(key, code, left.stderr_tail)
+            if found is not None:
+                outcome, message = found
+                self.containers.forget_image(task.body.image)
+            self.containers.forget(key)
         arrivals = self._arrivals.pop(key, None)
         if arrivals is not None and not arrivals.is_empty:
             self._files.write_arrivals(key, arrivals)
         self._unwritten.append(
             Exit(
                 key,
-                task.cause or (wire.EXITED if number is None else wire.SIGNALED),
+                task.cause or outcome,
                 time.time(),
                 task.start.started_at,
                 code,
                 number,
-                left.fault,
+                message,
                 left.output,
                 left.stderr_tail,
                 left.stdout_size,
                 left.stderr_size,
-                cpu_s,
-                max_rss_mib,
+                task.cpu_s,
+                task.used_mib,
             )
         )
 

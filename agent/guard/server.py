@@ -13,7 +13,9 @@ from typing import Any
 
 from agent.guard import tree, wire
 from agent.guard.keeper import Keeper
-from agent.guard.wire import Body, Item
+from agent.guard.runtimes import Runtime
+from agent.guard.terminals import Wait
+from agent.guard.wire import Body, Item, Key
 
 LINGER_S = 600.0
 """How long a guard without tasks waits for an agent to come back."""
@@ -95,6 +97,7 @@ class Server:
         keeper.reap(now_s)
         keeper.tick(now_s)
         keeper.start_next(now_s)
+        self._listen_to_terminals()
         if keeper.busy:
             self._idle_since = now_s
         keeper.write_journal()
@@ -102,6 +105,18 @@ class Server:
             self._send(wire.pack(wire.EVENTS, keeper.started, keeper.exits))
             keeper.started, keeper.exits = [], []
             self._flushed_at = now_s
+
+    def _listen_to_terminals(self) -> None:
+        """Begin and end as they come and fall silent; tell who waited for what came."""
+        terminals, keeper = self._keeper.terminals, self._keeper
+        for master in terminals.opened:
+            self._epoll.register(master, select.EPOLLIN)
+        for master in terminals.silent:
+            self._epoll.unregister(master)
+        terminals.opened, terminals.silent = [], []
+        heard, keeper.heard = keeper.heard, []
+        for key, wait in heard:
+            self._send_data(wait.number, key, wire.STDOUT, offset=wait.offset, limit=wait.limit)
 
     def _may_flush(self, now_s: float) -> bool:
         return not self._keeper.has_queue or now_s - self._flushed_at >= _FLUSH_INTERVAL_S
@@ -126,6 +141,8 @@ class Server:
             os.read(self._woken, 65_536)
         elif fd == self._listener.fileno():
             self._accept()
+        elif self._keeper.terminals.is_master(fd):
+            self._keeper.heard += self._keeper.terminals.take(fd)
         elif self._agent is not None and fd == self._agent.fileno():
             if mask & select.EPOLLOUT:
                 self._send(b"")
@@ -188,14 +205,24 @@ class Server:
                 keeper.resume(parts[0], _now())
             case wire.INSPECT:
                 self._send(wire.pack(wire.FOUND, *parts, *keeper.inspect()))
+            case wire.RUNTIME:
+                keeper.containers.use(Runtime(*parts[0]) if parts[0] else None)
             case wire.LEFTOVERS:
                 tree.end_by_start(*parts)
             case wire.NEEDS:
                 keeper.need(*parts)
             case wire.READ:
                 number, key, stream, offset, limit = parts
-                data, size, ended, came = keeper.read(key, stream, offset, limit)
-                self._send(wire.pack(wire.DATA, number, offset, data, size, ended, *([came] if came else [])))
+                self._send_data(number, key, stream, offset=offset, limit=limit)
+            case wire.AWAIT:
+                number, key, offset, limit = parts
+                if not keeper.terminals.wait(key, Wait(number, offset, limit)):
+                    self._send_data(number, key, wire.STDOUT, offset=offset, limit=limit)
+            case wire.TYPE:
+                number, key, data = parts
+                self._send(wire.pack(wire.TYPED, number, keeper.terminals.type(key, data)))
+            case wire.RESIZE:
+                keeper.terminals.resize(*parts)
             case wire.REMOVE:
                 keeper.remove(*parts)
             case wire.HELLO:
@@ -205,6 +232,10 @@ class Server:
                 self._leaving = True
             case _:
                 raise ValueError(f"unknown frame {kind!r}")
+
+    def _send_data(self, number: int, key: Key, stream: int, *, offset: int, limit: int) -> None:
+        data, size, ended, came = self._keeper.read(key, stream, offset, limit)
+        self._send(wire.pack(wire.DATA, number, offset, data, size, ended, *([came] if came else [])))
 
     def _send(self, data: bytes) -> None:
         if self._agent is None:
@@ -229,6 +260,7 @@ class Server:
             self._epoll.unregister(self._agent)
             self._agent.close()
         self._agent = None
+        self._keeper.terminals.forget_waits()
         self._waits_to_send = False
         self._received.clear()
         self._unsent.clear()

@@ -8,32 +8,20 @@ import signal
 import stat
 from collections.abc import Mapping
 
-from agent.guard import account, wire
-from agent.guard.files import TaskFiles
+from agent.guard import account, alone, templating, wire
+from agent.guard.alone import Actions
+from agent.guard.containers import Containers
+from agent.guard.files import TaskFiles, placed_volumes
+from agent.guard.starting import CannotStart as CannotStart
+from agent.guard.terminals import Terminals
+from agent.guard.tree import CAUGHT as _RESET_SIGNALS
 from agent.guard.tree import MARKER
 from agent.guard.wire import GPU_MILLI, Body, Item
 from agent.tools.registry import TOOLS, run_tool
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-_RESET_SIGNALS = (
-    signal.SIGPIPE,
-    signal.SIGXFSZ,
-    signal.SIGINT,
-    signal.SIGTERM,
-    signal.SIGHUP,
-    signal.SIGCHLD,
-)
 _CANNOT_EXECUTE = frozenset({errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.EISDIR, errno.ETXTBSY})
-
-
-class CannotStart(Exception):
-    """A task could not be started: `outcome` and `exit_code` say how it ends."""
-
-    def __init__(self, outcome: str, message: str, exit_code: int | None = None) -> None:
-        super().__init__(message)
-        self.outcome = outcome
-        self.exit_code = exit_code
 
 
 class Spawner:
@@ -44,27 +32,44 @@ class Spawner:
         self._user = user
         self._node = node
         self._folder = folder
+        self.terminals = Terminals()
+        self.containers = Containers(files.folder, files, guard=folder, node=node)
         self._resolved: dict[tuple[str, str], str] = {}
+        self._pins = templating.Pins()
 
     def start(self, item: Item, body: Body) -> int:
-        """Returns the pid, which leads its own session. Raises CannotStart."""
+        """Returns the pid, which leads its own session. Raises CannotStart.
+
+        With a terminal that is its controlling one: the first that a leader of a session opens.
+        """
         try:
             workdir = self._files.make_workdir(item.key)
-            env = self._environment(item, body, workdir)
+            env = self._environment(item, body, workdir) | {
+                "CORRAL_ARTIFACTS": self._files.make_artifacts(item.key),
+            }
             stdin = self._files.write_stdin(item.key, body.stdin) if body.stdin is not None else "/dev/null"
         except OSError as error:
             raise CannotStart(wire.NOT_STARTED, f"cannot prepare its folder: {error.strerror}") from error
         try:
-            os.chdir(body.workdir or workdir)
+            os.chdir(workdir if body.image else body.workdir or workdir)
         except OSError as error:
             message = f"work directory {body.workdir}: {error.strerror}"
             raise CannotStart(wire.NOT_STARTED, message) from error
+        if body.file:
+            self._pins.check(body.file, body.sha256)
         if body.tool is not None:
             return self._fork_tool(item, body.tool, env, stdin)
-        return self._spawn(item, body.argv, env, stdin)
+        argv = templating.filled(item, body.argv, env) if body.template else body.argv
+        is_alone = body.network == "none"
+        if body.image:
+            argv, env = self.containers.command(item, body, env)
+            is_alone = is_alone and self.containers.lacks_networks
+        if body.pty:
+            return self._spawn_in_terminal(item, argv, env, is_alone=is_alone)
+        return self._spawn(argv, env, self._to_files(item, stdin), is_alone=is_alone)
 
     def _environment(self, item: Item, body: Body, workdir: str) -> dict[str, str]:
-        job, index, fence = item.key
+        job, place, fence = item.key
         env = {
             "PATH": DEFAULT_PATH,
             "HOME": workdir,
@@ -79,10 +84,13 @@ class Spawner:
             MARKER: self._folder,
             "CORRAL_NODE": self._node,
             "CORRAL_JOB_ID": str(job),
-            "CORRAL_TASK_ID": f"{job}.{index}",
+            "CORRAL_TASK_ID": f"{job}.{place % wire.RANK_STRIDE}",
             "CORRAL_ATTEMPT": str(fence),
             "CORRAL_INPUT": self._files.write_input(item.key, item.input, needs=item.needs),
             "CORRAL_OUTPUT": self._files.base(item.key) + ".result",
+            "CORRAL_RESULT": self._files.base(item.key) + ".notes",
+            "CORRAL_HELPER": self._files.helper,
+            "PYTHONPATH": os.path.dirname(self._files.helper),
             "CORRAL_GPUS": ",".join(item.gpus),
             "CUDA_VISIBLE_DEVICES": ",".join(item.gpus),
         }
@@ -90,26 +98,57 @@ class Spawner:
             # the second is heeded by CUDA's multi-process service where that runs; else people's own code may
             env["CORRAL_GPU_SHARE"] = f"{item.gpu_milli / GPU_MILLI:g}"
             env["CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"] = f"{item.gpu_milli * 100 / GPU_MILLI:g}"
+        if not body.image:  # a container has them where they are wanted
+            self._files.link_volumes(item.key, placed_volumes(env))
+        if hosts := env.pop("CORRAL_GANG_HOSTS", ""):
+            env["CORRAL_GANG_HOSTFILE"] = self._files.write_hosts(item.key, hosts)
         if item.array_index is not None:
             env["CORRAL_ARRAY_INDEX"] = str(item.array_index)
         if item.item is not None:
             env["CORRAL_ITEM"] = item.item
         return env
 
-    def _spawn(self, item: Item, argv: tuple[str, ...], env: dict[str, str], stdin: str) -> int:
-        path = self._resolve(argv[0], env["PATH"])
+    def _to_files(self, item: Item, stdin: str) -> Actions:
         base = self._files.base(item.key)
         create = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW
+        return (
+            (os.POSIX_SPAWN_OPEN, 0, stdin, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, base + ".out", create, 0o600),
+            (os.POSIX_SPAWN_OPEN, 2, base + ".err", create, 0o600),
+        )
+
+    def _spawn_in_terminal(
+        self, item: Item, argv: tuple[str, ...], env: dict[str, str], *, is_alone: bool
+    ) -> int:
+        try:
+            path = self.terminals.open(item.key, self._files.base(item.key) + ".out")
+        except OSError as error:
+            raise CannotStart(wire.NOT_STARTED, f"no terminal: {error.strerror}") from error
+        actions: Actions = (
+            (os.POSIX_SPAWN_OPEN, 0, path, os.O_RDWR, 0),
+            (os.POSIX_SPAWN_DUP2, 0, 1),
+            (os.POSIX_SPAWN_DUP2, 0, 2),
+        )
+        try:
+            pid = self._spawn(argv, env, actions, is_alone=is_alone)
+        except CannotStart:
+            self.terminals.remove(item.key)
+            raise
+        self.terminals.lived_in(item.key)
+        return pid
+
+    def _spawn(
+        self, argv: tuple[str, ...], env: dict[str, str], actions: Actions, *, is_alone: bool = False
+    ) -> int:
+        path = self._resolve(argv[0], env["PATH"])
+        if is_alone:
+            return alone.spawn(path, argv, env, actions, reset=_RESET_SIGNALS)
         try:
             return os.posix_spawn(
                 path,
                 argv,
                 env,
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, stdin, os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_OPEN, 1, base + ".out", create, 0o600),
-                    (os.POSIX_SPAWN_OPEN, 2, base + ".err", create, 0o600),
-                ],
+                file_actions=actions,
                 setsid=True,
                 setsigdef=_RESET_SIGNALS,
             )

@@ -13,10 +13,22 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
-from agent.guard.wire import Key
+from agent.guard.wire import RANK_STRIDE, Key
 
 MARKER = "CORRAL_GUARD"
 """Environment variable that names the guard's folder: how the next guard finds a dead one's tasks."""
+
+KILL = signal.SIGKILL
+
+CAUGHT = (
+    signal.SIGPIPE,
+    signal.SIGXFSZ,
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGCHLD,
+)
+"""Signals of which the guard has its own notion, and what it starts has not."""
 
 _ROUNDS_MAX = 20
 _ENVIRON_LIMIT = 1024 * 1024
@@ -65,7 +77,8 @@ def key_of(pid: int) -> Key | None:
     env = environment(pid)
     try:
         job, _, index = env["CORRAL_TASK_ID"].partition(".")
-        return int(job), int(index), int(env["CORRAL_ATTEMPT"])
+        place = int(index) + int(env.get("CORRAL_RANK", "0")) * RANK_STRIDE
+        return int(job), place, int(env["CORRAL_ATTEMPT"])
     except (KeyError, ValueError):
         return None
 
@@ -82,7 +95,31 @@ def start_ticks(pid: int) -> int:
 
 def own_children() -> list[int]:
     """Pids of our children, the adopted ones included."""
-    pid = os.getpid()
+    return children(os.getpid())
+
+
+def is_ended_by(pid: int, number: signal.Signals) -> bool:
+    """Whether `pid` neither catches, ignores nor blocks a signal whose meaning is to end a process."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return False
+    masks = [int(line.split()[1], 16) for line in lines if line.startswith((b"SigBlk", b"SigIgn", b"SigCgt"))]
+    return not any(mask >> (number - 1) & 1 for mask in masks)
+
+
+def command_name(pid: int) -> str:
+    """What it calls itself; "" if it is gone."""
+    try:
+        with open(f"/proc/{pid}/comm", "rb") as file:
+            return file.read().strip().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def children(pid: int) -> list[int]:
+    """Pids of the children of `pid`."""
     try:
         with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
             return [int(child) for child in file.read().split()]

@@ -18,15 +18,28 @@ from typing import NamedTuple
 
 import msgpack
 
-VERSION = 2
+VERSION = 5
 """Of this guard. 0 (it says none): knows neither pauses nor inspections nor tasks without a lease. 1: knows
-no shares of GPUs."""
+no shares of GPUs. 2: knows no terminals. 3: knows no templates of tools and checks no files of theirs. 4:
+runs no containers, and keeps nobody off the network."""
+
+HAS_TERMINALS = 3
+"""The first version that gives a task a terminal."""
 
 SHARES_GPUS = 2
 """The first version that gives parts of GPUs; agents tell of shareable GPUs only where their guard has it."""
 
+FILLS_TEMPLATES = 4
+"""The first version that runs the commands of registered tools; only its agent takes such work."""
+
+RUNS_CONTAINERS = 5
+"""The first version that runs containers and gives tasks a network of their own."""
+
 Key = tuple[int, int, int]
-"""An attempt: job number, index, fence."""
+"""An attempt: job number, index, fence. A rank of a gang has RANK_STRIDE times its rank in the index."""
+
+RANK_STRIDE = 1 << 20
+"""As in `bus.values`: between the places of two ranks of a gang."""
 
 Amounts = tuple[int, int, int, int, int]
 """Resources in the field order of `bus.values.Resources`; the third is GPUs."""
@@ -52,11 +65,16 @@ LEAVE = "leave"  # exit as soon as nothing runs
 PAUSE = "pause"  # keys
 RESUME = "resume"  # keys
 INSPECT = "inspect"  # id
+AWAIT = "await"  # id, key, offset, limit: a READ of stdout that is answered once there is more
+TYPE = "type"  # id, key, what somebody typed at a terminal
+RESIZE = "resize"  # key, rows, columns
+RUNTIME = "runtime"  # what runs containers: a `runtimes.Runtime`, or nothing
 LEFTOVERS = "leftovers"  # (pid, start) of tasks of a dead guard, which are to end
 
 # guard -> agent
 INVENTORY = "inventory"  # running, queued, exits not yet acknowledged, paused, version
 EVENTS = "events"  # started, exits
+TYPED = "typed"  # id, how many bytes the terminal took; -1: there is none
 FOUND = "found"  # id, what runs, keys in line, strays
 DATA = "data"  # id, offset, bytes, size, ended, when they came: marks of `agent.guard.arrivals`
 
@@ -78,7 +96,10 @@ STDERR = 2
 class Body(NamedTuple):
     """What the items of a group share. A `tool` runs inside a fork of the guard instead of `argv`.
 
-    `run_on`: the end of the lease does not end it.
+    `run_on`: the end of the lease does not end it. `pty`: it lives in a terminal. `template`: `argv` has
+    placeholders (`bus.templates`). `file`: where there is one, it must have the content `sha256`. `image`: it
+    runs in a container, which sees `mounts` (there, inside, whether read-only) and nothing of which it may
+    change with `read_only`; `pull`: missing, always, never. `network`: default, none, host.
     """
 
     argv: tuple[str, ...]
@@ -89,6 +110,15 @@ class Body(NamedTuple):
     timeout_s: float | None
     grace_s: float
     run_on: bool = False
+    pty: bool = False
+    template: bool = False
+    file: str = ""
+    sha256: str = ""
+    image: str = ""
+    network: str = "default"
+    mounts: tuple[tuple[str, str, bool], ...] = ()
+    read_only: bool = False
+    pull: str = "missing"
 
 
 class Item(NamedTuple):

@@ -10,16 +10,27 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import cast
+from typing import Any, cast
 
+from agent.tools.code_analysis import code_analysis
+from agent.tools.data_analysis import data_analysis
+from agent.tools.data_processing import data_processing
+from agent.tools.data_visualization import data_visualization
+from agent.tools.text_analysis import text_analysis
 from agent.tools.wordcount import wordcount, wordcount_merge
 
-JsonObject = dict[str, object]
+JsonObject = dict[str, Any]
 Tool = Callable[[JsonObject, Iterable[JsonObject]], JsonObject]
 
+# All are loaded before the guard forks: the tasks' account may not be able to read Python's own files.
 TOOLS: dict[str, Tool] = {
     "wordcount": wordcount,
     "wordcount_merge": wordcount_merge,
+    "text_analysis": text_analysis,
+    "code_analysis": code_analysis,
+    "data_processing": data_processing,
+    "data_analysis": data_analysis,
+    "data_visualization": data_visualization,
 }
 
 

@@ -8,15 +8,19 @@ from functools import partial
 
 from msgspec import Struct
 
-from bus.equipment import Device, DeviceKind, DeviceQuery, Devices, Tool, ToolKind, Tools
+from bus.equipment import Device, DeviceKind, DeviceQuery, Devices, Tool, ToolKind, ToolList, Tools
 from bus.errors import ApiError
 from bus.fields import NODE_FIELDS
 from bus.filter import matches, parse
 from bus.refusal import quote, refusal
+from coordinator.api.jobs import check_range
 from coordinator.api.listing import LIMIT_MAX
+from coordinator.api.networks import cards_of, notes_of
 from coordinator.api.node_list import value_of
+from coordinator.api.tags import tag_of
 from coordinator.clock import Clock
 from coordinator.core.model import Node
+from coordinator.core.networks import Topology
 from coordinator.loop import Loop
 from coordinator.shown import node_shown
 from coordinator.store.rows import UserRow
@@ -35,9 +39,7 @@ class Equipment:
     async def devices(self, user: UserRow, request: Struct) -> Struct:
         """`node.devices`: raises ApiError (E_RANGE, E_CURSOR, and what filters raise)."""
         assert isinstance(request, DeviceQuery)
-        if not 1 <= request.limit <= LIMIT_MAX:
-            got = quote(request.limit)
-            raise ApiError(refusal("E_RANGE", field="/limit", got=got, expected=f"1–{LIMIT_MAX}"))
+        check_range(request.limit, 1, LIMIT_MAX, field="/limit")
         now_s = self._clock.now_s()
         conditions = parse(request.filter, NODE_FIELDS, me=user.name, now_s=now_s)
         await self._loop.barrier()
@@ -45,24 +47,29 @@ class Equipment:
             device
             for _, node in sorted(self._loop.cluster.nodes.items())
             if matches(conditions, partial(value_of, node_shown(node, now_s=now_s)))
-            for device in devices_of(node)
+            for device in devices_of(node, self._loop.cluster.networks)
             if request.kind in (None, device.kind)
         ]
         start = _start(request.cursor, found)
         page = found[start : start + request.limit]
         more = start + len(page) < len(found)
-        return Devices(
+        answer = Devices(
             devices=page,
             next=place(page[-1]) if more and page else "",
             total=len(found),
             nodes=len({device.node for device in found}),
             total_mib=sum(device.total_mib for device in found),
             free_mib=sum(device.free_mib for device in found),
-            down=sum(device.status == "down" and bool(device.address) for device in found),
+            down=sum(_is_missed(device) for device in found),
         )
+        answer.tag = tag_of(answer)
+        if answer.tag == request.known:
+            return Devices(devices=[], tag=answer.tag, unchanged=True)
+        return answer
 
     async def tools(self, user: UserRow, request: Struct) -> Struct:
         """`node.tools`."""
+        assert isinstance(request, ToolList)
         await self._loop.barrier()
         cluster = self._loop.cluster
         found: dict[tuple[str, str], list[tuple[Node, str]]] = defaultdict(list)
@@ -78,7 +85,7 @@ class Equipment:
                     )
         for name in asked:
             _ = found[str(ToolKind.TOOL), name]  # what is asked for and nobody has is to be seen too
-        return Tools(
+        answer = Tools(
             tools=[
                 Tool(
                     name=name,
@@ -92,19 +99,25 @@ class Equipment:
                 for (kind, name), having in sorted(found.items())
             ]
         )
+        answer.tag = tag_of(answer)
+        return Tools(tools=[], tag=answer.tag, unchanged=True) if answer.tag == request.known else answer
 
 
-def devices_of(node: Node) -> Iterator[Device]:
+def devices_of(node: Node, networks: tuple[Topology, ...] = ()) -> Iterator[Device]:
     """Its disks, then its network interfaces, by name."""
     for disk in sorted(node.inventory.disks, key=lambda disk: disk.mount):
         yield Device(
             node=node.name, kind=DeviceKind.DISK, name=disk.mount, about=disk.filesystem,
             total_mib=disk.total_mib, free_mib=disk.free_mib,
         )  # fmt: skip
-    for card in sorted(node.inventory.interfaces, key=lambda card: card.name):
+    for card, network in cards_of(node, networks):
         yield Device(
             node=node.name, kind=DeviceKind.INTERFACE, name=card.name, about=card.kind, status=card.status,
             address=card.ip or "", driver=card.driver or "", speed_mbps=card.speed_mbps,
+            network=network.name if network is not None else "", addresses=list(card.addresses),
+            mac=card.mac, mtu=card.mtu, duplex=card.duplex, link=card.link, firmware=card.firmware or "",
+            pci_slot=card.pci_slot or "", numa_node=card.numa_node, carries_bus=card.carries_bus,
+            needed=card.needed, notes=notes_of(card, network) if network is not None else [],
         )  # fmt: skip
 
 
@@ -118,6 +131,12 @@ def tools_of(node: Node) -> Iterator[tuple[ToolKind, str, str]]:
         yield ToolKind.ISOLATION, name, said
     for gpu in node.inventory.gpus:
         yield ToolKind.GPU, gpu.model, ""
+
+
+def _is_missed(device: Device) -> bool:
+    """An interface without link that somebody counts on; a bridge that nothing is plugged into is none."""
+    is_used = bool(device.address) and device.link != "bridge"
+    return device.status == "down" and (device.needed or is_used)
 
 
 def place(device: Device) -> str:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from bus.errors import ApiError
 from bus.refusal import quote, refusal
 from bus.units import counted
-from bus.values import TaskRef
+from bus.values import RANKS_MAX, TaskRef
 from coordinator.api.access import viewer
 from coordinator.core.intake import TASKS_MAX
 from coordinator.loop import Loop
@@ -19,19 +19,22 @@ from coordinator.store.rows import UserRow
 
 _TARGET = re.compile(
     r"(?P<job>@last|[0-9]{1,18}|[0-9a-f]{8}[0-9a-f-]{0,28})"
-    r"(?:\.(?P<index>[0-9]{1,7}))?(?:#(?P<attempt>[0-9]{1,9}))?",
+    r"(?:\.(?P<index>[0-9]{1,7})(?::(?P<rank>[0-9]{1,4}))?)?(?:#(?P<attempt>[0-9]{1,9}))?",
     re.ASCII | re.IGNORECASE,
 )
-_FORMS = "1042, 1042.7, 1042.7#2 (an attempt), @last, or the first 8 characters of a job's id"
+_FORMS = (
+    "1042, 1042.7, 1042.7:3 (a rank), 1042.7#2 (an attempt), @last, or the first 8 characters of a job's id"
+)
 _SHOWN_MAX = 5
 
 
 class Target(Struct, frozen=True):
-    """A job, one of its tasks, or an attempt of that, as it was written; nothing was looked up."""
+    """A job, one of its tasks, or a rank or attempt of that, as it was written; nothing was looked up."""
 
     job: str
     index: int | None = None
     attempt: int | None = None
+    rank: int | None = None
 
 
 def parse_target(text: str, *, field: str) -> Target:
@@ -39,12 +42,13 @@ def parse_target(text: str, *, field: str) -> Target:
     match = _TARGET.fullmatch(text)
     if match is None:
         raise bad_id(text, field)
-    index, attempt = (None if part is None else int(part) for part in match.group("index", "attempt"))
+    parts = match.group("index", "attempt", "rank")
+    index, attempt, rank = (None if part is None else int(part) for part in parts)
     if attempt == 0:
         raise bad_id(text, field, hint="attempts count from 1")
-    if index is not None and index > TASKS_MAX:
+    if (index is not None and index > TASKS_MAX) or (rank is not None and rank >= RANKS_MAX):
         raise not_found(text, field)
-    return Target(match["job"], index, attempt)
+    return Target(match["job"], index, attempt, rank)
 
 
 class Finder:
@@ -69,14 +73,17 @@ class Finder:
         target = parse_target(text, field=field)
         if target.attempt is not None:
             raise bad_id(text, field, expected="a job or task, not an attempt")
+        if target.rank is not None:
+            hint = "the ranks of a gang start and end together"
+            raise bad_id(text, field, expected="a job or task, not a rank", hint=hint)
         return await self._number(user, target.job, text, field=field), target.index
 
     async def task(self, user: UserRow, text: str, *, field: str) -> TaskRef:
-        """A task; a job that has a single one stands for it."""
-        return (await self.attempt(user, text, field=field))[0]
+        """A task; a job that has a single one stands for it, and so does a rank of it."""
+        return (await self.attempt(user, text, field=field))[0].whole
 
     async def attempt(self, user: UserRow, text: str, *, field: str) -> tuple[TaskRef, int]:
-        """A task, and the attempt that is meant: 0 where none is named."""
+        """A task or a rank of it, and the attempt that is meant: 0 where none is named."""
         target = parse_target(text, field=field)
         number = await self._number(user, target.job, text, field=field)
         index = target.index
@@ -95,7 +102,7 @@ class Finder:
                     )
                 )
             index = 0
-        return TaskRef(number, index), target.attempt or 0
+        return TaskRef(number, index).of_rank(target.rank or 0), target.attempt or 0
 
     async def _number(self, user: UserRow, ident: str, text: str, *, field: str) -> int:
         await self._loop.barrier()

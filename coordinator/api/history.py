@@ -22,6 +22,7 @@ from coordinator.loop import Loop
 from coordinator.store.audit_list import AuditList as AuditPages
 from coordinator.store.events import Events
 from coordinator.store.rows import UserRow
+from coordinator.versions import Versions
 
 NOTE_MAX = 500
 _NEWEST = Order("at", descending=True)
@@ -32,7 +33,10 @@ _NOTICE = "1:"
 class History:
     """The handlers of `event.resolve` and `audit.list`."""
 
-    def __init__(self, loop: Loop, clock: Clock, *, events: Events, audit: AuditPages) -> None:
+    def __init__(
+        self, loop: Loop, clock: Clock, *, events: Events, audit: AuditPages, versions: Versions
+    ) -> None:
+        self._versions = versions
         self._loop = loop
         self._clock = clock
         self._events = events
@@ -61,6 +65,8 @@ class History:
             if found.owner != user.id:
                 raise not_found(request.event, "/event")
         audit = await self._events.resolve(ident, by=user.name, note=note)
+        self._versions.noticed()
+        self._versions.came()  # who resolves is on record
         resolved = await self._events.notice(ident)
         if resolved is None:
             raise not_found(request.event, "/event")

@@ -6,6 +6,7 @@ import hashlib
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bus import api, requests
 from bus.errors import ApiError
@@ -19,6 +20,7 @@ from coordinator.clock import Clock, job_id
 from coordinator.core.events import CancelAsked, JobSubmitted
 from coordinator.loop import Loop, Overloaded
 from coordinator.perform import Performer
+from coordinator.registry import Resolve
 from coordinator.store.reads import DuplicateOf, Reads
 from coordinator.store.rows import UserRow
 from coordinator.tell import Asker, Replies, Waiter
@@ -33,9 +35,11 @@ class Sealed(Struct, frozen=True):
 
 
 def seal(spec: JobSpec) -> Sealed:
-    """What is stored of `spec`."""
+    """What is stored of `spec`; the digest is of what was sent: the words may call a newer tool later."""
     encoded = msgspec.json.encode(spec)
-    return Sealed(spec, encoded, hashlib.sha256(encoded).digest())
+    resolved = spec.called or spec.contents or spec.mounted
+    sent = msgspec.json.encode(replace(spec, called={}, contents=[], mounted={})) if resolved else encoded
+    return Sealed(spec, encoded, hashlib.sha256(sent).digest())
 
 
 class Jobs:
@@ -49,6 +53,7 @@ class Jobs:
         replies: Replies,
         clock: Clock,
         *,
+        resolve: Resolve,
         next_number: int,
     ) -> None:
         self._loop = loop
@@ -57,13 +62,14 @@ class Jobs:
         self._replies = replies
         self._clock = clock
         self._next_number = next_number
+        self.resolve = resolve
         self.finder = Finder(loop, reads)
         self.prerequisites = Prerequisites(loop, reads)
 
     async def submit(self, user: UserRow, spec: JobSpec, asker: Asker) -> Struct | None:
         """Answered by the loop, after the commit; at once where the key was seen before."""
         self.check_database()
-        sealed = seal(spec)
+        sealed = seal(await self.resolve(user, spec))
         if spec.dedupe_key is not None:
             await self._loop.barrier()
             first = await self._reads.duplicate(user.name, spec.dedupe_key)
@@ -141,6 +147,10 @@ class Jobs:
         task = await self._reads.task(ref, viewer=viewer(user))
         if task is None or (attempt and all(each.fence != attempt for each in task.attempts)):
             raise not_found(text, field)
+        if ref.rank:
+            task.attempts = [each for each in task.attempts if each.rank == ref.rank]
+            if not task.attempts:
+                raise not_found(text, field)
         return task
 
     def check_database(self) -> None:

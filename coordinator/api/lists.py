@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 
@@ -17,6 +16,7 @@ from bus.refusal import quote, refusal
 from coordinator.api.access import viewer
 from coordinator.api.find import Finder
 from coordinator.api.listing import changes_with_time, states_wanted, understand
+from coordinator.api.tags import tag_of
 from coordinator.clock import Clock
 from coordinator.loop import Loop
 from coordinator.store.events import Events, Scope
@@ -65,7 +65,7 @@ class Listings:
             more += (Condition("user", Operator.EQUAL, (request.user,)),)
         await self._loop.barrier()
         listing = replace(listing, conditions=listing.conditions + more)
-        if (tag := self._tag(listing, request, user, JOB_FIELDS)) and tag == request.known:
+        if (tag := self._tag(listing, user, JOB_FIELDS, self._versions.of())) and tag == request.known:
             return api.Jobs(jobs=[], tag=tag, unchanged=True)
         jobs = await self._lists.jobs(listing, viewer=viewer(user))
         jobs.tag = tag
@@ -79,7 +79,8 @@ class Listings:
         listing = understand(request, user, TASK_FIELDS, _BY_INDEX, now_s=self._clock.now_s())
         number = await self._finder.job(user, request.job, field="/job")
         listing = replace(listing, conditions=listing.conditions + states_wanted(request.states))
-        if (tag := self._tag(listing, request, user, TASK_FIELDS, job=number)) and tag == request.known:
+        tag = self._tag(listing, user, TASK_FIELDS, self._versions.of(number), about=(number,))
+        if tag and tag == request.known:
             return api.Tasks(tasks=[], tag=tag, unchanged=True)
         tasks = await self._lists.tasks(number, listing)
         tasks.tag = tag
@@ -90,7 +91,7 @@ class Listings:
         listing = understand(request, user, ALL_TASK_FIELDS, _NEWEST_TASKS, now_s=now_s)
         await self._loop.barrier()
         listing = replace(listing, conditions=listing.conditions + states_wanted(request.states))
-        if (tag := self._tag(listing, request, user, ALL_TASK_FIELDS)) and tag == request.known:
+        if (tag := self._tag(listing, user, ALL_TASK_FIELDS, self._versions.of())) and tag == request.known:
             return api.Tasks(tasks=[], tag=tag, unchanged=True)
         tasks = await self._task_lists.page(listing, viewer=viewer(user))
         tasks.tag = tag
@@ -99,18 +100,17 @@ class Listings:
     def _tag(
         self,
         listing: Listing,
-        request: requests.JobList | requests.TaskList,
         user: UserRow,
         fields: Mapping[str, Field],
+        count: str,
         *,
-        job: int | None = None,
+        about: tuple[object, ...] = (),
     ) -> str:
-        """Names the page as it is now; "" where it changes with the time."""
+        """Names the page as it is now; "" where it changes with the time. `about`: whom its words mean."""
         if changes_with_time(listing, fields):
             return ""
-        count, age = self._versions.of(job), self._clock.now_s() // TRUST_S
-        named = (listing.scope, request.limit, request.cursor, viewer(user), job, count, age)
-        return hashlib.blake2b(repr(named).encode(), digest_size=12).hexdigest()
+        age = self._clock.now_s() // TRUST_S
+        return tag_of(listing.scope, listing.limit, repr(listing.after), viewer(user), about, count, age)
 
     async def events(self, user: UserRow, request: Struct) -> Struct:
         """`event.list`: newest first."""
@@ -130,5 +130,10 @@ class Listings:
             until=request.until,
         )
         await self._loop.barrier()
+        about = (scope.job, None if scope.task is None else str(scope.task))
+        tag = self._tag(listing, user, EVENT_FIELDS, self._versions.of_events(), about=about)
+        if tag and tag == request.known:
+            return api.Events(events=[], tag=tag, unchanged=True)
         events: api.Events = await self._events.page(listing, scope, viewer=viewer(user))
+        events.tag = tag
         return events

@@ -84,7 +84,7 @@ class Logs:
             raise bad_id(task, "/task", expected=f"attempt {attempt}, as /attempt says")
         attempt = named or attempt
         shown = await self._reads.task(ref, viewer=viewer(user))
-        if shown is None:
+        if shown is None or ref.rank >= max(shown.ranks, 1):
             raise not_found(task, "/task")
         place = await self._reads.attempt_place(ref, fence=attempt, viewer=viewer(user))
         if place is None and named:

@@ -15,6 +15,7 @@ from bus.refusal import quote, refusal
 from bus.values import NodeAdmin, NodeHealth, NodeName, Resources
 from coordinator.api.listing import understand
 from coordinator.api.node_list import page
+from coordinator.api.tags import nodes_tag
 from coordinator.clock import Clock
 from coordinator.core.amounts import RESOURCES, amount_of
 from coordinator.loop import Loop
@@ -50,7 +51,9 @@ class Nodes:
         listing = understand(request, user, NODE_FIELDS, Order("name"), now_s=now_s)
         await self._loop.barrier()
         nodes = self._loop.cluster.nodes.values()
-        return page((node_shown(node, now_s=listing.now_s) for node in nodes), listing)
+        found = page((node_shown(node, now_s=listing.now_s) for node in nodes), listing)
+        found.tag = nodes_tag(found)
+        return api.Nodes(nodes=[], tag=found.tag, unchanged=True) if found.tag == request.known else found
 
     async def show(self, user: UserRow, request: Struct) -> Struct:
         """`node.show`."""

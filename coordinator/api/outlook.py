@@ -32,6 +32,7 @@ from coordinator.core.foresight import Change, Comparison, compared, of_task
 from coordinator.core.model import Cluster, Group, Job, Node
 from coordinator.core.plan import planned_job
 from coordinator.core.scheduler.forecast import Forecast, Tracker
+from coordinator.core.scheduler.ground import Ground, ground_of, joined, slices
 from coordinator.core.scheduler.policies import POLICIES
 from coordinator.core.upcoming import Played, turns_of
 from coordinator.loop import Loop, Overloaded
@@ -67,8 +68,9 @@ class Outlook:
     async def of_job(self, job: Job) -> tuple[api.Forecast | None, api.Effect]:
         """When a job that is not submitted would start and end, and what that does to the others."""
         async with self._playing:
+            ground = await self._ground()
             now_s = self._clock.now_s()
-            comparison = compared(self._loop.cluster, Change(job=job), now_s=now_s)
+            comparison = compared(self._loop.cluster, Change(job=job), now_s=now_s, ground=ground)
             raw, answer = await asyncio.to_thread(_answer, comparison, None)
         whole = all(not group.needs for group in job.groups)
         return self._corrected(raw, now_s=now_s, until_end=whole), answer.effect
@@ -86,8 +88,9 @@ class Outlook:
                 raise ApiError(fault_error(job))
             change = replace(change, job=job)
         async with self._playing:
+            ground = await self._ground()
             now_s = self._clock.now_s()
-            comparison = compared(cluster, change, now_s=now_s)
+            comparison = compared(cluster, change, now_s=now_s, ground=ground)
             raw, answer = await asyncio.to_thread(_answer, comparison, viewer(user))
         whole = change.job is not None and all(not group.needs for group in change.job.groups)
         answer.change = _in_words(change)
@@ -102,8 +105,9 @@ class Outlook:
             raise ApiError(refusal("E_RANGE", field="/limit", got=str(request.limit), expected=expected))
         await self._loop.barrier()
         async with self._playing:
+            ground = await self._ground()
             now_s = self._clock.now_s()
-            question = turns_of(self._loop.cluster, limit=request.limit, now_s=now_s)
+            question = turns_of(self._loop.cluster, limit=request.limit, now_s=now_s, ground=ground)
             turns = await asyncio.to_thread(question.answer)
         only = viewer(user)
         shown = [turn for turn in turns if only is None or turn.waiter.owner == only]
@@ -115,6 +119,16 @@ class Outlook:
             told=self._tracker.told,
             right=self._tracker.right,
         )
+
+    async def _ground(self) -> Ground:
+        """Of the cluster as it is, taken slice by slice: whoever else asks is answered in between."""
+        cluster = self._loop.cluster
+        first, *others = list(slices(list(cluster.nodes.values()))) or [[]]
+        parts = [ground_of(cluster, first)]
+        for nodes in others:
+            await asyncio.sleep(0)
+            parts.append(ground_of(cluster, nodes))
+        return joined(parts)
 
     def _turn(self, turn: Played, *, now_s: float) -> Turn:
         waiter = turn.waiter
@@ -161,8 +175,9 @@ class Outlook:
     async def _foretell(self, group: Group, index: int) -> Forecast | None:
         """And wait for how it comes out."""
         async with self._playing:
+            ground = await self._ground()
             now_s = self._clock.now_s()
-            question = of_task(self._loop.cluster, group, index, now_s=now_s)
+            question = of_task(self._loop.cluster, group, index, now_s=now_s, ground=ground)
             raw = await asyncio.to_thread(question.answer) if question is not None else None
         if raw is None:
             return None

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -24,7 +23,9 @@ from bus.scheduling import Scheduler
 from bus.values import NodeAdmin, NodeHealth, NodeName, Resources
 from coordinator.api.access import viewer
 from coordinator.api.find import Finder
+from coordinator.api.jobs import check_range
 from coordinator.api.listing import states_wanted, understand
+from coordinator.api.moments import bounded, moment
 from coordinator.api.node_list import page
 from coordinator.api.scheduler import SNAPSHOTS_SHOWN, snapshot_shown
 from coordinator.clock import Clock
@@ -34,10 +35,8 @@ from coordinator.core.scheduler.learner import REWARDS
 from coordinator.core.scheduler.policies import Mode
 from coordinator.core.scheduler.values import rank_in_force
 from coordinator.loop import Loop
-from coordinator.store.past import MOVED_MAX, Busy, JobThen, Load, NodeThen, Past, TooMuch
+from coordinator.store.past import Busy, JobThen, Load, NodeThen, Past
 from coordinator.store.rows import UserRow
-
-T = TypeVar("T")
 
 BEFORE = 6
 STANDOUTS_MAX = 50
@@ -46,6 +45,8 @@ SCORE_LEAST = 2.0
 
 NOISE = 0.02
 """Of a node's capacity: a machine that idled perfectly before is not news when it does a little."""
+
+NUMBER_MAX = 2**63 - 1
 
 _NEWEST = Order("number", descending=True)
 _NEWEST_TASKS = Order("job", descending=True)
@@ -81,7 +82,7 @@ class Pasts:
         at_s = self._moment(request.at, "/at")
         await self._loop.barrier()
         nodes = await self._nodes(at_s)
-        jobs, tasks = await _bounded(self._store.live_then(at_s))
+        jobs, tasks = await bounded(self._store.live_then(at_s))
         return summary(nodes, jobs, tasks)
 
     async def jobs(self, user: UserRow, request: Struct) -> Struct:
@@ -94,7 +95,7 @@ class Pasts:
             more += (Condition("user", Operator.EQUAL, (request.user,)),)
         await self._loop.barrier()
         listing = replace(listing, conditions=listing.conditions + more)
-        found = await _bounded(self._store.jobs(listing, viewer=viewer(user)))
+        found = await bounded(self._store.jobs(listing, viewer=viewer(user)))
         found.unknown = JOBS_UNKNOWN
         return found
 
@@ -108,7 +109,7 @@ class Pasts:
         number = await self._finder.job(user, request.job, field="/job")
         await self._loop.barrier()
         listing = replace(listing, conditions=listing.conditions + states_wanted(request.states))
-        found = await _bounded(self._store.tasks_then(number, listing))
+        found = await bounded(self._store.tasks_then(number, listing))
         found.unknown = JOBS_UNKNOWN
         return found
 
@@ -116,7 +117,7 @@ class Pasts:
         listing = understand(request, user, ALL_TASK_FIELDS, _NEWEST_TASKS, now_s=at_s)
         await self._loop.barrier()
         listing = replace(listing, conditions=listing.conditions + states_wanted(request.states))
-        found = await _bounded(self._store.every_task(listing, viewer=viewer(user)))
+        found = await bounded(self._store.every_task(listing, viewer=viewer(user)))
         found.unknown = JOBS_UNKNOWN
         return found
 
@@ -135,11 +136,11 @@ class Pasts:
         assert isinstance(request, past.PastScheduler)
         at_s = self._moment(request.at, "/at")
         await self._loop.barrier()
-        snapshots = await _bounded(self._store.snapshots(at_s, SNAPSHOTS_SHOWN))
+        snapshots = await bounded(self._store.snapshots(at_s, SNAPSHOTS_SHOWN))
         if not snapshots:
             hint = "ask for a later moment"
             raise ApiError(refusal("E_NOT_FOUND", "nothing was learned yet by then", field="/at", hint=hint))
-        _, tasks = await _bounded(self._store.live_then(at_s))
+        _, tasks = await bounded(self._store.live_then(at_s))
         newest, cluster = snapshots[0], self._loop.cluster
         return Scheduler(
             mode=newest.mode,
@@ -164,18 +165,21 @@ class Pasts:
         until_s = self._clock.now_s() if request.until is None else self._moment(request.until, "/until")
         since_s = self._interval(request.since, until_s)
         await self._loop.barrier()
-        only = viewer(user)
-        before, after = await _bounded(self._store.jobs_moved(since_s, until_s, viewer=only))
-        were, are = [await _bounded(self._store.nodes_then(at_s)) for at_s in (since_s, until_s)]
-        happened = await _bounded(self._store.happened(since_s, until_s, viewer=only))
-        return past.Changes(
-            since=since_s,
-            until=until_s,
-            jobs=jobs_moved(before, after),
-            nodes=nodes_moved(were, are),
-            happened={kind: times for kind, (times, _) in happened.items()},
-            exact=len(after) < MOVED_MAX,
+        check_range(request.before, 0, NUMBER_MAX, field="/before")
+        only, store = viewer(user), self._store
+        numbers, following = await bounded(
+            store.changed_jobs(since_s, until_s, before=request.before, viewer=only)
         )
+        before, after = [await bounded(store.jobs_then(numbers, at_s)) for at_s in (since_s, until_s)]
+        found = past.Changes(
+            since=since_s, until=until_s, jobs=jobs_moved(before, after), exact=not following, next=following
+        )
+        if not request.before:
+            were, are = [await bounded(store.nodes_then(at_s)) for at_s in (since_s, until_s)]
+            found.nodes = nodes_moved(were, are)
+            happened = await bounded(store.happened(since_s, until_s, viewer=only))
+            found.happened = {kind: times for kind, (times, _) in happened.items()}
+        return found
 
     async def spike(self, user: UserRow, request: Struct) -> Struct:
         """`past.spike`."""
@@ -185,10 +189,10 @@ class Pasts:
         before_s = max(since_s - BEFORE * (until_s - since_s), _TIMES_FIRST_S)
         await self._loop.barrier()
         only, store = viewer(user), self._store
-        now = await _bounded(store.happened(since_s, until_s, viewer=only))
-        usual = await _bounded(store.happened(before_s, since_s, viewer=only))
-        jobs = await _bounded(store.busy_jobs(since_s, until_s, before_s=before_s, viewer=only))
-        loads = await _bounded(store.loads(since_s, until_s, before_s=before_s))
+        now = await bounded(store.happened(since_s, until_s, viewer=only))
+        usual = await bounded(store.happened(before_s, since_s, viewer=only))
+        jobs = await bounded(store.busy_jobs(since_s, until_s, before_s=before_s, viewer=only))
+        loads = await bounded(store.loads(since_s, until_s, before_s=before_s))
         found = [*events_standing_out(now, usual), *map(job_standing_out, jobs)]
         for load in loads:
             if (node := self._loop.cluster.nodes.get(NodeName(load.node))) is not None:
@@ -199,36 +203,17 @@ class Pasts:
 
     async def _nodes(self, at_s: float) -> list[api.Node]:
         cluster = self._loop.cluster
-        return list(nodes_shown(await _bounded(self._store.nodes_then(at_s)), cluster, at_s=at_s))
+        return list(nodes_shown(await bounded(self._store.nodes_then(at_s)), cluster, at_s=at_s))
 
     def _moment(self, at_s: float, field: str) -> float:
         """Raises ApiError."""
-        now_s = self._clock.now_s()
-        if not (math.isfinite(at_s) and 0 <= at_s <= now_s + 1.0):
-            expected = "seconds of the Unix epoch, not in the future"
-            raise ApiError(refusal("E_TIME", field=field, got=quote(at_s), expected=expected))
-        return at_s
+        return moment(at_s, field, now_s=self._clock.now_s())
 
     def _interval(self, since_s: float, until_s: float) -> float:
         """Raises ApiError."""
         if self._moment(since_s, "/since") >= until_s:
             raise ApiError(refusal("E_TIME", field="/since", got=quote(since_s), expected="before /until"))
         return since_s
-
-
-async def _bounded(work: Awaitable[T]) -> T:
-    """Raises ApiError where it is too much."""
-    try:
-        return await work
-    except TooMuch as fault:
-        raise ApiError(
-            refusal(
-                "E_TOO_LARGE",
-                f"so much happened around that moment that it takes {fault}",
-                field="/at",
-                hint="ask for a later moment, or for less with /filter",
-            )
-        ) from fault
 
 
 def nodes_shown(then: Iterable[NodeThen], cluster: Cluster, *, at_s: float) -> Iterable[api.Node]:

@@ -72,6 +72,7 @@ class SchedulerDesk:
             evidence=cluster.evidence,
             next_test_s=tuning.next_s,
             test=tuning.test,
+            hour=tuning.hour.shown,
             forecasts=_forecasts(learner.forecasts),
             snapshots=[snapshot_shown(each) for each in kept_ones],
         )

@@ -6,7 +6,7 @@ Nodes and the cluster are everybody's; tasks are those of their owner, and of op
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NoReturn
 from uuid import UUID
@@ -23,8 +23,10 @@ from bus.series import IDS_MAX, METRICS, POINTS_MAX, VALUES_MAX, Aggregate, Seri
 from bus.values import NodeName
 from coordinator.api.access import viewer
 from coordinator.api.find import Finder
+from coordinator.api.gpu_series import gpus_meant, without_gpus
 from coordinator.api.node_list import value_of
 from coordinator.clock import Clock
+from coordinator.core.model import Node
 from coordinator.loop import Loop
 from coordinator.shown import node_shown
 from coordinator.store.errors import TooMuchAsked
@@ -45,6 +47,9 @@ WINDOW_S = (60.0, 30 * 86_400.0)
 _INSTANT_MAX = 1e11
 
 
+Things = Mapping[UUID, str] | Mapping[str, str]
+
+
 class SeriesDesk:
     """The handlers."""
 
@@ -60,7 +65,7 @@ class SeriesDesk:
         assert isinstance(request, SeriesQuery)
         metrics = _metrics(request)
         since_s, step_s, count = self._times(request)
-        things = await self._things(user, request)
+        things, nodes = await self._things(user, request)
         values = max(1, len(things)) * len(metrics) * count
         if values > VALUES_MAX:
             got, expected = f"{values:,} values", f"{VALUES_MAX:,} at most"
@@ -74,9 +79,12 @@ class SeriesDesk:
             step_s=step_s,
             count=count,
             aggregate=_aggregate(request, metrics),
+            nodes=tuple(node.id for node in nodes),
         )
         try:
-            return await self._store.measured(wanted)
+            measured = await self._store.measured(wanted)
+            measured.series = without_gpus(wanted, nodes, measured.series)
+            return measured
         except TooMuchAsked:
             message, hint = (
                 "the database needs too long for this",
@@ -120,8 +128,9 @@ class SeriesDesk:
             raise ApiError(refusal("E_TOO_LARGE", field="/step_s", got=got, expected=expected, hint=hint))
         return since_s, step_s, count
 
-    async def _things(self, user: UserRow, request: SeriesQuery) -> Mapping[UUID, str]:
-        if request.filter and (request.kind is not SeriesKind.NODE or request.ids):
+    async def _things(self, user: UserRow, request: SeriesQuery) -> tuple[Things, Sequence[Node]]:
+        """What is meant, and the nodes that it is or belongs to."""
+        if request.filter and (request.kind not in (SeriesKind.NODE, SeriesKind.GPU) or request.ids):
             hint = "a filter chooses nodes, where none are named"
             raise ApiError(refusal("E_VALUE", field="/filter", got=quote(request.filter), hint=hint))
         match request.kind:
@@ -129,13 +138,19 @@ class SeriesDesk:
                 if request.ids:
                     hint = "there is one cluster, and it has no name"
                     raise ApiError(refusal("E_RANGE", field="/ids", got=quote(request.ids[0]), hint=hint))
-                return {}
+                return {}, ()
             case SeriesKind.NODE:
-                return await self._nodes(user, request)
+                nodes = await self._nodes(user, request)
+                return {node.id: str(node.name) for node in nodes}, nodes
+            case SeriesKind.GPU:
+                nodes = await self._nodes(user, request)
+                gpus = gpus_meant(nodes, request.ids)
+                _check_number(len(gpus), IDS_MAX, field="/ids")
+                return gpus, nodes
             case SeriesKind.TASK:
-                return await self._tasks(user, request)
+                return await self._tasks(user, request), ()
 
-    async def _nodes(self, user: UserRow, request: SeriesQuery) -> dict[UUID, str]:
+    async def _nodes(self, user: UserRow, request: SeriesQuery) -> list[Node]:
         now_s = self._clock.now_s()
         conditions = parse(request.filter, NODE_FIELDS, me=user.name, now_s=now_s)
         await self._loop.barrier()
@@ -147,16 +162,18 @@ class SeriesDesk:
                 if matches(conditions, partial(value_of, node_shown(node, now_s=now_s)))
             ]
             _check_number(len(chosen), IDS_MAX, field="/filter")
-            return {node.id: node.name for node in sorted(chosen, key=lambda node: node.name)}
+            return sorted(chosen, key=lambda node: node.name)
         _check_number(len(request.ids), IDS_MAX, field="/ids")
-        found: dict[UUID, str] = {}
+        found: dict[str, Node] = {}
         for place, name in enumerate(request.ids):
+            if request.kind is SeriesKind.GPU:
+                name = name.partition(":")[0]
             node = nodes.get(NodeName(name))
             if node is None:
                 refused = refusal("E_NOT_FOUND", "no such node", field=f"/ids/{place}", got=quote(name))
                 raise ApiError(refused)
-            found[node.id] = node.name
-        return found
+            found[name] = node
+        return list(found.values())
 
     async def _tasks(self, user: UserRow, request: SeriesQuery) -> dict[UUID, str]:
         _check_number(len(request.ids), TASKS_MAX, field="/ids")

@@ -77,6 +77,7 @@ class Api:
         steer: Steer,
         scheduler: SchedulerDesk,
         reasons: Reasons,
+        schedule: Callable[[UserRow, JobSpec], Awaitable[Struct]],
         tokens: Tokens,
         people: People,
         verifier: Verifier,
@@ -91,6 +92,7 @@ class Api:
         self._refused = refused
         self._answering = answering
         self._jobs = jobs
+        self._schedule = schedule
         self._reads: dict[str, Handler] = {
             "job.show": jobs.show,
             "job.list": listings.jobs,
@@ -189,13 +191,20 @@ class Api:
         request = decode_request(operation, message.data, subject=message.subject)
         user = await self._access.check(subject.user, operation)
         if isinstance(request, JobSpec) and operation == "job.submit":
-            answer = await self._jobs.submit(user, request, asker)
+            answer = await self._submit(user, request, asker)
         elif isinstance(request, requests.Cancel):
             answer = await self._jobs.cancel(user, request, asker)
         else:
             answer = await self._reads[operation](user, request)
         if answer is not None:
             await send(self._bus, asker, answer)
+
+    async def _submit(self, user: UserRow, spec: JobSpec, asker: Asker) -> Struct | None:
+        """None: the loop answers. With `cron` it becomes a schedule."""
+        if spec.cron is None:
+            return await self._jobs.submit(user, spec, asker)
+        self._jobs.check_database()
+        return await self._schedule(user, spec)
 
     def _new_request_id(self) -> str:
         """Short, and told apart from those of the coordinators before us."""

@@ -21,6 +21,7 @@ from coordinator.api.jobs import Jobs, check_range
 from coordinator.core.events import (
     BulkAsked,
     CancelAsked,
+    GpuAsked,
     HoldAsked,
     LearnedBrought,
     ModeAsked,
@@ -57,6 +58,7 @@ Asking = (
     | BulkAsked
     | NodeSteered
     | NodeLabelled
+    | GpuAsked
     | SharesAsked
     | ModeAsked
     | LearnedBrought

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from bus.values import JobState, TaskState
 from coordinator.core.changes import move_untouched
 from coordinator.core.conditions import Condition, Verdict, judge, with_condition
+from coordinator.core.corresponding import is_elementwise
 from coordinator.core.effects import Effect, EventRecord, Fault
 from coordinator.core.groups import unlock
 from coordinator.core.model import Awaited, Cluster, Job
@@ -53,11 +54,21 @@ def wait_for(cluster: Cluster, job: Job) -> None:
 
 def settle(out: list[Effect], cluster: Cluster, job: Job, *, now_s: float) -> None:
     """Let a waiting job go, or cancel what is left of it, or leave it as it is."""
+    if not job.pending:  # each of its tasks was decided by itself; rebuilt, it waits for nothing either
+        _forget(cluster, job)
+        return
     never = next((each for each in job.after if verdict(cluster, each) is Verdict.NEVER), None)
     if never is not None:
         _cancel(out, cluster, job, unmet(never), now_s=now_s)
     elif all(verdict(cluster, each) is Verdict.MET for each in job.after):
+        for group in job.groups:
+            if group.untouched_state is TaskState.PENDING and is_elementwise(group):
+                unlock(out, cluster, group, now_s=now_s)
         _forget(cluster, job)
+        for group in job.groups:
+            if group.untouched_state is TaskState.PENDING:
+                unlock(out, cluster, group, now_s=now_s)
+    elif any(each.condition is Condition.CORRESPONDING for each in job.after):
         for group in job.groups:
             if group.untouched_state is TaskState.PENDING:
                 unlock(out, cluster, group, now_s=now_s)

@@ -17,7 +17,8 @@ from bus.units import counted
 from bus.values import AttemptState, NodeAdmin, NodeHealth, NodeKind, NodeName, TaskRef
 from coordinator.core.changes import node_event, node_row
 from coordinator.core.effects import Effect, EventRecord
-from coordinator.core.model import Cluster, Group, Loss, Node, Task
+from coordinator.core.model import Cluster, Group, Node, Task
+from coordinator.core.node import Loss
 from coordinator.core.placing import retract
 from coordinator.core.suspicion import accuse
 

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from bus.values import AttemptRef, AttemptState, NodeAdmin, Resources, TaskRef, TaskState, UserName
+from coordinator.core.children import forget_child
 from coordinator.core.effects import (
     AttemptChange,
     Effect,
@@ -23,17 +24,7 @@ from coordinator.core.effects import (
 )
 from coordinator.core.fair_share import charge
 from coordinator.core.forecasts import note_start
-from coordinator.core.model import (
-    TERMINAL,
-    Attempt,
-    Cluster,
-    Group,
-    Job,
-    Line,
-    Node,
-    Task,
-    Waiting,
-)
+from coordinator.core.model import TERMINAL, Attempt, Cluster, Group, Job, Line, Node, Task, Waiting
 from coordinator.core.scheduler.explain import Explanation
 from coordinator.core.scheduler.order import in_force, key_of, standing
 from coordinator.core.task_rows import element_row
@@ -75,11 +66,14 @@ def move(
     output: bytes | None = None,
     asked_by: str | None = None,
 ) -> None:
-    """Take a task along `states`. A task that is over is forgotten; its job's counters stay."""
+    """Take a task along `states`. A task that is over is forgotten; its job's counters stay.
+
+    Without states only what else is said of it is written.
+    """
     group, job = task.group, task.group.job
     path = (task.state, *states)
     check_path(path)
-    after = states[-1]
+    after = path[-1]
     if task.version == 0:
         out.append(element_row(task))
         cluster.changed_ranges[(job.number, group.first)] = group
@@ -90,8 +84,8 @@ def move(
     over = after in TERMINAL
     if after in _WAITING:
         task.node = None
-    if after in _LIVE and task.attempt is not None:
-        task.started_at = task.attempt.started_at
+    if states and after in _LIVE and task.attempt is not None:
+        task.started_at = task.began_at
     out.append(
         TaskChange(
             task=task.ref,
@@ -120,6 +114,8 @@ def move(
     cluster.changed_jobs[job.number] = job
     if over:
         add_to(group, after)
+        if after is TaskState.COMPLETED and group.is_range:
+            group.note_completed(task.index)
         group.forget(task)
         if after is not TaskState.COMPLETED and job.exit_code is None and exit_code is not None:
             job.exit_code = exit_code
@@ -253,7 +249,7 @@ def release(cluster: Cluster, attempt: Attempt) -> None:
     node.holding -= 1
     node.take_back(attempt.requested, attempt.gpus)
     if node.capacity != node.declared:
-        node.capacity = node.declared.widest(node.allocated)
+        node.fit_capacity()
     cluster.changed_ledgers[node.name] = node
     cluster.dirty = True
 
@@ -309,17 +305,31 @@ def begin_attempt(
 ) -> Attempt:
     """queued -> assigned, with the next fence."""
     task.fence += 1
-    ref = AttemptRef(task.group.job.number, task.index, task.fence)
-    attempt = Attempt(ref, task, node.name, gpus, now_s, False, decided=explanation)
-    task.attempt = attempt
-    task.node = node.name
-    node.attempts[ref] = attempt
-    node.note_task(ref.job)
-    note_live(cluster, attempt)
+    attempt = take_place(cluster, task, node, gpus=gpus, now_s=now_s, explanation=explanation)
     if not waiting:
         hold(cluster, attempt)
     move(out, cluster, task, TaskState.ASSIGNED, now_s=now_s)
     record_attempt(out, cluster, attempt, new=True, explanation=explanation)
+    return attempt
+
+
+def take_place(
+    cluster: Cluster,
+    task: Task,
+    node: Node,
+    *,
+    gpus: tuple[str, ...],
+    now_s: float,
+    explanation: Explanation | None,
+    rank: int = 0,
+) -> Attempt:
+    """An attempt of the task's newest fence is on `node` from now on; it holds nothing yet."""
+    ref = AttemptRef(*task.ref.of_rank(rank), task.fence)
+    attempt = Attempt(ref, task, node.name, gpus, now_s, False, decided=explanation)
+    task.begin(attempt)
+    node.attempts[ref] = attempt
+    node.note_task(ref.job, claims=task.group.shape.claims)
+    note_live(cluster, attempt)
     return attempt
 
 
@@ -350,11 +360,11 @@ def end_attempt(
     attempt.state = state
     node = cluster.nodes[attempt.node]
     del node.attempts[attempt.ref]
-    node.note_task(attempt.ref.job, -1)
+    node.note_task(attempt.ref.job, -1, claims=attempt.task.group.shape.claims)
     cluster.yielding.pop(attempt.ref, None)
     cluster.preemptible.pop(attempt.ref, None)
     cluster.timed.pop(attempt.ref, None)
-    attempt.task.attempt = None
+    attempt.task.end(attempt)
     record_attempt(out, cluster, attempt, ended_at=now_s, exit_code=exit_code, signal=signal, message=message)
     note_drained(out, cluster.nodes[attempt.node], now_s=now_s)
 
@@ -422,6 +432,8 @@ def node_row(node: Node, *, registered: bool) -> NodeRow:
         admin_goal=node.admin_goal,
         admin_deadline=node.admin_deadline,
         set_labels=node.set_labels,
+        capabilities=node.capabilities,
+        quarantines=tuple(node.quarantines.values()),
     )
 
 
@@ -437,6 +449,7 @@ def flush(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
     for job in cluster.changed_jobs.values():
         if job.state.is_terminal:
             _close(job, now_s=now_s)
+            forget_child(cluster, job)
             del cluster.jobs[job.number]
         out.append(job_change(job))
     cluster.changed_ranges.clear()

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import islice
 
 from bus.refusal import quote
-from bus.spec import Constraints, JobSpec, TaskSpec
-from bus.values import is_name
+from bus.spec import Constraints, JobSpec, OnFailure, TaskSpec
+from bus.units import ARRAY_COUNT_MAX
+from bus.values import JobKind, TaskRef, is_name
 from coordinator.core.conditions import Condition, Need, split_condition
 from coordinator.core.effects import Fault
 from coordinator.core.scheduler.feasible import model_words
@@ -34,6 +35,7 @@ _TYPE_NAME = re.compile(r"[a-z0-9_]{3,50}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,62}")
 _DEDUPE_KEY = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_TASK = re.compile(r"([1-9][0-9]{0,17})\.([0-9]{1,7})", re.ASCII)
 _JOB_NUMBER = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 _DENIED_ENV = ("LD_", "CORRAL_", "NATS_", "PG")
 _DENIED_ENV_NAMES = frozenset({"PYTHONPATH", "PYTHONSTARTUP", "BASH_ENV", "ENV", "IFS"})
@@ -48,11 +50,35 @@ def check_job(spec: JobSpec, faults: list[Fault]) -> None:
         faults.append(
             Fault(code="E_VERSION", message=f"version {quote(spec.v)}; this server speaks 1", field="/v")
         )
+    parse_parent(spec.parent, faults)
+    check_failures(spec.max_failures, "/max_failures", faults)
+    if spec.max_failures is not None and spec.on_failure == OnFailure.CONTINUE:
+        message, hint = "nothing comes of it", 'say what then: "on_failure": "cancel" or "stop_new"'
+        faults.append(Fault(code="E_FIELD", message=message, field="/max_failures", hint=hint))
+    for field in ("cron", "zone", "overlap"):
+        if getattr(spec, field) is not None:
+            message = "only a schedule repeats" if field == "cron" else f"{field} without cron"
+            faults.append(Fault(code="E_FIELD", message=message, field=f"/{field}"))
     if spec.name is not None:
         _check_name(spec.name, faults)
     if spec.dedupe_key is not None and not _DEDUPE_KEY.fullmatch(spec.dedupe_key):
         got, expected = quote(spec.dedupe_key), "1–128 of [A-Za-z0-9._:-]"
         faults.append(Fault(code="E_KEY", field="/dedupe_key", got=got, expected=expected))
+
+
+def parse_parent(parent: str | None, faults: list[Fault]) -> TaskRef | None:
+    """The task of that name; whether it lives is not known here."""
+    match = _TASK.fullmatch(parent) if parent is not None else None
+    if parent is not None and match is None:
+        expected = "a task, as CORRAL_TASK_ID names it: 1042.7"
+        faults.append(Fault(code="E_ID", field="/parent", got=quote(parent), expected=expected))
+    return None if match is None else TaskRef(int(match[1]), int(match[2]))
+
+
+def check_failures(most: int | None, field: str, faults: list[Fault]) -> None:
+    """How many failures are borne."""
+    if most is not None:
+        check_range(most, 0, ARRAY_COUNT_MAX, field=field, faults=faults)
 
 
 def is_plain(text: str) -> bool:
@@ -81,8 +107,32 @@ def check_range(value: int, low: int, high: int, *, field: str, faults: list[Fau
         faults.append(Fault(code="E_RANGE", field=field, got=quote(value), expected=f"{low}–{high}"))
 
 
-def check_what(task: TaskSpec, path: str, *, tools: Mapping[str, str | None], faults: list[Fault]) -> None:
-    """Exactly one of command and tool, and each of them sound."""
+def check_kind(spec: JobSpec, faults: list[Fault]) -> None:
+    """Fields that only some types of jobs have."""
+    if spec.frames is not None:
+        if spec.type is not JobKind.RENDERING:
+            got, expected = str(spec.type), str(JobKind.RENDERING)
+            message = "frames are of jobs of type rendering"
+            faults.append(Fault(code="E_FIELD", message=message, field="/frames", got=got, expected=expected))
+        for name in ("array", "tasks"):
+            if getattr(spec, name) is not None:
+                message = f"{name} and frames exclude each other"
+                faults.append(Fault(code="E_FIELD", message=message, field=f"/{name}"))
+    timeouts = ["/timeout"] if spec.timeout is not None else []
+    timeouts += [f"/tasks/{n}/timeout" for n, task in enumerate(spec.tasks or ()) if task.timeout is not None]
+    if spec.type is JobKind.STREAMING:
+        message = "a streaming job runs until it is cancelled: it has no timeout"
+        faults += [Fault(code="E_FIELD", message=message, field=field) for field in timeouts]
+        gangs = ["/gang"] if spec.gang is not None else []
+        gangs += [f"/tasks/{n}/gang" for n, task in enumerate(spec.tasks or ()) if task.gang is not None]
+        message = "ranks that start together end together: they are no stream"
+        faults += [Fault(code="E_FIELD", message=message, field=field) for field in gangs]
+
+
+def check_what(
+    task: TaskSpec, path: str, *, tools: Collection[str], required: Iterable[str], faults: list[Fault]
+) -> None:
+    """Exactly one of command and tool, and each of them sound; `required` are keys of the tool's input."""
     if task.command is None and task.tool is None:
         hint = 'for example "command": ["sh", "-c", "echo hello"]'
         faults.append(
@@ -97,11 +147,40 @@ def check_what(task: TaskSpec, path: str, *, tools: Mapping[str, str | None], fa
         faults.append(
             Fault(code="E_INPUT", message="an empty input", field=f"{path}/input", hint="leave it out")
         )
+    if task.tool is not None:
+        check_required(task, path, keys=required, faults=faults)
     if task.tool is not None and task.tool not in tools:
         _check_type(task, path, tools, faults)
     if task.name is not None and not _GROUP_NAME.fullmatch(task.name):
         got, expected = quote(task.name), "1–63 of [A-Za-z0-9_.-]"
         faults.append(Fault(code="E_NAME", field=f"{path}/name", got=got, expected=expected))
+
+
+def check_elements(task: TaskSpec, path: str, faults: list[Fault]) -> None:
+    """At most one of array, list and matrix, and a bound only where there is something to bound."""
+    if path:
+        check_failures(task.max_failures, f"{path}/max_failures", faults)
+    given = [name for name in ("array", "for_each", "matrix") if getattr(task, name) is not None]
+    for name in given[1:]:
+        message = f"{given[0]} and {name} exclude each other"
+        faults.append(Fault(code="E_FIELD", message=message, field=f"{path}/{name}"))
+    if task.max_parallel is None:
+        return
+    field = f"{path}/max_parallel"
+    check_range(task.max_parallel, 1, ARRAY_COUNT_MAX, field=field, faults=faults)
+    if not given:
+        hint = "it bounds an array, a list or a matrix"
+        faults.append(Fault(code="E_FIELD", message="nothing to bound", field=field, hint=hint))
+    elif "%" in (task.array or ""):
+        faults.append(Fault(code="E_FIELD", message="the array says % already", field=field))
+
+
+def check_required(task: TaskSpec, path: str, *, keys: Iterable[str], faults: list[Fault]) -> None:
+    """The keys that the task type asks for; the database refuses the row without them."""
+    for key in keys:
+        if key not in (task.input or {}):
+            message = f'Missing required input key "{key}" for task type "{task.tool}"'
+            faults.append(Fault(code="E_INPUT", message=message, field=f"{path}/input/{key}"))
 
 
 def _check_type(task: TaskSpec, path: str, tools: Iterable[str], faults: list[Fault]) -> None:
@@ -112,10 +191,6 @@ def _check_type(task: TaskSpec, path: str, tools: Iterable[str], faults: list[Fa
         expected = "3–50 of [a-z0-9_]"
         faults.append(Fault(code="E_TYPE_NAME", field=field, got=quote(tool), expected=expected))
         return
-    for key in REQUIRED_INPUT.get(tool, ()):
-        if key not in (task.input or {}):
-            message = f'Missing required input key "{key}" for task type "{tool}"'
-            faults.append(Fault(code="E_INPUT", message=message, field=f"{path}/input/{key}"))
     known = sorted(tools)
     message = "no node has a tool for this task type" if tool in REQUIRED_INPUT else ""
     expected = f"one of {', '.join(known)}"
@@ -291,6 +366,20 @@ def parse_after(after: Sequence[int | str], faults: list[Fault]) -> tuple[tuple[
         else:
             found[int(name)] = condition
     return tuple(found.items())
+
+
+def check_corresponding(spec: JobSpec, after: Sequence[tuple[int, Condition]], faults: list[Fault]) -> None:
+    """A job that runs task by task after another waits for nothing else.
+
+    So each of its tasks is decided in the very step in which the other's is, and nothing need be kept of it.
+    """
+    if all(condition is not Condition.CORRESPONDING for _, condition in after):
+        return
+    needs = any(task.needs for task in spec.tasks or ())
+    if len(after) > 1 or needs or spec.start_at is not None:
+        beside = "another job" if len(after) > 1 else "needs" if needs else "start_at"
+        message = f"corresponding and {beside} exclude each other"
+        faults.append(Fault(code="E_FIELD", message=message, field="/after"))
 
 
 def _no_condition(text: str, field: str, faults: Sequence[Fault]) -> Fault:

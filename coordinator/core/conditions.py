@@ -1,8 +1,9 @@
 """What a task or job may wait for: that others completed, that they failed, or only that they ended.
 
 One rule for tasks of one job (`needs`) and for jobs (`after`). An array counts as a whole, and so does a
-job: it completed if every task of it did. Whatever else it came to (failures, timeouts, cancels, what was
-cancelled for a need of its own) is a failure, so that each end meets exactly one of `ok` and `failed`.
+job, unless each task waits for one of the same index (`corresponding`): it completed if every task of it did.
+Whatever else it came to (failures, timeouts, cancels, what was cancelled for a need of its own) is a failure,
+so that each end meets exactly one of `ok` and `failed`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ class Condition(StrEnum):
     OK = "ok"
     FAILED = "failed"
     ANY = "any"
+    CORRESPONDING = "corresponding"  # task i after task i
 
 
 _CONDITIONS = {str(condition): condition for condition in Condition}
@@ -35,6 +37,8 @@ class Need(NamedTuple):
 
 def judge(condition: Condition, *, over: bool, sound: bool) -> Verdict:
     """`sound`: nothing of it failed or was cancelled, so far."""
+    if condition is Condition.CORRESPONDING:
+        return Verdict.MET if over else Verdict.WAIT  # as a whole it decides nothing
     if condition is Condition.OK and not sound:
         return Verdict.NEVER  # the rest of it need not be waited for
     if not over:

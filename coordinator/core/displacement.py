@@ -20,9 +20,10 @@ from bus.values import NodeName, TaskRef, UserName
 from coordinator.core.model import Attempt, Cluster, Node
 from coordinator.core.scheduler.forecast import middle_of
 from coordinator.core.scheduler.forward import NOBODY, Future, Scene, Times
+from coordinator.core.scheduler.ground import Runs, limit_s
 from coordinator.core.scheduler.order import key_of, standing
 from coordinator.core.scheduler.policies import Policy
-from coordinator.core.scheduler.scene import InLine, Runs, limit_s
+from coordinator.core.scheduler.scene import InLine
 from coordinator.core.why import job_blockers, node_blockers
 
 DISPLACED_MAX = 1_000

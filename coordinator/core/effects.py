@@ -15,12 +15,16 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from bus.gpus import Quarantine
 from bus.values import (
     AttemptRef,
     AttemptState,
+    Capability,
+    GpuUsage,
     Inventory,
     JobKind,
     JobState,
+    Meeting,
     NodeAdmin,
     NodeHealth,
     NodeKind,
@@ -189,6 +193,8 @@ class NodeRow(Struct, frozen=True, kw_only=True, gc=False):
     admin_goal: NodeAdmin | None = None  # what it becomes once it is drained
     admin_deadline: float | None = None  # when what it still runs is queued again
     set_labels: dict[str, str] = {}  # by people; they win over `labels`, which are the agent's own
+    capabilities: dict[str, Capability] = {}
+    quarantines: tuple[Quarantine, ...] = ()  # of GPUs, those that are over included
 
 
 class NodeLedger(Struct, frozen=True, kw_only=True, gc=False):
@@ -278,6 +284,7 @@ class UsageRecord(Struct, frozen=True, kw_only=True, gc=False):
     anomaly: bool = False
     attempt: AttemptRef | None = None
     task_id: UUID | None = None
+    gpus: tuple[GpuUsage, ...] = ()  # of the node, each by itself
 
 
 class EventRecord(Struct, frozen=True, kw_only=True, gc=False):
@@ -357,6 +364,14 @@ class SendPause(Struct, frozen=True, kw_only=True, gc=False):
     paused: bool
 
 
+class SendStart(Struct, frozen=True, kw_only=True, gc=False):
+    """These ranks of a gang, which are held there, start: all others have their places too."""
+
+    node: NodeName
+    attempts: tuple[AttemptRef, ...]
+    meeting: Meeting
+
+
 class AnswerRegister(Struct, frozen=True, kw_only=True, gc=False):
     reply: ReplyToken
     drop: tuple[AttemptRef, ...]
@@ -381,6 +396,7 @@ class AnswerSubmit(Struct, frozen=True, kw_only=True, gc=False):
     id: UUID
     tasks: int
     duplicate: bool
+    note: str = ""
 
 
 class AnswerCancel(Struct, frozen=True, kw_only=True, gc=False):
@@ -409,6 +425,15 @@ class AnswerNode(Struct, frozen=True, kw_only=True, gc=False):
     audit: str = ""
 
 
+class AnswerGpu(Struct, frozen=True, kw_only=True, gc=False):
+    """One GPU of a node after it was taken out or released."""
+
+    reply: ReplyToken
+    node: Node
+    uuid: str
+    audit: str = ""
+
+
 class Fault(Struct, frozen=True, kw_only=True, gc=False):
     """One thing wrong with a request; see SECURITY section 3 for the codes."""
 
@@ -431,6 +456,7 @@ Tell = (
     | SendCancel
     | SendRetract
     | SendPause
+    | SendStart
     | AnswerRegister
     | AnswerBeat
     | AnswerReport
@@ -438,6 +464,7 @@ Tell = (
     | AnswerCancel
     | AnswerChanged
     | AnswerNode
+    | AnswerGpu
     | Refuse
 )
 

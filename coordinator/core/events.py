@@ -11,9 +11,12 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from bus.gpus import GpuFault
 from bus.spec import JobSpec
 from bus.values import (
     AttemptRef,
+    Capability,
+    GpuUsage,
     Inventory,
     NodeAdmin,
     NodeKind,
@@ -27,6 +30,7 @@ from bus.values import (
     UserName,
 )
 from coordinator.core.effects import JobChange, NewJob, ReplyToken
+from coordinator.core.networks import Topology
 from coordinator.core.scheduler.forecast import Forecast
 from coordinator.core.scheduler.policies import Mode
 from coordinator.core.scheduler.qlearning import QTable
@@ -46,8 +50,15 @@ class AgentRegistered(Struct, frozen=True, kw_only=True):
     labels: dict[str, str]
     roles: tuple[str, ...]
     tools: tuple[str, ...]
+    capabilities: dict[str, Capability] = {}
     live: tuple[AttemptRef, ...]
     reply: ReplyToken = 0
+
+
+class NetworksDeclared(Struct, frozen=True, kw_only=True):
+    """All networks that are declared, as the database has them."""
+
+    networks: tuple[Topology, ...]
 
 
 class AgentBeat(Struct, frozen=True, kw_only=True):
@@ -59,7 +70,9 @@ class AgentBeat(Struct, frozen=True, kw_only=True):
     load: float
     live: tuple[AttemptRef, ...]
     paused: tuple[AttemptRef, ...] = ()  # those of `live` that stand still
+    preparing: tuple[AttemptRef, ...] = ()  # those of `live` for which something is still being brought
     leaving: bool = False  # its agent is being stopped, and says nothing after this
+    gpus: tuple[GpuFault, ...] | None = None  # what is wrong with its GPUs; None: it does not say
     reply: ReplyToken = 0
 
 
@@ -71,6 +84,7 @@ class UsageSeen(Struct, frozen=True, kw_only=True):
     usage: Usage
     load: float
     tasks: tuple[tuple[AttemptRef, Usage], ...] = ()
+    gpus: tuple[GpuUsage, ...] = ()
 
 
 class TasksReported(Struct, frozen=True, kw_only=True):
@@ -90,10 +104,11 @@ class CommandUnanswered(Struct, frozen=True, kw_only=True):
 
 
 class CommandConfirmed(Struct, frozen=True, kw_only=True):
-    """The node has these assignments on disk."""
+    """The node has these assignments on disk. `ports`: where the ranks 0 among them can be met there."""
 
     node: NodeName
     attempts: tuple[AttemptRef, ...]
+    ports: tuple[tuple[AttemptRef, int], ...] = ()
 
 
 class JobSubmitted(Struct, frozen=True, kw_only=True):
@@ -121,6 +136,12 @@ class Asked(Struct, frozen=True, kw_only=True):
     by: UserName
     role: Role
     reply: ReplyToken = 0
+
+
+class VolumesPlaced(Struct, frozen=True, kw_only=True):
+    """Which nodes have which volumes: features by node (`coordinator.core.volumes`)."""
+
+    features: dict[NodeName, tuple[str, ...]]
 
 
 class CancelAsked(Asked, frozen=True, kw_only=True):
@@ -234,6 +255,17 @@ class NodeLabelled(Struct, frozen=True, kw_only=True):
     reply: ReplyToken = 0
 
 
+class GpuAsked(Struct, frozen=True, kw_only=True):
+    """Take one GPU of a node out, or give it out again. `gpu`: its place there, or its UUID."""
+
+    node: NodeName
+    gpu: str
+    quarantined: bool
+    reason: str
+    by: UserName
+    reply: ReplyToken = 0
+
+
 class BulkAsked(Struct, frozen=True, kw_only=True):
     """All that `query` lets through is to be steered: only noted here, each is asked for by itself."""
 
@@ -323,6 +355,7 @@ Event = (
     | CommandUnanswered
     | CommandConfirmed
     | JobSubmitted
+    | VolumesPlaced
     | CancelAsked
     | HoldAsked
     | RetryAsked
@@ -331,6 +364,8 @@ Event = (
     | PriorityAsked
     | NodeSteered
     | NodeLabelled
+    | GpuAsked
+    | NetworksDeclared
     | BulkAsked
     | ModeAsked
     | PolicyChosen

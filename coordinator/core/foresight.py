@@ -24,6 +24,7 @@ from coordinator.core.model import Cluster, Group, Job, Node
 from coordinator.core.scheduler.coming import Coming
 from coordinator.core.scheduler.forecast import Forecast, foresee, middle_future, ratios
 from coordinator.core.scheduler.forward import Future, Scene, Times
+from coordinator.core.scheduler.ground import Ground, ground_of
 from coordinator.core.scheduler.order import in_force, key_of, standing
 from coordinator.core.scheduler.policies import Policy
 from coordinator.core.scheduler.predict import BOUND_S
@@ -69,8 +70,13 @@ class Question(Struct, frozen=True):
         )
 
 
-def of_task(cluster: Cluster, group: Group, index: int, *, now_s: float) -> Question | None:
-    """When task `index` of `group` starts; None if something else than places keeps it."""
+def of_task(
+    cluster: Cluster, group: Group, index: int, *, now_s: float, ground: Ground | None = None
+) -> Question | None:
+    """When task `index` of `group` starts; None if something else than places keeps it.
+
+    `ground`: the nodes and what runs on them, where that was taken before; so in the questions below.
+    """
     found = own_entry(cluster, group, index)
     if found is None:
         return None
@@ -81,7 +87,8 @@ def of_task(cluster: Cluster, group: Group, index: int, *, now_s: float) -> Ques
     place = bisect_left(lines, own.place, key=_place)
     lines.insert(place, InLine(group, own.place, before + 1, own.since_s))
     latest = newcomers(cluster, now_s=now_s)
-    scene = scene_of(cluster, list(cluster.nodes.values()), lines, now_s=now_s, latest=latest)
+    ground = ground or ground_of(cluster, list(cluster.nodes.values()))
+    scene = scene_of(cluster, ground, lines, now_s=now_s, latest=latest)
     coming = coming_of(cluster, lines, latest, now_s=now_s)
     return Question(scene, (place,), ratios(cluster.planner.predictor), coming)
 
@@ -159,9 +166,10 @@ class Comparison(Struct, frozen=True):
             yield _Moved(line, entry.run_s, start.mean_s, later[key])
 
 
-def compared(cluster: Cluster, change: Change, *, now_s: float) -> Comparison:
+def compared(cluster: Cluster, change: Change, *, now_s: float, ground: Ground | None = None) -> Comparison:
     """The question what `change` would do."""
-    nodes = list(cluster.nodes.values())
+    ground = ground or ground_of(cluster, list(cluster.nodes.values()))
+    nodes = ground.nodes
     changed_nodes = _changed_nodes(nodes, change)
     lines = in_line(cluster)
     changed = list(lines)
@@ -183,10 +191,11 @@ def compared(cluster: Cluster, change: Change, *, now_s: float) -> Comparison:
     changed += (each.line for each in held.tasks if each.line is not None)
     changed.sort(key=_place)
     latest = newcomers(cluster, now_s=now_s, policy=change.policy)
-    after = scene_of(cluster, changed_nodes, changed, now_s=now_s, latest=latest)
+    other = ground.changed(drained=change.drain, added=changed_nodes[len(nodes) :])
+    after = scene_of(cluster, other, changed, now_s=now_s, latest=latest)
     places = _places(changed)
     return Comparison(
-        scene_of(cluster, nodes, lines, now_s=now_s),
+        scene_of(cluster, ground, lines, now_s=now_s),
         after,
         tuple(lines),
         tuple(changed),

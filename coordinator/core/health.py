@@ -79,14 +79,12 @@ def _listen(out: list[Effect], cluster: Cluster, node: Node, *, deaf: bool, now_
 def _judge(out: list[Effect], cluster: Cluster, node: Node, quiet: float, *, now_s: float) -> None:
     """Between healthy and degraded; a node that was unreachable has just beaten."""
     against = evidence(node.watch, now_s=now_s)
-    node.suspicion = min(quiet + against, 0.99)
+    node.suspicion = min(max(quiet + against, DEGRADED_FROM if node.trouble else 0.0), 0.99)
     match node.health:
         case NodeHealth.HEALTHY if node.suspicion >= DEGRADED_FROM:
-            why = (
-                f"no heartbeat for {now_s - node.last_beat_s:.1f} s"
-                if node.overdue
-                else "too much went wrong there"
-            )
+            why = node.trouble or "too much went wrong there"
+            if node.overdue:
+                why = f"no heartbeat for {now_s - node.last_beat_s:.1f} s"
             fell(node.watch, now_s=now_s)
             _set_health(out, cluster, node, NodeHealth.DEGRADED, why, now_s=now_s)
         case NodeHealth.DEGRADED | NodeHealth.UNREACHABLE if not node.overdue:
@@ -151,7 +149,7 @@ def is_stuck(cluster: Cluster, node: Node, attempt: Attempt, *, now_s: float) ->
         return False
     if attempt.idle_s is None:
         attempt.idle_s = now_s
-    return now_s - attempt.idle_s >= cluster.limits.start_deadline_s
+    return now_s - attempt.idle_s >= cluster.limits.start_within_s(attempt.task.group.settings)
 
 
 def check_starts(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:

@@ -4,7 +4,8 @@ The coordinator derives again from the stored spec when it starts, so what a sto
 never change; a new meaning needs a new `v`. All faults of a spec are reported at once, with their paths.
 
     command | tool                  -> one task
-    array "0-99%10" | for_each      -> one group: a range of tasks, at most n of them at once
+    array "0-99%10" | for_each | matrix
+                                    -> one group: a range of tasks, at most n of them at once
     tool with a merge, for_each     -> group "map", and one task "merge" that needs it
     tasks                           -> one group an entry, with `needs` between them
 """
@@ -20,6 +21,8 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
+from bus.instants import parse_instant
+from bus.matrix import Matrix, parse_matrix
 from bus.refusal import quote
 from bus.spec import Constraints, JobSpec, ResourceSpec, TaskSpec
 from bus.units import (
@@ -33,14 +36,19 @@ from bus.units import (
     parse_priority,
     parse_size_mib,
 )
-from bus.values import GPU_MILLI, Resources, TaskSettings, TaskState, UserName
-from coordinator.core import checks
+from bus.values import GPU_MILLI, JobKind, Resources, TaskSettings, TaskState, UserName
+from coordinator.core import checks, contents, tools
+from coordinator.core.checkpoint_specs import checkpointing_of
 from coordinator.core.conditions import Condition, Need
+from coordinator.core.container_specs import container_of, features_of, network_of
 from coordinator.core.effects import Fault
+from coordinator.core.gang_specs import gang_of
 from coordinator.core.model import Awaited, Group, Job, Shape, Values, shape_of
 from coordinator.core.preferences import parse_wishes
 from coordinator.core.retrying import parse_retry_on
 from coordinator.core.scheduler.wishes import Wishes
+from coordinator.core.volumes import features_of as volume_features
+from coordinator.core.volumes import mounts_of
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -52,14 +60,15 @@ _size_mib, _mbps = _remember(parse_size_mib), _remember(parse_mbps)
 _gpu_millis = _remember(parse_gpu_millis)
 
 _NO_ARRAY = ArrayRange((), 0)
+_NO_MATRIX = Matrix((), ())
 _DEFAULT_RESOURCES = ResourceSpec()
 TASKS_MAX = 1_000_000
 EXPLICIT_TASKS_MAX = 10_000
 
-TOOLS: dict[str, str | None] = {"wordcount": "wordcount_merge", "wordcount_merge": None}
-"""The built-in tools, each with the tool that merges its results where it has one."""
-
-TOOL_TYPES = {"wordcount": "wordcount", "wordcount_merge": "wordcount"}
+_ENTRY_FIELDS = (
+    "command", "tool", "input", "array", "for_each", "matrix", "max_parallel", "gang", "config",
+)  # fmt: skip
+"""What a job that lists its tasks says in each of them."""
 
 
 class Part(Struct, frozen=True):
@@ -73,6 +82,7 @@ class Part(Struct, frozen=True):
     needs: tuple[Need, ...]
     values: Values | None
     limit: int
+    max_failures: int | None = None
 
 
 class Derived(Struct, frozen=True):
@@ -83,6 +93,7 @@ class Derived(Struct, frozen=True):
     parts: tuple[Part, ...]
     after: tuple[tuple[int, Condition], ...] = ()
     wishes: Wishes | None = None  # of all parts
+    start_at_s: float | None = None
 
     @property
     def tasks(self) -> int:
@@ -95,8 +106,11 @@ def derive(spec: JobSpec, owner: UserName) -> Derived | tuple[Fault, ...]:
     deriver = _Deriver(spec, owner, faults)
     parts = deriver.parts()
     priority = deriver.priority()
+    start_at_s = deriver.start_at_s()
     checks.check_job(spec, faults)
+    faults += contents.faults(spec)
     after = checks.parse_after(spec.after, faults)
+    checks.check_corresponding(spec, after, faults)
     wishes = parse_wishes(spec.constraints, faults) if spec.constraints is not None else None
     if not faults:
         total = sum(part.count for part in parts)
@@ -112,7 +126,8 @@ def derive(spec: JobSpec, owner: UserName) -> Derived | tuple[Fault, ...]:
             )
     if faults:
         return tuple(faults[: checks.FAULTS_MAX])
-    return Derived(spec.name or deriver.default_name(), priority, tuple(parts), after, wishes)
+    name = spec.name or deriver.default_name()
+    return Derived(name, priority, tuple(parts), after, wishes, start_at_s)
 
 
 def build_job(
@@ -121,14 +136,20 @@ def build_job(
     """The job as the cluster keeps it; its groups wait (`pending`) where they, or the job, need others."""
     job = Job(job_id, number, owner, derived.name, spec.type, derived.priority, submitted_at, derived.tasks)
     job.after = [Awaited(earlier, condition) for earlier, condition in derived.after]
+    if derived.start_at_s is not None and derived.start_at_s > submitted_at:
+        job.start_at_s = derived.start_at_s
+    job.parent = checks.parse_parent(spec.parent, [])
+    job.on_failure, job.max_failures = spec.on_failure, spec.max_failures or 0
+    waits = bool(job.after) or job.start_at_s is not None
     first = 0
     shapes: dict[int, Shape] = {}
     wishes = derived.wishes.of_job(number) if derived.wishes is not None else None
     for part in derived.parts:
         shape = shapes.get(id(part.settings))
         if shape is None:
-            shape = shapes[id(part.settings)] = shape_of(part.settings, wishes)
-        state = TaskState.PENDING if part.needs or job.after else TaskState.QUEUED
+            near = contents.nearby(part.settings, derived.wishes, number)
+            shape = shapes[id(part.settings)] = shape_of(part.settings, near or wishes)
+        state = TaskState.PENDING if part.needs or waits else TaskState.QUEUED
         job.groups.append(
             Group(
                 job=job,
@@ -143,6 +164,7 @@ def build_job(
                 conditions=tuple(need.condition for need in part.needs),
                 values=part.values,
                 limit=part.limit,
+                max_failures=part.max_failures,
                 untouched_state=state,
                 cursor=first,
             )
@@ -169,16 +191,21 @@ class _Deriver:
         self._interned: dict[bytes, TaskSettings] = {}
         self._base: dict[str | None, TaskSettings] = {}
         self._retry_on = parse_retry_on(spec.retry_on, faults)
+        self._checkpoint = checkpointing_of(spec.checkpoint, faults)
 
     def parts(self) -> list[Part]:
         spec = self._spec
+        checks.check_kind(spec, self._faults)
         if spec.tasks is None:
             whole = TaskSpec(
                 command=spec.command,
                 tool=spec.tool,
                 input=spec.input,
-                array=spec.array,
+                array=spec.array if spec.frames is None else spec.frames,
                 for_each=spec.for_each,
+                matrix=spec.matrix,
+                max_parallel=spec.max_parallel,
+                gang=spec.gang,
             )
             return self._parts_of(whole, "")
         parts: list[Part] = []
@@ -194,7 +221,7 @@ class _Deriver:
                 hint="use `array` or `for_each`, which stay one short message",
             )
             return parts
-        for field in ("command", "tool", "input", "array", "for_each"):
+        for field in _ENTRY_FIELDS:
             if getattr(spec, field) is not None:
                 self._fault("E_FIELD", f"{field} and tasks exclude each other", f"/{field}")
         for position, task in enumerate(spec.tasks):
@@ -214,6 +241,11 @@ class _Deriver:
         """1 to 10, whether it was written as a number or a word."""
         return self._parse(parse_priority, self._spec.priority, field="/priority", default=1)
 
+    def start_at_s(self) -> float | None:
+        """Seconds of the Unix epoch; whether they have passed is not known here."""
+        asked = self._spec.start_at
+        return None if asked is None else self._parse(parse_instant, asked, field="/start_at", default=0.0)
+
     def _fault(
         self, code: str, message: str, field: str, *, got: str = "", expected: str = "", hint: str = ""
     ) -> None:
@@ -231,24 +263,29 @@ class _Deriver:
 
     def _parts_of(self, task: TaskSpec, path: str) -> list[Part]:
         """The groups of one entry: one, or two for a tool with a merge over a list of items."""
-        checks.check_what(task, path, tools=TOOLS, faults=self._faults)
-        if task.array is not None and task.for_each is not None:
-            self._fault("E_FIELD", "array and for_each exclude each other", f"{path}/for_each")
+        called = self._spec.called.get(task.tool) if task.tool else None
+        known = [*tools.TOOLS, *self._spec.called]
+        required = tools.required_keys(task, called)
+        checks.check_what(task, path, tools=known, required=required, faults=self._faults)
         values, count, limit = self._elements(task, path)
         settings = self._settings(task, path, task.tool)
-        command = tuple(task.command or ())
+        spec_config = self._spec.config
+        command = tuple(task.command or ()) or (called.command if called is not None else ())
         if command:
             command = (intern(command[0]), *command[1:])
-        merge = TOOLS.get(task.tool) if task.tool and task.for_each is not None else None
+        merge = None
+        if task.tool and task.for_each is not None:
+            merge = tools.TOOLS.get(tools.built_in(task.tool))
         part = Part(
             name=task.name if merge is None else task.name or "map",
             count=count,
             settings=settings,
             command=command,
-            input=task.input,
+            input=task.input if spec_config is None else {**(task.input or {}), "config": spec_config},
             needs=checks.parse_needs(task.needs),
             values=values,
             limit=limit,
+            max_failures=task.max_failures if self._spec.tasks is not None else None,
         )
         if merge is None:
             return [part]
@@ -266,10 +303,17 @@ class _Deriver:
         return [part, merging]
 
     def _elements(self, task: TaskSpec, path: str) -> tuple[Values | None, int, int]:
+        """What the elements stand for, how many there are, and how many of them may run at once (0: all)."""
+        checks.check_elements(task, path, self._faults)
+        limit = task.max_parallel or 0
         if task.array is not None:
             array = self._parse(parse_array, task.array, field=f"{path}/array", default=_NO_ARRAY)
             if array.count:
-                return Values(array=array), array.count, array.limit or 0
+                return Values(array=array), array.count, array.limit or limit
+        elif task.matrix is not None:
+            matrix = self._parse(parse_matrix, task.matrix, field=f"{path}/matrix", default=_NO_MATRIX)
+            if matrix.names:
+                return Values(matrix=matrix), matrix.count, limit
         elif task.for_each is not None:
             items = task.for_each
             if not items or not all(items):
@@ -285,12 +329,15 @@ class _Deriver:
                     expected="the list of files",
                     hint="`corral submit --for-each` expands patterns where the files are",
                 )
-            return Values(items=tuple(items)), len(items), 0
+            return Values(items=tuple(items)), len(items), limit
         return None, 1, 0
 
     def _settings(self, task: TaskSpec, path: str, tool: str | None) -> TaskSettings:
         """Settings of one entry; entries that override nothing share one object."""
-        own = (task.resources, task.env, task.workdir, task.stdin, task.timeout, task.grace, task.retries)
+        own = (
+            task.resources, task.env, task.workdir, task.stdin, task.timeout, task.grace, task.retries,
+            task.gang, task.image, task.network_policy, task.models, task.files, task.volumes,
+        )  # fmt: skip
         plain = all(value is None for value in own)
         if plain and tool in self._base:
             return self._base[tool]
@@ -317,11 +364,20 @@ class _Deriver:
         if backoff_max < backoff:
             got, least = quote(spec.backoff_max), f"at least the backoff of {backoff:g} s"
             self._fault("E_RANGE", "", "/backoff_max", got=got, expected=least)
-        asked = task.resources or spec.resources or _DEFAULT_RESOURCES
-        return TaskSettings(
-            resources=self._resources(asked, f"{path}/resources"),
-            task_type=TOOL_TYPES.get(tool, "shell") if tool else "shell",
-            tool=tool,
+        called = spec.called.get(tool) if tool else None
+        if timeout is None and called is not None:
+            timeout = called.timeout
+        asked = task.resources or spec.resources or tools.default_resources(called, _DEFAULT_RESOURCES)
+        resources = self._resources(asked, f"{path}/resources")
+        gang = gang_of(task, path, self._faults, config=spec.config)
+        container = container_of(spec, task, path, self._faults)
+        network = network_of(
+            spec, task, path, container=container, gang=gang is not None, faults=self._faults
+        )
+        brought = contents.places(spec, task)
+        volumes = mounts_of(spec, task, path, self._faults)
+        settings = TaskSettings(
+            resources=resources,
             user=self._owner,
             env=env,
             workdir=workdir,
@@ -342,7 +398,22 @@ class _Deriver:
             nodes=tuple(constraints.nodes),
             gpu_types=checks.parse_gpu_types(asked.gpu_type, f"{path}/resources/gpu_type", self._faults),
             gpu_mem_mib=self._size(asked.gpu_memory, f"{path}/resources/gpu_memory"),
+            pty=spec.type is JobKind.INTERACTIVE and tool is None,
+            gang=gang,
+            container=container,
+            network=network,
+            features=(
+                *features_of(container, network, gpus=resources.gpu_millis),
+                *contents.features_of(brought),
+                *volume_features(volumes),
+            ),
+            volumes=volumes,
+            streaming=spec.type is JobKind.STREAMING,
+            frames=spec.frames is not None,
+            checkpoint=self._checkpoint,
+            contents=brought,
         )
+        return tools.bound(settings, tool, called, path=path, faults=self._faults)
 
     def _duration(self, value: float | str, field: str, default: float, *, code: str = "") -> float:
         return self._parse(_duration_s, value, field=field, default=default, code=code)

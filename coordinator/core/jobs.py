@@ -16,6 +16,8 @@ from coordinator.core.changes import (
     move_untouched,
     record_attempt,
 )
+from coordinator.core.children import check_parent, descendants, note_child
+from coordinator.core.corresponding import check_counts, check_jobs
 from coordinator.core.effects import (
     AnswerCancel,
     AnswerSubmit,
@@ -30,13 +32,15 @@ from coordinator.core.events import (
     CancelAsked,
     JobSubmitted,
 )
-from coordinator.core.groups import settle_dependents
+from coordinator.core.groups import settle_dependents, settle_task
 from coordinator.core.intake import build_job, derive
-from coordinator.core.model import Attempt, Cluster, Job, Task
+from coordinator.core.model import Attempt, Cluster, Group, Job, Task
 from coordinator.core.placing import send_cancels
 from coordinator.core.preferences import strangers
 from coordinator.core.scheduler.asking import note_arrival, size_of
 from coordinator.core.scheduler.feasible import never_fits
+from coordinator.core.scheduler.gangs import seats_ever
+from coordinator.core.starting import check_start, start_note, wait_for_time
 from coordinator.core.task_rows import new_task_row
 
 _DEDUPE_KEPT = 100_000
@@ -61,7 +65,15 @@ def on_submitted(out: list[Effect], cluster: Cluster, event: JobSubmitted, *, no
         owner=event.owner,
         submitted_at=now_s,
     )
-    faults = after.bind(cluster, job, event.ended) or strangers(cluster, job) or unsatisfiable(cluster, job)
+    faults = (
+        after.bind(cluster, job, event.ended)
+        or check_parent(cluster, job)
+        or check_counts(job)
+        or check_jobs(cluster, job)
+        or check_start(job, now_s=now_s)
+        or strangers(cluster, job)
+        or unsatisfiable(cluster, job)
+    )
     if faults:
         out.append(Refuse(reply=event.reply, faults=faults))
         return
@@ -69,6 +81,7 @@ def on_submitted(out: list[Effect], cluster: Cluster, event: JobSubmitted, *, no
         if len(cluster.dedupe) >= _DEDUPE_KEPT:
             del cluster.dedupe[next(iter(cluster.dedupe))]
         cluster.dedupe[key] = (event.digest, job.number, job.id, job.total)
+    note_child(cluster, job)
     cluster.jobs[job.number] = job
     out.append(_new_job_row(job, event, now_s=now_s))
     for group in job.groups:
@@ -80,11 +93,20 @@ def on_submitted(out: list[Effect], cluster: Cluster, event: JobSubmitted, *, no
             note_arrival(cluster, group, now_s=now_s)
             enqueue(cluster, group, now_s=now_s)
     cluster.changed_jobs[job.number] = job
+    if job.start_at_s is not None:
+        wait_for_time(cluster, job)
     if job.after:
         after.wait_for(cluster, job)
         after.settle(out, cluster, job, now_s=now_s)
     out.append(
-        AnswerSubmit(reply=event.reply, number=job.number, id=job.id, tasks=job.total, duplicate=False)
+        AnswerSubmit(
+            reply=event.reply,
+            number=job.number,
+            id=job.id,
+            tasks=job.total,
+            duplicate=False,
+            note=start_note(derived.start_at_s, now_s=now_s),
+        )
     )
 
 
@@ -110,6 +132,10 @@ def unsatisfiable(cluster: Cluster, job: Job) -> tuple[Fault, ...]:
         if group.shape in seen:
             continue
         seen.add(group.shape)
+        too_large = _too_large(cluster, group)
+        if too_large is not None:
+            faults.append(too_large)
+            continue
         if size_of(cluster, group.shape).total != Resources():
             continue  # that is what who could hold it has
         why = never_fits(cluster.nodes.values(), group.shape)
@@ -118,6 +144,24 @@ def unsatisfiable(cluster: Cluster, job: Job) -> tuple[Fault, ...]:
                 Fault(code="E_UNSATISFIABLE", message=f"{group.label()}: {why}", field="/resources")
             )
     return tuple(faults)
+
+
+def _too_large(cluster: Cluster, group: Group) -> Fault | None:
+    """A gang of more ranks than all nodes could hold at once, up or down."""
+    gang = group.shape.gang
+    if gang is None or not cluster.nodes:
+        return None
+    most = seats_ever(cluster.nodes.values(), group.shape, released=True)
+    if most >= gang.size:
+        return None
+    return Fault(
+        code="E_GANG",
+        message=f"{group.label()}: more ranks than the nodes have places",
+        field="/gang/size",
+        got=str(gang.size),
+        expected=f"at most {most}",
+        hint="fewer ranks, less for each, or more of them on a node",
+    )
 
 
 def _new_job_row(job: Job, event: JobSubmitted, *, now_s: float) -> NewJob:
@@ -156,6 +200,8 @@ def on_cancel(out: list[Effect], cluster: Cluster, event: CancelAsked, *, now_s:
         ended = _cancel_job(out, cluster, job, now_s=now_s)
     else:
         ended = _cancel_index(out, cluster, job, event.index, now_s=now_s)
+    for child in descendants(cluster, job.number, event.index):
+        ended += _cancel_job(out, cluster, child, now_s=now_s)
     if ended:
         details = {"tasks": ended}
         out.append(AuditRow(at=now_s, actor=event.by, action="job.cancel", object=what, details=details))
@@ -203,12 +249,14 @@ def _cancel_task(
     if task.attempt is not None:
         if task.attempt.cancelling:
             return 0
-        task.attempt.cancelling = True
-        record_attempt(out, cluster, task.attempt)
-        running.append(task.attempt)
+        for attempt in task.attempts:
+            attempt.cancelling, attempt.reason = True, ""  # of a requeue that came before, say
+            record_attempt(out, cluster, attempt)
+            running.append(attempt)
         return 1
     move(out, cluster, task, TaskState.CANCELLED, now_s=now_s, message="cancelled")
     if not task.group.job.cancel_requested:
+        settle_task(out, cluster, task, now_s=now_s)
         settle_dependents(out, cluster, task.group, now_s=now_s)
     return 1
 

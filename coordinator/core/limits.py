@@ -7,6 +7,8 @@ from itertools import pairwise
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bus.values import TaskSettings
+
 
 class Limits(Struct, frozen=True, kw_only=True):
     """The numbers of RELIABILITY; seconds."""
@@ -18,6 +20,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     kill_after_s: float = 14.0
     lease_s: float = 15.5
     start_deadline_s: float = 30.0  # confirmed by the node, holding resources, and yet not started
+    image_deadline_s: float = 3600.0  # the same where an image may have to be fetched first
     missing_after_s: float = 5.0  # confirmed that long ago and absent from two heartbeats: lost
     retract_after_s: float = 1.0  # waiting on a busy node while another is free
     waiting_max_s: float = 2.0  # waiting on a busy node: its pace promised a place far sooner
@@ -45,6 +48,10 @@ class Limits(Struct, frozen=True, kw_only=True):
         )
         assert all(sooner < later for sooner, later in pairwise(order)), f"not in order: {order}"
         assert self.brake_window_s < self.brake_s, "who pulled the brake would pull it again once it is off"
+
+    def start_within_s(self, settings: TaskSettings) -> float:
+        """How long a node may take to start what it has the place for; an image may have to be fetched."""
+        return self.start_deadline_s if settings.container is None else self.image_deadline_s
 
     def with_silence(self, unreachable_after_s: float) -> Limits:
         """The same, with all that is measured in silence stretched or shrunk to that number."""

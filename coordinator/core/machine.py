@@ -23,10 +23,12 @@ from coordinator.core.events import (
     CommandUnanswered,
     Event,
     ForecastMade,
+    GpuAsked,
     HoldAsked,
     JobSubmitted,
     LearnedBrought,
     ModeAsked,
+    NetworksDeclared,
     NodeLabelled,
     NodeSteered,
     PauseAsked,
@@ -41,14 +43,19 @@ from coordinator.core.events import (
     TasksReported,
     Tick,
     UsageSeen,
+    VolumesPlaced,
 )
 from coordinator.core.fair_share import on_shares, settle
 from coordinator.core.forecasts import check_forecasts, on_forecast
+from coordinator.core.gangs import check_barriers
+from coordinator.core.gathering import remind_starts
+from coordinator.core.gpu_health import on_gpu_asked
 from coordinator.core.health import check_silence, check_starts
 from coordinator.core.jobs import on_cancel, on_submitted, remind_cancels, requeue_due
 from coordinator.core.labels import on_labelled
 from coordinator.core.learning import keep_notes, on_brought, on_mode, on_policy, on_snapshot
 from coordinator.core.model import Cluster
+from coordinator.core.networks import on_declared
 from coordinator.core.nodes import (
     on_beat,
     on_confirmed,
@@ -59,7 +66,9 @@ from coordinator.core.nodes import (
 from coordinator.core.placing import is_unwanted, on_schedule, retract
 from coordinator.core.preemption import preempt
 from coordinator.core.reports import on_reported
+from coordinator.core.starting import start_due
 from coordinator.core.steering import on_bulk, on_hold, on_pause, on_priority, on_requeue, on_retry
+from coordinator.core.volumes import on_placed
 from coordinator.core.yielding import remind_yields
 
 
@@ -79,9 +88,11 @@ def step(cluster: Cluster, event: Event, now_s: float) -> list[Effect]:
             on_schedule(out, cluster, now_s=now_s)
             preempt(out, cluster, now_s=now_s)
         case CommandConfirmed():
-            on_confirmed(cluster, event, now_s=now_s)
+            on_confirmed(out, cluster, event, now_s=now_s)
         case CommandUnanswered():
             on_unanswered(cluster, event)
+        case VolumesPlaced():
+            on_placed(cluster, event)
         case CancelAsked():
             on_cancel(out, cluster, event, now_s=now_s)
         case HoldAsked():
@@ -100,8 +111,12 @@ def step(cluster: Cluster, event: Event, now_s: float) -> list[Effect]:
             on_steered(out, cluster, event, now_s=now_s)
         case NodeLabelled():
             on_labelled(out, cluster, event, now_s=now_s)
+        case GpuAsked():
+            on_gpu_asked(out, cluster, event, now_s=now_s)
         case AgentRegistered():
             on_registered(out, cluster, event, now_s=now_s)
+        case NetworksDeclared():
+            on_declared(cluster, event)
         case SharesAsked():
             on_shares(out, cluster, event, now_s=now_s)
         case ModeAsked():
@@ -117,14 +132,7 @@ def step(cluster: Cluster, event: Event, now_s: float) -> list[Effect]:
         case SelfChecked():
             on_self_checked(cluster, event, now_s=now_s)
         case Tick():
-            requeue_due(out, cluster, now_s=now_s)
-            check_silence(out, cluster, now_s=now_s)
-            check_starts(out, cluster, now_s=now_s)
-            check_drains(out, cluster, now_s=now_s)
-            settle(out, cluster, now_s=now_s)
-            check_forecasts(cluster, now_s=now_s)
-            cluster.preempt_due = True
-            cluster.dirty = cluster.dirty or bool(cluster.lines)
+            _on_tick(out, cluster, now_s=now_s)
         case _:
             assert_never(event)
     settle_ended(out, cluster, now_s=now_s)
@@ -133,12 +141,27 @@ def step(cluster: Cluster, event: Event, now_s: float) -> list[Effect]:
     return out
 
 
+def _on_tick(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
+    """Time has passed: what is due by it."""
+    requeue_due(out, cluster, now_s=now_s)
+    start_due(out, cluster, now_s=now_s)
+    check_silence(out, cluster, now_s=now_s)
+    check_starts(out, cluster, now_s=now_s)
+    check_barriers(out, cluster, now_s=now_s)
+    check_drains(out, cluster, now_s=now_s)
+    settle(out, cluster, now_s=now_s)
+    check_forecasts(cluster, now_s=now_s)
+    cluster.preempt_due = True
+    cluster.dirty = cluster.dirty or bool(cluster.lines)
+
+
 def reconcile(cluster: Cluster, now_s: float) -> list[Effect]:
     """Level-triggered part, every 10–30 s: repeat the commands whose effect has not been seen."""
     out: list[Effect] = []
     settle_waiting(out, cluster, now_s=now_s)
     settle_ended(out, cluster, now_s=now_s)
     remind_cancels(out, cluster)
+    remind_starts(out, cluster)
     for attempt in cluster.attempts():
         attempt.retracting = False  # asked again where it still matters: below, and by `check_starts`
     remind_yields(out, cluster)

@@ -1,8 +1,7 @@
 """The cluster as the core knows it: nodes, live jobs, their tasks and attempts.
 
-Only what is not over lives here; the database keeps the rest. An array is one `Group`: its elements
-get a `Task` when they are first touched and lose it when they end, so a million queued tasks cost as
-much memory as one. Only the machine's modules change these objects.
+Only what is not over lives here. An array is one `Group`: its elements get a `Task` when they are first
+touched and lose it when they end: a million queued tasks cost as much as one. Only the machine changes these.
 """
 
 from __future__ import annotations
@@ -15,6 +14,8 @@ from uuid import UUID
 
 from msgspec import Struct, field
 
+from bus.matrix import Matrix
+from bus.spec import OnFailure
 from bus.units import ArrayRange
 from bus.values import (
     AttemptRef,
@@ -33,41 +34,20 @@ from coordinator.core.ids import range_id, task_id
 from coordinator.core.limits import Limits as Limits
 from coordinator.core.lines import Line as Line
 from coordinator.core.lines import Waiting as Waiting
-from coordinator.core.node import Loss as Loss
+from coordinator.core.node import Brake as Brake
 from coordinator.core.node import Node as Node
+from coordinator.core.ranks import Ranks as Ranks
 from coordinator.core.scheduler.explain import Explanation
 from coordinator.core.scheduler.learner import Learner, Situation
 from coordinator.core.scheduler.policies import Backfill, Mode
 from coordinator.core.scheduler.shares import Shares
-from coordinator.core.scheduler.wishes import Wishes
+from coordinator.core.shapes import Shape as Shape
+from coordinator.core.shapes import shape_of as shape_of
 
 if TYPE_CHECKING:
+    from coordinator.core.networks import Topology
     from coordinator.core.scheduler.asking import Size
     from coordinator.core.scheduler.pool import Pool
-
-
-class Shape(Struct, frozen=True, cache_hash=True):
-    """All that decides where a task may run. Tasks of one shape are interchangeable to a node."""
-
-    resources: Resources
-    labels: tuple[tuple[str, str], ...]
-    nodes: tuple[str, ...]
-    tool: str | None
-    gpu_types: tuple[str, ...] = ()
-    gpu_mem_mib: int = 0
-    wishes: Wishes | None = None
-
-
-def shape_of(settings: TaskSettings, wishes: Wishes | None = None) -> Shape:
-    return Shape(
-        settings.resources,
-        tuple(sorted(settings.labels.items())),
-        settings.nodes,
-        settings.tool,
-        settings.gpu_types,
-        settings.gpu_mem_mib,
-        wishes,
-    )
 
 
 class Attempt(Struct, eq=False):
@@ -99,7 +79,7 @@ class Attempt(Struct, eq=False):
 
 
 class Task(Struct, eq=False):
-    """A task that was touched and is not over."""
+    """A task that was touched and is not over. `attempt`: of a gang, that of its lowest live rank."""
 
     group: Group
     index: int
@@ -113,6 +93,36 @@ class Task(Struct, eq=False):
     started_at: float | None = None
     in_line: bool = False
     known_id: UUID | None = None  # once it was asked for
+    ranks: Ranks | None = None  # of a gang that is placed
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """The live ones: one, or one a rank."""
+        if self.ranks is not None:
+            return self.ranks.in_order
+        return [] if self.attempt is None else [self.attempt]
+
+    @property
+    def began_at(self) -> float | None:
+        """When the live attempt, or the first of the live ranks, started."""
+        if self.ranks is not None:
+            return self.ranks.began_at
+        return None if self.attempt is None else self.attempt.started_at
+
+    def begin(self, attempt: Attempt) -> None:
+        """It has a live attempt more."""
+        if self.ranks is not None:
+            self.ranks.live[attempt.ref.rank] = attempt
+        if self.attempt is None or attempt.ref < self.attempt.ref:
+            self.attempt = attempt
+        if not attempt.ref.rank:
+            self.node = attempt.node
+
+    def end(self, attempt: Attempt) -> None:
+        """One of its live attempts is over."""
+        if self.ranks is not None:
+            del self.ranks.live[attempt.ref.rank]
+        self.attempt = None if self.ranks is None else self.ranks.first
 
     @property
     def ref(self) -> TaskRef:
@@ -172,6 +182,8 @@ class Group(Struct, eq=False):
     lost_on: dict[NodeName, float] | None = None  # when a task of it was last lost on each node
     again: deque[Task] | None = None  # of a limited group: touched tasks that wait, before the untouched
     conditions: tuple[Condition, ...] = ()  # parallel to `needs`
+    max_failures: int | None = None  # that it bears
+    done: bytearray | None = None  # of a range: a bit for each element that has completed
 
     @property
     def is_range(self) -> bool:
@@ -270,6 +282,20 @@ class Group(Struct, eq=False):
         self.tasks[index] = task
         return task
 
+    def note_completed(self, index: int) -> None:
+        """One of a range is over and has done what it should."""
+        if self.done is None:
+            self.done = bytearray((self.count + 7) // 8)
+        byte, bit = divmod(index - self.first, 8)
+        self.done[byte] |= 1 << bit
+
+    def has_completed(self, index: int) -> bool:
+        """Whether an element that is over completed."""
+        if not self.is_range:
+            return bool(self.completed)
+        byte, bit = divmod(index - self.first, 8)
+        return self.done is not None and bool(self.done[byte] >> bit & 1)
+
     def forget(self, task: Task) -> None:
         """The task is over; its counters stay."""
         assert self.tasks is not None
@@ -277,10 +303,11 @@ class Group(Struct, eq=False):
 
 
 class Values(Struct, frozen=True):
-    """What element k of a group stands for: an array index, or an item of a list."""
+    """What element k of a group stands for: an array index, an item of a list, a combination of a matrix."""
 
     array: ArrayRange | None = None
     items: tuple[str, ...] = ()
+    matrix: Matrix | None = None
 
 
 class Awaited(Struct):
@@ -320,6 +347,11 @@ class Job(Struct, eq=False):
     paused_by: UserName | None = None  # what runs of it stands still, and nothing of it is placed
     paused_at: float | None = None
     after: list[Awaited] = field(default_factory=list)  # what it waits for; empty once it was let go
+    start_at_s: float | None = None  # likewise: until then all of it is pending
+    parent: TaskRef | None = None  # that submitted it
+    depth: int = 0  # how many tasks are above it
+    on_failure: OnFailure = OnFailure.CONTINUE
+    max_failures: int = 0  # that `on_failure` bears
 
     @property
     def withheld(self) -> bool:
@@ -355,14 +387,6 @@ class Job(Struct, eq=False):
         return None
 
 
-class Brake(Struct, frozen=True):
-    """Nothing is replaced: so many nodes vanished at once that we suspect ourselves."""
-
-    since_s: float
-    nodes: frozenset[NodeName]  # those that vanished
-    reason: str
-
-
 class Booking(Struct, frozen=True):
     """`task` starts by `start_s`, as so many pieces of `shape` on each of `places`: nothing delays it."""
 
@@ -393,6 +417,7 @@ class Cluster(Struct, eq=False):
     shares: Shares = field(default_factory=Shares)  # what people have used, and how far back that puts them
     sizes: dict[Shape, Size] = field(default_factory=dict)  # until a node registers
     nodes: dict[NodeName, Node] = field(default_factory=dict)
+    networks: tuple[Topology, ...] = ()  # as declared
     pool: Pool | None = None  # of the newest round
     jobs: dict[int, Job] = field(default_factory=dict)
     lines: dict[Shape, Line] = field(default_factory=dict)
@@ -407,8 +432,12 @@ class Cluster(Struct, eq=False):
     yielding: dict[AttemptRef, Attempt] = field(default_factory=dict)  # those of live attempts
     preemptible: dict[AttemptRef, Attempt] = field(default_factory=dict)  # likewise
     timed: dict[AttemptRef, Attempt] = field(default_factory=dict)  # likewise: those with a walltime
+    gathering: dict[TaskRef, Task] = field(default_factory=dict)  # gangs of which not all ranks have started
+    volumes: dict[NodeName, frozenset[str]] = field(default_factory=dict)  # features by where volumes lie
     sequence: int = 0
+    starting: list[tuple[float, int]] = field(default_factory=list)  # heap: when which job may start
     requeues: int = 0  # how often failed tasks were queued again: what was read before is stale
+    children: dict[int, set[int]] = field(default_factory=dict)  # live jobs that tasks of a job submitted
     awaited: dict[int, set[int]] = field(default_factory=dict)  # who waits for the job of that number
     ended: dict[int, bool] = field(default_factory=dict)  # the newest jobs that are over: did they complete?
     unknown_senders: int = 0  # usage reports of nodes that never registered
@@ -431,9 +460,10 @@ class Cluster(Struct, eq=False):
         return self.sequence
 
     def find_task(self, ref: TaskRef) -> Task | None:
-        job = self.jobs.get(ref.job)
-        group = job.group_of(ref.index) if job else None
-        return group.find_task(ref.index) if group else None
+        """Also by one of its ranks."""
+        job, index = self.jobs.get(ref.job), ref.whole.index
+        group = job.group_of(index) if job else None
+        return group.find_task(index) if group else None
 
     def attempts(self) -> Iterator[Attempt]:
         for node in self.nodes.values():

@@ -16,12 +16,18 @@ from coordinator.core.effects import (
     UsageRecord,
 )
 from coordinator.core.events import AgentBeat, AgentRegistered, CommandConfirmed, CommandUnanswered, UsageSeen
+from coordinator.core.gathering import confirm_ranks
+from coordinator.core.gpu_health import check_gpus, watch_shares
 from coordinator.core.health import has_beaten, has_left, is_stuck
+from coordinator.core.links import note_links
 from coordinator.core.model import Attempt, Cluster, Node
+from coordinator.core.networks import locate
+from coordinator.core.node import offering
 from coordinator.core.pausing import heal_pauses
 from coordinator.core.placing import resend, retract
 from coordinator.core.reports import lose
 from coordinator.core.suspicion import accuse
+from coordinator.core.volumes import place_volumes
 
 _MISSED_BEATS = 2
 _ANOMALY_WEIGHT = 0.3
@@ -32,8 +38,9 @@ def on_registered(out: list[Effect], cluster: Cluster, event: AgentRegistered, *
     node = cluster.nodes.get(event.node)
     rebooted = node is not None and node.boot_id != event.boot_id
     if node is None:
-        node = _new_node(event, now_s=now_s)
+        node, before = _new_node(event, now_s=now_s), None
         cluster.nodes[node.name] = node
+        place_volumes(cluster, node)
         out.append(node_event(node, "node_joined", "info", f"node {node.name} joined", now_s=now_s))
     else:
         if rebooted:
@@ -41,10 +48,13 @@ def on_registered(out: list[Effect], cluster: Cluster, event: AgentRegistered, *
         if node.incarnation != event.incarnation:
             text = f"agent of {node.name} started again" + (" after a reboot" if rebooted else "")
             out.append(node_event(node, "agent_restarted", "info", text, now_s=now_s))
+        before = node.inventory
         _update_node(node, event)
         has_beaten(out, cluster, node, now_s=now_s)
     cluster.dirty = True
     cluster.sizes.clear()
+    locate(cluster, node)
+    note_links(out, node, before, now_s=now_s)
     out.append(node_row(node, registered=True))
     unknown = tuple(ref for ref in event.live if ref not in node.attempts)
     held = set(event.live)
@@ -95,11 +105,12 @@ def _new_node(event: AgentRegistered, *, now_s: float) -> Node:
         version=event.version,
         declared=offered,
         capacity=offered,
-        inventory=event.inventory,
+        inventory=offering(event.inventory, offered.gpus),
         kind=event.kind,
         own_labels=event.labels,
         roles=event.roles,
         tools=event.tools,
+        capabilities=event.capabilities,
         health=NodeHealth.HEALTHY,
         admin=NodeAdmin.ACTIVE,
         lease_from_s=now_s,
@@ -108,16 +119,21 @@ def _new_node(event: AgentRegistered, *, now_s: float) -> Node:
 
 
 def _update_node(node: Node, event: AgentRegistered) -> None:
+    if node.incarnation != event.incarnation:
+        node.gpu_faults = ()  # that was another process
     node.incarnation = event.incarnation
     node.boot_id = event.boot_id
     node.version = event.version
     node.declared = _offered(event)
-    node.capacity = node.declared.widest(node.allocated)
-    node.inventory = event.inventory
+    node.equip(offering(event.inventory, node.declared.gpus))
+    if node.quarantines:
+        node.count_gpus()
+    node.fit_capacity()
     node.kind = event.kind
     node.label(event.labels, node.set_labels)
     node.roles = event.roles
     node.tools = event.tools
+    node.capabilities = event.capabilities
 
 
 def on_beat(out: list[Effect], cluster: Cluster, event: AgentBeat, *, now_s: float) -> None:
@@ -132,7 +148,9 @@ def on_beat(out: list[Effect], cluster: Cluster, event: AgentBeat, *, now_s: flo
         _on_leaving(out, cluster, node, event, now_s=now_s)
         return
     has_beaten(out, cluster, node, now_s=now_s)
-    held, still = set(event.live), set(event.paused)
+    if event.gpus is not None:
+        check_gpus(out, cluster, node, event.gpus, now_s=now_s)
+    held, still, preparing = set(event.live), set(event.paused), set(event.preparing)
     doubtful: list[Attempt] = []
     assigned = AttemptState.ASSIGNED  # looked up once: each time costs 0.1 µs in Python 3.11
     stuck: list[Attempt] = []
@@ -141,9 +159,15 @@ def on_beat(out: list[Effect], cluster: Cluster, event: AgentBeat, *, now_s: flo
         if attempt.ref in held:  # by far the most: a few look-ups each, for all that run in the cluster
             if attempt.missing or attempt.former_until_s is not None:
                 attempt.missing, attempt.former_until_s = 0, None
-            if attempt.state is assigned and is_stuck(cluster, node, attempt, now_s=now_s):
-                attempt.late = True
-                stuck.append(attempt)
+            if attempt.state is assigned:
+                if attempt.task.ranks is not None:  # held there by right; what its agent said may be lost
+                    if _is_doubtful(cluster, attempt, now_s=now_s):
+                        doubtful.append(attempt)
+                elif preparing and attempt.ref in preparing:
+                    attempt.idle_s = None  # something is being brought for it
+                elif is_stuck(cluster, node, attempt, now_s=now_s):
+                    attempt.late = True
+                    stuck.append(attempt)
             if attempt.task.group.job.paused_by is not None or (still and attempt.ref in still):
                 pausing.append(attempt)
         elif attempt.former_until_s is not None:
@@ -209,6 +233,7 @@ def on_usage(out: list[Effect], cluster: Cluster, event: UsageSeen, *, now_s: fl
         out.append(node_event(node, "usage_anomaly", "warning", text, now_s=now_s))
         accuse(node.watch, _ANOMALY_WEIGHT, now_s=now_s)
     node.anomalous = bool(beyond) if is_newest else node.anomalous
+    known = {gpu.uuid for gpu in node.inventory.gpus}
     out.append(
         UsageRecord(
             at=measured_s,
@@ -217,8 +242,11 @@ def on_usage(out: list[Effect], cluster: Cluster, event: UsageSeen, *, now_s: fl
             usage=event.usage,
             load=event.load,
             anomaly=bool(beyond),
+            gpus=tuple({gpu.uuid: gpu for gpu in event.gpus if gpu.uuid in known}.values()),
         )
     )
+    if is_newest and (event.gpus or node.over_share):
+        watch_shares(out, node, event.tasks, now_s=now_s)
     for ref, usage in event.tasks:
         attempt = node.attempts.get(ref)
         if attempt is not None:
@@ -250,10 +278,13 @@ def exceeded(node: Node, usage: Usage) -> tuple[str, ...]:
     return tuple(name for name, used, bound in bounds if bound and used > bound)
 
 
-def on_confirmed(cluster: Cluster, event: CommandConfirmed, *, now_s: float) -> None:
+def on_confirmed(out: list[Effect], cluster: Cluster, event: CommandConfirmed, *, now_s: float) -> None:
     """The node has these assignments on disk."""
-    for attempt in _known(cluster, event.node, event.attempts):
+    known = _known(cluster, event.node, event.attempts)
+    for attempt in known:
         attempt.confirmed_at = now_s
+    if cluster.gathering:
+        confirm_ranks(out, cluster, known, dict(event.ports))
 
 
 def on_unanswered(cluster: Cluster, event: CommandUnanswered) -> None:

@@ -88,6 +88,7 @@ class NodeHeld(NamedTuple):
     capacity: Resources
     allocated: Resources
     labels: tuple[tuple[str, str], ...]
+    quarantined: tuple[tuple[str, str], ...]  # GPUs, and what for
 
 
 class Learnt(NamedTuple):
@@ -199,6 +200,7 @@ def _node(node: Node) -> NodeHeld:
         node.written,
         node.allocated,
         tuple(sorted(node.labels.items())),
+        tuple(sorted((uuid, node.quarantines[uuid].kind) for uuid in node.quarantined)),
     )
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
-from bus.values import AttemptRef, AttemptState, NodeAdmin, NodeName, TaskState
+from bus.values import AttemptRef, AttemptState, NodeAdmin, NodeName
 from coordinator.core.changes import begin_attempt
 from coordinator.core.effects import Effect, Placement, SendAssign, SendCancel, SendRetract
+from coordinator.core.gathering import begin_gang
 from coordinator.core.learning import note_unused, situation
 from coordinator.core.model import Attempt, Cluster, Group, Shape, Task
 from coordinator.core.scheduler.explain import Sharing
@@ -30,6 +31,11 @@ def on_schedule(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
         sharing = sharing or Sharing(situation(cluster, now_s=now_s))
         task = take(cluster, decision.shape)
         node = decision.node
+        if decision.seats:
+            kept = sharing.kept(decision.explanation, AttemptRef(*task.ref, task.fence + 1))
+            for rank in begin_gang(out, cluster, task, decision.seats, now_s=now_s, explanation=kept):
+                batches.setdefault(rank.node, []).append(placement(rank))
+            continue
         attempt = begin_attempt(
             out,
             cluster,
@@ -99,11 +105,12 @@ def _element(group: Group, index: int) -> tuple[int | None, bytes | None]:
 
 
 def is_unwanted(cluster: Cluster, attempt: Attempt) -> bool:
-    """Assigned and not to start: its job is held or paused, its node drains, or it makes room."""
+    """Assigned and not to start: its job is held or paused, its node drains, its GPU is out, or it yields."""
     return attempt.state is AttemptState.ASSIGNED and (
         attempt.yielding
         or attempt.task.group.job.withheld
         or cluster.nodes[attempt.node].admin is NodeAdmin.DRAINING
+        or (bool(attempt.gpus) and not cluster.nodes[attempt.node].quarantined.isdisjoint(attempt.gpus))
     )
 
 
@@ -131,6 +138,6 @@ def resend(out: list[Effect], cluster: Cluster, attempts: list[Attempt]) -> None
     for attempt in attempts:
         wanted = not (attempt.cancelling or is_unwanted(cluster, attempt))
         attempt.unanswered = False
-        if attempt.task.state is TaskState.ASSIGNED and wanted:
+        if attempt.state is AttemptState.ASSIGNED and wanted:
             batches.setdefault(attempt.node, []).append(placement(attempt))
     _send(out, cluster, batches)

@@ -15,7 +15,9 @@ from bus.spec import JobSpec
 from bus.values import TaskState, UserName
 from coordinator.core import after
 from coordinator.core.changes import enqueue
+from coordinator.core.children import check_parent
 from coordinator.core.conditions import Verdict, with_condition
+from coordinator.core.corresponding import check_counts, check_jobs
 from coordinator.core.effects import Fault
 from coordinator.core.intake import build_job, derive
 from coordinator.core.jobs import unsatisfiable
@@ -25,6 +27,7 @@ from coordinator.core.preferences import strangers
 from coordinator.core.scheduler.feasible import find_gpus
 from coordinator.core.scheduler.order import in_force, key_of
 from coordinator.core.scheduler.round import decide
+from coordinator.core.starting import check_start
 from coordinator.core.why import blockers, candidates, line_blocker, tasks_ahead
 
 STARTS_MAX = 2_000
@@ -47,7 +50,15 @@ def planned_job(
     if isinstance(derived, tuple):
         return derived
     job = build_job(derived, spec=spec, job_id=UUID(int=0), number=0, owner=owner, submitted_at=now_s)
-    faults = after.bind(cluster, job, ended or {}) or strangers(cluster, job) or unsatisfiable(cluster, job)
+    faults = (
+        after.bind(cluster, job, ended or {})
+        or check_parent(cluster, job)
+        or check_counts(job)
+        or check_jobs(cluster, job)
+        or check_start(job, now_s=now_s)
+        or strangers(cluster, job)
+        or unsatisfiable(cluster, job)
+    )
     if faults:
         return faults
     _let_go(cluster, job)
@@ -87,6 +98,8 @@ def plan(
             now=now,
             waits=group.count - sum(now.values()),
         )
+        if group.settings.gang is not None:
+            planned.ranks, planned.waits = group.settings.gang.size, 0 if now else 1
         if position < EXPLAINED_MAX:
             planned.candidates = seen[position]
             for candidate in planned.candidates:
@@ -97,7 +110,7 @@ def plan(
     return Plan(
         name=job.name,
         tasks=job.total,
-        starts_now=sum(sum(nodes.values()) for nodes in started.values()),
+        starts_now=sum(each.count - each.waits for each in groups),
         groups=groups,
     )
 
@@ -106,7 +119,7 @@ def _let_go(cluster: Cluster, job: Job) -> None:
     """Queue what waits only for jobs that are over as it wants them."""
     job.after = [each for each in job.after if after.verdict(cluster, each) is not Verdict.MET]
     for group in job.groups:
-        if not job.after and not group.needs:
+        if not job.after and job.start_at_s is None and not group.needs:
             group.untouched_state = TaskState.QUEUED
 
 
@@ -138,10 +151,16 @@ def _place(scratch: Cluster, job: Job, *, now_s: float) -> tuple[dict[int, dict[
             return started, False
         task = take(scratch, decision.shape)
         task.group.live += 1
+        nodes = started.setdefault(task.group.first, {})
+        for node in decision.seats:
+            node.give(decision.shape.resources, find_gpus(node, decision.shape) or ())
+            node.note_task(job.number, claims=decision.shape.claims)
+            nodes[node.name] = nodes.get(node.name, 0) + 1
+        if decision.seats:
+            continue
         gpus = decision.gpus or find_gpus(decision.node, decision.shape) or ()
         decision.node.give(task.group.settings.resources, gpus)
-        decision.node.note_task(job.number)
-        nodes = started.setdefault(task.group.first, {})
+        decision.node.note_task(job.number, claims=decision.shape.claims)
         nodes[decision.node.name] = nodes.get(decision.node.name, 0) + 1
     return started, True
 

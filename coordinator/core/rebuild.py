@@ -9,17 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import msgspec
+from msgspec.structs import replace
 
 from bus.spec import JobSpec
 from bus.values import NodeHealth, NodeName, TaskState, UserName
 from coordinator.core.after import wait_for
 from coordinator.core.blame import note_evidence
 from coordinator.core.changes import COUNTER, add_to, enqueue, job_change, note_live
+from coordinator.core.children import note_child
+from coordinator.core.conditions import Condition
 from coordinator.core.effects import AttemptChange, JobChange, NewJob, NodeRow
 from coordinator.core.events import JobOver, LossSeen, TaskSeen
+from coordinator.core.gathering import note_started
 from coordinator.core.intake import build_job, derive
-from coordinator.core.model import Attempt, Cluster, Group, Job, Node
-from coordinator.core.reports import schedule_retry
+from coordinator.core.model import Attempt, Cluster, Group, Job, Node, Ranks
+from coordinator.core.networks import locate
+from coordinator.core.node import offering
+from coordinator.core.ranks import RankEnd
+from coordinator.core.retrying import schedule_retry
+from coordinator.core.starting import wait_for_time
 
 
 class RebuildError(Exception):
@@ -32,7 +40,7 @@ def restore_node(cluster: Cluster, row: NodeRow, *, now_s: float) -> None:
     What was unreachable has not been heard since, and must not look as if it vanished now.
     """
     away = row.health is NodeHealth.UNREACHABLE
-    cluster.nodes[row.name] = Node(
+    node = cluster.nodes[row.name] = Node(
         name=row.name,
         id=row.id,
         incarnation=row.incarnation,
@@ -58,7 +66,14 @@ def restore_node(cluster: Cluster, row: NodeRow, *, now_s: float) -> None:
         admin_goal=row.admin_goal,
         admin_deadline=row.admin_deadline,
         set_labels=row.set_labels,
+        capabilities=row.capabilities,
+        quarantines={each.uuid: each for each in row.quarantines},
     )
+    if node.quarantined:
+        node.declared = replace(node.declared, gpus=len(node.offered_gpus), gpu_milli=0)
+    elif len(node.offered_gpus) > row.capacity.gpus:  # written before GPUs said whether they are offered
+        node.inventory = offering(row.inventory, row.capacity.gpus)
+    locate(cluster, node)
 
 
 def restore_job(
@@ -75,6 +90,7 @@ def restore_job(
     before those that run after them: in order of their numbers.
     """
     job = _job(row, change)
+    note_child(cluster, job)
     cluster.jobs[job.number] = job
     if row.dedupe_key is not None:
         cluster.dedupe[row.owner, row.dedupe_key] = (row.digest, row.number, row.id, row.tasks)
@@ -94,9 +110,15 @@ def restore_job(
 
 
 def _restore_after(cluster: Cluster, job: Job, ended: Mapping[int, bool]) -> None:
-    """A job still waits for others exactly if no task of it was ever queued."""
+    """A job still waits for its time and for others exactly if no task of it was ever queued.
+
+    What waits task by task waits as long as anything of it does.
+    """
     if job.pending + job.cancelled < job.total:
-        job.after = []
+        elementwise = [each for each in job.after if each.condition is Condition.CORRESPONDING]
+        job.after, job.start_at_s = elementwise if job.pending else [], None
+    if job.start_at_s is not None:
+        wait_for_time(cluster, job)
     for each in job.after:
         if each.number not in cluster.jobs:
             each.completed = ended.get(each.number, False)  # what is long gone did not complete
@@ -109,7 +131,7 @@ def restore_over(over: JobOver) -> Job:
     None of its tasks can start any more, so counts stand for them: a million ended elements are one number.
     """
     job = _job(over.job, over.change)
-    job.after = []
+    job.after, job.start_at_s = [], None
     job.ended_at = over.change.ended_at
     for group in job.groups:
         group.cursor = group.end
@@ -156,7 +178,7 @@ def _job(row: NewJob, change: JobChange) -> Job:
 
 
 def _restore_task(cluster: Cluster, group: Group, seen: TaskSeen) -> None:
-    if seen.fence == 0 and seen.state in (TaskState.PENDING, TaskState.QUEUED):
+    if seen.fence == 0 and not group.is_range and seen.state in (TaskState.PENDING, TaskState.QUEUED):
         group.version, group.untouched_state = seen.version, seen.state  # one task, still untouched
         return
     task = group.touch(seen.task.index)
@@ -167,6 +189,8 @@ def _restore_task(cluster: Cluster, group: Group, seen: TaskSeen) -> None:
     match seen.state:
         case TaskState.COMPLETED | TaskState.CANCELLED | TaskState.FAILED | TaskState.TIMEOUT:
             add_to(group, seen.state)
+            if seen.state is TaskState.COMPLETED and group.is_range:
+                group.note_completed(task.index)
             group.forget(task)
         case TaskState.QUEUED:
             enqueue(cluster, task, now_s=seen.changed_at)
@@ -174,6 +198,10 @@ def _restore_task(cluster: Cluster, group: Group, seen: TaskSeen) -> None:
             schedule_retry(cluster, task, now_s=seen.changed_at)
         case _:
             group.live += 1
+            task.node = seen.node
+            if group.settings.gang is not None:
+                task.ranks = Ranks()
+                cluster.gathering[task.ref] = task
 
 
 def _settle_group(cluster: Cluster, group: Group) -> None:
@@ -191,7 +219,13 @@ def _settle_group(cluster: Cluster, group: Group) -> None:
 
 
 def restore_attempt(cluster: Cluster, row: AttemptChange) -> None:
-    """A live attempt, as confirmed: its node will say otherwise if it does not know it."""
+    """A live attempt, as confirmed: its node will say otherwise if it does not know it.
+
+    Or a rank of a live gang that is over; these come after the live ones, in the order of their ends.
+    """
+    if row.ended_at is not None:
+        _restore_rank_end(cluster, row, row.ended_at)
+        return
     task = cluster.find_task(row.attempt.task)
     node = cluster.nodes.get(NodeName(row.node))
     if task is None or node is None:
@@ -209,17 +243,34 @@ def restore_attempt(cluster: Cluster, row: AttemptChange) -> None:
     attempt.confirmed_at = row.started_at  # what has not started is assigned again, in case
     if row.started_at is not None:  # perhaps under an agent of that name that has been replaced since
         attempt.former_until_s = node.lease_from_s + cluster.limits.lease_s
-    task.attempt = attempt
-    task.node = node.name
+    task.begin(attempt)
     node.attempts[row.attempt] = attempt
-    node.note_task(row.attempt.job)
+    node.note_task(row.attempt.job, claims=task.group.shape.claims)
     if attempt.holding:
         node.holding += 1
         node.give(attempt.requested, attempt.gpus)
     attempt.cancelling, attempt.yielding = row.cancelling, row.yielding
     attempt.decided = row.explanation
-    attempt.reason = row.message if row.yielding else ""
+    attempt.reason = row.message if row.yielding or row.cancelling else ""
     note_live(cluster, attempt)
+    note_started(cluster, task)
+
+
+def _restore_rank_end(cluster: Cluster, row: AttemptChange, ended_s: float) -> None:
+    task = cluster.find_task(row.attempt.task)
+    if task is None or task.ranks is None:
+        raise RebuildError(f"attempt {row.attempt} belongs to no live gang")
+    end = RankEnd(
+        rank=row.attempt.rank,
+        node=row.node,
+        state=row.state,
+        at_s=ended_s,
+        exit_code=row.exit_code,
+        signal=row.signal,
+        message=row.message,
+        cancelling=row.cancelling,
+    )
+    task.ranks.ends.append(end)
 
 
 def restore_loss(cluster: Cluster, loss: LossSeen) -> None:

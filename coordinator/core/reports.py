@@ -6,7 +6,6 @@ twice, from a node that lost its lease) changes nothing, is acknowledged, and th
 
 from __future__ import annotations
 
-import heapq
 from typing import assert_never
 
 from bus.values import (
@@ -30,11 +29,13 @@ from coordinator.core.changes import (
 )
 from coordinator.core.effects import AnswerReport, Effect
 from coordinator.core.events import TasksReported
+from coordinator.core.gangs import end_rank, lose_rank, start_rank
+from coordinator.core.gathering import was_held
 from coordinator.core.groups import on_task_over
 from coordinator.core.learning import note_experience
-from coordinator.core.model import Attempt, Cluster, Node, Task
+from coordinator.core.model import Attempt, Cluster, Node
 from coordinator.core.pausing import on_late_start
-from coordinator.core.retrying import backoff_s, may_retry
+from coordinator.core.retrying import may_retry, schedule_retry, starts_again
 from coordinator.core.scheduler.prefill import note_ends
 
 _AFTER_RUNNING = frozenset({TaskState.COMPLETED, TaskState.TIMEOUT})
@@ -81,6 +82,9 @@ def _is_verdict(report: Ended) -> bool:
 def _on_started(out: list[Effect], cluster: Cluster, node: Node, attempt: Attempt, *, now_s: float) -> None:
     if attempt.state is AttemptState.RUNNING:
         return
+    if attempt.task.ranks is not None:
+        start_rank(out, cluster, attempt, started_s=now_s, now_s=now_s)
+        return
     if not attempt.holding:
         make_room(out, cluster, node, attempt)
     attempt.state = AttemptState.RUNNING
@@ -101,7 +105,7 @@ def make_room(out: list[Effect], cluster: Cluster, node: Node, attempt: Attempt)
         if attempt.requested.fits(node.free):
             break
         waits = other.holding and other.state is AttemptState.ASSIGNED and not other.gpus
-        if waits and other is not attempt:
+        if waits and other is not attempt and other.task.ranks is None:
             release(cluster, other)
             record_attempt(out, cluster, other)
     if attempt.requested.fits(node.free):
@@ -124,7 +128,36 @@ def promote(out: list[Effect], cluster: Cluster, node: Node) -> None:
         record_attempt(out, cluster, attempt)
 
 
+def _on_rank_ended(
+    out: list[Effect], cluster: Cluster, attempt: Attempt, report: Ended, *, now_s: float
+) -> None:
+    """A rank of a gang ended by what it did, or because the gang was told to."""
+    if report.started_at is not None and attempt.state is AttemptState.ASSIGNED:
+        start_rank(out, cluster, attempt, started_s=_started_at(attempt, report, now_s), now_s=now_s)
+    state, _, message = _verdict(attempt, report)
+    if _has_yielded(attempt, report):
+        state, message = AttemptState.PREEMPTED, attempt.reason
+    end_rank(
+        out,
+        cluster,
+        attempt,
+        state,
+        now_s=now_s,
+        exit_code=report.exit_code,
+        signal=report.signal,
+        message=message,
+        output=report.output,
+    )
+
+
 def _on_ended(out: list[Effect], cluster: Cluster, attempt: Attempt, report: Ended, *, now_s: float) -> None:
+    if attempt.task.ranks is not None and report.outcome not in _LOSSES:
+        _on_rank_ended(out, cluster, attempt, report, now_s=now_s)
+        return
+    if report.outcome is Outcome.LOST and was_held(attempt):  # its agent started anew, and holds nothing
+        message = report.message or str(report.outcome)
+        lose(out, cluster, attempt, AttemptState.RETURNED, now_s=now_s, charged=False, message=message)
+        return
     if report.outcome in _LOSSES or _has_yielded(attempt, report):
         ran_out = report.outcome is Outcome.LEASE_EXPIRED
         lose(
@@ -145,9 +178,12 @@ def _on_ended(out: list[Effect], cluster: Cluster, attempt: Attempt, report: End
         path.insert(0, TaskState.RUNNING)
         attempt.started_at = _started_at(attempt, report, now_s)
         task.started_at = attempt.started_at
-    retry = may_retry(task, report, task_state)
+    again = starts_again(task, task_state)
+    if again and task_state is TaskState.COMPLETED:
+        path[-1] = TaskState.FAILED  # it was to run until it is cancelled
+    retry = again or may_retry(task, report, task_state)
     if retry:
-        task.retries += 1
+        task.retries += not again
         task.lost_on = ()
         path.append(TaskState.RETRYING)
     if state is not AttemptState.CANCELLED:
@@ -166,7 +202,8 @@ def _on_ended(out: list[Effect], cluster: Cluster, attempt: Attempt, report: End
         output=None if retry else report.output,
     )
     if retry:
-        schedule_retry(cluster, task, now_s=now_s)
+        ran_s = now_s - (attempt.started_at or now_s)
+        schedule_retry(cluster, task, now_s=now_s, ran_s=ran_s)
     else:
         on_task_over(out, cluster, task, task_state, node=node, message=message, now_s=now_s)
     unpark(cluster, task.group, now_s=now_s)
@@ -187,7 +224,7 @@ def _on_returned(out: list[Effect], cluster: Cluster, attempt: Attempt, *, now_s
     if not attempt.late:
         lose(out, cluster, attempt, AttemptState.RETURNED, now_s=now_s, charged=False)
         return
-    message = f"not started within {cluster.limits.start_deadline_s:g} s"
+    message = f"not started within {cluster.limits.start_within_s(attempt.task.group.settings):g} s"
     lose(out, cluster, attempt, AttemptState.LOST, now_s=now_s, unstarted=True, message=message)
 
 
@@ -200,24 +237,25 @@ def _started_at(attempt: Attempt, report: Ended, now_s: float) -> float:
 def _verdict(attempt: Attempt, report: Ended) -> tuple[AttemptState, TaskState, str]:
     """How attempt and task end, and what people read about it."""
     match report.outcome:
+        case Outcome.EXITED if report.exit_code == 0 and report.fault:
+            return AttemptState.FAILED, TaskState.FAILED, report.fault
         case Outcome.EXITED if report.exit_code == 0:
             return AttemptState.COMPLETED, TaskState.COMPLETED, report.message
         case Outcome.TIMEOUT:
             return AttemptState.TIMEOUT, TaskState.TIMEOUT, report.message or "walltime exceeded"
         case Outcome.CANCELLED:
-            return AttemptState.CANCELLED, TaskState.CANCELLED, report.message or "cancelled"
+            return (
+                AttemptState.CANCELLED,
+                TaskState.CANCELLED,
+                report.message or attempt.reason or "cancelled",
+            )
         case Outcome.SIGNALED:
             message = report.message or f"ended by signal {report.signal}"
         case _:
             message = report.message or f"exit code {report.exit_code}"
     if attempt.cancelling:
-        return AttemptState.CANCELLED, TaskState.CANCELLED, "cancelled"
+        return AttemptState.CANCELLED, TaskState.CANCELLED, attempt.reason or "cancelled"
     return AttemptState.FAILED, TaskState.FAILED, message
-
-
-def schedule_retry(cluster: Cluster, task: Task, *, now_s: float) -> None:
-    """Queue the task again when its backoff is over (`on_tick`)."""
-    heapq.heappush(cluster.retries, (now_s + backoff_s(task), cluster.next_sequence(), task.ref))
 
 
 def lose(
@@ -236,6 +274,11 @@ def lose(
     `charged`: it speaks against task and node, and where there is enough of that, the task fails or the node
     is quarantined. `unstarted`: the node could not start it.
     """
+    if attempt.task.ranks is not None:
+        lose_rank(
+            out, cluster, attempt, state, now_s=now_s, charged=charged, unstarted=unstarted, message=message
+        )
+        return
     task, node = attempt.task, cluster.nodes[attempt.node]
     cancelling = attempt.cancelling
     if attempt.yielding and charged and not cancelling:

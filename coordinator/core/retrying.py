@@ -2,11 +2,13 @@
 
 `retry_on` names ends by words ("failed", "timeout") and by what the process said ("exit:75", "signal:KILL").
 Only what it names is tried again. "failed" leaves out commands that cannot be run (their exit codes are 126
-and 127): another try would find the same, unless the job names that code.
+and 127) and outputs that their tool's schema does not allow: another try would find the same, unless the job
+names that code.
 """
 
 from __future__ import annotations
 
+import heapq
 import signal
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -16,13 +18,14 @@ from msgspec import Struct
 from bus.refusal import quote
 from bus.values import Ended, Outcome, TaskSettings, TaskState
 from coordinator.core.effects import Fault
-from coordinator.core.model import Task
+from coordinator.core.model import Cluster, Task
 
 RETRY_ON_MAX = 64
 _CANNOT_RUN = frozenset({Outcome.NOT_FOUND, Outcome.NOT_EXECUTABLE})
 _SIGNALS = {each.name.removeprefix("SIG"): int(each) for each in signal.Signals}
 _SIGNAL_MAX = 64
 _CODE_MAX = 255
+_DOUBLINGS_MAX = 64
 _EXPECTED = "failed, timeout, exit:CODE or signal:NAME"
 
 
@@ -105,17 +108,34 @@ def may_retry(task: Task, report: Ended, state: TaskState) -> bool:
 
 
 def _named(settings: TaskSettings, report: Ended) -> bool:
-    if settings.retry_on_failure and report.outcome not in _CANNOT_RUN:
+    if settings.retry_on_failure and report.outcome not in _CANNOT_RUN and not report.fault:
         return True
     return report.exit_code in settings.retry_exit_codes or report.signal in settings.retry_signals
 
 
-def backoff_s(task: Task) -> float:
-    """min(backoff · 2^(retries - 1), max), less up to a quarter so that retries spread.
+def schedule_retry(cluster: Cluster, task: Task, *, now_s: float, ran_s: float = 0.0) -> None:
+    """Queue the task again when its backoff is over (`jobs.requeue_due`)."""
+    heapq.heappush(cluster.retries, (now_s + backoff_s(task, ran_s=ran_s), cluster.next_sequence(), task.ref))
 
-    The jitter is a hash of the task's number and retry: the core draws no randomness.
+
+def starts_again(task: Task, state: TaskState) -> bool:
+    """Whether a task of a streaming job is started again, however it ended: all but a cancel."""
+    job = task.group.job
+    return task.group.settings.streaming and not job.cancel_requested and state is not TaskState.CANCELLED
+
+
+def backoff_s(task: Task, *, ran_s: float = 0.0) -> float:
+    """min(backoff · 2^(n - 1), max), less up to a quarter so that retries spread.
+
+    `n` is the number of the retry. Streaming jobs are charged none: of theirs it is the number of the
+    attempt, and 1 again after one that ran (`ran_s`) longer than the longest backoff.
+
+    The jitter is a hash of the task's number and n: the core draws no randomness.
     """
     settings = task.group.settings
-    whole = min(settings.backoff_s * 2.0 ** (task.retries - 1), settings.backoff_max_s)
-    scattered = (task.ref.job * 2_654_435_761 + task.index * 40_503 + task.retries * 97) % 1024
+    number = task.retries
+    if settings.streaming:
+        number = 1 if ran_s > settings.backoff_max_s else min(task.fence, _DOUBLINGS_MAX)
+    whole = min(settings.backoff_s * 2.0 ** (number - 1), settings.backoff_max_s)
+    scattered = (task.ref.job * 2_654_435_761 + task.index * 40_503 + number * 97) % 1024
     return whole * (1.0 - scattered / 4096)

@@ -158,7 +158,7 @@ def _running(job: Job) -> list[Attempt]:
 
 def _attempts(job: Job) -> list[Attempt]:
     tasks = (task for group in job.groups for task in (group.tasks or {}).values())
-    return [task.attempt for task in tasks if task.attempt is not None]
+    return [attempt for task in tasks for attempt in task.attempts]
 
 
 def on_requeue(out: list[Effect], cluster: Cluster, event: RequeueAsked, *, now_s: float) -> None:
@@ -172,7 +172,7 @@ def on_requeue(out: list[Effect], cluster: Cluster, event: RequeueAsked, *, now_
         return
     attempts = _attempts(job)
     if event.index is not None:
-        attempts = [attempt for attempt in attempts if attempt.ref.index == event.index]
+        attempts = [attempt for attempt in attempts if attempt.task.index == event.index]
     if job.cancel_requested:
         out.append(_refuse(event.reply, _is_ending(job, field="/target")))
         return

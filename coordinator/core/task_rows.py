@@ -19,6 +19,8 @@ def new_task_row(group: Group, *, now_s: float) -> NewTask:
         own["command"] = group.command
     if values is not None and values.items:
         own["for_each"] = len(values.items)
+    elif values is not None and values.matrix is not None:
+        own["matrix"] = dict(zip(values.matrix.names, values.matrix.values, strict=True))
     elif values is not None and values.array is not None:
         own["array"] = values.array.ranges
     return NewTask(
@@ -63,9 +65,12 @@ def element_row(task: Task) -> NewTask:
 
 
 def element_input(group: Group, index: int) -> dict[str, Any]:
-    """What is an element's own: its item, or its array index."""
-    position = index - group.first
-    if group.values is not None and group.values.items:
-        return {"item": group.values.items[position]}
-    assert group.values is not None and group.values.array is not None, "only ranges have elements"
-    return {"array_index": group.values.array.index_of(position)}
+    """What is an element's own: its item, its combination, or its array index."""
+    position, values = index - group.first, group.values
+    assert values is not None, "only ranges have elements"
+    if values.items:
+        return {"item": values.items[position]}
+    if values.matrix is not None:
+        return {"matrix": values.matrix.at(position)}
+    assert values.array is not None
+    return {"array_index": values.array.index_of(position)}

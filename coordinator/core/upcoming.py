@@ -18,6 +18,7 @@ from coordinator.core.model import Cluster
 from coordinator.core.scheduler.coming import Coming
 from coordinator.core.scheduler.forecast import Forecast, foresee_each, ratios
 from coordinator.core.scheduler.forward import NOBODY, Scene, Times
+from coordinator.core.scheduler.ground import Ground, ground_of
 from coordinator.core.scheduler.order import in_force
 from coordinator.core.scheduler.scene import coming_of, in_line, newcomers, scene_of
 
@@ -65,17 +66,17 @@ class Turns(Struct, frozen=True, kw_only=True):
         return self.names[counted.most_common(1)[0][0]] if counted else None
 
 
-def turns_of(cluster: Cluster, *, limit: int, now_s: float) -> Turns:
+def turns_of(cluster: Cluster, *, limit: int, now_s: float, ground: Ground | None = None) -> Turns:
     """Of the first `limit` in the order in force."""
     lines = in_line(cluster)
     latest = newcomers(cluster, now_s=now_s)
-    nodes = list(cluster.nodes.values())
+    ground = ground or ground_of(cluster, list(cluster.nodes.values()))
     return Turns(
         order=in_force(cluster).name,
         tasks=sum(line.count for line in lines),
         waiters=tuple(Waiter(line.first, line.group.job.owner, line.count) for line in lines[:limit]),
-        scene=scene_of(cluster, nodes, lines, now_s=now_s, latest=latest),
-        names=tuple(node.name for node in nodes),
+        scene=scene_of(cluster, ground, lines, now_s=now_s, latest=latest),
+        names=tuple(node.name for node in ground.nodes),
         ratios=ratios(cluster.planner.predictor),
         coming=coming_of(cluster, lines, latest, now_s=now_s),
     )

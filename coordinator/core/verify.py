@@ -126,10 +126,10 @@ def _of_books(ours: Mapping[AttemptRef, AttemptHeld], found: Inspection) -> Iter
         if seen is None:
             if not found.unreported:  # else its end may be on its way
                 what = f"runs on {found.node} by the books, and not there"
-                yield Flaw("I8", "node.missing", str(ref), what, f"corral requeue {ref.task}")
+                yield Flaw("I8", "node.missing", str(ref), what, f"corral requeue {ref.task.whole}")
         elif not seen.processes:
             what = f"runs on {found.node}, and has no process there"
-            yield Flaw("I8", "node.no_process", str(ref), what, f"corral requeue {ref.task}")
+            yield Flaw("I8", "node.no_process", str(ref), what, f"corral requeue {ref.task.whole}")
         elif seen.paused != held.paused:
             is_so, should = ("stands still", "runs") if seen.paused else ("runs", "is paused")
             what = f"{is_so} on {found.node}, and {should} by the books"
@@ -142,7 +142,8 @@ def _of_processes(books: Collection[Picture], found: Inspection) -> Iterator[Fla
         ref = seen.attempt
         if any(ref in picture.attempts and picture.attempts[ref].node == found.node for picture in books):
             continue
-        tasks = [picture.tasks[ref.task] for picture in books if ref.task in picture.tasks]
+        task = ref.task.whole
+        tasks = [picture.tasks[task] for picture in books if task in picture.tasks]
         if any(task.idempotent for task in tasks):
             continue  # may run twice: its submitter said so
         newest = max((task.fence for task in tasks), default=0)

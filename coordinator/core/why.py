@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from bus.api import Blocker, Candidate
-from bus.units import counted, format_size_mib
+from bus.instants import format_instant
+from bus.units import counted, format_duration_s, format_size_mib
 from bus.values import NodeAdmin, NodeHealth, OnDisconnect, TaskState, UserName
 from coordinator.core import after
 from coordinator.core.amounts import RESOURCES, amount_of, describe, flag
 from coordinator.core.conditions import Condition, Verdict, with_condition
+from coordinator.core.gang_why import gang_blocker
+from coordinator.core.gpu_health import release_command
 from coordinator.core.groups import verdicts
 from coordinator.core.model import Attempt, Cluster, Group, Job, Node, Shape, Task
 from coordinator.core.scheduler.affinity import scoring
@@ -22,6 +25,7 @@ from coordinator.core.scheduler.order import standing
 from coordinator.core.scheduler.pool import pool_of
 from coordinator.core.scheduler.scene import own_entry
 from coordinator.core.scheduler.values import Values, acting
+from coordinator.core.volume_why import volume_blocker
 
 NODES_NAMED = 4
 CANDIDATES_MAX = 16
@@ -31,7 +35,21 @@ _ENDS = {
     Condition.OK: "completed",
     Condition.ANY: "ended",
     Condition.FAILED: "ended, and not all completed",
+    Condition.CORRESPONDING: "completed the task of the same number",
 }
+
+_OWN_ABILITIES = {
+    "container": (
+        "run containers",
+        "install podman there and start its agent again; corral doctor says more",
+    ),
+    "container_gpus": (
+        "give GPUs to containers",
+        "make NVIDIA's CDI specification there (nvidia-ctk cdi generate)",
+    ),
+    "no_network": ("keep tasks off the network", "allow user namespaces there; or submit it with an --image"),
+}
+"""What agents find out by trying it, each with its words and what would help."""
 
 _WAITING = frozenset({TaskState.PENDING, TaskState.QUEUED, TaskState.RETRYING, TaskState.REASSIGNED})
 
@@ -85,6 +103,7 @@ def blockers(cluster: Cluster, group: Group, index: int, *, now_s: float) -> lis
     task = group.find_task(index)
     found = [
         *job_blockers(group),
+        *_of_start(group.job, now_s=now_s),
         *_of_after(cluster, group.job),
         *_of_needs(group),
         *_of_retry(cluster, group, task, now_s=now_s),
@@ -97,6 +116,7 @@ def blockers(cluster: Cluster, group: Group, index: int, *, now_s: float) -> lis
                 remedy=f"when one of them ends; or submit with a limit above %{group.limit}",
             )
         )
+    found += gang_blocker(cluster, group.shape)
     return found + node_blockers(cluster, group.shape, asker=group.job.owner)
 
 
@@ -143,8 +163,17 @@ def _of_needs(group: Group) -> Iterator[Blocker]:
             yield Blocker(
                 code="needs",
                 message=f"needs {what} (from task {first} on): {', '.join(states)}",
-                remedy=f"when all of {name} have {_ENDS[condition]}",
+                remedy=f"when the task of {name} in its place has completed"
+                if condition is Condition.CORRESPONDING
+                else f"when all of {name} have {_ENDS[condition]}",
             )
+
+
+def _of_start(job: Job, *, now_s: float) -> Iterator[Blocker]:
+    if job.start_at_s is not None:
+        left = format_duration_s(max(job.start_at_s - now_s, 0.0))
+        message = f"starts at {format_instant(job.start_at_s)}, as its job asks"
+        yield Blocker(code="start_at", message=message, remedy=f"in {left}; or submit it without start_at")
 
 
 def _of_after(cluster: Cluster, job: Job) -> Iterator[Blocker]:
@@ -169,7 +198,9 @@ def _of_retry(cluster: Cluster, group: Group, task: Task | None, *, now_s: float
     due_s = next((due for due, _, ref in cluster.retries if ref == task.ref), now_s)
     yield Blocker(
         code="backoff",
-        message=f"failed, and is retried for time {task.retries} of {group.settings.max_retries}",
+        message="ended, and is started again: its job is a stream"
+        if group.settings.streaming
+        else f"failed, and is retried for time {task.retries} of {group.settings.max_retries}",
         remedy=f"in {max(due_s - now_s, 0.0):.0f} s",
     )
 
@@ -185,7 +216,9 @@ def node_blockers(cluster: Cluster, shape: Shape, *, asker: UserName) -> list[Bl
     for node in cluster.nodes.values():
         found = node_obstacles(cluster, node, shape)
         if not found:
-            return []
+            if shape.gang is None:
+                return []
+            continue  # it has a place for one rank at least
         for code in found:
             ruled_out.setdefault(code, []).append(node)
     return [_of_nodes(cluster, shape, code, nodes, asker=asker) for code, nodes in ruled_out.items()]
@@ -216,9 +249,13 @@ def _of_nodes(cluster: Cluster, shape: Shape, code: str, nodes: list[Node], *, a
         case "avoid":
             message = f"{some} {'run' if plural else 'runs'} tasks of {_avoided(shape, what)}"
             remedy = f"when they have ended; or submit with --avoid {what}:1, as a wish"
+        case "volume" | "writes" | "volume_in_use":
+            message, remedy = volume_blocker(cluster, kind, what, nodes, some, asker=asker)
         case "tool":
             message = f"{some} {'do' if plural else 'does'} not have the tool {what}"
             remedy = "when a node with the tool joins"
+        case "role" | "can":
+            message, remedy = _unable(cluster, kind, what, nodes, some)
         case "node":
             message = f"{some} {'are' if plural else 'is'} not among those asked for: {_names(shape.nodes)}"
             remedy = "submit without the constraint"
@@ -226,12 +263,37 @@ def _of_nodes(cluster: Cluster, shape: Shape, code: str, nodes: list[Node], *, a
             message, remedy = f"{some}: {what} nodes run no tasks", "when a node that runs tasks joins"
         case "gpu_type" | "gpu_memory" | "gpu_share":
             message, remedy = _gpus(shape, kind, nodes, some)
+        case "gpu_quarantined":
+            message, remedy = _quarantined(nodes, some)
         case "health" | "admin":
             message, remedy = _away(kind, what, nodes)
         case _:
             message = f"{_names(node.name for node in nodes)} is kept free for a task that has waited longer"
             remedy = "when that task has started"
     return Blocker(code=code, message=message, nodes=len(nodes), remedy=remedy)
+
+
+def _unable(cluster: Cluster, kind: str, what: str, nodes: list[Node], some: str) -> tuple[str, str]:
+    """Who lacks a role or a capability, and who comes nearest to it."""
+    do = "do" if len(nodes) > 1 else "does"
+    if kind == "role":
+        return f"{some} {do} not have the role {what}", "when an agent that runs such tools joins"
+    everywhere = len(nodes) == len(cluster.nodes)
+    own = _OWN_ABILITIES.get(what)
+    does = own[0] if own is not None else what
+    message = f"no agent can {does}" if everywhere else f"the agent of {some} cannot {does}"
+    tried = [(node.capabilities[what].level, node) for node in nodes if what in node.capabilities]
+    if own is not None:
+        faults = sorted({fault for _, node in tried if (fault := node.capabilities[what].fault)})
+        return f"{message}{f' ({faults[0]})' if faults else ''}", own[1]
+    if not tried:
+        return message, f"corral up --can {what} (or corral join) where that is so"
+    level, nearest = max(tried, key=lambda each: (each[0], each[1].name))
+    fault = nearest.capabilities[what].fault
+    why = f" ({fault})" if fault else ""
+    return f"{message}; that of {nearest.name} passed {level:.0%} of its tests{why}", (
+        f"{nearest.name} could if it passed all of them: mend it, and start its agent again"
+    )
 
 
 def _gpus(shape: Shape, code: str, nodes: list[Node], some: str) -> tuple[str, str]:
@@ -247,6 +309,15 @@ def _gpus(shape: Shape, code: str, nodes: list[Node], some: str) -> tuple[str, s
         message = f"{some} {verb} too few such GPUs with {format_size_mib(shape.gpu_mem_mib)}"
         return message, f"--gpu-memory {most}Mi or less"
     return f"{some} cannot share a GPU", "with --gpu 1; or when its agent is of a newer version"
+
+
+def _quarantined(nodes: list[Node], some: str) -> tuple[str, str]:
+    """GPUs that would be enough, if they were given out."""
+    out = [(node, node.quarantines[gpu.uuid]) for node in nodes for gpu in node.withheld_gpus]
+    node, first = out[0]
+    verb = "have" if len(nodes) > 1 else "has"
+    message = f"{some} {verb} {counted(len(out), 'GPU')} in quarantine: {first.reason or first.kind}"
+    return message, release_command(node, first.uuid)
 
 
 def _avoided(shape: Shape, what: str) -> str:

@@ -28,7 +28,10 @@ class ByRule:
 
 
 class ByPlanner:
-    """A planner that knows nothing of the window's jobs at its beginning; `table`: of earlier ones."""
+    """A planner that knows nothing of the window's jobs at its beginning; `table`: of earlier ones.
+
+    `before`: jobs that were over by then, from which it has learned how long work takes.
+    """
 
     def __init__(
         self,
@@ -38,13 +41,16 @@ class ByPlanner:
         backfill: bool,
         seed: int,
         table: QTable | None = None,
+        before: Sequence[TraceJob] = (),
     ) -> None:
-        self._asked = [
-            Asked(job.submitted_s, str(job.user), job.processors, job.nodes, job.requested_s) for job in jobs
-        ]
+        self._asked = [_asked(job) for job in jobs]
         self.planner = Planner()
         if table is not None:
             self.planner.table = table
+        for job in before:
+            asked = _asked(job)
+            self.planner.note_arrival(asked)
+            self.planner.note_end(asked, job.run_s)
         self._policy = policy
         self._backfill = backfill
         self._rng = np.random.default_rng(seed)
@@ -79,19 +85,23 @@ class ByPlanner:
         self._arrived, self._over = machine.arrived, len(machine.over)
 
 
+def _asked(job: TraceJob) -> Asked:
+    return Asked(job.submitted_s, str(job.user), job.processors, job.nodes, job.requested_s)
+
+
 class Pick(Protocol):
     """Makes the order of one window."""
 
     def __call__(self, jobs: Sequence[TraceJob], *, backfill: bool, seed: int) -> Order: ...
 
 
-def pick(policy: Policy, *, table: QTable | None = None) -> Pick:
-    """Orders by `policy`."""
+def pick(policy: Policy, *, table: QTable | None = None, before: Sequence[TraceJob] = ()) -> Pick:
+    """Orders by `policy`; `table` and `before`: what a planner knows when a window begins."""
 
     def picked(jobs: Sequence[TraceJob], *, backfill: bool, seed: int) -> Order:
         if policy.kind is Kind.STATIC:
             return ByRule(jobs, RULES[policy.rules[0]])
-        return ByPlanner(jobs, policy, backfill=backfill, seed=seed, table=table)
+        return ByPlanner(jobs, policy, backfill=backfill, seed=seed, table=table, before=before)
 
     return picked
 

@@ -1,7 +1,7 @@
 """Which order is best for a cluster, by replay of what it ran: the gate's work, in a process of its own.
 
 `python -m coordinator tune` reads a `Tuning` as JSON from stdin. Each line of its stdout is a JSON object
-with one key: `progress` (replays done, at most), `result` (`Tuned`) or `error`, the last.
+with one key: `progress` (replays done, at most), `result` (`Tuned` or `Compared`) or `error`, the last.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from bus.api import Error
 from coordinator.core.scheduler.gate import Evidence
 from coordinator.core.scheduler.policies import POLICIES
 from coordinator.core.scheduler.qlearning import QTable
+from coordinator.sim.hindsight import Compared, compare
 from coordinator.sim.judging import UnknownPolicy, check_known
 from coordinator.sim.order_training import replays, train
 from coordinator.sim.placement_training import ROUNDS
@@ -49,7 +50,10 @@ class Ran(Struct, frozen=True, array_like=True):
 
 
 class Tuning(Struct, frozen=True, kw_only=True):
-    """`swf`: a trace instead of the history `jobs`; `policies`: only these; `places`: placements, too."""
+    """`swf`: a trace instead of the history `jobs`; `policies`: only these; `places`: placements, too.
+
+    `newest`: nothing is chosen, only so many of the last jobs replayed by each, who knows `table`.
+    """
 
     jobs: tuple[Ran, ...] = ()
     swf: bytes = b""
@@ -58,6 +62,8 @@ class Tuning(Struct, frozen=True, kw_only=True):
     seed: int = 1
     policies: tuple[str, ...] = ()
     places: Places | None = None
+    newest: int = 0
+    table: QTable | None = None
 
 
 class Tuned(Struct, frozen=True, kw_only=True):
@@ -79,7 +85,7 @@ def tune() -> int:
     os.nice(NICE)
     settings = msgspec.json.decode(sys.stdin.buffer.read(), type=Tuning)
     try:
-        _say("result", judged(settings))
+        _say("result", compared(settings) if settings.newest else judged(settings))
     except UnknownPolicy as error:
         known = f"some of {', '.join(error.known)}"
         _say("error", Error(code="E_VALUE", message=str(error), field="--policy", expected=known))
@@ -122,6 +128,22 @@ def judged(settings: Tuning) -> Tuned:
         table=found.table,
         seconds=found.seconds,
         placed=placed,
+    )
+
+
+def compared(settings: Tuning) -> Compared:
+    """Raises UnknownPolicy."""
+    check_known(settings.policies, POLICIES)
+    done, most = count(1), len(settings.policies)
+    return compare(
+        own_jobs(settings.jobs),
+        settings.newest,
+        names=settings.policies,
+        nodes=settings.nodes,
+        backfill=settings.backfill,
+        seed=settings.seed,
+        table=settings.table,
+        heard=lambda: _say("progress", (next(done), most)),
     )
 
 

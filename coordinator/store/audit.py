@@ -49,7 +49,10 @@ class _Window(Struct):
 
 
 class Audit:
-    """`refused` notes, `run` writes; what is written becomes an event of the cluster too."""
+    """`refused` notes, `run` writes; what is written becomes an event of the cluster too.
+
+    `written` is called after each row.
+    """
 
     def __init__(
         self,
@@ -58,11 +61,13 @@ class Audit:
         now_s: Callable[[], float],
         record: Callable[[Sequence[Record]], None],
         window_s: float = WINDOW_S,
+        written: Callable[[], None] = lambda: None,
     ) -> None:
         self._session = Session(dsn)
         self._now_s = now_s
         self._record = record
         self._window_s = window_s
+        self._written = written
         self._windows: dict[tuple[str, str, str], _Window] = {}
         self._waiting: list[tuple[float, Refused, int]] = []
         self.dropped = 0
@@ -77,6 +82,12 @@ class Audit:
             return
         window.count += 1
         window.last = refusal
+
+    async def done(self, actor: str, action: str, *, object: str, details: dict[str, object]) -> None:
+        """A row for what was granted, before it is. Raises StoreUnavailable."""
+        text = storable(msgspec.json.encode(details))
+        await self._session.execute(_SQL["note"], self._now_s(), actor, action, clean(object), "done", text)
+        self._written()
 
     @property
     def open_windows(self) -> int:
@@ -147,3 +158,4 @@ class Audit:
             except Disagreement as error:
                 log.warning("audit row of %s not taken: %s", refusal.actor, error)
             self._waiting.pop(0)
+            self._written()

@@ -23,9 +23,6 @@ from coordinator.store.rows import Batch
 
 Row = tuple[object, ...]
 
-RANK = 0
-"""Of every attempt, as long as no task has several ranks."""
-
 _encode = msgspec.json.Encoder().encode
 
 
@@ -109,9 +106,10 @@ def task_change(change: TaskChange, steps: int) -> Row:
 
 def new_attempt(attempt: AttemptChange) -> Row:
     return (
-        attempt.task_id, RANK, attempt.attempt.fence, attempt.node_id, attempt.node, attempt.state,
-        attempt.waiting, *amounts(attempt.requested), holding(attempt), attempt.gpus, attempt.assigned_at,
-        attempt.started_at, attempt.ended_at, attempt.exit_code, attempt.signal, clean(attempt.message),
+        attempt.task_id, attempt.attempt.rank, attempt.attempt.fence, attempt.node_id, attempt.node,
+        attempt.state, attempt.waiting, *amounts(attempt.requested), holding(attempt), attempt.gpus,
+        attempt.assigned_at, attempt.started_at, attempt.ended_at, attempt.exit_code, attempt.signal,
+        clean(attempt.message),
         None if attempt.explanation is None else storable(_encode(attempt.explanation)), attempt.cancelling,
         attempt.yielding, attempt.requested.gpu_milli,
     )  # fmt: skip
@@ -119,9 +117,9 @@ def new_attempt(attempt: AttemptChange) -> Row:
 
 def attempt_change(attempt: AttemptChange) -> Row:
     return (
-        attempt.task_id, RANK, attempt.attempt.fence, attempt.state, attempt.waiting, holding(attempt),
-        attempt.gpus, attempt.started_at, attempt.ended_at, attempt.exit_code, attempt.signal,
-        clean(attempt.message), attempt.cancelling, attempt.yielding,
+        attempt.task_id, attempt.attempt.rank, attempt.attempt.fence, attempt.state, attempt.waiting,
+        holding(attempt), attempt.gpus, attempt.started_at, attempt.ended_at, attempt.exit_code,
+        attempt.signal, clean(attempt.message), attempt.cancelling, attempt.yielding,
     )  # fmt: skip
 
 

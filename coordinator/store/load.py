@@ -6,9 +6,11 @@ import msgspec
 from asyncpg.connection import Connection
 from asyncpg.protocol import Record
 
+from bus.gpus import Quarantine
 from bus.values import (
     AttemptRef,
     AttemptState,
+    Capability,
     Inventory,
     JobKind,
     JobState,
@@ -69,6 +71,10 @@ async def read(connection: Connection[Record]) -> Snapshot:
     )
 
 
+_quarantines = msgspec.json.Decoder(tuple[Quarantine, ...])
+_capabilities = msgspec.json.Decoder(dict[str, Capability])
+
+
 def user_row(row: Record) -> UserRow:
     return UserRow(row["id"], UserName(row["username"]), Role(row["role"]), row["active"])
 
@@ -88,6 +94,8 @@ def _node(row: Record) -> NodeRow:
         set_labels=_labels.decode(row["set_labels"]),
         roles=tuple(row["roles"]),
         tools=tuple(row["tools"]),
+        capabilities=_capabilities.decode(row["able"]),
+        quarantines=_quarantines.decode(row["quarantines"]),
         health=NodeHealth(row["health"]),
         admin=NodeAdmin(row["admin"]),
         registered=False,
@@ -163,7 +171,7 @@ def _attempt(row: Record) -> AttemptChange:
         row["cpu_millis"], row["mem_mib"], row["gpus"], row["storage_mib"], row["net_mbps"], row["gpu_milli"]
     )
     return AttemptChange(
-        attempt=AttemptRef(row["number"], row["index"], row["fence"]),
+        attempt=AttemptRef(*TaskRef(row["number"], row["index"]).of_rank(row["rank"]), row["fence"]),
         task_id=row["task_id"],
         node=NodeName(row["node_name"]),
         node_id=row["node_id"],
@@ -175,9 +183,9 @@ def _attempt(row: Record) -> AttemptChange:
         gpus=tuple(row["gpu_uuids"]),
         assigned_at=row["assigned_at"],
         started_at=row["started_at"],
-        ended_at=None,
-        exit_code=None,
-        signal=None,
+        ended_at=row["ended_at"],
+        exit_code=row["exit_code"],
+        signal=row["signal"],
         message=row["message"],
         cancelling=row["cancelling"],
         yielding=row["yielding"],

@@ -13,7 +13,9 @@ from collections.abc import Sequence
 import msgspec
 from asyncpg.connection import Connection
 from asyncpg.protocol import Record
+from msgspec.structs import replace
 
+from bus.setting_kinds import CAPABILITY
 from bus.values import InterfaceInfo
 from coordinator.core.effects import NodeRow
 from coordinator.store.composites import ledger_amounts
@@ -79,11 +81,16 @@ async def _register(connection: Connection[Record], node: NodeRow) -> None:
         node.last_heartbeat_at,
         node.health,
     )
+    able = {name: each for name, each in node.capabilities.items() if CAPABILITY.fullmatch(name)}
+    await connection.execute(_SQL["replace_capabilities"], node.name, storable(_encode(able)))
+    await connection.execute(_SQL["name_types"], node.name)
     capacity, allocated = ledger_amounts(node.capacity), ledger_amounts(node.allocated)
     await connection.execute(_SQL["upsert_capacity"], node.id, *capacity, *allocated)
-    gpus = {gpu.uuid: gpu for gpu in inventory.gpus}
+    out = {each.uuid for each in node.quarantines if each.holds}
+    gpus = {gpu.uuid: replace(gpu, healthy=False) if gpu.uuid in out else gpu for gpu in inventory.gpus}
     await connection.execute(_SQL["replace_gpus"], node.id, storable(_encode(list(gpus.values()))))
     await connection.execute(_SQL["count_gpus"], node.id)
+    await connection.execute(_SQL["replace_quarantines"], node.id, storable(_encode(node.quarantines)))
     interfaces = {each.name: _interface(each) for each in inventory.interfaces}
     await connection.execute(
         _SQL["replace_interfaces"], node.id, storable(_encode(list(interfaces.values())))
@@ -115,4 +122,11 @@ def _interface(info: InterfaceInfo) -> dict[str, object]:
         "duplex": info.duplex if info.duplex in ("full", "half") else "unknown",
         "status": info.status if info.status in ("up", "down") else "unknown",
         "driver": info.driver,
+        "firmware_version": info.firmware,
+        "pci_slot": info.pci_slot,
+        "numa_node": info.numa_node,
+        "mtu": info.mtu,
+        "link": info.link,
+        "carries_bus": info.carries_bus,
+        "needed": info.needed,
     }

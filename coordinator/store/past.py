@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from bus import api
 from bus.fields import TASK_FIELDS
-from bus.filter import Order
+from bus.filter import Condition, Order
 from bus.values import JobState, NodeAdmin, NodeHealth, Resources, Usage
 from coordinator.store.composites import of_ledger
 from coordinator.store.conditions import Statement, order_by
@@ -24,7 +24,7 @@ from coordinator.store.errors import StoreError
 from coordinator.store.learned import Kept, kept_of
 from coordinator.store.listing import Listing
 from coordinator.store.lists import Lists, sort_key
-from coordinator.store.shown import instant_s, shown_task
+from coordinator.store.shown import instant_s, shown_job, shown_task
 from coordinator.store.task_lists import TaskLists
 from sql import queries
 
@@ -36,7 +36,9 @@ PATIENCE_S = 4.0
 USAGE_S = 90.0
 """A sample of a node's use older than this says nothing of the moment any more."""
 
-MOVED_MAX = 2_000
+MOVED_MAX, MOVED_TASKS = 1_000, 5_000
+"""Jobs of a page of changes, and the tasks they have: of one job there may be more."""
+
 _AMOUNTS = ("cpu", "memory", "gpus", "storage", "net")
 BUSY_JOBS = 20
 _NEWEST = Order("number", descending=True)
@@ -150,6 +152,49 @@ class Past(Lists):
             states=counted.states, exact=counted.exact,
         )  # fmt: skip
 
+    async def task_then(
+        self, job: int, at_s: float, *conditions: Condition, newest: bool = False
+    ) -> api.Task | None:
+        """The first task of `job` that fulfils these, or the one that started last; None: there was none."""
+        order = Order("started", descending=True) if newest else Order("index")
+        listing = Listing(scope="", conditions=conditions, order=order, limit=1, now_s=at_s, after=None)
+        ordered = order_by(order, TASK_FIELDS, tie="index")
+        rows = await self._fetch(self._tasks(job, listing), order=ordered, limit=1)
+        return shown_task(rows[0], job) if rows else None
+
+    async def states_then(self, job: int, at_s: float, *conditions: Condition) -> dict[str, int]:
+        """How many tasks of `job` that fulfil these were in each state."""
+        listing = Listing(scope="", conditions=conditions, order=_NEWEST, limit=1, now_s=at_s, after=None)
+        statement = self._tasks(job, listing)
+        text = statement.text('"state", count(*) as tasks', group='"state"')
+        rows = await self._session.fetch(text, *statement.arguments)
+        return {row["state"]: int(row["tasks"]) for row in rows}
+
+    async def job_then(self, number: int, at_s: float) -> api.Job | None:
+        """A job of anybody's; None: it was not there yet."""
+        statement = Statement(_SQL["jobs"], at_s)
+        statement.require(f'"number" = {statement.argument(number, "bigint")}')
+        rows = await self._fetch(statement, order='"number"', limit=1)
+        return shown_job(rows[0]) if rows else None
+
+    async def queued_before(
+        self, at_s: float, place: int, submitted_s: float, job: int, *, ageing_s: float
+    ) -> int:
+        """How many queued tasks of other jobs were of an earlier class than `place`, or as early and older.
+
+        A class is `scheduler.order.aged`: age in steps of `ageing_s`, less the priority.
+        """
+        statement = Statement(_SQL["jobs"], at_s)
+        statement.require("""not "held" and "state" <> 'paused' and "queued" > 0""")
+        statement.require(f'"number" <> {statement.argument(job, "bigint")}')
+        step = statement.argument(ageing_s, "float8")
+        own, since = statement.argument(place, "float8"), statement.argument(submitted_s, "float8")
+        submitted = 'extract(epoch from "submitted")::float8'
+        statement.require(f'(floor({submitted} / {step}) - "priority", {submitted}) < ({own}, {since})')
+        text = statement.text('coalesce(sum("queued"), 0)::bigint as tasks')
+        (row,) = await self._session.fetch(text, *statement.arguments)
+        return int(row["tasks"])
+
     async def nodes_then(self, at_s: float) -> list[NodeThen]:
         """Every node that there was, by name."""
         held = {row["name"]: row for row in await self._session.fetch(_SQL["held"], at_s)}
@@ -168,22 +213,38 @@ class Past(Lists):
         jobs = {row["state"]: int(row["jobs"]) for row in rows}
         return jobs, {name: sum(int(row[name]) for row in rows) for name in names if rows}
 
+    async def live_by_user(self, at_s: float, over: Sequence[str]) -> dict[str, tuple[int, int, int]]:
+        """Of whom has jobs in no state of `over`: how many, and how many of their tasks ran and waited."""
+        statement = Statement(_SQL["jobs"], at_s)
+        statement.require(f'"state" <> all ({statement.argument(list(over), "text[]")})')
+        sums = 'count(*) as jobs, sum("running")::bigint as running, sum("queued")::bigint as queued'
+        rows = await self.fetch(statement.text(f'"user", {sums}', group='"user"'), *statement.arguments)
+        return {row["user"]: (int(row["jobs"]), int(row["running"]), int(row["queued"])) for row in rows}
+
+    async def fetch(self, query: str, *arguments: object) -> Sequence[Record]:
+        """What other modules ask of the past on its connection."""
+        return await self._session.fetch(query, *arguments)
+
     async def snapshots(self, at_s: float, limit: int) -> list[Kept]:
         """Of what was learned by then, the newest first."""
         return [kept_of(row) for row in await self._session.fetch(_SQL["snapshots"], at_s, limit)]
 
-    async def jobs_moved(
-        self, since_s: float, until_s: float, *, viewer: str | None
-    ) -> tuple[list[JobThen], list[JobThen]]:
-        """The jobs that changed since, as they were at both moments; the newest, MOVED_MAX at most."""
-        found = []
-        for at_s in (since_s, until_s):
-            listing = Listing(scope="", conditions=(), order=_NEWEST, limit=MOVED_MAX, now_s=at_s, after=None)
-            statement = await self._jobs(listing, viewer)
-            statement.require(f'"changed" > to_timestamp({statement.argument(since_s - 10.0, "float8")})')
-            rows = await self._fetch(statement, order='"number" desc', limit=MOVED_MAX)
-            found.append([JobThen(row["number"], row["name"], row["user"], row["state"]) for row in rows])
-        return found[0], found[1]
+    async def changed_jobs(
+        self, since_s: float, until_s: float, *, before: int, viewer: str | None
+    ) -> tuple[list[int], int]:
+        """A page of the jobs that changed since, newest first, and where the next one begins; 0: nowhere."""
+        rows = await self._session.fetch(
+            _SQL["changed_jobs"], since_s, until_s, before, await self._owner(viewer), MOVED_TASKS, MOVED_MAX
+        )
+        numbers = [int(row["number"]) for row in rows]
+        return numbers, numbers[-1] if rows and rows[-1]["more"] else 0
+
+    async def jobs_then(self, numbers: Sequence[int], at_s: float) -> list[JobThen]:
+        """Those of these that there were, newest first."""
+        statement = Statement(_SQL["jobs"], at_s)
+        statement.require(f'"number" = any ({statement.argument(list(numbers), "bigint[]")})')
+        rows = await self._fetch(statement, order='"number" desc', limit=MOVED_MAX)
+        return [JobThen(row["number"], row["name"], row["user"], row["state"]) for row in rows]
 
     async def happened(
         self, since_s: float, until_s: float, *, viewer: str | None

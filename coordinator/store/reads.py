@@ -20,7 +20,7 @@ from bus.values import JobState, NodeName, TaskRef, UserName
 from coordinator.store.connection import Session
 from coordinator.store.load import user_row
 from coordinator.store.rows import Activity, UserRow
-from coordinator.store.shown import shown_attempt, shown_job, shown_task
+from coordinator.store.shown import shown_attempt, shown_job, shown_result, shown_task
 from sql import queries
 
 _SQL = queries("reads")
@@ -136,21 +136,26 @@ class Reads:
 
     async def task(self, ref: TaskRef, *, viewer: str | None) -> api.Task | None:
         """One task with its output and attempts; an untouched element of a range as a task of its own."""
-        row = await self._session.fetchrow(_SQL["show_task"], viewer, ref.job, ref.index)
+        index = ref.whole.index
+        row = await self._session.fetchrow(_SQL["show_task"], viewer, ref.job, index)
         if row is None:
             return None
         task = shown_task(row, ref.job)
+        task.ranks = row["ranks"]
         if task.count > 1:
-            task.index, task.count = ref.index, 1
+            task.index, task.count = index, 1
             return task
         task.output = None if row["output"] is None else msgspec.json.decode(row["output"])
+        task.result = shown_result(row)
         attempts = await self._session.fetch(_SQL["attempts_of_task"], row["row_id"])
         task.attempts = [shown_attempt(attempt) for attempt in attempts]
         return task
 
     async def attempt_place(self, ref: TaskRef, *, fence: int, viewer: str | None) -> AttemptPlace | None:
         """Where the output of an attempt lies; `fence` 0 means the newest. None: there is no such attempt."""
-        row = await self._session.fetchrow(_SQL["attempt_place"], viewer, ref.job, ref.index, fence)
+        row = await self._session.fetchrow(
+            _SQL["attempt_place"], viewer, ref.job, ref.whole.index, fence, ref.rank
+        )
         return None if row is None else AttemptPlace(NodeName(row["node_name"]), row["fence"], row["ended"])
 
     async def needed_outputs(

@@ -44,6 +44,8 @@ class RollUp(Struct, frozen=True):
 ROLL_UPS = (
     RollUp("node_usage_minutes", "node_minutes", MINUTE_S, HOUR_S),
     RollUp("node_usage_hours", "node_hours", HOUR_S, 24 * HOUR_S, "node_usage_minutes"),
+    RollUp("gpu_usage_minutes", "gpu_minutes", MINUTE_S, HOUR_S),
+    RollUp("gpu_usage_hours", "gpu_hours", HOUR_S, 24 * HOUR_S, "gpu_usage_minutes"),
     RollUp("cluster_metrics_minutes", "cluster_minutes", MINUTE_S, 6 * HOUR_S),
     RollUp("cluster_metrics_hours", "cluster_hours", HOUR_S, 240 * HOUR_S, "cluster_metrics_minutes"),
 )

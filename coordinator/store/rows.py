@@ -87,7 +87,8 @@ class LiveJob(Struct, frozen=True):
 
 
 class Snapshot(Struct, kw_only=True):
-    """All that the coordinator's memory is rebuilt from. `attempts` are the live ones (assigned, running).
+    """All that the coordinator's memory is rebuilt from. `attempts` are the live ones (assigned, running),
+    then the ranks of live gangs that are over, in the order of their ends.
 
     `ended`: of the jobs that are over and that a live one may wait for, whether they completed. `learned`:
     the newest snapshot of it, and `notes` what was learned from since.

@@ -29,6 +29,7 @@ _SQL = queries("series")
 _SESSION = LIST_SESSION | {"statement_timeout": f"{STATEMENT_TIMEOUT_S:.0f}s", "jit": "off"}
 _ROLLUPS = {
     SeriesKind.NODE: ("node_usage_hours", "node_usage_minutes"),
+    SeriesKind.GPU: ("gpu_usage_hours", "gpu_usage_minutes"),
     SeriesKind.CLUSTER: ("cluster_metrics_hours", "cluster_metrics_minutes"),
 }
 _TASK_STATES = ("pending", "queued", "assigned", "running", "completed", "failed", "cancelled")
@@ -39,16 +40,18 @@ _DIGITS = 6
 class Wanted(Struct, frozen=True, kw_only=True):
     """What is asked for, checked: `count` buckets of `step_s` from `since_s` on.
 
-    `things`: their ids in the database, with the names that people know them by.
+    `things`: their ids in the database, with the names that people know them by; of GPUs the UUIDs that
+    their makers gave them, and `nodes` are where these are.
     """
 
     kind: SeriesKind
-    things: Mapping[UUID, str]
+    things: Mapping[UUID, str] | Mapping[str, str]
     metrics: tuple[str, ...]
     since_s: float
     step_s: float
     count: int
     aggregate: Aggregate
+    nodes: tuple[UUID, ...] = ()
 
     @property
     def until_s(self) -> float:
@@ -154,10 +157,19 @@ class _Arguments:
 def _query(wanted: Wanted, legs: Sequence[Leg]) -> tuple[str, list[object]]:
     """The legs one below the other, their rows joined: one a thing and bucket."""
     arguments = _Arguments()
-    if wanted.kind is SeriesKind.CLUSTER:
-        whose = arguments.add(list(wanted.metrics), "text[]")
-    else:
-        whose = arguments.add(list(wanted.things), "uuid[]")
+    match wanted.kind:
+        case SeriesKind.CLUSTER:
+            whose = f"entity = any ({arguments.add(list(wanted.metrics), 'text[]')})"
+        case SeriesKind.GPU:
+            nodes, gpus = (
+                arguments.add(list(wanted.nodes), "uuid[]"),
+                arguments.add(list(wanted.things), "text[]"),
+            )
+            whose = f"node_id = any ({nodes}) and entity = any ({gpus})"
+        case SeriesKind.NODE | SeriesKind.TASK:
+            whose = f"entity = any ({arguments.add(list(wanted.things), 'uuid[]')})"
+        case _:
+            assert_never(wanted.kind)
     since = arguments.add(wanted.since_s, "double precision")
     step = arguments.add(wanted.step_s, "double precision")
     bucket = f"floor((extract(epoch from at) - {since}) / {step})::integer"
@@ -181,7 +193,7 @@ def _leg(wanted: Wanted, leg: Leg, arguments: _Arguments, *, bucket: str, whose:
     source = _SQL[leg.source].rstrip().rstrip(";")
     return (
         f"select entity, {bucket} as bucket, samples, anomaly, {values}\nfrom (\n{source}\n) source\n"
-        f"where entity = any ({whose}) and at >= to_timestamp({since}) and at < to_timestamp({until})"
+        f"where {whose} and at >= to_timestamp({since}) and at < to_timestamp({until})"
     )
 
 

@@ -8,6 +8,7 @@ import msgspec
 from asyncpg.protocol import Record
 
 from bus import api
+from bus.results import TaskResult
 from bus.values import JobKind, JobState, TaskState
 from coordinator.store.composites import of_ledger
 
@@ -57,10 +58,26 @@ def shown_task(row: Record, job: int) -> api.Task:
     )
 
 
+def shown_result(row: Record) -> TaskResult | None:
+    """What the attempt that counts has told, of a row of `reads.show_task`."""
+    if row["told_by"] is None:
+        return None
+    return TaskResult(
+        fence=row["told_by"],
+        progress=row["progress"],
+        message=row["told"],
+        metrics=msgspec.json.decode(row["metrics"]),
+        faults=row["faults"],
+        fault=row["fault"],
+        at=row["told_at"].timestamp(),
+    )
+
+
 def shown_attempt(row: Record) -> api.Attempt:
     """A row of `reads.attempts_of_task`."""
     return api.Attempt(
         fence=row["fence"],
+        rank=row["rank"],
         node=row["node_name"],
         state=row["state"],
         assigned_at=row["assigned_at"].timestamp(),

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from uuid import UUID
@@ -41,6 +41,7 @@ LATE_S = 10.0
 _GAUGES = ("float8",) * 9
 _NODE_TYPES = ("timestamptz", "uuid", *_GAUGES, "float4", "float4", "float4", "bool")
 _TASK_TYPES = ("timestamptz", "uuid", "uuid", "int4", *_GAUGES, "bool")
+_GPU_TYPES = ("timestamptz", "uuid", "text", "float4", "float4", "float4", "float4")
 _EVENT_TYPES = ("timestamptz", "varchar", "text", "text", "uuid", "uuid", "uuid", "text", "jsonb")
 
 _EXPERIENCE_TYPES = (
@@ -85,6 +86,7 @@ class TelemetryStore:
         tasks = [
             _task_row(each) for each in records if isinstance(each, UsageRecord) and each.task_id is not None
         ]
+        gpus = [row for each in records if isinstance(each, UsageRecord) for row in _gpu_rows(each)]
         events = [each for each in records if isinstance(each, EventRecord)]
         learned = [_experience_row(each) for each in records if isinstance(each, ExperienceRecord)]
         gauges: list[Row] = [
@@ -98,7 +100,13 @@ class TelemetryStore:
         self._newest_s = max([self._newest_s, *rolled_up])
         try:
             await self._write(
-                nodes, tasks, events, learned=learned, gauges=gauges, oldest_s=min(rolled_up, default=None)
+                nodes,
+                tasks,
+                events,
+                gpus=gpus,
+                learned=learned,
+                gauges=gauges,
+                oldest_s=min(rolled_up, default=None),
             )
         except (psycopg.Error, OSError) as fault:
             await self.close()
@@ -135,6 +143,7 @@ class TelemetryStore:
         tasks: list[Row],
         events: list[EventRecord],
         *,
+        gpus: list[Row],
         learned: list[Row],
         gauges: list[Row],
         oldest_s: float | None,
@@ -142,6 +151,7 @@ class TelemetryStore:
         connection = await self._open()
         async with connection.transaction(), connection.cursor() as cursor:
             await _copy(cursor, "copy_node_usage", _NODE_TYPES, nodes)
+            await _copy(cursor, "copy_gpu_usage", _GPU_TYPES, gpus)
             await _copy(cursor, "copy_task_usage", _TASK_TYPES, tasks)
             await _copy(cursor, "copy_learning_experiences", _EXPERIENCE_TYPES, learned)
             await _copy(cursor, "copy_cluster_metrics", _METRIC_TYPES, gauges)
@@ -170,10 +180,14 @@ class TelemetryStore:
 
 
 class TelemetryWriter:
-    """Collects records and writes them every FLUSH_INTERVAL_S; `put` never blocks and never fails."""
+    """Collects records and writes them every FLUSH_INTERVAL_S; `put` never blocks and never fails.
 
-    def __init__(self, store: TelemetryStore) -> None:
+    `noticed` is called when events among them are written.
+    """
+
+    def __init__(self, store: TelemetryStore, *, noticed: Callable[[], None] = lambda: None) -> None:
         self._store = store
+        self._noticed = noticed
         self._waiting: deque[Record] = deque(maxlen=QUEUE_RECORDS)
         self._closing = asyncio.Event()
         self._upkeep_due_s = time.monotonic() + UPKEEP_INTERVAL_S
@@ -213,6 +227,8 @@ class TelemetryWriter:
                     "%d telemetry records wait, %d dropped: %s", len(self._waiting), self.dropped, fault
                 )
                 return False
+            if any(isinstance(each, EventRecord) for each in batch):
+                self._noticed()
         if time.monotonic() >= self._upkeep_due_s:
             try:
                 await self._store.upkeep(time.time())
@@ -263,6 +279,14 @@ def _node_row(record: UsageRecord) -> tuple[object, ...]:
         _instant(record.at), record.node_id, *_gauges(record), usage.temperature_c, usage.gpu_temperature_c,
         record.load, record.anomaly,
     )  # fmt: skip
+
+
+def _gpu_rows(record: UsageRecord) -> Iterator[Row]:
+    for gpu in record.gpus:
+        yield (
+            _instant(record.at), record.node_id, gpu.uuid, 100 * gpu.utilisation, gpu.mem_mib,
+            gpu.temperature_c, gpu.power_w,
+        )  # fmt: skip
 
 
 def _experience_row(record: ExperienceRecord) -> tuple[object, ...]:

@@ -6,6 +6,7 @@ Each of these writes its row of the audit in the same statement.
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable
 
 import asyncpg
 from asyncpg.protocol import Record
@@ -54,10 +55,11 @@ class Admitted(Struct, frozen=True):
 
 
 class Tokens:
-    """All raise StoreUnavailable when the database is away."""
+    """All raise StoreUnavailable when the database is away. `written` is called after each change."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, *, written: Callable[[], None] = lambda: None) -> None:
         self._session = Session(dsn)
+        self._written = written
 
     async def close(self) -> None:
         """Twice is fine."""
@@ -77,6 +79,7 @@ class Tokens:
             digest(token.secret),
             ttl_s,
         )
+        self._written()
         assert row is not None
         return _token(row)
 
@@ -97,15 +100,18 @@ class Tokens:
         Raises NameTaken where the name of a node belongs to another key.
         """
         try:
-            return await self._session.fetchrow(_SQL["take"], ident, credential, name) is not None
+            taken = await self._session.fetchrow(_SQL["take"], ident, credential, name) is not None
         except Disagreement as fault:
             if isinstance(fault.__cause__, asyncpg.UniqueViolationError):
                 raise NameTaken(name) from fault
             raise
+        self._written()
+        return taken
 
     async def revoke(self, ident: str, *, by: UserName) -> tuple[Token, str | None] | None:
         """Refuse it from now on; answers also the key that it had admitted."""
         row = await self._session.fetchrow(_SQL["revoke"], ident, by)
+        self._written()
         return None if row is None else (_token(row), row["credential"])
 
     async def revoke_node_keys(self, node: str, *, but: str) -> list[str]:
@@ -133,6 +139,7 @@ class Tokens:
     async def ensure_user(self, name: str, role: Role) -> UserRow:
         """The user, made with this role if there was none."""
         row = await self._session.fetchrow(_SQL["ensure_user"], name, role)
+        self._written()
         assert row is not None
         return user_row(row)
 

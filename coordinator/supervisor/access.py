@@ -74,6 +74,7 @@ class Access:
             f"ageing_min = {servers.ageing_min}\n"
             f"fair_share_half_life_days = {servers.fair_share_half_life_days}\n"
             f"unreachable_after_s = {servers.unreachable_after_s}\n"
+            f"webhook_hosts = {json.dumps(servers.webhook_hosts)}\n"
             f"keys = {_toml(str(self._layout.keys))}\n\n"
             f"[keep]\ncompleted = {keep.completed}\nfailed = {keep.failed}\ncancelled = {keep.cancelled}\n\n"
             "[[users]]\n"
@@ -101,13 +102,18 @@ class Access:
         await self._stack.aclose()
 
     def _kept(self, path: Path, mint: Callable[[], Credentials]) -> Path:
-        """The credentials at `path`, minted at the first call; a file that others can read is refused."""
+        """The credentials at `path`, minted at the first call, with the rights of this version.
+
+        A file that others can read is refused.
+        """
         if not path.exists():
             write_secret(path, mint().text)
             return path
         kept = parse_credentials(read_secret(path))
-        if kept.ca != self._authority.ca:  # minted for a server that another authority signed
-            write_secret(path, with_ca(kept, self._authority.ca).text)
+        # minted by an earlier version, or for a server that another authority signed
+        today = with_ca(self._authority.renewed(kept), self._authority.ca)
+        if (today.jwt, today.ca) != (kept.jwt, kept.ca):
+            write_secret(path, today.text)
         return path
 
     async def _connected(self) -> Client:

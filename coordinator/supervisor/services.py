@@ -15,6 +15,7 @@ from msgspec import Struct, structs
 from bus import own as own_nats
 from bus import server as nats_server
 from bus import tls
+from bus.api import Node
 from bus.auth import Authority
 from bus.errors import CorralError
 from bus.layout import JoinedSettings, Layout, make_agent_folder
@@ -58,13 +59,21 @@ class Machine:
     """Makes the services of one data folder; remembers what the later ones need of the earlier ones."""
 
     def __init__(
-        self, layout: Layout, *, setup: Setup, authority: Authority, access: Access, servers: OwnServers
+        self,
+        layout: Layout,
+        *,
+        setup: Setup,
+        authority: Authority,
+        access: Access,
+        servers: OwnServers,
+        agent_options: Sequence[str] = (),
     ) -> None:
         self._layout = layout
         self._setup = setup
         self._authority = authority
         self._access = access
         self._servers = servers
+        self._agent_options = agent_options
         self._postgres: PostgresProcess | None = None
         self._nats: NatsProcess | None = None
 
@@ -217,15 +226,18 @@ class Machine:
     def _agent(self, name: str, share: Share | None) -> Service:
         async def launch() -> Launch:
             self._access.agent_credentials(name)
-            limits = []
+            options = [*self._agent_options]
             if share is not None:
-                limits = ["--cpu", f"{share.cpu_millis}m", "--memory", f"{share.mem_mib}MiB"]
-            return agent_launch(self._layout, name, url=self._access.url, options=limits)
+                options += ["--cpu", f"{share.cpu_millis}m", "--memory", f"{share.mem_mib}MiB"]
+            return agent_launch(self._layout, name, url=self._access.url, options=options)
 
-        async def probe() -> None:
+        async def probe() -> str | None:
             node = await _answered(lambda: self._access.node(name))
+            if node.health is NodeHealth.DEGRADED and (lost := _lost_links(node)):
+                return f"the process is well, its node degraded: no link on {lost}"
             if node.health is not NodeHealth.HEALTHY:
                 raise Unhealthy(f"the coordinator sees it as {node.health}")
+            return None
 
         return Service(name=agent_log(name), launch=launch, probe=probe, needs=(COORDINATOR,))
 
@@ -233,9 +245,10 @@ class Machine:
 class Member:
     """The services of a machine that joined a cluster elsewhere: its agent."""
 
-    def __init__(self, layout: Layout, joined: JoinedSettings) -> None:
+    def __init__(self, layout: Layout, joined: JoinedSettings, *, agent_options: Sequence[str] = ()) -> None:
         self._layout = layout
         self._joined = joined
+        self._agent_options = agent_options
 
     def services(self) -> list[Service]:
         """One."""
@@ -243,13 +256,20 @@ class Member:
 
         async def launch() -> Launch:
             make_agent_folder(layout, joined.node)
-            return agent_launch(layout, joined.node, url=joined.url, options=joined.options)
+            options = [*joined.options, *self._agent_options]
+            return agent_launch(layout, joined.node, url=joined.url, options=options)
 
         async def probe() -> None:
             if not layout.agent_registered(joined.node).exists():
                 raise Unhealthy(f"not registered with {joined.url}")
 
         return [Service(name=agent_log(joined.node), launch=launch, probe=probe)]
+
+
+def _lost_links(node: Node) -> str:
+    """The interfaces that the machine needs and that have no link: nothing that a restart would mend."""
+    cards = node.inventory.interfaces if node.inventory is not None else ()
+    return ", ".join(card.name for card in cards if card.needed and card.status == "down")
 
 
 def agent_log(name: str) -> str:

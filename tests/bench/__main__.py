@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from tests.bench import (
     backlog,
     console,
+    copies,
     footprint,
     foresight,
     history,
@@ -46,6 +47,7 @@ BENCHES: dict[str, Callable[[Cluster, Sizes], Coroutine[None, None, list[Figure]
     "footprint": footprint.measure,
     "console": console.measure,
     "history": history.measure,
+    "copies": copies.measure,
     "recovery": recovery.measure,
     "rounds": rounds.measure,
     "foresight": foresight.measure,

@@ -51,6 +51,8 @@ class Sizes(Struct, frozen=True, kw_only=True):
     swf: tuple[str, ...] = ()  # recorded workloads, for the benches that take some
     foresight_jobs: int = 2_000
     foresight_every: int = 5
+    copy_bytes: int = 128 * 1024 * 1024
+    copied_files: int = 500
 
 
 FULL = Sizes()
@@ -68,6 +70,8 @@ QUICK = Sizes(
     idle_s=1.0,
     simulated_nodes=20,
     ingest_s=1.5,
+    copy_bytes=8 * 1024 * 1024,
+    copied_files=50,
     command_runs=1,
     console_rows=1_000,
     console_keys=5,

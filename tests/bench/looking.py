@@ -27,12 +27,15 @@ WAIT_S = 30.0
 
 @asynccontextmanager
 async def looking_at(
-    fake: FakeCluster | None = None, *, size: tuple[int, int] = SIZE
+    fake: FakeCluster | None = None, *, size: tuple[int, int] = SIZE, makes_ahead: bool = True
 ) -> AsyncIterator[tuple[Pilot[None], Console]]:
-    """The console on a cluster, the demo's unless another is given; it is online, and all of it is loaded."""
+    """The console on a cluster, the demo's unless another is given; it is online, and all of it is loaded.
+
+    `makes_ahead`: its main screens are made as well, as the command does it.
+    """
     gc.set_threshold(GARBAGE_THRESHOLD)  # as the command has it
     fake = fake or FakeCluster(World(seed=1, now_s=time.time()))
-    console = Console(Session(fake.connect))
+    console = Console(Session(fake.connect), makes_ahead=makes_ahead)
     async with console.run_test(size=size) as pilot:
         await until(pilot, lambda: console.online is not None and not reading_ahead(console))
         yield pilot, console

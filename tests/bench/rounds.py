@@ -33,8 +33,10 @@ from bus.values import (
 )
 from coordinator.core.effects import Effect, SendAssign
 from coordinator.core.events import AgentRegistered, JobSubmitted, ScheduleDue, TasksReported, Tick
+from coordinator.core.foresight import Change, compared
 from coordinator.core.machine import step
 from coordinator.core.model import Cluster
+from coordinator.core.scheduler.ground import ground_of, joined, slices
 from coordinator.serve import COLLECT_AFTER
 from tests.bench import cluster as real
 from tests.bench.figures import Figure, Sizes, percentile
@@ -80,6 +82,7 @@ def _measure(sizes: Sizes) -> list[Figure]:
     pool = Pool(sizes)
     before = rss_bytes(os.getpid())
     first_s, placed = pool.round()
+    held = [pool.hold_ms() for _ in range(sizes.repeats)]
     rounds, ticks = _rounds(pool, sizes.rounds)
     note = f"{sizes.round_nodes:,} nodes, {sizes.round_tasks:,} tasks queued, {len(pool.cluster.lines)} lines"
     samples = tuple(rounds)
@@ -94,6 +97,13 @@ def _measure(sizes: Sizes) -> list[Figure]:
         Figure(name="rounds.tick", value=percentile(ticks, 99), unit="s", note="p99 of the tick between two"),
         Figure(name="rounds.learned.p50", value=percentile(ahead, 50), unit="s", note=how),
         Figure(name="rounds.learned.p99", value=percentile(ahead, 99), unit="s", note=how),
+        Figure(
+            name="rounds.whatif_hold",
+            value=percentile(held, 50),
+            unit="ms",
+            note=f"the longest piece of a question what a drain would do, {placed:,} tasks running",
+            samples=tuple(held),
+        ),
         Figure(name="rounds.memory", value=before / MIB, unit="MiB", note="with all nodes and tasks"),
     ]
 
@@ -138,6 +148,19 @@ class Pool:
         begin = time.perf_counter()
         step(self.cluster, Tick(), self.now_s)
         return time.perf_counter() - begin
+
+    def hold_ms(self) -> float:
+        """How long a question what a drain would do keeps the loop at most from everything else."""
+        nodes = list(self.cluster.nodes.values())
+        pieces, parts = [], []
+        for some in slices(nodes):
+            begin = time.perf_counter()
+            parts.append(ground_of(self.cluster, some))
+            pieces.append(time.perf_counter() - begin)
+        begin = time.perf_counter()
+        change = Change(drain=frozenset([nodes[0].name]))
+        compared(self.cluster, change, now_s=self.now_s, ground=joined(parts))
+        return max(*pieces, time.perf_counter() - begin) * 1000
 
     def _start(self, effects: list[Effect]) -> int:
         placed = 0

@@ -35,7 +35,8 @@ from coordinator.api.access import Access
 from coordinator.submissions import Intake
 from tests.catalogue.rows import Row
 from tests.unit.coordinator.essence import essence
-from tests.unit.coordinator.shell import ANYWHERE, INVENTORY, Shell, until
+from tests.unit.coordinator.fake_agent import INVENTORY
+from tests.unit.coordinator.shell import ANYWHERE, Shell, until
 from tui.cli import diagnostics, dispatch
 
 Told = tuple[list[str], str]
@@ -166,7 +167,7 @@ async def published(shell: Shell, row: Row) -> Told:
     bus: Any = SimpleNamespace(new_inbox=lambda: "_INBOX_C_coordinator.x")
     keys: Any = _Keys()
     audit: Any = _Audit()
-    intake = Intake(bus, Access(shell.reads), shell.jobs, keys, audit)
+    intake = Intake(bus, Access(shell.reads), shell.jobs, keys, audit, schedule=shell.schedule_desk.create)
     line: Any = _Line()
     intake._line = line
     submission = Submission(

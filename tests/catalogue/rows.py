@@ -53,6 +53,8 @@ def submit(*options: str) -> tuple[str, ...]:
 
 _FULL = b'{"name": "' + b"x" * (BYTES_MAX - 11) + b'"}'  # one byte too long
 
+_GRID = {"a": [*range(1001)], "b": [*range(1000)]}
+
 ENVELOPE = (
     Row("B1", "E_EMPTY", "empty message; expected a JSON object", raw=b""),
     Row("B2", "E_JSON", "not JSON at line 1 column 1", raw=b"hello"),
@@ -137,6 +139,8 @@ SPEC = (
     Row("B38", "E_PATH", "got 'tmp'; expected an absolute path", spec=job(workdir="tmp")),
     Row("B38", "E_PATH", "/workdir", spec=job(workdir="/a/../b")),
     Row("B39", "E_RANGE", "0.001–1024 cores", spec=needing(cpu=0)),
+    Row("B72", "E_RANGE", "/checkpoint/interval", spec=job(checkpoint={"interval": 0})),
+    Row("B72", "E_PATH", "/checkpoint/dir", spec=job(checkpoint={"dir": "../../etc"})),
     Row("B39", "E_RANGE", "0.001–1024 cores", spec=needing(cpu=-1)),
     Row("B39", "E_RANGE", "0.001–1024 cores", spec=needing(cpu="0.0001")),
     Row("B39", "E_RANGE", "0.001–1024 cores", spec=needing(cpu=1_000_000_000)),
@@ -170,6 +174,12 @@ SPEC = (
         }.items()
     ),
     Row("B45", "E_ARRAY", "at --array", argv=submit("--array", "5-1")),
+    Row("B60", "E_GANG", "/gang/size", spec=job(gang={"size": 0})),
+    Row("B60", "E_GANG", "1–1024", spec=job(gang={"size": 1025})),
+    Row("B60", "E_GANG", "more ranks than the nodes have places", spec=job(gang={"size": 1000})),
+    Row("B60", "E_GANG", "gang and array exclude each other", spec=job(gang={"size": 2}, array="0-3")),
+    Row("B60", "E_GANG", "/config/n_clients", spec=job(config={"distributed": True})),
+    Row("B60", "E_GANG", "at --gang", argv=submit("--gang", "2", "--array", "0-3")),
     *(Row("B41", "E_GPU_SHARE", "/resources/gpu", spec=needing(gpu=gpu)) for gpu in (1.5, 0.0001, "2500m")),
     Row("B41", "E_GPU_SHARE", "at --gpu: got '1.5'", argv=submit("--gpu", "1.5")),
     *(Row("B41", "E_RANGE", "/resources/gpu", spec=needing(gpu=gpu)) for gpu in (-1, "-0.5", 1025)),
@@ -208,6 +218,18 @@ SPEC = (
     ),
     Row("B53", "E_INPUT", "an empty input", spec={"tool": "wordcount", "input": {}}),
     Row("B53", "E_TYPE", "/input: got array", spec={"tool": "wordcount", "input": []}),
+    Row(
+        "B54",
+        "E_INPUT",
+        "/text breaks the rule `type` of the tool's schema",
+        spec={"tool": "text_analysis", "input": {"text": None}},
+    ),
+    Row(
+        "B54",
+        "E_INPUT",
+        "at /tasks/0/input/keywords",
+        spec={"tasks": [{"tool": "text_analysis", "input": {"text": "a", "keywords": 0}}]},
+    ),
     Row("B55", "E_NAME", "a name of 300 characters", spec=job(name="x" * 300)),
     Row("B55", "E_NAME", "an empty name", spec=job(name="")),
     Row("B55", "E_NAME", "an empty name", spec=job(name="   ")),
@@ -253,16 +275,92 @@ SPEC = (
         "did you mean any?",
         spec={"tasks": [{"name": "a", "command": ["x"]}, {"command": ["x"], "needs": ["a:anyy"]}]},
     ),
+    Row("B46", "E_ARRAY", "1001 x 1000 = 1001000 tasks", spec=job(matrix=_GRID)),
+    Row("B46", "E_ARRAY", "at most 1000000", spec={"tasks": [job(matrix=_GRID)]}),
+    Row("B46", "", spec=job(matrix={"lr": [0.1, 0.01], "model": ["small", "large"]}, max_parallel=1)),
+    Row("B46", "E_ARRAY", "no value for a", spec=job(matrix={"a": []})),
+    Row("B46", "E_ARRAY", "each value once", spec=job(matrix={"a": [1, 1.0]})),
+    Row("B46", "E_ARRAY", "at /matrix", spec=job(matrix={"a-b": [1]})),
+    Row("B46", "E_ARRAY", "1–16", spec=job(matrix={f"n{n}": [1] for n in range(17)})),
+    Row("B46", "E_TYPE", "/matrix/a", spec=job(matrix={"a": [[1]]})),
+    Row("B46", "E_FIELD", "array and matrix exclude", spec=job(array="0-9", matrix={"a": [1]})),
+    Row("B46", "E_FIELD", "nothing to bound", spec=job(max_parallel=2)),
+    Row("B46", "E_RANGE", "1–1000000", spec=job(max_parallel=0, array="0-9")),
+    Row("B46", "E_FIELD", "says % already", spec=job(max_parallel=2, array="0-9%3")),
+    Row("B46", "E_ARRAY", "at --matrix", argv=submit("--matrix", "lr=1,1")),
     Row("B48", "E_ENUM", "did you mean timeout?", spec=job(retry_on=["timeouts"])),
     Row("B48", "E_RANGE", "exit:1 to exit:255", spec=job(retry_on=["exit:256"])),
     Row("B48", "E_ENUM", "did you mean signal:KILL?", argv=submit("--retry-on", "signal:KIL")),
     Row("B48", "E_TOO_MANY", "at most 64", spec=job(retry_on=["failed"] * 65)),
+    Row("B61", "", spec=job(start_at="2020-01-01T00:00:00Z")),
+    Row("B61", "", spec=job(start_at=1_577_836_800)),
+    Row("B61", "E_TIME", "with its zone", spec=job(start_at="2027-01-01T00:00:00")),
+    Row("B61", "E_TIME", "at most ten years", spec=job(start_at="2099-01-01T00:00:00Z")),
+    Row("B61", "E_TIME", "at /start_at", spec=job(start_at="2027-02-30T00:00:00Z")),
+    Row("B61", "E_TIME", "at /start_at", spec=job(start_at="tomorrow")),
+    Row("B61", "E_TIME", "at /start_at", spec=job(start_at=-1)),
+    Row("B61", "E_TIME", "at --start-at", argv=submit("--start-at", "2027-01-01")),
+    *(
+        Row("B66", "E_IMAGE", "expected NAME[:TAG]", spec=job(image=image))
+        for image in (
+            "x; rm -rf /",
+            "../../x",
+            "x" * 600,
+            "",
+            " ",
+            "-v",
+            "--privileged",
+            "a b",
+            "a\tb",
+            "$(id)",
+            "Ａ",
+            "x:",
+            "x@sha256:12",
+            "/etc/passwd",
+            "oci-archive:/srv/../etc/x",
+            "dir:/etc",
+        )
+    ),
+    Row("B66", "E_IMAGE", "--image", argv=submit("--image", "x; rm -rf /")),
+    Row("B66", "E_IMAGE", "/tasks/0/image", spec={"tasks": [{"command": ["true"], "image": "../../x"}]}),
+    Row("B66", "E_PATH", "/container/mounts/0", spec=job(image="x", container={"mounts": ["/a/../b"]})),
+    Row("B67", "", spec=job(image="python:3.11")),
+    Row("B68", "E_ENUM", "default, none, host", spec=job(network_policy="banana")),
+    Row("B68", "E_USAGE", "--network", argv=submit("--network", "banana")),
+    Row("B62", "E_CRON", "five fields", spec=job(cron="* * * *")),
+    Row("B62", "E_CRON", "bad minute", spec=job(cron="61 * * * *")),
+    Row("B62", "E_CRON", "it never fires", spec=job(cron="* * 30 2 *")),
+    Row("B62", "E_CRON", "at /cron", spec=job(cron="*/0 * * * *")),
+    Row("B62", "E_CRON", "at /cron", spec=job(cron="* * * * * *")),
+    Row("B62", "E_CRON", "at /cron", spec=job(cron="")),
+    Row("B62", "E_CRON", "at /cron", spec=job(cron="9" * 300 + " * * * *")),
+    Row("B62", "E_TIME", "at /zone", spec=job(cron="@daily", zone="Mars/Olympus")),
+    Row("B62", "E_TIME", "at /zone", spec=job(cron="@daily", zone="../../etc/passwd")),
+    Row("B62", "E_ENUM", "/overlap", spec=job(cron="@daily", overlap="perhaps")),
+    Row("B62", "E_FIELD", "overlap without cron", spec=job(overlap="allow")),
+    Row("B62", "E_FIELD", "exclude each other", spec=job(cron="@daily", start_at="2027-01-01T00:00:00Z")),
     Row("B63", "E_ENV", "got 'A=B'", spec=job(env={"A=B": "1"})),
     Row("B63", "E_CHAR", "in a key", spec=job(env={"A\0": "1"})),
     Row("B63", "E_ENV", "[A-Za-z_]", spec=job(env={"": "1"})),
     Row("B63", "E_ENV", "LD_PRELOAD", spec=job(env={"LD_PRELOAD": "x"})),
     Row("B63", "E_ENV", "CORRAL_X", spec=job(env={"CORRAL_X": "x"})),
     Row("B64", "", spec=job(env={"A": "two\nlines"})),
+)
+
+WEBHOOKS = (
+    *(
+        Row("B70", "E_URL", f"at /url: got '{url}'", ask=("webhook.add", {"url": url, "on": ["job.failed"]}))
+        for url in (
+            "http://169.254.169.254/",
+            "file:///etc/passwd",
+            "https://user:pw@hooks.example.com/",
+            "http://127.0.0.1/",
+            "https://other.example.com/",
+        )
+    ),
+    Row("B70", "E_URL", "", argv=("webhook", "add", "http://169.254.169.254/", "--on", "job.failed")),
+    Row("B70", "E_URL", "", argv=("webhook", "add", "file:///etc/passwd", "--on", "job.failed")),
+    Row("B70", "E_ENUM", "job.failed", argv=("webhook", "add", "https://hooks.example.com/", "--on", "all")),
 )
 
 NODES = (
@@ -305,21 +403,12 @@ COMMAND = (
     Row("B113", "E_USAGE", "json", argv=("jobs", "-o", "yml")),
 )
 
-ROWS = ENVELOPE + VALUES + SPEC + NODES + COMMAND
+ROWS = ENVELOPE + VALUES + SPEC + WEBHOOKS + NODES + COMMAND
 
 LATER: dict[str, dict[str, Any]] = {
     "B43": needing(gpu=1, gpu_uuid="GPU-1"),
-    "B46": job(matrix={"a": [1, 2]}),
-    "B60": job(gang={"size": 0}),
-    "B61": job(start_at="2020-01-01T00:00:00"),
-    "B62": job(cron="* * * *"),
     "B65": job(secrets=["secret://nope"]),
-    "B66": job(image="x; rm -rf /"),
-    "B67": job(image="python:3.11"),
-    "B68": job(network_policy="banana"),
     "B69": job(ports=[0]),
-    "B70": job(webhook="http://169.254.169.254/"),
-    "B72": job(checkpoint={"interval": 0}),
     "B73": job(resume_from="1042"),
 }
 """Rows of later work that a job can ask for already: refused today, by name, before anything happens."""

@@ -16,6 +16,7 @@ from tui.cli.diagnostics import Exit
 
 ROOT = Path(__file__).parents[2]
 _CODE = re.compile(r"\bE_[A-Z][A-Z_]*[A-Z]\b")
+_TABLES = ("codes.py", "session_codes.py")
 _OWN_NAMES = {"E_CODE"}  # how documents speak of any code
 
 
@@ -24,7 +25,7 @@ def uses() -> dict[str, set[str]]:
     found: dict[str, set[str]] = defaultdict(set)
     for folder in ("bus", "coordinator", "agent", "tui", "sql", "docs"):
         for path in (ROOT / folder).rglob("*"):
-            if path.suffix in (".py", ".sql", ".md") and path.name not in ("codes.py", DOCUMENT.name):
+            if path.suffix in (".py", ".sql", ".md") and path.name not in (*_TABLES, DOCUMENT.name):
                 for code in _CODE.findall(path.read_text()):
                     found[code].add(str(path.relative_to(ROOT)))
     return found

@@ -263,7 +263,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
 
 
-@settings(SEEDED, max_examples=400)
+@settings(SEEDED, max_examples=200)
 @given(verb=st.sampled_from(_READERS) | _WORDS, words=st.lists(_OPTIONS | _WORDS, max_size=7))
 def test_any_line_ends_with_an_exit_code_and_no_traceback(
     nowhere: None, capsys: pytest.CaptureFixture[str], verb: str, words: list[str]

@@ -326,6 +326,7 @@ class Cluster:
             "agent",
             *("--data", str(folder), "--name", name, "--nats", f"nats://{host}:{bus.port}"),
             *("--credentials", str(credentials), "--gpu-driver", "none", "--cpu", "2", "--memory", "2GiB"),
+            *("--containers", "none"),
             wire=wire,
         )
 

@@ -19,7 +19,8 @@ async def test_task_types(corral: Contract) -> None:
 
 @pytest.mark.contract("S3.25", "S3.26", "S3.27", "S3.28", "S3.29", "S3.30", "S3.5")
 async def test_tools_and_their_views(corral: Contract) -> None:
-    node = await corral.node(address="http://worker-2:8000", roles=["tool_executor", "analysis"])
+    roles = ["tool_executor", "analysis"]
+    node = await corral.node(address="http://worker-2:8000", roles=roles, admin="active")
     tool = await corral.value(
         "insert into corral.tools (name, category, target_node_id, input_schema, output_schema) "
         "values ('text_analyzer', 'analysis', $1, $2, $3) returning id",
@@ -49,7 +50,7 @@ async def test_tools_and_their_views(corral: Contract) -> None:
     assert await corral.rows("select name from corral.get_tools_by_tag('analysis')") == [("text_analyzer",)]
     assert await corral.rows("select name from corral.get_tools_by_tag('''')") == []
     statistics = await corral.rows("select * from corral.get_node_statistics()")
-    assert statistics == [("compute", "inactive", "healthy", 1)]
+    assert statistics == [("compute", "active", "healthy", 1)]
     search = "select name from corral.search_tools_by_schema"
     assert await corral.rows(f"{search}('file_path')") == [("text_analyzer",)]
     assert await corral.rows(f"{search}('file_path', 'keywords')") == [("text_analyzer",)]
@@ -126,12 +127,16 @@ async def test_the_training_task_of_the_source(corral: Contract) -> None:
         input='{"model": "mnist_model"}',
         parameters='{"batch_size": 32, "learning_rate": 0.001, "epochs": 10, "distributed": true, '
         '"n_clients": 3}',
-        progress=45.5,
         output='{"metrics": {"loss": 0.0023, "accuracy": 0.982}}',
     )
+    await corral.run(
+        "insert into corral.task_results (task_id, fence, progress, metrics) "
+        """values ($1, 1, 45.5, '{"loss": 0.0023, "accuracy": 0.982}')""",
+        task,
+    )
     question = (
-        "select progress, output #>> '{metrics,accuracy}', parameters ->> 'n_clients' "
-        "from corral.tasks where id = $1"
+        "select r.progress, output #>> '{metrics,accuracy}', parameters ->> 'n_clients' "
+        "from corral.tasks join corral.task_results r on r.task_id = id where id = $1"
     )
     assert await corral.rows(question, task) == [(45.5, "0.982", "3")]
 
@@ -152,7 +157,8 @@ async def test_generated_columns(corral: Contract) -> None:
 async def test_time_series_are_cut_by_time(corral: Contract) -> None:
     cut = await corral.rows("select table_name, native from corral.timeseries order by 1")
     assert {name for name, _ in cut} == {
-        "cluster_metrics", "cluster_metrics_hours", "cluster_metrics_minutes", "job_metrics",
+        "cluster_metrics", "cluster_metrics_hours", "cluster_metrics_minutes", "gpu_usage", "gpu_usage_hours",
+        "gpu_usage_minutes", "job_metrics",
         "learning_experiences", "node_logs", "node_metrics", "node_usage", "node_usage_hours",
         "node_usage_minutes", "system_events", "task_events", "task_logs", "task_usage",
     }  # fmt: skip
@@ -200,3 +206,31 @@ async def test_the_address_of_a_tasks_output(corral: Contract) -> None:
     job = await corral.job(number=1042)
     await corral.task(job, index=7, fence=2)
     assert await corral.rows("select name, logs_path from corral.tasks_expanded") == [("1042.7", "1042.7/2")]
+
+
+@pytest.mark.contract("S3.35", "S3.36", "S3.37", "S3.38")
+async def test_the_questions_about_tools_have_answers(corral: Contract) -> None:
+    """Active tools with their nodes, by category, by tag, and how they are used."""
+    node = await corral.node("n1", admin="active")
+    added = "insert into corral.tools (name, category, target_node_id) values ($1, $2, $3) returning id"
+    tool = await corral.value(added, "text_analyzer", "analysis", node)
+    other = await corral.value(added, "resize", "processing", None)
+    await corral.run("insert into corral.tool_tags (tool_id, tag_name) values ($1, 'nlp')", tool)
+    active = "select name, node from corral.active_tools_with_nodes order by name"
+    assert await corral.rows(active) == [("resize", None), ("text_analyzer", "n1")]
+    await corral.run("update corral.nodes set admin = 'draining'")
+    assert await corral.rows(active) == [("resize", None)], "its node takes no work"
+    await corral.run("update corral.nodes set admin = 'active'")
+    assert await corral.rows(active) == [("resize", None), ("text_analyzer", "n1")]
+    by_category = "select category, count(*) from corral.tools group by category order by category"
+    assert await corral.rows(by_category) == [("analysis", 1), ("processing", 1)]
+    assert await corral.rows("select tool_id from corral.get_tools_by_tag('nlp')") == [(tool,)]
+    job = await corral.job()
+    called = '{"called": "resize@1.0.0"}'
+    range_row = await corral.task(job, count=3, remaining=1, parameters=called)
+    await corral.task(job, index=1, range_id=range_row, output='{"n": 1}')
+    await corral.task(job, index=7, parameters=called)
+    await corral.task(job, index=8)
+    calls = "select called, count(*), sum(output_bytes) from corral.tool_calls group by called"
+    assert await corral.rows(calls) == [("resize@1.0.0", 2, 8)], "the range's row itself is no call"
+    assert other is not None

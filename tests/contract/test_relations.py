@@ -191,7 +191,7 @@ async def test_updated_at_follows_every_change(corral: Contract) -> None:
     changes = {
         "nodes": f"set annotations = '{{}}' where id = '{node}'",
         "jobs": f"set held = true where id = '{job}'",
-        "tasks": f"set progress = 1 where id = '{task}'",
+        "tasks": f"set priority = 1 where id = '{task}'",
         "attempts": f"set message = 'x' where task_id = '{task}'",
         "tools": "set description = 'x'",
     }

@@ -22,6 +22,7 @@ ELSEWHERE = {
     "terminal": "takes over the terminal: tests/tui drives it on one",
     "measure": "takes minutes and a quiet machine; its small form runs in `make test`",
     "nats-cli": "takes the nats CLI: tests/integration/doors runs it where it is on the PATH",
+    "webhook": "takes an address that may be called: test_deliveries runs the receiver",
     "node": "takes packages for Node: tests/integration/doors runs it with them",
 }
 """Why a block is not run here, and what stands for it."""

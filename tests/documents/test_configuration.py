@@ -12,7 +12,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 def test_the_table_is_that_of_the_code() -> None:
     rows = re.findall(
-        r"^\| `([a-z_.]+)` \| `(CORRAL_[A-Z_]+)` \|([^|]*)\|", DOCUMENT.read_text(), re.MULTILINE
+        r"^\| `([a-z0-9_.]+)` \| `(CORRAL_[A-Z0-9_]+)` \|([^|]*)\|", DOCUMENT.read_text(), re.MULTILINE
     )
     written = {key: (variable, tuple(re.findall(r"--[a-z]+", flags))) for key, variable, flags in rows}
     assert written == {key: (setting.variable, setting.flags) for key, setting in SETTINGS.items()}

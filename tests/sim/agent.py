@@ -12,11 +12,13 @@ from agent.core.events import (
     CancelAsked,
     Event,
     Fenced,
+    GpusSeen,
     InputsArrived,
     InputsRefused,
     PauseAsked,
     ResumeAsked,
     RetractAsked,
+    StartAsked,
 )
 from agent.core.model import Order, Phase
 from agent.executor import Executor
@@ -41,6 +43,7 @@ from bus.messages import (
     ReportReply,
     Resume,
     Retract,
+    StartRanks,
     ToAgentReply,
 )
 from bus.subjects import NodeVerb
@@ -56,6 +59,7 @@ REGISTER_TIMEOUT_S, HEARTBEAT_TIMEOUT_S, REPORT_TIMEOUT_S, INPUTS_TIMEOUT_S = 5.
 BACKOFF_S = (0.1, 2.0)
 INPUTS_RETRY_S = 0.5
 OUTPUT_QUICK_S = 0.005
+GPU_LOOK_S = 0.01
 
 
 class Agent(Process):
@@ -95,10 +99,17 @@ class Agent(Process):
             spool=self._spool,  # type: ignore[arg-type]
             on_outbox=self._report_soon,
             on_inputs_wanted=self._want_inputs,
+            on_gpus_wanted=lambda: self.after(GPU_LOOK_S, self._see_gpus),
         )
         self.executor.guard = GuardWire(self)  # type: ignore[assignment]
         self._spool.run(self, self.executor.on_saved)
         self._find_guard()
+
+    def _see_gpus(self) -> None:
+        """All that wait for GPUs get them: nobody else is on this machine."""
+        held = self.executor.ledger.held.values()
+        waiting = tuple([each.attempt for each in held if each.phase is Phase.CLEARING])
+        self.executor.handle(GpusSeen(attempts=waiting, free=frozenset(self.machine.gpus)))
 
     def _find_guard(self) -> None:
         guard = self.machine.guard
@@ -310,7 +321,7 @@ class Agent(Process):
             case Assign(incarnation=meant) if meant not in ("", self.incarnation):
                 return
             case Assign():
-                event = to_assigned(command, lapsed=self.executor.lapsed)
+                event = to_assigned(command, lapsed=self.executor.lapsed, free_port=lambda: 4000)
             case Cancel(epoch=epoch, attempts=attempts):
                 event = CancelAsked(epoch=epoch, attempts=attempts)
             case Retract(epoch=epoch, attempts=attempts):
@@ -319,9 +330,13 @@ class Agent(Process):
                 event = PauseAsked(epoch=epoch, attempts=attempts)
             case Resume(epoch=epoch, attempts=attempts):
                 event = ResumeAsked(epoch=epoch, attempts=attempts)
+            case StartRanks(epoch=epoch, attempts=attempts, meeting=meeting):
+                lapsed = self.executor.lapsed
+                event = StartAsked(epoch=epoch, attempts=attempts, meeting=meeting, lapsed=lapsed)
             case _:
                 raise AssertionError(f"the simulated agent does not know {type(command).__name__}")
-        answer = encode(CommandReply(node=self.node, error=self.executor.handle(event)))
+        error = self.executor.handle(event)
+        answer = encode(CommandReply(node=self.node, error=error, ports=self.executor.ledger.ports()))
         self._spool.saved(lambda: respond(answer))
 
     def _want_inputs(self, order: Order) -> None:

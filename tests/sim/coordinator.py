@@ -40,6 +40,7 @@ from coordinator.core.effects import (
     SendCancel,
     SendPause,
     SendRetract,
+    SendStart,
     Tell,
 )
 from coordinator.core.events import (
@@ -412,7 +413,7 @@ class Coordinator(Process):
             case SendAssign():
                 for assign in build_assigns(tell.placements, self.epoch, incarnation=tell.incarnation):
                     self._command(tell.node, assign, tuple(item.attempt for item in assign.items))
-            case SendCancel() | SendRetract() | SendPause():
+            case SendCancel() | SendRetract() | SendPause() | SendStart():
                 self._command(tell.node, command_of(tell, self.epoch))
             case _:
                 self._answer(tell)
@@ -432,11 +433,10 @@ class Coordinator(Process):
 
     def _command(self, node: NodeName, command: ToAgent, attempts: tuple[AttemptRef, ...] = ()) -> None:
         def answered(data: bytes | None) -> None:
-            if not attempts:
-                return
-            if data is not None and _is_obeyed(data):
-                self.post(CommandConfirmed(node=node, attempts=attempts))
-            else:
+            reply = _obeyed(data)
+            if attempts and reply is not None:
+                self.post(CommandConfirmed(node=node, attempts=attempts, ports=reply.ports))
+            elif attempts:
                 self.post(CommandUnanswered(node=node, attempts=attempts))
 
         agents = self.network.agents.get(node, [])
@@ -481,8 +481,8 @@ class Coordinator(Process):
 
     def _answer_inputs(self, request: InputsRequest, respond: Responder) -> None:
         task = self.cluster.find_task(request.attempt.task)
-        attempt = task.attempt if task is not None else None
-        if task is None or attempt is None or attempt.ref != request.attempt or attempt.node != request.node:
+        held = [each for each in task.attempts if each.ref == request.attempt] if task is not None else []
+        if task is None or not held or held[0].node != request.node:
             raise WrongSender(refusal("E_FENCED", field="/attempt"))
         needs, number = task.group.needs, request.attempt.job
         self.connection.call(
@@ -492,9 +492,9 @@ class Coordinator(Process):
         )
 
 
-def _is_obeyed(data: bytes) -> bool:
+def _obeyed(data: bytes | None) -> CommandReply | None:
     try:
-        reply = decode_from_agent_reply(data)
+        reply = decode_from_agent_reply(data or b"")
     except (ApiError, DecodeError):
-        return False
-    return isinstance(reply, CommandReply) and reply.error is None
+        reply = None
+    return reply if isinstance(reply, CommandReply) and reply.error is None else None

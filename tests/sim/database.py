@@ -223,7 +223,7 @@ class Rows:
             nodes=[replace(node, registered=False) for node in self.nodes.values()],
             jobs=[LiveJob(self.jobs[number], self.counters[number]) for number in sorted(self.live_jobs)],
             tasks=[seen(*row) for number in sorted(self.live_jobs) for row in self.tasks[number].values()],
-            attempts=[replace(self.attempts[ref], new=False) for ref in sorted(self.live_attempts)],
+            attempts=self._attempts_kept(),
             losses=self._losses(),
             learned=self.learned,
             notes=tuple(self.notes),
@@ -235,9 +235,20 @@ class Rows:
             },
         )
 
+    def _attempts_kept(self) -> list[AttemptChange]:
+        """The live ones; then the ranks of live gangs that are over, as they ended."""
+        live = [replace(self.attempts[ref], new=False) for ref in sorted(self.live_attempts)]
+        tries = {(each.task_id, each.attempt.fence) for each in live}
+        over = [
+            replace(each, new=False)
+            for each in self.attempts.values()
+            if (each.task_id, each.attempt.fence) in tries and each.attempt not in self.live_attempts
+        ]
+        return live + sorted(over, key=lambda each: (each.ended_at or 0.0, each.attempt))
+
     def _losses(self) -> list[LossSeen]:
         """Where and when live tasks were lost since they were last tried anew, unless by nobody's fault."""
-        found = []
+        once: dict[tuple[int, int, int, str], LossSeen] = {}  # ranks lost with one node are one loss
         for ref in sorted(self.lost):
             attempt = self.attempts[ref]
             rows = self.tasks[ref.job] if ref.job in self.live_jobs else {}
@@ -246,8 +257,11 @@ class Rows:
                 continue
             assert attempt.ended_at is not None
             if attempt.ended_at > self.retried_at.get(attempt.task_id, float("-inf")):
-                found.append(LossSeen(ref.task, attempt.node, attempt.ended_at))
-        return found
+                once.setdefault(
+                    (ref.job, ref.task.whole.index, ref.fence, attempt.node),
+                    LossSeen(ref.task.whole, attempt.node, attempt.ended_at),
+                )
+        return [once[key] for key in sorted(once)]
 
     def task_state(self, task: TaskRef) -> TaskState | None:
         """By the task's own row, else that of its range."""

@@ -26,8 +26,9 @@ from bus.values import (
     TaskRef,
     TaskState,
 )
-from coordinator.core.effects import AnswerSubmit, SendAssign, TaskChange, Tell
+from coordinator.core.effects import AnswerSubmit, SendAssign, SendStart, TaskChange, Tell
 from coordinator.core.model import Attempt, Cluster, Node
+from coordinator.core.model import Task as PlacedTask
 from coordinator.core.scheduler.kept import digest
 from coordinator.store.rows import Batch
 from tests.sim.coordinator import Coordinator
@@ -75,8 +76,9 @@ class Checker:
                 if not (_is_forsaken(other_machine, other) or self._is_disowned(other_machine, ref.task)):
                     running = f"{AttemptRef(*other.key)} runs on {other_machine.name}"
                     raise Violation("I2", f"{ref} starts on {machine.name}, {running}")
-            if self._rows.task_state(ref.task) is TaskState.COMPLETED:
+            if self._rows.task_state(ref.task.whole) is TaskState.COMPLETED:
                 raise Violation("I3", f"{ref} starts on {machine.name} after its task was completed")
+            self._check_older_tries(machine, ref)
         others.append((machine, task))
 
     def ended(self, machine: Machine, task: Task) -> None:
@@ -86,6 +88,34 @@ class Checker:
             self._succeeded.add(ref)
             if task.guarded and not machine.forgetful:
                 self._provable[ref] = machine
+
+    def _check_older_tries(self, machine: Machine, ref: AttemptRef) -> None:
+        """I2 of a gang: no rank of an older try runs any more when one of a newer starts."""
+        whole = ref.task.whole
+        for place, running in self._alive.items():
+            if place.job != whole.job or place.whole != whole:
+                continue
+            for other_machine, other in running:
+                old = AttemptRef(*other.key)
+                excused = _is_forsaken(other_machine, other) or self._is_disowned(other_machine, place)
+                if old.fence != ref.fence and not excused:
+                    where = f"{old} of an older try runs on {other_machine.name}"
+                    raise Violation("I2", f"{ref} starts on {machine.name}, {where}")
+
+    def _check_gang(self, cluster: Cluster, task: PlacedTask) -> None:
+        """All of its ranks are placed, or none; and no longer than its barrier allows without all running."""
+        gang, ranks = task.group.settings.gang, task.ranks
+        if gang is None or ranks is None:
+            return
+        known = sorted([*ranks.live, *(end.rank for end in ranks.ends)])
+        if known != list(range(gang.size)):
+            raise Violation("gang", f"{task.ref} has ranks {known} of {gang.size}")
+        first = ranks.first
+        if first is None or task.ref not in cluster.gathering:
+            return
+        leaving = any(each.yielding or each.cancelling for each in ranks.live.values())
+        if not leaving and cluster.ticked_s - first.assigned_at > gang.start_timeout_s:
+            raise Violation("gang", f"{task.ref} has held its places for longer than its barrier allows")
 
     def _is_idempotent(self, task: TaskRef) -> bool:
         return b'"idempotent":true' in self._rows.jobs[task.job].spec
@@ -103,6 +133,12 @@ class Checker:
             check_books(leader.cluster.nodes[name])
         self._note_jobs(batch)
         self._check_reservations(leader.cluster, batch)
+        for ref in {
+            attempt.attempt.task.whole for attempt in batch.attempts
+        } | leader.cluster.gathering.keys():
+            placed = leader.cluster.find_task(ref)
+            if placed is not None:
+                self._check_gang(leader.cluster, placed)
         for change in batch.task_changes:
             self._check_backoff(leader.cluster, change)
         for attempt in batch.attempts:
@@ -192,12 +228,23 @@ class Checker:
                     for placement in tell.placements:
                         if placement.attempt not in rows.attempts:
                             raise Violation("commit before tell", f"{placement.attempt} was assigned")
+                case SendStart():
+                    self._check_start(leader.cluster, tell.attempts[0])
                 case AnswerSubmit() if tell.number not in rows.jobs:
                     raise Violation("I1", f"job {tell.number} is acknowledged and not stored")
                 case _:
                     pass
         if rows.commits - self._compared >= COMPARED_EVERY and rows.leadership.epoch == leader.epoch:
             self.compare(leader)
+
+    def _check_start(self, cluster: Cluster, ref: AttemptRef) -> None:
+        """Nobody is told to start before every rank was confirmed."""
+        task = cluster.find_task(ref.task)
+        if task is None or task.ranks is None or task.fence != ref.fence:
+            return  # it has ended since
+        waiting = [each for each in task.attempts if each.confirmed_at is None]
+        if waiting:
+            raise Violation("gang", f"{ref} is told to start before {waiting[0].ref} was confirmed")
 
     def compare(self, leader: Coordinator) -> None:
         """Memory is what the database describes; only between batches, where both should know the same."""
@@ -313,7 +360,8 @@ def essence(cluster: Cluster) -> dict[str, dict[Any, Any]]:
                 group.live,
             )
             for task in (group.tasks or {}).values():
-                tasks[task.ref] = (task.state, task.version, task.fence, task.retries)
+                ends = sorted((end.rank, end.state) for end in task.ranks.ends) if task.ranks else []
+                tasks[task.ref] = (task.state, task.version, task.fence, task.retries, ends)
     return {
         "jobs": {job.number: (job.state, job.held_by, job.paused_by) for job in cluster.jobs.values()},
         "tasks": tasks,

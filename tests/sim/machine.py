@@ -13,10 +13,12 @@ from typing import Any
 
 from agent.guard import wire
 from agent.guard.arrivals import Arrivals
+from agent.guard.containers import Containers
 from agent.guard.files import Leavings
 from agent.guard.keeper import Keeper
 from agent.guard.server import Server
 from agent.guard.spawn import CannotStart
+from agent.guard.terminals import Terminals
 from agent.guard.wire import Body, Exit, Item, Key
 from bus.values import Resources, TaskEvent
 from tests.sim.timeline import VIRTUAL_TIME, Host, Process, Timeline
@@ -287,12 +289,14 @@ class SimKeeper(Keeper):
             folder=machine.name,
         )
 
-    def _reap_one(self) -> bool:
+    def _reap_one(self, now_s: float) -> bool:
         if not self._machine.zombies:
             return False
         ended = self._machine.zombies.pop(0)
         assert ended.status is not None
-        self._end(self._by_pid.pop(ended.pid), ended.status, 0.0, 1.0)
+        task = self._by_pid.pop(ended.pid)
+        task.used_mib = 1.0
+        self._end(task, ended.status)
         return True
 
 
@@ -339,6 +343,8 @@ def _machine_now() -> Machine:
 class SimSpawner:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
+        self.terminals = Terminals()  # nobody here is at one
+        self.containers = Containers("", None, guard="", node="")  # nor does anything run in one
 
     def start(self, item: Item, body: Body) -> int:
         return self._machine.spawn(item, body)

@@ -281,9 +281,9 @@ def overbooked() -> AbstractContextManager[object]:
 def retries_charged_twice() -> AbstractContextManager[object]:
     real = reports.schedule_retry
 
-    def schedule(cluster: Any, task: Any, *, now_s: float) -> None:
+    def schedule(cluster: Any, task: Any, *, now_s: float, ran_s: float) -> None:
         task.retries += 1
-        real(cluster, task, now_s=now_s)
+        real(cluster, task, now_s=now_s, ran_s=ran_s)
 
     return patch.object(reports, "schedule_retry", schedule)
 

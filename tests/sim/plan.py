@@ -126,8 +126,11 @@ class Plan(Struct, frozen=True):
         return replace(normal, **stretched, ageing_s=ageing_s)
 
 
-def draw(seed: int, kinds: tuple[FaultKind, ...] = ()) -> Plan:
-    """The plan of a seed; with `kinds`: one in which these, often, befall several agents and coordinators."""
+def draw(seed: int, kinds: tuple[FaultKind, ...] = (), *, gangs: bool = False) -> Plan:
+    """The plan of a seed; with `kinds`: one in which these, often, befall several agents and coordinators.
+
+    With `gangs` some of its lone tasks are gangs.
+    """
     random = Random(f"corral {seed}")
     pace = random.choice(PACES)
     lease_s = Limits().lease_s * pace
@@ -141,6 +144,8 @@ def draw(seed: int, kinds: tuple[FaultKind, ...] = ()) -> Plan:
     )
     _add_people_and_wishes(Random(f"corral wishes {seed}"), submissions)
     _add_gpus(Random(f"corral gpus {seed}"), submissions)
+    if gangs:
+        _add_gangs(Random(f"corral gangs {seed}"), submissions, lease_s)
     faults = _faults(random, agents, duration_s, lease_s, kinds)
     coordinators = random.choice((2, 3) if kinds else (1, 2, 2, 3))
     cores = random.choice((1, 2, 4))
@@ -217,6 +222,19 @@ def _add_gpus(random: Random, submissions: tuple[Submission, ...]) -> None:
     for submission in submissions:
         if random.random() < 0.5:
             submission.spec["resources"] |= random.choice(_GPUS)
+
+
+def _add_gangs(random: Random, submissions: tuple[Submission, ...], lease_s: float) -> None:
+    """Some lone tasks become gangs, whose barrier may be shorter than what befalls a node."""
+    for submission in submissions:
+        spec = submission.spec
+        if "command" in spec and "array" not in spec and random.random() < 0.5:
+            gang: dict[str, Any] = {"size": random.choice((1, 2, 2, 3, 4))}
+            gang["start_timeout"] = max(lease_s * random.choice((0.2, 1.0, 4.0)), 1.0)
+            gang["ranks_per_node"] = random.choice((0, 0, 1, 2))
+            gang["topology"] = random.choice(("", "subnet", "rack"))
+            gang["restart"] = random.choice(("gang", "gang", "gang", "fail"))
+            spec["gang"] = gang
 
 
 def _work(random: Random, lease_s: float, *, failures: float = 0.0, manner: str = "") -> list[str]:

@@ -19,6 +19,7 @@ from tests.sim.world import World
 
 HOURS = 1_000
 SEEDS_MAX = 600
+GANG_SEEDS = 20
 
 
 @pytest.mark.timeout(600)
@@ -36,6 +37,15 @@ def test_a_thousand_cluster_hours_keep_every_promise() -> None:
     assert hours >= HOURS
     assert befallen == set(FaultKind)
     print(f"{seed + 1} seeds, {hours:.0f} cluster-hours in {time.monotonic() - began_s:.0f} s")
+
+
+@pytest.mark.timeout(600)
+def test_gangs_keep_every_promise() -> None:
+    """All ranks or none, none before all are confirmed, none of an older try beside one of a newer."""
+    for seed in range(GANG_SEEDS):
+        plan = draw(seed, gangs=True)
+        if violation_of(plan) is not None:
+            pytest.fail(f"with gangs: {report(plan)}")
 
 
 @pytest.mark.parametrize("history", stored().values(), ids=stored().keys())

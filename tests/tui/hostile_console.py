@@ -22,7 +22,7 @@ from tui.app import Console
 from tui.client.fake import FakeCluster
 from tui.client.fake_world import World
 from tui.client.session import Session
-from tui.theme.plain import encoding_is_unicode
+from tui.early_picture import encoding_is_unicode
 
 ATTACKS = (
     "\x1b[?6661h",  # CSI: a private mode
@@ -50,13 +50,26 @@ ATTACKS = (
 LONG = "x" * 1_000_000
 TEXTS = frozenset(
     {
-        *("about", "address", "created_by", "driver", "hint", "message", "model", "name", "names", "note"),
-        *("program", "reason", "remedy", "summary", "title", "unit", "user", "versions"),
+        *("about", "address", "created_by", "description", "driver", "hint", "message", "model"),
+        *("name", "names", "note", "owner", "path", "pool", "program", "reason"),
+        *("remedy", "summary", "title", "unit", "user", "versions"),
     }
 )
 """Fields of answers that a stranger may fill. What names nodes and tasks is checked where it comes in."""
 
-ASKED = ("timeline", "devices", "tools", "users", "tokens", "connections", "changes", "spike", "scheduler")
+ASKED = (
+    "timeline",
+    "devices",
+    "tools",
+    "tool",
+    "volumes",
+    "users",
+    "tokens",
+    "connections",
+    "changes",
+    "spike",
+    "scheduler",
+)
 REFUSED = ("cancel", "submit", "plan", "resolve")
 
 
@@ -112,6 +125,7 @@ def hostile(evil: str) -> FakeCluster:
     world.jobs[-1] = replace(world.jobs[-1], state=JobState.RUNNING, ended_at=None)  # it can be cancelled
     world.nodes = [replace(node, labels={evil: evil}, version=evil, reason=evil) for node in world.nodes]
     world.events = [replace(event, message=evil, kind=evil, user=evil) for event in world.events]
+    world.events[-1] = replace(world.events[-1], kind="scheduler_mode")  # one that its screen asks for
     tasks = world.tasks(8)
     tasks[:] = [replace(task, name=evil, message=evil, output={evil: evil}) for task in tasks]
     fake = FakeCluster(world)

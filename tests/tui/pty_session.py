@@ -54,13 +54,13 @@ class PtySession:
         end = time.monotonic() + WAIT_S
         while not all(word.encode() in self.shown for word in words):
             assert time.monotonic() < end, (words, self.shown[-2000:])
-            assert self._read(0.1), (words, self.process.poll(), self.shown[-2000:])
+            assert self._read(0.1), (words, self.process.poll(), self.last)
 
     def shows(self, word: str, *, within_s: float) -> bool:
         """Whether it was written after the last keys, or is soon."""
         end = time.monotonic() + within_s
         while word.encode() not in self.shown and time.monotonic() < end:
-            assert self._read(0.1), (word, self.process.poll(), self.shown[-2000:])
+            assert self._read(0.1), (word, self.process.poll(), self.last)
         return word.encode() in self.shown
 
     def read_for(self, duration_s: float) -> None:
@@ -77,7 +77,7 @@ class PtySession:
             assert time.monotonic() < end, self.shown[-2000:]
             if len(self.written) != seen:
                 seen, still_since = len(self.written), time.monotonic()
-            assert self._read(STILL_S / 2), self.shown[-2000:]
+            assert self._read(STILL_S / 2), (self.process.poll(), self.last)
 
     def wait_for_end(self) -> int:
         """Its exit code."""
@@ -87,9 +87,19 @@ class PtySession:
         return self.process.wait(timeout=WAIT_S)
 
     @property
+    def echoes(self) -> bool:
+        """Whether what is typed appears by itself."""
+        return bool(termios.tcgetattr(self._master)[3] & termios.ECHO)
+
+    @property
     def shown(self) -> bytes:
         """What was written since the last keys, without the sequences."""
         return _SEQUENCE.sub(b"", self.written[self._mark :])
+
+    @property
+    def last(self) -> str:
+        """The end of all it has written, also before the last keys: what one that died said of it."""
+        return _SEQUENCE.sub(b"", self.written)[-20000:].decode(errors="replace")
 
     def _read(self, timeout_s: float) -> bool:
         """False once the program has closed its terminal."""

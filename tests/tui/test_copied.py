@@ -48,6 +48,7 @@ PUSHED = {
     "task": ("task 40.0", "40.0 › details", "corral task 40.0"),
     "tasks": ("tasks 40", "40 › tasks", "corral tasks 40"),
     "whatif": ("whatif n-0003", "n-0003 › whatif", "corral plan --drain=n-0003"),
+    "tool": ("tool wordcount", "wordcount › tool", "corral tool show wordcount"),
     "why": ("why 40.0", "40.0 › why", "corral why 40.0"),
     "xray": ("xray chen", "chen › xray", "corral tree chen --all"),
 }  # fmt: skip
@@ -160,4 +161,14 @@ async def test_the_past_is_written_into_it(fake: Pasted) -> None:
         assert "--until=" in (command := await copied(pilot)) and await paste(command)
         await typed(pilot, "output 40.0")
         await showing(pilot, "40.0 › output")
-        assert (await copied(pilot)) == f"corral logs 40.0 --both --until={then}"
+        assert (command := await copied(pilot)) == f"corral logs 40.0 --both --at={then}"
+        assert await paste(command)
+        await typed(pilot, "why 40.0")
+        await showing(pilot, "40.0 › why")
+        assert (command := await copied(pilot)) == f"corral why 40.0 --at={then}" and await paste(command)
+        await typed(pilot, "users")
+        await showing(pilot, " users  ")
+        assert (command := await copied(pilot)) == f"corral users --at={then}" and await paste(command)
+        await typed(pilot, "xray")
+        await showing(pilot, "xray")
+        assert (command := await copied(pilot)) == f"corral tree --all --at={then}" and await paste(command)

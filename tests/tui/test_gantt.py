@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
 from typing import cast
 
 from textual.pilot import Pilot
@@ -9,6 +11,7 @@ from textual.pilot import Pilot
 from bus.api import Error
 from tests.tui.driving import opened, painted, showing, until
 from tui.client.fake import FakeCluster
+from tui.screens.every_task import EveryTaskScreen
 from tui.screens.gantt import GanttScreen
 from tui.widgets.gantt import GanttChart
 
@@ -53,6 +56,19 @@ async def test_the_cursor_says_what_it_is_on_and_opens_it(fake: FakeCluster) -> 
         await showing(pilot, f"{task} › why")
         await pilot.press("escape", "d")
         await showing(pilot, f"{task} › details")
+
+
+async def test_what_is_shown_leads_to_its_tasks(fake: FakeCluster) -> None:
+    async with opened(fake, size=(200, 60)) as pilot:
+        shown = await drawn(pilot)
+        await pilot.press("slash", *"name=n-0001,n-0002", "enter")
+        await until(pilot, lambda: list(shown.names) == ["n-0001", "n-0002"])
+        await pilot.press("i")
+        await showing(pilot, "all › tasks", "[/node=n-0001,n-0002 started>=")
+        filter = cast("EveryTaskScreen", pilot.app.screen).step().filter
+        since, until_ = re.findall("started[<>]=([^ ]+)", filter)
+        span = datetime.fromisoformat(until_) - datetime.fromisoformat(since)
+        assert 0.0 < span.total_seconds() <= shown.scale.until - shown.scale.since
 
 
 async def test_a_gap_says_why_and_leads_to_its_node(fake: FakeCluster) -> None:

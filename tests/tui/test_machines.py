@@ -33,8 +33,55 @@ async def test_tools_say_how_many_nodes_have_them(fake: FakeCluster) -> None:
         await pilot.press("9")
         await showing(pilot, "wordcount", "podman", "4.9.3", "NVIDIA H100")
         await pilot.press("slash")
-        await pilot.press("enter")
+        await pilot.press("d")
         await showing(pilot, "n-0000 › details")
+
+
+async def test_a_tool_leads_to_what_it_takes_and_gives_and_how_its_calls_went(fake: FakeCluster) -> None:
+    async with opened(fake, size=(120, 40)) as pilot:
+        await showing(pilot, "LIVE")
+        await pilot.press("9")
+        await showing(pilot, "wordcount", "podman")
+        await pilot.press("j", "enter")
+        await showing(pilot, "wordcount › tool", "wordcount@1.0.0", "corral tool call wordcount --input")
+        await pilot.press("tab")
+        await showing(pilot, "[input]", '"type": "object"')
+        await pilot.press("tab")
+        await showing(pilot, "[output]", '"counts"')
+        await pilot.press("tab")
+        await showing(pilot, "[calls]", "1,021 completed, 3 failed", "p95 1.70 s")
+
+
+async def test_volumes_stand_beside_disks_and_lead_to_their_node(fake: FakeCluster) -> None:
+    async with opened(fake, size=(200, 40)) as pilot:
+        await showing(pilot, "LIVE")
+        await pilot.press("8", "v")
+        await showing(pilot, "storage › volumes", "patients", "93%", "✖  away", "1 writer")
+        await pilot.press("j")
+        await showing(pilot, "encrypted at rest")
+        await pilot.press("g", "enter")
+        await showing(pilot, "n-0000 › details")
+
+
+async def test_a_task_that_trains_says_where_its_next_attempt_begins(fake: FakeCluster) -> None:
+    training = next(job.number for job in fake.world.jobs if job.kind == "ai_training")
+    async with opened(fake, size=(160, 40)) as pilot:
+        await showing(pilot, "LIVE")
+        await pilot.press("colon", *f"task {training}.0", "enter")
+        await showing(pilot, f"{training}.0 › details")
+        await pilot.press(*["tab"] * 4)
+        await showing(
+            pilot, "[checkpoints]", "▲ step 300", "1 of 2 copies", "← the next attempt", "loss=0.31"
+        )
+
+
+async def test_what_is_no_tool_leads_to_a_node(fake: FakeCluster) -> None:
+    async with opened(fake, size=(120, 40)) as pilot:
+        await showing(pilot, "LIVE")
+        await pilot.press("9")
+        await showing(pilot, "podman")
+        await pilot.press("G", "enter")
+        await showing(pilot, "› details")
 
 
 @pytest.mark.parametrize(("key", "words"), [("8", "No disks"), ("9", "No tools, runtimes or GPUs")])

@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 from bus.api import Error
 from tests.tui.driving import gone, opened, painted, showing, until
 from tui.client.fake import FakeCluster
+from tui.screens.every_task import EveryTaskScreen
 from tui.screens.nodes import NodesScreen
 from tui.view.heat import Measure
 from tui.widgets.heatmap import HeatMap
@@ -77,6 +78,81 @@ async def test_what_is_brushed_becomes_the_filter(fake: FakeCluster) -> None:
         await pilot.press("left", "left", "shift+right", "enter")
         await showing(pilot, "[/name=n-0000,n-0001]", "STATE")
         assert "n-0002" not in painted(pilot)
+
+
+def listed(pilot: Pilot[None]) -> EveryTaskScreen:
+    return cast("EveryTaskScreen", pilot.app.screen)
+
+
+async def test_what_is_brushed_leads_to_its_tasks(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await mapped(pilot, fake)
+        await pilot.press("shift+right", "shift+right")
+        await showing(pilot, "3 brushed")
+        await pilot.press("i")
+        await showing(pilot, "all › tasks", "[/node=n-0000,n-0001,n-0002]")
+        await until(pilot, lambda: bool(listed(pilot).pages.rows))
+        assert {task.node for task in listed(pilot).pages.rows} <= {"n-0000", "n-0001", "n-0002"}
+        await pilot.press("escape")
+        await gone(pilot, "[/node=")
+        await until(pilot, lambda: listed(pilot).pages.total > 500)
+        assert len({task.job for task in listed(pilot).pages.rows}) > 1, "of several jobs"
+        await pilot.press("escape")
+        await showing(pilot, "3 brushed")
+
+
+async def test_tasks_of_all_jobs_that_match_are_steered_at_once(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await pilot.press("colon", *"tasks all", "enter")
+        await until(pilot, lambda: listed(pilot).pages.total > 500)
+        await pilot.press("asterisk")
+        assert listed(pilot).scope() is None, "a filter says which are meant"
+        await pilot.press("slash", *"state=running node=n-0000,n-0001", "enter")
+        await showing(pilot, "[/state=running node=n-0000,n-0001]")
+        await until(pilot, lambda: 0 < listed(pilot).pages.total < 500)
+        matching = listed(pilot).pages.total
+        assert len({task.job for task in listed(pilot).pages.rows}) > 1, "of several jobs"
+        await pilot.press("asterisk", "C")
+        await showing(pilot, f"Cancel all {matching} tasks that match", "--where")
+        await pilot.press("y")
+        await until(pilot, lambda: len([verb for verb, _ in fake.done if verb == "cancel"]) == matching)
+
+
+async def test_marked_nodes_and_the_one_under_the_cursor_have_tasks_too(fake: FakeCluster) -> None:
+    async with opened(fake) as pilot:
+        await pilot.press("2")
+        await showing(pilot, "n-0003")
+        await pilot.press("i")
+        await showing(pilot, "[/node=n-0000]")
+        await pilot.press("escape", "escape")
+        await showing(pilot, "n-0003")
+        await pilot.press("g", "space", "space", "i")
+        await showing(pilot, "[/node=n-0000,n-0001]")
+
+
+async def test_more_nodes_than_a_filter_names_are_not_taken_for_others(
+    fake: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("tui.screens.nodes", "tui.view.heat"):
+        monkeypatch.setattr(f"{module}.FILTER_CHARS_MAX", 10)
+    async with opened(fake) as pilot:
+        await mapped(pilot, fake)
+        await pilot.press("shift+right", "shift+right")
+        await showing(pilot, "3 brushed")
+        await pilot.press("i")
+        said = "3 names are more than a filter holds: choose fewer"
+        await until(pilot, lambda: any(note.message == said for note in pilot.app._notifications))
+        assert isinstance(pilot.app.screen, NodesScreen)
+
+
+async def test_the_command_line_opens_the_tasks_of_all(fake: FakeCluster) -> None:
+    async with opened(fake, size=WIDE) as pilot:
+        await pilot.press("colon", *"tasks all", "enter")
+        await showing(pilot, "all › tasks", "USER")
+        await until(pilot, lambda: bool(listed(pilot).pages.rows))
+        assert listed(pilot).shell_command() == "corral tasks"
+        await pilot.press("exclamation_mark")
+        await showing(pilot, "[/state=failed,timeout]")
 
 
 async def test_a_mouse_brushes_too(fake: FakeCluster) -> None:

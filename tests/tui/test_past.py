@@ -130,7 +130,7 @@ async def test_a_spike_is_explained_and_a_refusal_says_why() -> None:
         await showing(pilot, "LIVE")
         now_s = time.time()
         pilot.app.push_screen(explain_spike(now_s - 600, now_s))
-        await showing(pilot, "› spike", "six times as long", "would be usual")
+        await showing(pilot, "› spike", "six times as long", "usual")
         fake.refusals["spike"] = Error(code="E_TOO_LARGE", message="so much happened", hint="ask for less")
         await pilot.press("ctrl+r")
         await showing(pilot, "E_TOO_LARGE", "ask for less")

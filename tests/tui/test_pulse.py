@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+import time
 
-from bus.api import Error
+import pytest
+from msgspec.structs import replace
+
+from bus.api import Error, Whoami
 from tests.tui.driving import opened, painted, showing
 from tui.client.fake import FakeCluster
+from tui.screens.live import LiveScreen
 
 
 @pytest.mark.contract("S4.61")
@@ -24,5 +28,20 @@ async def test_a_small_one_asks_for_none_of_it(fake: FakeCluster) -> None:
 async def test_an_older_cluster_knows_no_hours(fake: FakeCluster) -> None:
     fake.refusals["series"] = Error(code="E_SUBJECT", message="no such operation", status=404)
     async with opened(fake) as pilot:
-        await showing(pilot, "memory", "STATE")
+        await showing(pilot, "memory", "STATE", "✖ the last hour: ", "users")
         assert "in an hour" not in painted(pilot)
+
+
+async def test_ages_are_those_of_the_clock_of_the_coordinator(fake: FakeCluster) -> None:
+    """A clock an hour behind makes nobody's job an hour younger."""
+    told = fake.whoami
+
+    async def whoami() -> Whoami:
+        return replace(await told(), now=time.time() + 3_600.0)
+
+    fake.whoami = whoami  # type: ignore[method-assign]
+    async with opened(fake) as pilot:
+        await showing(pilot, "clock here 1h00m behind")
+        screen = pilot.app.screen
+        assert isinstance(screen, LiveScreen)
+        assert abs(screen.now_s - time.time() - 3_600.0) < 60.0

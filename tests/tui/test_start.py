@@ -6,17 +6,32 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from textual.css.stylesheet import Stylesheet
 
-from tests.tui.driving import opened, showing
+from bus.api import Nodes
+from tests.tui.driving import opened, showing, until
 from tui import loading
+from tui.app import Console
 from tui.client.fake import FakeCluster
+from tui.client.session import Session
 from tui.theme.palettes import LIGHT
 
 ROOT = Path(__file__).parents[2]
-LATER = {"nats", "numpy", "cryptography", "bus.client", "bus.codec", "bus.connection", "tui.client.fake"}
+LATER = {
+    "tomllib",
+    "bus.filter",
+    "tui.view.deeds",
+    "nats",
+    "numpy",
+    "cryptography",
+    "bus.client",
+    "bus.codec",
+    "bus.connection",
+    "tui.client.fake",
+}
 """What connects, and the made-up cluster: there is time for them once something stands on the screen."""
 
 
@@ -61,6 +76,37 @@ async def test_modules_are_read_one_by_one_once_the_cluster_answers(
             [worker for worker in pilot.app.workers if worker.group == "loading"]
         )
         assert read[1:] == list(loading.AHEAD)
+
+
+async def test_screens_made_ahead_ask_for_nothing_and_are_shown_as_any_other(
+    fake: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "PAUSE_S", 0.0)
+    monkeypatch.setattr(loading, "MAKING_PAUSE_S", 0.0)
+    asked: list[str] = []
+    real = fake.nodes
+
+    async def noted(**wanted: Any) -> Nodes:
+        asked.append(f"{wanted}")
+        return await real(**wanted)
+
+    monkeypatch.setattr(fake, "nodes", noted)
+    console = Console(Session(fake.connect), makes_ahead=True)
+    async with console.run_test(size=(120, 40)) as pilot:
+        await showing(pilot, "LIVE")
+        await until(pilot, lambda: len(console._screen_stacks) == len(Console.MODES))
+        made = {mode: stack[0] for mode, stack in console._screen_stacks.items()}
+        await until(pilot, lambda: all(screen.is_mounted for screen in made.values()))
+        assert not asked
+        assert not console.history.recent(), "nobody was there"
+        console.choose_theme(LIGHT.name)
+        await pilot.resize_terminal(200, 60)
+        await pilot.press("2")
+        await showing(pilot, fake.world.nodes[0].name)
+        assert console.screen is made["nodes"]
+        assert asked
+        assert console.screen.has_class("-wide")
+        assert console.screen.styles.background == made["pulse"].styles.background
 
 
 async def test_styles_are_parsed_anew_for_another_theme_alone(

@@ -28,6 +28,8 @@ WIDGETS = {
     "what-if": ([b"2"], [b"W"]),
     "devices": ([], [b"8"]),
     "tools": ([], [b"9"]),
+    "volumes": ([b"8"], [b"v"]),
+    "tool": ([b"5"], [b":tool wordcount\r"]),
     "users": ([], [b"0"]),
     "tokens": ([b"0"], [b"t"]),
     "connections": ([b"0"], [b"o"]),

@@ -50,7 +50,10 @@ def test_what_was_said_is_understood_for_ever(version: Path, family: Family) -> 
         assert example.kind in family.kinds, f"{example.kind} is not understood any more"
         _, decode = family.kinds[example.kind]
         means = meaning_of(decode(example.data))
-        assert differences(example.meaning, means) == [], f"{example.kind}, {example.form}, {example.codec}"
+        meant = dict(example.meaning)
+        if meant["is"] == "Empty":
+            del meant["is"]  # a request that asked for nothing may have come to ask for something
+        assert differences(meant, means) == [], f"{example.kind}, {example.form}, {example.codec}"
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda path: path.name)

@@ -16,6 +16,8 @@ _OPTIONS = {
     "nats.url": "url",
     "nats.credentials": "credentials",
     "database.dsn": "database",
+    "agent.can": "can",
+    "agent.interfaces": "interface",
     "output": "output",
 }
 """Key -> attribute of the parsed command line. A verb has some of them."""

@@ -89,7 +89,8 @@ def parse(argv: Sequence[str]) -> Namespace | None:
     if command:
         if not hasattr(arguments, "command"):
             arguments.parser.error(f"{arguments.verb} takes no command after --")
-        arguments.command = command
+        begun = arguments.command or []  # words that stand before "--" are its beginning
+        arguments.command = [*begun, "--", *command] if begun else command
     if hasattr(arguments, "data"):  # not the verbs that must work under any settings, such as help
         from tui.cli.config import fill
 

@@ -151,7 +151,11 @@ def of_node(node: Node) -> list[Finding]:
     if node.inventory is None:
         return [warn("node", f"{node.name} told nothing of its machine", "is its agent of this version?")]
     levels = node.inventory.isolation
-    told = ", ".join(f"{name} {value}" for name, value in sorted(levels.items()) if name != "namespaces")
+    told = ", ".join(
+        f"{name} {value}"
+        for name, value in sorted(levels.items())
+        if name not in ("namespaces", "containers")
+    )
     found = [ok("node", f"{node.name} ({node.health}): {told or 'no isolation'}")]
     if levels.get("cgroup") != "v2":
         text = f"{node.name} has {'cgroup ' + levels['cgroup'] if 'cgroup' in levels else 'no cgroup'}"
@@ -162,7 +166,17 @@ def of_node(node: Node) -> list[Finding]:
         found.append(
             warn("node", text, "run the agent as root (it drops tasks to an account without rights)")
         )
-    return found
+    return [*found, *_containers(node.name, levels.get("containers", ""))]
+
+
+def _containers(node: str, found: str) -> list[Finding]:
+    """What runs them there, as its agent found out; nothing where it was not to look, or looks still."""
+    if not found or found == "none":
+        return []
+    if " cannot: " in found:
+        hint = "tasks with an --image wait; docs/guides/containers.md says what a runtime needs"
+        return [warn("containers", f"{node}: {found}", hint)]
+    return [ok("containers", f"{node}: {found}")]
 
 
 def of_agents_clocks(events: list[Happened]) -> list[Finding]:

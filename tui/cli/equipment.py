@@ -25,7 +25,7 @@ async def devices(arguments: Namespace) -> int:
     kind = None if arguments.kind is None else DeviceKind(arguments.kind)
     async with client(arguments) as corral:
         found = await corral.devices(DeviceQuery(filter=arguments.filter, kind=kind, limit=arguments.limit))
-    _show(arguments, found, found.devices, DEVICES, name=lambda device: f"{device.node} {device.name}")
+    show(arguments, found, found.devices, DEVICES, name=lambda device: f"{device.node} {device.name}")
     if found.next:
         note(f"{found.total - len(found.devices):,} more: --filter chooses nodes, --limit shows more")
     return Exit.OK
@@ -35,13 +35,14 @@ async def tools(arguments: Namespace) -> int:
     """By kind and name, with how many nodes have each."""
     async with client(arguments) as corral:
         found = await corral.tools()
-    _show(arguments, found, found.tools, TOOLS, name=lambda tool: tool.name)
+    show(arguments, found, found.tools, TOOLS, name=lambda tool: tool.name)
     return Exit.OK
 
 
-def _show(
+def show(
     arguments: Namespace, whole: object, rows: Sequence[T], listing: Listing[T], *, name: Callable[[T], str]
 ) -> None:
+    """`rows` in the form that is asked for; as JSON the `whole` answer."""
     match arguments.output:
         case "json":
             output.as_json(whole)

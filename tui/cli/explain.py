@@ -16,8 +16,8 @@ async def why(arguments: Namespace) -> int:
     """Everything that keeps tasks from starting, or why they are where they are."""
     targets = [task_id(target) for target in arguments.targets]
     async with client(arguments) as corral:
-        found = [await corral.why(target) for target in targets]
-    now_s = time.time()
+        found = [await corral.why(target, at=arguments.at) for target in targets]
+    now_s = time.time() if arguments.at is None else arguments.at
     output.each(
         arguments.output,
         found,

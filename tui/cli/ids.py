@@ -9,14 +9,15 @@ from tui.cli.diagnostics import CommandError, Exit
 
 _JOB = r"[0-9]{1,18}|@last|[0-9a-f]{8}(?:-[0-9a-f-]{0,27})?"
 _TARGET = re.compile(
-    rf"(?P<job>{_JOB})(?:\.(?P<index>[0-9]{{1,7}}))?(?:#(?P<attempt>[0-9]{{1,9}}))?", re.ASCII
+    rf"(?P<job>{_JOB})(?:\.(?P<index>[0-9]{{1,7}})(?::(?P<rank>[0-9]{{1,4}}))?)?(?:#(?P<attempt>[0-9]{{1,9}}))?",
+    re.ASCII,
 )
 _JOB_HINT = "a job is a number (1042), the first 8 or more characters of its id, or @last"
 _TASK_HINT = "a task is its job and its own number (1042.7, @last.0); 1042 will do where a job has only one"
 
 
 class Target(NamedTuple):
-    """`name` is the job or task without its attempt; `attempt` 0 means the newest."""
+    """`name` is the job, task or rank without its attempt; `attempt` 0 means the newest."""
 
     name: str
     attempt: int = 0
@@ -36,7 +37,7 @@ def job_id(text: str) -> str:
 def task_id(text: str) -> str:
     """`text` if it can name a task, or a job. Raises CommandError."""
     match = _TARGET.fullmatch(text)
-    if match is None or match["attempt"] is not None:
+    if match is None or match["attempt"] is not None or match["rank"] is not None:
         raise _bad(text, "a job or task", _TASK_HINT)
     return text
 
@@ -45,7 +46,9 @@ def attempt_id(text: str) -> Target:
     """A task, a job of one task, or one attempt of either ("1042.7#2"). Raises CommandError."""
     match = _TARGET.fullmatch(text)
     if match is None or (match["attempt"] is not None and int(match["attempt"]) == 0):
-        raise _bad(text, "a task or attempt", f"{_TASK_HINT}; 1042.7#2 is its second attempt")
+        raise _bad(
+            text, "a task or attempt", f"{_TASK_HINT}; 1042.7#2 is its second attempt, 1042.7:3 rank 3"
+        )
     name, _, attempt = text.partition("#")
     return Target(name, int(attempt or 0))
 

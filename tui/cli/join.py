@@ -49,7 +49,7 @@ def join(arguments: Namespace) -> int:
             got=repr(arguments.name[:80]),
             expected="1–63 of a–z, 0–9, - and _, the first a letter or digit",
         )
-    options = _agent_options(arguments)
+    options = agent_options(arguments)
     layout = Layout(Path(arguments.data).absolute() if arguments.data else default_data_dir())
     _check_free(layout)
     credentials = asyncio.run(_admitted(layout, arguments, url, token))
@@ -112,8 +112,8 @@ def _own_key(layout: Layout) -> UserKey:
     return key
 
 
-def _agent_options(arguments: Namespace) -> list[str]:
-    """What the agent is told of the machine. Raises CommandError."""
+def agent_options(arguments: Namespace) -> list[str]:
+    """The arguments with which its agent is told of the machine. Raises CommandError."""
     options: list[str] = []
     for label in arguments.label:
         if "=" not in label[1:]:
@@ -129,6 +129,7 @@ def _agent_options(arguments: Namespace) -> list[str]:
     for flag, value, parse in (
         ("--cpu", arguments.cpu, units.parse_cpu_millis),
         ("--memory", arguments.memory, units.parse_size_mib),
+        ("--net", arguments.net, units.parse_mbps),
     ):
         if value is not None:
             try:
@@ -143,4 +144,8 @@ def _agent_options(arguments: Namespace) -> list[str]:
                     expected=error.expected,
                 ) from None
             options += [flag, value]
+    for capability in filter(None, (arguments.settings.text("agent.can") or "").split(",")):
+        options += ["--can", capability]
+    for interface in filter(None, (arguments.settings.text("agent.interfaces") or "").split(",")):
+        options += ["--interface", interface]
     return options

@@ -26,6 +26,7 @@ from tui.view.instants import rfc3339
 
 if TYPE_CHECKING:
     from bus.client import Client
+    from tui.client.source import LogSource
 
 PAGE_MATCHES = 500
 PIECE = 262_144
@@ -162,7 +163,7 @@ def shaped(line: LogLine, wanted: Wanted) -> bytes:
     return stamp + mark + line.data + b"\n"
 
 
-async def lines_of(corral: Client, target: Target, wanted: Wanted) -> AsyncGenerator[LogLine, None]:
+async def lines_of(corral: LogSource, target: Target, wanted: Wanted) -> AsyncGenerator[LogLine, None]:
     """The lines of an output that are wanted, so far."""
     by_words = not wanted.needs_times
     found = _sought(corral, target, wanted) if by_words else _sieved(_merged(corral, target, wanted), wanted)
@@ -193,7 +194,7 @@ async def _sieved(lines: AsyncGenerator[LogLine, None], wanted: Wanted) -> Async
                 yield shown
 
 
-async def _sought(corral: Client, target: Target, wanted: Wanted) -> AsyncGenerator[LogLine, None]:
+async def _sought(corral: LogSource, target: Target, wanted: Wanted) -> AsyncGenerator[LogLine, None]:
     """What the coordinator finds."""
     (stream,) = wanted.streams
     offset, reached, over = 0, -1, False
@@ -217,7 +218,7 @@ async def _sought(corral: Client, target: Target, wanted: Wanted) -> AsyncGenera
         offset, over = answer.next, answer.over
 
 
-async def _so_far(corral: Client, target: Target, stream: Stream) -> AsyncGenerator[LogLine, None]:
+async def _so_far(corral: LogSource, target: Target, stream: Stream) -> AsyncGenerator[LogLine, None]:
     """The lines of one stream, as far as it has come."""
     cutter, offset, attempt = Cutter(stream), 0, target.attempt
     while True:
@@ -232,7 +233,7 @@ async def _so_far(corral: Client, target: Target, stream: Stream) -> AsyncGenera
         yield line
 
 
-async def _merged(corral: Client, target: Target, wanted: Wanted) -> AsyncGenerator[LogLine, None]:
+async def _merged(corral: LogSource, target: Target, wanted: Wanted) -> AsyncGenerator[LogLine, None]:
     """The lines of all streams by their times; what is not dated goes with the line before it."""
     streams = [_so_far(corral, target, stream) for stream in wanted.streams]
     keys = [0.0 for _ in streams]

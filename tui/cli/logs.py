@@ -20,6 +20,7 @@ from tui.cli.log_lines import Wanted, followed, lines_of, shaped
 
 if TYPE_CHECKING:
     from bus.client import Client
+    from tui.client.source import LogSource
 
 PIECE = 262_144
 """Bytes asked for at once."""
@@ -36,18 +37,22 @@ async def logs(arguments: Namespace) -> int:
     if arguments.follow and (len(targets) > 1 or targets[0].attempt or arguments.output != "table"):
         message = "it follows the newest attempt of one task, as plain output"
         raise CommandError("E_USAGE", message, exit=Exit.USAGE, field="--follow")
+    if arguments.follow and arguments.at is not None:
+        message = "what was then does not go on"
+        raise CommandError("E_USAGE", message, exit=Exit.USAGE, field="--follow")
     if arguments.output != "table" and not wanted.is_plain:
         message = "pieces of bytes have no lines: --grep, --both and times are for plain output"
         raise CommandError("E_USAGE", message, exit=Exit.USAGE, field="--output")
     async with client(arguments) as corral:
+        source = corral if arguments.at is None else _then(corral, arguments.at)
         for place, target in enumerate(targets):
             if len(targets) > 1 and arguments.output == "table":
                 output.lines([*([""] if place else []), f"==> {target} <=="])
                 output.finish()
             if wanted.is_plain:
-                await _print_bytes(corral, target, wanted.streams[0], arguments)
+                await _print_bytes(corral, source, target, wanted.streams[0], arguments)
             else:
-                await _print_lines(corral, target, wanted, arguments)
+                await _print_lines(corral, source, target, wanted, arguments)
     return Exit.OK
 
 
@@ -76,29 +81,44 @@ def _wanted(arguments: Namespace) -> Wanted:
     )
 
 
-async def _print_bytes(corral: Client, target: Target, stream: Stream, arguments: Namespace) -> None:
+def _then(corral: Client, at_s: float) -> LogSource:
+    """Their output as it was, which few ask for."""
+    from tui.client.logs_then import LogsThen
+
+    return LogsThen(corral, at_s)
+
+
+async def _print_bytes(
+    corral: Client, source: LogSource, target: Target, stream: Stream, arguments: Namespace
+) -> None:
     start = 0
     if arguments.tail is not None:
-        start = await tail_offset(corral, target, stream, lines=arguments.tail)
+        start = await tail_offset(source, target, stream, lines=arguments.tail)
     if arguments.output != "table":
-        await _print_documents(arguments.output, _so_far(corral, target, stream, start=start))
+        await _print_documents(arguments.output, _so_far(source, target, stream, start=start))
         return
     writer = output.LogWriter(raw=arguments.raw)
-    pieces = _followed if arguments.follow else _bytes
-    async for piece in pieces(corral, target, stream, start=start):
+    pieces = (
+        _followed(corral, target, stream, start=start)
+        if arguments.follow
+        else _bytes(source, target, stream, start=start)
+    )
+    async for piece in pieces:
         writer.write(piece)
     writer.finish()
 
 
-async def _print_lines(corral: Client, target: Target, wanted: Wanted, arguments: Namespace) -> None:
+async def _print_lines(
+    corral: Client, source: LogSource, target: Target, wanted: Wanted, arguments: Namespace
+) -> None:
     if arguments.follow:
         starts = {}
         if wanted.tail is not None:
             for stream in wanted.streams:
-                starts[stream] = await tail_offset(corral, target, stream, lines=wanted.tail)
+                starts[stream] = await tail_offset(source, target, stream, lines=wanted.tail)
         lines = followed(corral, target, wanted, starts=starts)
     else:
-        lines = lines_of(corral, target, wanted)
+        lines = lines_of(source, target, wanted)
     writer = output.LogWriter(raw=arguments.raw)
     async with aclosing(lines):
         async for line in lines:
@@ -106,7 +126,7 @@ async def _print_lines(corral: Client, target: Target, wanted: Wanted, arguments
     writer.finish()
 
 
-async def tail_offset(corral: Client, target: Target, stream: Stream, *, lines: int) -> int:
+async def tail_offset(corral: LogSource, target: Target, stream: Stream, *, lines: int) -> int:
     """Where the last `lines` lines begin. A last line without its end counts as one."""
     first = await corral.logs(target.name, stream=stream, attempt=target.attempt, limit=1)
     end = offset = first.size
@@ -126,7 +146,7 @@ async def tail_offset(corral: Client, target: Target, stream: Stream, *, lines: 
     return offset
 
 
-async def _so_far(corral: Client, target: Target, stream: Stream, *, start: int) -> AsyncIterator[Log]:
+async def _so_far(corral: LogSource, target: Target, stream: Stream, *, start: int) -> AsyncIterator[Log]:
     offset = start
     while True:
         piece = await corral.logs(
@@ -150,7 +170,7 @@ async def _print_documents(form: str, logs: AsyncIterator[Log]) -> None:
     output.as_json(whole)
 
 
-async def _bytes(corral: Client, target: Target, stream: Stream, *, start: int) -> AsyncIterator[bytes]:
+async def _bytes(corral: LogSource, target: Target, stream: Stream, *, start: int) -> AsyncIterator[bytes]:
     async for log in _so_far(corral, target, stream, start=start):
         yield log.data
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from argparse import Namespace
 
+from bus.results import MetricSeries
 from bus.series import Aggregate, Series, SeriesQuery
 from tui.cli import output
 from tui.cli.connect import client
 from tui.cli.diagnostics import CommandError, Exit
+from tui.view.amounts import NONE
 from tui.view.charting import parse_subject, queries
 from tui.view.pulse import sparkline
 from tui.view.series import exact
@@ -25,10 +27,13 @@ COLUMNS = (
     Column("MOST", right=True),
     Column("OVER TIME"),
 )
+TOLD_COLUMNS = (*COLUMNS[:2], Column("STEP", right=True), *COLUMNS[2:])
 
 
 async def metrics(arguments: Namespace) -> int:
     """One line a series; in JSON every value, with the times they belong to."""
+    if arguments.name is not None:
+        return await _told(arguments)
     line = f"{','.join(arguments.things) or 'cluster'} {','.join(arguments.metric)}"
     try:
         subject = parse_subject(line.strip())
@@ -53,6 +58,50 @@ async def metrics(arguments: Namespace) -> int:
     return Exit.OK
 
 
+async def _told(arguments: Namespace) -> int:
+    """What tasks told of themselves: `--name`."""
+    if not arguments.things:
+        raise CommandError("E_REQUIRED", "which task?", exit=Exit.USAGE, field="--name", expected="a task")
+    if arguments.metric:
+        hint = "ask one after the other"
+        raise CommandError("E_USAGE", "--name and --metric are two questions", exit=Exit.USAGE, hint=hint)
+    names = [] if arguments.name == ["*"] else arguments.name
+    async with client(arguments) as corral:
+        found = [
+            await corral.task_metrics(task, names=names, points=arguments.points) for task in arguments.things
+        ]
+    told = [(one.task, series) for one in found for series in one.series]
+    match arguments.output:
+        case "json":
+            output.as_json(found if len(found) > 1 else found[0])
+        case "jsonl":
+            output.as_json_lines([series for _, series in told])
+        case "name":
+            output.lines(f"{task} {series.name}" for task, series in told)
+        case _:
+            rows = [_told_row(task, series) for task, series in told]
+            output.table(
+                (Column("NAME", flexible=True), Column("METRIC"), Column("STEP", right=True), *COLUMNS[2:]),
+                rows,
+            )
+    return Exit.OK
+
+
+def _told_row(task: str, series: MetricSeries) -> tuple[str, ...]:
+    values, step = series.values, series.steps[-1]
+    least = min(values)
+    figures = (values[-1], least, sum(values) / len(values), max(values))
+    # what falls must be seen to fall also where it never comes near zero
+    risen: list[float | None] = [value - least for value in values]
+    return (
+        task,
+        series.name,
+        NONE if step is None else str(step),
+        *(f"{each:.6g}" for each in figures),
+        sparkline(_squeezed(risen), SPARK_CELLS),
+    )
+
+
 def _with_aggregate(query: SeriesQuery, aggregate: str) -> SeriesQuery:
     query.aggregate = Aggregate(aggregate)
     return query
@@ -61,10 +110,11 @@ def _with_aggregate(query: SeriesQuery, aggregate: str) -> SeriesQuery:
 def _row(series: Series) -> tuple[str, ...]:
     values = [value for value in series.values if value is not None]
     figures = (values[-1], min(values), sum(values) / len(values), max(values)) if values else (None,) * 4
+    told = [exact(each, series.unit) for each in figures]
     return (
         series.id or "cluster",
         series.metric,
-        *(exact(each, series.unit) for each in figures),
+        *([f"no {series.lacks}", *told[1:]] if series.lacks else told),
         sparkline(_squeezed(series.values), SPARK_CELLS),
     )
 

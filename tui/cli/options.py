@@ -50,6 +50,12 @@ def add_where(parser: ArgumentParser, *, example: str, tasks: bool = False) -> N
     group.add_argument("-y", "--yes", action="store_true", help="do it without asking first")
 
 
+def add_detach_keys(parser: ArgumentParser) -> None:
+    """What every verb takes that puts a person at a terminal."""
+    text = 'leave, and the task goes on (default: %(default)s; "": no keys do)'
+    parser.add_argument("--detach-keys", default="ctrl-p,ctrl-q", metavar="KEYS", help=text)
+
+
 def seconds(option: str) -> Callable[[str], float]:
     """A reader of durations; what it returns raises CommandError."""
 
@@ -77,6 +83,13 @@ def moment(option: str) -> Callable[[str], float]:
             raise _unreadable("E_TIME", error, option, text, EXPECTED) from None
 
     return read
+
+
+def add_at(parser: ArgumentParser) -> None:
+    """For what is known of the past."""
+    parser.add_argument(
+        "--at", type=moment("--at"), metavar="TIME", help="as it was then: 2h, yesterday, 2026-11-22T10:00Z"
+    )
 
 
 def _unreadable(code: str, error: Exception, option: str, text: str, expected: str) -> CommandError:

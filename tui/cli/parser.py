@@ -178,7 +178,24 @@ class Family(Protocol):
     def add(self, verbs: Verbs, shared: Parser) -> None: ...
 
 
-FAMILIES = ("machine", "jobs", "views", "closer", "nodes", "scheduler", "identity", "settings", "help")
+FAMILIES = (
+    "machine",
+    "jobs",
+    "sessions",
+    "views",
+    "contents",
+    "closer",
+    "nodes",
+    "gpus",
+    "networks",
+    "scheduler",
+    "registry",
+    "webhooks",
+    "storage",
+    "identity",
+    "settings",
+    "help",
+)
 
 
 def families() -> list[Family]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from tui.cli import output
 from tui.cli.connect import client
 from tui.cli.diagnostics import CommandError, Exit
+from tui.client.changes import all_changes
 from tui.view.lines import Line
 from tui.view.past_page import changes_page, spike_page
 
@@ -19,7 +20,7 @@ async def changes(arguments: Namespace) -> int:
     """Jobs and nodes that are in another state, and what happened in between."""
     since, until = span(arguments, back_s=CHANGES_S)
     async with client(arguments) as corral:
-        found = await corral.changes(since, None if arguments.until is None else until)
+        found = await all_changes(corral, since, None if arguments.until is None else until)
     _show(arguments.output, found, changes_page(found, now_s=time.time()))
     return Exit.OK
 

@@ -32,7 +32,7 @@ _COLUMNS = (
 async def users(arguments: Namespace) -> int:
     """Everybody one may see, by name."""
     async with client(arguments) as corral:
-        found = (await corral.users()).users
+        found = (await corral.users(at=arguments.at)).users
     match arguments.output:
         case "json":
             output.as_json(found)
@@ -41,7 +41,8 @@ async def users(arguments: Namespace) -> int:
         case "name":
             output.lines(user.name for user in found)
         case _:
-            output.table(_COLUMNS, [_row(user) for user in found])
+            now_s = time.time() if arguments.at is None else arguments.at
+            output.table(_COLUMNS, [_row(user, now_s=now_s) for user in found])
     return Exit.OK
 
 
@@ -53,7 +54,7 @@ async def share(arguments: Namespace) -> int:
     return Exit.OK
 
 
-def _row(user: User) -> tuple[str, ...]:
+def _row(user: User, *, now_s: float) -> tuple[str, ...]:
     standing = user.standing
     return (
         user.name,
@@ -62,7 +63,7 @@ def _row(user: User) -> tuple[str, ...]:
         f"{user.running:,}",
         f"{user.queued:,}",
         str(user.failed or NONE),
-        seen(user, now_s=time.time()),
+        seen(user, now_s=now_s),
         f"{standing.shares:,}",
         f"{standing.due:.0%}",
         f"{standing.used:.0%}",

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import glob
 import re
-import sys
-import tomllib
+import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from bus.api import Error
-from bus.codec import from_fields, load
-from bus.limits import BYTES_MAX
+from bus.codec import from_fields
+from bus.instants import EXPECTED, format_instant, parse_instant
+from bus.matrix import parse_matrix
 from bus.refusal import quote, refused_amount
 from bus.spec import Constraints, JobSpec
 from bus.units import (
@@ -27,6 +25,7 @@ from bus.units import (
     parse_size_mib,
 )
 from tui.cli.diagnostics import CommandError, Exit
+from tui.cli.job_files import JobFile, expand, read_job, read_text
 
 _AMOUNTS: dict[str, Callable[[str], object]] = {
     "priority": lambda text: parse_priority(_number_or_word(text)),
@@ -37,14 +36,30 @@ _AMOUNTS: dict[str, Callable[[str], object]] = {
     "storage": parse_size_mib,
     "net": parse_mbps,
     "timeout": parse_duration_s,
+    "start_timeout": parse_duration_s,
     "grace": parse_duration_s,
     "array": parse_array,
 }
 _RESOURCE_OPTIONS = ("cpu", "memory", "gpu", "gpu_type", "gpu_memory", "storage", "net")
+_GANG_OPTIONS = {
+    "gang": "size",
+    "gang_topology": "topology",
+    "ranks_per_node": "ranks_per_node",
+    "start_timeout": "start_timeout",
+    "gang_restart": "restart",
+}
+_CHECKPOINT_OPTIONS = {
+    "checkpoint_dir": "dir",
+    "checkpoint_keep": "keep",
+    "checkpoint_replicas": "replicas",
+    "checkpoint_interval": "interval",
+}
+_CONTAINER_OPTIONS = {"mount": "mounts", "read_only": "read_only", "pull": "pull"}
 _WISH_OPTIONS = ("prefer", "avoid", "placement", "topology")
 _CONSTRAINT_OPTIONS = ("label", "node", *_WISH_OPTIONS)
 _PLAIN_OPTIONS = (
-    "name", "priority", "tool", "array", "workdir", "timeout", "grace", "retries", "dedupe_key",
+    "name", "priority", "tool", "array", "frames", "max_parallel", "workdir", "timeout", "grace", "retries",
+    "image", "network_policy", "dedupe_key", "cron", "zone", "overlap", "on_failure", "max_failures",
 )  # fmt: skip
 
 
@@ -55,8 +70,8 @@ def job_spec(arguments: Namespace, *, base: Mapping[str, Any] | None = None) -> 
     """
     fields: dict[str, Any] = dict(base or {})
     file = getattr(arguments, "file", None)
-    if file is not None:
-        fields |= read_fields(file)
+    read = JobFile({}) if file is None else read_job(file, job_of=_of_line)
+    fields |= read.fields
     _part_gpu_type(arguments)
     _check_amounts(arguments)
     fields |= {
@@ -65,18 +80,27 @@ def job_spec(arguments: Namespace, *, base: Mapping[str, Any] | None = None) -> 
     if "priority" in fields:
         fields["priority"] = _number_or_word(fields["priority"])
     if command := _command(arguments):
-        fields["command"] = command
+        fields["command"] = [*fields["command"], *command] if read.is_script else command
     if patterns := getattr(arguments, "for_each", None):
         fields["for_each"] = expand(patterns)
+    if grid := getattr(arguments, "matrix", None):
+        fields["matrix"] = parameters(grid)
+    _say_tables(fields, arguments)
+    if arguments.start_at is not None:
+        fields["start_at"] = _instant(arguments.start_at)
+    if kind := getattr(arguments, "kind", None):
+        fields["type"] = kind
+    elif "frames" in fields:
+        fields.setdefault("type", "rendering")
     if arguments.idempotent:
         fields["idempotent"] = True
     if arguments.preemptible:
         fields["preemptible"] = True
-    for name in ("after", "retry_on"):
+    for name in ("after", "retry_on", "volumes"):
         if given := getattr(arguments, name):
             fields[name] = given
     if arguments.stdin is not None:
-        fields["stdin"] = _read_text(arguments.stdin, option="--stdin")
+        fields["stdin"] = read_text(arguments.stdin, option="--stdin")
     if arguments.env:
         fields["env"] = _mapping(fields, "env") | pairs(arguments.env, option="--env")
     resources = {name: value for name in _RESOURCE_OPTIONS if (value := getattr(arguments, name)) is not None}
@@ -95,9 +119,59 @@ def job_spec(arguments: Namespace, *, base: Mapping[str, Any] | None = None) -> 
     return spec
 
 
+def _say_tables(fields: dict[str, Any], arguments: Namespace) -> None:
+    """Gang, checkpoints, container, models and files, over what a file says of them."""
+    gang = {
+        field: value
+        for option, field in _GANG_OPTIONS.items()
+        if (value := getattr(arguments, option)) is not None
+    }
+    if gang:
+        fields["gang"] = _mapping(fields, "gang") | gang
+    checkpoint = {
+        field: value
+        for option, field in _CHECKPOINT_OPTIONS.items()
+        if (value := getattr(arguments, option)) is not None
+    }
+    if checkpoint or arguments.checkpoint:
+        fields["checkpoint"] = _mapping(fields, "checkpoint") | checkpoint
+    container = {
+        field: value for option, field in _CONTAINER_OPTIONS.items() if (value := getattr(arguments, option))
+    }
+    if container:
+        fields["container"] = _mapping(fields, "container") | container
+    if arguments.model:
+        fields["models"] = [*(fields.get("models") or ()), *arguments.model]
+    if arguments.bring:
+        fields["files"] = _mapping(fields, "files") | pairs(arguments.bring, option="--bring")
+
+
+def _of_line(arguments: Namespace, base: Mapping[str, Any]) -> JobSpec:
+    return job_spec(arguments, base=base)
+
+
 def _number_or_word(value: object) -> Any:
     """Digits of an option as the number they are; all else as it is."""
     return int(value) if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value, re.ASCII) else value
+
+
+def _instant(text: str) -> str:
+    """ "+2h" as the instant that it means now. Raises CommandError."""
+    try:
+        if text.startswith("+"):
+            return format_instant(time.time() + parse_duration_s(text[1:]))
+        parse_instant(text)
+    except UnitError:
+        expected = f"{EXPECTED}, or +2h"
+        raise CommandError(
+            "E_TIME",
+            "not an instant",
+            exit=Exit.USAGE,
+            field="--start-at",
+            got=quote(text),
+            expected=expected,
+        ) from None
+    return text
 
 
 def _command(arguments: Namespace) -> list[str]:
@@ -178,35 +252,31 @@ def _constraints(constraints: dict[str, Any], arguments: Namespace) -> dict[str,
     return found
 
 
-def read_fields(name: str) -> dict[str, Any]:
-    """A job file: TOML by its name, else JSON; "-" reads JSON from stdin.
-
-    Raises CommandError where it cannot be read, DecodeError where it is no JSON object.
-    """
-    if not name.endswith(".toml"):
-        return load(_read_bytes(name, option="--file"))
+def parameters(items: Sequence[str]) -> dict[str, list[Any]]:
+    """NAME=VALUE,… items as a grid; numbers are numbers. Raises CommandError."""
+    grid: dict[str, list[Any]] = {}
+    for name, values in pairs(items, option="--matrix", code="E_ARRAY").items():
+        grid[name] = [_parameter(value) for value in values.split(",")]
     try:
-        return tomllib.loads(_read_text(name, option="--file"))
-    except tomllib.TOMLDecodeError as error:
-        message = f"{name}: not TOML: {error}"
-        raise CommandError("E_JSON", message, exit=Exit.USAGE, field="--file") from None
+        parse_matrix(grid)
+    except UnitError as error:
+        refused = refused_amount(error, "--matrix")
+        raise CommandError(
+            refused.code,
+            refused.message,
+            exit=Exit.USAGE,
+            field=refused.field,
+            got=refused.got,
+            expected=refused.expected,
+        ) from None
+    return grid
 
 
-def expand(patterns: Sequence[str]) -> list[str]:
-    """The files that match, absolute, each once, sorted. Raises CommandError where a pattern has none."""
-    found: set[str] = set()
-    for pattern in patterns:
-        matches = [path for path in glob.glob(pattern, recursive=True) if Path(path).is_file()]
-        if not matches:
-            raise CommandError(
-                "E_PATH",
-                f"no file matches {pattern!r}",
-                exit=Exit.USAGE,
-                field="--for-each",
-                hint="quote the pattern, so that Corral and not the shell expands it",
-            )
-        found.update(str(Path(path).absolute()) for path in matches)
-    return sorted(found)
+def _parameter(text: str) -> Any:
+    """A number where JSON would have one, else the text."""
+    if re.fullmatch(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,18})?([eE][-+]?[0-9]{1,2})?", text, re.ASCII):
+        return float(text) if set(text) & set(".eE") else int(text)
+    return text
 
 
 def pairs(items: Sequence[str], *, option: str, code: str = "E_USAGE") -> dict[str, str]:
@@ -220,34 +290,3 @@ def pairs(items: Sequence[str], *, option: str, code: str = "E_USAGE") -> dict[s
             )
         result[name] = value
     return result
-
-
-def _read_text(name: str, *, option: str) -> str:
-    try:
-        return _read_bytes(name, option=option).decode("utf-8")
-    except UnicodeDecodeError as error:
-        message = f"{name}: not UTF-8 at byte {error.start}"
-        raise CommandError("E_ENCODING", message, exit=Exit.USAGE, field=option) from None
-
-
-def _read_bytes(name: str, *, option: str) -> bytes:
-    """At most one byte more than any message may hold: a device or a huge file is refused, not read whole."""
-    try:
-        if name == "-":
-            data = sys.stdin.buffer.read(BYTES_MAX + 1) if sys.stdin is not None else b""
-        else:
-            with open(name, "rb") as file:
-                data = file.read(BYTES_MAX + 1)
-    except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or str(error)
-        hint = "name a file that you can read, or - for standard input"
-        raise CommandError("E_PATH", f"{name}: {said}", exit=Exit.USAGE, field=option, hint=hint) from None
-    if len(data) > BYTES_MAX:
-        raise CommandError(
-            "E_TOO_LARGE",
-            f"{name}: more than {BYTES_MAX} bytes",
-            exit=Exit.USAGE,
-            field=option,
-            hint="an array or --for-each stays one short message; let tasks open large files themselves",
-        )
-    return data

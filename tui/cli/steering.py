@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from argparse import Namespace
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
@@ -16,11 +15,11 @@ from tui.cli import output
 from tui.cli.connect import client
 from tui.cli.diagnostics import CommandError, Exit, note
 from tui.cli.flags import report
+from tui.cli.foreseeing import print_outlook
 from tui.cli.ids import job_id, task_id
 from tui.cli.matching import named, steer_matching
 from tui.cli.options import whole
 from tui.view.columns import labels_text
-from tui.view.outlooks import outlook_lines
 from tui.view.states import node_word
 
 
@@ -125,16 +124,7 @@ async def _foresee(arguments: Namespace) -> int:
         message, hint = "--what-if is asked of nodes by name", "corral nodes --where … -o name lists them"
         raise CommandError("E_USAGE", message, exit=Exit.USAGE, field="--where", hint=hint)
     names = list(named(arguments, arguments.nodes, what="node"))
-    async with client(arguments) as corral:
-        answer = await corral.what_if(WhatIf(drain=names, deadline_s=arguments.deadline))
-    now_s = time.time()
-    output.one(
-        arguments.output,
-        answer,
-        name=answer.change,
-        text=lambda: outlook_lines(answer, now_s=now_s, width=output.width()),
-    )
-    return Exit.OK
+    return await print_outlook(arguments, WhatIf(drain=names, deadline_s=arguments.deadline))
 
 
 async def maintenance(arguments: Namespace) -> int:

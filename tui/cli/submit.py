@@ -17,11 +17,12 @@ from bus.values import Stream
 from tui.cli import diagnostics, output
 from tui.cli.connect import client
 from tui.cli.diagnostics import CommandError, Exit
+from tui.cli.flags import check_effect
+from tui.cli.foreseeing import print_outlook
 from tui.cli.progress import Progress
 from tui.cli.specification import job_spec
 from tui.cli.waiting import ended_jobs, exit_code, print_ended, task_exit_code, told_to_go_on
 from tui.view.explanations import plan_lines
-from tui.view.outlooks import outlook_lines
 from tui.view.safe import SafeStream
 from tui.view.upcoming import upcoming_lines
 
@@ -36,12 +37,13 @@ async def submit(arguments: Namespace) -> int:
     if arguments.plan:
         return await plan(arguments)
     spec = job_spec(arguments)
+    if spec.cron is not None:
+        check_effect(arguments, ("wait",), beside="--cron")
     async with client(arguments) as corral:
         answer = await corral.submit(spec)
         if not arguments.wait:
-            output.one(
-                arguments.output, answer, name=str(answer.number), text=lambda: [submitted_line(answer)]
-            )
+            name = str(answer.number or answer.id)
+            output.one(arguments.output, answer, name=name, text=lambda: [submitted_line(answer)])
             return Exit.OK
         if not arguments.quiet:
             diagnostics.note(submitted_line(answer))
@@ -99,16 +101,7 @@ async def _what_if(arguments: Namespace) -> int:
         order=arguments.order or "",
         job=job_spec(arguments) if has_job else None,
     )
-    async with client(arguments) as corral:
-        answer = await corral.what_if(change)
-    now_s = time.time()
-    output.one(
-        arguments.output,
-        answer,
-        name=answer.change,
-        text=lambda: outlook_lines(answer, now_s=now_s, width=output.width()),
-    )
-    return Exit.OK
+    return await print_outlook(arguments, change)
 
 
 def _nodes_to_add(text: str | None) -> tuple[int, str]:
@@ -131,14 +124,22 @@ def _nodes_to_add(text: str | None) -> tuple[int, str]:
 def submitted_line(answer: Submitted) -> str:
     """The job's number and how many tasks it became."""
     again = " (already there: same --dedupe-key)" if answer.duplicate else ""
-    return f"job {answer.number}: {counted(answer.tasks, 'task')}{again}"
+    if not answer.number:
+        there = " (already there)" if answer.duplicate else ""
+        return f"{answer.note}, {counted(answer.tasks, 'task')} each time{there}"
+    note = f"; {answer.note}" if answer.note else ""
+    return f"job {answer.number}: {counted(answer.tasks, 'task')}{again}{note}"
 
 
 async def run(arguments: Namespace) -> int:
     """Run one command in the cluster as if it ran here; ctrl-C cancels it."""
     if not arguments.command and arguments.shell is None:
-        hint = "corral run -- COMMAND ARGUMENTS"
+        hint = "corral run -- COMMAND ARGUMENTS; corral run -it bash"
         raise CommandError("E_REQUIRED", "no command", exit=Exit.USAGE, hint=hint)
+    if arguments.interactive or arguments.tty:
+        from tui.cli.attach import run_in_terminal
+
+        return await run_in_terminal(arguments)
     spec = job_spec(arguments)
     spec.retries = 0
     async with client(arguments) as corral:
@@ -155,10 +156,10 @@ async def run(arguments: Namespace) -> int:
             await corral.wait(str(job))
             task = await corral.task(f"{job}.0")
         except asyncio.CancelledError:
-            await _cancel(corral, job)
+            await cancel(corral, job)
             raise
         except BaseExceptionGroup as group:
-            await _cancel(corral, job)
+            await cancel(corral, job)
             raise group.exceptions[0] from None
     _tell_end(task)
     return task_exit_code(task)
@@ -187,7 +188,7 @@ async def _copy_stderr(corral: Client, task: str, progress: Progress, *, raw: bo
         diagnostics.raw(piece if safe is None else safe.feed(piece).encode())
 
 
-async def _cancel(corral: Client, job: int) -> None:
+async def cancel(corral: Client, job: int) -> None:
     """End the job that nobody waits for any more. A second ctrl-C leaves it to itself."""
     try:
         diagnostics.note(f"cancelling job {job}; ctrl-C again leaves it as it is")

@@ -40,7 +40,8 @@ class UserTree(Struct):
 async def tree(arguments: Namespace) -> int:
     """Whoever one may see, or one of them. Raises CommandError where there is none of that name."""
     async with client(arguments) as corral:
-        users = [each for each in (await corral.users()).users if arguments.user in ("", each.name)]
+        everybody = (await corral.users(at=arguments.at)).users
+        users = [each for each in everybody if arguments.user in ("", each.name)]
         if not users:
             message = f"nobody is called {arguments.user}"
             raise CommandError("E_NOT_FOUND", message, exit=Exit.NOT_FOUND, hint="corral users shows all")
@@ -58,10 +59,10 @@ async def tree(arguments: Namespace) -> int:
 async def _of(corral: Client, user: User, arguments: Namespace) -> UserTree:
     name = user.name.replace("\\", "\\\\").replace('"', '\\"')
     condition = f'user="{name}"' + ("" if arguments.all else f" {LIVE}")
-    jobs = (await corral.jobs(filter=condition, limit=JOBS_MAX)).jobs
+    jobs = (await corral.jobs(filter=condition, limit=JOBS_MAX, at=arguments.at)).jobs
     below = [JobTree(job) for job in jobs]
     for each in below if arguments.tasks else ():
-        each.tasks = (await corral.tasks(each.job.number, limit=arguments.tasks)).tasks
+        each.tasks = (await corral.tasks(each.job.number, limit=arguments.tasks, at=arguments.at)).tasks
     return UserTree(user, below)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bus.api import Job, Task
+from bus.refusal import quote
 from bus.values import JobState
 from tui.cli import output
 from tui.cli.connect import client
@@ -22,29 +24,71 @@ if TYPE_CHECKING:
 
 
 async def wait(arguments: Namespace) -> int:
-    """Until every job named has ended; of one job with one task, exits as the task did."""
+    """Until every job named has ended; of one job with one task, exits as the task did.
+
+    With `--for` until that holds of each: 0 if it does, 1 where one ended without it.
+    """
     names = [job_id(name) for name in arguments.jobs]
+    until = condition(arguments.until)
     async with client(arguments) as corral:
         with told_to_go_on(names):
             try:
                 async with asyncio.timeout(arguments.timeout):
-                    ended = await ended_jobs(corral, names, quiet=arguments.quiet)
+                    ended = await ended_jobs(corral, names, quiet=arguments.quiet, until=until)
             except TimeoutError:
+                awaited = "not ended" if until is None else f"not {arguments.until}"
                 raise CommandError(
                     "E_TIMEOUT",
-                    f"not ended within {arguments.timeout:g} s: {', '.join(names)}",
+                    f"{awaited} within {arguments.timeout:g} s: {', '.join(names)}",
                     exit=Exit.TIMEOUT,
                     hint=f"they go on; corral wait {' '.join(names)} comes back to them",
                 ) from None
-        code = await exit_code(corral, ended)
+        if until is None:
+            code = await exit_code(corral, ended)
+        else:
+            code = Exit.OK if all(map(until, ended)) else Exit.JOB_FAILED
     print_ended(arguments, ended)
     return code
 
 
-async def ended_jobs(corral: Client, names: Sequence[str], *, quiet: bool) -> list[Job]:
-    """The jobs once all have ended; shows how far they are."""
+Until = Callable[[Job], bool]
+
+
+def condition(text: str) -> Until | None:
+    """What `--for` waits for; None: the end, however it is. Raises CommandError."""
+    share = re.fullmatch(r"(100|[1-9]?[0-9])%", text)
+    if share is not None:
+        least = int(share[1])
+        return lambda job: _over(job) * 100 >= least * job.counts.total
+    match text:
+        case "done":
+            return None
+        case "started":
+            return lambda job: job.started_at is not None
+        case "running" | "completed" | "failed":
+            state = JobState(text)
+            return lambda job: job.state is state
+        case _:
+            raise CommandError(
+                "E_ENUM",
+                "nothing that can be waited for",
+                exit=Exit.USAGE,
+                field="--for",
+                got=quote(text),
+                expected="done, started, running, completed, failed or a share such as 50%",
+            )
+
+
+def _over(job: Job) -> int:
+    return job.counts.completed + job.counts.failed + job.counts.cancelled
+
+
+async def ended_jobs(
+    corral: Client, names: Sequence[str], *, quiet: bool, until: Until | None = None
+) -> list[Job]:
+    """The jobs once all have ended, or `until` holds of them; shows how far they are."""
     async with Progress(corral, names, quiet=quiet):
-        return [await corral.wait(name) for name in names]
+        return [await corral.wait(name, until=until) for name in names]
 
 
 @contextmanager

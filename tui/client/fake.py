@@ -10,11 +10,10 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache, partial
-from hashlib import blake2b
 from typing import Any, TypeVar, cast
 
-import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bus.api import (
     Blocker,
@@ -34,24 +33,28 @@ from bus.api import (
 )
 from bus.client import Change
 from bus.errors import ApiError, Disconnected
-from bus.fields import EVENT_FIELDS, JOB_FIELDS, NODE_FIELDS, TASK_FIELDS, Field
+from bus.fields import ALL_TASK_FIELDS, EVENT_FIELDS, JOB_FIELDS, NODE_FIELDS, TASK_FIELDS, Field
 from bus.filter import Order, Value, matches, parse, parse_order
 from bus.requests import EventList
 from bus.values import NodeAdmin, Role, Stream
 from tui.client import fake_world
 from tui.client.fake_actions import FakeActions
+from tui.client.fake_kept import FakeKept
 from tui.client.fake_logs import FakeLogs
-from tui.client.fake_past import FakePast
+from tui.client.fake_past import FakePast, task_then
 from tui.client.fake_series import FakeSeries
+from tui.client.fake_tags import unless_known
 from tui.client.fake_timeline import FakeTimeline
 from tui.client.fake_world import World
 
 T = TypeVar("T", bound=Struct)
 
 DEMO_SEED = 1
+EVERY_JOBS = 40
+"""Tasks of all jobs are told of so many, the newest: the others are only made when one looks at them."""
 
 
-class FakeCluster(FakeSeries, FakePast, FakeTimeline, FakeActions, FakeLogs):
+class FakeCluster(FakeSeries, FakePast, FakeTimeline, FakeActions, FakeLogs, FakeKept):
     """`connect` is what a Session takes. Tests may take the cluster away with `reachable`."""
 
     def __init__(self, world: World, *, role: Role = Role.ADMIN, lively: bool = False) -> None:
@@ -99,11 +102,13 @@ class FakeCluster(FakeSeries, FakePast, FakeTimeline, FakeActions, FakeLogs):
         limit: int = 10_000,
         cursor: str = "",
         at: float | None = None,
+        known: str = "",
     ) -> Nodes:
         self._check("nodes")
         found = selected(self.nodes_then(at), NODE_FIELDS, node_value, filter, sort, Order("name"))
         page, after = paged(found, limit, cursor)
-        return Nodes(nodes=page, next=after, total=len(found), states=tally(str(n.health) for n in found))
+        states = tally(str(n.health) for n in found)
+        return unless_known(Nodes(nodes=page, next=after, total=len(found), states=states), known)
 
     async def node(self, node: str) -> Node:
         self._check("node")
@@ -124,10 +129,7 @@ class FakeCluster(FakeSeries, FakePast, FakeTimeline, FakeActions, FakeLogs):
         found = selected(self.jobs_then(at)[::-1], JOB_FIELDS, job_value, filter, sort, order)
         page, after = paged(found, limit, cursor)
         states = tally(str(job.state) for job in found)
-        tag = _tag((page, after, states))
-        if tag == known:
-            return Jobs(jobs=[], tag=tag, unchanged=True)
-        return Jobs(jobs=page, next=after, total=len(found), states=states, tag=tag)
+        return unless_known(Jobs(jobs=page, next=after, total=len(found), states=states), known)
 
     async def job(self, job: str | int) -> Job:
         self._check("job")
@@ -145,14 +147,19 @@ class FakeCluster(FakeSeries, FakePast, FakeTimeline, FakeActions, FakeLogs):
         known: str = "",
     ) -> Tasks:
         self._check("tasks")
-        rows = self.tasks_then(int(job), at)
-        found = selected(rows, TASK_FIELDS, task_value, filter, sort, Order("index"))
+        if job == "":
+            found: Sequence[Task] = self._of_all_jobs(filter, sort, at)
+        else:
+            rows = self.tasks_then(int(job), at)
+            found = selected(rows, TASK_FIELDS, task_value, filter, sort, Order("index"))
         page, after = paged(found, limit, cursor)
         states = tally(str(task.state) for task in found)
-        tag = _tag((page, after, states))
-        if tag == known:
-            return Tasks(tasks=[], tag=tag, unchanged=True)
-        return Tasks(tasks=page, next=after, total=len(found), states=states, tag=tag)
+        return unless_known(Tasks(tasks=page, next=after, total=len(found), states=states), known)
+
+    def _of_all_jobs(self, filter: str, sort: str = "", at: float | None = None) -> Sequence[Task]:
+        jobs = self.world.jobs[-EVERY_JOBS:][::-1]
+        newest = [replace(task, user=of.user) for of in jobs for task in self.tasks_then(of.number, at)]
+        return selected(newest, ALL_TASK_FIELDS, task_value, filter, sort, Order("job", descending=True))
 
     async def task(self, task: str | int) -> Task:
         self._check("task")
@@ -166,10 +173,10 @@ class FakeCluster(FakeSeries, FakePast, FakeTimeline, FakeActions, FakeLogs):
         rows = [event for event in self.events_then(asked.until) if is_about(event, asked)]
         found = selected(rows, EVENT_FIELDS, event_value, asked.filter, asked.sort, order)
         page, after = paged(found, asked.limit, asked.cursor)
-        return Events(events=page, next=after)
+        return unless_known(Events(events=page, next=after), asked.known)
 
     def matching(self, noun: str, filter: str) -> list[str]:
-        """The names of all that a filter lets through; of tasks, `job=N` has to stand first."""
+        """The names of all that a filter lets through; of the tasks of one job, `job=N` stands first."""
         match noun:
             case "job":
                 jobs = selected(self.world.jobs, JOB_FIELDS, job_value, filter, "", Order("number"))
@@ -179,15 +186,22 @@ class FakeCluster(FakeSeries, FakePast, FakeTimeline, FakeActions, FakeLogs):
                 return [node.name for node in nodes]
             case _:
                 first, _, rest = filter.partition(" ")
+                if not first.startswith("job="):
+                    return [f"{task.job}.{task.index}" for task in self._of_all_jobs(filter)]
                 rows = self.world.tasks(int(first.removeprefix("job=")))
                 tasks = selected(rows, TASK_FIELDS, task_value, rest, "", Order("index"))
                 return [f"{task.job}.{task.index}" for task in tasks]
 
-    async def why(self, target: str | int) -> Why:
+    async def why(self, target: str | int, *, at: float | None = None) -> Why:
         self._check("why")
         text = str(target)
         task = await self.task(text if "." in text else f"{text}.0")
-        return explained(task, self.world.nodes)
+        if at is None:
+            return explained(task, self.world.nodes)
+        found = explained(task_then(task, at), self.nodes_then(at))
+        if found.node is not None:
+            return found
+        return replace(found, unknown=["fair share", "reservations", "capacity", "labels"])
 
     async def watch(self, *, everyone: bool = False) -> AsyncGenerator[Change, None]:
         queue: asyncio.Queue[Change] = asyncio.Queue()
@@ -340,8 +354,3 @@ def explained(task: Task, nodes: Sequence[Node]) -> Why:
             Blocker(code="too_small:gpus", message="too few GPUs", nodes=872, remedy="--gpu 1 fits now"),
         ],
     )  # fmt: skip
-
-
-def _tag(told: object) -> str:
-    """Names what is told, and nothing else: the made-up world keeps no count of its changes."""
-    return blake2b(msgspec.msgpack.encode(told), digest_size=12).hexdigest()

@@ -12,6 +12,7 @@ from typing import Any
 from bus.api import Log, Task
 from bus.follow import Piece, Place
 from bus.grep import FoundLine, Gathering, Grep, LogGrep, Pattern
+from bus.past import OutputThen
 from bus.values import Stream, TaskState
 from tui.client import fake_world
 
@@ -68,6 +69,23 @@ class FakeLogs:
             size=size,
             ended=not self._goes_on(shown),
             came=self._came(shown, stream, offset, offset + len(data)),
+        )
+
+    async def output_then(
+        self, task: str | int, at: float, *, stream: Stream = Stream.STDOUT, attempt: int = 0
+    ) -> OutputThen:
+        """How far it had come, by the times of its lines."""
+        self._check("output_then")
+        shown = self._shown(task)
+        begun = shown.started_at is not None and shown.started_at <= at
+        whole = self._size(shown, stream) if begun else 0
+        came = self._came(shown, stream, 0, whole)
+        return OutputThen(
+            task=str(task),
+            attempt=max(1, shown.fence) if begun else 0,
+            node=(shown.node or "n-0000") if begun else "",
+            stream=stream,
+            size=min(whole, max((size for size, at_s in came if at_s <= at), default=0)),
         )
 
     async def grep(self, query: LogGrep) -> Grep:

@@ -12,8 +12,10 @@ from msgspec.structs import replace
 
 from bus.api import Cluster, Happened, Job, Node, Task, TaskCounts
 from bus.past import Changes, Moved, Spike, Standout
-from bus.values import JobState, NodeAdmin, NodeHealth, Resources, TaskState
+from bus.people import Standing, User, Users
+from bus.values import JobState, NodeAdmin, NodeHealth, Resources, Role, TaskState
 from tui.client.fake_scheduler import FakeScheduler
+from tui.client.fake_tags import unless_known
 from tui.client.fake_world import World, counts_of
 
 BREATH_S = 3_600.0
@@ -24,11 +26,12 @@ class FakePast(FakeScheduler):
     """A part of FakeCluster. `None` is now."""
 
     world: World
+    role: Role
 
     def _check(self, operation: str) -> None:
         raise NotImplementedError
 
-    async def changes(self, since: float, until: float | None = None) -> Changes:
+    async def changes(self, since: float, until: float | None = None, *, before: int = 0) -> Changes:
         self._check("changes")
         until = time.time() if until is None else until
         states = {job.number: str(job.state) for job in self.jobs_then(since)}
@@ -73,6 +76,18 @@ class FakePast(FakeScheduler):
         found.sort(key=lambda each: -abs(each.score))
         return Spike(since=since, until=until, standouts=found)
 
+    async def users(self, *, known: str = "", at: float | None = None) -> Users:
+        """Those whose jobs there are; who is no operator sees themselves."""
+        self._check("users")
+        world = self.jobs_then(at)
+        names = sorted({job.user for job in world} | {"demo"})
+        if self.role.rank < Role.OPERATOR.rank:
+            names = ["demo"]
+        users = [_somebody(name, place, world, of=len(names)) for place, name in enumerate(names)]
+        if at is not None:
+            return Users(users=users, unknown=["role", "shares"])
+        return unless_known(Users(users=users), known)
+
     def jobs_then(self, at: float | None) -> list[Job]:
         """Those that had been submitted, as far as they had come."""
         if at is None:
@@ -82,7 +97,7 @@ class FakePast(FakeScheduler):
     def tasks_then(self, job: int, at: float | None) -> Sequence[Task]:
         """Of one job."""
         rows = self.world.tasks(job)
-        return rows if at is None else [task_then(task, at) for task in rows]
+        return rows if at is None else [task_then(task, at) for task in rows if task.submitted_at <= at]
 
     def nodes_then(self, at: float | None) -> Sequence[Node]:
         """All nodes."""
@@ -158,4 +173,23 @@ def node_then(node: Node, at: float) -> Node:
         ),
         running=round(32 * share),
         load=round(64 * share, 2),
+    )
+
+
+def _somebody(name: str, place: int, world: Sequence[Job], *, of: int) -> User:
+    own = [job for job in world if job.user == name]
+    live = [job for job in own if not job.state.is_terminal]
+    standing = Standing(
+        shares=1 + place % 3, usage_s=3_600.0 * place, used=place / 21, due=1 / of, level=place
+    )
+    return User(
+        name=name,
+        jobs=len(live),
+        running=sum(job.counts.running for job in live),
+        queued=sum(job.counts.queued for job in live),
+        failed=sum(job.state is JobState.FAILED for job in own),
+        seen_at=max((job.submitted_at for job in own), default=None),
+        role=Role.ADMIN if name == "demo" else Role.USER,
+        active=name != "emil",
+        standing=standing,
     )

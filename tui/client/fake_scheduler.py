@@ -7,7 +7,7 @@ import math
 import time
 from typing import Literal
 
-from bus.scheduling import Forecasts, Scheduler, Snapshot, Test
+from bus.scheduling import Forecasts, Hour, Scheduler, Snapshot, Test
 from tui.client.fake_world import not_found
 
 EVERY_S = 1_800.0
@@ -50,6 +50,7 @@ class FakeScheduler:
             evidence=EVIDENCE | {"at": now_s - 3 * EVERY_S},
             next_test_s=EVERY_S / 2,
             test=_test(now_s),
+            hour=_hour(now_s, self.mode),
             snapshots=snapshots,
             forecasts=Forecasts(told=912, right=741, newest=100, newest_right=83, width=0.42, open=17),
         )
@@ -95,6 +96,18 @@ def _test(now_s: float) -> Test:
         static=STATIC,
         evidence=EVIDENCE,
         costs=costs,
+    )
+
+
+def _hour(now_s: float, mode: str) -> Hour:
+    return Hour(
+        until=now_s - 240,
+        jobs=731,
+        needed=32,
+        acts=POLICY if mode == "on" else STATIC,
+        policy=POLICY,
+        static=STATIC,
+        costs={POLICY: 3.6, STATIC: 3.9, "fcfs": 8.8, "sjf": 4.4},
     )
 
 

@@ -19,7 +19,7 @@ SILENT_EVERY = 17
 
 _SCALES = {
     "millicores": 64_000.0, "MiB": 262_144.0, "GPUs": 8.0, "Mbit/s": 4_000.0, "°C": 80.0, "runnable": 64.0,
-    "tasks": 20_000.0, "s": 900.0, "nodes": 12.0, "%": 85.0, "tasks/s": 40.0,
+    "W": 700.0, "tasks": 20_000.0, "s": 900.0, "nodes": 12.0, "%": 85.0, "tasks/s": 40.0,
 }  # fmt: skip
 _LEARNED = {
     "reward": (-2.6, 0.9), "reward_mean": (-2.5, 0.05), "td_error": (1.1, 0.5), "epsilon": (6.0, 0.0),
@@ -51,6 +51,8 @@ class FakeSeries(FakeUpcoming):
         if query.kind is SeriesKind.NODE:
             for node in ids:
                 self.world.node(node)
+        if query.kind is SeriesKind.GPU:
+            ids = [each for named in ids for each in self._gpus(named)]
         known = METRICS[query.kind]
         for place, metric in enumerate(query.metrics):
             if metric not in known:
@@ -64,21 +66,40 @@ class FakeSeries(FakeUpcoming):
                 unit=known[metric].unit,
                 aggregate=_aggregate(query.aggregate, counted=known[metric].counted),
                 values=[
-                    _spread(figure(each, metric, at, unit=known[metric].unit), query.aggregate, scale)
+                    None
+                    if lacks
+                    else _spread(figure(each, metric, at, unit=known[metric].unit), query.aggregate, scale)
                     for at in times
                 ],
+                lacks=lacks,
             )
             for each in ids
             for metric in query.metrics
             for scale in (self._scale(metric) if query.kind is SeriesKind.CLUSTER else 1.0,)
+            for lacks in (self._lacks(query.kind, each, metric),)
         ]
         return Measured(times=times, step_s=step_s, resolution_s=0.0 if step_s < 60 else 60.0, series=series)
 
+    def _gpus(self, named: str) -> list[str]:
+        """ "n1:0" for "n1:0", all of n1 for "n1", and "n1" itself where it has none."""
+        node, colon, which = named.partition(":")
+        names = [f"{node}:{number}" for number in range(self.world.node(node).capacity.gpus)]
+        if colon and named not in names:
+            raise ApiError(refusal("E_NOT_FOUND", f"no GPU {which!r} of {node}", field="/ids/0"))
+        return [named] if colon else names or [node]
+
+    def _lacks(self, kind: SeriesKind, thing: str, metric: str) -> str:
+        """ "GPU" where a node has none."""
+        is_asked = kind in (SeriesKind.NODE, SeriesKind.GPU) and metric.startswith("gpu")
+        return "GPU" if is_asked and not self.world.node(thing.partition(":")[0]).capacity.gpus else ""
+
     def _scale(self, metric: str) -> float:
         """Such that counts of the whole cluster are about those of its jobs."""
-        tasks = self.world.summary().tasks
-        now = {"queue_depth": tasks.get("queued", 0), "running": tasks.get("running", 0)}.get(metric)
-        return 1.0 if now is None else 2.0 * now / _SCALES["tasks"]
+        state = {"queue_depth": "queued", "running": "running"}.get(metric)
+        if state is None:
+            return 1.0
+        number = self.world.summary().tasks[state]
+        return 2.0 * number / _SCALES["tasks"]
 
     async def states(self, window_s: float = DAY_S) -> States:
         """Of the jobs that came in that time."""

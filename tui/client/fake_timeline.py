@@ -12,7 +12,6 @@ from bus.api import Error, Node, Nodes, Token, Tokens
 from bus.equipment import Device, DeviceKind, DeviceQuery, Devices, Tool, ToolKind, Tools
 from bus.errors import ApiError
 from bus.housekeeping import Connection, Connections
-from bus.people import Standing, User, Users
 from bus.timeline import (
     NodeSpan,
     PlacedAttempt,
@@ -23,7 +22,8 @@ from bus.timeline import (
     TimelineQuery,
     WaitingShape,
 )
-from bus.values import JobState, NodeAdmin, NodeHealth, Resources, Role
+from bus.values import NodeAdmin, NodeHealth, Resources, Role
+from tui.client.fake_tags import unless_known
 
 if TYPE_CHECKING:
     from tui.client.fake_world import World
@@ -35,7 +35,7 @@ PERIOD_S = 1_800.0
 
 
 class FakeTimeline:
-    """A part of the fake cluster: `timeline`, `devices`, `tools` and `users`."""
+    """A part of the fake cluster: `timeline`, `devices` and `tools`."""
 
     world: World
     role: Role
@@ -90,20 +90,21 @@ class FakeTimeline:
         found = [device for node in nodes for device in _devices(node) if asked.kind in (None, device.kind)]
         start = int(asked.cursor or 0)
         page, end = found[start : start + asked.limit], start + asked.limit
-        return Devices(
+        answer = Devices(
             devices=page, next=str(end) if end < len(found) else "", total=len(found),
             nodes=len(nodes), total_mib=sum(each.total_mib for each in found),
             free_mib=sum(each.free_mib for each in found),
             down=sum(each.status == "down" and bool(each.address) for each in found),
         )  # fmt: skip
+        return unless_known(answer, asked.known)
 
-    async def tools(self) -> Tools:
+    async def tools(self, *, known: str = "") -> Tools:
         """A few of each kind."""
         self._check("tools")
         every, some = self.world.nodes, [node for node in self.world.nodes if node.capacity.gpus]
         if not every:
             return Tools(tools=[])
-        return Tools(
+        answer = Tools(
             tools=[
                 _tool("NVIDIA H100 80GB", ToolKind.GPU, some),
                 _tool("cgroup", ToolKind.ISOLATION, every, "v2"),
@@ -112,39 +113,7 @@ class FakeTimeline:
                 _tool("wordcount", ToolKind.TOOL, every, tasks=3),
             ]
         )
-
-    async def users(self) -> Users:
-        """Those whose jobs there are; who is no operator sees themselves."""
-        self._check("users")
-        names = sorted({job.user for job in self.world.jobs} | {"demo"})
-        if self.role.rank < Role.OPERATOR.rank:
-            names = ["demo"]
-        live = {name: [job for job in self.world.jobs if job.user == name and not job.state.is_terminal]
-                for name in names}  # fmt: skip
-        return Users(
-            users=[
-                User(
-                    name=name,
-                    jobs=len(live[name]),
-                    running=sum(job.counts.running for job in live[name]),
-                    queued=sum(job.counts.queued for job in live[name]),
-                    failed=sum(job.user == name and job.state is JobState.FAILED for job in self.world.jobs),
-                    seen_at=max(
-                        (job.submitted_at for job in self.world.jobs if job.user == name), default=None
-                    ),
-                    role=Role.ADMIN if name == "demo" else Role.USER,
-                    active=name != "emil",
-                    standing=Standing(
-                        shares=1 + place % 3,
-                        usage_s=3_600.0 * place,
-                        used=place / 21,
-                        due=1 / len(names),
-                        level=place,
-                    ),
-                )
-                for place, name in enumerate(names)
-            ]
-        )
+        return unless_known(answer, known)
 
     async def tokens(self) -> Tokens:
         """One that waits and one that was used, for admins."""
@@ -206,9 +175,12 @@ def _devices(node: Node) -> list[Device]:
                free_mib=round(2_000_000 * (1 - half))),
         Device(node=node.name, kind=DeviceKind.INTERFACE, name="eth0", about="data", status="up",
                address=f"10.0.{int(node.name[2:] or 0) // 250}.{int(node.name[2:] or 0) % 250 + 1}",
-               driver="mlx5_core", speed_mbps=25_000),
+               driver="mlx5_core", speed_mbps=25_000, network="lab", mtu=9000, duplex="full", link="physical",
+               firmware="22.39.2048", pci_slot="0000:3b:00.0", numa_node=0, carries_bus=True, needed=True),
         Device(node=node.name, kind=DeviceKind.INTERFACE, name="ib0", about="cluster",
-               status="down" if half < 0.03 else "up", speed_mbps=0 if half < 0.03 else 200_000),
+               status="down" if half < 0.03 else "up", speed_mbps=0 if half < 0.03 else 200_000,
+               driver="mlx5_core", mtu=65_520, duplex="full", link="infiniband", pci_slot="0000:5e:00.0",
+               numa_node=1),
     ]  # fmt: skip
 
 

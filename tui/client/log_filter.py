@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bus.grep import FoundLine, Grep, LogGrep
 from bus.values import Stream
 from tui.client.log_window import TONES
-from tui.client.source import Source
+from tui.client.source import LogSource
 from tui.view.inks import Inker
 from tui.view.lines import Line
 
@@ -43,7 +43,7 @@ class LogFilter:
         """Whether it holds so many lines that it looks no further."""
         return len(self.lines) >= LINES_MAX
 
-    async def more(self, source: Source) -> list[Line]:
+    async def more(self, source: LogSource) -> list[Line]:
         """The lines of the next page; none where `over`, until more was printed."""
         if self.over:
             self._done = set(self._complete)

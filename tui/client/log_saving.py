@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bus.values import Stream
-from tui.client.source import Source
+from tui.client.source import LogSource
 
 PIECE_BYTES = 512 * 1024
 SUFFIXES = {Stream.STDOUT: "out", Stream.STDERR: "err"}
@@ -24,7 +24,7 @@ def saving_path(words: str, *, task: str, stream: Stream) -> Path:
 
 
 async def save_log(
-    source: Source,
+    source: LogSource,
     task: str,
     *,
     stream: Stream,

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from bus.api import Log
 from bus.follow import Piece
 from bus.values import Stream
-from tui.client.source import Source
+from tui.client.source import LogSource
 from tui.view.lines import Line, LineCutter
 
 STEP_BYTES = 256 * 1024
@@ -151,7 +151,7 @@ class LogWindow:
         """Lines at the very end that are not finished yet."""
         return [rest for reach in self.reaches.values() if (rest := reach.rest) is not None]
 
-    async def open_end(self, source: Source) -> None:
+    async def open_end(self, source: LogSource) -> None:
         """Hold the last lines of each stream."""
         for reach in self.reaches.values():
             log = await self._ask(source, reach, offset=0)
@@ -160,7 +160,7 @@ class LogWindow:
             self._hold(reach, log)
         self._arrange()
 
-    async def open_at(self, source: Source, spot: Spot) -> None:
+    async def open_at(self, source: LogSource, spot: Spot) -> None:
         """Hold what surrounds a place. Another stream too big to be held whole is left out."""
         for reach in list(self.reaches.values()):
             if reach.stream is spot.stream:
@@ -173,13 +173,13 @@ class LogWindow:
                 del self.reaches[reach.stream]
         self._arrange()
 
-    async def open_begin(self, source: Source) -> None:
+    async def open_begin(self, source: LogSource) -> None:
         """Hold the first lines of each stream."""
         for reach in self.reaches.values():
             self._hold(reach, await self._ask(source, reach, offset=0))
         self._arrange()
 
-    async def step_back(self, source: Source) -> bool:
+    async def step_back(self, source: LogSource) -> bool:
         """One more piece before the first line. False where there is none."""
         behind = [reach for reach in self.reaches.values() if reach.begin > 0]
         if not behind:
@@ -192,7 +192,7 @@ class LogWindow:
         self._arrange()
         return True
 
-    async def step_on(self, source: Source) -> bool:
+    async def step_on(self, source: LogSource) -> bool:
         """One more piece after the last line. False where there is none by now."""
         ahead = [reach for reach in self.reaches.values() if not reach.is_at_end]
         if not ahead:
@@ -267,7 +267,7 @@ class LogWindow:
                 return index
         return None
 
-    async def _ask(self, source: Source, reach: Reach, *, offset: int, limit: int | None = None) -> Log:
+    async def _ask(self, source: LogSource, reach: Reach, *, offset: int, limit: int | None = None) -> Log:
         log = await source.logs(
             self.task,
             stream=reach.stream,

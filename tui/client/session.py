@@ -35,6 +35,9 @@ GATHER_S = 0.25
 POLL_S = 2.0
 RETRY_FIRST_S, RETRY_MAX_S = 0.5, 5.0
 
+SKEWED_S = 5.0
+"""Instants come from the coordinator's clock: ours so much off is said, and ages are set right."""
+
 
 class Online(Struct, frozen=True):
     """The cluster answered at `at_s` (Unix epoch), after `latency_ms`.
@@ -47,6 +50,11 @@ class Online(Struct, frozen=True):
     at_s: float
     latency_ms: float
     skew_s: float = 0.0
+
+    @property
+    def ahead_s(self) -> float:
+        """What the clock here is off by, where that is more than the way of an answer could explain."""
+        return self.skew_s if abs(self.skew_s) >= SKEWED_S else 0.0
 
 
 class Offline(Struct, frozen=True):

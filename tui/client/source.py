@@ -27,12 +27,14 @@ from bus.api import (
     Why,
 )
 from bus.bulk import BulkSteer, BulkSteered
+from bus.checkpoints import Checkpoints
 from bus.equipment import DeviceQuery, Devices, Tools
 from bus.feed import Change
 from bus.grep import Grep, LogGrep
 from bus.housekeeping import Connections
-from bus.past import Changes, Spike
+from bus.past import Changes, OutputThen, Spike
 from bus.people import Users
+from bus.registry import ToolEntry, ToolStatsQuery, ToolUse
 from bus.requests import EventList, WhatIf
 from bus.scheduling import Scheduler
 from bus.series import Measured, SeriesQuery, States
@@ -40,12 +42,39 @@ from bus.spec import JobSpec
 from bus.timeline import Timeline, TimelineQuery
 from bus.upcoming import Upcoming
 from bus.values import Stream
+from bus.volumes import VolumeEntries, VolumeList
 
 if TYPE_CHECKING:
     from bus.follow import Piece, Place
 
 
-class Source(Protocol):
+class LogSource(Protocol):
+    """What is needed to read output; every call raises CorralErrors only."""
+
+    async def logs(
+        self,
+        task: str | int,
+        *,
+        stream: Stream = Stream.STDOUT,
+        attempt: int = 0,
+        offset: int = 0,
+        limit: int = 262_144,
+    ) -> Log: ...
+
+    async def grep(self, query: LogGrep) -> Grep: ...
+
+    async def output_then(
+        self, task: str | int, at: float, *, stream: Stream = Stream.STDOUT, attempt: int = 0
+    ) -> OutputThen: ...
+
+
+class ChangesSource(Protocol):
+    """What is needed to tell what changed; every call raises CorralErrors only."""
+
+    async def changes(self, since: float, until: float | None = None, *, before: int = 0) -> Changes: ...
+
+
+class Source(LogSource, ChangesSource, Protocol):
     """The part of the client's interface that screens use; every call raises CorralErrors only."""
 
     async def whoami(self) -> Whoami: ...
@@ -60,6 +89,7 @@ class Source(Protocol):
         limit: int = 10_000,
         cursor: str = "",
         at: float | None = None,
+        known: str = "",
     ) -> Nodes: ...
 
     async def node(self, node: str) -> Node: ...
@@ -101,15 +131,21 @@ class Source(Protocol):
 
     async def devices(self, query: DeviceQuery | None = None) -> Devices: ...
 
-    async def tools(self) -> Tools: ...
+    async def tools(self, *, known: str = "") -> Tools: ...
 
-    async def users(self) -> Users: ...
+    async def tool(self, tool: str) -> ToolEntry: ...
+
+    async def tool_stats(self, query: ToolStatsQuery | None = None) -> ToolUse: ...
+
+    async def checkpoints(self, target: str = "", *, limit: int = 100, cursor: str = "") -> Checkpoints: ...
+
+    async def volumes(self, query: VolumeList | None = None) -> VolumeEntries: ...
+
+    async def users(self, *, known: str = "", at: float | None = None) -> Users: ...
 
     async def tokens(self) -> Tokens: ...
 
     async def connections(self) -> Connections: ...
-
-    async def changes(self, since: float, until: float | None = None) -> Changes: ...
 
     async def spike(self, since: float, until: float) -> Spike: ...
 
@@ -117,7 +153,7 @@ class Source(Protocol):
 
     async def scheduler(self, *, at: float | None = None) -> Scheduler: ...
 
-    async def why(self, target: str | int) -> Why: ...
+    async def why(self, target: str | int, *, at: float | None = None) -> Why: ...
 
     async def cancel(self, target: str | int) -> Cancelled: ...
 
@@ -156,18 +192,6 @@ class Source(Protocol):
     async def maintenance(self, node: str, *, reason: str = "", deadline_s: float | None = None) -> Node: ...
 
     async def undrain(self, node: str, *, reason: str = "") -> Node: ...
-
-    async def logs(
-        self,
-        task: str | int,
-        *,
-        stream: Stream = Stream.STDOUT,
-        attempt: int = 0,
-        offset: int = 0,
-        limit: int = 262_144,
-    ) -> Log: ...
-
-    async def grep(self, query: LogGrep) -> Grep: ...
 
     def pieces(
         self, task: str | int, *, stream: Stream = Stream.STDOUT, place: Place | None = None

@@ -12,35 +12,40 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from bus.api import Attempt, Error, Events, Job, Node, Task, Tasks
+from bus.api import Error, Events, Job, Jobs, Node, Task, Tasks, Why
+from bus.checkpoints import Checkpoint
 from bus.errors import ApiError
+from bus.people import Users
+from bus.registry import ToolEntry, ToolStats, ToolStatsQuery
 from bus.requests import EventList
 from bus.series import Measured, SeriesKind
+from bus.then import attempt_then
 from bus.timeline import Timeline, TimelineQuery
-from tui.client.source import Source
+from tui.client.logs_then import LogsThen
+from tui.client.source import LogSource, Source
 from tui.view.usage import usage_queries
 
 T = TypeVar("T")
 
+CHECKPOINTS_SHOWN = 50
 OVER = frozenset({"completed", "failed", "timeout", "cancelled"})
 
 
 class Then:
-    """Made for a question or two: it holds but the moment, in seconds of the Unix epoch; None is now."""
+    """Made for a question or two: it holds but the moment, in seconds of the Unix epoch; None is now.
 
-    def __init__(self, source: Source, at_s: float | None) -> None:
+    `ahead_s`: how far the clock here is ahead of the coordinator's.
+    """
+
+    def __init__(self, source: Source, at_s: float | None, *, ahead_s: float = 0.0) -> None:
         self._source = source
         self._at_s = at_s
+        self._ahead_s = ahead_s
 
     @property
     def now_s(self) -> float:
         """What ages are counted to."""
-        return time.time() if self._at_s is None else self._at_s
-
-    @property
-    def source_now(self) -> Source | None:
-        """For what is told of now alone; None in the past."""
-        return self._source if self._at_s is None else None
+        return time.time() - self._ahead_s if self._at_s is None else self._at_s
 
     async def job(self, job: str | int) -> Job:
         """With what was submitted. Raises ApiError where it was not there yet."""
@@ -60,9 +65,13 @@ class Then:
         attempts = [attempt_then(each, at_s) for each in now.attempts if each.assigned_at <= at_s]
         return replace(then, attempts=attempts, output=now.output if then.state in OVER else None)
 
-    async def tasks(self, job: str | int, *, filter: str = "", limit: int = 100) -> Tasks:
+    async def jobs(self, *, filter: str = "", limit: int = 100, cursor: str = "") -> Jobs:
+        """Newest first."""
+        return await self._source.jobs(filter=filter, limit=limit, cursor=cursor, at=self._at_s)
+
+    async def tasks(self, job: str | int, *, filter: str = "", limit: int = 100, cursor: str = "") -> Tasks:
         """Of one job."""
-        return await self._source.tasks(job, filter=filter, limit=limit, at=self._at_s)
+        return await self._source.tasks(job, filter=filter, limit=limit, cursor=cursor, at=self._at_s)
 
     async def node(self, node: str) -> Node:
         """With its machine. Raises ApiError where it had not joined."""
@@ -86,6 +95,32 @@ class Then:
         except ApiError:
             return []
 
+    async def tool(self, tool: str) -> ToolEntry:
+        """As it is registered now: of the past nothing is kept."""
+        return await self._source.tool(tool)
+
+    async def tool_stats(self, tool: str) -> list[ToolStats]:
+        """Of its versions, over the last 30 days."""
+        return (await self._source.tool_stats(ToolStatsQuery(tool=tool))).tools
+
+    async def checkpoints(self, task: str) -> list[Checkpoint]:
+        """Those that are kept now, newest first: of what was not kept nothing is known."""
+        found = (await self._source.checkpoints(task, limit=CHECKPOINTS_SHOWN)).checkpoints
+        return [each for each in found if self._at_s is None or each.at <= self._at_s]
+
+    async def why(self, target: str) -> Why:
+        """What kept a task back, or put it where it was."""
+        return await self._source.why(target, at=self._at_s)
+
+    async def users(self) -> Users:
+        """Who there was, and what they had used."""
+        return await self._source.users(at=self._at_s)
+
+    @property
+    def logs(self) -> LogSource:
+        """What had been printed."""
+        return self._source if self._at_s is None else LogsThen(self._source, self._at_s)
+
     async def events(self, query: EventList | None) -> Events:
         """Up to then."""
         return await self._source.events(replace(query or EventList(), until=self._at_s))
@@ -95,19 +130,3 @@ class Then:
             message, hint = f"{what} was not there yet", "`.` goes on in time, `n` to now"
             raise ApiError(Error(code="E_NOT_FOUND", message=message, field="/at", status=404, hint=hint))
         return rows[0]
-
-
-def attempt_then(attempt: Attempt, at_s: float) -> Attempt:
-    """As far as it had come."""
-    if attempt.ended_at is not None and attempt.ended_at <= at_s:
-        return attempt
-    is_started = attempt.started_at is not None and attempt.started_at <= at_s
-    return replace(
-        attempt,
-        state="running" if is_started else "assigned",
-        started_at=attempt.started_at if is_started else None,
-        ended_at=None,
-        exit_code=None,
-        signal=None,
-        message="",
-    )

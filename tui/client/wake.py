@@ -22,6 +22,10 @@ class Wake:
         self._end = False
         self._woke_at = -SOON_S
 
+    def met(self) -> None:
+        """All that was wanted so far is being asked for."""
+        self._urgent = self._changed = False
+
     def now(self) -> None:
         """Ask anew at once."""
         self._urgent = True
@@ -80,5 +84,5 @@ class Wake:
             if left_s <= 0:
                 break
             await wait_for_event(self._stirred, timeout_s=left_s)
-        self._urgent = self._changed = False
+        self.met()
         self._woke_at = loop.time()

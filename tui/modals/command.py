@@ -16,6 +16,7 @@ from textual.widgets import Input, Static
 
 from bus.errors import CorralError
 from tui.client.asking import patiently
+from tui.leaving import Leaving
 from tui.view.refusals import error_text, waiting_text
 from tui.view.safe import safe_line
 from tui.view.words import Words, common_start, completions, parse_line
@@ -28,7 +29,7 @@ Deed = Callable[[], Awaitable[None] | None]
 """What a line does, once the command line is gone."""
 
 
-class CommandLine(ModalScreen[Deed | None]):
+class CommandLine(ModalScreen[Deed | None], Leaving[Deed | None]):
     """Answers what is to be done. `earlier` are lines typed before, the newest last; it adds its own."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

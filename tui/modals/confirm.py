@@ -15,6 +15,7 @@ from textual.widgets import Static
 
 from bus.errors import CorralError
 from tui.client.asking import patiently
+from tui.leaving import Leaving
 from tui.view.refusals import error_text, waiting_text
 from tui.view.safe import safe_line
 from tui.view.steering import Steering
@@ -35,7 +36,7 @@ class Answer(Enum):
     ALL = "all"
 
 
-class Confirm(ModalScreen[Answer]):
+class Confirm(ModalScreen[Answer], Leaving[Answer]):
     """Does it on `y` alone: Enter comes too easily to a hand that types on. Anything else closes it.
 
     `look` is asked while the question stands. `options`: the action takes a deadline, or a reason.
@@ -58,6 +59,8 @@ class Confirm(ModalScreen[Answer]):
         self._look = look
         self._offered = {Answer.YES: True, Answer.NO: True, Answer.OPTIONS: options, Answer.ALL: matching > 0}
         self._matching = matching
+        # kept, for an answer may come when the question is closed already and has no parts to look among
+        self._outlook = Static("looking ahead …", markup=False, id="outlook", classes="outlook")
 
     def compose(self) -> ComposeResult:
         """A small box."""
@@ -66,7 +69,7 @@ class Confirm(ModalScreen[Answer]):
             yield Static(safe_line(steering.question), markup=False, classes="question")
             yield Static(_lines(steering.effect), markup=False)
             if self._look is not None:
-                yield Static("looking ahead …", markup=False, id="outlook", classes="outlook")
+                yield self._outlook
             if steering.left_out:
                 yield Static(_left_out(steering), markup=False, classes="left-out")
             yield Static(_commands(steering), markup=False, classes="command")
@@ -96,10 +99,10 @@ class Confirm(ModalScreen[Answer]):
             said = _lines(await patiently(look(), self._wait))
         except CorralError as error:
             said = f"what would come of it is not known: {safe_line(error_text(error))}"
-        self.query_one("#outlook", Static).update(said)
+        self._outlook.update(said)
 
     def _wait(self, waited_s: float) -> None:
-        self.query_one("#outlook", Static).update(f"looking ahead … {waiting_text(waited_s)}")
+        self._outlook.update(f"looking ahead … {waiting_text(waited_s)}")
 
     def _keys(self) -> str:
         keys = ["y yes", "n no"]

@@ -12,6 +12,7 @@ from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
+from tui.leaving import Leaving
 from tui.view.listings import SORT_BY
 from tui.view.states import JOB_BADGES, NODE_BADGES, TASK_BADGES, Badge
 
@@ -39,7 +40,7 @@ heading
   cpu mem gpu held, of what nodes that take work have"""
 
 
-class Help(ModalScreen[None]):
+class Help(ModalScreen[None], Leaving[None]):
     """Any of the closing keys leaves it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

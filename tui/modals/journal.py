@@ -12,13 +12,14 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from tui.leaving import Leaving
 from tui.view.deeds import Act, Deed
 from tui.view.journals import DEEDS
 from tui.view.safe import safe_line
 from tui.widgets.virtual_table import VirtualTable
 
 
-class JournalModal(ModalScreen[None]):
+class JournalModal(ModalScreen[None], Leaving[None]):
     """The table of deeds; also how an act of many ended, row for row."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

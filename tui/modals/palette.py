@@ -17,6 +17,7 @@ from textual.widgets import Input, Static
 
 from bus.errors import CorralError
 from tui.client.asking import patiently
+from tui.leaving import Leaving
 from tui.modals.command import Deed
 from tui.view.fuzzy import fuzzy_match
 from tui.view.refusals import error_text, waiting_text
@@ -43,7 +44,7 @@ Ask = Callable[[str], Awaitable[Sequence[Entry]]]
 """What the cluster holds that has these letters."""
 
 
-class Palette(ModalScreen[Deed | None]):
+class Palette(ModalScreen[Deed | None], Leaving[Deed | None]):
     """Answers the deed of what was chosen. Without anything typed, it offers all there is, in its order."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -14,6 +14,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from tui.leaving import Leaving
 from tui.view.instants import local
 from tui.view.moments import EXPECTED, parse_moment
 from tui.view.safe import safe_line
@@ -26,7 +27,7 @@ class Chosen(Struct, frozen=True):
     moment: float | None
 
 
-class TimeModal(ModalScreen[Chosen | None]):
+class TimeModal(ModalScreen[Chosen | None], Leaving[Chosen | None]):
     """Answers None where the cursor shall stay."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave", id="time.leave")]

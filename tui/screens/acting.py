@@ -14,29 +14,24 @@ from msgspec import Struct
 from msgspec.structs import replace
 from textual import work
 from textual.binding import Binding
-from textual.screen import Screen
 from textual.widgets import Input
 
-from bus.api import Submitted
 from bus.errors import CorralError
-from bus.requests import WhatIf
 from bus.units import counted
 from bus.values import Role
-from tui.client.doing import all_of, carry_out
 from tui.client.session import Session
-from tui.modals.blanks import Blanks
-from tui.modals.confirm import Answer, Confirm, Look
-from tui.modals.journal import JournalModal
+from tui.leaving import Leaving
 from tui.view.actions import ACTIONS, FILLED_FIRST, ROLES, Step
 from tui.view.arguments import BLANKS, NOTHING, Arguments, filled
-from tui.view.deeds import Act, Deed, Journal
-from tui.view.effects import of_outlook
 from tui.view.refusals import error_text
 from tui.view.safe import safe_line
-from tui.view.steering import Steering, steer_all, with_arguments
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what asks and acts is read with the first action: no picture waits for it
+    from bus.api import Submitted
     from tui.app import Console
+    from tui.modals.confirm import Answer, Look
+    from tui.view.deeds import Act, Deed, Journal
+    from tui.view.steering import Steering
 
 TOLD_S = 10.0
 
@@ -49,7 +44,7 @@ class Scope(Struct, frozen=True, kw_only=True):
     total: int
 
 
-class ActingScreen(Screen[None]):
+class ActingScreen(Leaving[None]):
     """The lower half of `LiveScreen`: who looks, whether anything can be asked, and steering."""
 
     BINDINGS = [
@@ -116,6 +111,8 @@ class ActingScreen(Screen[None]):
     @work(group="act")
     async def steer(self, steering: Steering, *, scope: Scope | None = None) -> None:
         """Ask, then do it, then say what came of it. `scope`: what else could be meant."""
+        from tui.modals.confirm import Answer
+        from tui.view.steering import with_arguments
 
         async def again(arguments: Arguments) -> Steering:
             return with_arguments(steering, arguments)
@@ -138,6 +135,8 @@ class ActingScreen(Screen[None]):
 
         `arguments` that were given before are not asked for; `because`: why it is asked once more.
         """
+        from tui.client.doing import all_of
+        from tui.view.steering import steer_all
 
         async def foreseen(arguments: Arguments) -> Steering:
             step = Step(noun=scope.noun, verb=verb, target=scope.filter, arguments=arguments)
@@ -159,6 +158,8 @@ class ActingScreen(Screen[None]):
         given: Arguments | None = None,
     ) -> Answer:
         """Have blanks filled in and the question answered; `again` makes it anew with other arguments."""
+        from tui.modals.confirm import Answer
+
         verb = first if isinstance(first, str) else first.verb
         arguments: Arguments | None = given or NOTHING
         if verb in FILLED_FIRST and given is None:
@@ -178,11 +179,15 @@ class ActingScreen(Screen[None]):
         return Answer.NO
 
     async def _filled(self, verb: str, question: str, before: Arguments) -> Arguments | None:
+        from tui.modals.blanks import Blanks
+
         texts = await self.app.push_screen_wait(Blanks(question, BLANKS[verb], before))
         return None if texts is None else filled(texts)
 
     async def ask(self, steering: Steering, *, scope: Scope | None = None) -> Answer:
         """The question, with what would come of it."""
+        from tui.modals.confirm import Confirm
+
         return await self.app.push_screen_wait(
             Confirm(
                 steering,
@@ -208,12 +213,14 @@ class ActingScreen(Screen[None]):
         self.app.run_worker(self._carry_out(act), group="deeds", name=steering.command)
 
     async def _carry_out(self, act: Act) -> None:
+        from tui.client.doing import carry_out
+
         await carry_out(lambda: self.session.source, self.journal, act, changed=self._show_ghosts)
         failed = act.failed
         if failed and failed[0].code == "E_STALE":
             self._look_again(failed[0])
         elif len(act.deeds) > 1 and failed:
-            self.app.push_screen(JournalModal([act], title=f"{len(failed)} of {len(act.deeds)} were refused"))
+            self._show_deeds([act], title=f"{len(failed)} of {len(act.deeds)} were refused")
         elif failed:
             self.notify(safe_line(failed[0].said), severity="error", markup=False, timeout=TOLD_S)
         else:
@@ -238,6 +245,9 @@ class ActingScreen(Screen[None]):
 
     async def _foreseen(self, steps: Sequence[Step]) -> Sequence[str]:
         """Where what these nodes hold would go, and who would wait for it."""
+        from bus.requests import WhatIf
+        from tui.view.effects import of_outlook
+
         nodes, deadline_s = [step.target for step in steps], steps[0].arguments.deadline_s
         outlook = await self.session.source.what_if(WhatIf(drain=nodes, deadline_s=deadline_s))
         return of_outlook(outlook, now_s=time.time())
@@ -252,6 +262,8 @@ class ActingScreen(Screen[None]):
 
     @work(group="act")
     async def _undo(self, act: Act) -> None:
+        from tui.modals.confirm import Answer
+
         steering = self.journal.undo(act)
         if await self.ask(steering) is Answer.YES:
             act.undone = True
@@ -294,7 +306,12 @@ class ActingScreen(Screen[None]):
     def action_journal(self) -> None:
         """What was done from this console."""
         self.journal.settle(now_s=time.time())
-        self.app.push_screen(JournalModal(self.journal.acts, title="done from here"))
+        self._show_deeds(self.journal.acts, title="done from here")
+
+    def _show_deeds(self, acts: Sequence[Act], *, title: str) -> None:
+        from tui.modals.journal import JournalModal
+
+        self.app.push_screen(JournalModal(acts, title=title))
 
     def on_steered(self) -> None:
         """Something was changed, or is about to be."""

@@ -103,12 +103,16 @@ def _openers(console: Console, screen: LiveScreen) -> list[Word]:
         if takes.startswith("FROM"):
             next(each for each in OPENERS.values() if each.takes == takes).open(target)
             return
+        if target in takes.split("|"):
+            return  # a word of the opener's own: "all"
         source = console.session.source
         if takes == "USER":
             choose(target, [user.name for user in (await source.users()).users], noun="user")
             return
         is_number = target.replace(".", "").isdigit()
-        if "NODE" in takes and not (is_number and "JOB" in takes):
+        if takes == "TOOL":
+            await source.tool(target)
+        elif "NODE" in takes and not (is_number and "JOB" in takes):
             await source.node(target)
         elif "." in target and "TASK" in takes:
             await source.task(target)

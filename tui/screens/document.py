@@ -20,6 +20,7 @@ from tui.client.then import Then
 from tui.client.wake import Wake
 from tui.screens.live import LiveScreen
 from tui.screens.searching import Searching
+from tui.view.checkpoints import checkpoint_lines
 from tui.view.details import (
     attempts_lines,
     events_lines,
@@ -81,7 +82,7 @@ class DocumentScreen(Searching, LiveScreen):
 
     def on_online(self) -> None:
         """Look again where something was missing: else the page has its own pace."""
-        if self.is_bare or self.asking.error is not None:
+        if (self.is_bare or self.asking.error is not None) and not self.asking.is_under_way:
             self._wake.now()
 
     def on_offline(self) -> None:
@@ -89,8 +90,9 @@ class DocumentScreen(Searching, LiveScreen):
         self.on_condition()
 
     def on_screen_resume(self) -> None:
-        """What was missed while away is asked for."""
-        self._wake.now()
+        """What was missed while away is asked for, unless an answer is on its way already."""
+        if not self.asking.is_under_way:
+            self._wake.now()
 
     def on_deltas(self, deltas: Deltas) -> None:
         """It may be about us."""
@@ -110,6 +112,7 @@ class DocumentScreen(Searching, LiveScreen):
     async def _keep(self) -> None:
         while True:
             if self.is_current and self.is_online:
+                self._wake.met()
                 moment = self.console.moment
                 with self.asks():
                     lines = await self._load(self.session.source)
@@ -165,7 +168,7 @@ class DetailScreen(DocumentScreen):
         self._keep()  # a slow answer for the page before is of no use any more
 
     async def _leaf_lines(self, source: Source) -> list[Line]:
-        return await self._leaves[self._leaf].load(Then(source, self.console.moment))
+        return await self._leaves[self._leaf].load(Then(source, self.console.moment, ahead_s=self.ahead_s))
 
     def _show_tabs(self) -> None:
         text, links = Text(" ", no_wrap=True, overflow="ellipsis"), []
@@ -224,9 +227,12 @@ def task_details(task: str) -> DocumentScreen:
         found = await then.events(EventList(task=task, limit=EVENTS_SHOWN))
         return events_lines(found.events, now_s=then.now_s)
 
+    async def saved(then: Then) -> list[Line]:
+        return checkpoint_lines(await then.checkpoints(task), now_s=then.now_s)
+
     pages = [
         Page("task", overview), Page("attempts", attempts), Page("input", given), Page("output", left),
-        Page("events", events),
+        Page("checkpoints", saved), Page("events", events),
     ]  # fmt: skip
     return DetailScreen(f"{task} › details", pages)
 
@@ -239,7 +245,7 @@ def node_details(node: str) -> DocumentScreen:
         return facts + usage_lines(await then.usage(SeriesKind.NODE, node))
 
     async def gpus(then: Then) -> list[Line]:
-        return gpu_lines(await then.node(node))
+        return gpu_lines(await then.node(node), now_s=then.now_s)
 
     async def tasks(then: Then) -> list[Line]:
         found = await then.timeline(node, over_s=LAST_S, limit=TASKS_SHOWN)

@@ -36,13 +36,18 @@ class EventsScreen(SteerableList[Happened]):
     empty = "Nothing has happened yet."
     example = "severity>=warning kind~failed age<1h node=n1"
 
-    async def fetch(self, source: Source, *, cursor: str, limit: int) -> Slice[Happened]:
+    async def fetch(self, source: Source, *, cursor: str, limit: int, known: str = "") -> Slice[Happened]:
         """One page."""
         query = EventList(
-            filter=self._filter, sort=self._sort, cursor=cursor, limit=limit, until=self.console.moment
+            filter=self._filter,
+            sort=self._sort,
+            cursor=cursor,
+            limit=limit,
+            until=self.console.moment,
+            known=known,
         )
         answer = await source.events(query)
-        return Slice(answer.events, answer.next)
+        return Slice(answer.events, answer.next, tag=answer.tag, unchanged=answer.unchanged)
 
     def absorb(self, deltas: Deltas) -> bool:
         """Whatever changed is an event that is not here yet."""

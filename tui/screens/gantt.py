@@ -17,10 +17,13 @@ from tui.client.session import Deltas
 from tui.client.source import Source
 from tui.client.wake import Wake
 from tui.screens.document import node_details, task_details, why
+from tui.screens.every_task import EveryTaskScreen
 from tui.screens.live import LiveScreen, error_text
 from tui.screens.log import LogScreen
+from tui.screens.tasks import TasksScreen
 from tui.view.amounts import duration
 from tui.view.gantt import GLYPHS, OTHERS, Story, amounts
+from tui.view.heat import FILTER_CHARS_MAX, tasks_filter
 from tui.view.instants import local
 from tui.view.safe import safe_line
 from tui.view.shell import timeline_command
@@ -45,6 +48,7 @@ class GanttScreen(LiveScreen):
         Binding("enter,d", "details", "details", id="gantt.details"),
         Binding("w", "why", "why", id="gantt.why"),
         Binding("o", "open_log", "output", show=False, id="gantt.log"),
+        Binding("i", "tasks", "its tasks", show=False, id="gantt.tasks"),
         Binding("plus,equals_sign", "zoom(0.5)", "closer", key_display="+", id="gantt.closer"),
         Binding("underscore", "zoom(2.0)", "wider", key_display="_", id="gantt.wider"),
         Binding("n", "now", "now", show=False, id="gantt.now"),
@@ -86,7 +90,7 @@ class GanttScreen(LiveScreen):
 
     def on_online(self) -> None:
         """Look again where something was missing."""
-        if self.is_bare or self.asking.error is not None:
+        if (self.is_bare or self.asking.error is not None) and not self.asking.is_under_way:
             self._wake.now()
 
     def on_offline(self) -> None:
@@ -96,7 +100,7 @@ class GanttScreen(LiveScreen):
     @property
     def is_bare(self) -> bool:
         """Without lanes."""
-        return self.chart.story is None or bool(self._empty)
+        return not self.has_parts("#gantt") or self.chart.story is None or bool(self._empty)
 
     def on_condition(self) -> None:
         """The note and the crumbs say it."""
@@ -105,8 +109,9 @@ class GanttScreen(LiveScreen):
         super().on_condition()
 
     def on_screen_resume(self) -> None:
-        """What was missed while away is asked for."""
-        self._wake.now()
+        """What was missed while away is asked for, unless an answer is on its way already."""
+        if not self.asking.is_under_way:
+            self._wake.now()
 
     def on_moment(self) -> None:
         """The past ends at the time cursor."""
@@ -182,6 +187,25 @@ class GanttScreen(LiveScreen):
         if (task := self._task_here()) is not None:
             self.app.push_screen(LogScreen(task))
 
+    def action_tasks(self) -> None:
+        """What started in the time that is shown, on the nodes that are; of a job, what of it did."""
+        since, until = self._window()
+        now_s = time.time() if self.console.moment is None else self.console.moment
+        until = min(until, now_s)
+        if self._job is not None:
+            condition = tasks_filter([], since_s=since, until_s=until)
+            self.app.push_screen(TasksScreen(self._job, filter=condition))
+            return
+        condition = tasks_filter(self.chart.names, since_s=since, until_s=until)
+        if len(condition) > FILTER_CHARS_MAX:
+            self.notify(
+                f"{len(self.chart.names)} nodes are more than a filter names: / chooses fewer",
+                severity="warning",
+                markup=False,
+            )
+            return
+        self.app.push_screen(EveryTaskScreen(filter=condition))
+
     def _task_here(self) -> str | None:
         attempt = self.chart.attempt
         return attempt.task or None if attempt is not None else None
@@ -230,6 +254,7 @@ class GanttScreen(LiveScreen):
     async def _keep(self) -> None:
         while True:
             if self.is_current and self.is_online:
+                self._wake.met()
                 with self.asks():
                     await self._load(self.session.source)
                 self.on_condition()

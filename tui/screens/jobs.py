@@ -46,11 +46,7 @@ class JobsScreen(SteerableList[Job]):
     empty = "No jobs yet.\n\nIn a shell: corral run -- echo hello"
     example = "state=running,failed name~train age<1h user=me"
 
-    async def fetch(self, source: Source, *, cursor: str, limit: int) -> Slice[Job]:
-        """One page."""
-        return await self.news(source, cursor=cursor, limit=limit, known="")
-
-    async def news(self, source: Source, *, cursor: str, limit: int, known: str) -> Slice[Job]:
+    async def fetch(self, source: Source, *, cursor: str, limit: int, known: str = "") -> Slice[Job]:
         """One page, unless it is known."""
         answer = await source.jobs(
             filter=self._filter,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import ClassVar, Generic, TypeVar
 
 from msgspec import Struct
@@ -38,8 +37,9 @@ RELOAD_S = 5.0
 PAST_S = 3_600.0
 """The past stays as it was: it is asked for again only where somebody wants it."""
 
-AGES_S = 1.0
+AGES_S = 1
 TARGETS_MAX = 500
+OF_A_ROW = frozenset({"open_log", "why", "details", "steer"})
 
 
 def sort_bindings(listing: Listing[T]) -> list[Binding]:
@@ -80,13 +80,9 @@ class ListScreen(LiveScreen, Generic[T]):
         self._noted = ""
         self._wake = Wake()
 
-    async def fetch(self, source: Source, *, cursor: str, limit: int) -> Slice[T]:
-        """One page from the coordinator."""
+    async def fetch(self, source: Source, *, cursor: str, limit: int, known: str = "") -> Slice[T]:
+        """One page from the coordinator, unless it is still what the tag `known` names."""
         raise NotImplementedError
-
-    async def news(self, source: Source, *, cursor: str, limit: int, known: str) -> Slice[T]:
-        """The same, unless it is still what the tag `known` names: for lists whose pages have tags."""
-        return await self.fetch(source, cursor=cursor, limit=limit)
 
     def absorb(self, deltas: Deltas) -> bool:
         """Patch rows; True where the list itself has to be asked for again."""
@@ -121,6 +117,10 @@ class ListScreen(LiveScreen, Generic[T]):
         """The note and the crumbs say it."""
         self._draw()
 
+    def is_idle(self, action: str) -> bool:
+        """What is done to a row, where there is none."""
+        return self.is_bare and action.partition("(")[0] in OF_A_ROW
+
     @property
     def pages(self) -> Pages[T]:
         """The rows known so far."""
@@ -129,7 +129,7 @@ class ListScreen(LiveScreen, Generic[T]):
     def on_mount(self) -> None:
         """Begin to keep the list up to date."""
         self.table.focus()
-        self.set_interval(AGES_S, self._tick)
+        self.console.every(self, AGES_S, self._tick)
         self._draw()
         self._keep()
 
@@ -298,7 +298,7 @@ class ListScreen(LiveScreen, Generic[T]):
 
         async def fetch(cursor: str, limit: int, known: str) -> Slice[T]:
             with asking.under_way():
-                return await self.news(self.session.source, cursor=cursor, limit=limit, known=known)
+                return await self.fetch(self.session.source, cursor=cursor, limit=limit, known=known)
 
         return Pages(fetch, self.listing.key, from_end=from_end)
 
@@ -367,7 +367,7 @@ class ListScreen(LiveScreen, Generic[T]):
 
     def _tick(self) -> None:
         """Ages grow also where nothing happens."""
-        now_s = time.time()
+        now_s = self.now_s
         is_live = self.is_online and self.console.moment is None
         if self.is_current and is_live and now_s - self.table.drawn_s > AGES_S / 2:
             self.table.tick(now_s)
@@ -419,3 +419,11 @@ class ListScreen(LiveScreen, Generic[T]):
     def _source_now(self) -> Source | None:
         """None where nothing can be asked."""
         return self.session.source if self.is_current and self.is_online else None
+
+
+class ShortList:
+    """Lists that come whole: no filters. It stands before `ListScreen` among the bases."""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Neither by condition nor of what went wrong."""
+        return False if action in ("faults", "filter") else super().check_action(action, parameters)  # type: ignore[misc]

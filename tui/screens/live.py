@@ -36,7 +36,7 @@ from tui.widgets.prompt import Prompt
 from tui.widgets.time_bar import TimeBar
 
 FRAME = ("Nav", "Heading", "#crumbs", "TimeBar")
-TICK_S = 1.0
+TICK_S = 1
 LOCKED_S = 4.0
 
 
@@ -51,7 +51,7 @@ class LiveScreen(ActingScreen):
     past_note = ""
     """What here is as it is now wherever the time cursor stands, and why; "": all of it follows."""
 
-    _allowed: tuple[bool, Role, bool] | None = None
+    _allowed: tuple[bool, Role, bool, bool] | None = None
     _moment: float | None = None
     _condition = ""
 
@@ -87,7 +87,7 @@ class LiveScreen(ActingScreen):
 
     def on_mount(self) -> None:
         """Show at once what is known."""
-        self.set_interval(TICK_S, self._tell_condition)
+        self.console.every(self, TICK_S, self._tell_condition)
         self.redraw_frame()
 
     @on(ScreenResume)
@@ -97,6 +97,8 @@ class LiveScreen(ActingScreen):
         Its styles are as they were: another size or theme is told to hidden screens, too.
         """
         event.refresh_styles = False
+        if not self.is_current:
+            return  # made ahead: laid out, and looked at later
         self.redraw_frame()
         self.meet_moment()
         self.console.visit()
@@ -105,8 +107,16 @@ class LiveScreen(ActingScreen):
 
     @property
     def now_s(self) -> float:
-        """The moment that is shown: what ages are counted to."""
-        return time.time() if self.console.moment is None else self.console.moment
+        """The moment that is shown: what ages are counted to, by the coordinator's clock."""
+        if self.console.moment is not None:
+            return self.console.moment
+        return time.time() - self.ahead_s
+
+    @property
+    def ahead_s(self) -> float:
+        """How far the clock here is ahead of the coordinator's, where that is more than a little."""
+        online = self.console.online
+        return 0.0 if online is None else online.ahead_s
 
     def meet_moment(self) -> None:
         """Show what the time cursor stands at; a screen nobody sees does so once it is looked at."""
@@ -208,8 +218,10 @@ class LiveScreen(ActingScreen):
 
     def _tell_condition(self) -> None:
         """Once a second: how long one waits grows by itself."""
+        if not self.is_current:
+            return
         condition = f"{self.condition_text()}{self.is_bare and self.note('')}"
-        if self.is_current and condition != self._condition:
+        if condition != self._condition:
             self._condition = condition
             self.on_condition()
 
@@ -249,7 +261,7 @@ class LiveScreen(ActingScreen):
         self.set_class(console.offline is not None, "-offline")
         self.query_one("#crumbs", OneLine).say(self.crumbs_text(), links=self._crumb_links())
         self.redraw_time()
-        if self._allowed != (allowed := (self.is_online, self.role, console.moment is None)):
+        if self._allowed != (allowed := (self.is_online, self.role, console.moment is None, self.is_bare)):
             self._allowed = allowed
             self.refresh_bindings()
 

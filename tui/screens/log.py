@@ -12,8 +12,6 @@ from tui.widgets.log_pane import LogPane
 class LogScreen(ReadingScreen):
     """One pane as large as the screen; what its title says stands in the crumbs."""
 
-    past_note = "output as of now"
-
     def __init__(self, task: str) -> None:
         super().__init__()
         self.crumb = f"{task} › output"

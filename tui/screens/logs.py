@@ -46,7 +46,6 @@ EMPTY = (
 class LogsScreen(ReadingScreen):
     """ctrl-w and a digit, or tab, go from window to window; `z` shows one alone."""
 
-    past_note = "output as of now"
     BINDINGS = [
         Binding("o", "open", "open", id="logs.open"),
         Binding("tab", "next_window(1)", "next window", show=False, id="logs.next"),

@@ -20,13 +20,14 @@ from tui.client.session import Deltas
 from tui.client.source import Source
 from tui.screens.charts import ChartsScreen
 from tui.screens.document import node_details
+from tui.screens.every_task import EveryTaskScreen
 from tui.screens.gantt import GanttScreen
 from tui.screens.listing import sort_bindings
 from tui.screens.steerable import SteerableList
 from tui.screens.whatif import WhatIfScreen
 from tui.view.charting import Subject
 from tui.view.facts import node_facts
-from tui.view.heat import brush_filter
+from tui.view.heat import FILTER_CHARS_MAX, brush_filter, tasks_filter
 from tui.view.lines import Line
 from tui.view.listings import NODES
 from tui.view.refusals import waiting_text
@@ -35,7 +36,7 @@ from tui.widgets.heatmap import HeatMap
 from tui.widgets.one_line import OneLine
 from tui.widgets.virtual_table import VirtualTable
 
-MAP_EVERY_S = 5.0
+MAP_EVERY_S = 5
 MAP_LINES_MOST, MAP_FRAME_LINES = 14, 2
 
 MAPS = ("-map-auto", "-map-full", "-map-off")
@@ -57,6 +58,7 @@ class NodesScreen(SteerableList[Node]):
         Binding("v", "map", "map", id="nodes.map"),
         Binding("b", "gantt", "gantt", id="nodes.gantt"),
         Binding("c", "chart", "charts", show=False, id="nodes.chart"),
+        Binding("i", "tasks", "tasks on it", show=False, id="nodes.tasks"),
         Binding("W", "what_if", "what if it were drained", show=False, id="nodes.whatif"),
         *sort_bindings(NODES),
     ]
@@ -69,6 +71,7 @@ class NodesScreen(SteerableList[Node]):
     def __init__(self, *, filter: str = "") -> None:
         super().__init__(filter=filter)
         self._map_asking = Asking()
+        self._map_tag = ""
         self._map = 0
         self.add_class(MAPS[self._map], update=False)
 
@@ -79,17 +82,17 @@ class NodesScreen(SteerableList[Node]):
 
     def on_mount(self) -> None:
         """The map has a pace of its own."""
-        self.set_interval(MAP_EVERY_S, self._load_map)
+        self.console.every(self, MAP_EVERY_S, self._load_map)
 
     def on_online(self) -> None:
         """A map without nodes asks for them."""
         super().on_online()
-        if not self.heat.nodes:
+        if self.has_parts("#heat") and not self.heat.nodes:
             self._load_map()
 
     def on_resize(self) -> None:
         """There may be room for the map by now."""
-        if not self.heat.nodes:
+        if self.has_parts("#heat") and not self.heat.nodes:
             self.call_after_refresh(self._load_map)
 
     @property
@@ -124,7 +127,7 @@ class NodesScreen(SteerableList[Node]):
         """What is on its way is of another moment."""
         super().on_moment()
         self.workers.cancel_group(self, "map")
-        self._map_asking = Asking()
+        self._map_asking, self._map_tag = Asking(), ""
         self._load_map()
 
     def condition_text(self) -> Text:
@@ -135,18 +138,21 @@ class NodesScreen(SteerableList[Node]):
     @work(group="map")
     async def _load_map(self) -> None:
         """One request after the other: a slow answer is waited for."""
-        if not (self.is_current and self.is_online and self.query_one("#heat-pane").display):
+        seen = self.is_current and self.is_online and self.has_parts("#heat-pane")
+        if not (seen and self.query_one("#heat-pane").display):
             return
         asking = self._map_asking
         if asking.is_under_way:
             return
         try:
             with asking.under_way():
-                answer = await self.session.source.nodes(at=self.console.moment)
+                answer = await self.session.source.nodes(at=self.console.moment, known=self._map_tag)
         except CorralError as error:
             self.query_one("#heat-legend", OneLine).say(Text(f" ✖ {safe_line(str(self.explain(error)))}"))
             return
-        self.heat.show(answer.nodes)
+        if not answer.unchanged:
+            self._map_tag = answer.tag
+            self.heat.show(answer.nodes)
 
     @on(HeatMap.Moved)
     def _on_map_moved(self) -> None:
@@ -172,6 +178,26 @@ class NodesScreen(SteerableList[Node]):
         self._ask_for(filter=condition)
         self._show_list()
 
+    def action_tasks(self) -> None:
+        """The tasks of the brushed or marked nodes, or of the one under the cursor."""
+        if self.focused is self.heat and self.heat.nodes:
+            nodes, chosen = self.heat.nodes, self.heat.chosen_or_under
+        else:
+            nodes = self.table.chosen
+            chosen = tuple(range(len(nodes)))
+        if not chosen:
+            return
+        names = [nodes[position].name for position in chosen]
+        condition = tasks_filter(names)
+        if len(condition) > FILTER_CHARS_MAX:
+            common = brush_filter(nodes, chosen, field="node")
+            if common is None:
+                said = f"{len(names)} names are more than a filter holds: choose fewer"
+                self.notify(said, severity="warning", markup=False)
+                return
+            condition = common
+        self.app.push_screen(EveryTaskScreen(filter=condition))
+
     def action_gantt(self) -> None:
         """What ran on the nodes of the list, as bars over time."""
         self.app.push_screen(GanttScreen(filter=self._filter))
@@ -184,12 +210,18 @@ class NodesScreen(SteerableList[Node]):
         self.heat.is_alone = False
         self.table.focus()
 
-    async def fetch(self, source: Source, *, cursor: str, limit: int) -> Slice[Node]:
+    async def fetch(self, source: Source, *, cursor: str, limit: int, known: str = "") -> Slice[Node]:
         """One page."""
         answer = await source.nodes(
-            filter=self._filter, sort=self._sort, cursor=cursor, limit=limit, at=self.console.moment
+            filter=self._filter,
+            sort=self._sort,
+            cursor=cursor,
+            limit=limit,
+            at=self.console.moment,
+            known=known,
         )
-        return Slice(answer.nodes, answer.next, answer.total or len(answer.nodes), answer.states)
+        total = answer.total or len(answer.nodes)
+        return Slice(answer.nodes, answer.next, total, answer.states, answer.tag, answer.unchanged)
 
     def absorb(self, deltas: Deltas) -> bool:
         """What a node holds is not on the feed, so its tasks ask for a reload as well."""

@@ -12,8 +12,11 @@ from tui.view.words import WordError
 
 
 def _tasks(target: str) -> LiveScreen:
+    from tui.screens.every_task import ALL, EveryTaskScreen
     from tui.screens.tasks import TasksScreen
 
+    if target == ALL:
+        return EveryTaskScreen()
     if not target.isdigit():
         raise WordError(f"tasks of which job? not a number: {target}")
     return TasksScreen(int(target))
@@ -53,12 +56,13 @@ OPENERS: dict[str, Opener] = {
     "details": Opener("JOB|TASK|NODE", "all that is known of it", _details),
     "gantt": Opener("JOB|NODE", "what ran where and when", _gantt),
     "job": Opener("JOB", "a job in full", at("tui.screens.document:job_details")),
+    "tool": Opener("TOOL", "a registered tool in full", at("tui.screens.tools:tool_details")),
     "node": Opener("NODE", "a node in full", at("tui.screens.document:node_details")),
     "output": Opener("TASK", "what a task printed", at("tui.screens.log:LogScreen")),
     "plan": Opener("", "what would start next, when and where", at("tui.screens.upcoming:upcoming_screen")),
     "spike": Opener("FROM..TO", "what stands out in an interval", at("tui.screens.past:spike_of")),
     "task": Opener("TASK", "a task in full", at("tui.screens.document:task_details")),
-    "tasks": Opener("JOB", "the tasks of a job", _tasks),
+    "tasks": Opener("JOB|all", "the tasks of a job, or of all", _tasks),
     "whatif": Opener("NODE", "what if it were drained, or more came", at("tui.screens.whatif:WhatIfScreen")),
     "why": Opener("JOB|TASK", "why it is where it is, or what keeps it back", at("tui.screens.document:why")),
     "xray": Opener("USER", "somebody's jobs, tasks and nodes as a tree", at("tui.screens.xray:XRayScreen")),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from datetime import datetime
 
+from tui.client.changes import all_changes
 from tui.client.source import Source
 from tui.screens.document import DocumentScreen
 from tui.view.amounts import duration
 from tui.view.instants import clock
 from tui.view.lines import Line
 from tui.view.moments import parse_moment
-from tui.view.past_page import changes_page, spike_page
+from tui.view.past_page import JOBS_SHOWN, changes_page, spike_page
 from tui.view.shell import span_command
 from tui.view.words import WordError
 
@@ -34,7 +35,9 @@ class ChangesScreen(DocumentScreen):
         self._wake.now()
 
     async def _page(self, source: Source) -> list[Line]:
-        return changes_page(await source.changes(self._since, self.console.moment), now_s=time.time())
+        return changes_page(
+            await all_changes(source, self._since, self.console.moment, most=JOBS_SHOWN), now_s=time.time()
+        )
 
 
 class SpikeScreen(DocumentScreen):

@@ -21,8 +21,8 @@ from tui.widgets.pulse import TALL_ROWS, Pulse
 from tui.widgets.virtual_log import VirtualLog
 
 EVENTS_SHOWN = 60
-EVENTS_EVERY_S = 2.0
-LATELY_EVERY_S = 15.0
+EVENTS_EVERY_S = 2
+LATELY_EVERY_S = 15
 HOUR_S = 3_600.0
 USERS_SHOWN = 5
 PANELS = ("cpu", "memory", "gpu", "tasks", "wait", "throughput", "nodes")
@@ -43,12 +43,14 @@ class PulseScreen(JobsScreen):
         self._events: list[Line] = []
         self._events_asking, self._then_asking = Asking(), Asking()
         self._told = False
-        self.set_interval(EVENTS_EVERY_S, self._load_events)
-        self.set_interval(LATELY_EVERY_S, self._load_lately)
+        self.console.every(self, EVENTS_EVERY_S, self._load_events)
+        self.console.every(self, LATELY_EVERY_S, self._load_lately)
 
     def on_online(self) -> None:
         """One more moment for the pulse."""
         super().on_online()
+        if not self.has_parts("Pulse", "#preview"):
+            return
         if (online := self.console.online) is not None and self.console.moment is None:
             self.query_one(Pulse).show(online.cluster)
         if not self._events:
@@ -71,7 +73,7 @@ class PulseScreen(JobsScreen):
     @work(group="then")
     async def _load_then(self) -> None:
         """The figures of the moment, one question after the other; those of now come by themselves."""
-        if self._then_asking.is_under_way:
+        if self._then_asking.is_under_way or not self.has_parts("Pulse"):
             return
         pulse = self.query_one(Pulse)
         while (moment := self.console.moment) is not None and self.is_current and self.is_online:
@@ -94,6 +96,8 @@ class PulseScreen(JobsScreen):
     @work(group="events")
     async def _load_events(self) -> None:
         """One request after the other: a slow answer is waited for."""
+        if not self.has_parts("#preview"):
+            return
         pane = self.query_one("#preview", VirtualLog)
         if not (self.is_current and self.is_online and pane.display) or self._events_asking.is_under_way:
             return
@@ -126,22 +130,32 @@ class PulseScreen(JobsScreen):
         source, moment = self.session.source, self.console.moment
         since_s = self.now_s - HOUR_S
         asked = queries(Subject(), PANELS, since_s=since_s, until_s=moment, points=60)
+        silent: list[str] = []
+        series, day, people = [], {}, []
         try:
             series = [each for query in asked for each in (await source.series(query)).series]
-            day = await source.states() if moment is None else None
-            people = (
-                (await source.users()).users if moment is None else []
-            )  # nobody keeps what they used then
-        except CorralError:
-            return  # an older cluster, or one that is away: the list says what is wrong
+        except CorralError as error:
+            silent.append(f"the last hour: {self.explain(error).what}")
+        if moment is None:
+            try:
+                day = dict((await source.states()).tasks)
+            except CorralError as error:
+                silent.append(f"the last day: {self.explain(error).what}")
+        try:
+            people = (await source.users(at=moment)).users
+        except CorralError as error:
+            silent.append(f"users: {self.explain(error).what}")
+        if not self.has_parts("Pulse"):
+            return
         self._told = True
         most = sorted(people, key=lambda user: -user.standing.used)[:USERS_SHOWN]
         self.query_one(Pulse).tell(
             Lately(
                 gauges={each.metric: each.values for each in series},
                 units={each.metric: each.unit for each in series},
-                day={} if day is None else day.tasks,
+                day=day,
                 users=[(user.name, user.standing.used) for user in most if user.standing.used],
                 end="now" if moment is None else "then",
+                silent=silent,
             )
         )

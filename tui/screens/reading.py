@@ -52,10 +52,22 @@ class ReadingScreen(LiveScreen):
 
     def on_deltas(self, deltas: Deltas) -> None:
         """A task whose output is shown has changed."""
+        if self.console.moment is not None:
+            return
         for pane in self.query(LogPane):
             for change in deltas.tasks.values():
                 if f"{change.job}.{change.index}" == pane.task_name:
                     pane.hear()
+
+    def on_moment(self) -> None:
+        """Another moment has other lines."""
+        for pane in self.query(LogPane):
+            pane.travel()
+        self._note_arrival()
+
+    def _note_arrival(self) -> None:
+        if all(pane.is_as_wanted for pane in self.query(LogPane)):
+            self.arrived()
 
     def action_reload(self) -> None:
         """Ask again now, also for the connection."""
@@ -69,9 +81,11 @@ class ReadingScreen(LiveScreen):
             pane.toggle_follow()
 
     def action_find_next(self, forward: bool) -> None:
-        """The next place, or the one before."""
-        if (pane := self.pane) is not None:
+        """The next place, or the one before; where nothing is looked for, from the past to now."""
+        if (pane := self.pane) is not None and pane.view.needle:
             pane.find_next(forward=forward)
+        elif forward and self.console.moment is not None:
+            self.console.action_time_now()
 
     def action_stamps(self) -> None:
         """No times, by the clock, since the task's start."""
@@ -204,6 +218,7 @@ class ReadingScreen(LiveScreen):
 
     @on(LogReading.Changed)
     def _on_changed(self) -> None:
+        self._note_arrival()
         self.redraw_frame()
 
     def _focus_pane(self) -> None:

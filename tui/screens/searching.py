@@ -43,10 +43,12 @@ class Searching(LiveScreen):
         self.query_one(Prompt).open(self._needle, example="words to look for; n next, N before")
 
     def action_find_next(self, forward: bool) -> None:
-        """The next place, or the one before."""
+        """The next place, or the one before; where nothing is looked for, from the past to now."""
         if self._needle:
             self._place = self.log_view.next_match(forward=forward)
             self.redraw_frame()
+        elif forward and self.console.moment is not None:
+            self.console.action_time_now()
 
     def action_back(self) -> None:
         """The search is taken away first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from rich.text import Text
 from textual import on
@@ -13,10 +13,12 @@ from bus.api import Happened, Job, Node, Task
 from tui.screens.acting import Scope
 from tui.screens.listing import ListScreen
 from tui.view.actions import FILLED_FIRST, may_be_many
-from tui.view.deeds import Ghost
 from tui.view.lines import Line
-from tui.view.steering import Steering, steer
 from tui.widgets.virtual_table import VirtualTable
+
+if TYPE_CHECKING:
+    from tui.view.deeds import Ghost
+    from tui.view.steering import Steering
 
 Steered = TypeVar("Steered", Job, Task, Node, Happened)
 
@@ -46,7 +48,7 @@ class SteerableList(ListScreen[Steered]):
 
     def on_steered(self) -> None:
         """Show at once what is under way; what came of it is asked for."""
-        self.table.tick(time.time())
+        self.table.tick(self.now_s)
         super().on_steered()
 
     def scope(self) -> Scope | None:
@@ -65,6 +67,8 @@ class SteerableList(ListScreen[Steered]):
 
     def action_steer(self, verb: str) -> None:
         """Do it to the marked rows, else to the row under the cursor; or to all that match."""
+        from tui.view.steering import steer  # with the first action
+
         scope = self.scope() if may_be_many(self.noun, verb) else None
         if verb in FILLED_FIRST and (self._all or self.table.chosen):
             self.console.hold_keys()

@@ -11,9 +11,11 @@ from tui.client.session import Deltas
 from tui.client.source import Source
 from tui.screens.document import node_details
 from tui.screens.listing import ListScreen
+from tui.screens.volumes import VolumesScreen
 from tui.view.amounts import mebibytes
 from tui.view.equipment import DEVICES, device_facts
 from tui.view.lines import Line
+from tui.view.networks import interface_facts
 from tui.view.shell import command
 from tui.widgets.virtual_table import VirtualTable
 
@@ -27,6 +29,7 @@ class StorageScreen(ListScreen[Device]):
     BINDINGS = [
         Binding("d", "details", "node", id="storage.details"),
         Binding("t", "kind", "disks, interfaces, both", id="storage.kind"),
+        Binding("v", "volumes", "volumes", id="storage.volumes"),
     ]
     listing = DEVICES
     crumb = "storage"
@@ -40,14 +43,15 @@ class StorageScreen(ListScreen[Device]):
         super().__init__()
         self._kind: DeviceKind | None = None
 
-    async def fetch(self, source: Source, *, cursor: str, limit: int) -> Slice[Device]:
+    async def fetch(self, source: Source, *, cursor: str, limit: int, known: str = "") -> Slice[Device]:
         """One page; what is counted are the whole cluster's disks and cards."""
-        asked = DeviceQuery(filter=self._filter, kind=self._kind, limit=limit, cursor=cursor)
+        asked = DeviceQuery(filter=self._filter, kind=self._kind, limit=limit, cursor=cursor, known=known)
         answer = await source.devices(asked)
-        states = {f"nodes, {mebibytes(answer.free_mib)} of {mebibytes(answer.total_mib)} free": answer.nodes}
+        free = f", {mebibytes(answer.free_mib)} of {mebibytes(answer.total_mib)} free"
+        states = {"nodes" + (free if answer.total_mib else ""): answer.nodes}
         if answer.down:
             states["interfaces down"] = answer.down
-        return Slice(answer.devices, answer.next, answer.total, states)
+        return Slice(answer.devices, answer.next, answer.total, states, answer.tag, answer.unchanged)
 
     def absorb(self, deltas: Deltas) -> bool:
         """Machines say what they have when they register."""
@@ -55,7 +59,7 @@ class StorageScreen(ListScreen[Device]):
 
     def preview(self, row: Device) -> list[Line]:
         """The device in full."""
-        return device_facts(row)
+        return device_facts(row) + (interface_facts(row) if row.kind is DeviceKind.INTERFACE else [])
 
     def shell_command(self) -> str:
         """The same devices."""
@@ -69,6 +73,10 @@ class StorageScreen(ListScreen[Device]):
         """Disks alone, interfaces alone, or both."""
         self._kind = KINDS[(KINDS.index(self._kind) + 1) % len(KINDS)]
         self._ask_for()
+
+    def action_volumes(self) -> None:
+        """The volumes on the nodes."""
+        self.app.push_screen(VolumesScreen())
 
     @on(VirtualTable.Selected)
     def action_details(self) -> None:

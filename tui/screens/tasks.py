@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Literal
 
 from msgspec.structs import replace
 from textual import on
@@ -47,16 +48,12 @@ class TasksScreen(SteerableList[Task]):
     empty = "This job has no tasks."
     example = "state=failed,timeout node=n1 exit!=0 index<100"
 
-    def __init__(self, job: int) -> None:
-        super().__init__()
+    def __init__(self, job: int | Literal[""], *, filter: str = "") -> None:
+        super().__init__(filter=filter)
         self._job = job
         self.crumb = f"{job} › tasks"
 
-    async def fetch(self, source: Source, *, cursor: str, limit: int) -> Slice[Task]:
-        """One page."""
-        return await self.news(source, cursor=cursor, limit=limit, known="")
-
-    async def news(self, source: Source, *, cursor: str, limit: int, known: str) -> Slice[Task]:
+    async def fetch(self, source: Source, *, cursor: str, limit: int, known: str = "") -> Slice[Task]:
         """One page, unless it is known."""
         answer = await source.tasks(
             self._job,
@@ -74,9 +71,12 @@ class TasksScreen(SteerableList[Task]):
         ours = [change for change in deltas.tasks.values() if change.job == self._job]
         unknown = False
         for change in ours:
-            key = f"{change.job}.{change.index}"
-            unknown |= not self.pages.patch(key, partial(patched, change))
-        return unknown or bool(ours and self._filter) or self._job in deltas.jobs
+            unknown |= not self.patch(change)
+        return unknown or bool(ours and self._filter) or (self._job != "" and self._job in deltas.jobs)
+
+    def patch(self, change: TaskChanged) -> bool:
+        """What the feed says, put into its row; False where that is not known."""
+        return self.pages.patch(f"{change.job}.{change.index}", partial(patched, change))
 
     def scope(self) -> Scope | None:
         """Those of this job that its filter lets through."""

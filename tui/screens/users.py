@@ -15,7 +15,7 @@ from tui.client.pages import Slice
 from tui.client.session import Deltas
 from tui.client.source import Source
 from tui.screens.jobs import JobsScreen
-from tui.screens.listing import ListScreen
+from tui.screens.listing import ListScreen, ShortList
 from tui.view.amounts import mebibytes
 from tui.view.equipment import CONNECTIONS, TOKENS, USERS, token_state, user_facts
 from tui.view.facts import fact
@@ -26,18 +26,9 @@ from tui.widgets.virtual_table import VirtualTable
 ADMINS = frozenset({"tokens", "connections"})
 
 
-class _ShortList:
-    """Lists that come whole: no filters."""
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Neither by condition nor of what went wrong."""
-        return False if action in ("faults", "filter") else super().check_action(action, parameters)  # type: ignore[misc]
-
-
-class UsersScreen(_ShortList, ListScreen[User]):
+class UsersScreen(ShortList, ListScreen[User]):
     """Enter on somebody shows their jobs. Who is no operator sees themselves."""
 
-    past_note = "people and usage as of now"
     BINDINGS = [
         Binding("t", "tokens", "tokens", id="users.tokens"),
         Binding("o", "connections", "connections", id="users.connections"),
@@ -46,12 +37,12 @@ class UsersScreen(_ShortList, ListScreen[User]):
     crumb = "users"
     empty = "Nobody yet.\n\nAn admin lets people in: corral token user NAME"
 
-    async def fetch(self, source: Source, *, cursor: str, limit: int) -> Slice[User]:
+    async def fetch(self, source: Source, *, cursor: str, limit: int, known: str = "") -> Slice[User]:
         """All of them at once."""
-        answer = await source.users()
+        answer = await source.users(known=known, at=self.console.moment)
         suspended = sum(not user.active for user in answer.users)
         states = {"suspended": suspended} if suspended else {}
-        return Slice(answer.users, "", len(answer.users), states)
+        return Slice(answer.users, "", len(answer.users), states, answer.tag, answer.unchanged)
 
     def absorb(self, deltas: Deltas) -> bool:
         """What people hold follows from their jobs."""
@@ -82,7 +73,7 @@ class UsersScreen(_ShortList, ListScreen[User]):
         self.app.push_screen(ConnectionsScreen())
 
 
-class TokensScreen(_ShortList, ListScreen[Token]):
+class TokensScreen(ShortList, ListScreen[Token]):
     """Which there are, and what became of them. The secret was told once, to who made it."""
 
     past_note = "tokens as of now"
@@ -90,7 +81,7 @@ class TokensScreen(_ShortList, ListScreen[Token]):
     crumb = "tokens"
     empty = "No tokens.\n\nIn a shell: corral token user NAME"
 
-    async def fetch(self, source: Source, *, cursor: str, limit: int) -> Slice[Token]:
+    async def fetch(self, source: Source, *, cursor: str, limit: int, known: str = "") -> Slice[Token]:
         """All of them at once."""
         answer = await source.tokens()
         return Slice(answer.tokens, "", len(answer.tokens))
@@ -115,7 +106,7 @@ class TokensScreen(_ShortList, ListScreen[Token]):
         ]
 
 
-class ConnectionsScreen(_ShortList, ListScreen[Connection]):
+class ConnectionsScreen(ShortList, ListScreen[Connection]):
     """Everybody who is connected to the bus, longest first."""
 
     past_note = "connections as of now"
@@ -123,7 +114,7 @@ class ConnectionsScreen(_ShortList, ListScreen[Connection]):
     crumb = "connections"
     empty = "Nobody is connected that the server could name."
 
-    async def fetch(self, source: Source, *, cursor: str, limit: int) -> Slice[Connection]:
+    async def fetch(self, source: Source, *, cursor: str, limit: int, known: str = "") -> Slice[Connection]:
         """As many as the server names."""
         answer = await source.connections()
         return Slice(answer.connections, "", answer.total)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 from textual.binding import Binding
 
 from bus.api import Why
 from tui.client.source import Source
+from tui.client.then import Then
 from tui.screens.document import DocumentScreen, job_details, node_details
 from tui.view.lines import Line
 from tui.view.why_page import why_page
@@ -16,7 +15,6 @@ from tui.view.why_page import why_page
 class WhyScreen(DocumentScreen):
     """Enter leads to the node where it is, or to its job."""
 
-    past_note = "why as of now"
     BINDINGS = [
         Binding("enter", "open_node", "the node", id="why.node"),
         Binding("o", "open_job", "the job", id="why.job"),
@@ -27,8 +25,9 @@ class WhyScreen(DocumentScreen):
         self._answer: Why | None = None
 
     async def _page(self, source: Source) -> list[Line]:
-        self._answer = await source.why(self.crumb.partition(" ")[0])
-        return why_page(self._answer, now_s=time.time())
+        then = Then(source, self.console.moment, ahead_s=self.ahead_s)
+        self._answer = await then.why(self.crumb.partition(" ")[0])
+        return why_page(self._answer, now_s=then.now_s)
 
     def action_open_node(self) -> None:
         """Where it is, else its job: what waits is on no node."""

@@ -11,14 +11,14 @@ from bus.api import Job, Node, Task
 from bus.errors import CorralError
 from bus.people import User
 from tui.client.session import Deltas
-from tui.client.source import Source
+from tui.client.then import Then
 from tui.client.wake import Wake
 from tui.screens.document import job_details, node_details, task_details, why
 from tui.screens.gantt import GanttScreen
 from tui.screens.jobs import JobsScreen
 from tui.screens.live import LiveScreen, error_text
 from tui.screens.log import LogScreen
-from tui.view.shell import command
+from tui.view.shell import command, moment
 from tui.view.steering import Steering, steer_job, steer_node, steer_task
 from tui.view.tree import (
     PAGE_ROWS,
@@ -45,7 +45,6 @@ OF_NODES = frozenset({"cordon", "drain", "undrain"})
 class XRayScreen(LiveScreen):
     """Branches are asked for when they are opened, and again while they are open."""
 
-    past_note = "the tree as of now"
     BINDINGS = [
         Binding("d", "details", "details", id="xray.details"),
         Binding("w", "why", "why", id="xray.why"),
@@ -72,7 +71,8 @@ class XRayScreen(LiveScreen):
 
     def shell_command(self) -> str:
         """The tree, with jobs that are over."""
-        return command("tree", *([self._user] if self._user else []), all=True)
+        at = None if self.console.moment is None else moment(self.console.moment)
+        return command("tree", *([self._user] if self._user else []), all=True, at=at)
 
     def body(self) -> list[Widget]:
         """The tree, or a note in its place."""
@@ -114,7 +114,13 @@ class XRayScreen(LiveScreen):
 
     def on_deltas(self, deltas: Deltas) -> None:
         """It may be about a branch that is open."""
-        self._wake.soon()
+        if self.console.moment is None:
+            self._wake.soon()
+
+    def on_moment(self) -> None:
+        """Another moment has another tree; what is open stays open in it."""
+        self._wake.now()
+        self._keep()  # an answer for the moment before is of no use any more
 
     def on_steered(self) -> None:
         """See what came of it."""
@@ -209,7 +215,7 @@ class XRayScreen(LiveScreen):
     async def _fill(self, branch: Branch, *, more: bool = False) -> None:
         try:
             with self.asking.under_way():
-                await self._ask(self.session.source, branch, more=more)
+                await self._ask(Then(self.session.source, self.console.moment), branch, more=more)
         except CorralError as error:
             note = Branch(kind=Kind.NOTE, key="fault", text=error_text(error), glyph="✖", tone="bad")
             branch.children = [note]
@@ -220,13 +226,14 @@ class XRayScreen(LiveScreen):
         while True:
             if self.is_current and self.is_online:
                 with self.asks():
-                    await self._load(self.session.source)
+                    await self._load(Then(self.session.source, self.console.moment))
+                    self.arrived()
                 self.on_condition()
             await self._wake.wait(RELOAD_S)
 
-    async def _load(self, source: Source) -> None:
+    async def _load(self, then: Then) -> None:
         """The users, and again what is open below them."""
-        answer = await source.users()
+        answer = await then.users()
         roots = Branch(kind=Kind.NOTE, key="", text="", children=self._roots)
         users = [user for user in answer.users if self._user in ("", user.name)]
         grafted(roots, [user_branch(user) for user in users], cursor="")
@@ -234,10 +241,10 @@ class XRayScreen(LiveScreen):
         if len(self._roots) == 1 and self._roots[0].children is None:
             self._roots[0].open = True
         for branch in opened(self._roots):
-            await self._ask(source, branch)
+            await self._ask(then, branch)
         self.tree_view.show(self._roots)
 
-    async def _ask(self, source: Source, branch: Branch, *, more: bool = False) -> None:
+    async def _ask(self, then: Then, branch: Branch, *, more: bool = False) -> None:
         """The children of a branch: again as many as it has, or the page behind them."""
         cursor = branch.cursor if more else ""
         known = len(branch.children or ())
@@ -245,22 +252,22 @@ class XRayScreen(LiveScreen):
         join = extended if more else grafted
         match branch.row:
             case User(name=name):
-                jobs = await source.jobs(filter=f"user={name}", limit=limit, cursor=cursor)
+                jobs = await then.jobs(filter=f"user={name}", limit=limit, cursor=cursor)
                 join(branch, [job_branch(job) for job in jobs.jobs], cursor=jobs.next)
             case Job(number=number):
-                tasks = await source.tasks(number, limit=limit, cursor=cursor)
+                tasks = await then.tasks(number, limit=limit, cursor=cursor)
                 join(branch, [task_branch(task) for task in tasks.tasks], cursor=tasks.next)
             case Task() as task:
-                join(branch, await self._places(source, task), cursor="")
+                join(branch, await self._places(then, task), cursor="")
 
-    async def _places(self, source: Source, task: Task) -> list[Branch]:
+    async def _places(self, then: Then, task: Task) -> list[Branch]:
         """The nodes that its attempts were on, the newest first."""
         if task.count > 1 or is_waiting(task):
             return [Branch(kind=Kind.NOTE, key="waits", text="on no node yet: w says why", tone="idle")]
-        found = await source.task(f"{task.job}.{task.index}")
+        found = await then.task(f"{task.job}.{task.index}")
         places = []
         if found.node is not None:
-            places.append(node_branch(await source.node(found.node), attempt=found.fence))
+            places.append(node_branch(await then.node(found.node), attempt=found.fence))
         earlier = [each for each in reversed(found.attempts) if each.fence != found.fence]
         return places + [past_branch(each.node, attempt=each.fence, state=each.state) for each in earlier]
 

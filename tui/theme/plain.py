@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import locale
 import os
 from functools import lru_cache
 
@@ -57,11 +56,6 @@ def _twin(sign: str) -> str:
         above, below = dots & _UPPER_DOTS, dots & ~_UPPER_DOTS
         return (":" if below else "'") if above else "." if below else " "
     return _TWINS.get(sign, UNKNOWN * cell_len(sign))
-
-
-def encoding_is_unicode() -> bool:
-    """Whether this process's locale can write more than its own alphabet."""
-    return locale.getpreferredencoding(False).lower().replace("-", "").startswith("utf")
 
 
 def is_monochrome() -> bool:

@@ -61,12 +61,14 @@ def gpus(resources: Resources) -> str:
     return format_gpu_millis(resources.gpu_millis) if resources.gpu_millis else NONE
 
 
-def gpu_text(gpu: GpuInfo, taken: Mapping[str, int]) -> str:
+def gpu_text(gpu: GpuInfo, taken: Mapping[str, int], *, quarantined: bool = False) -> str:
     """Its model and memory, and how much of it tasks have: "Tesla T4, 16 GiB, 0.75 taken"."""
     text = f"{gpu.model}, {format_size_mib(gpu.mem_mib)}"
     part = taken.get(gpu.uuid, 0)
     if part:
         text += ", taken" if part == GPU_MILLI else f", {format_gpu_millis(part)} taken"
+    if quarantined:
+        return f"{text}, quarantined"
     return text if gpu.healthy else f"{text}, ill"
 
 

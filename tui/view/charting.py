@@ -19,6 +19,7 @@ POLICY_KIND = "scheduler_"
 """How the kinds of events begin that say that another order acts."""
 
 _OF_THINGS = ("cpu", "memory", "network", "gpu", "disk", "temperature")
+_OF_GPUS = tuple(METRICS[SeriesKind.GPU])
 _OF_TASKS = ("cpu", "memory", "gpu", "network", "disk")
 _OF_CLUSTER: dict[str, tuple[str, ...]] = {
     "cpu": ("cpu_used", "cpu_held"),
@@ -69,9 +70,27 @@ class Subject(Struct, frozen=True):
             case SeriesKind.CLUSTER:
                 return tuple(_OF_CLUSTER)
             case SeriesKind.NODE:
-                return _OF_THINGS
+                return _OF_THINGS + tuple(name for name in self._of_gpus if name not in _OF_THINGS)
+            case SeriesKind.GPU:
+                return _OF_GPUS
             case SeriesKind.TASK:
                 return _OF_TASKS
+
+    @property
+    def _of_gpus(self) -> tuple[str, ...]:
+        """The charts that have a curve for each GPU: of a single node; several show the sums of theirs."""
+        return _OF_GPUS if self.kind is SeriesKind.NODE and len(self.ids) == 1 else ()
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """All metrics that it has."""
+        if self.kind is SeriesKind.CLUSTER:
+            return tuple(_BY_PANEL)
+        return tuple(dict.fromkeys((*METRICS[self.kind], *self._of_gpus)))
+
+    def kind_of(self, panel: str) -> SeriesKind:
+        """Of what a chart's curves are."""
+        return SeriesKind.GPU if panel in self._of_gpus else self.kind
 
     @property
     def may_have_band(self) -> bool:
@@ -97,11 +116,12 @@ class Subject(Struct, frozen=True):
 
 
 def parse_subject(text: str) -> Subject:
-    """ "cluster", "learning", "n1,n2", "1042.7 cpu,memory". Raises WordError."""
+    """ "cluster", "learning", "n1,n2", "1042.7 cpu,memory", "n1:0,n2:1" (GPUs). Raises WordError."""
     words = text.split()
     if not words or len(words) > 2:
         raise WordError(
-            "a chart of what? cluster, learning, nodes (n1,n2) or tasks (1042.7), and then of which metrics"
+            "a chart of what? cluster, learning, nodes (n1,n2), GPUs (n1:0) or tasks (1042.7), "
+            "and then of which metrics"
         )
     if words == [LEARNING]:
         return learning()
@@ -110,7 +130,9 @@ def parse_subject(text: str) -> Subject:
     kind = SeriesKind.TASK if are_tasks else SeriesKind.NODE
     if ids == ("cluster",):
         kind, ids = SeriesKind.CLUSTER, ()
-    known = tuple(_BY_PANEL) if kind is SeriesKind.CLUSTER else tuple(METRICS[kind])
+    elif any(":" in each for each in ids):
+        kind = SeriesKind.GPU
+    known = Subject(kind, ids).known
     metrics = tuple(filter(None, words[1].split(","))) if len(words) == 2 else ()
     return Subject(kind, ids, tuple(choose(_SHORT.get(each, each), known, noun="metric") for each in metrics))
 
@@ -132,16 +154,18 @@ def queries(
     points: int = POINTS,
     band: bool = False,
 ) -> list[SeriesQuery]:
-    """What must be asked for these panels: levels and counts apart; least and most of levels for a `band`."""
-    names = [name for panel in panels for name in _metrics(subject, panel)]
-    kinds = METRICS[subject.kind]
+    """What must be asked for these panels: levels, counts and GPUs apart; least and most for a `band`."""
+    kind, kinds = subject.kind, METRICS[subject.kind]
+    of_gpus = [panel for panel in panels if subject.kind_of(panel) is not kind]
+    names = [name for panel in panels if panel not in of_gpus for name in _metrics(subject, panel)]
     levels, counts = ([name for name in names if kinds[name].counted is counted] for counted in (False, True))
-    wanted = [(levels, Aggregate.AUTO), (counts, Aggregate.AUTO)]
+    wanted = [(kind, levels, Aggregate.AUTO), (kind, counts, Aggregate.AUTO)]
+    wanted.append((SeriesKind.GPU, of_gpus, Aggregate.AUTO))
     if band:
-        wanted += [(levels, Aggregate.MAX), (levels, Aggregate.MIN)]
+        wanted += [(kind, levels, Aggregate.MAX), (kind, levels, Aggregate.MIN)]
     return [
         SeriesQuery(
-            kind=subject.kind,
+            kind=each,
             ids=list(subject.ids),
             metrics=group,
             since=since_s,
@@ -149,7 +173,7 @@ def queries(
             points=points,
             aggregate=aggregate,
         )
-        for group, aggregate in wanted
+        for each, group, aggregate in wanted
         if group
     ]
 
@@ -212,4 +236,6 @@ def _metrics(subject: Subject, panel: str) -> tuple[str, ...]:
 def _curve(subject: Subject, series: Series) -> Curve:
     name = _NAMES.get(series.metric, series.metric) if subject.kind is SeriesKind.CLUSTER else series.id
     name = _BOUNDS.get(series.aggregate, name)
-    return Curve(name, tuple(series.values), tuple(series.anomalies))
+    if subject.kind is SeriesKind.NODE and len(subject.ids) == 1:
+        name = name.removeprefix(f"{subject.ids[0]}:")  # "0", "1" …: whose they are, says the screen
+    return Curve(name, tuple(series.values), tuple(series.anomalies), lacks=series.lacks)

@@ -9,10 +9,13 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from bus.api import Job, Node, Task, TaskCounts
+from bus.results import TaskResult
 from bus.units import counted, format_cpu_millis, format_gpu_millis, format_mbps, format_size_mib
 from bus.values import Resources
 from tui.view.amounts import NONE, duration, gpu_text
 from tui.view.columns import elapsed_s, exit_word, job_state, task_name
+from tui.view.gangs import ranks_text
+from tui.view.gpus import why
 from tui.view.instants import local
 from tui.view.rows import counts_text
 from tui.view.states import node_word
@@ -64,18 +67,43 @@ def describe_task(task: Task, *, now_s: float) -> list[str]:
         ("exit", exit_word(task.exit_code, task.signal)),
         ("retries", str(task.retries)),
     ]
+    facts += result_facts(task.result)
+    if task.ranks:
+        facts.insert(3, ("gang", ranks_text(task)))
     for attempt in task.attempts:
         ran = duration(elapsed_s(attempt.started_at, attempt.ended_at, now_s=now_s))
         ended = exit_word(attempt.exit_code, attempt.signal)
         message = f"  {attempt.message}" if attempt.message else ""
+        rank = f":{attempt.rank}" if task.ranks else ""
         facts.append(
-            (f"try {attempt.fence}", f"{attempt.node}  {attempt.state}  exit {ended}  {ran}{message}")
+            (f"try {attempt.fence}{rank}", f"{attempt.node}  {attempt.state}  exit {ended}  {ran}{message}")
         )
     if task.output is not None:
         text = json.dumps(task.output, ensure_ascii=False)
         cut = f"… ({len(text)} characters; -o json shows all)" if len(text) > OUTPUT_SHOWN else ""
         facts.append(("output", text[:OUTPUT_SHOWN] + cut))
     return facts_text(facts)
+
+
+def result_facts(told: TaskResult | None) -> list[tuple[str, str]]:
+    """What a task told of itself so far."""
+    if told is None:
+        return []
+    facts: list[tuple[str, str]] = []
+    if told.progress is not None:
+        facts.append(("progress", f"{progress_bar(told.progress)} {told.progress:g} %"))
+    if told.message:
+        facts.append(("says", told.message))
+    facts += [(name, f"{value:.6g}") for name, value in told.metrics.items()]
+    if told.faults:
+        facts.append(("faults", f"{counted(told.faults, 'line')} could not be used: {told.fault}"))
+    return facts
+
+
+def progress_bar(percent: float, *, cells: int = 20) -> str:
+    """█ for what is done, ░ for what is not; full only at 100."""
+    done = min(int(percent / 100 * cells), cells)
+    return "█" * done + "░" * (cells - done)
 
 
 def describe_node(node: Node) -> list[str]:
@@ -94,12 +122,19 @@ def describe_node(node: Node) -> list[str]:
         ("labels", ", ".join(f"{name}={value}" for name, value in sorted(node.labels.items())) or "none"),
         *([("by people", ", ".join(sorted(node.set_labels)))] if node.set_labels else []),
     ]
+    out = {each.uuid for each in node.quarantines}
+    facts += [
+        ("quarantine", f"{each.uuid}  {why(each.kind, each.reason, by=each.by)}") for each in node.quarantines
+    ]
     if (found := node.inventory) is not None:
         facts += [
             ("host", f"{found.hostname}  {found.ip}"),
             ("system", f"{found.os_version}, kernel {found.kernel_version}, {found.architecture}"),
             ("cpu", f"{found.cpu_cores} × {found.cpu_model}"),
-            *(("gpu", f"{gpu_text(gpu, node.gpu_taken)}  {gpu.uuid}") for gpu in found.gpus),
+            *(
+                ("gpu", f"{gpu_text(gpu, node.gpu_taken, quarantined=gpu.uuid in out)}  {gpu.uuid}")
+                for gpu in found.gpus
+            ),
             *(
                 ("disk", f"{d.mount}  {format_size_mib(d.free_mib)} free of {format_size_mib(d.total_mib)}")
                 for d in found.disks
@@ -172,6 +207,6 @@ def _asked(spec: dict[str, object]) -> Iterable[Fact]:
     command = spec.get("command")
     if isinstance(command, list):
         yield "command", shlex.join(str(word) for word in command)
-    for name in ("tool", "array", "workdir", "timeout", "dedupe_key"):
+    for name in ("tool", "image", "network_policy", "array", "workdir", "timeout", "dedupe_key"):
         if spec.get(name) is not None:
             yield name.replace("_", " "), str(spec[name])

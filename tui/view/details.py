@@ -10,8 +10,10 @@ from bus.units import counted, format_gpu_millis, format_size_mib
 from bus.values import GPU_MILLI
 from tui.view.amounts import NONE, duration
 from tui.view.columns import about, exit_word, ran
+from tui.view.descriptions import result_facts
 from tui.view.facts import amounts, fact, head, json_lines
 from tui.view.gantt import GLYPHS, OTHERS
+from tui.view.gpus import quarantine_text
 from tui.view.instants import local, local_short
 from tui.view.lines import Line
 from tui.view.states import SEVERITY_BADGES, TASK_BADGES
@@ -87,13 +89,17 @@ def attempts_lines(attempts: Sequence[Attempt], *, now_s: float) -> list[Line]:
 
 
 def output_lines(task: Task) -> list[Line]:
-    """What the task left behind for others."""
+    """What the task told of itself, and left behind for others."""
+    told = [fact(name, text) for name, text in result_facts(task.result)]
+    if told:
+        told = [head(f"told by attempt {task.result.fence}" if task.result else ""), *told, Line("")]
     if task.output is None:
         return [
+            *told,
             Line("It left no output.", "idle"),
             Line("A task leaves JSON in the file that CORRAL_OUTPUT names; l shows what it printed.", "idle"),
         ]
-    return json_lines(task.output)
+    return [*told, *json_lines(task.output)]
 
 
 def input_lines(task: Task, job: Job) -> list[Line]:
@@ -125,20 +131,31 @@ def _placed(attempt: PlacedAttempt, now_s: float) -> Line:
     return Line(f"{who}  {attempt.state} {took}  {amounts(attempt.resources)}", tone, glyph)
 
 
-def gpu_lines(node: Node) -> list[Line]:
-    """Each GPU with the part that tasks have of it."""
+def gpu_lines(node: Node, *, now_s: float) -> list[Line]:
+    """Each GPU with the part that tasks have of it; under one that is given to nobody, why not."""
     gpus = node.inventory.gpus if node.inventory is not None else ()
-    if not gpus:
+    out = {each.uuid: each for each in node.quarantines}
+    if not gpus and not out:
         return [Line("No GPU.", "idle")]
     lines = []
-    for gpu in gpus:
+    for place, gpu in enumerate(gpus):
         taken = node.gpu_taken.get(gpu.uuid, 0)
         full = round(min(1.0, taken / GPU_MILLI) * BAR_CELLS)
         bar = "█" * full + "░" * (BAR_CELLS - full)
         said = f"{format_gpu_millis(taken)} taken" if taken else "free"
         text = f"{bar}  {said:<12} {gpu.model}, {format_size_mib(gpu.mem_mib)}  {gpu.uuid}"
         shared = ", may be shared" if gpu.shareable else ""
-        lines.append(Line(text + shared, "" if gpu.healthy else "bad", "●" if gpu.healthy else "✖"))
+        held = out.pop(gpu.uuid, None)
+        well = gpu.healthy and held is None
+        lines.append(Line(text + shared, "" if well else "bad", "●" if well else "✖"))
+        if held is not None:
+            lines += [
+                Line(f"    {quarantine_text(held, now_s=now_s)}", "bad"),
+                Line(f"    corral gpu release {node.name} {place} gives it out again", "idle"),
+            ]
+    for held in out.values():
+        lines.append(Line(f"{held.uuid} is not found any more", "bad", "✖"))
+        lines.append(Line(f"    {quarantine_text(held, now_s=now_s)}", "bad"))
     return lines
 
 

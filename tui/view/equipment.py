@@ -27,7 +27,7 @@ DISK_FULL = 0.9
 """From so much on a disk is a warning."""
 
 
-def _column(
+def column(
     name: str,
     title: str,
     cell: Callable[[T, float], str],
@@ -38,6 +38,7 @@ def _column(
     tinted: bool = False,
     least: int = 0,
 ) -> GridColumn[T]:
+    """One of a listing's columns; those of a higher `priority` go first where there is no room."""
     field = Field(name, title, cell, right=right, tinted=tinted)
     return GridColumn(field=field, priority=priority, most=most, least=least)
 
@@ -63,14 +64,17 @@ def speed(mbps: int) -> str:
 
 
 def is_unused(device: Device) -> bool:
-    """An interface without a link that nobody gave an address: nothing is missing there."""
-    return device.status == "down" and not device.address
+    """An interface without a link that nobody needs: free, or a bridge that nothing is plugged into."""
+    is_free = not device.address or device.link == "bridge"
+    return device.status == "down" and not device.needed and is_free
 
 
 def device_tone(device: Device) -> str:
     """Down is bad, where it was meant to be up; nearly full is a warning."""
     if device.status == "down":
         return "idle" if is_unused(device) else "bad"
+    if device.notes:
+        return "warn"
     part = part_full(device)
     return "warn" if part is not None and part >= DISK_FULL else "ok"
 
@@ -88,20 +92,21 @@ def status_word(device: Device) -> str:
 DEVICES: Listing[Device] = Listing(
     noun="devices",
     columns=(
-        _column("node", "NODE", lambda each, _: each.node, least=8),
-        _column("mark", "S", lambda each, _: device_mark(each), tinted=True, most=1),
-        _column("kind", "KIND", lambda each, _: str(each.kind), priority=4),
-        _column("name", "NAME", lambda each, _: each.name, most=30, least=8),
-        _column("size", "SIZE", lambda each, _: mebibytes(each.total_mib) if each.total_mib else NONE,
+        column("node", "NODE", lambda each, _: each.node, least=8),
+        column("mark", "S", lambda each, _: device_mark(each), tinted=True, most=1),
+        column("kind", "KIND", lambda each, _: str(each.kind), priority=4),
+        column("name", "NAME", lambda each, _: each.name, most=30, least=8),
+        column("size", "SIZE", lambda each, _: mebibytes(each.total_mib) if each.total_mib else NONE,
                 priority=1, right=True),
-        _column("free", "FREE", lambda each, _: mebibytes(each.free_mib) if each.total_mib else NONE,
+        column("free", "FREE", lambda each, _: mebibytes(each.free_mib) if each.total_mib else NONE,
                 priority=2, right=True),
-        _column("used", "USED", lambda each, _: bar(part_full(each)), priority=2, tinted=True),
-        _column("speed", "SPEED", lambda each, _: speed(each.speed_mbps), priority=2, right=True),
-        _column("status", "STATUS", lambda each, _: status_word(each) or NONE, priority=3),
-        _column("address", "ADDRESS", lambda each, _: each.address or NONE, priority=5, most=40),
-        _column("about", "ABOUT", lambda each, _: each.about or NONE, priority=6),
-        _column("driver", "DRIVER", lambda each, _: each.driver or NONE, priority=7),
+        column("used", "USED", lambda each, _: bar(part_full(each)), priority=2, tinted=True),
+        column("speed", "SPEED", lambda each, _: speed(each.speed_mbps), priority=2, right=True),
+        column("status", "STATUS", lambda each, _: status_word(each) or NONE, priority=3),
+        column("network", "NETWORK", lambda each, _: each.network or NONE, priority=5),
+        column("address", "ADDRESS", lambda each, _: each.address or NONE, priority=5, most=40),
+        column("about", "ABOUT", lambda each, _: each.about or NONE, priority=6),
+        column("driver", "DRIVER", lambda each, _: each.driver or NONE, priority=7),
     ),
     key=lambda each: f"{each.node} {each.kind} {each.name}",
     tone=device_tone,
@@ -110,13 +115,13 @@ DEVICES: Listing[Device] = Listing(
 TOOLS: Listing[Tool] = Listing(
     noun="tools",
     columns=(
-        _column("kind", "KIND", lambda each, _: str(each.kind), priority=1),
-        _column("mark", "S", lambda each, _: "●" if each.ready else "✖", tinted=True, most=1),
-        _column("name", "NAME", lambda each, _: each.name, most=50, least=10),
-        _column("ready", "READY", lambda each, _: f"{each.ready}/{each.nodes}", right=True, tinted=True),
-        _column("tasks", "TASKS", lambda each, _: str(each.tasks or NONE), priority=2, right=True),
-        _column("versions", "VERSIONS", lambda each, _: ", ".join(each.versions) or NONE, priority=3),
-        _column("nodes", "ON", lambda each, _: on_nodes(each), priority=4, most=60, least=8),
+        column("kind", "KIND", lambda each, _: str(each.kind), priority=1),
+        column("mark", "S", lambda each, _: "●" if each.ready else "✖", tinted=True, most=1),
+        column("name", "NAME", lambda each, _: each.name, most=50, least=10),
+        column("ready", "READY", lambda each, _: f"{each.ready}/{each.nodes}", right=True, tinted=True),
+        column("tasks", "TASKS", lambda each, _: str(each.tasks or NONE), priority=2, right=True),
+        column("versions", "VERSIONS", lambda each, _: ", ".join(each.versions) or NONE, priority=3),
+        column("nodes", "ON", lambda each, _: on_nodes(each), priority=4, most=60, least=8),
     ),
     key=lambda each: f"{each.kind} {each.name}",
     tone=lambda each: "ok" if each.ready else "bad" if each.tasks else "warn",
@@ -125,18 +130,18 @@ TOOLS: Listing[Tool] = Listing(
 USERS: Listing[User] = Listing(
     noun="users",
     columns=(
-        _column("name", "USER", lambda each, _: each.name, least=8),
-        _column("mark", "S", lambda each, _: "●" if each.active else "⊘", tinted=True, most=1),
-        _column("role", "ROLE", lambda each, _: str(each.role), priority=1),
-        _column("running", "RUN", lambda each, _: str(each.running), priority=1, right=True),
-        _column("queued", "QUEUED", lambda each, _: str(each.queued), priority=1, right=True),
-        _column("shares", "SHARES", lambda each, _: f"{each.standing.shares:,}", priority=3, right=True),
-        _column("failed", "FAILED 24H", lambda each, _: str(each.failed or NONE), priority=5, right=True),
-        _column("used", "USED", lambda each, _: bar(part_used(each)), priority=2, tinted=True),
-        _column("due", "DUE", lambda each, _: f"{each.standing.due:.0%}", priority=3, right=True),
-        _column("level", "LEVEL", lambda each, _: str(each.standing.level), priority=4, right=True),
-        _column("usage", "CLUSTER TIME", lambda each, _: duration(each.standing.usage_s), priority=5),
-        _column("seen", "SEEN", lambda each, now_s: seen(each, now_s=now_s), priority=5, right=True),
+        column("name", "USER", lambda each, _: each.name, least=8),
+        column("mark", "S", lambda each, _: "●" if each.active else "⊘", tinted=True, most=1),
+        column("role", "ROLE", lambda each, _: str(each.role), priority=1),
+        column("running", "RUN", lambda each, _: str(each.running), priority=1, right=True),
+        column("queued", "QUEUED", lambda each, _: str(each.queued), priority=1, right=True),
+        column("shares", "SHARES", lambda each, _: f"{each.standing.shares:,}", priority=3, right=True),
+        column("failed", "FAILED 24H", lambda each, _: str(each.failed or NONE), priority=5, right=True),
+        column("used", "USED", lambda each, _: bar(part_used(each)), priority=2, tinted=True),
+        column("due", "DUE", lambda each, _: f"{each.standing.due:.0%}", priority=3, right=True),
+        column("level", "LEVEL", lambda each, _: str(each.standing.level), priority=4, right=True),
+        column("usage", "CLUSTER TIME", lambda each, _: duration(each.standing.usage_s), priority=5),
+        column("seen", "SEEN", lambda each, now_s: seen(each, now_s=now_s), priority=5, right=True),
     ),
     key=lambda each: each.name,
     tone=lambda each: (
@@ -167,15 +172,15 @@ def token_state(token: Token, now_s: float) -> tuple[str, str, str]:
 TOKENS: Listing[Token] = Listing(
     noun="tokens",
     columns=(
-        _column("id", "TOKEN", lambda each, _: each.id, least=8),
-        _column("mark", "S", lambda each, now_s: token_state(each, now_s)[0], tinted=True, most=1),
-        _column("state", "STATE", lambda each, now_s: token_state(each, now_s)[1], tinted=True),
-        _column("kind", "FOR", lambda each, _: each.kind, priority=1),
-        _column("name", "NAME", lambda each, _: each.name or NONE, priority=1),
-        _column("role", "ROLE", lambda each, _: str(each.role or NONE), priority=3),
-        _column("created", "CREATED", lambda each, _: local(each.created_at), priority=3),
-        _column("expires", "EXPIRES", lambda each, _: local(each.expires_at), priority=2),
-        _column("by", "BY", lambda each, _: each.created_by or NONE, priority=4),
+        column("id", "TOKEN", lambda each, _: each.id, least=8),
+        column("mark", "S", lambda each, now_s: token_state(each, now_s)[0], tinted=True, most=1),
+        column("state", "STATE", lambda each, now_s: token_state(each, now_s)[1], tinted=True),
+        column("kind", "FOR", lambda each, _: each.kind, priority=1),
+        column("name", "NAME", lambda each, _: each.name or NONE, priority=1),
+        column("role", "ROLE", lambda each, _: str(each.role or NONE), priority=3),
+        column("created", "CREATED", lambda each, _: local(each.created_at), priority=3),
+        column("expires", "EXPIRES", lambda each, _: local(each.expires_at), priority=2),
+        column("by", "BY", lambda each, _: each.created_by or NONE, priority=4),
     ),
     key=lambda each: each.id,
     tone=lambda each: token_state(each, each.created_at)[2],
@@ -184,14 +189,14 @@ TOKENS: Listing[Token] = Listing(
 CONNECTIONS: Listing[Connection] = Listing(
     noun="connections",
     columns=(
-        _column("name", "WHO", lambda each, _: each.name, least=8),
-        _column("peer", "KIND", lambda each, _: each.peer or NONE, priority=1),
-        _column("program", "PROGRAM", lambda each, _: each.program or NONE, priority=2, most=40),
-        _column("address", "FROM", lambda each, _: each.address, priority=3, most=40),
-        _column("since", "FOR", lambda each, now_s: age(now_s - each.since), right=True),
-        _column("idle", "IDLE", lambda each, _: age(each.idle_s), priority=2, right=True),
-        _column("trip", "TRIP", lambda each, _: trip(each), priority=4, right=True),
-        _column("slow", "WAITING", lambda each, _: pending(each), priority=5, right=True, tinted=True),
+        column("name", "WHO", lambda each, _: each.name, least=8),
+        column("peer", "KIND", lambda each, _: each.peer or NONE, priority=1),
+        column("program", "PROGRAM", lambda each, _: each.program or NONE, priority=2, most=40),
+        column("address", "FROM", lambda each, _: each.address, priority=3, most=40),
+        column("since", "FOR", lambda each, now_s: age(now_s - each.since), right=True),
+        column("idle", "IDLE", lambda each, _: age(each.idle_s), priority=2, right=True),
+        column("trip", "TRIP", lambda each, _: trip(each), priority=4, right=True),
+        column("slow", "WAITING", lambda each, _: pending(each), priority=5, right=True, tinted=True),
     ),
     key=lambda each: f"{each.name} {each.address}",
     tone=lambda each: "warn" if each.pending_bytes else "ok",
@@ -228,13 +233,6 @@ def device_facts(device: Device) -> list[Line]:
             fact("files", device.about),
             Line(""),
             Line("As its agent told when it registered.", "idle"),
-        ]
-    else:
-        facts += [
-            fact("speed", speed(device.speed_mbps)),
-            fact("address", device.address or NONE),
-            fact("for", device.about),
-            fact("driver", device.driver or NONE),
         ]
     return facts
 

@@ -8,6 +8,7 @@ from bus.api import Blocker, Candidate, Plan, PlannedGroup, Why
 from bus.units import counted
 from tui.view.amounts import NONE, duration
 from tui.view.descriptions import amounts_text
+from tui.view.groups import tree_lines
 from tui.view.outlooks import effect_lines, forecast_text, record_text
 from tui.view.standing import standing_line
 from tui.view.table import Column, render
@@ -37,9 +38,16 @@ def why_lines(why: Why, *, now_s: float, width: int | None = None) -> list[str]:
         label = "ordered by" if why.node is None else "chosen by "
         lines.append(f"{label} {' · '.join(rule for rule in (order, why.rank) if rule)}")
     lines += _decision_lines(why)
+    if why.unknown:
+        lines.append(f"not kept   {not_kept(why.unknown)}")
     lines += blockers_lines(why.blockers, width=width)
     lines += candidates_lines(why.candidates, width=width)
     return lines
+
+
+def not_kept(unknown: Sequence[str]) -> str:
+    """What nobody keeps the changes of, and so is no part of an answer about the past."""
+    return f"{', '.join(unknown)}: left out, or told as of now"
 
 
 def _decision_lines(why: Why) -> list[str]:
@@ -77,6 +85,8 @@ def plan_lines(plan: Plan, *, now_s: float, width: int | None = None) -> list[st
         lines.append(f"the first starts {forecast_text(plan.forecast, now_s=now_s)}{ends}")
     if plan.effect is not None and plan.effect.tasks:
         lines += ["", *effect_lines(plan.effect, width=width)]
+    if tree := tree_lines(plan.groups):
+        lines += ["", *tree]
     for group in plan.groups:
         lines += ["", *_group_lines(group, width=width)]
     return lines
@@ -124,9 +134,11 @@ def _group_lines(group: PlannedGroup, *, width: int | None) -> list[str]:
     limit = f", at most {group.limit} at once" if group.limit else ""
     lines = [
         f"{group.name or 'tasks'} [{indices}]: {counted(group.count, 'task')}{limit}",
-        f"  runs     {what[:200]}",
+        f"  runs     {' '.join(what.split())[:200]}",
         f"  asks for {amounts_text(group.resources)}",
     ]
+    if group.ranks:
+        lines.append(f"  gang     {counted(group.ranks, 'rank')}, all at once or none")
     if group.needs:
         lines.append(f"  after    {', '.join(group.needs)}")
     now = ", ".join(f"{count:,} on {node}" for node, count in group.now.items())

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Sequence
 
 from bus.api import Attempt, Candidate, Happened, Job, Node, Task, Why
 from bus.units import counted, format_cpu_millis, format_gpu_millis, format_size_mib
-from bus.values import Resources
+from bus.values import GpuInfo, Resources
 from tui.view.amounts import NONE, age, duration, gpu_text, share
 from tui.view.columns import exit_word, job_state, labels_text, ran, task_name, task_ran, task_state
+from tui.view.gangs import ranks_text
+from tui.view.gpus import why
 from tui.view.instants import local
 from tui.view.lines import Line
 from tui.view.rows import counts_text
@@ -65,6 +67,8 @@ def task_facts(task: Task, *, now_s: float) -> list[Line]:
         facts.append(fact("exit", exit_word(task.exit_code, task.signal), badge.tone))
     if task.message:
         facts.append(fact("message", task.message, badge.tone))
+    if task.ranks:
+        facts.insert(3, fact("gang", ranks_text(task)))
     if task.attempts:
         facts += [Line(""), head("attempts"), *(attempt_line(one, now_s=now_s) for one in task.attempts)]
     if task.output is not None:
@@ -97,7 +101,7 @@ def node_facts(node: Node, *, now_s: float) -> list[Line]:
             fact("host", f"{found.hostname}  {found.ip}"),
             fact("system", f"{found.os_version}, kernel {found.kernel_version}, {found.architecture}"),
             fact("cpu", f"{found.cpu_cores} × {found.cpu_model}"),
-            *(fact("gpu", gpu_text(gpu, node.gpu_taken)) for gpu in found.gpus),
+            *(_gpu_fact(node, gpu) for gpu in found.gpus),
             *(
                 fact(
                     "disk", f"{d.mount}  {format_size_mib(d.free_mib)} free of {format_size_mib(d.total_mib)}"
@@ -108,6 +112,14 @@ def node_facts(node: Node, *, now_s: float) -> list[Line]:
         ]
     facts.append(fact("id", node.id))
     return facts
+
+
+def _gpu_fact(node: Node, gpu: GpuInfo) -> Line:
+    held = next((each for each in node.quarantines if each.uuid == gpu.uuid), None)
+    text = gpu_text(gpu, node.gpu_taken, quarantined=held is not None)
+    if held is None:
+        return fact("gpu", text)
+    return fact("gpu", f"{text}: {why(held.kind, held.reason, by=held.by)}", "bad")
 
 
 def event_facts(event: Happened, *, now_s: float) -> list[Line]:
@@ -178,8 +190,9 @@ def attempt_line(attempt: Attempt, *, now_s: float) -> Line:
     """One try of a task."""
     elapsed = ran(attempt.started_at, attempt.ended_at, now_s=now_s)
     ended = exit_word(attempt.exit_code, attempt.signal)
+    rank = f":{attempt.rank}" if attempt.rank else ""
     return Line(
-        f"#{attempt.fence}  {attempt.node}  {attempt.state}  {elapsed}  exit {ended}  {attempt.message}"
+        f"{rank}#{attempt.fence}  {attempt.node}  {attempt.state}  {elapsed}  exit {ended}  {attempt.message}"
     )
 
 

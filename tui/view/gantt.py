@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 
 from msgspec import Struct
 
@@ -147,8 +147,8 @@ class Story:
                 capacity -= attempt.resources
         return capacity
 
-    def why(self, node: str, at: float) -> Why:
-        """Why the room that the node had at that instant was left."""
+    def why(self, node: str, at: float, *, in_words: bool = True) -> Why:
+        """Why the room that the node had at that instant was left; without `in_words` the cause alone."""
         if at >= self.now_s:
             return Why(Cause.AHEAD)
         spans = {span.kind: span for span in self._spans[node] if span.start <= at < _over(span.end)}
@@ -165,13 +165,12 @@ class Story:
         if free is None:
             return Why(Cause.UNKNOWN, "nobody knows how big the node was")
         if self.timeline.all_shapes and not any(each.fits(free) for each in waiting):
-            return Why(Cause.NO_FIT, _lacking(waiting, free))
+            return Why(Cause.NO_FIT, _lacking(waiting, free) if in_words else "")
         fitting = next((each for each in waiting if each.fits(free)), None)
         if fitting is None:
             return Why(Cause.UNKNOWN, "more kinds of work waited than are told")
-        return Why(
-            Cause.UNKNOWN, f"{amounts(fitting)} waited and would fit: its wishes or limits kept it away"
-        )
+        said = f"{amounts(fitting)} waited and would fit: its wishes or limits kept it away"
+        return Why(Cause.UNKNOWN, said if in_words else "")
 
     def _nothing(self, at: float) -> Why:
         if not self.timeline.all_shapes:
@@ -234,16 +233,24 @@ class Gap(Struct, frozen=True):
     cause: Cause
 
 
-class Row(Struct, frozen=True):
-    """One lane of one node. `attempts`: what the bars count in. `more`: attempts that found no lane."""
+class Row(Struct, frozen=True, dict=True):
+    """One lane of one node. `attempts`: what the bars count in. `more`: attempts that found no lane.
+
+    `find_gaps` looks at each cell that is free: only lanes that are seen are worth that.
+    """
 
     node: str
     slot: int
     attempts: tuple[PlacedAttempt, ...]
     bars: tuple[Bar, ...] = ()
-    gaps: tuple[Gap, ...] = ()
+    find_gaps: Callable[[], tuple[Gap, ...]] = tuple
     planned: tuple[tuple[int, PlannedStart], ...] = ()
     more: int = 0
+
+    @cached_property
+    def gaps(self) -> tuple[Gap, ...]:
+        """Where nothing runs on the node: in its first lane."""
+        return self.find_gaps()
 
 
 def rows_of(story: Story, nodes: Sequence[str], scale: Scale, *, slots_most: int) -> list[Row]:
@@ -267,7 +274,7 @@ def rows_of(story: Story, nodes: Sequence[str], scale: Scale, *, slots_most: int
                     slot,
                     attempts,
                     bars=tuple(bar for bar in bars if bar.slot == slot),
-                    gaps=tuple(gaps_of(story, node, bars, scale)) if slot == 0 else (),
+                    find_gaps=partial(gaps_of, story, node, bars, scale) if slot == 0 else tuple,
                     planned=tuple(ahead[node]) if slot == 0 else (),
                     more=hidden if slot == shown - 1 else 0,
                 )
@@ -275,7 +282,7 @@ def rows_of(story: Story, nodes: Sequence[str], scale: Scale, *, slots_most: int
     return rows
 
 
-def gaps_of(story: Story, node: str, bars: Iterable[Bar], scale: Scale) -> list[Gap]:
+def gaps_of(story: Story, node: str, bars: Iterable[Bar], scale: Scale) -> tuple[Gap, ...]:
     """Where nothing runs; each cell by the cause in its middle."""
     busy = [False] * scale.cells
     for bar in bars:
@@ -284,12 +291,12 @@ def gaps_of(story: Story, node: str, bars: Iterable[Bar], scale: Scale) -> list[
     for cell in range(scale.cells):
         if busy[cell]:
             continue
-        cause = story.why(node, scale.middle(cell)).cause
+        cause = story.why(node, scale.middle(cell), in_words=False).cause
         if gaps and gaps[-1].end == cell and gaps[-1].cause is cause:
             gaps[-1] = Gap(gaps[-1].first, cell + 1, cause)
         else:
             gaps.append(Gap(cell, cell + 1, cause))
-    return gaps
+    return tuple(gaps)
 
 
 def gap_text(gap: Gap) -> str:

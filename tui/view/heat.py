@@ -17,6 +17,7 @@ from bus.api import Node
 from bus.units import format_cpu_millis, format_gpu_millis
 from bus.values import NodeAdmin, NodeHealth
 from tui.view.amounts import NONE, mebibytes
+from tui.view.instants import rfc3339
 from tui.view.safe import safe_line, text_width
 from tui.view.states import node_word
 
@@ -305,6 +306,14 @@ def brush_filter(nodes: Sequence[Node], chosen: Iterable[int], *, field: str = "
     if common and sum(common in node.name for node in nodes) == len(positions):
         return f"{field}~{common}"
     return None
+
+
+def tasks_filter(nodes: Sequence[str], *, since_s: float | None = None, until_s: float | None = None) -> str:
+    """The tasks of these nodes, and of those only what started between two instants (Unix epoch)."""
+    words = [f"node={','.join(nodes)}"] if nodes else []
+    if since_s is not None and until_s is not None:
+        words += [f"started>={rfc3339(since_s)}", f"started<={rfc3339(until_s)}"]
+    return " ".join(words)
 
 
 def _quoted(text: str) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from bus.scheduling import Forecasts, Scheduler, Test
+from bus.scheduling import Forecasts, Hour, Scheduler, Test
+from bus.units import counted
 from tui.view.amounts import NONE, duration
 from tui.view.descriptions import facts_text
 from tui.view.instants import local, local_short
@@ -47,6 +48,8 @@ def scheduler_lines(status: Scheduler, *, now_s: float) -> Iterator[str]:
         *(("forecasts", forecasts_text(each)) for each in [status.forecasts] if each is not None),
         ("next test", NONE if status.next_test_s is None else f"in {duration(status.next_test_s)}"),
     ]
+    if status.hour is not None:
+        facts.append(("last hour", hour_text(status.hour, now_s=now_s)))
     if status.test is not None:
         facts.append(("last test", _test_text(status.test, now_s=now_s)))
     for place, kept in enumerate(status.snapshots[:SNAPSHOTS_SHOWN]):
@@ -60,6 +63,19 @@ def mode_line(status: Scheduler) -> str:
     """Who orders tasks in this mode, and who only looks on."""
     beside = f", {status.policy} decides beside it" if status.mode == "shadow" and status.policy else ""
     return f"mode {status.mode}: {status.acts} orders tasks{beside}"
+
+
+def hour_text(hour: Hour, *, now_s: float) -> str:
+    """Who acts against the best static rule, on the tasks of the last hour; or that there were too few."""
+    until = f"before {local_short(hour.until, now_s=now_s)}"
+    if not hour.costs:
+        return f"{counted(hour.jobs, 'task')} {until}: {hour.needed} make a comparison"
+    told = [name for name in dict.fromkeys((hour.acts, hour.policy)) if name and name != hour.static]
+    base = hour.costs[hour.static]
+    against = "".join(
+        f"{name} {hour.costs[name] / base - 1:+.1%} against " for name in told if name in hour.costs
+    )
+    return f"slowdown {against}{hour.static} {base:.2f}, {counted(hour.jobs, 'task')} {until}"
 
 
 def forecasts_text(forecasts: Forecasts) -> str:

@@ -8,12 +8,13 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 from bus.api import Happened, Job, Node, Task
+from bus.fields import ALL_TASK_FIELDS as ALL_TASK_SORTS
 from bus.fields import EVENT_FIELDS as EVENT_SORTS
 from bus.fields import JOB_FIELDS as JOB_SORTS
 from bus.fields import NODE_FIELDS as NODE_SORTS
 from bus.fields import TASK_FIELDS as TASK_SORTS
 from bus.fields import Field as Sort
-from tui.view.columns import EVENT_FIELDS, JOB_FIELDS, NODE_FIELDS, TASK_FIELDS
+from tui.view.columns import ALL_TASK_FIELDS, EVENT_FIELDS, JOB_FIELDS, NODE_FIELDS, TASK_FIELDS
 from tui.view.fields import Field
 from tui.view.grid import GridColumn
 from tui.view.states import SEVERITY_BADGES, TASK_BADGES, job_badge, node_tone
@@ -127,6 +128,32 @@ gpus? 6 0 3 gpus -
 exit 2 0 6 exit X
 runtime 2 0 6 runtime E
 retries 7 0 7 retries -
+message? 3 12 70 - -""",
+    ),
+    key=lambda task: f"{task.job}.{task.index}",
+    tone=lambda task: TASK_BADGES[task.state].tone,
+    faults="state=failed,timeout",
+)
+
+EVERY_TASK: Listing[Task] = Listing(
+    noun="tasks",
+    order="-job",
+    sorts=ALL_TASK_SORTS,
+    columns=_grid(
+        ALL_TASK_FIELDS,
+        """\
+task 0 0 20 job J
+mark 0 0 1 - -
+state 1 0 26 state T
+user 3 5 16 - -
+name? 5 6 24 name N
+node 1 6 20 node U
+attempt 6 0 3 attempt -
+cpu 4 0 5 cpu -
+memory 4 0 6 memory M
+gpus? 6 0 3 gpus -
+exit 2 0 6 exit X
+runtime 2 0 6 runtime E
 message? 3 12 70 - -""",
     ),
     key=lambda task: f"{task.job}.{task.index}",

@@ -30,6 +30,7 @@ class PaneFacts(Struct, frozen=True, kw_only=True):
     share: float | None
     word: str
     following: bool
+    past: bool
     rate: str
     found: str
     filter: str
@@ -47,7 +48,10 @@ def facts_of(facts: PaneFacts) -> Text:
         text.append("  ".join(word for word in (safe_line(facts.filter), facts.found) if word), style="bold")
         text.append("  ")
     text.append(facts.word)
-    text.append("  following" if facts.following else "  f follows", style="" if facts.following else "dim")
+    if not facts.past:
+        text.append(
+            "  following" if facts.following else "  f follows", style="" if facts.following else "dim"
+        )
     if facts.share is not None and facts.size and not facts.following:
         text.append(f"  {facts.share:.0%}")
     if facts.size:

@@ -22,7 +22,7 @@ def changes_page(changes: Changes, *, now_s: float) -> list[Line]:
     lines = [fact("from", f"{local(changes.since)}   to {until}   ({span})")]
     lines += [Line(""), head(f"{counted(len(changes.nodes), 'node')} changed")]
     lines += map(_moved, changes.nodes)
-    more = "" if changes.exact else ", and older ones that are not looked at"
+    more = "" if changes.exact else ", and there are older ones that were not looked at"
     lines += [Line(""), head(f"{counted(len(changes.jobs), 'job')} changed{more}")]
     jobs = sorted(changes.jobs, key=lambda job: not _is_bad(job.after))
     lines += map(_moved, jobs[:JOBS_SHOWN])
@@ -60,7 +60,7 @@ def _standout(each: Standout, *, now_s: float) -> Iterator[Line]:
     began = f", first {local_short(each.at, now_s=now_s)}" if each.at is not None else ""
     mark, tone = ("▴", "warn") if more else ("▾", "idle")
     tone = "bad" if more and each.kind == "event" and _is_bad(each.name) else tone
-    said = f"{each.value:,.3g}{unit} where {each.expected:,.3g} would be usual"
+    said = f"{each.value:,.3g}{unit}, usual {each.expected:,.3g}"
     yield Line(f"{each.score:+8.1f}  {each.kind} {each.name}: {each.about} {said}{began}", tone, mark)
 
 

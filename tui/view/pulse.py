@@ -35,6 +35,7 @@ class Lately(Struct, frozen=True, kw_only=True):
     day: Mapping[str, int] = {}
     users: Sequence[tuple[str, float]] = ()
     end: str = "now"  # what the hour's end is called
+    silent: Sequence[str] = ()  # what has no answer, and why
 
 
 NOTHING = Lately()
@@ -57,6 +58,7 @@ def lately_lines(lately: Lately) -> list[list[Part]]:
     if lately.users:
         named = "   ".join(f"{safe_line(name)} {used:.0%}" for name, used in lately.users)
         lines.append([(f"{'users':<{LABEL_CELLS}}", "label"), (named, "")])
+    lines += [[(f"✖ {safe_line(each)}", "bad")] for each in lately.silent]
     return [line for line in lines if line]
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 
 from bus.api import Happened
-from bus.scheduling import Forecasts, Scheduler, Snapshot, Test
+from bus.scheduling import Forecasts, Hour, Scheduler, Snapshot, Test
+from bus.units import counted
 from tui.view.amounts import NONE, duration
 from tui.view.facts import fact, head
 from tui.view.instants import local_short
@@ -34,6 +35,11 @@ def scheduler_page(status: Scheduler, changes: Sequence[Happened], *, now_s: flo
     if "test" not in status.unknown:
         lines += [Line(""), head("policy against baseline, in replays of the cluster's own history")]
         lines += _test_lines(status.test, status.next_test_s, now_s=now_s)
+        lines += [
+            Line(""),
+            head("policy against baseline, in the last hour"),
+            *_hour_lines(status.hour, now_s=now_s),
+        ]
     if "forecasts" not in status.unknown:
         lines += [Line(""), head("forecasts of starts"), *_forecast_lines(status.forecasts)]
     lines += [Line(""), head("learning curves, oldest snapshot first"), *_curves(status, now_s=now_s)]
@@ -91,6 +97,30 @@ def _cost_lines(test: Test) -> Iterator[Line]:
     windows = max(map(len, test.costs.values()))
     yield Line(
         f"mean slowdown over {windows} windows; against the static rule, ± two standard errors", "idle"
+    )
+
+
+def _hour_lines(hour: Hour | None, *, now_s: float) -> Iterator[Line]:
+    """What each order would have cost, of those worth a line: who acts, who passed, and the rules."""
+    if hour is None:
+        yield Line("not replayed yet: every ten minutes, unless the mode is off", "idle", "○")
+        return
+    at = local_short(hour.until, now_s=now_s)
+    if not hour.costs:
+        yield Line(
+            f"{at}: {counted(hour.jobs, 'task')} came and ended; {hour.needed} make a comparison", "idle", "○"
+        )
+        return
+    most, width = max(hour.costs.values()), max(map(len, hour.costs))
+    base = hour.costs.get(hour.static, most)
+    for name, cost in sorted(hour.costs.items(), key=lambda item: item[1])[:POLICIES_SHOWN]:
+        roles = [("acts", hour.acts), ("passed the gate", hour.policy), ("best static rule", hour.static)]
+        mine = [role for role, who in roles if who == name]
+        said = f"  {cost / base - 1:+.1%}  {', '.join(mine)}".rstrip()
+        tone = "ok" if name == hour.acts else "" if mine else "idle"
+        yield Line(f"{name:<{width}}  {bar(cost / most, cells=COST_CELLS)} {cost:6.2f}{said}", tone)
+    yield Line(
+        f"mean slowdown of {counted(hour.jobs, 'task')} that came in the hour before {at} and ended", "idle"
     )
 
 

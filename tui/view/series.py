@@ -17,11 +17,11 @@ Part = tuple[str, str]
 """A text and its tone; those of lines are "line0" to "line5"."""
 
 LABEL_CELLS = 7
-CURVES_MAX = 6
-"""So many colours can be told apart."""
+CURVES_MAX, COLOURS = 8, 6
+"""So many lines, told apart by letters: the GPUs of a large node; and so many colours, taken in turns."""
 
 LEAST_ROWS = 5
-LETTERS = "abcdef"
+LETTERS = "abcdefgh"
 LETTER_EVERY = 24
 _TICK_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _TIME_STEPS_S = (60, 300, 600, 900, 1_800, 3_600, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800, 2_592_000)
@@ -41,6 +41,7 @@ class Curve(Struct, frozen=True):
     name: str
     values: tuple[float | None, ...]
     anomalies: tuple[int, ...] = ()
+    lacks: str = ""  # of what the thing has none, so that there is nothing to be measured
 
 
 class Mark(Struct, frozen=True):
@@ -193,11 +194,12 @@ def _head(panel: Panel, *, width: int, cursor: int | None) -> list[Part]:
         letter = f"{LETTERS[place_]} " if len(panel.curves) > 1 else ""
         name = f"{safe_line(curve.name)} " if curve.name else ""
         flag = "! " if index in curve.anomalies else ""
-        figure = NONE if value is None or not math.isfinite(value) else number(value / unit.size)
-        parts.append((f"{letter}{name}{flag}{figure}  ", f"line{place_}"))
+        absent = f"has no {curve.lacks}" if curve.lacks else NONE
+        figure = absent if value is None or not math.isfinite(value) else number(value / unit.size)
+        parts.append((f"{letter}{name}{flag}{figure}  ", f"line{place_ % COLOURS}"))
     if (left := len(panel.curves) - CURVES_MAX) > 0:
         parts.append((f"and {left} more", "label"))
-    if not any(value is not None for curve in panel.curves for value in curve.values):
+    if not any(curve.lacks or value is not None for curve in panel.curves for value in curve.values):
         parts.append(("nothing was measured", "label"))
     return _cut(parts, width)
 
@@ -293,7 +295,7 @@ def _letters(
 def _row(signs: Sequence[str], owners: Sequence[int], *, cursor: int | None) -> list[Part]:
     parts: list[Part] = []
     for column, (text, owner) in enumerate(zip(signs, owners, strict=True)):
-        tone = "mark-policy" if owner == POLICY else f"line{owner}" if owner >= 0 else ""
+        tone = "mark-policy" if owner == POLICY else f"line{owner % COLOURS}" if owner >= 0 else ""
         if column == cursor:
             text, tone = (text if tone else "┊"), f"{tone or 'label'} cursor"
         if parts and parts[-1][1] == tone:
@@ -360,7 +362,7 @@ def summary(panel: Panel) -> list[str]:
         missing = len(curve.values) - len(values)
         name = safe_line(curve.name) or panel.title
         if not values:
-            lines.append(f"{name}: nothing was measured")
+            lines.append(f"{name}: {f'has no {curve.lacks}' if curve.lacks else 'nothing was measured'}")
             continue
         figures = (
             ("now", values[-1]), ("least", min(values)), ("mean", sum(values) / len(values)),

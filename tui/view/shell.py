@@ -24,6 +24,7 @@ _SINGLES = {
     "tools": "tools",
     "tokens": "token list",
     "connections": "connections",
+    "volumes": "volume ls",
     "output": "logs",
     "why": "why",
     "job": "job",
@@ -36,8 +37,7 @@ _SINCE_THEN = {
     "tasks": "at",
     "pulse": "at",
     "events": "until",
-    "output": "until",
-    **dict.fromkeys(("details", "job", "task", "node"), "at"),
+    **dict.fromkeys(("details", "job", "task", "node", "output", "why", "users"), "at"),
 }
 """The option that takes a list or a screen into the past, where one does."""
 
@@ -85,7 +85,7 @@ def logs_command(
         grep=words,
         context=context if words else 0,
         timestamps=stamps,
-        until=None if at is None else moment(at),
+        at=None if at is None else moment(at),
         follow=follow and not attempt and at is None,
     )
 

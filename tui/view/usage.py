@@ -18,7 +18,7 @@ GAUGES = ("cpu", "memory", "gpu", "network")
 
 def usage_queries(kind: SeriesKind, id: str, *, until_s: float) -> list[SeriesQuery]:
     """What has to be asked: a value for each cell."""
-    subject = Subject(kind, (id,))
+    subject = Subject(kind, (id,))  # of a node, the GPUs are told one by one
     return queries(subject, GAUGES, since_s=until_s - HOUR_S, until_s=until_s, points=SPARK_CELLS)
 
 
@@ -30,5 +30,7 @@ def usage_lines(answers: Sequence[Measured]) -> list[Line]:
         if known and any(known):
             drawn = sparkline(series.values, SPARK_CELLS)
             now, most = exact(known[-1], series.unit), exact(max(known), series.unit)
-            lines.append(fact(series.metric, f"{drawn}  {now}, at most {most}"))
+            _, is_gpu, number = series.id.partition(":")
+            name = f"gpu {number}" if is_gpu else series.metric
+            lines.append(fact(name, f"{drawn}  {now}, at most {most}"))
     return [Line(""), head("used in the last hour"), *lines] if lines else []

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from bus.api import Blocker, Candidate, Forecast, Why
 from bus.units import counted
 from tui.view.amounts import NONE, duration
+from tui.view.explanations import not_kept
 from tui.view.facts import fact, head
 from tui.view.instants import local
 from tui.view.lines import Line
@@ -41,8 +42,11 @@ def why_page(why: Why, *, now_s: float) -> list[Line]:
     if order or why.rank:
         lines.append(fact("rules", f"task by {order or NONE}, node by {why.rank or NONE}"))
     lines += _decision(why)
+    if why.unknown:
+        lines.append(fact("not kept", not_kept(why.unknown), "idle"))
     if why.blockers:
-        lines += [Line(""), head("what keeps it back, and what would start it"), *_blocked(why.blockers)]
+        title = "what kept it back" if why.unknown else "what keeps it back, and what would start it"
+        lines += [Line(""), head(title), *_blocked(why.blockers)]
     if why.forecast is not None:
         lines += [Line(""), head("when it will start"), *forecast_lines(why.forecast, now_s=now_s)]
     if why.values:

@@ -13,9 +13,9 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.view.series import CURVES_MAX, Panel, Part, index_at, panel_lines
+from tui.view.series import COLOURS, Panel, Part, index_at, panel_lines
 
-TONES = (*(f"line{place}" for place in range(CURVES_MAX)), "title", "label", "mark-event", "mark-policy")
+TONES = (*(f"line{place}" for place in range(COLOURS)), "title", "label", "mark-event", "mark-policy")
 
 
 class Chart(Widget, can_focus=True):

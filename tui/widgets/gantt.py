@@ -75,6 +75,7 @@ class GanttChart(ScrollView, can_focus=True):
         self._since = self._until = 0.0
         self._rows: list[Row] = []
         self._laid: Scale | None = None
+        self._drawn: tuple[Story, Sequence[str], Scale, int] | None = None
         self._row = 0
         self._at: float | None = None
 
@@ -109,6 +110,11 @@ class GanttChart(ScrollView, can_focus=True):
         cell = self.scale.cell(self.at)
         found = next((bar for bar in row.bars if bar.first <= cell < bar.end), None)
         return None if found is None else row.attempts[found.attempt]
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The nodes that are drawn."""
+        return self._names
 
     def show(self, story: Story, nodes: Sequence[str], *, since: float, until: float) -> None:
         """Draw these nodes from `since` to `until`."""
@@ -169,7 +175,10 @@ class GanttChart(ScrollView, can_focus=True):
 
     def _make_rows(self) -> None:
         assert self.story is not None, "there is something to draw"
-        self._laid = self.scale
+        drawn = (self.story, self._names, self.scale, self.slots_most)
+        if drawn == self._drawn:
+            return
+        self._drawn, self._laid = drawn, self.scale
         node = self.row.node if self.row is not None else ""
         slot = self.row.slot if self.row is not None else 0
         self._rows = rows_of(self.story, self._names, self._laid, slots_most=self.slots_most)

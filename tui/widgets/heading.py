@@ -6,14 +6,13 @@ import time
 
 from rich.text import Text
 
-from tui.client.session import Offline, Online
+from tui.client.session import SKEWED_S, Offline, Online
+from tui.ticking import Ticking
 from tui.view.amounts import age, count, share
 from tui.view.safe import safe_line, text_width
 from tui.widgets.one_line import OneLine
 
 STALE_S = 5.0
-SKEWED_S = 5.0
-"""Instants come from the coordinator's clock: so much off, ages are wrong, and it is said."""
 
 WAITING = ("pending", "queued", "assigned", "retrying", "reassigned")
 NARROW, WIDE = 60, 110
@@ -29,7 +28,8 @@ class Heading(OneLine):
 
     def on_mount(self) -> None:
         """Start the clock."""
-        self.set_interval(1.0, self.redraw)
+        assert isinstance(self.app, Ticking)
+        self.app.every(self, 1, self.redraw)
         self.redraw()
 
     def on_resize(self) -> None:

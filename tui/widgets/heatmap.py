@@ -119,6 +119,11 @@ class HeatMap(ScrollView, can_focus=True):
         return brushed(layout, min(self._anchor, len(layout.places) - 1), self._cursor)
 
     @property
+    def chosen_or_under(self) -> tuple[int, ...]:
+        """What is brushed, else the one under the cursor."""
+        return self.chosen or ((self._cursor,) if self.node is not None else ())
+
+    @property
     def heat_layout(self) -> HeatLayout:
         """Where everything stands; made anew when what it is made of changed."""
         size = self.scrollable_content_region.size

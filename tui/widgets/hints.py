@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 from rich.text import Text
 from textual.screen import Screen
@@ -16,6 +17,15 @@ HELP = "help"
 
 Hint = tuple[str, str, str]
 """Key, label and action."""
+
+
+@runtime_checkable
+class Hinting(Protocol):
+    """A screen on which not every key that is allowed does something now."""
+
+    def is_idle(self, action: str) -> bool:
+        """Whether there is nothing that it could be done to: it is not spoken of."""
+        ...
 
 
 class Hints(OneLine):
@@ -61,7 +71,8 @@ def hints_of(screen: Screen[object]) -> list[Hint]:
     found: dict[str, Hint] = {}
     for active in screen.active_bindings.values():
         binding = active.binding
-        if binding.show and active.enabled:
+        idle = isinstance(screen, Hinting) and screen.is_idle(binding.action)
+        if binding.show and active.enabled and not idle:
             owner = "app" if active.node is screen.app else "screen" if active.node is screen else "focused"
             key = screen.app.get_key_display(binding)
             found.setdefault(binding.action, (key, binding.description, f"{owner}.{binding.action}"))

@@ -43,6 +43,7 @@ class LogPane(LogReading):
     def on_mount(self) -> None:
         """Begin to read, at the end."""
         self.set_interval(RATE_S, self._measure)
+        self._moment = self._corral.moment
         self._read()
 
     def facts(self) -> Text:
@@ -62,6 +63,7 @@ class LogPane(LogReading):
                 share=None if looked_at is None else self._window.share(looked_at),
                 word=waiting_text(self._asking.waited_s) or self._word,
                 following=view.following,
+                past=self._moment is not None,
                 rate=rate_text(self._rate),
                 found=self._found,
                 filter=self._filter_text(),
@@ -215,7 +217,7 @@ class LogPane(LogReading):
         for stream, reach in self._window.reaches.items():
             offset, over = (reach.end if forward else reach.begin), False
             while not over:
-                answer = await self._source.grep(
+                answer = await self._logs.grep(
                     LogGrep(
                         task=self.task_name,
                         pattern=self._view.needle,
@@ -235,7 +237,7 @@ class LogPane(LogReading):
 
     async def _go_to(self, spot: Spot) -> None:
         window = LogWindow(self.task_name, streams=self._view.streams, attempt=self._window.attempt)
-        await window.open_at(self._source, spot)
+        await window.open_at(self._logs, spot)
         self.workers.cancel_group(self, "read")
         self._window, self._pending = window, []
         self.log_view.following = False
@@ -255,7 +257,7 @@ class LogPane(LogReading):
             path = saving_path(words, task=self.task_name, stream=stream)
             try:
                 written = await save_log(
-                    self._source,
+                    self._logs,
                     self.task_name,
                     stream=stream,
                     attempt=self._view.attempt or self._window.attempt,

@@ -11,6 +11,7 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING, cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 from rich.text import Text
 from textual import on, work
 from textual.containers import Vertical
@@ -24,7 +25,8 @@ from bus.values import Stream
 from tui.client.asking import Asking
 from tui.client.log_filter import LogFilter
 from tui.client.log_window import STREAM_OF_MARK, LogWindow, Spot
-from tui.client.source import Source
+from tui.client.source import LogSource, Source
+from tui.client.then import Then
 from tui.view.lines import Line
 from tui.view.log_facts import known_without_node
 from tui.view.refusals import error_text, trouble_of
@@ -41,6 +43,9 @@ AWAY_RETRY_S = 5.0
 PAINT_S = 0.1
 NEAR_LINES = 100
 """So near to the edge of what is held, more is asked for."""
+
+UNOPENED = -1
+"""No attempt: what is held is not what is wanted."""
 
 BOTH = (Stream.STDOUT, Stream.STDERR)
 
@@ -80,6 +85,9 @@ class LogReading(Vertical):
         self._lines_came = 0
         self._opened = 0
         self._is_opening = False
+        self._moment: float | None = None
+        self._is_travelling = False
+        self._then: Then | None = None
 
     @property
     def log_view(self) -> VirtualLog:
@@ -95,8 +103,24 @@ class LogReading(Vertical):
         """How one looks at it."""
         return self._view
 
+    @property
+    def is_as_wanted(self) -> bool:
+        """Whether what is shown is of the moment that the time cursor stands at."""
+        return self._moment == self._corral.moment and not self._is_travelling
+
+    def travel(self) -> None:
+        """Show the moment of the time cursor instead: at its end, for that is what there was."""
+        if self._moment != self._corral.moment:
+            self._is_travelling, self._opened = True, UNOPENED
+            self._then = Then(self._source, self._corral.moment)
+            self._moment = self._corral.moment
+            self._view = replace(self._view, attempt=0)
+            self._window = LogWindow(self.task_name, streams=self._view.streams)
+            self._read()
+
     def reload(self) -> None:
         """Ask again now, from where one is."""
+        self._then = Then(self._source, self._moment)
         self._read(None if self.log_view.following else self._spot())
 
     @property
@@ -106,6 +130,18 @@ class LogReading(Vertical):
     @property
     def _source(self) -> Source:
         return self._corral.session.source
+
+    @property
+    def _past(self) -> Then:
+        """The cluster of the moment that is shown."""
+        if self._then is None:
+            self._then = Then(self._source, self._moment)
+        return self._then
+
+    @property
+    def _logs(self) -> LogSource:
+        """What had been printed by then, or is by now."""
+        return self._past.logs
 
     def _spot(self, *, or_top: bool = False) -> Spot | None:
         """The first line one sees; with `or_top`, the line one went to comes before it."""
@@ -141,7 +177,10 @@ class LogReading(Vertical):
                 await self._show_known()
                 wait_s = AWAY_RETRY_S
             else:
+                self._is_travelling = False
+                self._tell_changed()
                 return
+            self._is_travelling = False
             spot = None if self.log_view.following else spot or self._spot()
             await asyncio.sleep(wait_s)
 
@@ -159,10 +198,10 @@ class LogReading(Vertical):
         self._opened = view.attempt
         await self._load_task()
         if spot is None:
-            await self._window.open_end(self._source)
+            await self._window.open_end(self._logs)
             self.log_view.show(self._window.lines, rests=self._window.rests)
         else:
-            await self._window.open_at(self._source, spot)
+            await self._window.open_at(self._logs, spot)
             self._show_window(spot)
 
     def _show_window(self, spot: Spot) -> None:
@@ -174,7 +213,7 @@ class LogReading(Vertical):
         # what is printed fast has grown by the time its end is here: following catches up
         is_below = not window.is_at_end and not self.log_view.following
         if window.ended or is_below or (self._view.attempt and self._is_older()):
-            self._say("■ ended" if window.ended or self._is_older() else "‖ further below")
+            self._say(self._ended_word if window.ended or self._is_older() else "‖ further below")
             return
         self._say("● live")
         try:
@@ -189,6 +228,10 @@ class LogReading(Vertical):
             raise error from None
         self._flush()
         self._say("■ ended" if window.lines else "■ ended without a word here")
+
+    @property
+    def _ended_word(self) -> str:
+        return "■ ended" if self._moment is None else "■ as it was then"
 
     def _is_older(self) -> bool:
         return self._shown is not None and 0 < self._window.attempt < self._shown.fence
@@ -240,31 +283,31 @@ class LogReading(Vertical):
         self.log_view.clear()
         while not (found.complete or found.is_full):
             with self._asking.under_way():
-                fresh = await found.more(self._source)
+                fresh = await found.more(self._logs)
             self.log_view.extend(fresh)
             self._say("○ searching" if not found.over else "● live")
             if found.over and not found.complete:
                 await asyncio.sleep(RETRY_S)
-        self._say("■ ended" if found.complete else "‖ too many: look for something else")
+        self._say(self._ended_word if found.complete else "‖ too many: look for something else")
 
     @work(exclusive=True, group="read")
     async def _go_to_begin(self) -> None:
         """The true first line, however much lies before what is held."""
         window = LogWindow(self.task_name, streams=self._view.streams, attempt=self._window.attempt)
-        if await self._tried(window.open_begin(self._source)):
+        if await self._tried(window.open_begin(self._logs)):
             self._window, self._pending = window, []
             self.log_view.show(window.lines, first=0, rests=window.rests)
             if window.is_at_end and not window.ended:
                 self._read(self._spot())
             else:
-                self._say("■ ended" if window.is_at_end else "‖ further below")
+                self._say(self._ended_word if window.is_at_end else "‖ further below")
         self._is_opening = False
 
     @work(exclusive=True, group="step")
     async def _step(self, *, back: bool) -> None:
         """More of what lies before, or behind, what is held."""
         window = self._window
-        step = window.step_back(self._source) if back else window.step_on(self._source)
+        step = window.step_back(self._logs) if back else window.step_on(self._logs)
         if not await self._tried(step) or window is not self._window or self._is_opening:
             return
         self._pending = []
@@ -313,7 +356,7 @@ class LogReading(Vertical):
         return [worker for worker in self.workers if worker.node is self and not worker.is_finished]
 
     async def _load_task(self) -> None:
-        self._shown = await self._source.task(self.task_name)
+        self._shown = await self._past.task(self.task_name)
         self.log_view.stamp(self._stamps, since_s=self._since_s())
 
     @work(exclusive=True, group="task")

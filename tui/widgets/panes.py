@@ -19,6 +19,7 @@ from bus.values import Stream
 from tui.client.asking import Asking
 from tui.client.source import Source
 from tui.client.then import Then
+from tui.ticking import Ticking
 from tui.view.facts import why_facts
 from tui.view.happenings import event_line
 from tui.view.lines import Line, LineCutter
@@ -32,7 +33,7 @@ RESTED_S = 0.3
 """Nothing is asked about a row that the cursor only passes."""
 
 EVERY_S = 3.0
-TICK_S = 1.0
+TICK_S = 1
 TAIL_BYTES = 16_384
 TABS = ("details", "output", "why", "events")
 
@@ -70,7 +71,8 @@ class Panes(Vertical):
         """They are looked at, not gone into."""
         for pane in self.query(VirtualLog):
             pane.can_focus = False
-        self.set_interval(TICK_S, self._draw_titles)
+        assert isinstance(self.app, Ticking)
+        self.app.every(self, TICK_S, self._draw_titles)
         self._draw_titles()
 
     @property
@@ -168,17 +170,14 @@ class Panes(Vertical):
 async def _why(then: Then, subject: Subject) -> list[Line]:
     if not subject.why:
         return [Line("Why is told of jobs and tasks.", "idle")]
-    if (source := then.source_now) is None:
-        return [Line("Why is told as of now: n leads there.", "idle")]
-    return why_facts(await source.why(subject.why))
+    return why_facts(await then.why(subject.why))
 
 
 async def _output(then: Then, subject: Subject) -> list[Line]:
     """The end of what it printed."""
-    if (source := then.source_now) is None:
-        return [Line("Output is told as of now: n leads there.", "idle")]
     if not subject.output:
         return [Line("One task's output is shown: Enter leads to the tasks.", "idle")]
+    source = then.logs
     size = (await source.logs(subject.output, limit=1)).size
     offset = max(0, size - TAIL_BYTES)
     tail = await source.logs(subject.output, stream=Stream.STDOUT, offset=offset)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from rich.segment import Segment
 from rich.style import Style
@@ -20,10 +20,12 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tui.view.deeds import Ghost
 from tui.view.grid import GAP, GridColumn, fit_columns, widen
 from tui.view.listings import Listing
 from tui.view.safe import fit, safe_line, text_width
+
+if TYPE_CHECKING:
+    from tui.view.deeds import Ghost
 
 T = TypeVar("T")
 

@@ -2,6 +2,7 @@
 
     score = 10⁷ · points + 10³ · place + rank
     points = Σ weights of preferred labels it lacks + Σ weights of avoided jobs that have tasks there
+             + Σ weights of content that must be brought there (see `core.contents`)
              + spread: tasks of the job on nodes of its topology's value, or on the node itself
     place  = spread over a topology: tasks of the job on the node
              pack: its place in greedy packing, as of the start of the round
@@ -60,6 +61,8 @@ class Affinity:
         wishes = self._wishes
         points = sum(each.weight for each in wishes.prefer if node.labels.get(each.label) != each.value)
         points += sum(each.weight for each in wishes.avoid if each.weight and each.job in node.jobs)
+        if wishes.held and wishes.job not in node.jobs:
+            points += sum(each.weight for each in wishes.held if node.name not in each.nodes)
         place = self._places.get(node.name, 0)
         if self._spread and wishes.topology:
             points += self._by_value[node.labels.get(wishes.topology, "")]

@@ -39,12 +39,12 @@ class Size(NamedTuple):
     total: Resources
 
 
-def note_arrival(cluster: Cluster, group: Group, *, now_s: float) -> None:
-    """The tasks of `group` come into line for the first time."""
+def note_arrival(cluster: Cluster, group: Group, *, now_s: float, tasks: int = TASKS_MAX) -> None:
+    """The tasks of `group`, or so many of them, come into line for the first time."""
     asked = asked_of(cluster, group, at_s=now_s)
     request = request_of(group.settings.resources)
     wanted = (request.cpu_millis, request.mem_mib, request.gpus, request.milli)
-    for _ in range(min(group.count, TASKS_MAX)):
+    for _ in range(min(group.count, tasks, TASKS_MAX)):
         cluster.planner.note_arrival(asked, wanted)
 
 
@@ -82,7 +82,8 @@ def size_of(cluster: Cluster, shape: Shape) -> Size:
         if len(cluster.sizes) >= SIZES_MAX:
             cluster.sizes.clear()
         able = (node.declared for node in cluster.nodes.values() if _could_hold(node, shape))
-        request, total = shape.resources, sum(able, Resources())
+        ranks = 1 if shape.gang is None else shape.gang.size
+        request, total = sum([shape.resources] * ranks, Resources()), sum(able, Resources())
         found = cluster.sizes[shape] = Size(width_of(request), units(request, total), total)
     return found
 

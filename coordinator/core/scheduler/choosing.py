@@ -155,6 +155,8 @@ class Chooser:
             merged: dict[tuple[int, int, int], tuple[Attempt, int]] = {}
             for attempt in self._cluster.attempts():
                 group = attempt.task.group
+                if attempt is not attempt.task.attempt:
+                    continue  # a gang's size is that of all its ranks
                 begun = int(_started_s(attempt) // 60.0)
                 key = (group.job.number, group.first, begun)
                 first, number = merged.get(key, (attempt, 0))

@@ -35,6 +35,19 @@ class Backfilled(Struct, frozen=True, kw_only=True, omit_defaults=True):
     until_s: float | None = None  # when the one that ran ahead is over by its walltime
 
 
+class Gathered(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a gang's ranks are: node -> how many, in the order of the ranks.
+
+    `values`: of the topology, as its nodes have it; where that is more than one, `spread` says why.
+    """
+
+    ranks: int
+    nodes: dict[NodeName, int]
+    topology: str = ""
+    values: tuple[str, ...] = ()
+    spread: str = ""
+
+
 class Explanation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`order` and `rank` are the static rules in force; `policy` the learned order, where that decided.
 
@@ -60,6 +73,7 @@ class Explanation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     epsilon: float = 0.0
     backfill: Backfilled | None = None
     usage_age_s: float | None = None  # of what was known of the chosen node's load; None: nothing was
+    gang: Gathered | None = None
     state: tuple[float, ...] = ()  # the cluster as learners saw it then: `learner.Situation`
     like: tuple[int, int] | None = None  # task index and fence of who keeps the rest, of the same job
 

@@ -12,7 +12,7 @@ from copy import copy
 from functools import lru_cache
 from typing import NamedTuple
 
-from bus.values import GPU_MILLI, NodeAdmin, NodeHealth, NodeKind
+from bus.values import GPU_MILLI, GpuInfo, NodeAdmin, NodeHealth, NodeKind
 from coordinator.core.model import Attempt, Node, Shape
 
 _WORD = re.compile(r"[a-z0-9]+")
@@ -24,12 +24,13 @@ def obstacles(node: Node, shape: Shape) -> tuple[str, ...]:
 
 
 def avoided(node: Node, shape: Shape) -> tuple[str, ...]:
-    """The jobs there beside which no task of `shape` may run."""
+    """The jobs there beside which no task of `shape` may run, and the volumes that others write to."""
+    taken = tuple(f"volume_in_use:{name}" for name in shape.claims if name in node.claimed)
     if shape.wishes is None:
-        return ()
+        return taken
     own = shape.wishes.job
     here = (job for job in shape.wishes.never if job in node.jobs)
-    return tuple("avoid:self" if job == own else f"avoid:{job}" for job in here)
+    return (*("avoid:self" if job == own else f"avoid:{job}" for job in here), *taken)
 
 
 def busy(node: Node, shape: Shape) -> tuple[str, ...]:
@@ -91,7 +92,11 @@ class GpuKind(NamedTuple):
 
 def gpus_of(node: Node) -> tuple[GpuKind, ...]:
     """Of those that it offers, in their order."""
-    return tuple([GpuKind(gpu.model, gpu.mem_mib, gpu.shareable) for gpu in node.offered_gpus])
+    return tuple([_kind_of(gpu) for gpu in node.offered_gpus])
+
+
+def _kind_of(gpu: GpuInfo) -> GpuKind:
+    return GpuKind(gpu.model, gpu.mem_mib, gpu.shareable)
 
 
 @lru_cache(maxsize=4096)
@@ -133,8 +138,13 @@ def closed(node: Node) -> tuple[str, ...]:
 def mismatches(node: Node, shape: Shape) -> tuple[str, ...]:
     """What will not change by waiting for other tasks to end."""
     name = ("node",) if shape.nodes and node.name not in shape.nodes else ()
-    capacity = (f"capacity:{name}" for name in shape.resources.lacking(node.capacity))
-    return (*name, *traits_of(node).mismatches(shape), *capacity)
+    traits = traits_of(node).mismatches(shape)
+    capacity = (
+        f"capacity:{name}"
+        for name in shape.resources.lacking(node.capacity)
+        if name != "gpus" or QUARANTINED not in traits
+    )
+    return (*name, *traits, *capacity)
 
 
 class Traits(NamedTuple):
@@ -144,6 +154,8 @@ class Traits(NamedTuple):
     labels: frozenset[tuple[str, str]]
     tools: tuple[str, ...]
     gpus: tuple[GpuKind, ...]
+    features: frozenset[str] = frozenset()
+    out: tuple[GpuKind, ...] = ()  # those of its GPUs that are quarantined
 
     def mismatches(self, shape: Shape) -> list[str]:
         """What keeps `shape` off all of them."""
@@ -151,23 +163,38 @@ class Traits(NamedTuple):
         found += (f"label:{label[0]}" for label in shape.labels if label not in self.labels)
         if shape.tool is not None and shape.tool not in self.tools:
             found.append(f"tool:{shape.tool}")
-        gpus = gpu_mismatch(self.gpus, shape)
+        found += (feature for feature in shape.features if feature not in self.features)
+        gpus = QUARANTINED if self.lacks_only_quarantined(shape) else gpu_mismatch(self.gpus, shape)
         return [*found, gpus] if gpus else found
+
+    def lacks_only_quarantined(self, shape: Shape) -> bool:
+        """Whether there would be enough GPUs for it if none were quarantined."""
+        if not self.out:
+            return False
+        wanted, left = gpus_wanted(shape), sum(gpu.suits(shape) for gpu in self.gpus)
+        return left < wanted <= left + sum(gpu.suits(shape) for gpu in self.out)
+
+
+QUARANTINED = "gpu_quarantined"
 
 
 def traits_of(node: Node) -> Traits:
-    return Traits(node.kind, frozenset(node.labels.items()), node.tools, gpus_of(node))
+    out = tuple([_kind_of(gpu) for gpu in node.withheld_gpus])
+    return Traits(node.kind, frozenset(node.labels.items()), node.tools, gpus_of(node), node.features, out)
 
 
 def never_fits(nodes: Iterable[Node], shape: Shape) -> str | None:
     """Why no registered node, up or down, could ever hold `shape`; None if one could, or there is none.
 
-    Names the node that comes nearest: the one with the fewest mismatches.
+    Names the node that comes nearest: the one with the fewest mismatches. What a node can (a role, a
+    capability) changes with its agent, and GPUs come back out of quarantine: for want of these alone nothing
+    is refused.
     """
     nearest: tuple[int, str, tuple[str, ...]] | None = None
     models: set[str] = set()
     for node in nodes:
-        found = mismatches(node, shape)
+        passing = (*shape.features, QUARANTINED)
+        found = tuple(word for word in mismatches(node, shape) if word not in passing)
         if not found:
             return None
         models.update(gpu.model for gpu in gpus_of(node))

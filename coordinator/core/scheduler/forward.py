@@ -24,10 +24,13 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from coordinator.core.scheduler.gang_room import Wish, reserve
+
 Amounts = NDArray[np.int64]
 Times = NDArray[np.float64]
 
 NOBODY = -1
+_NO_ROWS: NDArray[np.intp] = np.zeros(0, dtype=np.intp)
 
 
 class Discipline(StrEnum):
@@ -39,13 +42,18 @@ class Discipline(StrEnum):
 
 
 class Entry(NamedTuple):
-    """`tasks` that are alike. `limit_s`: the walltime asked for, infinite without one."""
+    """`tasks` that are alike. `limit_s`: the walltime asked for, infinite without one.
+
+    `ranks`: of a gang, which start at once or not at all, at most `most` on a node.
+    """
 
     line: int
     tasks: int
     run_s: float  # as predicted
     limit_s: float
     at_s: float = -math.inf  # when it comes; before then it is not there
+    ranks: int = 1
+    most: int = 1
 
 
 class Scene(Struct, frozen=True):
@@ -148,9 +156,9 @@ class _Run:
         self._blocked = np.zeros(len(self._lines), dtype=np.bool_)
         self._waiting = sum(count > 0 for count in self._left)
         self._head = NOBODY
-        self._reserved_row = NOBODY
+        self._reserved = _NO_ROWS
         self._reserved_s = math.inf
-        self._spare = np.zeros(scene.free.shape[1], dtype=np.int64)
+        self._spare = np.zeros((0, scene.free.shape[1]), dtype=np.int64)
 
     def _rests(self, scene: Scene) -> Times:
         """When what runs is over: a ratio that it has not outlived, or by chance as long again."""
@@ -243,7 +251,7 @@ class _Run:
                 self._note_blocked(place)
                 continue
             if place == self._head:
-                self._head = self._reserved_row = NOBODY
+                self._head, self._reserved = NOBODY, _NO_ROWS
                 self._free_all_lines()
             self._lines[line].pop()
             self._waiting -= 1
@@ -264,7 +272,10 @@ class _Run:
         if self._scene.discipline is Discipline.EASY:
             if not self._scene.allowed[line].any():
                 return  # what can start nowhere keeps nobody waiting
-            self._reserve(line)
+            if self._scene.entries[place].ranks == 1:
+                self._reserve(line)
+            elif not self._reserve_gang(place):
+                return
         self._head = place
 
     def _reserve(self, line: int) -> None:
@@ -282,56 +293,92 @@ class _Run:
         enough = np.flatnonzero((left >= 0).all(axis=1))
         if len(enough):
             first = enough[np.argmin(limits[enough])]
-            self._reserved_row, self._reserved_s = int(rows[first]), float(limits[first])
-            self._spare = left[first].copy()
+            self._reserved, self._reserved_s = rows[first : first + 1], float(limits[first])
+            self._spare = left[first : first + 1].copy()
         else:  # nothing promises to end: the nearest node is kept
             short = np.maximum(request - self._free, 0) / np.maximum(request, 1)
             distance = np.where(self._scene.allowed[line], short.sum(axis=1), math.inf)
-            self._reserved_row, self._reserved_s = int(distance.argmin()), math.inf
-            self._spare = np.zeros(len(request), dtype=np.int64)
+            self._reserved, self._reserved_s = np.array([distance.argmin()], dtype=np.intp), math.inf
+            self._spare = np.zeros((1, len(request)), dtype=np.int64)
+
+    def _reserve_gang(self, place: int) -> bool:
+        """The same for all ranks of a gang at once. False: they could start nowhere."""
+        self._take_in()
+        kept = reserve(
+            self._wish(self._scene.entries[place]), self._free, self._rows, self._held, self._limits
+        )
+        if kept is None:
+            return False
+        self._reserved, self._reserved_s, self._spare = kept
+        return True
+
+    def _wish(self, entry: Entry) -> Wish:
+        line = entry.line
+        return Wish(entry.ranks, entry.most, self._scene.requests[line], self._scene.allowed[line])
 
     def _place(self, place: int) -> None:
         """As many of the entry as there is room for, the fullest nodes first."""
         entry = self._scene.entries[place]
+        if entry.ranks > 1:
+            self._place_gangs(place, entry)
+            return
         room = self._room(place, entry)
         able = np.flatnonzero(room > 0)
         if not len(able):
             return
         if len(able) > 1:
             able = able[np.argsort(self._free[able].sum(axis=1), kind="stable")]
-        upto = room[able].cumsum()
-        counts = np.diff(np.minimum(upto, self._left[place]), prepend=0)
+        self._start(place, able, room[able], self._left[place])
+
+    def _place_gangs(self, place: int, entry: Entry) -> None:
+        """Those of which all ranks fit at once, each on few nodes."""
+        while self._left[place]:
+            room = np.minimum(self._room(place, entry), entry.most)
+            if room.sum() < entry.ranks:
+                return
+            able = np.argsort(-room, kind="stable")[: int((room > 0).sum())]
+            self._start(place, able, room[able], entry.ranks)
+
+    def _start(self, place: int, able: NDArray[np.intp], room: Amounts, number: int) -> None:
+        """At most so many tasks, or the ranks of one, on the nodes in this order."""
+        entry = self._scene.entries[place]
+        counts = np.diff(np.minimum(room.cumsum(), number), prepend=0)
         rows = able[counts > 0]
         counts = counts[counts > 0]
         amounts = counts[:, None] * self._scene.requests[entry.line]
         self._free[rows] -= amounts
-        drawn = self._ratios[self._rng.integers(len(self._ratios), size=len(rows))]
+        draws = len(rows) if entry.ranks == 1 else 1  # ranks end together
+        drawn = self._ratios[self._rng.integers(len(self._ratios), size=draws)]
         run_s = np.minimum(np.maximum(entry.run_s * drawn, 1.0), entry.limit_s)
         limit_s = self._now_s + entry.limit_s
         if place != self._head:
             self._charge_spare(rows, amounts, limit_s)
-        self._fresh.append((rows, amounts, self._now_s + run_s, np.full(len(rows), limit_s)))
+        ends = np.broadcast_to(self._now_s + run_s, len(rows))
+        self._fresh.append((rows, amounts, ends, np.full(len(rows), limit_s)))
         if self._row[place] == NOBODY:
             self._row[place] = int(rows[0])
-        self._note_started(place, int(counts.sum()), self._now_s + float(run_s.max()))
+        started = int(counts.sum()) // entry.ranks
+        self._note_started(place, started, self._now_s + float(run_s.max()))
 
     def _room(self, place: int, entry: Entry) -> Amounts:
         """How many tasks of the entry each node takes now."""
         request, wanted = self._scene.requests[entry.line], self._wanted[entry.line]
         if not wanted.any():
-            return np.where(self._scene.allowed[entry.line], self._left[place], 0)
+            return np.where(self._scene.allowed[entry.line], self._left[place] * entry.ranks, 0)
         room: Amounts = (self._free[:, wanted] // request[wanted]).min(axis=1)
         room[~self._scene.allowed[entry.line]] = 0
-        row = self._reserved_row
-        if row != NOBODY and place != self._head and self._now_s + entry.limit_s >= self._reserved_s:
-            beside = int((self._spare[wanted] // request[wanted]).min()) if self._scene.beside else 0
-            room[row] = min(room[row], beside)
+        rows = self._reserved
+        if len(rows) and place != self._head and self._now_s + entry.limit_s >= self._reserved_s:
+            beside = (self._spare[:, wanted] // request[wanted]).min(axis=1) if self._scene.beside else 0
+            room[rows] = np.minimum(room[rows], beside)
         return np.maximum(room, 0)
 
     def _charge_spare(self, rows: NDArray[np.intp], amounts: Amounts, limit_s: float) -> None:
         """What still runs when the reservation begins takes from what it leaves."""
-        if self._reserved_row != NOBODY and limit_s >= self._reserved_s:
-            self._spare -= amounts[rows == self._reserved_row].sum(axis=0)
+        if len(self._reserved) and limit_s >= self._reserved_s:
+            at = np.minimum(np.searchsorted(self._reserved, rows), len(self._reserved) - 1)
+            kept = self._reserved[at] == rows
+            self._spare[at[kept]] -= amounts[kept]
 
     def _note_started(self, place: int, count: int, ends_s: float) -> None:
         if self._first[place] == math.inf:

@@ -155,7 +155,10 @@ class Pool:
         if gpus_wanted(shape):  # enough of them may be free, and lie in no useful pieces
             gpus = self._gpus_of(shape)
             short[:, 2] |= ~gpus.mismatch(shape) & ~gpus.fits(shape)
-        for word, lacks in (("capacity", self._capacity < request), ("busy", short)):
+        beyond = self._capacity < request
+        out = [traits.lacks_only_quarantined(shape) for traits in self._traits]
+        beyond[:, 2] &= ~np.array(out, dtype=np.bool_)[self._trait]  # said already, by a better word
+        for word, lacks in (("capacity", beyond), ("busy", short)):
             lacking = lacks.sum(axis=0).tolist()
             counts.update({f"{word}:{name}": n for name, n in zip(RESOURCES, lacking, strict=True)})
         return {reason: number for reason, number in counts.items() if number}
@@ -245,13 +248,17 @@ def _lasting(node: Node) -> tuple[object, ...]:
         node.kind,
         node.labels,
         node.tools,
+        node.roles,
+        node.capabilities,
+        node.volumes,
         node.inventory,
+        node.quarantines,
     )
 
 
 def _avoids(shape: Shape) -> bool:
     """Whether it matters to it who is on a node: that changes without the books, too."""
-    return shape.wishes is not None and bool(shape.wishes.never)
+    return bool(shape.claims) or (shape.wishes is not None and bool(shape.wishes.never))
 
 
 def _remember(known: dict[Shape, _Known], shape: Shape, found: _Known) -> None:

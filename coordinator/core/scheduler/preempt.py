@@ -66,6 +66,8 @@ def _heads(cluster: Cluster, *, now_s: float) -> list[tuple[Waiting, Shape]]:
     """The heads that the last round could not place, and that have waited long enough; in their order."""
     heads = []
     for shape in cluster.blocked:
+        if shape.gang is not None:
+            continue  # room on one node would be of no use to it
         line = cluster.lines.get(shape)
         head = line.head() if line is not None else None
         if head is not None and now_s - head.since_s >= cluster.limits.preempt_after_s:

@@ -43,7 +43,7 @@ def prefill(
     ]
     for shape in blocked:
         line = cluster.lines.get(shape)
-        if line is None or gpus_wanted(shape) or shape.wishes is not None:
+        if line is None or gpus_wanted(shape) or shape.wishes is not None or shape.gang or shape.claims:
             continue  # which GPUs it gets is decided when they are free, and so is where it would rather be
         for node in nodes:
             if mismatches(node, shape):

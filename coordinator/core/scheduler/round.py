@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from msgspec import Struct
 
-from bus.values import NodeHealth, NodeName, Resources
+from bus.values import AttemptState, NodeHealth, NodeName, Resources
 from coordinator.core.model import Cluster, Node, Shape, Waiting
 from coordinator.core.scheduler.affinity import Affinity, scoring
 from coordinator.core.scheduler.after_state import MARGIN
@@ -31,6 +31,7 @@ from coordinator.core.scheduler.bookings import Bookings, until_s
 from coordinator.core.scheduler.choosing import LINES_MAX, Chooser, Learned
 from coordinator.core.scheduler.explain import Backfilled, Explanation, Seen
 from coordinator.core.scheduler.feasible import avoided, busy, fits_now, obstacles
+from coordinator.core.scheduler.gangs import Placed, explained, nodes_to_keep, place_gang
 from coordinator.core.scheduler.order import aged, rekey, static_order
 from coordinator.core.scheduler.pool import Mask, Pool, pool_of
 from coordinator.core.scheduler.preempt import room_coming
@@ -54,6 +55,7 @@ class Decision(Struct, frozen=True):
     waiting: bool
     explanation: Explanation
     gpus: tuple[str, ...] = ()  # those it is to get; empty: as `feasible.find_gpus` says
+    seats: tuple[Node, ...] = ()  # of a gang: the node of each rank
 
 
 def decide(cluster: Cluster, now_s: float, *, reserved: dict[NodeName, Shape]) -> Iterator[Decision]:
@@ -112,6 +114,9 @@ class _Round:
 
     def decisions(self) -> Iterator[Decision]:
         while (turn := self._next()) is not None:
+            if turn.shape.gang is not None:
+                yield from self._gather(turn)
+                continue
             found = self._place(turn)
             if found is None:
                 self._block(turn)
@@ -129,9 +134,59 @@ class _Round:
             self._candidates[turn.shape].note_placed(node)
             self._bookings.note_placed(node, turn.shape.resources, end_s)
             self._chooser.note_placed(group)
-        kept = self._reserved.keys() | self._cluster.booked.keys()
+        kept = self._reserved.keys() | self._cluster.booked.keys() | gathering_on(self._cluster)
         for ahead in prefill(self._cluster, self._blocked, kept, now_s=self._now_s):
             yield Decision(ahead.shape, ahead.node, True, ahead.explanation)
+
+    def _gather(self, turn: _Turn) -> Iterator[Decision]:
+        """All ranks of a gang, or none; behind a booking the first in its line that is over in time."""
+        cluster, shape = self._cluster, turn.shape
+        rule = acting(cluster)
+        values = None if rule is None else Values(rule, self._pool, shape)
+        fits = self._pool.fits(shape).any()
+        found = self._places_of(turn, values) if fits else None
+        if found is None:
+            self._block(turn)
+            return
+        placed, at, waiting = found
+        end_s = until_s(waiting.group, self._now_s)
+        line = cluster.lines[shape]
+        if at:
+            line.promote(at)
+        backfill = self._bookings.passed(end_s) or self._kept
+        learned = turn.learned
+        base = Explanation(
+            class_=aged(0, self._now_s, ageing_s=cluster.limits.ageing_s) - waiting.aged,
+            policy="" if learned.would else learned.policy,
+            rule="" if learned.would else learned.rule,
+            q=learned.q,
+            would=learned.would,
+            backfill=backfill,
+        )
+        explanation = explained(cluster, placed, base)
+        yield Decision(shape, placed.seats[0], False, explanation, seats=placed.seats)
+        if at:
+            line.settle(waiting)
+        for node in dict.fromkeys(placed.seats):
+            self._pool.refresh(node)
+            number = placed.seats.count(node)
+            self._bookings.note_placed(node, sum([shape.resources] * number, Resources()), end_s)
+        self._chooser.note_placed(waiting.group)
+
+    def _places_of(self, turn: _Turn, values: Values | None) -> tuple[Placed, int, Waiting] | None:
+        """For the gang whose turn it is; else for one behind it that is over in time for what is reserved."""
+        cluster, shape = self._cluster, turn.shape
+        longest_s = math.inf
+        for at, waiting in ((turn.at, turn.waiting), *cluster.lines[shape].first(BACKFILL_MAX)):
+            end_s = until_s(waiting.group, self._now_s)
+            if end_s < longest_s or at == turn.at:
+                placed = place_gang(
+                    cluster, shape, self._reserved, self._bookings, values=values, end_s=end_s
+                )
+                if placed is not None:
+                    return placed, at, waiting
+                longest_s = min(longest_s, end_s)
+        return None
 
     def _next(self) -> _Turn | None:
         """Who comes first by the keys, or whom the policy chose of that one's class."""
@@ -192,7 +247,7 @@ class _Round:
         _note_blocked(self._cluster, self._pool, shape, self._reserved)
         waited_s = self._now_s - head.since_s
         able = self._pool.able(shape)
-        if waited_s >= self._cluster.limits.preempt_after_s:
+        if waited_s >= self._cluster.limits.preempt_after_s and shape.gang is None:
             coming = room_coming(self._cluster, shape)
             if coming is not None:
                 self._bookings.leave(able)
@@ -201,7 +256,7 @@ class _Round:
         kept = self._reserved.keys() | {each.node for each in self._cluster.yielding.values()}
         if kept:
             able &= ~self._pool.rows(kept)
-        if self._bookings.book(shape, able, task=str(head.entry.next_task)):
+        if self._bookings.book(shape, able, task=str(head.entry.next_task), **_pieces(shape)):
             self._booked.add(head.sequence)
             self._go_on_booking(turn)
             return
@@ -219,12 +274,20 @@ class _Round:
         tasks = waiting.entry.startable - (waiting.sequence in self._booked)
         able = self._pool.able(shape) & ~self._pool.rows(self._reserved)
         for _ in range(min(tasks, self._bookings.wanted)):
-            if not self._bookings.book(shape, able, task=str(waiting.entry.next_task)):
+            if not self._bookings.book(shape, able, task=str(waiting.entry.next_task), **_pieces(shape)):
                 self._bookings.leave(able)
                 break
 
     def _keep_nearest(self, turn: _Turn, able: Mask) -> None:
-        """Nothing tells when a place will be free: the node that comes nearest is kept for it."""
+        """Nothing tells when a place will be free: the node that comes nearest is kept for it.
+
+        For a gang, all nodes that it needs.
+        """
+        if turn.shape.gang is not None:
+            taken = self._reserved.keys() | self._cluster.booked.keys()
+            for node in nodes_to_keep(self._cluster, turn.shape, taken):
+                self._keep(node, turn)
+            return
         nearest = self._pool.roomiest(turn.shape, able)
         if nearest is not None:
             self._keep(nearest, turn)
@@ -238,6 +301,12 @@ class _Round:
         """Why `turn` got `node`. Decisions that are explained alike share one object."""
         backfill = self._bookings.passed(end_s) or self._kept
         return self._candidates[turn.shape].explanation(node, turn.waiting.aged, turn.learned, backfill)
+
+
+def _pieces(shape: Shape) -> dict[str, int]:
+    """How many pieces a head needs at once, and how many of them may be on one node."""
+    gang = shape.gang
+    return {} if gang is None else {"pieces": gang.size, "per_node": gang.ranks_per_node or gang.size}
 
 
 _Ranked = tuple[bool, float, NodeName, Node]
@@ -408,3 +477,9 @@ def _note_blocked(cluster: Cluster, pool: Pool, shape: Shape, reserved: dict[Nod
     if kept:
         counts = counts | {"reserved": kept}
     cluster.blocked[shape] = {"nodes": len(cluster.nodes), "reasons": counts}
+
+
+def gathering_on(cluster: Cluster) -> set[NodeName]:
+    """Nodes with ranks that their guards do not know yet: who waited there would start in their place."""
+    tasks = cluster.gathering.values()
+    return {each.node for task in tasks for each in task.attempts if each.state is AttemptState.ASSIGNED}

@@ -8,25 +8,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 from msgspec import Struct
 
 from bus.units import PRIORITIES
 from bus.values import Resources, TaskRef, TaskState, UserName
-from coordinator.core.model import Cluster, Group, Node, Shape, Task, Waiting
-from coordinator.core.scheduler.asking import UNSAID_S, asked_of
+from coordinator.core.model import Cluster, Group, Shape, Task, Waiting
+from coordinator.core.scheduler.asking import UNSAID_S
 from coordinator.core.scheduler.coming import Coming, Newcomer, gaps
-from coordinator.core.scheduler.forward import Amounts, Discipline, Entry, Scene
+from coordinator.core.scheduler.forward import Discipline, Entry, Scene
 from coordinator.core.scheduler.gpus import WHOLE
+from coordinator.core.scheduler.ground import Ground, Runs, limit_s, table
 from coordinator.core.scheduler.order import base_rule, began_s, in_force
 from coordinator.core.scheduler.places import Wanted
 from coordinator.core.scheduler.planner import Asked
 from coordinator.core.scheduler.policies import Backfill, Kind, Policy, base_key
-from coordinator.core.scheduler.pool import Pool
 from coordinator.core.scheduler.rules import Waits
 
 ENTRIES_MAX = 1_000
+SORTED_MAX = 3 * ENTRIES_MAX
+JOBS_MAX = 5_000
+"""Among so many of the newest jobs a user's newest one is looked for."""
 
 Place = tuple[int, int, float, int]
 
@@ -52,17 +56,22 @@ class InLine(Struct, frozen=True):
 
 
 def in_line(cluster: Cluster, *, before: Place | None = None) -> list[InLine]:
-    """Who waits, in the order in force, or only who goes before a place; at most `ENTRIES_MAX`."""
+    """Who waits, in the order in force, or only who goes before a place; at most `ENTRIES_MAX`.
+
+    Of more than `SORTED_MAX` in all lines every n-th of each is sorted at all.
+    """
+    thinned = max(-(-sum(len(line.entries) for line in cluster.lines.values()) // SORTED_MAX), 1)
     entries = [
         waiting
         for line in cluster.lines.values()
-        for waiting in line.entries
+        for waiting in line.entries[(thinned - 1) // 2 :: thinned]
         if (before is None or waiting.place < before) and waiting.wants_place
     ]
     entries.sort()
     stride = max(-(-len(entries) // ENTRIES_MAX), 1)
+    counts = thinned * stride
     return [
-        InLine(each.group, each.place, stride * each.entry.startable, each.since_s, entry=each.entry)
+        InLine(each.group, each.place, counts * each.entry.startable, each.since_s, entry=each.entry)
         for each in entries[(stride - 1) // 2 :: stride]
     ]
 
@@ -105,7 +114,9 @@ def newcomers(cluster: Cluster, *, now_s: float, policy: Policy | None = None) -
     force = policy or in_force(cluster)
     count = min(len(learner.recent), len(learner.requests))
     recent, requests = list(learner.recent), list(learner.requests)
-    priorities = {job.owner: job.priority for job in cluster.jobs.values()}
+    priorities: dict[UserName, int] = {}
+    for job in islice(reversed(cluster.jobs.values()), JOBS_MAX):
+        priorities.setdefault(job.owner, job.priority)
     found = []
     for asked, wanted in zip(recent[len(recent) - count :], requests[len(requests) - count :], strict=True):
         owner = UserName(asked.user)
@@ -147,25 +158,17 @@ def coming_of(
 
 def scene_of(
     cluster: Cluster,
-    nodes: Sequence[Node],
+    ground: Ground,
     entries: Sequence[InLine],
     *,
     now_s: float,
     latest: Sequence[Latest] = (),
 ) -> Scene:
-    """`nodes` with what runs on them, and `entries` in the order in which they are to go.
+    """`entries` on `ground`, in the order in which they are to go.
 
     `latest` have lines too, and nobody in them.
     """
-    pool = Pool(nodes)
     runs = Runs(cluster)
-    held = [
-        (row, attempt.requested, attempt.started_at or attempt.assigned_at, attempt.task.group)
-        for row, node in enumerate(nodes)
-        for attempt in node.attempts.values()
-        if attempt.holding
-    ]
-    begun = np.array([began_s for _, _, began_s, _ in held], dtype=np.float64)
     lines = _lines(entries, latest)
     found = tuple(
         Entry(
@@ -174,24 +177,31 @@ def scene_of(
             runs.predicted_s(each.group),
             limit_s(each.group),
             each.at_s,
+            *_ranks(each.group.shape),
         )
         for each in entries
     )
     return Scene(
         now_s=now_s,
-        free=_table([node.free for node in nodes]),
-        rows=np.array([row for row, *_ in held], dtype=np.intp),
-        held=_table([requested for _, requested, _, _ in held]),
-        begun=begun,
-        ends=begun + np.array([runs.predicted_s(group) for *_, group in held], dtype=np.float64),
-        limits=begun + np.array([limit_s(group) for *_, group in held], dtype=np.float64),
-        requests=_table([shape.resources for shape in lines]),
-        allowed=np.array([pool.able(shape) for shape in lines], dtype=np.bool_).reshape(
-            len(lines), len(nodes)
+        free=ground.free,
+        rows=ground.rows,
+        held=ground.held,
+        begun=ground.begun,
+        ends=ground.ends,
+        limits=ground.limits,
+        requests=table([shape.resources for shape in lines]),
+        allowed=np.array([ground.able(shape) for shape in lines], dtype=np.bool_).reshape(
+            len(lines), len(ground.free)
         ),
         entries=found,
         discipline=Discipline.FREE if cluster.backfill is Backfill.OFF else Discipline.EASY,
     )
+
+
+def _ranks(shape: Shape) -> tuple[int, int]:
+    """How many places a task takes at once, and at most on one node."""
+    gang = shape.gang
+    return (1, 1) if gang is None else (gang.size, gang.ranks_per_node or gang.size)
 
 
 def _lines(entries: Sequence[InLine], latest: Sequence[Latest]) -> dict[Shape, int]:
@@ -204,34 +214,3 @@ def _shape(wanted: Wanted) -> Shape:
     cpu_millis, mem_mib, gpus, milli = wanted
     whole, shared = (0, milli) if 0 < milli < WHOLE else (gpus, 0)
     return Shape(Resources(cpu_millis, mem_mib, gpus=whole, gpu_milli=shared), (), (), None)
-
-
-class Runs:
-    """Predicted run times; those of one group are the same."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-        self._known: dict[int, float] = {}
-
-    def predicted_s(self, group: Group) -> float:
-        found = self._known.get(id(group))
-        if found is None:
-            asked = asked_of(self._cluster, group, at_s=group.job.submitted_at)
-            predictor = self._cluster.planner.predictor
-            found = predictor.predict(asked.user, asked.width, asked.requested_s).run_s
-            self._known[id(group)] = found
-        return found
-
-
-def limit_s(group: Group) -> float:
-    """The walltime asked for, with the grace to end in; infinite without one."""
-    settings = group.settings
-    return math.inf if settings.timeout_s is None else settings.timeout_s + settings.grace_s
-
-
-def _table(amounts: list[Resources]) -> Amounts:
-    """Rows of numbers that can be added up."""
-    rows = [
-        (each.cpu_millis, each.mem_mib, each.gpu_millis, each.storage_mib, each.net_mbps) for each in amounts
-    ]
-    return np.array(rows, dtype=np.int64).reshape(-1, 5)

@@ -7,6 +7,8 @@ from enum import StrEnum
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bus.values import NodeName
+
 OWN = 0
 """Stands for the job's own number until that is known."""
 
@@ -34,6 +36,13 @@ class Avoided(Struct, frozen=True):
     weight: int | None
 
 
+class Held(Struct, frozen=True):
+    """Content that lies on `nodes`: elsewhere it must be brought, which counts `weight`."""
+
+    nodes: tuple[NodeName, ...]
+    weight: int
+
+
 class Wishes(Struct, frozen=True):
     """`job`: whose tasks are meant, 0 where its own do not matter.
 
@@ -45,11 +54,13 @@ class Wishes(Struct, frozen=True):
     avoid: tuple[Avoided, ...] = ()
     arrangement: Arrangement = Arrangement.ANY
     topology: str = ""
+    held: tuple[Held, ...] = ()
 
     def of_job(self, number: int) -> Wishes:
         """The same with "own" spelled out, where it matters whose tasks they are."""
         avoid = tuple(Avoided(each.job or number, each.weight) for each in self.avoid)
         own = any(each.job == OWN for each in self.avoid) or self.arrangement is not Arrangement.ANY
+        own = own or bool(self.held)  # where it has tasks, its content is
         return replace(self, job=number if own else OWN, avoid=avoid)
 
     @property

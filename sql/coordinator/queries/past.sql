@@ -50,13 +50,24 @@ from corral.jobs j
         from (
             with own as materialized (
                 select
-                    t.id, t.range_id, t.count, t.state as now_state,
-                    case when t.updated_at <= to_timestamp($1) then t.state else (
-                        select e.new_state from corral.task_events e
-                        where e.task_id = t.id and e.at between j.created_at - interval '10 seconds' and to_timestamp($1)
-                        order by e.version desc, e.step desc limit 1) end as state
+                    t.id, t.range_id, t.count,
+                    case when t.updated_at <= to_timestamp($1) then t.state else coalesce(
+                        (select e.old_state from corral.task_events e
+                         where e.task_id = t.id and e.at > to_timestamp($1) order by e.version, e.step limit 1),
+                        t.state) end as state,
+                    t.range_id is null or t.updated_at <= to_timestamp($1) or exists (
+                        select from corral.task_events e
+                        where e.task_id = t.id
+                            and e.at between j.created_at - interval '10 seconds' and to_timestamp($1)) as touched
                 from corral.tasks t
                 where t.job_id = j.id
+            ), x as materialized (  -- else each of the sums below would look for the state anew
+                select
+                    o.state,
+                    case when o.count = 1 then 1 else o.count - (
+                        select count(*) from own y where y.range_id = o.id and y.touched) end as n
+                from own o
+                where o.touched
             )
             select
                 coalesce(sum(n) filter (where x.state = 'pending'), 0)::integer as pending,
@@ -66,22 +77,27 @@ from corral.jobs j
                 coalesce(sum(n) filter (where x.state = 'completed'), 0)::integer as completed,
                 coalesce(sum(n) filter (where x.state in ('failed', 'timeout')), 0)::integer as failed,
                 coalesce(sum(n) filter (where x.state = 'cancelled'), 0)::integer as cancelled
-            from (
-                select
-                    coalesce(
-                        o.state,
-                        (select e.old_state from corral.task_events e
-                         where e.task_id = o.id and e.at >= j.created_at - interval '10 seconds' order by e.version, e.step limit 1),
-                        o.now_state) as state,
-                    case when o.count = 1 then 1 else o.count - (
-                        select count(*) from own y where y.range_id = o.id and y.state is not null) end as n
-                from own o
-                where o.range_id is null or o.state is not null
-            ) x
+            from x
         ) s
         where j.updated_at >= to_timestamp($1) - interval '10 seconds'
     ) c
 where j.created_at <= to_timestamp($1);
+
+-- name: changed_jobs
+-- The newest jobs below number $3 (0: of all) that changed since $1 and were there at $2, of user $4 (null: of anybody):
+-- as many as have $5 tasks, or one; and whether there are more.
+select number, more
+from (
+    select
+        j.number, sum(j.total) over (order by j.number desc) - j.total as before,
+        lead(j.number) over (order by j.number desc) is not null as more
+    from corral.jobs j
+    where j.updated_at > to_timestamp($1) - interval '10 seconds' and j.created_at <= to_timestamp($2)
+        and ($3::bigint = 0 or j.number < $3) and ($4::uuid is null or j.user_id = $4)
+) newest
+where before < $5
+order by number desc
+limit $6;
 
 -- name: tasks
 -- The tasks of the job of number $2, each for itself.

@@ -40,32 +40,35 @@ select
     t.id as row_id, t.count, t.index, t.group_name as name, t.state, n.name as node, t.fence as attempt,
     t.retries, j.priority, t.cpu_millis as cpu, t.mem_mib as memory, t.gpus * 1000 + t.gpu_milli as gpus, t.storage_mib as storage,
     t.net_mbps as net, t.created_at as submitted, t.started_at as started, t.completed_at as ended,
-    t.exit_code as exit, t.signal, coalesce(t.error_message, '') as message, t.output::text
+    t.exit_code as exit, t.signal, coalesce(t.error_message, '') as message, t.output::text,
+    r.fence as told_by, r.progress, r.message as told, r.metrics::text, r.faults, r.fault, r.updated_at as told_at,
+    coalesce((t.parameters -> 'gang' ->> 'size')::integer, 0) as ranks
 from corral.tasks t
     join corral.jobs j on j.id = t.job_id
     join corral.users o on o.id = j.user_id
     left join corral.nodes n on n.id = t.node_id
+    left join corral.task_results r on r.task_id = t.id and r.fence = t.fence
 where ($1::text is null or o.username = $1) and j.number = $2 and t.index <= $3 and t.index + t.count > $3
 order by (t.range_id is not null) desc
 limit 1;
 
 -- name: attempts_of_task
--- The tries of a task, first to last.
+-- The tries of a task, first to last; of a gang, the ranks of each.
 select
-    fence, node_name, state, exit_code, signal, message, explanation::text, assigned_at, started_at, ended_at
+    fence, rank, node_name, state, exit_code, signal, message, explanation::text, assigned_at, started_at, ended_at
 from corral.attempts
 where task_id = $1
-order by fence;
+order by fence, rank;
 
 -- name: attempt_place
--- Where an attempt's output lies ($4: its fence, 0 for the newest), and whether it is over.
+-- Where an attempt's output lies ($4: its fence, 0 for the newest; $5: its rank), and whether it is over.
 select a.node_name, a.fence, a.state not in ('assigned', 'running') as ended
 from corral.attempts a
     join corral.tasks t on t.id = a.task_id
     join corral.jobs j on j.id = t.job_id
     join corral.users o on o.id = j.user_id
 where ($1::text is null or o.username = $1) and j.number = $2 and t.index = $3
-    and ($4::integer = 0 or a.fence = $4)
+    and ($4::integer = 0 or a.fence = $4) and a.rank = $5
 order by a.fence desc
 limit 1;
 

@@ -75,6 +75,35 @@ select at, task_id as entity, 1 as samples, anomaly,
     disk_write_mbps as disk_write
 from corral.task_usage;
 
+-- name: gpu_samples
+-- Samples of GPUs.
+select at, gpu as entity, node_id, 1 as samples, false as anomaly,
+    utilisation as gpu,
+    mem_mib as gpu_memory,
+    temperature_c as gpu_temperature,
+    power_w as gpu_power
+from corral.gpu_usage;
+
+-- name: gpu_minutes
+-- Minutes of GPUs.
+select at, gpu as entity, node_id, samples, false as anomaly,
+    utilisation as gpu, utilisation_least as gpu_least, utilisation_most as gpu_most,
+    memory as gpu_memory, memory_least as gpu_memory_least, memory_most as gpu_memory_most,
+    temperature as gpu_temperature, temperature_least as gpu_temperature_least,
+    temperature_most as gpu_temperature_most,
+    power as gpu_power, power_least as gpu_power_least, power_most as gpu_power_most
+from corral.gpu_usage_minutes;
+
+-- name: gpu_hours
+-- Hours of GPUs.
+select at, gpu as entity, node_id, samples, false as anomaly,
+    utilisation as gpu, utilisation_least as gpu_least, utilisation_most as gpu_most,
+    memory as gpu_memory, memory_least as gpu_memory_least, memory_most as gpu_memory_most,
+    temperature as gpu_temperature, temperature_least as gpu_temperature_least,
+    temperature_most as gpu_temperature_most,
+    power as gpu_power, power_least as gpu_power_least, power_most as gpu_power_most
+from corral.gpu_usage_hours;
+
 -- name: cluster_samples
 -- Gauges of the cluster; the entity is the metric.
 select at, name as entity, 1 as samples, false as anomaly, value
@@ -125,6 +154,16 @@ where m.node_id = n.id and m.at >= to_timestamp($1::double precision) and m.at <
 -- name: unroll_node_hours!
 -- The same, of hours.
 delete from corral.node_usage_hours h using corral.nodes n
+where h.node_id = n.id and h.at >= to_timestamp($1::double precision) and h.at < to_timestamp($2::double precision);
+
+-- name: unroll_gpu_minutes!
+-- The same, of GPUs.
+delete from corral.gpu_usage_minutes m using corral.nodes n
+where m.node_id = n.id and m.at >= to_timestamp($1::double precision) and m.at < to_timestamp($2::double precision);
+
+-- name: unroll_gpu_hours!
+-- The same, of their hours.
+delete from corral.gpu_usage_hours h using corral.nodes n
 where h.node_id = n.id and h.at >= to_timestamp($1::double precision) and h.at < to_timestamp($2::double precision);
 
 -- name: unroll_cluster_minutes!
@@ -200,6 +239,38 @@ from corral.nodes n cross join lateral (
             min(load_least), max(load_most)
     from corral.node_usage_minutes m
     where node_id = n.id
+        and m.at >= to_timestamp($1::double precision) and m.at < to_timestamp($2::double precision)
+    group by 1
+) h;
+
+-- name: roll_gpu_minutes
+-- The minutes from $1 until $2 of the GPUs that each node has or had. In the table's order.
+insert into corral.gpu_usage_minutes
+select m.*
+from corral.gpus g cross join lateral (
+    select date_trunc('minute', at, 'UTC') as at, g.node_id, g.uuid, count(*) as samples,
+        avg(utilisation), min(utilisation), max(utilisation),
+        avg(mem_mib), min(mem_mib), max(mem_mib),
+        avg(temperature_c), min(temperature_c), max(temperature_c),
+        avg(power_w), min(power_w), max(power_w)
+    from corral.gpu_usage
+    where node_id = g.node_id and gpu = g.uuid
+        and at >= to_timestamp($1::double precision) and at < to_timestamp($2::double precision)
+    group by 1
+) m;
+
+-- name: roll_gpu_hours
+-- The hours from $1 until $2, out of their minutes. In the table's order.
+insert into corral.gpu_usage_hours
+select h.*
+from corral.gpus g cross join lateral (
+    select date_trunc('hour', m.at, 'UTC') as at, g.node_id, g.uuid, sum(samples) as samples,
+        sum(utilisation * samples) / sum(samples) filter (where utilisation is not null), min(utilisation_least), max(utilisation_most),
+        sum(memory * samples) / sum(samples) filter (where memory is not null), min(memory_least), max(memory_most),
+        sum(temperature * samples) / sum(samples) filter (where temperature is not null), min(temperature_least), max(temperature_most),
+        sum(power * samples) / sum(samples) filter (where power is not null), min(power_least), max(power_most)
+    from corral.gpu_usage_minutes m
+    where node_id = g.node_id and gpu = g.uuid
         and m.at >= to_timestamp($1::double precision) and m.at < to_timestamp($2::double precision)
     group by 1
 ) h;

@@ -13,6 +13,11 @@ copy corral.node_usage (
     disk_write_mbps, temperature_c, gpu_temperature_c, load, anomaly)
 from stdin (format binary);
 
+-- name: copy_gpu_usage#
+-- Gauges of GPUs.
+copy corral.gpu_usage (at, node_id, gpu, utilisation, mem_mib, temperature_c, power_w)
+from stdin (format binary);
+
 -- name: copy_task_usage#
 -- Gauges of running attempts.
 copy corral.task_usage (
@@ -45,5 +50,5 @@ from stdin (format binary);
 update corral.rollups
 set until = least(
     until,
-    date_trunc(case when table_name in ('node_usage_hours', 'cluster_metrics_hours') then 'hour' else 'minute' end,
+    date_trunc(case when right(table_name::text, 6) = '_hours' then 'hour' else 'minute' end,
                to_timestamp($1::double precision), 'UTC'));

@@ -52,6 +52,7 @@ class Guard:
         self.inventories: list[tuple[Any, ...]] = []
         self.data: list[tuple[Any, ...]] = []
         self.found: list[tuple[Any, ...]] = []
+        self.typed: list[tuple[Any, ...]] = []
         self._buffer = bytearray()
         self.socket = socket.socket(socket.AF_UNIX)
         self.process = self.launch()
@@ -127,6 +128,8 @@ class Guard:
                         self.inventories.append(tuple(parts))
                     case wire.FOUND:
                         self.found.append(tuple(parts))
+                    case wire.TYPED:
+                        self.typed.append(tuple(parts))
                     case wire.DATA:
                         self.data.append(tuple(parts))
 
@@ -148,6 +151,28 @@ class Guard:
         self.send(wire.READ, count, key, stream, offset, limit)
         self.receive_until(lambda: len(self.data) > count)
         return self.data[-1][1:5]
+
+    def shown(self, key: Key, text: bytes, *, offset: int = 0) -> bytes:
+        """What a terminal shows after `offset`, once `text` is in it."""
+        while True:
+            seen = bytes(self.read(key, offset=offset)[1])
+            if text in seen:
+                return seen
+            assert self.more(key, offset + len(seen)), f"no more output, and no {text!r} in {seen!r}"
+
+    def more(self, key: Key, offset: int) -> bytes:
+        """What a terminal shows after `offset`, once there is any; b"": there will be none."""
+        count = len(self.data)
+        self.send(wire.AWAIT, count, key, offset, 1 << 20)
+        self.receive_until(lambda: len(self.data) > count)
+        return bytes(self.data[-1][2])
+
+    def type(self, key: Key, data: bytes) -> int:
+        count = len(self.typed)
+        self.send(wire.TYPE, count, key, data)
+        self.receive_until(lambda: len(self.typed) > count)
+        taken: int = self.typed[-1][1]
+        return taken
 
     def came(self, key: Key, stream: int = wire.STDOUT, offset: int = 0) -> tuple[Any, ...]:
         """When that piece came: (size, at)."""
@@ -186,6 +211,12 @@ def make_body(argv: tuple[str, ...], options: dict[str, Any]) -> Body:
         options.get("timeout_s"),
         options.get("grace_s", 10.0),
         options.get("run_on", False),
+        options.get("pty", False),
+        image=options.get("image", ""),
+        network=options.get("network", "default"),
+        mounts=options.get("mounts", ()),
+        read_only=options.get("read_only", False),
+        pull=options.get("pull", "missing"),
     )
 
 

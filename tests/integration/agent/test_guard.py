@@ -60,6 +60,10 @@ def test_the_environment_is_made_from_nothing(guard: Guard) -> None:
         "CORRAL_ITEM": "/a b",
         "CORRAL_INPUT": f"{guard.folder}/tasks/no-input.json",
         "CORRAL_OUTPUT": base + ".result",
+        "CORRAL_RESULT": base + ".notes",
+        "CORRAL_ARTIFACTS": base + ".artifacts",
+        "CORRAL_HELPER": f"{guard.folder}/tasks/helper/corral_task.py",
+        "PYTHONPATH": f"{guard.folder}/tasks/helper",
         "CORRAL_GPUS": "GPU-b",
         "CUDA_VISIBLE_DEVICES": "GPU-b",
     } | ({"PWD": env["PWD"]} if "PWD" in env else {})

@@ -88,7 +88,8 @@ def test_whoever_forks_and_forks_is_ended_whole(guard: Guard) -> None:
 
 @pytest.fixture
 def cramped(node_folder: Path) -> Iterator[Guard]:
-    """A guard whose files may have 5000 bytes."""
+    """A guard whose files may have 5000 bytes: less than what one before it gave to tasks."""
+    Guard(node_folder).stop()
     made = Guard(node_folder, file_bytes_max=5000)
     yield made
     made.stop()

@@ -13,9 +13,11 @@ from agent.loop import Agent
 from bus import messages as m
 from bus import subjects
 from bus.api import ErrorReply
+from bus.artifacts import Kept, KeptFile, KeptReply, LeftFile
 from bus.codec import decode_from_agent, decode_from_agent_reply, encode
 from bus.memory import MemoryBus, MemoryHub
 from bus.refusal import refusal
+from bus.results import Place, Progress, ProgressReply, Told
 from bus.transport import Message
 from bus.values import AttemptRef, Ended, OnDisconnect, Resources, Started, TaskEvent, TaskSettings
 from tests.integration.agent.harness import WAIT_S, alive
@@ -33,7 +35,8 @@ class Coordinator:
     """Answers everything; nothing while `away`, no heartbeats and reports while `deaf`, no heartbeats unless
     it is `renewing`.
 
-    `fences` are incarnations whose place somebody else has.
+    `fences` are incarnations whose place somebody else has. `mute`: it hears what tasks tell, and nobody
+    hears it.
     """
 
     def __init__(self, bus: MemoryBus) -> None:
@@ -53,6 +56,12 @@ class Coordinator:
         self.term_after_s = 60.0
         self.interval_s = 0.05
         self.logs: list[m.LogChunk] = []
+        self.told: list[Told] = []
+        self.kept: list[LeftFile] = []
+        self.mute = False
+        self.stale: set[AttemptRef] = set()
+        self.asked_of_stale = 0
+        self._places: dict[AttemptRef, int] = {}
 
     @property
     def last_faults(self) -> tuple[str, ...]:
@@ -63,7 +72,7 @@ class Coordinator:
         return self.beats[-1].paused if self.beats else ()
 
     async def start(self) -> None:
-        for verb in ("register", "heartbeat", "report", "usage", "inputs"):
+        for verb in ("register", "heartbeat", "report", "usage", "inputs", "progress", "kept"):
             await self.bus.subscribe(f"corral.node.*.{verb}", self._on)
 
     async def _on(self, message: Message) -> None:
@@ -106,7 +115,31 @@ class Coordinator:
             case m.UsageReport():
                 self.usage.append(asked)
                 return
+            case Kept():
+                self.kept += [file for file in asked.files if file.attempt not in self.stale]
+                codes = ["E_FENCED" if file.attempt in self.stale else "" for file in asked.files]
+                reply = KeptReply(files=tuple([KeptFile("", code) for code in codes]))
+                if self.mute:
+                    return
+            case Progress():
+                reply = ProgressReply(
+                    places=tuple(Place(told.attempt, self._heard(told)) for told in asked.told)
+                )
+                if self.mute:
+                    return
         await self.bus.publish(message.reply, encode(reply))
+
+    def _heard(self, told: Told) -> int:
+        """As the database does: what follows the place that is known counts, and once."""
+        if told.attempt in self.stale:
+            self.asked_of_stale += 1
+            return -1
+        place = self._places.get(told.attempt, 0)
+        if told.start != place:
+            return place
+        self.told.append(told)
+        self._places[told.attempt] = told.end
+        return told.end
 
     async def command(self, command: m.ToAgent) -> m.FromAgentReply:
         subject = subjects.node("n1", subjects.NodeVerb.COMMAND)
@@ -119,6 +152,7 @@ class Coordinator:
                 resources=Resources(cpu_millis=1000),
                 tool=options.get("tool"),  # type: ignore[arg-type]
                 on_disconnect=OnDisconnect.RUN_ON if options.get("run_on") else OnDisconnect.REPLACE,
+                pty=bool(options.get("pty")),
             ),
             command=command,
             needs=("count",) if options.get("needs") else (),
@@ -166,6 +200,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         hub = MemoryHub(time.monotonic)
         said = ["--name", "n1", "--nats", "-", "--credentials", "-", "--gpu-driver", "none", "--cpu", "2"]
+        said += ["--containers", "none"]
         self.coordinator = Coordinator(hub.connect_coordinator())
         self.user = hub.connect_user("alice")
         folder.joinpath("agent").mkdir(mode=0o711)

@@ -14,7 +14,7 @@ from tests.not_here import not_here
 
 @pytest.fixture(scope="module")
 def tmux() -> None:
-    """tmux itself: `.ci/tmux` installs it where it can."""
+    """tmux itself: `.ci/debian` installs it where it can."""
     if shutil.which("tmux") is None:
         not_here("the console in tmux", "there is no tmux")
 

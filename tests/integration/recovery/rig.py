@@ -158,7 +158,14 @@ class Rig:
             self.agent = subprocess.Popen(
                 [
                     *(sys.executable, "-P", "-m", "agent", "--data", str(layout.agent("n1")), "--name", "n1"),
-                    *("--nats", self.nats_process.url, "--credentials", str(credentials)),
+                    *(
+                        "--nats",
+                        self.nats_process.url,
+                        "--credentials",
+                        str(credentials),
+                        "--containers",
+                        "none",
+                    ),
                     *("--gpu-driver", "none", "--cpu", "64", "--memory", "8GiB"),
                 ],
                 stdin=subprocess.DEVNULL,

@@ -280,3 +280,16 @@ async def test_a_task_may_lose_an_attempt_and_get_the_next_in_one_batch(
     found = [tuple(row) for row in await database.fetch(states, task.id)]
     assert found == [(1, "lost"), (2, "assigned")]
     assert await database.fetch("select * from corral.ledger_mismatches") == []
+
+
+@pytest.mark.contract("S2.28", "S2.35")
+async def test_a_job_has_the_image_and_the_network_that_its_spec_asks_for(
+    leader: Leader, database: asyncpg.Connection
+) -> None:
+    asking = new_job(spec=b'{"command": ["true"], "image": "python:3.11", "network_policy": "none"}')
+    plain = new_job()
+    for job in (asking, plain):
+        await leader.commit(new_jobs=[job], job_changes=[job_change(job, JobState.PENDING, queued=1)])
+    rows = "select image, network_policy from corral.jobs where id = any($1) order by number"
+    found = [tuple(row) for row in await database.fetch(rows, [asking.id, plain.id])]
+    assert found == [("python:3.11", "none"), (None, "default")]

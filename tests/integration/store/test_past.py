@@ -17,6 +17,7 @@ from coordinator.clock import Clock
 from coordinator.config import Config
 from coordinator.core.effects import EventRecord, UsageRecord
 from coordinator.serve import rebuild
+from coordinator.store import past as past_store
 from coordinator.store.events import Events
 from coordinator.store.learned import Learned
 from coordinator.store.lists import Lists
@@ -26,7 +27,8 @@ from coordinator.store.reads import Reads
 from coordinator.store.relational import RelationalStore
 from coordinator.store.task_lists import TaskLists
 from coordinator.store.telemetry import TelemetryStore
-from tests.unit.coordinator.shell import FakeAgent, Shell, serving
+from tests.unit.coordinator.fake_agent import FakeAgent
+from tests.unit.coordinator.shell import Shell, serving
 
 STEPS = 24
 STEPS_FEW = 12
@@ -265,6 +267,27 @@ async def test_changes_are_what_lists_of_both_moments_differ_by(coordinator_dsn:
                 await check_changes(shell, user, moments[first], moments[last])
 
 
+async def test_changes_of_many_jobs_come_in_pages(
+    coordinator_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a job at least; nodes and events with the first; and together they are the whole."""
+    async with coordinator(coordinator_dsn) as (shell, telemetry):
+        moments = await recorded(shell, telemetry, seed=6, steps=STEPS_FEW)
+        span = {"since": moments[0].at_s, "until": moments[-1].at_s}
+        whole = await shell.ask("adam", "past.changes", **span)
+        monkeypatch.setattr(past_store, "MOVED_TASKS", 1)
+        pages = [await shell.ask("adam", "past.changes", **span)]
+        while pages[-1]["next"]:
+            assert len(pages) < 200 and not pages[-1]["exact"]
+            pages.append(await shell.ask("adam", "past.changes", before=pages[-1]["next"], **span))
+        assert len(pages) > 1 and all(len(page["jobs"]) <= 1 for page in pages)
+        assert [job for page in pages for job in page["jobs"]] == whole["jobs"]
+        assert (pages[0]["nodes"], pages[0]["happened"]) == (whole["nodes"], whole["happened"])
+        assert not any(page["nodes"] or page["happened"] for page in pages[1:])
+        answer = await shell.ask("adam", "past.changes", before=-1, **span)
+        assert (answer["error"]["code"], answer["error"]["field"]) == ("E_RANGE", "/before")
+
+
 async def check_changes(shell: Shell, user: str, before: Moment, after: Moment) -> None:
     (since_s, were), (until_s, are) = before, after
     told = await shell.ask(user, "past.changes", since=since_s, until=until_s)
@@ -292,7 +315,11 @@ async def test_a_spike_is_what_happened_more_often_and_was_used_more_than_before
         since_s, until_s = moments[-3].at_s, moments[-1].at_s
         length_s, node_id = until_s - since_s, shell.cluster.nodes[NodeName("n1")].id
         low, high = Usage(cpu_millis=100, mem_mib=64), Usage(cpu_millis=1_900, mem_mib=64)
-        samples = [(since_s - length_s / 2, low), (since_s - length_s / 3, low), (until_s, high)]
+        samples = [
+            (since_s - length_s / 2, low),
+            (since_s - length_s / 3, low),
+            (until_s - length_s / 9, high),
+        ]
         await telemetry.write([
             UsageRecord(at=at_s, node=NodeName("n1"), node_id=node_id, load=0.0, usage=usage)
             for at_s, usage in samples

@@ -103,7 +103,8 @@ async def test_the_writer_keeps_what_cannot_be_written(
         written.extend(records)
 
     monkeypatch.setattr(store, "write", write)
-    writer = TelemetryWriter(store)
+    heard: list[int] = []
+    writer = TelemetryWriter(store, noticed=lambda: heard.append(len(written)))
     running = asyncio.create_task(writer.run())
     records = [usage(float(index)) for index in range(25)]
     for record in records:
@@ -113,7 +114,11 @@ async def test_the_writer_keeps_what_cannot_be_written(
     async with asyncio.timeout(20):
         while len(written) < 10:
             await asyncio.sleep(0.01)
+    assert heard == [], "no event was among them"
+    happened = EventRecord(at=30.0, event_type="told", severity="info", message="so it is")
+    writer.put([happened])
     await writer.close()
     await running
-    assert written == records[-10:]
+    assert written == [*records[-10:], happened]
+    assert heard == [11], "once it is written"
     assert writer.dropped == 15

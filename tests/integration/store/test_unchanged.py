@@ -11,6 +11,7 @@ import pytest
 from bus.values import Role, UserName
 from coordinator.config import Config
 from coordinator.serve import rebuild
+from coordinator.store.events import Events
 from coordinator.store.lists import Lists
 from coordinator.store.reads import Reads
 from coordinator.store.relational import RelationalStore
@@ -27,6 +28,9 @@ QUESTIONS: list[tuple[str, dict[str, Any]]] = [
     ("task.list", {"limit": 3}),
     ("task.list", {"job": "1"}),
     ("task.list", {"job": "2", "filter": "state=cancelled"}),
+    ("event.list", {"limit": 5}),
+    ("event.list", {"job": "1"}),
+    ("user.list", {}),
 ]
 
 
@@ -38,8 +42,9 @@ async def shell(coordinator_dsn: str) -> AsyncIterator[Shell]:
         Lists(coordinator_dsn),
         TaskLists(coordinator_dsn),
         Tokens(coordinator_dsn),
+        Events(coordinator_dsn),
     )
-    reads, lists, task_lists, tokens = doors
+    reads, lists, task_lists, tokens, events = doors
     try:
         await store.ensure_user(UserName("alice"), Role.USER)
         await store.lead("test", 10)
@@ -53,6 +58,7 @@ async def shell(coordinator_dsn: str) -> AsyncIterator[Shell]:
             lists=lists,
             task_lists=task_lists,
             tokens=tokens,
+            events=events,
             next_number=snapshot.next_number,
         )
         async with serving(running):

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from bus.values import AttemptState, JobState, Resources, TaskRef, TaskState
-from coordinator.api.why import explanation_of
+from coordinator.api.placed import explanation_of
 from coordinator.core import why
 from coordinator.core.effects import NodeLedger, TaskChange
 from coordinator.store.books import Books

@@ -24,6 +24,7 @@ class Corral:
     def __init__(self, data: Path) -> None:
         self.data = data
         self.environment = {**os.environ, "CORRAL_DATA": str(data), "PYTHONPATH": str(ROOT)}
+        self.environment["CORRAL_AGENT_CONTAINERS"] = "none"  # they are tried elsewhere
 
     def __call__(self, *arguments: str, input: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(

@@ -27,7 +27,9 @@ FILES = {
     "job.toml": 'name = "from-a-file"\ncommand = ["echo", "hello"]\n',
     "job.json": '{"name": "from-json", "command": ["echo", "hello"]}\n',
 }
-"""What the documents' commands find in their folder."""
+"""What the documents' commands find in their folder, beside the files of the guides."""
+
+EXAMPLES = sorted(path for path in (ROOT / "docs" / "guides").glob("*/*") if path.is_file())
 
 
 def identify(path: Path) -> str:
@@ -39,6 +41,8 @@ def folder_of_user(folder: Path) -> Path:
     """A home with the files above and small traces, which tasks may read, and a `corral` on the PATH."""
     home = Path(tempfile.mkdtemp(prefix="home-", dir=folder))
     home.chmod(0o755)
+    for path in EXAMPLES:
+        (home / path.name).write_bytes(path.read_bytes())
     for name, text in FILES.items():
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text(text)
@@ -59,6 +63,12 @@ def test_every_block_of_commands_runs_or_says_why_not(path: Path) -> None:
             assert not block.tag or block.tag in ELSEWHERE, f"{where}: {block.tag!r} is no known reason"
         elif not block.kind:
             assert not block.has_commands, f"{where}: say ```sh, and why it is not run if it is not"
+
+
+@pytest.mark.parametrize("path", [path for path in EXAMPLES if path.suffix in (".sh", ".toml", ".yaml")])
+def test_a_guide_shows_its_files_as_they_are(path: Path) -> None:
+    guide = path.parents[1] / f"{path.parent.name}.md"
+    assert path.read_text() in guide.read_text()
 
 
 def test_what_is_not_run_is_counted(capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,6 +43,7 @@ def test_simulated_gpus_are_named_after_their_node() -> None:
         (["--memory", "4 parsecs"], "4 parsecs"),
         (["--gpus", "-1"], "--gpus"),
         (["--label", "zone"], "KEY=VALUE"),
+        (["--interface", "eth1=fast"], "management"),
         (["--gpu-driver", "sim:lots"], "sim:2xA100-40"),
         (["--kind", "toaster"], "toaster"),
         (["--nonsense"], "--nonsense"),

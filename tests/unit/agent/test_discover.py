@@ -16,15 +16,14 @@ from agent import discover
 from agent.config import Declared
 from agent.gpus import GpuProcess, SimulatedGpus, parse_simulated
 from agent.usage import UsageSampler
-from bus.values import AttemptRef, GpuInfo, Inventory
+from bus.values import AttemptRef, GpuInfo, GpuUsage, InterfaceInfo, Inventory
 
 
 def test_this_machine_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(discover, "_RUNTIMES", ("git", "no-such-runtime", "false"))
-    found = discover.inventory(())
+    found = discover.inventory((), ())
     assert found.cpu_cores == len(os.sched_getaffinity(0))
     assert found.kernel_version and found.hostname and found.os_version and found.cpu_model
-    assert all(interface.name != "lo" for interface in found.interfaces)
     assert "no-such-runtime" not in found.runtimes and "false" not in found.runtimes
     assert found.isolation["account"] == ("dropped" if os.geteuid() == 0 else "own")
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(found), type=Inventory) == found
@@ -35,10 +34,17 @@ def test_capacity_is_what_was_found_unless_declared(tmp_path: Path) -> None:
         *(parse_simulated("sim:2xA100-40", "n") or ()),
         GpuInfo(uuid="sick", model="m", mem_mib=1, healthy=False),
     )
-    found = discover.inventory(gpus)
+    found = discover.inventory(gpus, ())
     offered, uuids = discover.capacity(Declared(), found, tmp_path)
     assert (offered.cpu_millis, offered.gpus) == (found.cpu_cores * 1000, 2)
     assert uuids == ("GPU-sim-n-0", "GPU-sim-n-1")
+    assert offered.net_mbps == 1000, "no driver says how fast it is"
+    cards = (
+        InterfaceInfo(name="eth0", mac="", kind="data", speed_mbps=25_000),
+        InterfaceInfo(name="ib0", mac="", kind="cluster", speed_mbps=400_000),
+    )
+    offered, _ = discover.capacity(Declared(), discover.inventory((), cards), tmp_path)
+    assert offered.net_mbps == 25_000
     declared = Declared(cpu_millis=500, mem_mib=64, gpus=1, storage_mib=7, net_mbps=0)
     offered, uuids = discover.capacity(declared, found, tmp_path)
     assert list(msgspec.to_builtins(offered)) == [500, 64, 1, 7, 0, 0]
@@ -93,6 +99,9 @@ class FakeNvml:
             SimpleNamespace(pid=os.getpid(), timeStamp=100, smUtil=90),
         ]
 
+    def nvmlDeviceGetPowerUsage(self, handle: int) -> int:
+        return 312_500
+
     def nvmlDeviceGetTemperature(self, handle: int, kind: int) -> int:
         raise self.NVMLError("not supported")
 
@@ -104,6 +113,7 @@ def test_a_gpu_that_fails_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert driver.gpus() == (GpuInfo(uuid="GPU-0", model="H100", mem_mib=80 * 1024),)
     sample = driver.sample()["GPU-0"]
     assert (sample.utilisation, sample.mem_used_mib, sample.temperature_c) == (0.5, 1024.0, None)
+    assert sample.power_w == 312.5
     driver.close()
     driver.close()
     assert fake.closed and driver.gpus() == () and driver.sample() == {}
@@ -117,12 +127,12 @@ def test_a_shared_gpu_is_counted_by_process(monkeypatch: pytest.MonkeyPatch, tmp
     assert driver.processes()[os.getpid()].utilisation == 0.0, "nothing new was sampled"
     driver = discover.NvmlGpus()
     driver.gpus()
-    _, (task,) = UsageSampler(driver, tmp_path).sample({AttemptRef(1, 0, 1): os.getpid()})
+    _, (task,), _ = UsageSampler(driver, tmp_path).sample({AttemptRef(1, 0, 1): os.getpid()})
     assert (task.usage.gpus, task.usage.gpu_mem_mib) == (0.4, 1024.0)
 
 
 def test_gpus_are_shareable_where_the_guard_can_share() -> None:
-    found = discover.inventory(parse_simulated("sim:2xA100-40", "n") or ())
+    found = discover.inventory(parse_simulated("sim:2xA100-40", "n") or (), ())
     assert [gpu.shareable for gpu in discover.with_sharing(found, shareable=False).gpus] == [False, False]
     assert [gpu.shareable for gpu in discover.with_sharing(found, shareable=True).gpus] == [True, True]
 
@@ -151,7 +161,7 @@ def test_a_tasks_usage_is_that_of_its_whole_tree(tmp_path: Path) -> None:
         end = time.monotonic() + 20
         try:
             while True:
-                node, tasks = sampler.sample({attempt: process.pid, AttemptRef(1, 1, 1): 2**22 + 1})
+                node, tasks, gpus = sampler.sample({attempt: process.pid, AttemptRef(1, 1, 1): 2**22 + 1})
                 if tasks[0].usage.cpu_millis > 0:
                     break
                 assert time.monotonic() < end, "the busy child was never seen"
@@ -161,3 +171,4 @@ def test_a_tasks_usage_is_that_of_its_whole_tree(tmp_path: Path) -> None:
     assert [task.attempt for task in tasks] == [attempt], "a process that is gone has no usage"
     assert tasks[0].usage.mem_mib > 0
     assert node.mem_mib > 0 and node.cpu_millis >= 0 and node.gpu_temperature_c == 30.0
+    assert gpus == [GpuUsage(uuid="GPU-sim-n-0", utilisation=0.0, mem_mib=0.0, temperature_c=30.0)]

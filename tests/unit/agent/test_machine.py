@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from agent.core import effects, events, model
 from agent.core.machine import step
@@ -133,7 +134,8 @@ def test_a_retry_on_the_same_node_starts_at_once(ledger: Ledger) -> None:
 def test_inputs_come_before_the_guard(ledger: Ledger) -> None:
     needy = order(work=NEEDY)
     assert assign(ledger, needy)[-1] == effects.FetchInputs(needy)
-    assert step(ledger, events.InputsArrived(ref()), NOW) == [effects.Hand((needy,))]
+    env = {"WHERE": "/there"}
+    assert step(ledger, events.InputsArrived(ref(), env), NOW) == [effects.Hand((replace(needy, env=env),))]
     assert step(ledger, events.InputsArrived(ref()), NOW) == []
     assert step(ledger, events.InputsArrived(ref(9)), NOW) == []
 
@@ -376,3 +378,31 @@ def test_a_fenced_agent_ends_everything_and_reports_none_of_it(ledger: Ledger) -
     assert effects.End((ref(0),)) in made
     assert end(ledger, ref(0)) == [effects.SaveEnd(ref(0))]
     assert not ledger.held and not reported(ledger)
+
+
+def test_what_the_node_itself_ends_has_failed(ledger: Ledger) -> None:
+    assign(ledger, order())
+    asked = events.EndAsked((ref(), ref(9)), "the volume is full")
+    assert step(ledger, asked, NOW) == []  # it has not started: nothing of it writes
+    start(ledger, ref())
+    assert step(ledger, asked, NOW) == [effects.End((ref(),))]
+    assert step(ledger, asked, NOW) == []
+    killed = Ended(attempt=ref(), outcome=Outcome.CANCELLED, ended_at=2.0, started_at=1.0)
+    step(ledger, events.GuardReported(ends=(killed,)), NOW)
+    said = reported(ledger)[-1]
+    assert isinstance(said, Ended)
+    assert (said.outcome, said.message) == (Outcome.SIGNALED, "the volume is full")
+
+
+def test_what_ends_by_itself_meanwhile_has_ended_by_itself(ledger: Ledger) -> None:
+    assign(ledger, order())
+    start(ledger, ref())
+    step(ledger, events.EndAsked((ref(),), "the volume is full"), NOW)
+    end(ledger, ref())
+    said = reported(ledger)[-1]
+    assert isinstance(said, Ended) and (said.outcome, said.message) == (Outcome.EXITED, "")
+
+
+def test_what_is_being_prepared_is_told(ledger: Ledger) -> None:
+    assign(ledger, order(work=NEEDY), order(1))
+    assert ledger.preparing() == (ref(),)

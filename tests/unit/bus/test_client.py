@@ -38,6 +38,22 @@ def test_there_is_a_method_for_every_operation() -> None:
         "task.grep": Client.grep,
         "task.follow": Client.following,
         "task.why": Client.why,
+        "task.metrics": Client.task_metrics,
+        "artifact.list": Client.artifacts,
+        "artifact.show": Client.artifact,
+        "artifact.remove": Client.remove_artifact,
+        "artifact.gc": Client.collect_artifacts,
+        "replica.list": Client.replicas,
+        "replica.scrub": Client.scrub_replicas,
+        "checkpoint.list": Client.checkpoints,
+        "checkpoint.show": Client.checkpoint,
+        "checkpoint.best": Client.best_checkpoint,
+        "checkpoint.use": Client.use_checkpoint,
+        "checkpoint.remove": Client.remove_checkpoint,
+        "model.register": Client.register_model,
+        "model.list": Client.models,
+        "model.show": Client.model,
+        "model.remove": Client.remove_model,
         "job.retry": Client.retry,
         "job.hold": Client.hold,
         "job.release": Client.release,
@@ -49,6 +65,9 @@ def test_there_is_a_method_for_every_operation() -> None:
         "past.tasks": Client.tasks,
         "past.nodes": Client.nodes,
         "past.scheduler": Client.scheduler,
+        "past.why": Client.why,
+        "past.output": Client.output_then,
+        "past.users": Client.users,
         "past.changes": Client.changes,
         "past.spike": Client.spike,
         "job.priority": Client.prioritize,
@@ -78,16 +97,57 @@ def test_there_is_a_method_for_every_operation() -> None:
         "user.whoami": Client.whoami,
         "user.list": Client.users,
         "user.share": Client.share,
+        "tool.add": Client.add_tool,
+        "tool.list": Client.registered_tools,
+        "tool.show": Client.tool,
+        "tool.tag": Client.tag_tool,
+        "tool.enable": Client.enable_tool,
+        "tool.disable": Client.disable_tool,
+        "tool.remove": Client.remove_tool,
+        "tool.stats": Client.tool_stats,
+        "pool.create": Client.create_pool,
+        "pool.list": Client.pools,
+        "pool.show": Client.pool,
+        "pool.remove": Client.remove_pool,
+        "volume.create": Client.create_volume,
+        "volume.list": Client.volumes,
+        "volume.show": Client.volume,
+        "volume.remove": Client.remove_volume,
+        "volume.undelete": Client.undelete_volume,
+        "volume.snapshot": Client.snapshot_volume,
+        "volume.restore": Client.restore_volume,
+        "volume.unsnapshot": Client.remove_snapshot,
+        "type.list": Client.task_types,
+        "type.add": Client.add_type,
+        "worker.list": Client.workers,
+        "topology.create": Client.create_topology,
+        "topology.list": Client.topologies,
+        "topology.remove": Client.remove_topology,
         "user.renew": Client.renew,
         "user.logout": Client.logout,
+        "schedule.list": Client.schedules,
+        "schedule.pause": Client.pause_schedule,
+        "schedule.resume": Client.resume_schedule,
+        "schedule.remove": Client.remove_schedule,
+        "webhook.add": Client.add_webhook,
+        "webhook.list": Client.webhooks,
+        "webhook.remove": Client.remove_webhook,
+        "webhook.enable": Client.enable_webhook,
+        "webhook.test": Client.test_webhook,
+        "webhook.deliveries": Client.deliveries,
+        "webhook.redeliver": Client.redeliver,
         "token.create": Client.create_token,
         "token.list": Client.tokens,
         "token.revoke": Client.revoke_token,
+        "gpu.list": Client.gpus,
+        "gpu.quarantine": Client.quarantine_gpu,
+        "gpu.release": Client.release_gpu,
         "node.list": Client.nodes,
         "node.show": Client.node,
         "node.devices": Client.devices,
         "node.tools": Client.tools,
         "timeline.attempts": Client.timeline,
+        "stream.open": Client.open_stream,
         "cluster.status": Client.cluster,
     }
     assert methods.keys() == OPERATIONS.keys()
@@ -249,3 +309,22 @@ async def test_nobody_waits_for_ever_where_none_takes_over(monkeypatch: pytest.M
     with pytest.raises(NoResponders):
         await fake.client.job(7)
     await fake.stop()
+
+
+async def test_wait_ends_early_where_what_is_waited_for_holds(
+    fake: FakeCoordinator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bus.client.RECHECK_S", 3600.0)
+    fake.job_state = JobState.PENDING
+    waiting = asyncio.create_task(fake.client.wait(7, until=lambda job: job.state is JobState.RUNNING))
+    while len(fake.asked) < 2:
+        await asyncio.sleep(0)
+    await fake.say_job()  # still pending: asked once more, and waited for again
+    while len(fake.asked) < 3:
+        await asyncio.sleep(0)
+    fake.job_state = JobState.RUNNING
+    await fake.say_job()
+    assert (await asyncio.wait_for(waiting, 5)).state is JobState.RUNNING
+    fake.job_state = JobState.FAILED
+    ended = await asyncio.wait_for(fake.client.wait(7, until=lambda job: False), 5)
+    assert ended.state is JobState.FAILED, "a job that is over becomes nothing else"

@@ -269,7 +269,7 @@ def test_log_bytes_are_base64_in_json_and_binary_in_messagepack() -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # 2 shared cores
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # 2 shared cores
 def test_any_bytes_decode_or_are_refused(data: bytes) -> None:
     for kind in (JobSpec, JobList):
         try:
@@ -295,7 +295,7 @@ _FIELDS = st.sampled_from([*JobSpec.__struct_fields__, "comand", "type", "v"])
 
 
 @given(st.dictionaries(_FIELDS, _TREES, max_size=5))
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # 2 shared cores
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # 2 shared cores
 def test_any_values_in_known_fields_decode_or_are_refused(tree: dict[str, object]) -> None:
     for operation in OPERATIONS:
         try:

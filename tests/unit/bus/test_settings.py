@@ -174,3 +174,47 @@ def test_a_key_is_found_on_its_line_whatever_surrounds_it(before: list[str]) -> 
     before.sort(key=lambda line: line == "[nats]")  # a table's keys end with the next table
     text = "\n".join([*before, "[output]", "  x = 1"])
     assert line_of(text, "output.x") == text.count("\n") + 1
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("text_generation", "text_generation"),
+        ("b1,a2,b1", "b1,a2"),
+        (["text_generation", "translation"], "text_generation,translation"),
+        ([], ""),
+    ],
+)
+def test_capabilities_are_a_list_or_a_text(said: object, meant: str) -> None:
+    assert convert(Kind.CAPABILITIES, said) == meant
+
+
+@pytest.mark.parametrize(
+    "said", ["", "a", "a" * 51, "Upper", "a b", "ok,", "ok\n", ["ok,no"], ["ok", 1], 3, {"a": 1}]
+)
+def test_other_capabilities_are_refused(said: object) -> None:
+    with pytest.raises(ValueError, match="2 to 50"):
+        convert(Kind.CAPABILITIES, said)
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [("eth1=data", "eth1=data"), (["eth1=data", "ib0=cluster"], "eth1=data,ib0=cluster"), ([], "")],
+)
+def test_interfaces_are_pairs(said: object, meant: str) -> None:
+    assert convert(Kind.INTERFACES, said) == meant
+
+
+@pytest.mark.parametrize(
+    "said", ["", "eth1", "eth1=", "=data", "eth1=fast", "a/b=data", ["x" * 16 + "=data"], 3, [1]]
+)
+def test_other_interfaces_are_refused(said: object) -> None:
+    with pytest.raises(ValueError, match="eth1=data"):
+        convert(Kind.INTERFACES, said)
+
+
+def test_capabilities_of_a_file(files: Files) -> None:
+    write(files.user, '[agent]\ncan = ["text_generation", "translation"]\n')
+    assert load(environment={}, files=files).text("agent.can") == "text_generation,translation"
+    write(files.user, '[agent]\ncan = ["text generation"]\n')
+    assert fault(files).error.field == f"{files.user}:2"

@@ -17,6 +17,7 @@ from bus.subjects import (
     NodeVerb,
     Noun,
     Peer,
+    PeerSubject,
     PublishSubject,
     StreamSubject,
     SubjectError,
@@ -54,6 +55,11 @@ TASK = TaskRef(1042, 7)
             "corral.s.alice.n1.pty-1.up",
             StreamSubject(ALICE, N1, "pty-1", Direction.UP),
         ),
+        (
+            subjects.peer_stream("n2", "n1", "send_1", direction=Direction.DOWN),
+            "corral.peer.n2.n1.send_1.down",
+            PeerSubject(NodeName("n2"), N1, "send_1", Direction.DOWN),
+        ),
     ],
 )
 def test_built_subjects_parse_back(built: str, text: str, meaning: subjects.Parsed) -> None:
@@ -77,6 +83,9 @@ def test_built_subjects_parse_back(built: str, text: str, meaning: subjects.Pars
         "corral.u._.publish",
         "corral.feed.alice.job.1 2",
         "corral.s.alice.n1.x.sideways",
+        "corral.peer.n1.n2.x.sideways",
+        "corral.peer.N1.n2.x.up",
+        "corral.peer.n1.n2.*.up",
         "corral.u.alice.job.submit.now",
         "$SRV.PING",
         "corral.u.alice\n.publish",

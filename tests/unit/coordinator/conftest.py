@@ -212,8 +212,11 @@ class World:
             self.held.get(name, {}).pop(ref, None)
         return answer
 
-    def confirm(self, name: str = "n1") -> None:
-        self.happen(CommandConfirmed(node=NodeName(name), attempts=tuple(self.held.get(name, {}))))
+    def confirm(self, name: str = "n1") -> list[Tell]:
+        """The node has on disk what it was given; ranks 0 can be met at port 4000."""
+        held = tuple(self.held.get(name, {}))
+        ports = tuple([(ref, 4000) for ref in held if not ref.rank])
+        return self.happen(CommandConfirmed(node=NodeName(name), attempts=held, ports=ports))
 
     def cancel(
         self, job: int, index: int | None = None, *, by: str = "alice", role: Role = Role.USER
@@ -328,7 +331,8 @@ class World:
             for attempt in node.attempts.values():
                 assert attempt.ref.task not in seen, f"two live attempts of {attempt.ref.task}"
                 seen.add(attempt.ref.task)
-                assert attempt.task.attempt is attempt
+                assert attempt in attempt.task.attempts
+                assert attempt.ref.fence == attempt.task.fence, f"{attempt.ref} is of an older try"
         for job in self.cluster.jobs.values():
             counted = (
                 job.pending

@@ -39,6 +39,14 @@ def essence(cluster: Cluster) -> dict[str, Any]:
         "attempts": sorted(
             (str(a.ref), a.node, a.holding, str(a.state), a.cancelling) for a in cluster.attempts()
         ),
+        "ranks": {
+            str(task.ref): sorted((end.rank, str(end.state), end.exit_code) for end in task.ranks.ends)
+            for job in cluster.jobs.values()
+            for group in job.groups
+            for task in (group.tasks or {}).values()
+            if task.ranks is not None
+        },
+        "gathering": sorted(map(str, cluster.gathering)),
         "ledgers": {name: node.allocated for name, node in cluster.nodes.items()},
         "retrying": sum(
             task is not None and task.state is TaskState.RETRYING

@@ -9,14 +9,19 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from bus import api
+from bus.builtin import BUILT_IN
 from bus.messages import NeededOutput
+from bus.registry import ToolAdd, ToolStats, TypeAdd
 from bus.series import Measured, States
 from bus.timeline import Timeline
 from bus.values import JobState, Role, TaskRef, UserName
 from coordinator.core.effects import LearnedState
 from coordinator.core.events import JobOver, TaskSeen
 from coordinator.core.verify import Flaw
+from coordinator.registry import built_in_row
 from coordinator.store.archive import Archive, Before, Moved, Old
 from coordinator.store.books import Books, OpenBooks
 from coordinator.store.events import Events, Scope
@@ -28,6 +33,7 @@ from coordinator.store.reads import AmbiguousJob, AttemptPlace, DuplicateOf, Rea
 from coordinator.store.rows import Activity, Batch, Snapshot, UserRow
 from coordinator.store.series import SeriesStore, Wanted
 from coordinator.store.timeline import Timelines, Window
+from coordinator.store.tools import Runs, ToolRow, TypeRow, TypeUse
 from tests.unit.coordinator.fake_members import Notices
 from tests.unit.coordinator.mirror import Mirror
 
@@ -363,3 +369,109 @@ class FakeBooks(Books, OpenBooks):
     async def flaws(self, *, epoch: int) -> list[Flaw]:
         self.looks += 1
         return list(self.found[min(self.looks, len(self.found)) - 1])
+
+
+class FakeTools:
+    """The registry's rows in memory, as `coordinator.store.tools.ToolStore` keeps them."""
+
+    def __init__(self) -> None:
+        self.rows: list[ToolRow] = [built_in_row(each.name) for each in BUILT_IN]
+        self.kinds: list[TypeRow] = [
+            TypeRow(
+                name=name,
+                description=name,
+                agent_type="NodeAgent",
+                standard=False,
+                avg_complexity=None,
+                avg_duration_s=None,
+                required_input=(),
+                input_schema=None,
+            )
+            for name in ("tool", "wordcount", "data_analysis")
+        ]
+
+    async def ensure(self, tools: Any) -> None:
+        pass
+
+    async def tools(self) -> list[ToolRow]:
+        return list(self.rows)
+
+    async def types(self) -> list[TypeRow]:
+        return list(self.kinds)
+
+    async def add(self, tool: ToolAdd, *, current: bool, by: str) -> None:
+        if current:
+            self.rows = [replace(row, current=row.current and row.name != tool.name) for row in self.rows]
+        self.rows.append(
+            ToolRow(
+                name=tool.name,
+                version=tool.version,
+                current=current,
+                description=tool.description,
+                category=tool.category,
+                enabled=True,
+                runs=Runs(
+                    command=tuple(tool.command),
+                    type=tool.type,
+                    capability=tool.capability or "",
+                    file=tool.file.path if tool.file else "",
+                    cpu=tool.cpu,
+                    memory=tool.memory,
+                    timeout=tool.timeout,
+                ),
+                sha256=tool.file.sha256 if tool.file else "",
+                input_schema=tool.input_schema,
+                output_schema=tool.output_schema,
+                built_in=False,
+                node=tool.node,
+                tags=tuple(tool.tags),
+                created_at=0.0,
+                created_by=by,
+                status_reason="",
+                status_by="",
+            )
+        )
+
+    async def tag(self, name: str, *, add: Any, remove: Any, by: str) -> None:
+        self.rows = [
+            replace(row, tags=tuple(sorted({*row.tags, *add} - set(remove)))) if row.name == name else row
+            for row in self.rows
+        ]
+
+    async def steer(self, tool: ToolRow, *, enabled: bool, reason: str, by: str) -> None:
+        self.rows = [
+            replace(row, enabled=enabled, status_reason=reason, status_by=by)
+            if row.reference == tool.reference
+            else row
+            for row in self.rows
+        ]
+
+    async def remove(self, tool: ToolRow, *, successor: str, by: str) -> None:
+        self.rows = [
+            replace(row, current=row.version == successor) if row.name == tool.name else row
+            for row in self.rows
+            if row.reference != tool.reference
+        ]
+
+    async def add_type(self, kind: TypeAdd, *, by: str) -> None:
+        self.kinds.append(
+            TypeRow(
+                name=kind.name,
+                description=kind.description,
+                agent_type=kind.agent_type,
+                standard=False,
+                avg_complexity=None,
+                avg_duration_s=None,
+                required_input=tuple(kind.required_input),
+                input_schema=kind.input_schema,
+            )
+        )
+
+    async def use(self, tool: str, window_s: float) -> list[ToolStats]:
+        return []
+
+    async def type_use(self) -> dict[str, TypeUse]:
+        return {}
+
+    async def refresh_types(self) -> None:
+        pass

@@ -116,15 +116,24 @@ class Mirror:
             accounts=list(self.accounts.values()),
             jobs=list(live.values()),
             tasks=[seen(new, change) for new, change in self.tasks.values() if new.job_id in live],
-            attempts=[
-                attempt
-                for attempt in self.attempts.values()
-                if attempt.state in (AttemptState.ASSIGNED, AttemptState.RUNNING)
-            ],
+            attempts=self.attempts_kept(),
             losses=[loss for loss in self.losses() if loss.task.job in numbers],
             learned=self.states[-1] if self.states else None,
             notes=tuple(self.notes),
         )
+
+    def attempts_kept(self) -> list[AttemptChange]:
+        """The live ones; then the ranks of live gangs that are over, as they ended."""
+        live, over = [], []
+        for attempt in self.attempts.values():
+            _, task = self.tasks[attempt.task_id]
+            if attempt.state in (AttemptState.ASSIGNED, AttemptState.RUNNING):
+                live.append(attempt)
+            elif (
+                task.state in (TaskState.ASSIGNED, TaskState.RUNNING) and attempt.attempt.fence == task.fence
+            ):
+                over.append(attempt)
+        return live + sorted(over, key=lambda each: (each.ended_at, each.attempt))
 
     def ended(self) -> dict[int, bool]:
         """The jobs that are over: whether they completed."""
@@ -136,12 +145,15 @@ class Mirror:
 
     def losses(self) -> Iterator[LossSeen]:
         """What tasks that are not over lost since they were last tried anew, as the store reads it."""
+        counted = set()  # the ranks that a gang lost with one node are one loss
         for attempt in self.attempts.values():
             _, task = self.tasks[attempt.task_id]
             since = self.tried_anew_at.get(attempt.task_id, 0.0)
             lost = attempt.state is AttemptState.LOST and attempt.message != LEASE_RAN_OUT
-            if lost and attempt.ended_at > since and task.state not in TERMINAL:
-                yield LossSeen(attempt.attempt.task, attempt.node, attempt.ended_at)
+            once = (attempt.task_id, attempt.attempt.fence, attempt.node)
+            if lost and once not in counted and attempt.ended_at > since and task.state not in TERMINAL:
+                counted.add(once)
+                yield LossSeen(attempt.attempt.task.whole, attempt.node, attempt.ended_at)
 
     def failed(self, number: int, index: int | None = None) -> tuple[TaskSeen, ...]:
         """Rows of failed tasks of a job, as the store reads them."""

@@ -12,49 +12,80 @@ from typing import Any
 
 import msgspec
 
-from bus import messages, subjects
-from bus.codec import Codec, decode_to_agent, decode_to_agent_reply, encode
+from bus.codec import Codec, encode
 from bus.memory import MemoryBus, MemoryHub
-from bus.messages import CommandReply
 from bus.permissions import Permissions
-from bus.subjects import NodeVerb, Peer, inbox_prefix
+from bus.subjects import Peer, inbox_prefix
 from bus.transport import Message
-from bus.values import AttemptRef, Inventory, Resources, TaskEvent
 from coordinator.agents import Agents
 from coordinator.api.access import Access
 from coordinator.api.bulk import Bulk
 from coordinator.api.equipment import Equipment
+from coordinator.api.find import Finder
+from coordinator.api.gpus import GpuDesk
 from coordinator.api.history import History
 from coordinator.api.jobs import Jobs
 from coordinator.api.lists import Listings
 from coordinator.api.logs import Logs
+from coordinator.api.networks import NetworkDesk
 from coordinator.api.nodes import Nodes
 from coordinator.api.past import Pasts
+from coordinator.api.past_output import PastOutputs
+from coordinator.api.past_people import PastPeople
+from coordinator.api.past_why import PastReasons
 from coordinator.api.people import People
+from coordinator.api.replicas import ReplicaDesk
 from coordinator.api.retention import Retention
 from coordinator.api.scheduler import SchedulerDesk
+from coordinator.api.schedules import ScheduleDesk
 from coordinator.api.series import SeriesDesk
 from coordinator.api.service import Api
 from coordinator.api.steer import Steer
+from coordinator.api.streams import StreamDesk
 from coordinator.api.timeline import TimelineDesk
 from coordinator.api.tokens import Tokens
+from coordinator.api.tools import ToolDesk
 from coordinator.api.verify import Verifier
+from coordinator.api.volumes import VolumeDesk
+from coordinator.api.webhooks import WebhookDesk
 from coordinator.api.why import Reasons
+from coordinator.artifacts import ArtifactDesk
+from coordinator.checkpoints import CheckpointDesk
 from coordinator.clock import Clock
+from coordinator.collecting import Collector
 from coordinator.config import Keep
 from coordinator.core.learning import restore_learned
 from coordinator.core.model import Cluster
 from coordinator.core.rebuild import restore_attempt, restore_job, restore_loss, restore_node
+from coordinator.destinations import Destinations
+from coordinator.hearing import hearing
 from coordinator.loop import Loop
+from coordinator.models import ModelDesk
 from coordinator.notices import Notices
+from coordinator.offspring import Offspring
+from coordinator.outputs import Outputs
 from coordinator.perform import Performer
+from coordinator.registry import Registry
+from coordinator.replication import Replication
+from coordinator.resolving import Resolver
+from coordinator.results import ResultDesk
 from coordinator.store.audit import Refused
 from coordinator.store.past import Past
 from coordinator.store.rows import Snapshot
 from coordinator.store.tokens import Tokens as TokenStore
 from coordinator.tell import Replies, Teller
 from coordinator.tuning import Tuning
+from coordinator.volume_keeper import VolumeKeeper
+from coordinator.volumes import VolumeBook
+from tests.unit.coordinator.fake_agent import WAIT_S, FakeAgent
+from tests.unit.coordinator.fake_checkpoints import FakeCheckpoints
+from tests.unit.coordinator.fake_contents import FakeArtifacts, FakeModels, FakeResults
 from tests.unit.coordinator.fake_members import FakeAudits, FakeJobMembers, FakeTaskMembers
+from tests.unit.coordinator.fake_networks import FakeNetworks
+from tests.unit.coordinator.fake_replicas import FakeReplicas
+from tests.unit.coordinator.fake_schedules import FakeSchedules
+from tests.unit.coordinator.fake_volumes import FakeVolumes
+from tests.unit.coordinator.fake_webhooks import FakeWebhooks, SealerInMemory
 from tests.unit.coordinator.fakes import (
     FakeArchive,
     FakeBooks,
@@ -66,20 +97,10 @@ from tests.unit.coordinator.fakes import (
     FakeSeries,
     FakeStore,
     FakeTimelines,
+    FakeTools,
 )
 
-WAIT_S = 20.0
 ANYWHERE = Permissions(publish=(">",), subscribe=(">",))
-
-INVENTORY = Inventory(
-    hostname="host",
-    ip="127.0.0.1",
-    architecture="x86_64",
-    os_version="Linux",
-    kernel_version="6",
-    cpu_model="cpu",
-    cpu_cores=2,
-)
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -128,71 +149,14 @@ class RecordingBus:
         return await self._inner.request(subject, data, timeout_s=timeout_s, headers=headers)
 
 
-class FakeAgent:
-    """A node: says what the test wants, keeps the commands it gets, answers them with `answer`."""
+class FakeGrants:
+    """The audit of what was granted."""
 
-    def __init__(self, hub: MemoryHub, name: str) -> None:
-        self.name = name
-        self.bus = hub.connect_agent(name)
-        self.commands: list[messages.ToAgent] = []
-        self.answer: Callable[[messages.ToAgent], messages.FromAgentReply | bytes] = self._confirm
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, str, str, dict[str, object]]] = []
 
-    def _confirm(self, command: messages.ToAgent) -> messages.FromAgentReply:
-        return CommandReply(node=self.name)
-
-    async def listen(self) -> None:
-        await self.bus.subscribe(subjects.node(self.name, NodeVerb.COMMAND), self._on_command)
-
-    async def _on_command(self, message: Message) -> None:
-        command = decode_to_agent(message.data)
-        self.commands.append(command)
-        answer = self.answer(command)
-        data = answer if isinstance(answer, bytes) else encode(answer)
-        await self.bus.publish(message.reply, data)
-
-    async def ask(self, message: messages.FromAgent, *, timeout_s: float = WAIT_S) -> messages.ToAgentReply:
-        verb = {
-            messages.Register: NodeVerb.REGISTER,
-            messages.Heartbeat: NodeVerb.HEARTBEAT,
-            messages.Report: NodeVerb.REPORT,
-            messages.UsageReport: NodeVerb.USAGE,
-            messages.InputsRequest: NodeVerb.INPUTS,
-        }[type(message)]
-        subject = subjects.node(self.name, verb)
-        answer = await self.bus.request(subject, encode(message), timeout_s=timeout_s)
-        return decode_to_agent_reply(answer.data)
-
-    def registration(self, **changes: Any) -> messages.Register:
-        fields = {
-            "node": self.name,
-            "incarnation": "first",
-            "boot_id": "boot",
-            "version": "1",
-            "capacity": Resources(2000, 4096),
-            "inventory": INVENTORY,
-        }
-        return messages.Register(**(fields | changes))
-
-    async def register(self, **changes: Any) -> messages.ToAgentReply:
-        return await self.ask(self.registration(**changes))
-
-    async def beat(self, *live: AttemptRef, sequence: int = 1) -> messages.ToAgentReply:
-        return await self.ask(
-            messages.Heartbeat(
-                node=self.name, incarnation="first", sequence=sequence, load=0.5, live=tuple(live)
-            )
-        )
-
-    async def report(self, *events: TaskEvent, sequence: int = 1) -> messages.ToAgentReply:
-        return await self.ask(messages.Report(node=self.name, sequence=sequence, events=events))
-
-    def assigned(self) -> list[AttemptRef]:
-        return [
-            item.attempt
-            for command in self.commands
-            if isinstance(command, messages.Assign)
-            for item in command.items
-        ]
+    async def done(self, actor: str, action: str, *, object: str, details: dict[str, object]) -> None:
+        self.rows.append((actor, action, object, details))
 
 
 class Shell:
@@ -235,8 +199,27 @@ class Shell:
         )
         self.performer = Performer(self.store, tell=self.teller.tell, record=record or self.records.extend)
         self.loop = Loop(self.cluster, self.performer, self.clock, answer_beat=self.teller.answer_beat)
+        self.volumes, self.volume_store = VolumeBook(), FakeVolumes()
+        self.keeper = VolumeKeeper(
+            self.volumes, self.volume_store, self.teller, self.loop, post=self.loop.post
+        )
+        self.registry = Registry(self.cluster, self.volumes)
+        self.notices = Notices(self.records.extend, self.clock, self.cluster.nodes)
+        self.left = FakeArtifacts()
+        finder = Finder(self.loop, self.reads)
+        self.collector = Collector(self.left, self.teller)
+        self.artifacts = ArtifactDesk(self.loop, self.left, finder, self.notices, self.collector)
+        self.registered = FakeModels(self.left)
+        self.models = ModelDesk(self.registered, self.artifacts)
+        self.resolve = Resolver(self.registry, self.artifacts, self.models).resolve
         self.jobs = Jobs(
-            self.loop, self.performer, self.reads, self.replies, self.clock, next_number=next_number
+            self.loop,
+            self.performer,
+            self.reads,
+            self.replies,
+            self.clock,
+            resolve=self.resolve,
+            next_number=next_number,
         )
         self.nodes = Nodes(
             self.loop, self.clock, epoch=7, version="test", timeseries="none", unreadable=lambda: 0
@@ -257,10 +240,51 @@ class Shell:
             events=self.events,
         )
         self.series = FakeSeries()
+        self.schedules = FakeSchedules()
+        self.schedule_desk = ScheduleDesk(self.schedules, self.loop, self.clock, resolve=self.resolve)
+        self.webhooks = FakeWebhooks()
+        self.sealer = SealerInMemory()
+        self.woken = 0
+        self.webhook_desk = WebhookDesk(
+            self.webhooks, self.sealer, Destinations(["hooks.example.com"]), wake=self._wake
+        )
         self.refused: list[Refused] = []
-        self.notices = Notices(self.records.extend, self.clock, self.cluster.nodes)
+        self.granted = FakeGrants()
+        self.told = FakeResults()
+        self.offspring = Offspring(
+            self.jobs,
+            self.loop,
+            Access(self.reads),
+            reads=self.reads,
+            results=self.told,
+            notices=self.notices,
+        )
+        self.results = ResultDesk(
+            self.bus, self.told, self.jobs.finder, self.clock, self.notices, offspring=self.offspring
+        )
+        self.replicas = FakeReplicas()
+        self.copies = Replication(
+            self.loop, self.replicas, self.teller, self.clock, epoch=7, record=self.records.extend
+        )
+        self.saved = FakeCheckpoints()
+        self.checkpoints = CheckpointDesk(
+            self.loop,
+            self.saved,
+            self.jobs.finder,
+            self.notices,
+            self.collector,
+            others=self.models.kinds,
+        )
         self.agents = Agents(
-            self.bus, self.loop, self.replies, self.reads, self.clock, self.notices, version=version
+            self.bus,
+            self.loop,
+            self.replies,
+            self.reads,
+            self.clock,
+            self.notices,
+            hear=hearing(self.results, self.artifacts, self.copies, self.checkpoints),
+            outputs=Outputs(self.cluster, self.registry),
+            version=version,
         )
         self.over = over or FakeOver(self.store)
         self.books = books or FakeBooks(self.store)
@@ -281,11 +305,18 @@ class Shell:
         self.api = self._make_api(tokens or TokenStore(""))
         self.running: asyncio.Task[None] | None = None
 
+    def _wake(self) -> None:
+        self.woken += 1
+
     def _make_api(self, tokens: Any) -> Api:
-        steer = Steer(self.loop, self.jobs, self.over, self.replies, staying=self.retention.staying)
+        self.steer = steer = Steer(
+            self.loop, self.jobs, self.over, self.replies, staying=self.retention.staying
+        )
         bulk = Bulk(self.loop, steer, self.clock, lists=self.members, tasks=self.task_lists)
-        history = History(self.loop, self.clock, events=self.events, audit=self.audit)
-        people = People(self.loop, self.reads, steer, self.clock)
+        history = History(
+            self.loop, self.clock, events=self.events, audit=self.audit, versions=self.performer.versions
+        )
+        people = People(self.loop, self.reads, steer, self.clock, versions=self.performer.versions)
         self.tokens = Tokens(
             tokens, None, cluster="test", version="1.2.3", standing=people.standing, clock=self.clock
         )
@@ -301,14 +332,34 @@ class Shell:
             scheduler=SchedulerDesk(self.loop, self.learned, self.tuning, steer, self.clock),
             retention=self.retention,
             views={
+                **self.results.handlers,
+                **self.artifacts.handlers,
+                **self.models.handlers,
+                **ReplicaDesk(self.loop, self.replicas, self.jobs.finder, self.teller, self.copies).handlers,
+                **self.checkpoints.handlers,
                 **bulk.handlers,
                 **history.handlers,
+                **self.schedule_desk.handlers,
+                **self.webhook_desk.handlers,
                 **TimelineDesk(self.loop, self.jobs.finder, self.timelines, self.clock).handlers,
                 **Equipment(self.loop, self.clock).handlers,
+                **GpuDesk(self.loop, steer).handlers,
+                **ToolDesk(self.loop, self.registry, FakeTools(), self.clock).handlers,
+                **NetworkDesk(self.loop, FakeNetworks()).handlers,
+                **VolumeDesk(
+                    self.loop, self.volumes, self.volume_store, self.keeper, make_key=lambda: bytes(32)
+                ).handlers,
                 **Pasts(self.loop, self.jobs.finder, self.past, self.clock).handlers,
+                **PastReasons(self.loop, self.jobs.finder, self.reads, self.past, self.clock).handlers,
+                **PastOutputs(self.logs, self.reads, self.clock).handlers,
+                **PastPeople(self.loop, self.past, self.clock).handlers,
                 **SeriesDesk(self.loop, self.jobs.finder, self.clock, self.series).handlers,
+                **StreamDesk(
+                    self.jobs.finder, self.reads, self.teller, self.granted, kinds=self.checkpoints.kinds
+                ).handlers,
             },
-            reasons=Reasons(self.loop, self.jobs.finder, self.reads, self.clock),
+            reasons=Reasons(self.loop, self.jobs.finder, self.reads, self.clock, resolve=self.resolve),
+            schedule=self.schedule_desk.create,
             tokens=self.tokens,
             verifier=Verifier(self.loop, self.books, self.teller, self.clock, epoch=7, rebuild=rebuild),
             refused=self.refused.append,
@@ -329,7 +380,7 @@ class Shell:
     async def raw(self, user: str, operation: str, data: bytes, *, timeout_s: float = WAIT_S) -> Message:
         return await self.client(user).request(f"corral.u.{user}.{operation}", data, timeout_s=timeout_s)
 
-    async def ask(self, user: str, operation: str, *, codec: Codec = Codec.JSON, **fields: Any) -> Any:
+    async def ask(self, user: str, operation: str, /, *, codec: Codec = Codec.JSON, **fields: Any) -> Any:
         """The answer as plain values, an error's included."""
         answer = await self.raw(user, operation, encode(fields, codec))
         decode = msgspec.json.decode if codec is Codec.JSON else msgspec.msgpack.decode

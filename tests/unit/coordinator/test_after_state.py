@@ -8,7 +8,7 @@ import pickle
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from coordinator.core.scheduler.after_state import QUANTUM, START, AfterState, Learner
 from coordinator.core.scheduler.exploring import EPSILON_FIRST, EPSILON_LEAST, HALF_LIFE, epsilon_after
@@ -18,6 +18,9 @@ from coordinator.core.scheduler.node_features import NAMES, NodeFeatures, moves
 from coordinator.sim.filling import fill
 from coordinator.sim.lanes import Lanes
 from tests.unit.coordinator.test_gpus import REQUESTS
+
+EXAMPLES = 30
+"""Each fills whole clusters: a hundred took a minute under the coverage tracer."""
 
 HALF = Request(1000, 1024, 1, 500)
 WHOLE_ONE = Request(1000, 1024, 1, WHOLE)
@@ -44,6 +47,7 @@ def begun(wanted: list[Request]) -> GpuPool:
     return pool
 
 
+@settings(max_examples=EXAMPLES)
 @given(REQUESTS, st.sampled_from([HALF, WHOLE_ONE, PAIR, CPU]))
 def test_values_start_as_what_fgd_saves(wanted: list[Request], request: Request) -> None:
     pool = begun(wanted)
@@ -57,6 +61,7 @@ def test_values_start_as_what_fgd_saves(wanted: list[Request], request: Request)
     assert found.score == pytest.approx(saved / WHOLE, abs=QUANTUM / 2 + 1e-9)
 
 
+@settings(max_examples=EXAMPLES)
 @given(REQUESTS, st.sampled_from([HALF, WHOLE_ONE, PAIR, CPU]))
 def test_sums_of_a_node_change_as_if_made_anew(wanted: list[Request], request: Request) -> None:
     pool, features = begun(wanted), NodeFeatures(TYPICAL)
@@ -75,6 +80,7 @@ def test_sums_of_a_node_change_as_if_made_anew(wanted: list[Request], request: R
         assert len(kinds) == len(found.which), "one of GPUs that are alike is enough"
 
 
+@settings(max_examples=EXAMPLES)
 @given(REQUESTS, st.integers(1, 3))
 def test_lanes_fill_as_one_cluster_does(wanted: list[Request], number: int) -> None:
     typical = Typical(wanted)

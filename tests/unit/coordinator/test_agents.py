@@ -31,7 +31,8 @@ from bus.values import AttemptRef, Ended, NodeName, Outcome, TaskRef, Usage
 from coordinator import loop as loop_module
 from coordinator.notices import Notices
 from coordinator.store.errors import NotLeader, StoreError, StoreUnavailable
-from tests.unit.coordinator.shell import ANYWHERE, FakeAgent, Shell, collect, running_shell, until
+from tests.unit.coordinator.fake_agent import FakeAgent
+from tests.unit.coordinator.shell import ANYWHERE, Shell, collect, running_shell, until
 
 SAMPLED_AT = 2_000_000_000.0
 

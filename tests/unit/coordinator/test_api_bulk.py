@@ -14,8 +14,9 @@ from bus.values import Ended, Outcome, Started
 from coordinator.api import bulk, undoing
 from coordinator.core.model import Brake
 from coordinator.store.events import Notice
+from tests.unit.coordinator.fake_agent import FakeAgent
 from tests.unit.coordinator.fakes import USERS
-from tests.unit.coordinator.shell import FakeAgent, Shell, running_shell, until
+from tests.unit.coordinator.shell import Shell, running_shell, until
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from bus.messages import CommandReply, FetchLog, LogChunk, ToAgent
 from bus.values import NodeName, Stream, TaskState
 from coordinator.api import grep
 from coordinator.store.reads import AttemptPlace
-from tests.unit.coordinator.shell import FakeAgent, Shell, running_shell
+from tests.unit.coordinator.fake_agent import FakeAgent
+from tests.unit.coordinator.shell import Shell, running_shell
 from tests.unit.coordinator.test_api_logs import ran
 
 OUTPUT = b"".join(b"epoch %d loss 0.%d\n" % (number, number) for number in range(100))

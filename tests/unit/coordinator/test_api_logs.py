@@ -11,7 +11,8 @@ import pytest
 from bus.messages import CommandReply, FetchLog, Follow, LogChunk, ToAgent
 from bus.values import NodeName, Stream, TaskRef, TaskState
 from coordinator.store.reads import AttemptPlace
-from tests.unit.coordinator.shell import FakeAgent, Shell, running_shell, until
+from tests.unit.coordinator.fake_agent import FakeAgent
+from tests.unit.coordinator.shell import Shell, running_shell, until
 from tests.unit.coordinator.test_api_jobs import task
 
 

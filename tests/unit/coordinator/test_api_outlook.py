@@ -15,9 +15,11 @@ from bus.values import AttemptRef, Ended, Outcome, Started
 from coordinator.api import outlook
 from coordinator.api.why import Reasons
 from coordinator.core import forecasts
+from coordinator.core.scheduler import ground
 from coordinator.core.scheduler.forecast import TAIL
 from coordinator.loop import Overloaded
-from tests.unit.coordinator.shell import FakeAgent, Shell, running_shell, until
+from tests.unit.coordinator.fake_agent import FakeAgent
+from tests.unit.coordinator.shell import Shell, running_shell, until
 
 
 @pytest.fixture
@@ -137,6 +139,37 @@ async def test_a_drain_says_of_each_own_task_where_it_would_go(shell: Shell, cod
     assert [each["code"] for each in nowhere["displaced"][0]["blockers"]] == ["admin:draining"]
 
 
+async def test_a_large_cluster_is_taken_in_slices_and_others_are_answered_in_between(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = await shell.agent()
+    for name in ("n2", "n3"):
+        await shell.agent(name)
+    await one_runs_and_others_wait(shell, agent, others=0)
+    whole = await shell.ask("alice", "job.whatif", drain=["n1"], deadline_s=10.0)
+    monkeypatch.setattr(ground, "SLICE", 1)
+    turns, taken = [0], []
+    real = outlook.ground_of
+
+    def noted(*cluster_and_nodes: Any) -> ground.Ground:
+        taken.append((turns[0], len(cluster_and_nodes[1])))
+        return real(*cluster_and_nodes)
+
+    async def meanwhile() -> None:
+        while True:
+            turns[0] += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(outlook, "ground_of", noted)
+    beside = asyncio.create_task(meanwhile(), name="meanwhile")
+    answer = await shell.ask("alice", "job.whatif", drain=["n1"], deadline_s=10.0)
+    beside.cancel()
+    assert [nodes for _, nodes in taken] == [1, 1, 1]
+    assert len({turn for turn, _ in taken}) == 3, "each in a turn of its own"
+    assert answer["displacement"]["go"] == whole["displacement"]["go"] == 1
+    assert answer["displaced"][0]["goes_to"] in ("n2", "n3")
+
+
 @pytest.mark.parametrize(
     ("change", "code", "field"),
     [
@@ -162,7 +195,7 @@ async def test_without_a_node_none_can_be_like_it(shell: Shell) -> None:
 
 
 def reasons_of(shell: Shell) -> Reasons:
-    return Reasons(shell.loop, shell.jobs.finder, shell.reads, shell.clock)
+    return Reasons(shell.loop, shell.jobs.finder, shell.reads, shell.clock, resolve=shell.jobs.resolve)
 
 
 @asynccontextmanager

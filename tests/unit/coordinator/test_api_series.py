@@ -6,10 +6,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from bus.series import METRICS, Aggregate, SeriesKind
+from bus.series import METRICS, Aggregate, Series, SeriesKind
+from bus.values import GpuInfo, NodeName
+from coordinator.api.gpu_series import without_gpus
 from coordinator.api.series import TASKS_MAX
 from coordinator.store.errors import StoreUnavailable, TooMuchAsked
+from tests.unit.coordinator.fake_agent import INVENTORY
 from tests.unit.coordinator.shell import Shell, running_shell
 
 HOUR: dict[str, Any] = {"kind": "node", "metrics": ["cpu"], "since": 7_200.0, "until": 10_800.0}
@@ -84,6 +88,10 @@ async def test_counts_become_rates_by_themselves(shell: Shell) -> None:
         ({"kind": "cluster", "metrics": ["running"], "filter": "name=n1"}, "E_VALUE", "/filter"),
         ({"ids": ["n1"], "filter": "name=n1"}, "E_VALUE", "/filter"),
         ({"ids": ["n1", "n3"]}, "E_NOT_FOUND", "/ids/1"),
+        ({"kind": "gpu", "metrics": ["gpu"], "ids": ["n1", "n3:0"]}, "E_NOT_FOUND", "/ids/1"),
+        ({"kind": "gpu", "metrics": ["gpu"], "ids": ["n1:0"]}, "E_NOT_FOUND", "/ids/0"),
+        ({"kind": "gpu", "metrics": ["gpu"], "ids": [":0"]}, "E_NOT_FOUND", "/ids/0"),
+        ({"kind": "gpu", "metrics": ["cpu"]}, "E_ENUM", "/metrics/0"),
         ({"filter": "nome=n1"}, "E_FIELD", "/filter"),
         ({"until": 7_200.0}, "E_RANGE", "/until"),
         ({"since": 1e300}, "E_TIME", "/since"),
@@ -125,3 +133,54 @@ async def test_states_of_the_last_day_are_ones_own(shell: Shell) -> None:
     assert shell.clock.now_s() - 86_400.0 == pytest.approx(alice[0], abs=60.0)
     for window_s in (1.0, 1e9):
         assert (await shell.ask("olga", "series.states", window_s=window_s))["error"]["code"] == "E_RANGE"
+
+
+GPU: dict[str, Any] = HOUR | {"kind": "gpu", "metrics": ["gpu"]}
+
+
+@pytest.mark.parametrize(
+    ("asked", "names", "lacking"),
+    [
+        ({}, ["g1:0", "g1:1"], ["n1", "n2"]),
+        ({"ids": ["g1"]}, ["g1:0", "g1:1"], []),
+        ({"ids": ["g1:1"]}, ["g1:1"], []),
+        ({"ids": ["g1:1", "g1:1", "g1", "n2"]}, ["g1:1", "g1:0"], ["n2"]),
+        ({"filter": "name=g1"}, ["g1:0", "g1:1"], []),
+    ],
+)
+async def test_gpus_are_named_by_their_node_and_who_has_none_says_so(
+    shell: Shell, asked: dict[str, Any], names: list[str], lacking: list[str]
+) -> None:
+    gpus = tuple(GpuInfo(uuid=f"GPU-{each}", model="H100", mem_mib=81_920) for each in "ab")
+    await shell.agent("g1", inventory=replace(INVENTORY, gpus=gpus))
+    answer = await shell.ask("rita", "series.query", **(GPU | asked))
+    (wanted,) = shell.series.asked
+    assert list(wanted.things.values()) == names
+    assert set(wanted.things) <= {"GPU-a", "GPU-b"} and shell.cluster.nodes[NodeName("g1")].id in wanted.nodes
+    assert [(each["id"], each["lacks"]) for each in answer["series"]] == [(name, "GPU") for name in lacking]
+
+
+@pytest.mark.parametrize("gpu", ["g1:2", "g1:-1", "g1:01", "g1:", "g1:x", "g1:0:0"])
+async def test_a_gpu_that_is_not_there_is_refused(shell: Shell, gpu: str) -> None:
+    found = (GpuInfo(uuid="GPU-a", model="H100", mem_mib=81_920),) * 2
+    await shell.agent("g1", inventory=replace(INVENTORY, gpus=found))
+    error = (await shell.ask("rita", "series.query", **GPU, ids=[gpu]))["error"]
+    assert (error["code"], error["expected"]) == ("E_NOT_FOUND", "g1:0 to g1:1")
+
+
+async def test_a_node_without_gpus_has_words_and_no_zeros(shell: Shell) -> None:
+    gpu = GpuInfo(uuid="GPU-a", model="H100", mem_mib=81_920)
+    await shell.agent("g1", inventory=replace(INVENTORY, gpus=(gpu,)))
+    await shell.ask("rita", "series.query", **(HOUR | {"metrics": ["gpu", "cpu"]}))
+    (wanted,) = shell.series.asked
+    nodes = list(shell.cluster.nodes.values())
+
+    def told(name: str, metric: str, *values: float | None) -> tuple[str, list[float | None]]:
+        made = Series(id=name, metric=metric, unit="", aggregate=Aggregate.MEAN, values=[*values])
+        (answer,) = without_gpus(replace(wanted, count=len(values)), nodes, [made])
+        return answer.lacks, answer.values
+
+    assert told("n1", "gpu", 0.0, None) == ("GPU", [None, None])
+    assert told("n1", "gpu", 0.0, 0.5) == ("", [0.0, 0.5]), "it had one then"
+    assert told("n1", "cpu", 0.0, 0.0) == ("", [0.0, 0.0])
+    assert told("g1", "gpu", 0.0, 0.0) == ("", [0.0, 0.0])

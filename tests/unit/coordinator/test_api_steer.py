@@ -12,7 +12,8 @@ from bus.codec import Codec
 from bus.messages import Cancel, Pause, Resume
 from bus.values import Ended, Outcome, Started
 from coordinator.store.errors import StoreUnavailable
-from tests.unit.coordinator.shell import FakeAgent, Shell, collect, running_shell, until
+from tests.unit.coordinator.fake_agent import FakeAgent
+from tests.unit.coordinator.shell import Shell, collect, running_shell, until
 from tests.unit.coordinator.test_doors import state
 
 STEERING = ("node.cordon", "node.drain", "node.maintenance", "node.undrain")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from bus.spec import JobSpec, ResourceSpec
+from bus.spec import GangSpec, JobSpec, ResourceSpec
 from bus.values import Resources
 from coordinator.core.effects import AttemptChange
 from coordinator.core.scheduler import choosing
+from coordinator.core.scheduler.asking import size_of
 from coordinator.core.scheduler.planner import Choice
 from coordinator.core.scheduler.policies import Mode
 from tests.unit.coordinator.conftest import World
@@ -101,6 +102,29 @@ def test_without_a_budget_the_base_rule_decides(crowd) -> None:
     ((job, kept),) = decided(crowd)
     assert (job, kept.q, kept.policy) == (crowd.short, {}, "rollout of backlog")
     assert crowd.cluster.rollouts_taken == 0
+
+
+def test_a_gang_that_runs_is_one_task_as_wide_as_its_ranks(monkeypatch) -> None:
+    """Each rank counted as a task of that width would take the node twice over."""
+    world = World()
+    world.register("n1", capacity=Resources(4000, 4096))
+    world.cluster.policy = "rollout of backlog"
+    resources = ResourceSpec(cpu=1000, memory=1)
+    world.submit(JobSpec(command=["train"], gang=GangSpec(size=3), timeout=LONG, resources=resources))
+    assert len(world.schedule()) == 3
+    cores(world, 2, walltime=LONG)
+    cores(world, 3, walltime=SHORT)
+    seen = []
+
+    def look(policy, waiting, running, *_, **__) -> Choice:
+        seen.append(running)
+        return Choice(0, policy.rules[0], {})
+
+    monkeypatch.setattr(world.cluster.planner, "choose", look)
+    decided(world)
+    ((begun,),) = seen
+    assert begun.asked.width == 3
+    assert begun.asked.nodes == size_of(world.cluster, world.cluster.jobs[1].groups[0].shape).nodes
 
 
 def test_where_all_fit_nothing_is_asked() -> None:

@@ -19,8 +19,10 @@ from msgspec.structs import replace
 
 from bus import subjects
 from bus.api import OPERATIONS
+from bus.artifacts import Kept, LeftFile
 from bus.codec import Codec, codec_of, decode_to_agent, encode
 from bus.errors import DecodeError
+from bus.gpus import GpuFault
 from bus.messages import Heartbeat, Register, Report, UsageReport
 from bus.permissions import Permissions
 from bus.subjects import NodeVerb
@@ -28,7 +30,8 @@ from bus.transport import Message
 from bus.values import AttemptRef, Ended, GpuInfo, InterfaceInfo, Outcome, Resources, Usage
 from coordinator.clock import Clock
 from tests.unit.coordinator.essence import essence
-from tests.unit.coordinator.shell import ANYWHERE, INVENTORY, Shell, collect, running_shell, until
+from tests.unit.coordinator.fake_agent import INVENTORY
+from tests.unit.coordinator.shell import ANYWHERE, Shell, collect, running_shell, until
 
 QUICK = settings(
     deadline=None, derandomize=True, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
@@ -72,6 +75,45 @@ SOUND: dict[str, Any] = {
     "task.logs": {"task": "1.0", "stream": "stdout", "offset": 0},
     "task.follow": {"task": "1.0"},
     "node.show": {"node": "n1"},
+    "tool.add": {
+        "name": "resize",
+        "command": ["resize", "{input.file}"],
+        "input_schema": {"type": "object", "properties": {"file": {"type": "string"}}},
+        "tags": ["image"],
+    },
+    "tool.list": {"tag": "text"},
+    "tool.show": {"tool": "wordcount"},
+    "tool.tag": {"tool": "wordcount", "add": ["words"], "remove": ["text"]},
+    "tool.enable": {"tool": "wordcount"},
+    "tool.disable": {"tool": "wordcount@1.0.0", "reason": "broken"},
+    "tool.remove": {"tool": "wordcount"},
+    "tool.stats": {"window_s": 60.0},
+    "pool.create": {"name": "fast", "nodes": ["n1"], "path": "/srv/fast", "size": "1GiB"},
+    "pool.list": {},
+    "pool.show": {"pool": "fast"},
+    "pool.remove": {"pool": "fast"},
+    "volume.create": {"name": "data", "pool": "fast", "size": "1MiB"},
+    "volume.list": {},
+    "volume.show": {"volume": "data"},
+    "volume.remove": {"volume": "data"},
+    "volume.undelete": {"volume": "data"},
+    "volume.snapshot": {"volume": "data", "snapshot": "s1"},
+    "volume.restore": {"volume": "data", "snapshot": "s1"},
+    "volume.unsnapshot": {"volume": "data", "snapshot": "s1"},
+    "type.list": {"name": "tool"},
+    "topology.create": {
+        "name": "lab",
+        "subnet": "10.1.0.0/16",
+        "bandwidth": "10Gbit",
+        "type": "roce",
+        "vlan": 7,
+        "latency_ms": 0.1,
+        "mtu": 9000,
+    },
+    "topology.list": {"declared": True},
+    "topology.remove": {"name": "lab"},
+    "type.add": {"name": "mine", "description": "Mine", "required_input": ["a"]},
+    "worker.list": {},
     "job.hold": {"job": "1"},
     "job.release": {"job": "1"},
     "job.pause": {"job": "1"},
@@ -85,9 +127,15 @@ SOUND: dict[str, Any] = {
     "past.nodes": {"at": 1.0},
     "past.scheduler": {"at": 1.0},
     "past.tasks": {"at": 1.0, "job": "1"},
+    "past.why": {"at": 1.0, "target": "1.0"},
+    "past.output": {"at": 1.0, "task": "1.0", "stream": "stderr", "attempt": 1},
+    "past.users": {"at": 1.0},
     "past.changes": {"since": 1.0, "until": 2.0},
     "past.spike": {"since": 1.0, "until": 2.0},
     "job.priority": {"job": "1", "priority": 9},
+    "gpu.list": {"node": "n1", "quarantined": True},
+    "gpu.quarantine": {"node": "n1", "gpu": "0", "reason": "fan"},
+    "gpu.release": {"node": "n1", "gpu": "GPU-1"},
     "node.label": {"node": "n9", "labels": {"zone": "a", "disk": None}},
     "bulk.steer": {"noun": "job", "verb": "hold", "filter": "user=me", "revision": 0},
     "event.resolve": {"event": "1:00000000-0000-0000-0000-000000000001", "note": "a cable"},
@@ -96,6 +144,22 @@ SOUND: dict[str, Any] = {
     "scheduler.plan": {"limit": 10},
     "job.whatif": {"order": "sjf", "job": {"command": ["true"]}},
     "task.why": {"target": "1.0"},
+    "artifact.list": {"target": "1", "limit": 10},
+    "artifact.show": {"artifact": "1.0/plots/loss.png"},
+    "artifact.remove": {"artifact": "f"},
+    "artifact.gc": {"dry_run": True},
+    "replica.list": {"target": "1", "limit": 10},
+    "replica.scrub": {"node": "n9"},
+    "checkpoint.list": {"target": "1", "limit": 10},
+    "checkpoint.show": {"checkpoint": "1.0@5"},
+    "checkpoint.best": {"target": "1", "metric": "loss", "most": True},
+    "checkpoint.use": {"task": "1.0", "checkpoint": "1.0@5"},
+    "checkpoint.remove": {"checkpoint": "1.0"},
+    "model.register": {"name": "m", "version": "1", "artifact": "f", "tags": ["t"], "metrics": {"loss": 0.5}},
+    "model.list": {"name": "m", "limit": 10},
+    "model.show": {"model": "m@1"},
+    "model.remove": {"model": "m@1"},
+    "task.metrics": {"task": "1.0", "names": ["loss"], "points": 10},
     "node.list": {"filter": "health=healthy", "sort": "name", "limit": 10},
     "node.cordon": {"node": "n9", "reason": "disks"},
     "node.drain": {"node": "n9", "reason": "disks", "deadline_s": 60.0},
@@ -106,6 +170,20 @@ SOUND: dict[str, Any] = {
     "event.list": {"node": "n9", "job": "1", "task": "1.0", "since": 0.0, "until": 1.0, "cursor": ""},
     "user.renew": {"key": "UABC"},
     "user.logout": {"key": "UABC"},
+    "schedule.list": {"user": "alice"},
+    **{f"schedule.{verb}": {"name": "nightly", "user": ""} for verb in ("pause", "resume", "remove")},
+    "webhook.add": {
+        "url": "https://hooks.example.com/in",
+        "on": ["job.failed"],
+        "job": 1,
+        "user": "",
+        "tag": "a=b",
+        "secret": "",
+    },
+    "webhook.list": {"user": "alice"},
+    **{f"webhook.{verb}": {"id": 1} for verb in ("remove", "enable", "test")},
+    "webhook.deliveries": {"id": 1, "limit": 10},
+    "webhook.redeliver": {"delivery": "01890000-0000-7000-8000-000000000001"},
     "token.create": {"kind": "user", "name": "zoe", "role": "user", "ttl_s": 3600.0},
     "token.revoke": {"token": "abcdefgh"},
     "user.share": {"name": "bob", "shares": 2},
@@ -114,6 +192,7 @@ SOUND: dict[str, Any] = {
     "scheduler.replay": {"swf": "OyBub3RoaW5nCg==", "seed": 2},
     "scheduler.export": {"snapshot": 0},
     "scheduler.import": {"document": "e30="},
+    "stream.open": {"kind": "pty", "task": "1.0", "params": {"rows": 24, "columns": 80}},
     NodeVerb.REGISTER: plain(
         Register(
             node="n1",
@@ -132,7 +211,15 @@ SOUND: dict[str, Any] = {
             tools=("wordcount",),
         )
     ),
-    NodeVerb.HEARTBEAT: plain(Heartbeat(node="n1", incarnation="i", sequence=1, load=0.0)),
+    NodeVerb.HEARTBEAT: plain(
+        Heartbeat(
+            node="n1",
+            incarnation="i",
+            sequence=1,
+            load=0.0,
+            gpus=(GpuFault(uuid="GPU-1", kind="xid", mark="xid 79 1", reason="XID 79"),),
+        )
+    ),
     NodeVerb.USAGE: plain(
         UsageReport(node="n1", sampled_at=0.0, usage=Usage(cpu_millis=1, mem_mib=1), load=0.0)
     ),
@@ -154,13 +241,32 @@ SOUND: dict[str, Any] = {
         )
     ),
     NodeVerb.INPUTS: {"type": "inputs", "node": "n1", "attempt": [1, 0, 1]},
+    NodeVerb.KEPT: plain(
+        Kept(
+            node="n1",
+            files=(
+                LeftFile(
+                    name="f",
+                    attempt=AttemptRef(1, 0, 1),
+                    sha256="a" * 64,
+                    size=5,
+                    media_type="text/plain",
+                ),
+            ),
+        )
+    ),
+    NodeVerb.PROGRESS: {
+        "type": "progress",
+        "node": "n1",
+        "told": [{"attempt": [1, 0, 1], "start": 0, "end": 9, "points": [["loss", 0.5, 2e9, 3]]}],
+    },
 }
 MESSAGES = st.sampled_from(list(SOUND.values()))
 CHANGES = {
     *("job.submit", "job.cancel", "job.hold", "job.release", "job.retry"),
     *("job.pause", "job.resume", "job.requeue", "job.priority", "bulk.steer"),
     *("node.cordon", "node.drain", "node.maintenance", "node.undrain", "node.label"),
-    *("user.share", "scheduler.mode"),
+    *("gpu.quarantine", "gpu.release", "user.share", "scheduler.mode"),
 }
 """The operations that change something when they are not refused."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bus.spec import JobSpec, ResourceSpec, TaskSpec
+from bus.spec import GangSpec, JobSpec, ResourceSpec, TaskSpec
 from bus.values import NodeAdmin, NodeName, Resources, UserName
 from coordinator.core.effects import Placement
 from coordinator.core.foresight import Change, compared, of_task
@@ -52,6 +52,24 @@ def test_who_waits_starts_when_what_runs_has_ended(pool: World) -> None:
     assert foretold_s(pool, first) == 100.0
     assert foretold_s(pool, second) == 150.0
     assert essence(pool.cluster) == before
+
+
+def test_a_gang_starts_with_all_its_ranks_or_not_at_all(pool: World) -> None:
+    """One core is free for one of two ranks; the other one comes when what runs has ended."""
+    pool.submit(command=["true"], resources=ResourceSpec(cpu=1000), timeout=100)
+    for attempt in pool.schedule():
+        pool.start(attempt)
+    gang = pool.submit(
+        command=["train"], gang=GangSpec(size=2), resources=ResourceSpec(cpu=1000, memory=1), timeout=50
+    )
+    after = pool.submit(command=["true"], resources=ResourceSpec(cpu=2000), timeout=10)
+    pool.schedule()
+    assert foretold_s(pool, gang) == 100.0
+    assert foretold_s(pool, after) == 150.0
+    pool.register("n2")
+    job = planned(pool, gang=GangSpec(size=2, ranks_per_node=1), resources=ResourceSpec(memory=1))
+    entry = compared(pool.cluster, Change(job=job), now_s=pool.now_s).after.entries[-1]
+    assert (entry.tasks, entry.ranks, entry.most) == (1, 2, 1)
 
 
 def test_tasks_of_an_array_start_wave_by_wave(pool: World) -> None:

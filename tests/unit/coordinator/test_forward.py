@@ -30,6 +30,7 @@ from coordinator.sim.replay import replay
 from coordinator.sim.swf import TraceJob
 
 EXACT = np.ones(1)
+JOBS = st.lists(st.tuples(st.integers(1, 8), st.integers(1, 50)), min_size=1, max_size=12)
 
 
 def scene(
@@ -107,6 +108,79 @@ def test_what_can_start_nowhere_keeps_nobody_waiting() -> None:
     assert starts(scene(capacity=[], waiting=[(1, 1, 1.0)])) == [math.inf]
 
 
+def gangs(found: Scene, ranks: dict[int, tuple[int, int]]) -> Scene:
+    """Some entries are gangs: ranks, and how many go onto a node at most."""
+    return replace(
+        found,
+        entries=tuple(
+            entry._replace(ranks=ranks.get(place, (1, 1))[0], most=ranks.get(place, (1, 1))[1])
+            for place, entry in enumerate(found.entries)
+        ),
+    )
+
+
+def test_a_gang_starts_when_all_its_ranks_fit() -> None:
+    """At the end of the second of what runs; one rank would fit now."""
+    found = scene(capacity=[2, 2], running=[(0, 2, 10.0), (1, 1, 30.0)], waiting=[(1, 1, 5.0)])
+    assert starts(found) == [0.0]
+    assert starts(gangs(found, {0: (3, 3)})) == [10.0]
+    assert starts(gangs(found, {0: (4, 4)})) == [30.0]
+    assert starts(gangs(found, {0: (2, 1)})) == [10.0]
+    assert starts(gangs(found, {0: (3, 1)})) == [math.inf]
+
+
+def test_gangs_that_are_alike_start_one_after_the_other_and_end_with_all_ranks() -> None:
+    found = gangs(scene(capacity=[3, 2], waiting=[(1, 3, 10.0)]), {0: (2, 2)})
+    future = play(found, np.array([0.5, 1.0]), np.random.default_rng(1))
+    assert (future.starts[0].first_s, future.rows) == (0.0, (0,))
+    assert future.starts[0].last_s in (5.0, 10.0)
+    free = gangs(scene(capacity=[2, 2], waiting=[(0, 2, 10.0)]), {0: (8, 4)})
+    assert starts(free) == [0.0]
+
+
+def test_nodes_are_kept_for_all_ranks_of_a_gang() -> None:
+    """Who is over in time goes past; who would delay one rank waits; beside them there may be room."""
+    found = scene(
+        capacity=[2, 2, 2],
+        running=[(0, 2, 10.0), (1, 1, 20.0), (2, 2, 90.0)],
+        waiting=[(2, 1, 5.0), (1, 1, 30.0), (1, 1, 9.0)],
+    )
+    assert starts(gangs(found, {0: (2, 1)})) == [20.0, 25.0, 0.0]
+    beside = scene(capacity=[3, 3], running=[(0, 2, 10.0), (1, 2, 10.0)], waiting=[(2, 1, 5.0), (1, 3, 30.0)])
+    assert starts(gangs(beside, {0: (2, 1)})) == [10.0, 15.0]
+    assert play(gangs(beside, {0: (2, 1)}), EXACT, np.random.default_rng(1)).starts[1].first_s == 0.0
+
+
+def test_where_nothing_promises_to_end_the_nearest_nodes_are_kept_for_a_gang() -> None:
+    found = scene(
+        capacity=[2, 2, 2],
+        running=[(0, 1, 10.0), (1, 1, 20.0), (2, 2, 5.0)],
+        waiting=[(2, 1, 5.0), (1, 2, 7.0)],
+        limits=False,
+    )
+    assert starts(gangs(found, {0: (2, 1)})) == [12.0, 5.0]
+
+
+def test_a_gang_that_no_nodes_could_hold_keeps_nobody_waiting() -> None:
+    found = gangs(scene(capacity=[2, 2], waiting=[(1, 1, 5.0), (2, 2, 5.0)]), {0: (5, 5)})
+    assert starts(found) == [math.inf, 0.0]
+    bodiless = gangs(scene(capacity=[2, 2], waiting=[(0, 1, 5.0), (2, 2, 5.0)]), {0: (5, 2)})
+    assert starts(bodiless) == [math.inf, 0.0]
+
+
+@given(JOBS, st.sampled_from(Discipline))
+def test_a_gang_on_one_node_is_as_one_task_of_its_width(
+    drawn: list[tuple[int, int]], discipline: Discipline
+) -> None:
+    """All ranks of one core each on a single node: what a task as wide as all of them would do."""
+    runs = [(width, float(run)) for width, run in drawn]
+    fixed = {"capacity": [8], "discipline": discipline, "beside": False}
+    wide = scene(waiting=[(width, 1, run_s) for width, run_s in runs], **fixed)  # type: ignore[arg-type]
+    split = scene(waiting=[(1, 1, run_s) for _, run_s in runs], **fixed)  # type: ignore[arg-type]
+    widths = {place: (width, width) for place, (width, _) in enumerate(drawn)}
+    assert starts(gangs(split, widths)) == starts(wide)
+
+
 def test_tasks_that_are_alike_start_together_on_the_fullest_nodes_first() -> None:
     found = scene(capacity=[2, 4], waiting=[(1, 10, 5.0), (0, 3, 1.0)], running=[(1, 1, 100.0)])
     future = play(found, EXACT, np.random.default_rng(1))
@@ -136,9 +210,6 @@ def test_what_has_outlived_every_prediction_runs_on_by_chance() -> None:
     assert all(start > 500.0 for start in starts(later))
     ended = np.array([0.5, 2.0])  # of what ran longer than half of it only the second is left
     assert play(replace(running, now_s=6.0), ended, np.random.default_rng(1)).starts[0].last_s == 20.0
-
-
-JOBS = st.lists(st.tuples(st.integers(1, 8), st.integers(1, 50)), min_size=1, max_size=12)
 
 
 @given(JOBS, st.booleans())

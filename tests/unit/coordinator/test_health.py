@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from bus.values import (
     AttemptRef,
+    GpuInfo,
+    GpuUsage,
     NodeAdmin,
     NodeHealth,
     NodeName,
@@ -15,7 +18,15 @@ from bus.values import (
     TaskState,
     Usage,
 )
-from coordinator.core.effects import AnswerBeat, EventRecord, NodeRow, SendAssign, SendRetract, Tell
+from coordinator.core.effects import (
+    AnswerBeat,
+    EventRecord,
+    NodeRow,
+    SendAssign,
+    SendRetract,
+    Tell,
+    UsageRecord,
+)
 from coordinator.core.events import AgentBeat, CommandConfirmed, Tick, UsageSeen
 from coordinator.core.why import unheard
 from tests.unit.coordinator.conftest import World
@@ -131,6 +142,23 @@ def test_what_goes_wrong_on_a_node_speaks_against_it_for_a_while(pool: World) ->
     assert health(pool) is DEGRADED
     pass_time(pool, 100)
     assert health(pool) is HEALTHY
+
+
+def test_gpus_are_told_one_by_one_and_only_those_that_there_are(pool: World) -> None:
+    there = GpuInfo(uuid="GPU-0", model="H100", mem_mib=81_920)
+    node = pool.cluster.nodes[NodeName("n1")]
+    node.inventory = replace(node.inventory, gpus=(there,))
+    first, second, strange = (
+        GpuUsage(uuid=uuid, utilisation=share, mem_mib=1.0)
+        for uuid, share in (("GPU-0", 0.1), ("GPU-0", 0.2), ("GPU-9", 0.9))
+    )
+    pool.happen(
+        UsageSeen(
+            node="n1", usage=Usage(cpu_millis=1.0, mem_mib=1.0), load=0.1, gpus=(first, strange, second)
+        )
+    )
+    (record,) = (each for each in pool.effects if isinstance(each, UsageRecord))
+    assert record.gpus == (second,), "none twice at one instant, none of another machine"
 
 
 # run_on

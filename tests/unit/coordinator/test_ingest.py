@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bus.artifacts import Kept, LeftFile
 from bus.messages import (
     FromAgent,
     Heartbeat,
@@ -19,11 +20,13 @@ from bus.messages import (
     TaskUsage,
     UsageReport,
 )
+from bus.results import Point, Progress, Told
 from bus.subjects import NodeSubject, NodeVerb
 from bus.values import (
     AttemptRef,
     Ended,
     GpuInfo,
+    GpuUsage,
     InterfaceInfo,
     NodeName,
     Outcome,
@@ -35,7 +38,7 @@ from bus.values import (
 from coordinator.bounds import TEXT_MAX, OutOfBounds, check
 from coordinator.core.events import AgentBeat, AgentRegistered, TasksReported, UsageSeen
 from coordinator.ingest import WrongSender, check_sender, to_event
-from tests.unit.coordinator.shell import INVENTORY
+from tests.unit.coordinator.fake_agent import INVENTORY
 
 N1 = NodeName("n1")
 REF = AttemptRef(1, 0, 1)
@@ -54,6 +57,7 @@ REGISTER = Register(
     live=(REF,),
 )
 USAGE = Usage(cpu_millis=1.0, mem_mib=2.0)
+FILE = LeftFile(name="f", attempt=REF, sha256="a" * 64, size=5, media_type="text/plain")
 MESSAGES: dict[NodeVerb, FromAgent] = {
     NodeVerb.REGISTER: REGISTER,
     NodeVerb.HEARTBEAT: Heartbeat(node="n1", incarnation="i", sequence=4, load=0.5, live=(REF,)),
@@ -62,6 +66,11 @@ MESSAGES: dict[NodeVerb, FromAgent] = {
     ),
     NodeVerb.REPORT: Report(node="n1", sequence=2, events=(Started(attempt=REF, started_at=1.0, pid=3),)),
     NodeVerb.INPUTS: InputsRequest(node="n1", attempt=REF),
+    NodeVerb.KEPT: Kept(node="n1", files=(FILE, LeftFile(name="a\nb", code="E_NAME", message="no"))),
+    NodeVerb.PROGRESS: Progress(
+        node="n1",
+        told=(Told(attempt=REF, start=0, end=9, progress=100.0, points=(Point("loss", 1e300, 2e9, 1),)),),
+    ),
 }
 
 
@@ -112,12 +121,24 @@ def ended(**fields: Any) -> Report:
     return Report(node="n1", sequence=1, events=(Returned(attempt=REF), event))
 
 
+def kept(**changes: Any) -> Kept:
+    return Kept(node="n1", files=(msgspec.structs.replace(FILE, **changes),))
+
+
+def told(**fields: Any) -> Progress:
+    return Progress(node="n1", told=(Told(attempt=REF, **({"start": 0, "end": 9} | fields)),))
+
+
 def registered(**changes: Any) -> Register:
     return msgspec.structs.replace(REGISTER, **changes)
 
 
 def found(**changes: Any) -> Register:
     return registered(inventory=msgspec.structs.replace(REGISTER.inventory, **changes))
+
+
+def of_gpus(*gpus: GpuUsage) -> UsageReport:
+    return UsageReport(node="n1", sampled_at=2e9, usage=USAGE, load=0.0, gpus=gpus)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +157,29 @@ def found(**changes: Any) -> Register:
             "cpu_millis",
         ),
         (UsageReport(node="n1", sampled_at=0.0, usage=USAGE, load=0), "sampled_at"),
+        (of_gpus(GpuUsage(uuid="", utilisation=0.0, mem_mib=0.0)), "GPU's UUID"),
+        (of_gpus(GpuUsage(uuid="x" * 2_000, utilisation=0.0, mem_mib=0.0)), "GPU's UUID"),
+        (of_gpus(GpuUsage(uuid="G", utilisation=1e99, mem_mib=0.0)), "utilisation"),
+        (of_gpus(GpuUsage(uuid="G", utilisation=0.5, mem_mib=0.0, power_w=float("-inf"))), "power_w"),
+        (of_gpus(*[GpuUsage(uuid="G", utilisation=0.5, mem_mib=0.0)] * 300), "number of GPUs"),
         (InputsRequest(node="n1", attempt=REF, after=2**40), "after"),
+        (kept(name="../x"), "E_PATH"),
+        (kept(name="a\nb"), "E_NAME"),
+        (kept(sha256="x"), "E_VALUE"),
+        (kept(media_type="text/html; charset=x"), "E_VALUE"),
+        (kept(size=-1), "size"),
+        (kept(upload="x" * (TEXT_MAX + 1)), "length of a text"),
+        (told(end=-1), "end"),
+        (told(start=5, end=4), "end"),
+        (told(start=-1, end=4), "start"),
+        (told(progress=100.1), "progress"),
+        (told(points=(Point("loss", 1.0, 2e9),) * 1001), "number of points"),
+        (told(points=(Point("", 1.0, 2e9),)), "metric's name"),
+        (told(points=(Point("x" * 51, 1.0, 2e9),)), "metric's name"),
+        (told(points=(Point("loss", 1.0, 0.0),)), "at"),
+        (told(points=(Point("loss", 1.0, 2e9, 2**60),)), "step"),
+        (told(message="x" * (TEXT_MAX + 1)), "length of a text"),
+        (told(faults=-1), "faults"),
         (registered(protocol=2), "newer than its coordinator"),
         (registered(capacity=Resources(10**12)), "cpu_millis"),
         (registered(labels={f"k{number}": "" for number in range(65)}), "number of labels"),

@@ -43,6 +43,13 @@ def test_an_array_is_one_group_of_many() -> None:
     assert part.values.array.index_of(8) == 90
 
 
+@pytest.mark.contract("S0.2")
+def test_a_matrix_is_one_group_whose_elements_know_their_combination() -> None:
+    (part,) = parts(command=["true"], matrix={"lr": [0.1, 1e-3], "model": ["s", "l"]}, max_parallel=3)
+    assert part.count == 4 and part.limit == 3
+    assert part.values.matrix.at(1) == {"lr": 0.1, "model": "l"}
+
+
 @pytest.mark.contract("S0.22", "S0.23")
 def test_a_tool_over_files_is_one_task_a_file_and_a_merge() -> None:
     derived = derive(JobSpec(tool="wordcount", for_each=["/a", "/b"]), "alice")

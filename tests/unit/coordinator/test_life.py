@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from bus.spec import TaskSpec
@@ -457,3 +458,16 @@ def test_what_no_node_could_hold_is_refused_with_the_nearest(pool) -> None:
 def test_a_spec_is_refused_with_all_its_faults(pool) -> None:
     pool.submit(priority=11, name=" ", command=[])
     assert {fault.code for fault in pool.answer(Refuse).faults} == {"E_RANGE", "E_NAME", "E_COMMAND"}
+
+
+@pytest.mark.contract("S0.2")
+def test_a_matrix_is_one_row_until_its_tasks_start_with_their_combinations(pool) -> None:
+    job = pool.submit(command=["x"], matrix={"lr": [0.1, 1e5], "fast": [True]})
+    ((new, _),) = pool.mirror.tasks.values()
+    assert (new.count, msgspec.json.decode(new.input)["matrix"]) == (
+        2,
+        {"fast": [True], "lr": [0.1, 100_000]},
+    )
+    inputs = [msgspec.json.decode(placed.input) for placed in pool.schedule()]
+    assert inputs == [{"matrix": {"fast": True, "lr": 0.1}}, {"matrix": {"fast": True, "lr": 100_000}}]
+    assert pool.job(job).assigned == 2

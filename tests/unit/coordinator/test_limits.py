@@ -5,8 +5,11 @@ from __future__ import annotations
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
+from msgspec.structs import replace
 
+from bus.containers import Container
 from bus.setting_kinds import SILENCE_MAX_S, SILENCE_MIN_S
+from bus.values import Resources, TaskSettings
 from coordinator.core.effects import EventRecord
 from coordinator.core.events import SelfChecked, Tick
 from coordinator.core.limits import Limits
@@ -23,6 +26,12 @@ def test_all_that_is_measured_in_silence_scales(silence_s: int) -> None:
     assert limits.lease_s - limits.kill_after_s == pytest.approx(1.5 * scale)
     assert limits.start_deadline_s == 30.0
     assert limits.brake_s == pytest.approx(60 * max(scale, 1.0))
+
+
+def test_fetching_an_image_may_take_longer_than_a_start() -> None:
+    limits, plain = Limits(), TaskSettings(resources=Resources())
+    assert limits.start_within_s(plain) == 30.0
+    assert limits.start_within_s(replace(plain, container=Container(image="a"))) == 3600.0
 
 
 def test_the_default_is_what_was_promised() -> None:

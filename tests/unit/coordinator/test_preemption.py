@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from msgspec.structs import replace
 
-from bus.spec import JobSpec, ResourceSpec
+from bus.spec import GangSpec, JobSpec, ResourceSpec
 from bus.values import NodeAdmin, Outcome, Resources
 from coordinator.core.effects import EventRecord, SendCancel, SendRetract
 from coordinator.core.scheduler.preempt import Room, lost_s, rooms
@@ -71,6 +71,17 @@ def test_who_waits_long_enough_gets_room(pool: World) -> None:
     assert pool.mirror.attempts[victim.attempt].message == "made room for work of priority 7"
     assert [placement.attempt.job for placement in pool.schedule()] == [head]
     assert pool.task_state(low) == "queued"
+
+
+def test_nobody_makes_room_for_a_gang(pool: World) -> None:
+    """Room on one node would be of no use to it; a single task behind it gets its own."""
+    low = running(pool, 2, 3)
+    submit(pool, 1, 9, gang=GangSpec(size=2))
+    wait(pool)
+    assert ended(pool) == []
+    submit(pool, 2, 7)
+    wait(pool)
+    assert ended(pool) == [low]
 
 
 @pytest.mark.parametrize(("priority", "preemptible", "head"), [(5, True, 5), (6, True, 5), (1, False, 9)])

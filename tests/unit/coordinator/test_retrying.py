@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bus.spec import JobSpec
-from bus.values import Outcome, TaskState
+from bus.values import JobKind, Outcome, TaskState, UserName
+from coordinator.core.effects import Fault
 from coordinator.core.intake import Derived, derive
 from coordinator.core.model import Task
 from coordinator.core.retrying import RETRY_ON_MAX, RetryOn, backoff_s, parse_retry_on
@@ -159,3 +164,71 @@ def test_tasks_that_fail_together_do_not_come_back_together(job, retries) -> Non
         waits.append(backoff_s(other))
     assert len(set(waits)) == 64
     assert max(waits) - min(waits) > 0.75 * 2.0
+
+
+def refused(**fields: Any) -> tuple[Fault, ...]:
+    derived = derive(msgspec.convert(fields, JobSpec), UserName("alice"))
+    assert isinstance(derived, tuple)
+    return derived
+
+
+@pytest.mark.contract("S2.27")
+@pytest.mark.parametrize("end", [{"exit_code": 0}, {"exit_code": 3}, {"outcome": Outcome.SIGNALED}])
+def test_a_streaming_task_is_started_again_however_it_ends_charged_with_nothing(pool: World, end) -> None:
+    job = pool.submit(command=["serve"], type=JobKind.STREAMING, retries=0, backoff=1.0, backoff_max=8.0)
+    for _ in range(12):
+        (placement,) = pool.schedule()
+        pool.end(placement, **end)
+        assert pool.task_state(job) is TaskState.RETRYING
+        (row,) = [change for _, change in pool.mirror.tasks.values()]
+        assert row.retries == 0
+        pool.wait(8.0)
+        pool.beat()
+    assert pool.cluster.jobs[job].cancel_requested is False
+
+
+def test_a_streaming_task_waits_longer_while_it_ends_soon(pool: World) -> None:
+    pool.submit(command=["serve"], type=JobKind.STREAMING, backoff=1.0, backoff_max=8.0)
+    waited = []
+    for _ in range(5):
+        (placement,) = pool.schedule()
+        pool.end(placement, exit_code=1)
+        ((due, _, _),) = pool.cluster.retries
+        waited.append(due - pool.now_s)
+        pool.wait(8.0)
+        pool.beat()
+    assert waited[:4] == sorted(waited[:4]) and waited[0] <= 1.0 and 6.0 < waited[-1] <= 8.0
+    task = waiting_task(1.0, 8.0, job=1, index=0, retries=0)
+    task.group.settings = replace(task.group.settings, streaming=True)
+    task.fence = 9
+    assert backoff_s(task, ran_s=9.0) <= 1.0, "one that ran long begins anew"
+
+
+def test_a_cancel_ends_a_streaming_task(pool: World) -> None:
+    job = pool.submit(command=["serve"], type=JobKind.STREAMING)
+    (placement,) = pool.schedule()
+    pool.cancel(job)
+    pool.end(placement, outcome=Outcome.CANCELLED)
+    assert pool.task_state(job) is TaskState.CANCELLED
+
+
+def test_a_streaming_job_has_no_timeout(pool: World) -> None:
+    faults = refused(command=["serve"], type="streaming", timeout=5)
+    assert [(fault.code, fault.field) for fault in faults] == [("E_FIELD", "/timeout")]
+    faults = refused(tasks=[{"command": ["a"], "timeout": 5}], type="streaming")
+    assert [(fault.code, fault.field) for fault in faults] == [("E_FIELD", "/tasks/0/timeout")]
+    faults = refused(command=["serve"], type="streaming", gang={"size": 2})
+    assert ("E_FIELD", "/gang") in [(fault.code, fault.field) for fault in faults]
+
+
+@pytest.mark.contract("S2.27")
+def test_frames_are_the_array_of_a_rendering(pool: World) -> None:
+    job = pool.submit(command=["render"], type=JobKind.RENDERING, frames="1-9:4")
+    (group,) = pool.cluster.jobs[job].groups
+    assert group.count == 3 and group.settings.frames
+    for fields, field in [
+        ({"frames": "1-3"}, "/frames"),
+        ({"frames": "1-3", "type": JobKind.RENDERING, "array": "1-3"}, "/array"),
+    ]:
+        (fault,) = refused(command=["render"], **fields)
+        assert (fault.code, fault.field) == ("E_FIELD", field)

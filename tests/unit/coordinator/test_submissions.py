@@ -100,7 +100,14 @@ class Door:
     def __init__(self, shell: Shell) -> None:
         self.shell = shell
         self.line, self.keys, self.audit = FakeLine(), FakeKeys(shell), FakeAudit()
-        made: Any = Intake(shell.bus, Access(shell.reads), shell.jobs, self.keys, self.audit)  # type: ignore[arg-type]
+        made: Any = Intake(
+            shell.bus,  # type: ignore[arg-type]
+            Access(shell.reads),
+            shell.jobs,
+            self.keys,
+            self.audit,  # type: ignore[arg-type]
+            schedule=shell.schedule_desk.create,
+        )
         made._line = self.line
         self.intake: Intake = made
         self.places = 0

@@ -32,7 +32,8 @@ from coordinator.core.picture import Picture, picture
 from coordinator.core.verify import Flaw, lasting, memory_flaws, node_flaws, silence_flaws
 from coordinator.store.rows import LiveJob, Snapshot
 from tests.unit.coordinator.conftest import World
-from tests.unit.coordinator.shell import FakeAgent, Shell, running_shell, until
+from tests.unit.coordinator.fake_agent import FakeAgent
+from tests.unit.coordinator.shell import Shell, running_shell, until
 from tests.unit.coordinator.test_random_worlds import Worlds
 
 

@@ -7,6 +7,7 @@ from bus.values import Ended, Outcome, Resources, Started
 from coordinator.core.effects import (
     SendRetract,
 )
+from coordinator.core.scheduler.ground import ground_of
 
 
 def busy_pool(pool):
@@ -29,6 +30,15 @@ def test_a_fast_node_gets_tasks_ahead_and_promotes_them_in_order(pool) -> None:
     assert len(holding) == 2
     pool.end(pool.held["n1"][holding[0].ref])
     assert waiting[0].holding and not waiting[1].holding
+
+
+def test_a_forecast_counts_what_waits_on_a_node_as_holding_nothing_there(pool) -> None:
+    busy_pool(pool)
+    node = pool.cluster.nodes["n1"]
+    assert node.waiting
+    found = ground_of(pool.cluster, [node])
+    assert found.held[:, 0].tolist() == [1000, 1000] and found.rows.tolist() == [0, 0]
+    assert sorted(found.begun) == sorted(a.assigned_at for a in node.attempts.values() if a.holding)
 
 
 def test_nothing_waits_on_a_node_that_could_not_run_it(pool) -> None:

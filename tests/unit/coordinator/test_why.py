@@ -8,7 +8,7 @@ import pytest
 
 from bus.api import Candidate
 from bus.spec import Constraints, ResourceSpec, TaskSpec
-from bus.values import NodeAdmin, NodeHealth, NodeKind, NodeName, Resources, UserName
+from bus.values import JobKind, NodeAdmin, NodeHealth, NodeKind, NodeName, Resources, UserName
 from coordinator.core.amounts import RESOURCES, describe, flag
 from coordinator.core.scheduler.explain import Explanation, Seen
 from coordinator.core.why import (
@@ -397,3 +397,10 @@ def test_of_several_jobs_only_those_that_are_still_awaited_are_named(pool: World
         "runs after 2: 0 of 1 task completed",
         "when job 2 has completed",
     )
+
+
+def test_a_stream_that_waits_to_be_started_again_says_so(pool: World) -> None:
+    job = pool.submit(command=["serve"], type=JobKind.STREAMING)
+    (first,) = pool.schedule()
+    pool.end(first, exit_code=0)
+    assert told(pool, job, 0)["backoff"][0] == "ended, and is started again: its job is a stream"

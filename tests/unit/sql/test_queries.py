@@ -19,6 +19,13 @@ def test_every_query_is_named_and_explained(table: str) -> None:
     assert len(re.findall(r"^-- name: .*\n-- \S", text, re.MULTILINE)) == len(named)
 
 
+@pytest.mark.parametrize("table", FILES)
+def test_what_returns_no_rows_says_so_in_its_name(table: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Else a line about it stands in the log of every start."""
+    queries.__wrapped__(table)
+    assert not caplog.records
+
+
 def test_a_missing_file_is_an_error() -> None:
     with pytest.raises(FileNotFoundError):
         queries("nothing")

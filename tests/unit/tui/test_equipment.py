@@ -28,6 +28,7 @@ from tui.view.equipment import (
     tool_facts,
     user_facts,
 )
+from tui.view.networks import interface_facts
 
 DISK = Device(node="n1", kind=DeviceKind.DISK, name="/", total_mib=1_000, free_mib=250, about="ext4")
 CARD = Device(node="n1", kind=DeviceKind.INTERFACE, name="eth0", status="up", speed_mbps=25_000)
@@ -62,7 +63,7 @@ def test_a_disk_has_a_size_and_a_card_a_speed() -> None:
     }
     assert cells["SIZE"] == ["1000M", "–"] and cells["SPEED"] == ["–", "25 Gbit/s"]
     assert any("250M free of 1000M" in line.text for line in device_facts(DISK))
-    assert any("25 Gbit/s" in line.text for line in device_facts(CARD))
+    assert any("25 Gbit/s" in line.text for line in interface_facts(CARD))
 
 
 def test_a_tool_that_is_wanted_and_nowhere_is_bad() -> None:

@@ -108,7 +108,9 @@ PLAN = Plan(
 
 def test_a_plan_says_what_starts_where_and_what_waits() -> None:
     text = "\n".join(plan_lines(PLAN, now_s=NOW_S))
-    assert text.startswith("sweep: 11 tasks, 3 would start now\n\ntask [0–9]: 10 tasks, at most 4 at once\n")
+    assert text.startswith("sweep: 11 tasks, 3 would start now\n\n")
+    assert "task [0–9]: 10 tasks\n└─ merge [10]: 1 task, after task\n" in text
+    assert "\n\ntask [0–9]: 10 tasks, at most 4 at once\n" in text
     assert "  runs     python train.py\n" in text
     assert "  now      2 on n1, 1 on n2; 7 would wait\n" in text
     assert "  4 at once" in text and "a higher %" in text

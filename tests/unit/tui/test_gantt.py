@@ -22,7 +22,6 @@ from tui.view.gantt import (
     Bar,
     Cause,
     Gap,
-    Row,
     Scale,
     Story,
     amounts,
@@ -174,9 +173,10 @@ def test_what_is_planned_lies_ahead_in_the_first_lane() -> None:
     planned = PlannedStart(node="n1", start=196.0, resources=SMALL, task="9.0")
     outside = PlannedStart(node="n1", start=999.0, resources=SMALL)
     rows = rows_of(Story(told(planned=[planned, outside]), now_s=190.0), ["n1"], SCALE, slots_most=4)
-    assert rows == [
-        Row("n1", 0, (), gaps=(Gap(0, 45, Cause.NOTHING), Gap(45, 50, Cause.AHEAD)), planned=((48, planned),))
+    assert [(row.node, row.slot, row.attempts, row.planned) for row in rows] == [
+        ("n1", 0, (), ((48, planned),))
     ]
+    assert rows[0].gaps == (Gap(0, 45, Cause.NOTHING), Gap(45, 50, Cause.AHEAD))
 
 
 @given(st.floats(60.0, 3e6), st.integers(20, 300), st.sampled_from([0.0, 3_600.0, 19_800.0, -12_600.0]))

@@ -80,3 +80,22 @@ def test_tasks_are_asked_with_an_aggregate(corral: Corral) -> None:
 def test_a_metric_that_is_none_is_told_with_the_nearest(corral: Corral) -> None:
     code, _, err = corral("metrics", "n1", "--metric", "cpi")
     assert code == 2 and "no such metric: cpi; cpu?" in err and not asked
+
+
+def test_each_gpu_has_a_line_and_a_node_without_says_so(corral: Corral) -> None:
+    def answer(request: Struct) -> Struct | None:
+        assert isinstance(request, SeriesQuery)
+        lacks = "GPU" if request.kind is SeriesKind.GPU else ""
+        return Measured(
+            times=[0.0], step_s=15.0, resolution_s=0.0,
+            series=[
+                Series(id="n1", metric=name, unit="%", aggregate=Aggregate.MEAN,
+                       values=[None if lacks else 1.0], lacks=lacks)
+                for name in request.metrics
+            ],
+        )  # fmt: skip
+
+    corral.answer = answer
+    code, out, _ = corral("metrics", "n1", "--metric", "cpu,gpu")
+    cpu, gpu = out.splitlines()[1:]
+    assert code == 0 and "no GPU" not in cpu and gpu.split()[:4] == ["n1", "gpu", "no", "GPU"]

@@ -9,6 +9,7 @@ from bus.api import Blocker, Candidate, Forecast, Why
 from bus.past import Changes, Moved, Spike, Standout
 from bus.scheduling import Scheduler
 from bus.values import TaskState
+from tui.view.learning import scheduler_lines
 from tui.view.lines import Line
 from tui.view.obstacles import obstacle_words
 from tui.view.past_page import changes_page, spike_page
@@ -55,6 +56,21 @@ def test_orders_stand_by_their_cost_and_a_failed_test_says_why() -> None:
     assert "passed the gate" in said and "best static rule" in said
     test.error = "no history"
     assert "the last test failed: no history" in text(scheduler_page(status, [], now_s=NOW_S))
+
+
+def test_the_last_hour_stands_beside_the_replays() -> None:
+    status = Scheduler(mode="on", policy="q", order="sjf", acts="q", epsilon=0.1, reward_window=9)
+    assert "not replayed yet" in text(scheduler_page(status, [], now_s=NOW_S))
+    status.hour = scheduling.Hour(until=NOW_S, jobs=7, needed=32, acts="q", policy="q")
+    assert "7 tasks came and ended" in text(scheduler_page(status, [], now_s=NOW_S))
+    assert "7 tasks before" in "\n".join(scheduler_lines(status, now_s=NOW_S))
+    status.hour.jobs, status.hour.static = 40, "sjf"
+    status.hour.costs = {"sjf": 4.0, "q": 3.0, "fcfs": 8.0}
+    said = text(scheduler_page(status, [], now_s=NOW_S))
+    assert "-25.0%  acts" in said and "+0.0%  best static rule" in said and "of 40 tasks" in said
+    assert "slowdown q -25.0% against sjf 4.00, 40 tasks" in "\n".join(scheduler_lines(status, now_s=NOW_S))
+    status.unknown = ["test"]
+    assert "last hour" not in text(scheduler_page(status, [], now_s=NOW_S))
 
 
 def test_rejected_nodes_are_grouped_by_reason() -> None:
@@ -120,12 +136,12 @@ def test_what_went_wrong_stands_before_the_rest() -> None:
     )  # fmt: skip
     said = text(changes_page(changes, now_s=NOW_S))
     assert said.index("new → failed") < said.index("running → completed")
-    assert "older ones that are not looked at" in said and "to now" in said
+    assert "older ones that were not looked at" in said and "to now" in said
 
 
 def test_a_quiet_interval_says_so() -> None:
     assert "nothing was otherwise" in text(spike_page(Spike(since=0.0, until=60.0), now_s=NOW_S))
     found = Standout(kind="event", name="task_failed", about="events", value=9.0, expected=1.0, score=5.7)
-    assert "+5.7  event task_failed: events 9 where 1 would be usual" in text(
+    assert "+5.7  event task_failed: events 9, usual 1" in text(
         spike_page(Spike(since=0.0, until=60.0, standouts=[found]), now_s=NOW_S)
     )

@@ -152,6 +152,47 @@ def test_what_a_line_asks_for() -> None:
             parse_subject(line)
 
 
+def test_a_node_by_itself_has_a_curve_for_each_gpu() -> None:
+    subject = Subject(SeriesKind.NODE, ("n1",))
+    assert {"gpu", "gpu_memory", "gpu_temperature", "gpu_power"} < set(subject.panels)
+    asked = queries(subject, ["cpu", "gpu", "gpu_power"], since_s=0.0, until_s=60.0)
+    assert [(query.kind, query.metrics) for query in asked] == [
+        (SeriesKind.NODE, ["cpu"]),
+        (SeriesKind.GPU, ["gpu", "gpu_power"]),
+    ]
+    answer = Measured(
+        times=[0.0], step_s=60.0, resolution_s=0.0,
+        series=[
+            Series(id=f"n1:{gpu}", metric="gpu", unit="%", aggregate=Aggregate.MEAN, values=[10.0 * gpu])
+            for gpu in range(8)
+        ],
+    )  # fmt: skip
+    (made,) = panels_of(subject, ["gpu"], [answer], [])
+    assert [curve.name for curve in made.curves] == list("01234567") and made.unit == "%"
+    head = painted(made, width=120)[0]
+    assert all(f"{letter} {gpu} " in head for gpu, letter in enumerate("abcdefgh")), head
+    several = Subject(SeriesKind.NODE, ("n1", "n2"))
+    assert "gpu_power" not in several.panels
+    (both,) = queries(several, ["gpu"], since_s=0.0, until_s=60.0)
+    assert both.kind is SeriesKind.NODE, "of several nodes the sums"
+
+
+def test_some_gpus_are_asked_for_by_name() -> None:
+    subject = parse_subject("n1:0,n2:3 gpu,gpu_power")
+    assert subject == Subject(SeriesKind.GPU, ("n1:0", "n2:3"), ("gpu", "gpu_power"))
+    assert parse_subject("n1:0").panels == ("gpu", "gpu_memory", "gpu_temperature", "gpu_power")
+    with pytest.raises(WordError):
+        parse_subject("n1:0 cpu")
+
+
+def test_a_node_without_gpus_says_so() -> None:
+    absent = panel(None, None, curves=(Curve("n1", (None, None), lacks="GPU"),))
+    assert "n1 has no GPU" in painted(absent)[0] and "measured" not in painted(absent)[0]
+    assert summary(absent) == ["n1: has no GPU"]
+    both = panel(curves=(Curve("n1", (None,), lacks="GPU"), Curve("g1", (5.0,))))
+    assert "a n1 has no GPU" in painted(both, width=60)[0] and "b g1 5" in painted(both, width=60)[0]
+
+
 def test_a_band_asks_for_least_and_most_of_levels_and_names_them() -> None:
     subject = Subject(SeriesKind.NODE, ("n1",), ("cpu",))
     assert subject.may_have_band and not Subject(SeriesKind.NODE, ("a", "b")).may_have_band
@@ -202,7 +243,7 @@ def test_every_panel_can_be_asked_for_and_levels_apart_from_counts(kind: SeriesK
         for query in asked
     ]  # fmt: skip
     made = panels_of(subject, subject.panels, answers, [])
-    assert [each.title for each in made] == list(subject.panels)
+    assert [each.title for each in made] == [name.replace("_", " ") for name in subject.panels]
     assert all(len(each.curves) == (len(subject.ids) or len(each.curves)) for each in made)
 
 

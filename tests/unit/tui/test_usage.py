@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from bus.series import METRICS, Aggregate, Measured, Series, SeriesKind
 from tui.view.usage import HOUR_S, SPARK_CELLS, usage_lines, usage_queries
 
@@ -32,3 +34,10 @@ def test_each_gauge_has_a_line_with_its_newest_and_its_highest() -> None:
 
 def test_what_was_not_measured_has_no_lines() -> None:
     assert usage_lines([measured("cpu", "cores", None, None), measured("gpu", "%")]) == []
+
+
+def test_each_gpu_has_a_line_of_its_own() -> None:
+    found = measured("gpu", "%", 50.0)
+    found.series.append(replace(found.series[0], id="n1:1", values=[70.0]))
+    found.series[0].id = "n1:0"
+    assert [line.text.split()[:2] for line in usage_lines([found])[2:]] == [["gpu", "0"], ["gpu", "1"]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tui.cli.options import moment, whole
+from tui.cli.options import add_at, moment, whole
 from tui.cli.parser import Parser, Verbs, verb
 
 HEADING = "look closer"
@@ -62,6 +62,7 @@ def add(verbs: Verbs, shared: Parser) -> None:
         help="so many tasks of each job (default: %(default)s)",
     )
     tree.add_argument("--all", action="store_true", help="jobs that are over, too")
+    add_at(tree)
     changes = verb(verbs, shared, "changes", "what became different between two moments", formats=DOCUMENT)
     _add_span(changes, default="1h")
     spike = verb(

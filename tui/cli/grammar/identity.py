@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tui.cli.options import add_at
 from tui.cli.parser import Parser, Verbs, verb
 
 HEADING = "machines and people"
@@ -46,6 +47,19 @@ def add(verbs: Verbs, shared: Parser) -> None:
     join.add_argument("--label", action="append", default=[], metavar="NAME=VALUE", help="label of the node")
     join.add_argument("--cpu", metavar="CORES", help="offer so many, not all")
     join.add_argument("--memory", metavar="SIZE", help="offer so much, not all")
+    join.add_argument("--net", metavar="RATE", help="offer so much, not the speed of its data interface")
+    join.add_argument(
+        "--can",
+        action="append",
+        metavar="CAPABILITY",
+        help="it can run the tools that ask for this: text_generation; repeatable",
+    )
+    join.add_argument(
+        "--interface",
+        action="append",
+        metavar="NAME=TYPE",
+        help="what a network interface is for: eth1=data; the node needs it; repeatable",
+    )
     login = verb(
         verbs, shared, "login", "use a cluster elsewhere from this account", formats=("table", "json")
     )
@@ -67,7 +81,7 @@ def add(verbs: Verbs, shared: Parser) -> None:
     )
     verb(verbs, shared, "logout", "give the login of this account back", formats=("table", "json"))
     verb(verbs, shared, "whoami", "your name and role, and how any NATS client reaches the cluster")
-    verb(verbs, shared, "users", "who there is, and who has used how much of the cluster")
+    add_at(verb(verbs, shared, "users", "who there is, and who has used how much of the cluster"))
     share = verb(
         verbs, shared, "share", "what somebody's part of the cluster is", formats=("table", "json", "name")
     )

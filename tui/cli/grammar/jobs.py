@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from tui.cli.options import add_where, seconds, whole, words
+import argparse
+
+from tui.cli.options import add_detach_keys, add_where, seconds, whole, words
 from tui.cli.parser import Parser, Verbs, verb
 
 HEADING = "work"
+SCHEDULE_ACTIONS = ("ls", "show", "pause", "resume", "rm")
 NEXT_MAX = 500
 """As `bus.upcoming` has it, which need not be loaded to read a line."""
 
@@ -22,6 +25,7 @@ VERBS = {
     "resume": ("tui.cli.steering", "resume"),
     "requeue": ("tui.cli.steering", "requeue"),
     "priority": ("tui.cli.steering", "priority"),
+    "schedule": ("tui.cli.schedules", "schedule"),
 }
 
 
@@ -43,7 +47,10 @@ def add(verbs: Verbs, shared: Parser) -> None:
     )
     run.add_argument("--raw", action="store_true", help="output byte for byte, on a terminal too")
     run.add_argument("-q", "--quiet", action="store_true", help="do not say why it does not start yet")
-    _add_job_options(run)
+    run.add_argument("-i", "--interactive", action="store_true", help="in a terminal, with you at it: -it")
+    run.add_argument("-t", "--tty", action="store_true", help="the same")
+    add_detach_keys(run)
+    _add_job_options(run, command=argparse.REMAINDER)
     plan = verb(verbs, shared, "plan", "what a job would become, or what a change would do; nothing is kept")
     plan.add_argument(
         "--next",
@@ -61,6 +68,13 @@ def add(verbs: Verbs, shared: Parser) -> None:
     )
     wait.add_argument("jobs", nargs="+", metavar="JOB")
     wait.add_argument(
+        "--for",
+        dest="until",
+        default="done",
+        metavar="WHAT",
+        help="done (default), started, running, completed, failed, or the share of tasks that are over: 50%%",
+    )
+    wait.add_argument(
         "--timeout", type=seconds("--timeout"), metavar="TIME", help="give up after this long (exit 75)"
     )
     wait.add_argument("-q", "--quiet", action="store_true", help="show no progress")
@@ -70,6 +84,14 @@ def add(verbs: Verbs, shared: Parser) -> None:
     retry = verb(verbs, shared, "retry", "queue again what failed or ran out of time")
     retry.add_argument("targets", nargs="*", metavar="JOB|TASK")
     add_where(retry, example="state=failed age<1d", tasks=True)
+    _add_steering(verbs, shared)
+    _add_schedule(verbs, shared)
+    requeue = verb(verbs, shared, "requeue", "end what runs and queue it again; no retry is charged")
+    requeue.add_argument("targets", nargs="*", metavar="JOB|TASK")
+    add_where(requeue, example="state=running user=me", tasks=True)
+
+
+def _add_steering(verbs: Verbs, shared: Parser) -> None:
     hold = verb(verbs, shared, "hold", "keep the waiting tasks of jobs from starting")
     hold.add_argument("jobs", nargs="*", metavar="JOB")
     add_where(hold, example="user=me name~sweep")
@@ -86,18 +108,65 @@ def add(verbs: Verbs, shared: Parser) -> None:
     priority.add_argument("jobs", nargs="+", metavar="JOB")
     priority.epilog = "the last word is the priority: corral priority 1042 1043 8"
     add_where(priority, example="user=me state=pending")
-    requeue = verb(verbs, shared, "requeue", "end what runs and queue it again; no retry is charged")
-    requeue.add_argument("targets", nargs="*", metavar="JOB|TASK")
-    add_where(requeue, example="state=running user=me", tasks=True)
+
+
+def _add_schedule(verbs: Verbs, shared: Parser) -> None:
+    schedule = verb(verbs, shared, "schedule", "jobs that repeat (submit --cron): see, pause, resume, remove")
+    schedule.add_argument(
+        "action",
+        nargs="?",
+        choices=SCHEDULE_ACTIONS,
+        default="ls",
+        metavar="|".join(SCHEDULE_ACTIONS),
+        help="resume goes on with the next time to come; rm leaves the jobs that were made",
+    )
+    schedule.add_argument("names", nargs="*", metavar="NAME")
+    schedule.add_argument("--user", metavar="NAME", help="whose, if not one's own")
 
 
 def _add_form(parser: Parser) -> None:
-    parser.add_argument("--file", metavar="FILE", help="job as JSON or TOML; - reads JSON from stdin")
+    parser.add_argument(
+        "-f",
+        "--file",
+        metavar="FILE",
+        help="a job file (JSON, TOML, YAML), or a script with #CORRAL lines; -: stdin",
+    )
     parser.add_argument("--tool", metavar="NAME", help="a tool instead of a command, such as wordcount")
     parser.add_argument(
-        "--for-each", metavar="GLOB", action="append", help="one task for each file that matches"
+        "--for-each",
+        metavar="GLOB",
+        action="append",
+        help="one task for each file that matches, or each line of @LIST",
+    )
+    parser.add_argument(
+        "--matrix", metavar="NAME=V,…", action="append", help="one task for each combination; may be repeated"
     )
     parser.add_argument("--array", metavar="RANGE", help="one task an index: 0-99, 0-99%%10, 1,5,9-20:2")
+    parser.add_argument(
+        "--cron",
+        metavar="FIELDS",
+        help='a schedule: submit it again and again, at "30 4 * * mon-fri", @daily',
+    )
+    parser.add_argument(
+        "--zone", metavar="NAME", help="in which --cron is meant: Europe/Berlin (default: UTC)"
+    )
+    parser.add_argument(
+        "--overlap",
+        choices=("forbid", "allow", "replace"),
+        help="if the job before still runs: leave it out (default), run both, cancel the one before",
+    )
+    parser.add_argument("--frames", metavar="RANGE", help="of a rendering: 1-240, 1-240:2, as CORRAL_FRAME")
+    parser.add_argument(
+        "--kind",
+        choices=("batch", "interactive", "streaming", "rendering", "ai_training"),
+        help="streaming: started again however it ends; interactive: in a terminal (default: batch)",
+    )
+    parser.add_argument(
+        "--max-parallel",
+        type=whole("--max-parallel", least=1, most=1_000_000),
+        metavar="N",
+        help="of an array, list or matrix at most so many at once",
+    )
     parser.add_argument(
         "--retries",
         type=whole("--retries", least=0, most=10),
@@ -115,7 +184,38 @@ def _add_changes(plan: Parser) -> None:
     )
 
 
-def _add_job_options(parser: Parser) -> None:
+def _add_volume_option(parser: Parser) -> None:
+    parser.add_argument(
+        "--volume",
+        dest="volumes",
+        action="append",
+        default=[],
+        metavar="NAME[:PATH][:ro]",
+        help="a volume of every task, at PATH (below its work folder, where no container is); repeatable",
+    )
+
+
+def _add_gang_options(parser: Parser) -> None:
+    gang = parser.add_argument_group("ranks that start together")
+    gang.add_argument(
+        "--gang", type=int, metavar="N", help="one task of N ranks that start together or not at all"
+    )
+    gang.add_argument(
+        "--gang-topology", metavar="LABEL", help="label, or subnet, of which the ranks would share one value"
+    )
+    gang.add_argument("--ranks-per-node", type=int, metavar="N", help="at most so many ranks on a node")
+    gang.add_argument(
+        "--start-timeout", metavar="TIME", help="how long ranks wait for each other before any starts (60s)"
+    )
+    gang.add_argument(
+        "--gang-restart",
+        choices=("gang", "fail"),
+        help="when a rank is lost with its node: queue the gang again (gang), or fail",
+    )
+
+
+def _add_job_options(parser: Parser, *, command: str = "*") -> None:
+    """`command`: how many words, for argparse. REMAINDER: all from the first that is no option of ours."""
     job = parser.add_argument_group("the job")
     job.add_argument("--name", metavar="TEXT")
     job.add_argument("--shell", metavar="TEXT", help="a line for /bin/sh instead of -- COMMAND")
@@ -124,6 +224,20 @@ def _add_job_options(parser: Parser) -> None:
     )
     job.add_argument("--env", action="append", metavar="NAME=VALUE")
     job.add_argument("--workdir", metavar="DIR")
+    job.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="NAME[@VERSION]",
+        help="its file is at the path in $CORRAL_MODEL_NAME before the task starts; repeatable",
+    )
+    job.add_argument(
+        "--bring",
+        action="append",
+        default=[],
+        metavar="NAME=POINTER",
+        help="a file below $CORRAL_FILES: corral://1042.7/m.bin, @last.0/NAME, file://…, s3://…; repeatable",
+    )
     job.add_argument("--stdin", metavar="FILE", help="what the command reads; - passes this command's own")
     job.add_argument("--timeout", metavar="TIME", help="longest run of a task: 90, 1h30m, 1-02:00:00")
     job.add_argument("--grace", metavar="TIME", help="between TERM and KILL")
@@ -137,13 +251,74 @@ def _add_job_options(parser: Parser) -> None:
         "--after",
         action="append",
         metavar="JOB",
-        help="wait until that job has completed, or as 1041:failed, 1041:any (ended); may be repeated",
+        help="until that job has completed, or as 1041:failed, :any (ended), :corresponding (task by task)",
+    )
+    job.add_argument(
+        "--start-at", metavar="TIME", help="not before then: 2026-11-24T08:00Z (with a zone), or +2h from now"
+    )
+    job.add_argument(
+        "--on-failure",
+        choices=("continue", "cancel", "stop_new"),
+        help="when a task has failed for good: go on (default), end the rest, start nothing more",
+    )
+    job.add_argument(
+        "--max-failures",
+        type=whole("--max-failures", least=0, most=1_000_000),
+        metavar="N",
+        help="failed tasks that --on-failure bears (default: 0)",
     )
     job.add_argument("--idempotent", action="store_true", help="may run twice: a lost task restarts at once")
     job.add_argument(
         "--preemptible", action="store_true", help="may be ended and queued again for a higher priority"
     )
     job.add_argument("--dedupe-key", metavar="KEY", help="the same key gives the same job")
+    _add_container_options(parser)
+    _add_gang_options(parser)
+    _add_checkpoint_options(parser)
+    _add_volume_option(parser)
+    _add_needs(parser)
+    parser.add_argument("command", nargs=command, metavar="-- COMMAND", help="program and arguments")
+
+
+def _add_checkpoint_options(parser: Parser) -> None:
+    group = parser.add_argument_group("what it saves to go on from")
+    group.add_argument(
+        "--checkpoint",
+        action="store_true",
+        help="keep what it saves in CORRAL_CHECKPOINT_DIR, and go on from it",
+    )
+    group.add_argument("--checkpoint-keep", type=int, metavar="N", help="so many, the newest (3)")
+    group.add_argument("--checkpoint-replicas", type=int, metavar="N", help="copies on other nodes (1)")
+    group.add_argument(
+        "--checkpoint-interval", metavar="TIME", help="of those that it does not tell of, one in this time"
+    )
+    group.add_argument("--checkpoint-dir", metavar="DIR", help="a folder below CORRAL_CHECKPOINT_DIR")
+
+
+def _add_container_options(parser: Parser) -> None:
+    container = parser.add_argument_group("in a container, and what of the network")
+    container.add_argument("--image", metavar="NAME", help="python:3.11, registry:5000/app@sha256:…")
+    container.add_argument(
+        "--mount",
+        action="append",
+        metavar="PATH",
+        help="of the node: /data:ro, /scratch:/inside; may be repeated",
+    )
+    container.add_argument("--read-only", action="store_true", help="the image's own files cannot be changed")
+    container.add_argument(
+        "--pull",
+        choices=("missing", "always", "never"),
+        help="when the image is fetched (default: where it is missing)",
+    )
+    container.add_argument(
+        "--network",
+        dest="network_policy",
+        choices=("default", "none", "host"),
+        help="none: a loopback alone; host: the node's, from within a container too",
+    )
+
+
+def _add_needs(parser: Parser) -> None:
     needs = parser.add_argument_group("what a task needs")
     needs.add_argument("--cpu", metavar="CORES", help="2, 0.5, 500m (default: 1)")
     needs.add_argument("--memory", metavar="SIZE", help="4GiB, 512M (default: 64M)")
@@ -181,4 +356,3 @@ def _add_job_options(parser: Parser) -> None:
     wishes.add_argument(
         "--topology", metavar="LABEL", help="pack into few values of a label (rack …), or spread over them"
     )
-    parser.add_argument("command", nargs="*", metavar="-- COMMAND", help="program and arguments")

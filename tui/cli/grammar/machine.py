@@ -27,6 +27,18 @@ def add(verbs: Verbs, shared: Parser) -> None:
     up.add_argument("--no-console", action="store_true", help="say what runs instead of opening the console")
     up.add_argument("--agents", type=int, metavar="N", help="agents on this machine, sharing it (default: 1)")
     up.add_argument(
+        "--can",
+        action="append",
+        metavar="CAPABILITY",
+        help="until corral down, its agents can run the tools that ask for this: text_generation; repeatable",
+    )
+    up.add_argument(
+        "--interface",
+        action="append",
+        metavar="NAME=TYPE",
+        help="until corral down, what a network interface is for: eth1=data; nodes need it; repeatable",
+    )
+    up.add_argument(
         "--nats", dest="url", metavar="URL", help="your own NATS server instead of one that Corral runs"
     )
     up.add_argument("--database", metavar="DSN", help="your own PostgreSQL, as the owner of the schema")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tui.cli.options import CONTEXT_MAX, LIMIT_MAX, moment, seconds, whole, words
+from tui.cli.options import CONTEXT_MAX, LIMIT_MAX, add_at, moment, seconds, whole, words
 from tui.cli.parser import Parser, Verbs, verb
 
 HEADING = "look"
@@ -49,6 +49,7 @@ def add(verbs: Verbs, shared: Parser) -> None:
     _add_logs(verb(verbs, shared, "logs", "what tasks printed", formats=("table", "json", "jsonl")))
     why = verb(verbs, shared, "why", "why tasks do not start, or are where they are")
     why.add_argument("targets", nargs="+", metavar="JOB|TASK")
+    add_at(why)
     _add_events(verb(verbs, shared, "events", "what happened, newest first"))
     resolve = verb(verbs, shared, "resolve", "say that events are dealt with (corral events resolve ID)")
     resolve.add_argument("events", nargs="+", metavar="EVENT")
@@ -124,17 +125,28 @@ def _add_logs(logs: Parser) -> None:
         help="lines that came since: 10m, 2026-11-22T10:00Z",
     )
     logs.add_argument("--until", type=moment("--until"), metavar="TIME", help="lines that came until then")
+    logs.add_argument(
+        "--at", type=moment("--at"), metavar="TIME", help="as far as it had come then, of the attempt of then"
+    )
     logs.add_argument("--raw", action="store_true", help="byte for byte, on a terminal too")
 
 
 def _add_metrics(metrics: Parser) -> None:
-    metrics.add_argument("things", nargs="*", metavar="NODE|TASK", help="nodes, or tasks; none: the cluster")
+    metrics.add_argument(
+        "things", nargs="*", metavar="NODE|GPU|TASK", help="nodes, GPUs (n1:0) or tasks; none: the cluster"
+    )
     metrics.add_argument(
         "--metric",
         type=words,
         default=[],
         metavar="A,B",
         help="cpu, memory, network, gpu, disk, temperature …; of the cluster cpu, tasks, wait, throughput …",
+    )
+    metrics.add_argument(
+        "--name",
+        type=words,
+        metavar="A,B",
+        help="metrics that the task itself tells, such as loss; * for all of them",
     )
     metrics.add_argument(
         "--since", type=moment("--since"), metavar="TIME", help="15m, 6h, 2026-11-22T10:00Z (default: 1h)"
@@ -164,13 +176,6 @@ def _add_events(events: Parser) -> None:
     events.add_argument("--until", type=moment("--until"), metavar="TIME")
     events.add_argument("-f", "--follow", action="store_true", help="go on with what happens; oldest first")
     add_list_options(events, limit=50)
-
-
-def add_at(parser: Parser) -> None:
-    """For what is known of the past."""
-    parser.add_argument(
-        "--at", type=moment("--at"), metavar="TIME", help="as it was then: 2h, yesterday, 2026-11-22T10:00Z"
-    )
 
 
 def add_list_options(parser: Parser, *, limit: int) -> None:

@@ -1,0 +1,78 @@
+"""What to do next about one volume of this node: `next_step(wanted, seen)`. Pure.
+
+A volume of a pool that packs lies there as one sealed file, and as a folder (`live`) only while tasks have
+it. What a task may have changed is sealed again before it counts: until then the folder is the newest.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from bus.volume_wire import VolumeWanted
+
+
+class Deed(StrEnum):
+    REMOVE = "remove"  # all of it
+    MAKE = "make"  # empty
+    FILL = "fill"  # with the content of a snapshot
+    SEAL = "seal"  # the folder becomes the sealed file
+    PUT_AWAY = "put away"  # the folder; the sealed file has the same
+    SNAPSHOT = "snapshot"
+    DROP = "drop"  # a snapshot
+    FETCH = "fetch"  # the sealed file of the node that tasks write on
+
+
+class Step(NamedTuple):
+    deed: Deed
+    snapshot: str = ""
+
+
+class Seen(Struct, frozen=True, kw_only=True):
+    """A volume as it lies on the disk. `changed`: the folder may have more than the sealed file."""
+
+    exists: bool
+    packs: bool = False
+    live: bool = False
+    changed: bool = False
+    uses: int = 0
+    writers: int = 0
+    filled: int = 0
+    sha256: str = ""
+    snapshots: frozenset[str] = frozenset()
+
+
+def next_step(wanted: VolumeWanted | None, seen: Seen) -> Step | None:
+    """None: all is as it should be, or tasks must end first. `wanted` None: nobody has said yet."""
+    if wanted is not None and wanted.removed:
+        return Step(Deed.REMOVE) if seen.exists and not seen.uses else None
+    if wanted is not None and wanted.content is not None and wanted.content.number > seen.filled:
+        return None if seen.uses else Step(Deed.FILL, wanted.content.snapshot)
+    if not seen.exists:
+        return _begin(wanted)
+    if seen.packs and seen.changed and not seen.writers:
+        return Step(Deed.SEAL)
+    if seen.packs and seen.live and not seen.uses:
+        return Step(Deed.PUT_AWAY)
+    return None if wanted is None else _further(wanted, seen)
+
+
+def _begin(wanted: VolumeWanted | None) -> Step | None:
+    if wanted is None:
+        return None
+    if wanted.primary:
+        return Step(Deed.MAKE)
+    return Step(Deed.FETCH) if wanted.sha256 else None
+
+
+def _further(wanted: VolumeWanted, seen: Seen) -> Step | None:
+    for each in wanted.dropped:
+        if each in seen.snapshots:
+            return Step(Deed.DROP, each)
+    if wanted.primary:
+        missing = [each for each in wanted.snapshots if each not in seen.snapshots]
+        return Step(Deed.SNAPSHOT, missing[0]) if missing and not seen.writers else None
+    stale = wanted.sha256 and wanted.sha256 != seen.sha256
+    return Step(Deed.FETCH) if stale and not seen.uses else None

@@ -1,0 +1,1 @@
+"""What the guard puts beside the tasks: a library of one file, which runs without Corral."""

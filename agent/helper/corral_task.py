@@ -1,0 +1,170 @@
+"""What a task can tell its cluster, by appending to files: no Corral, no network, any Python from 3.6.
+
+    import corral_task                           # found by PYTHONPATH, which every task has
+    corral_task.progress(45.5, loss=0.0023)      # per cent, and metrics if you like
+    corral_task.metrics(step=1200, loss=0.0023)
+    corral_task.output({"accuracy": 0.982})      # the task's result; the last one counts
+    corral_task.submit({"command": ["true"]})    # a job of yours that belongs to this task
+    corral_task.artifact("model.bin")            # stored now; what is in CORRAL_ARTIFACTS, at the end
+    corral_task.checkpoint("state", step=1200)   # a file or folder to go on from, if the job has `checkpoint`
+    corral_task.resume()                         # (path, step) of what to go on from; None: from the start
+
+From a shell: `python "$CORRAL_HELPER" progress 45.5`, `… metrics loss=0.0023 step=1200`,
+`… output '{"a": 1}'`, `… artifact FILE [NAME]`, `… checkpoint PATH step=1200 loss=0.002 [--shard]`.
+Outside of a task everything is checked and nothing is told, so that a program runs alike. Errors are
+ValueError for what could not be understood, OSError for files.
+"""
+
+import json
+import math
+import os
+import shutil
+import sys
+from typing import Any
+
+
+def progress(percent: float, **values: object) -> None:
+    """How far the task is, 0 to 100; further arguments are metrics, `message` is a text."""
+    percent = _number("progress", percent)
+    if not 0 <= percent <= 100:
+        raise ValueError(f"progress is 0 to 100, not {percent!r}")
+    _tell(_line(values, progress=percent))
+
+
+def metrics(**values: object) -> None:
+    """Numbers by name; `step` is your own count of how far that was."""
+    _tell(_line(values))
+
+
+def output(value: object) -> None:
+    """The result of the task: anything that JSON can say, at most 512 KiB."""
+    _tell({"output": value})
+
+
+def submit(job: object) -> None:
+    """A job, as in a job file, at most 64 KiB; cancelling this task's job cancels it too."""
+    if not isinstance(job, dict):
+        raise ValueError("a job is a dict, such as {'command': ['true']}")
+    _tell({"submit": job})
+
+
+def artifact(path: str, name: "str | None" = None) -> str:
+    """Copy a file into CORRAL_ARTIFACTS (unless it lies there) and have it stored now.
+
+    Answers its name there.
+    """
+    folder = os.environ.get("CORRAL_ARTIFACTS")
+    path = os.path.abspath(path)
+    if folder is None:
+        if not os.path.isfile(path):
+            raise FileNotFoundError(path)
+        return name or os.path.basename(path)
+    inside = os.path.relpath(path, os.path.abspath(folder))
+    if name is None:
+        name = os.path.basename(path) if inside.startswith(os.pardir) else inside
+    target = os.path.join(folder, name)
+    if os.path.abspath(target) != path:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        part = f"{target}.part-{os.getpid()}"
+        shutil.copyfile(path, part)
+        os.rename(part, target)
+    _tell({"artifact": name})
+    return name
+
+
+def checkpoint(path: str, *, step: int, shard: bool = False, **values: object) -> str:
+    """Hand over a whole checkpoint, a file or folder; further arguments are metrics. Answers its place.
+
+    What is not below CORRAL_CHECKPOINT_DIR yet is moved there, under a name with its step. `shard`: it is the
+    part of this rank of a gang, and counts once all ranks have handed over theirs of that step.
+    """
+    step = int(step)
+    if step < 0:
+        raise ValueError(f"a step is 0 or more, not {step}")
+    path = os.path.abspath(path)
+    if not os.path.exists(path):
+        raise FileNotFoundError(path)
+    line = _line(dict(values), checkpoint="", step=step)
+    if shard:
+        line["shard"] = True
+    folder = os.environ.get("CORRAL_CHECKPOINT_DIR")
+    if folder is None:
+        return path
+    folder = os.path.abspath(folder)
+    if not path.startswith(folder + os.sep):
+        ending = os.path.splitext(path)[1] if os.path.isfile(path) else ""
+        target = os.path.join(folder, f"step-{step}{ending}")
+        part = target + ".part"
+        shutil.move(path, part)
+        os.rename(part, target)
+        path = target
+    line["checkpoint"] = os.path.relpath(path, folder)
+    _tell(line)
+    return path
+
+
+def resume() -> "tuple[str, int] | None":
+    """The checkpoint that this attempt goes on from: its path, and its step."""
+    path = os.environ.get("CORRAL_RESUME")
+    return None if path is None else (path, int(os.environ["CORRAL_RESUME_STEP"]))
+
+
+def _line(values: "dict[str, Any]", **line: object) -> "dict[str, object]":
+    if "message" in values:
+        line["message"] = str(values.pop("message"))
+    if values.get("step") is not None:
+        line["step"] = int(values["step"])
+    values.pop("step", None)
+    if values:
+        line["metrics"] = {name: _number(name, value) for name, value in values.items()}
+    return line
+
+
+def _number(name: str, value: "Any") -> float:
+    number = float(value)  # of numpy and torch too
+    if not math.isfinite(number):
+        raise ValueError(f"{name} is {number!r}: only finite numbers can be told")
+    return number
+
+
+def _tell(line: "dict[str, object]") -> None:
+    text = json.dumps(line, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    path = os.environ.get("CORRAL_RESULT")
+    if path is None:
+        return
+    # One write of a file opened to append: lines of several processes do not mix.
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        os.write(fd, text)
+    finally:
+        os.close(fd)
+
+
+def main(words: "list[str]") -> int:
+    """The words of a shell. Answers the exit code."""
+    if len(words) == 2 and words[0] == "progress":
+        progress(float(words[1]))
+    elif len(words) >= 2 and words[0] == "metrics":
+        metrics(**{name: float(value) for name, _, value in (word.partition("=") for word in words[1:])})
+    elif len(words) == 2 and words[0] == "output":
+        output(json.loads(words[1]))
+    elif len(words) in (2, 3) and words[0] == "artifact":
+        artifact(*words[1:])
+    elif len(words) >= 3 and words[0] == "checkpoint":
+        pairs = dict(word.split("=", 1) for word in words[2:] if "=" in word)
+        if "step" not in pairs:
+            raise ValueError("say the step: step=1200")
+        step = int(pairs.pop("step"))
+        values = {name: float(value) for name, value in pairs.items()}
+        checkpoint(words[1], step=step, shard="--shard" in words, **values)
+    else:
+        sys.stderr.write(__doc__ + "\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except (ValueError, OSError) as error:
+        sys.exit(f"corral_task: {error}")

@@ -1,0 +1,1 @@
+"""Volumes of this node: folders that outlive tasks, in pools."""

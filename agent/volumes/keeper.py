@@ -1,0 +1,235 @@
+"""Keeps this node's volumes as the coordinator wants them, and gives them to tasks.
+
+`wanted` takes the coordinator's word and answers how all is; `run` does the rest, volume after volume, a step
+at a time (`agent.core.volumes`). `bring` and `over` are for tasks: from the one to the other the volume stays
+as they have it. Each volume is worked on by one at a time, and what takes long is not done in the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Container
+from pathlib import Path
+
+from agent.core.model import Order
+from agent.core.volumes import Deed, Step, next_step
+from agent.volumes.store import Volume, VolumeStore
+from bus.errors import ApiError, BusError
+from bus.mounts import Mount, variable
+from bus.refusal import refusal
+from bus.units import format_size_mib
+from bus.values import AttemptRef
+from bus.volume_wire import PoolFound, VolumeFound, VolumesFound, VolumesWanted, VolumeWanted
+
+_log = logging.getLogger(__name__)
+
+LOOK_S = 5.0
+"""Between two looks at how full the volumes are that tasks write to …"""
+
+_LOOK_SHARE = 20
+"""… and at least so many times as long as the last look took."""
+
+PLACES = "CORRAL_VOLUME_PLACES"
+"""Tells the guard where tasks want their volumes (`agent.guard.files.Placed`); it takes that out again."""
+
+_AT_ONCE = 2
+_FAULT_MAX = 300
+_MIB = 1024 * 1024
+
+Fetch = Callable[[VolumeWanted], Awaitable[Path]]
+"""Brings the sealed file of a replica here, verified. Raises ApiError, BusError."""
+
+
+async def no_fetch(wanted: VolumeWanted) -> Path:
+    """Of a node that gets no replicas."""
+    raise ApiError(refusal("E_UNSUPPORTED", "this node cannot fetch replicas"))
+
+
+class Volumes:
+    """`held`: the attempts of this node; `end` ends some with a reason; `fetch` brings replicas."""
+
+    def __init__(
+        self,
+        store: VolumeStore,
+        node: str,
+        *,
+        held: Callable[[], Container[AttemptRef]],
+        end: Callable[[tuple[AttemptRef, ...], str], object],
+        fetch: Fetch = no_fetch,
+    ) -> None:
+        self._store = store
+        self._node = node
+        self._held = held
+        self._end = end
+        self._fetch = fetch
+        self._wanted: dict[str, VolumeWanted] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._pools = asyncio.Lock()
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._woken = asyncio.Event()
+        self._look_at_s = 0.0
+        self._before: dict[tuple[str, AttemptRef], int] = {}  # how much was in a volume when a task came
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with a volume here; "" where nothing is."""
+        faults = (
+            f"volume {_name(volume)}: {volume.fault}"
+            for volume in self._store.volumes.values()
+            if volume.fault
+        )
+        return next(faults, "")
+
+    async def wanted(self, message: VolumesWanted) -> VolumesFound:
+        """How all is now. What is not as it should be is worked on from here on."""
+        pools: list[PoolFound] = []
+        async with self._pools:
+            for pool in message.pools:
+                pools.append(await asyncio.to_thread(self._store.keep_pool, pool))
+        found: list[VolumeFound] = []
+        for each in message.volumes:
+            self._wanted[each.id] = each
+            try:
+                volume = self._store.volume(each)
+                found.append(await asyncio.to_thread(volume.found))
+            except (ApiError, OSError) as error:
+                found.append(VolumeFound(id=each.id, fault=str(error)[:_FAULT_MAX]))
+        self._woken.set()
+        return VolumesFound(node=self._node, epoch=message.epoch, pools=tuple(pools), volumes=tuple(found))
+
+    async def bring(self, order: Order) -> dict[str, str]:
+        """The folders of an order's volumes, as variables. Raises ApiError."""
+        env: dict[str, str] = {}
+        placed: list[tuple[str, str, str, bool]] = []
+        for mount in order.work.settings.volumes:
+            folder = str(await self._open(order.attempt, mount))
+            env[variable(mount.name)] = folder
+            placed.append((variable(mount.name), mount.target, folder, mount.read_only))
+        return env | {PLACES: json.dumps(placed)} if placed else env
+
+    async def _open(self, attempt: AttemptRef, mount: Mount) -> Path:
+        volume = self._store.volumes.get(mount.volume)
+        if volume is None:
+            message = f"volume {mount.name} is not on this node yet"
+            raise ApiError(refusal("E_UNAVAILABLE", message, retry_after_s=1.0))
+        writes = not mount.read_only
+        try:
+            async with self._lock(volume.id):
+                folder = await asyncio.to_thread(self._store.open, volume, attempt, writes=writes)
+                used = (await asyncio.to_thread(self._store.measure, volume)).used
+                self._before[volume.id, attempt] = used
+        except OSError as error:
+            message = f"volume {mount.name}: {error.strerror}"
+            raise ApiError(refusal("E_UNAVAILABLE", message, retry_after_s=1.0)) from error
+        return folder
+
+    def over(self, attempt: AttemptRef) -> None:
+        """It has ended: its volumes are others' again."""
+        if any(attempt == user for _, user in self._before):
+            self._woken.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                for identity in {*self._store.volumes, *self._wanted}:
+                    if not self._lock(identity).locked():
+                        group.create_task(self._settle(identity), name=f"volume {identity}")
+                self._woken.clear()
+                try:
+                    async with asyncio.timeout(LOOK_S):
+                        await self._woken.wait()
+                except TimeoutError:
+                    pass
+                if time.monotonic() >= self._look_at_s:
+                    await self._look()
+
+    async def _settle(self, identity: str) -> None:
+        """Step by step, until all is as it should be or a step fails: then it is tried at the next look."""
+        async with self._slots, self._lock(identity):
+            wanted = self._wanted.get(identity)
+            try:
+                volume = self._store.volumes.get(identity) or self._store.volume(self._wanted[identity])
+            except ApiError:
+                return  # of a pool that is not here: the coordinator is told when it asks
+            try:
+                await asyncio.to_thread(self._close, volume)
+                while (step := next_step(wanted, await asyncio.to_thread(volume.seen))) is not None:
+                    await self._do(step, volume, wanted)
+                volume.fault = ""
+            except (ApiError, BusError, OSError) as error:
+                volume.fault = str(error)[:_FAULT_MAX]
+                _log.warning("volume %s: %s", _name(volume), volume.fault)
+
+    def _close(self, volume: Volume) -> None:
+        """For those that are over: also who was, before we were started, or while it was opened for them."""
+        held = self._held()
+        for attempt in volume.uses():
+            if attempt not in held:
+                self._store.close(volume, attempt)
+                self._before.pop((volume.id, attempt), None)
+
+    async def _do(self, step: Step, volume: Volume, wanted: VolumeWanted | None) -> None:
+        store = self._store
+        _log.info("volume %s: %s %s", _name(volume), step.deed, step.snapshot)
+        match step.deed:
+            case Deed.SEAL:
+                await asyncio.to_thread(store.seal, volume)
+                return
+            case Deed.PUT_AWAY:
+                await asyncio.to_thread(store.put_away, volume)
+                return
+            case Deed.REMOVE:
+                await asyncio.to_thread(store.remove, volume)
+                self._wanted.pop(volume.id, None)
+                volume.meta = None
+                return
+        assert wanted is not None
+        match step.deed:
+            case Deed.MAKE:
+                await asyncio.to_thread(store.make, volume, wanted)
+            case Deed.FILL:
+                await asyncio.to_thread(store.fill, volume, wanted)
+            case Deed.SNAPSHOT:
+                await asyncio.to_thread(store.take_snapshot, volume, step.snapshot)
+            case Deed.DROP:
+                await asyncio.to_thread(store.drop_snapshot, volume, step.snapshot)
+            case Deed.FETCH:
+                source = await self._fetch(wanted)
+                await asyncio.to_thread(store.receive, volume, wanted, source)
+
+    async def _look(self) -> None:
+        """Whoever has filled a volume beyond its size is ended; who frees room in a full one goes on."""
+        begun_s = time.monotonic()
+        for volume in list(self._store.volumes.values()):
+            if volume.meta is None or self._lock(volume.id).locked():
+                continue
+            writers = tuple([each for each, writes in volume.uses().items() if writes])
+            if not writers:
+                continue
+            try:
+                meta = await asyncio.to_thread(self._store.measure, volume)
+            except (ApiError, OSError) as error:
+                _log.warning("volume %s cannot be measured: %s", _name(volume), error)
+                continue
+            grown = tuple([each for each in writers if meta.used > self._used_before(volume, each)])
+            if meta.used > meta.size_mib * _MIB and grown:
+                used, size = format_size_mib(-(-meta.used // _MIB)), format_size_mib(meta.size_mib)
+                self._end(grown, f"E_SPACE: volume {meta.name} holds {used}, and its size is {size}")
+        took_s = time.monotonic() - begun_s
+        self._look_at_s = begun_s + max(LOOK_S, _LOOK_SHARE * took_s)
+
+    def _used_before(self, volume: Volume, attempt: AttemptRef) -> int:
+        """How much was in it when that task came, or we did."""
+        used = volume.meta.used if volume.meta is not None else 0
+        return self._before.setdefault((volume.id, attempt), used)
+
+    def _lock(self, identity: str) -> asyncio.Lock:
+        return self._locks.setdefault(identity, asyncio.Lock())
+
+
+def _name(volume: Volume) -> str:
+    return volume.id[-12:] if volume.meta is None else volume.meta.name

@@ -1,0 +1,80 @@
+"""One method for each operation of pools and volumes (`bus.volumes`); part of `bus.calls.Calls`."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from msgspec import Struct
+
+from bus.volumes import (
+    PoolCreate,
+    PoolEntries,
+    PoolEntry,
+    PoolList,
+    PoolQuery,
+    SnapshotQuery,
+    VolumeCreate,
+    VolumeEntries,
+    VolumeEntry,
+    VolumeList,
+    VolumeQuery,
+    VolumeRemove,
+)
+
+S = TypeVar("S", bound=Struct)
+
+CREATE_TIMEOUT_S = 30.0
+"""All nodes of a pool are asked before it is there."""
+
+
+class VolumeCalls:
+    """Pools of disks, and volumes in them."""
+
+    async def create_pool(self, pool: PoolCreate) -> PoolEntry:
+        return await self._call("pool.create", pool, PoolEntry, timeout_s=CREATE_TIMEOUT_S)
+
+    async def pools(self) -> PoolEntries:
+        return await self._call("pool.list", PoolList(), PoolEntries)
+
+    async def pool(self, pool: str) -> PoolEntry:
+        return await self._call("pool.show", PoolQuery(pool=pool), PoolEntry)
+
+    async def remove_pool(self, pool: str) -> PoolEntry:
+        """Only where no volume is in it."""
+        return await self._call("pool.remove", PoolQuery(pool=pool), PoolEntry)
+
+    async def create_volume(self, volume: VolumeCreate) -> VolumeEntry:
+        return await self._call("volume.create", volume, VolumeEntry)
+
+    async def volumes(self, query: VolumeList | None = None) -> VolumeEntries:
+        return await self._call("volume.list", query or VolumeList(), VolumeEntries)
+
+    async def volume(self, volume: str) -> VolumeEntry:
+        return await self._call("volume.show", VolumeQuery(volume=volume), VolumeEntry)
+
+    async def remove_volume(self, volume: str, *, now: bool = False) -> VolumeEntry:
+        """It is deleted, and goes after some days; `now`: at once."""
+        return await self._call("volume.remove", VolumeRemove(volume=volume, now=now), VolumeEntry)
+
+    async def undelete_volume(self, volume: str) -> VolumeEntry:
+        """What was deleted and has not gone yet is there again."""
+        return await self._call("volume.undelete", VolumeQuery(volume=volume), VolumeEntry)
+
+    async def snapshot_volume(self, volume: str, snapshot: str) -> VolumeEntry:
+        """It is there once the entry says so; until then ask for the volume."""
+        query = SnapshotQuery(volume=volume, snapshot=snapshot)
+        return await self._call("volume.snapshot", query, VolumeEntry)
+
+    async def restore_volume(self, volume: str, snapshot: str) -> VolumeEntry:
+        """What is in the volume now is lost."""
+        query = SnapshotQuery(volume=volume, snapshot=snapshot)
+        return await self._call("volume.restore", query, VolumeEntry)
+
+    async def remove_snapshot(self, volume: str, snapshot: str) -> VolumeEntry:
+        query = SnapshotQuery(volume=volume, snapshot=snapshot)
+        return await self._call("volume.unsnapshot", query, VolumeEntry)
+
+    async def _call(
+        self, operation: str, request: Struct, kind: type[S], *, timeout_s: float | None = None
+    ) -> S:
+        raise NotImplementedError

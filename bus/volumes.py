@@ -1,0 +1,167 @@
+"""Pools and volumes: what is asked of the coordinator, and what is told of them."""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from bus.mounts import AccessMode
+from bus.requests import Request
+from bus.values import Role
+
+
+class PoolCreate(Request, kw_only=True):
+    """A folder `path` on each of `nodes`, with room for volumes of `size` (MiB or "10GiB") on each of them.
+
+    `type`: local; others where a driver is registered. `compress` and `encrypt`: volumes are sealed while no
+    task has them; each node keeps the key, and nobody else does.
+    """
+
+    name: str
+    type: str = "local"
+    nodes: list[str]
+    path: str
+    size: int | str
+    tier: str = "standard"
+    compress: bool = False
+    encrypt: bool = False
+    replicas: int = 1
+
+
+class PoolQuery(Request):
+    pool: str
+
+
+class PoolNode(Struct, kw_only=True):
+    """`fault`: why its part cannot be used now; `free_mib` of the disk under it."""
+
+    node: str
+    given_mib: int = 0
+    free_mib: int = 0
+    fault: str = ""
+
+
+class PoolEntry(Struct, kw_only=True):
+    """`total_mib` over all nodes, `used_mib` of it given to volumes."""
+
+    name: str
+    type: str
+    path: str
+    total_mib: int
+    used_mib: int
+    tier: str = "standard"
+    compress: bool = False
+    encrypt: bool = False
+    replicas: int = 1
+    nodes: list[PoolNode] = []
+    volumes: int = 0
+    created_at: float = 0.0
+    created_by: str = ""
+
+
+class PoolEntries(Struct, kw_only=True):
+    pools: list[PoolEntry]
+
+
+class VolumeCreate(Request, kw_only=True):
+    """`node`: where it lies ("": where most room is). `source`: VOLUME@SNAPSHOT that it begins with.
+
+    `path`: where tasks find it that do not say. `shared`: everybody's tasks may have it. `backup`: refused
+    while there is no backup. `storage_class` is a word of one's own.
+    """
+
+    name: str
+    pool: str
+    size: int | str
+    mode: AccessMode = AccessMode.READ_WRITE_ONCE
+    node: str = ""
+    path: str = ""
+    shared: bool = False
+    source: str = ""
+    storage_class: str = ""
+    snapshots: str = ""
+    backup: bool = False
+
+
+class VolumeQuery(Request):
+    volume: str
+
+
+class VolumeList(Request, kw_only=True):
+    """`pool`: only its own. `deleted`: those too that are deleted and not gone yet."""
+
+    pool: str = ""
+    deleted: bool = False
+
+
+class VolumeRemove(Request, kw_only=True):
+    """`now`: at once, rather than after the days of grace."""
+
+    volume: str
+    now: bool = False
+
+
+class SnapshotQuery(Request, kw_only=True):
+    volume: str
+    snapshot: str
+
+
+class Snapshot(Struct, kw_only=True):
+    """`size` in bytes on the disk, as if it shared no blocks with others. `ready`: it is there."""
+
+    name: str
+    ready: bool
+    size: int = 0
+    created_at: float = 0.0
+    created_by: str = ""
+
+
+class VolumeEntry(Struct, kw_only=True):
+    """`state`: making, ready, away (its node is), deleted. `used` in bytes, as seen last.
+
+    `tasks` have it open, `writers` among them.
+    """
+
+    name: str
+    id: str
+    pool: str
+    size_mib: int
+    mode: AccessMode
+    state: str
+    node: str
+    owner: str
+    path: str = ""
+    shared: bool = False
+    storage_class: str = ""
+    used: int = 0
+    sealed: bool = False
+    fault: str = ""
+    tasks: list[str] = []
+    writers: list[str] = []
+    snapshots: list[Snapshot] = field(default_factory=list)
+    created_at: float = 0.0
+    deleted_at: float | None = None
+
+
+class VolumeEntries(Struct, kw_only=True):
+    volumes: list[VolumeEntry]
+
+
+class PoolList(Request):
+    """All of them."""
+
+
+VOLUME_OPERATIONS: dict[str, tuple[type[Struct], type[Struct], Role]] = {
+    "pool.create": (PoolCreate, PoolEntry, Role.OPERATOR),
+    "pool.list": (PoolList, PoolEntries, Role.READONLY),
+    "pool.show": (PoolQuery, PoolEntry, Role.READONLY),
+    "pool.remove": (PoolQuery, PoolEntry, Role.OPERATOR),
+    "volume.create": (VolumeCreate, VolumeEntry, Role.USER),
+    "volume.list": (VolumeList, VolumeEntries, Role.READONLY),
+    "volume.show": (VolumeQuery, VolumeEntry, Role.READONLY),
+    "volume.remove": (VolumeRemove, VolumeEntry, Role.USER),
+    "volume.undelete": (VolumeQuery, VolumeEntry, Role.USER),
+    "volume.snapshot": (SnapshotQuery, VolumeEntry, Role.USER),
+    "volume.restore": (SnapshotQuery, VolumeEntry, Role.USER),
+    "volume.unsnapshot": (SnapshotQuery, VolumeEntry, Role.USER),
+}
+"""Operation -> what is asked, what comes back, who may."""

@@ -1,0 +1,85 @@
+"""Jobs that a task submitted: they belong to it, and end with it when its job is cancelled.
+
+A child names the task that it comes from in `parent`. Only a running task can be named, and only one of the
+same owner, so nothing is its own ancestor. How many a job may have, and how deep they may go, is bounded: a
+task that submits itself again and again comes to an end.
+
+The database has the link in the child's specification. `tasks.parent_task_id` stays empty: a row that
+is deleted takes along what names it there, and a parent may be archived while a child still runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bus.values import TaskRef
+from coordinator.core.effects import Fault
+from coordinator.core.model import Cluster, Job
+
+CHILDREN_MAX = 1_000
+"""Live jobs that the tasks of one job have submitted."""
+
+DEPTH_MAX = 8
+
+
+def check_parent(cluster: Cluster, job: Job) -> tuple[Fault, ...]:
+    """The task that `job` comes from lives, is the same owner's, and may have one more."""
+    if job.parent is None:
+        return ()
+    above = cluster.jobs.get(job.parent.job)
+    group = above.group_of(job.parent.index) if above is not None else None
+    task = group.find_task(job.parent.index) if group is not None else None
+    if above is None or above.owner != job.owner or task is None or task.attempt is None:
+        return (
+            Fault(
+                code="E_NOT_FOUND",
+                message="no such task is running",
+                field="/parent",
+                got=f"{job.parent}",
+                expected="a running task of yours, as CORRAL_TASK_ID names it",
+                status=404,
+            ),
+        )
+    if above.cancel_requested:
+        message, hint = f"job {above.number} is being cancelled", "nothing new belongs to it"
+        return (Fault(code="E_CONFLICT", message=message, field="/parent", hint=hint, status=409),)
+    if above.depth + 1 > DEPTH_MAX:
+        got, expected = f"depth {above.depth + 1}", f"at most {DEPTH_MAX} tasks under one another"
+        return (Fault(code="E_TOO_MANY", message="too deep", field="/parent", got=got, expected=expected),)
+    if len(cluster.children.get(above.number, ())) >= CHILDREN_MAX:
+        expected = f"at most {CHILDREN_MAX} live jobs of one job's tasks"
+        hint = "use an array, which is one job"
+        return (
+            Fault(code="E_TOO_MANY", message="too many jobs", field="/parent", expected=expected, hint=hint),
+        )
+    return ()
+
+
+def note_child(cluster: Cluster, job: Job) -> None:
+    """From now on it belongs to the job of its parent, if that is live."""
+    if job.parent is not None:
+        above = cluster.jobs.get(job.parent.job)
+        job.depth = above.depth + 1 if above is not None else 1
+        cluster.children.setdefault(job.parent.job, set()).add(job.number)
+
+
+def forget_child(cluster: Cluster, job: Job) -> None:
+    """It is over."""
+    if job.parent is not None:
+        siblings = cluster.children.get(job.parent.job, set())
+        siblings.discard(job.number)
+        if not siblings:
+            cluster.children.pop(job.parent.job, None)
+
+
+def descendants(cluster: Cluster, number: int, index: int | None = None) -> Iterator[Job]:
+    """The live jobs that came from a job, or from one task of it, and from those; each before its own."""
+    pending = [
+        child
+        for child in sorted(cluster.children.get(number, ()))
+        if index is None or cluster.jobs[child].parent == TaskRef(number, index)
+    ]
+    while pending:
+        job = cluster.jobs[pending.pop(0)]
+        yield job
+        pending += sorted(cluster.children.get(job.number, ()))

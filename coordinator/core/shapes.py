@@ -1,0 +1,38 @@
+"""What of a task decides where it may run."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from bus.values import Gang, Resources, TaskSettings
+from coordinator.core.scheduler.wishes import Wishes
+
+
+class Shape(Struct, frozen=True, cache_hash=True):
+    """All that decides where a task may run. Tasks of one shape are interchangeable to a node."""
+
+    resources: Resources
+    labels: tuple[tuple[str, str], ...]
+    nodes: tuple[str, ...]
+    tool: str | None
+    gpu_types: tuple[str, ...] = ()
+    gpu_mem_mib: int = 0
+    wishes: Wishes | None = None
+    gang: Gang | None = None  # `resources` are of one rank
+    features: tuple[str, ...] = ()
+    claims: tuple[str, ...] = ()  # volumes to which it alone writes
+
+
+def shape_of(settings: TaskSettings, wishes: Wishes | None = None) -> Shape:
+    return Shape(
+        settings.resources,
+        tuple(sorted(settings.labels.items())),
+        settings.nodes,
+        settings.tool,
+        settings.gpu_types,
+        settings.gpu_mem_mib,
+        wishes,
+        settings.gang,
+        settings.features,
+        tuple(sorted(each.name for each in settings.volumes if each.exclusive)),
+    )

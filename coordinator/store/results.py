@@ -1,0 +1,89 @@
+"""What tasks tell, in the database: each line once, of the attempt that counts only."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from msgspec import Struct
+
+from bus.results import MetricSeries, Told
+from bus.values import AttemptRef, NodeName, TaskRef, TaskState, UserName
+from coordinator.store.connection import RETRYABLE, Session
+from coordinator.store.errors import StoreUnavailable
+from coordinator.store.json_text import clean
+from sql import queries
+
+_SQL = queries("results")
+
+
+class Heard(Struct, frozen=True):
+    """`place`: up to where the attempt is heard now, -1 where it does not count.
+
+    `owner` and `state` where what was told is new; `first_fault`: it has a line that could not be used, and
+    had none before.
+    """
+
+    place: int
+    owner: str | None
+    state: TaskState | None
+    first_fault: bool
+
+
+class ResultStore:
+    """All raise StoreUnavailable when the database is away."""
+
+    def __init__(self, dsn: str) -> None:
+        self._writes, self._reads = Session(dsn), Session(dsn)
+
+    async def hear(self, node: NodeName, told: tuple[Told, ...]) -> list[Heard]:
+        """Keep all of it in one transaction."""
+        found: list[Heard] = []
+        try:
+            async with self._writes.use() as connection, connection.transaction():
+                for each in told:
+                    row = await connection.fetchrow(_SQL["hear"], node, *_arguments(each))
+                    state = row["state"]
+                    found.append(
+                        Heard(row["place"], row["owner"], state and TaskState(state), row["first_fault"])
+                    )
+        except RETRYABLE as fault:  # the agent says it again in a second
+            raise StoreUnavailable(str(fault)) from fault
+        return found
+
+    async def speaker(self, node: NodeName, attempt: AttemptRef) -> UserName | None:
+        """Whose task it is; None where the attempt is not the one that counts, at that node."""
+        row = await self._reads.fetchrow(_SQL["speaker"], node, *attempt)
+        return None if row is None else UserName(row["owner"])
+
+    async def metrics(
+        self, task: TaskRef, *, viewer: str | None, names: list[str] | None, points: int
+    ) -> list[MetricSeries]:
+        """The newest values of a task's metrics, by name."""
+        rows = await self._reads.fetch(_SQL["metrics"], viewer, task.job, task.index, points, names)
+        series = []
+        for name, of_name in groupby(rows, key=lambda row: row["name"]):
+            values = list(of_name)
+            series.append(
+                MetricSeries(
+                    name=name,
+                    times=[row["at"].timestamp() for row in values],
+                    values=[row["value"] for row in values],
+                    steps=[row["step"] for row in values],
+                )
+            )
+        return series
+
+    async def close(self) -> None:
+        """Twice is fine."""
+        await self._writes.close()
+        await self._reads.close()
+
+
+def _arguments(told: Told) -> tuple[object, ...]:
+    attempt, points = told.attempt, told.points
+    return (
+        attempt.job, attempt.index, attempt.fence, told.start, told.end, told.progress,
+        None if told.message is None else clean(told.message), told.faults, clean(told.fault),
+        [point.name for point in points], [point.value for point in points],
+        [point.step for point in points], [point.at for point in points],
+    )  # fmt: skip

@@ -1,0 +1,120 @@
+-- Pools, volumes and snapshots. What changes something writes its row of the audit in the same statement.
+
+-- name: pools
+-- All pools.
+select p.id::text, p.name, p.pool_type, p.path, p.node_mib, p.performance_tier, p.compression_enabled,
+    p.encryption_enabled, p.replication_factor, p.created_by,
+    extract(epoch from p.created_at)::double precision as created_at,
+    array(select n.name from unnest(p.node_ids) with ordinality as o(id, place) join corral.nodes n on n.id = o.id
+          order by o.place) as nodes
+from corral.storage_pools p order by p.name;
+
+-- name: add_pool
+-- A pool; its nodes by name.
+with made as (
+    insert into corral.storage_pools (name, pool_type, path, node_mib, total_mib, performance_tier,
+        compression_enabled, encryption_enabled, replication_factor, node_ids, created_by)
+    select $1, $2, $3, $4::bigint, $4::bigint * cardinality($9::text[]), $5, $6, $7, $8,
+        array(select id from corral.nodes where name = any ($9::text[]) order by name), $10
+    returning id, name, path),
+noted as (
+    insert into corral.audit (actor, action, object, details)
+    select $10, 'pool.create', name, jsonb_build_object('path', path, 'nodes', $9::text[]) from made)
+select id::text from made;
+
+-- name: remove_pool!
+-- A pool without volumes, also none that are deleted and not gone.
+with gone as (delete from corral.storage_pools where id = $1::text::uuid returning name)
+insert into corral.audit (actor, action, object) select $2, 'pool.remove', name from gone;
+
+-- name: volumes
+-- All volumes, the deleted ones that have not gone included.
+select v.id::text, v.pool_id::text as pool, v.name, v.size_mib, v.mount_path, v.access_mode, v.storage_class, v.owner,
+    v.shared, v.ready, v.used_bytes, v.sealed_sha256, v.fill_number, v.fill_volume::text, v.fill_snapshot::text,
+    v.removing, n.name as node, extract(epoch from v.created_at)::double precision as created_at,
+    extract(epoch from v.deleted_at)::double precision as deleted_at
+from corral.storage_volumes v left join corral.nodes n on n.id = v.node_id order by v.name, v.created_at;
+
+-- name: add_volume
+-- A volume, and how much of its pool is given away from now on.
+with made as (
+    insert into corral.storage_volumes (pool_id, name, size_mib, mount_path, access_mode, storage_class, owner, shared,
+        node_id, fill_number, fill_volume, fill_snapshot)
+    values ($1::text::uuid, $2, $3, nullif($4, ''), $5, nullif($6, ''), $7, $8,
+        (select id from corral.nodes where name = $9), case when $10 = '' then 0 else 1 end,
+        nullif($10, '')::uuid, nullif($11, '')::uuid)
+    returning id, name),
+given as (update corral.storage_pools set used_mib = used_mib + $3 where id = $1::text::uuid),
+noted as (
+    insert into corral.audit (actor, action, object, details)
+    select $7, 'volume.create', name, jsonb_build_object('id', id, 'size_mib', $3::bigint) from made)
+select id::text from made;
+
+-- name: delete_volume!
+-- Deleted: jobs do not find it any more. $3: it goes at once.
+with gone as (
+    update corral.storage_volumes set deleted_at = coalesce(deleted_at, now()), removing = removing or $3
+    where id = $1::text::uuid returning name)
+insert into corral.audit (actor, action, object) select $2, 'volume.remove', name from gone;
+
+-- name: undelete_volume
+-- There again, unless it is going already.
+with back as (
+    update corral.storage_volumes set deleted_at = null
+    where id = $1::text::uuid and not removing and deleted_at is not null returning name)
+insert into corral.audit (actor, action, object) select $2, 'volume.undelete', name from back returning object;
+
+-- name: expire_volumes!
+-- Those whose days of grace are over begin to go.
+update corral.storage_volumes set removing = true
+where deleted_at < now() - make_interval(secs => $1) and not removing;
+
+-- name: forget_volume!
+-- Its node has let it go.
+with gone as (delete from corral.storage_volumes where id = $1::text::uuid returning pool_id, size_mib)
+update corral.storage_pools p set used_mib = p.used_mib - gone.size_mib from gone where p.id = gone.pool_id;
+
+-- name: found_volume!
+-- What its node says of it.
+update corral.storage_volumes set ready = $2, used_bytes = $3, sealed_sha256 = nullif($4, '')
+where id = $1::text::uuid;
+
+-- name: snapshots
+-- All snapshots.
+select s.id::text, s.volume_id::text as volume, s.name, s.ready, s.size_bytes, s.dropping, s.created_by,
+    extract(epoch from s.created_at)::double precision as created_at
+from corral.storage_snapshots s order by s.created_at;
+
+-- name: add_snapshot
+-- A snapshot that is to be taken.
+with made as (
+    insert into corral.storage_snapshots (volume_id, name, created_by) values ($1::text::uuid, $2, $3)
+    returning id, volume_id, name)
+insert into corral.audit (actor, action, object, details)
+select $3, 'volume.snapshot', v.name, jsonb_build_object('snapshot', made.name)
+from made join corral.storage_volumes v on v.id = made.volume_id
+returning object;
+
+-- name: found_snapshot!
+-- Its node has it.
+update corral.storage_snapshots set ready = true, size_bytes = $2 where id = $1::text::uuid;
+
+-- name: drop_snapshot!
+-- It is to go.
+with gone as (update corral.storage_snapshots set dropping = true where id = $1::text::uuid returning volume_id, name)
+insert into corral.audit (actor, action, object, details)
+select $2, 'volume.unsnapshot', v.name, jsonb_build_object('snapshot', gone.name)
+from gone join corral.storage_volumes v on v.id = gone.volume_id;
+
+-- name: forget_snapshot!
+-- Its node has let it go.
+delete from corral.storage_snapshots where id = $1::text::uuid;
+
+-- name: restore
+-- A volume is to be filled with a snapshot once more.
+with filled as (
+    update corral.storage_volumes
+    set fill_number = fill_number + 1, fill_volume = id, fill_snapshot = $2::text::uuid
+    where id = $1::text::uuid returning name)
+insert into corral.audit (actor, action, object, details)
+select $3, 'volume.restore', name, jsonb_build_object('snapshot', $2::text) from filled returning object;

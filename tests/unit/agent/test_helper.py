@@ -1,0 +1,116 @@
+"""The library for tasks: a file that any Python runs, and that tells what the agent understands."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.core.notes import hear
+from agent.helper import corral_task
+
+SOURCE = Path(corral_task.__file__)
+
+
+@pytest.fixture
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where it is told to."""
+    (tmp_path / "artifacts").mkdir()
+    monkeypatch.setenv("CORRAL_RESULT", str(tmp_path / "notes"))
+    monkeypatch.setenv("CORRAL_ARTIFACTS", str(tmp_path / "artifacts"))
+    return tmp_path / "notes"
+
+
+def test_what_it_tells_is_understood(told: Path) -> None:
+    corral_task.progress(45.5, loss=0.5, message="epoch 3")
+    corral_task.metrics(step=3, loss=0.25)
+    corral_task.output({"accuracy": 0.982})
+    found = hear(told.read_bytes(), values_max=100)
+    assert (found.progress, found.message, found.faults) == (45.5, "epoch 3", 0)
+    assert [(value.name, value.value, value.step) for value in found.values] == [
+        ("loss", 0.5, None),
+        ("loss", 0.25, 3),
+    ]
+    assert found.output is not None and json.loads(found.output) == {"accuracy": 0.982}
+
+
+def test_a_file_is_copied_where_it_is_kept(told: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.bin").write_bytes(b"weights")
+    assert corral_task.artifact(str(tmp_path / "model.bin")) == "model.bin"
+    assert corral_task.artifact(str(tmp_path / "model.bin"), "best/model.bin") == "best/model.bin"
+    assert (tmp_path / "artifacts" / "best" / "model.bin").read_bytes() == b"weights"
+    assert corral_task.artifact(str(tmp_path / "artifacts" / "model.bin")) == "model.bin"
+    assert hear(told.read_bytes(), values_max=9).artifacts == ["model.bin", "best/model.bin", "model.bin"]
+    assert sorted(path.name for path in (tmp_path / "artifacts").rglob("*")) == [
+        "best",
+        "model.bin",
+        "model.bin",
+    ]
+    with pytest.raises(OSError):
+        corral_task.artifact(str(tmp_path / "missing"))
+
+
+def test_mistakes_are_found_where_they_are_made(told: Path) -> None:
+    mistakes: list[Callable[[], object]] = [
+        lambda: corral_task.progress(101),
+        lambda: corral_task.metrics(loss=float("nan")),
+        lambda: corral_task.metrics(loss="much"),
+        lambda: corral_task.output(float("inf")),
+    ]
+    for mistake in mistakes:
+        with pytest.raises(ValueError):
+            mistake()
+    assert not told.exists()
+
+
+def test_outside_of_a_task_nothing_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("CORRAL_RESULT", raising=False)
+    monkeypatch.delenv("CORRAL_ARTIFACTS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    corral_task.progress(50)
+    (tmp_path / "f").touch()
+    assert corral_task.artifact("f") == "f"
+    with pytest.raises(OSError):
+        corral_task.artifact("missing")
+    assert os.listdir(tmp_path) == ["f"]
+
+
+def test_a_shell_can_use_it(told: Path, tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    for words in (
+        ["progress", "7"],
+        ["metrics", "loss=0.5", "step=2"],
+        ["output", "[1]"],
+        ["artifact", str(tmp_path / "a")],
+    ):
+        subprocess.run([sys.executable, "-I", SOURCE, *words], check=True)
+    found = hear(told.read_bytes(), values_max=9)
+    assert (found.progress, found.output, found.artifacts, found.faults) == (7.0, b"[1]", ["a"], 0)
+    assert [(value.value, value.step) for value in found.values] == [(0.5, 2)]
+    for words in (
+        [],
+        ["progress"],
+        ["progress", "x"],
+        ["output", "{"],
+        ["metrics", "loss"],
+        ["artifact", "/missing"],
+    ):
+        done = subprocess.run([sys.executable, "-I", SOURCE, *words], capture_output=True, text=True)
+        assert done.returncode in (1, 2) and done.stderr and "Traceback" not in done.stderr
+
+
+def test_it_needs_nothing_but_an_old_python() -> None:
+    tree = ast.parse(SOURCE.read_text(), feature_version=(3, 7))
+    imported = {
+        alias.name.split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in (node.names if isinstance(node, ast.Import) else [ast.alias(node.module or "")])
+    }
+    assert imported <= sys.stdlib_module_names and "__future__" not in imported

@@ -1,0 +1,67 @@
+"""What is done next about a volume, rule by rule; and that following the rules comes to an end."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from agent.core.volumes import Deed, Seen, Step, next_step
+from bus.volume_wire import CopyOf, VolumeWanted
+
+WANTED = VolumeWanted(id="v", pool="p", name="data", size_mib=1)
+REPLICA = replace(WANTED, primary=False, sha256="new", generation=2)
+THERE = Seen(exists=True, packs=True, sha256="old")
+AWAY = Seen(exists=False)
+
+
+def test_a_volume_that_is_not_there_is_made_where_tasks_write_to_it() -> None:
+    assert next_step(WANTED, AWAY) == Step(Deed.MAKE)
+    assert next_step(None, AWAY) is None
+
+
+def test_a_replica_is_fetched_once_there_is_something_to_fetch() -> None:
+    assert next_step(replace(REPLICA, sha256=""), AWAY) is None
+    assert next_step(REPLICA, AWAY) == Step(Deed.FETCH)
+    assert next_step(REPLICA, THERE) == Step(Deed.FETCH)
+    assert next_step(REPLICA, replace(THERE, uses=1)) is None  # who reads the older one goes on with it
+    assert next_step(REPLICA, replace(THERE, sha256="new")) is None
+    assert next_step(replace(REPLICA, sha256=""), THERE) is None
+
+
+def test_what_is_removed_goes_when_nobody_has_it() -> None:
+    removed = replace(WANTED, removed=True)
+    assert next_step(removed, THERE) == Step(Deed.REMOVE)
+    assert next_step(removed, replace(THERE, uses=1)) is None
+    assert next_step(removed, AWAY) is None
+
+
+def test_it_is_filled_once_when_nobody_has_it() -> None:
+    filled = replace(WANTED, content=CopyOf(volume="v", snapshot="s", number=7))
+    assert next_step(filled, AWAY) == Step(Deed.FILL, "s")
+    assert next_step(filled, replace(THERE, filled=6)) == Step(Deed.FILL, "s")
+    assert next_step(filled, replace(THERE, filled=6, uses=1)) is None
+    assert next_step(filled, replace(THERE, filled=7)) is None
+
+
+def test_what_was_written_is_sealed_when_no_writer_is_left() -> None:
+    changed = replace(THERE, live=True, changed=True)
+    for wanted in (None, WANTED):
+        assert next_step(wanted, replace(changed, uses=1, writers=1)) is None
+        assert next_step(wanted, replace(changed, uses=1)) == Step(Deed.SEAL)
+        assert next_step(wanted, replace(changed, changed=False, uses=1)) is None
+        assert next_step(wanted, replace(changed, changed=False)) == Step(Deed.PUT_AWAY)
+        assert next_step(wanted, replace(changed, packs=False)) is None
+
+
+def test_snapshots_are_taken_between_writers() -> None:
+    wanted = replace(WANTED, snapshots=("a", "b"))
+    assert next_step(wanted, THERE) == Step(Deed.SNAPSHOT, "a")
+    assert next_step(wanted, replace(THERE, snapshots=frozenset("a"))) == Step(Deed.SNAPSHOT, "b")
+    assert next_step(wanted, replace(THERE, uses=2, writers=1)) is None
+    assert next_step(wanted, replace(THERE, snapshots=frozenset("ab"))) is None
+    assert next_step(replace(wanted, primary=False), THERE) is None
+
+
+def test_snapshots_are_dropped() -> None:
+    wanted = replace(WANTED, dropped=("a", "b"))
+    assert next_step(wanted, replace(THERE, snapshots=frozenset("b"))) == Step(Deed.DROP, "b")
+    assert next_step(wanted, THERE) is None

@@ -1,0 +1,117 @@
+"""A stand-in for the store of pools and volumes."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from bus.volumes import PoolCreate
+from coordinator.store.errors import Disagreement
+from coordinator.store.volumes import PoolRow, SnapshotRow, VolumeRow, VolumeStore
+
+
+class FakeVolumes(VolumeStore):
+    """Keeps rows in memory; `done` is the audit."""
+
+    def __init__(self) -> None:
+        self.kept_pools: dict[str, PoolRow] = {}
+        self.kept: dict[str, VolumeRow] = {}
+        self.kept_snapshots: dict[str, SnapshotRow] = {}
+        self.done: list[tuple[str, str]] = []
+        self._last = 0
+
+    def _id(self) -> str:
+        self._last += 1
+        return str(UUID(int=self._last))
+
+    async def close(self) -> None:
+        pass
+
+    async def pools(self) -> list[PoolRow]:
+        return list(self.kept_pools.values())
+
+    async def volumes(self) -> list[VolumeRow]:
+        return list(self.kept.values())
+
+    async def snapshots(self) -> list[SnapshotRow]:
+        return list(self.kept_snapshots.values())
+
+    async def add_pool(self, pool: PoolCreate, *, size_mib: int, by: str) -> str:
+        made = PoolRow(
+            id=self._id(),
+            name=pool.name,
+            type=pool.type,
+            path=pool.path,
+            node_mib=size_mib,
+            tier=pool.tier,
+            compress=pool.compress,
+            encrypt=pool.encrypt,
+            replicas=pool.replicas,
+            nodes=tuple(sorted(pool.nodes)),
+            created_by=by,
+            created_at=0.0,
+        )
+        self.kept_pools[made.id] = made
+        self.done.append((by, "pool.create"))
+        return made.id
+
+    async def remove_pool(self, pool: str, *, by: str) -> None:
+        del self.kept_pools[pool]
+        self.done.append((by, "pool.remove"))
+
+    async def add_volume(self, volume: VolumeRow) -> None:
+        if any(each.name == volume.name and each.deleted_at is None for each in self.kept.values()):
+            raise Disagreement("storage_volumes_current")
+        identity = self._id()
+        filled = int(bool(volume.fill_volume))
+        self.kept[identity] = replace(volume, id=identity, fill_number=filled, created_at=float(self._last))
+        self.done.append((volume.owner, "volume.create"))
+
+    async def delete(self, volume: str, *, by: str, now: bool) -> None:
+        row = self.kept[volume]
+        self.kept[volume] = replace(row, deleted_at=row.deleted_at or 1.0, removing=row.removing or now)
+        self.done.append((by, "volume.remove"))
+
+    async def undelete(self, volume: str, *, by: str) -> bool:
+        if self.kept[volume].removing:
+            return False
+        self.kept[volume] = replace(self.kept[volume], deleted_at=None)
+        return True
+
+    async def expire(self, *, grace_s: float) -> None:
+        pass
+
+    async def forget(self, volume: str) -> None:
+        del self.kept[volume]
+
+    async def found(self, volume: str, *, ready: bool, used: int, sha256: str) -> None:
+        self.kept[volume] = replace(self.kept[volume], ready=ready, used=used, sha256=sha256)
+
+    async def add_snapshot(self, volume: str, name: str, *, by: str) -> None:
+        made = SnapshotRow(
+            id=self._id(),
+            volume=volume,
+            name=name,
+            ready=False,
+            size=0,
+            dropping=False,
+            created_by=by,
+            created_at=0.0,
+        )
+        self.kept_snapshots[made.id] = made
+
+    async def found_snapshot(self, snapshot: str, *, size: int) -> None:
+        self.kept_snapshots[snapshot] = replace(self.kept_snapshots[snapshot], ready=True, size=size)
+
+    async def drop_snapshot(self, snapshot: str, *, by: str) -> None:
+        self.kept_snapshots[snapshot] = replace(self.kept_snapshots[snapshot], dropping=True)
+
+    async def forget_snapshot(self, snapshot: str) -> None:
+        del self.kept_snapshots[snapshot]
+
+    async def restore(self, volume: str, snapshot: str, *, by: str) -> None:
+        row = self.kept[volume]
+        self.kept[volume] = replace(
+            row, fill_number=row.fill_number + 1, fill_volume=volume, fill_snapshot=snapshot, ready=False
+        )

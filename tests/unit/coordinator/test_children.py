@@ -1,0 +1,137 @@
+"""Jobs that tasks submit: whose they are, what bounds them, and that they end with what they belong to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from bus.results import Child, Progress, Told
+from bus.spec import JobSpec, ResourceSpec
+from bus.values import AttemptRef, JobState, NodeName, UserName
+from coordinator.core import children
+from coordinator.core.effects import EventRecord, Refuse
+from coordinator.core.plan import plan
+from tests.unit.coordinator.conftest import World
+from tests.unit.coordinator.essence import essence
+from tests.unit.coordinator.shell import Shell, running_shell, until
+
+
+def refused(pool: World, **fields: Any) -> str:
+    pool.happen(pool.submission(JobSpec(command=["y"], **fields)))
+    return str(pool.answer(Refuse).faults[0].code)
+
+
+@pytest.mark.contract("S4.19")
+def test_it_ends_with_the_job_it_came_from_and_so_do_its_own(pool: World) -> None:
+    first = pool.submit(command=["x"], array="0-1")
+    running = pool.schedule()
+    child = pool.submit(command=["y"], parent=f"{first}.0")
+    other = pool.submit(command=["z"], parent=f"{first}.1")
+    pool.end(running[1])
+    (placed,) = pool.schedule()
+    assert placed.attempt.job == child
+    grandchild = pool.submit(command=["z"], parent=f"{child}.0")
+    assert pool.cluster.jobs[grandchild].depth == 2
+    rebuilt = pool.rebuilt()
+    assert essence(rebuilt) == essence(pool.cluster) and rebuilt.children == pool.cluster.children
+    pool.cancel(first, index=0)
+    assert pool.job_state(grandchild) is JobState.CANCELLED
+    assert pool.cluster.jobs[child].cancel_requested and not pool.cluster.jobs[other].cancel_requested
+    pool.cancel(first)
+    assert pool.job_state(other) is JobState.CANCELLED
+
+
+def test_only_a_running_task_of_ones_own_has_children(pool: World) -> None:
+    job = pool.submit(command=["x"])
+    assert refused(pool, parent=f"{job}.0") == "E_NOT_FOUND", "it only waits"
+    (running,) = pool.schedule()
+    pool.happen(pool.submission(JobSpec(command=["y"], parent=f"{job}.0"), owner="bob"))
+    assert pool.answer(Refuse).faults[0].code == "E_NOT_FOUND"
+    for parent in (f"{job}.1", "99.0"):
+        assert refused(pool, parent=parent) == "E_NOT_FOUND"
+    for parent in ("x", f"{job}", "0.1", "1.0#2"):
+        assert refused(pool, parent=parent) == "E_ID"
+    planned = plan(pool.cluster, JobSpec(command=["y"], parent="99.0"), UserName("alice"), now_s=pool.now_s)
+    assert isinstance(planned, tuple) and planned[0].code == "E_NOT_FOUND"
+    pool.start(running)
+    pool.cancel(job)
+    assert refused(pool, parent=f"{job}.0") == "E_CONFLICT"
+
+
+def test_how_deep_and_how_many(pool: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(children, "DEPTH_MAX", 2)
+    monkeypatch.setattr(children, "CHILDREN_MAX", 3)
+    small = ResourceSpec(cpu="100m")
+    first = above = pool.submit(command=["x"], resources=small)
+    pool.schedule()
+    for _ in range(2):
+        above = pool.submit(command=["y"], resources=small, parent=f"{above}.0")
+        assert pool.schedule()
+    assert refused(pool, parent=f"{above}.0") == "E_TOO_MANY"
+    for _ in range(2):
+        pool.submit(command=["y"], parent=f"{first}.0")
+    assert refused(pool, parent=f"{first}.0") == "E_TOO_MANY"
+
+
+@pytest.fixture
+async def shell() -> AsyncIterator[Shell]:
+    async with running_shell() as running:
+        yield running
+
+
+JOB = {"name": "child", "command": ["true"]}
+
+
+def told(attempt: AttemptRef, *jobs: Any, start: int = 0) -> Progress:
+    lines = [json.dumps(job).encode() for job in jobs]
+    found = tuple(Child(start + 10 * (place + 1), line) for place, line in enumerate(lines))
+    return Progress(node="n1", told=(Told(attempt=attempt, start=start, end=start + 100, children=found),))
+
+
+def specs(shell: Shell) -> list[dict[str, Any]]:
+    return [json.loads(job.spec) for batch in shell.store.batches for job in batch.new_jobs]
+
+
+async def running(shell: Shell) -> AttemptRef:
+    agent = await shell.agent("n1")
+    await shell.submit("alice")
+    await until(agent.assigned)
+    await shell.loop.barrier()
+    return agent.assigned()[0]
+
+
+async def test_what_a_task_submits_is_its_owners_and_belongs_to_it_once(shell: Shell) -> None:
+    attempt = await running(shell)
+    for _ in range(2):  # the answer was lost
+        await shell.results.hear(NodeName("n1"), told(attempt, JOB, {**JOB, "dedupe_key": "mine"}))
+    _, first, second = specs(shell)
+    assert first["parent"] == second["parent"] == str(attempt.task)
+    assert (first["dedupe_key"], second["dedupe_key"]) == (f"task:{attempt.job}.0.1:10", "mine")
+    assert {job.owner for batch in shell.store.batches for job in batch.new_jobs} == {"alice"}
+
+
+async def test_what_is_fenced_off_or_elsewhere_is_not_heard(shell: Shell) -> None:
+    attempt = await running(shell)
+    await shell.results.hear(NodeName("n1"), told(attempt._replace(fence=9), JOB))
+    await shell.results.hear(NodeName("n2"), told(attempt, JOB))
+    assert len(specs(shell)) == 1
+
+
+async def test_what_is_heard_of_a_task_that_is_over_stands_alone(shell: Shell) -> None:
+    await running(shell)
+    gone = AttemptRef(77, 0, 1)
+    shell.told.speaks[gone] = UserName("alice")
+    await shell.results.hear(NodeName("n1"), told(gone, JOB))
+    assert "parent" not in specs(shell)[1]
+
+
+async def test_a_refusal_is_told_and_what_follows_is_heard(shell: Shell) -> None:
+    attempt = await running(shell)
+    await shell.results.hear(NodeName("n1"), told(attempt, {"comand": ["x"]}, {"command": []}, JOB))
+    assert [spec["name"] for spec in specs(shell)[1:]] == ["child"]
+    events = [record for record in shell.records if isinstance(record, EventRecord)]
+    (said,) = [event.message for event in events if event.event_type == "child_refused"]
+    assert "a job that it submitted was refused: unknown field comand" in said

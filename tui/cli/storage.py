@@ -1,0 +1,190 @@
+"""`pool` and `volume`: storage from the command line."""
+
+from __future__ import annotations
+
+import asyncio
+from argparse import Namespace
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bus.codec import from_fields
+from bus.volumes import PoolCreate, PoolEntry, VolumeCreate, VolumeEntry, VolumeList
+from tui.cli import output
+from tui.cli.connect import client
+from tui.cli.diagnostics import CommandError, Exit
+from tui.view.storage import POOLS, VOLUMES, pool_lines, pool_row, volume_lines, volume_row
+from tui.view.table import Column
+
+if TYPE_CHECKING:
+    from bus.client import Client
+
+POLL_S = 0.2
+"""Between two looks at a volume that is being made, copied or filled."""
+
+
+async def pool(arguments: Namespace) -> int:
+    """One of the actions."""
+    async with client(arguments) as corral:
+        match arguments.action:
+            case "ls" | "list":
+                found = (await corral.pools()).pools
+                _print(arguments, found, [each.name for each in found], POOLS, map(pool_row, found))
+            case "create":
+                _one_pool(arguments, await corral.create_pool(_pool(arguments)), "created")
+            case "show":
+                entry = await corral.pool(_named(arguments.name))
+                output.one(arguments.output, entry, name=entry.name, text=lambda: pool_lines(entry))
+            case _:
+                _one_pool(arguments, await corral.remove_pool(_named(arguments.name)), "removed")
+    return Exit.OK
+
+
+def _pool(arguments: Namespace) -> PoolCreate:
+    return from_fields(
+        {
+            "name": _named(arguments.name),
+            "type": arguments.type,
+            "nodes": _said(arguments.nodes, "--nodes", "the pool's nodes, A,B").split(","),
+            "path": _said(arguments.path, "--path", "a folder on each of them"),
+            "size": _said(arguments.size, "--size", "an amount, such as 10GiB"),
+            "tier": arguments.tier,
+            "compress": arguments.compress,
+            "encrypt": arguments.encrypt,
+            "replicas": arguments.replicas,
+        },
+        PoolCreate,
+    )
+
+
+async def volume(arguments: Namespace) -> int:
+    """One of the actions."""
+    actions: dict[str, Callable[[Namespace, Client], Coroutine[Any, Any, None]]] = {
+        "ls": _list,
+        "list": _list,
+        "create": _create,
+        "show": _show,
+        "rm": _remove,
+        "undelete": _undelete,
+        "snapshot": _snapshot,
+        "unsnapshot": _unsnapshot,
+        "restore": _restore,
+    }
+    async with client(arguments) as corral:
+        await actions[arguments.action](arguments, corral)
+    return Exit.OK
+
+
+async def _list(arguments: Namespace, corral: Client) -> None:
+    query = VolumeList(pool=arguments.pool or "", deleted=arguments.deleted)
+    found = (await corral.volumes(query)).volumes
+    _print(arguments, found, [each.name for each in found], VOLUMES, map(volume_row, found))
+
+
+async def _create(arguments: Namespace, corral: Client) -> None:
+    asked = from_fields(
+        {
+            "name": _named(arguments.name),
+            "pool": _said(arguments.pool, "--pool", "the pool that it lies in"),
+            "size": _said(arguments.size, "--size", "an amount, such as 10GiB"),
+            "mode": arguments.mode,
+            "node": arguments.node,
+            "path": arguments.path,
+            "source": arguments.source,
+            "storage_class": arguments.storage_class,
+            "shared": arguments.shared,
+        },
+        VolumeCreate,
+    )
+    made = await corral.create_volume(asked)
+    made = await _settled(arguments, corral, made, lambda each: each.state == "ready")
+    _one(arguments, made, f"{made.state} on {made.node}")
+
+
+async def _show(arguments: Namespace, corral: Client) -> None:
+    entry = await corral.volume(_named(arguments.name))
+    output.one(arguments.output, entry, name=entry.name, text=lambda: volume_lines(entry))
+
+
+async def _remove(arguments: Namespace, corral: Client) -> None:
+    gone = await corral.remove_volume(_named(arguments.name), now=arguments.now)
+    said = "is going" if arguments.now else f"deleted; corral volume undelete {gone.name} brings it back"
+    _one(arguments, gone, said)
+
+
+async def _undelete(arguments: Namespace, corral: Client) -> None:
+    back = await corral.undelete_volume(_named(arguments.name))
+    _one(arguments, back, back.state)
+
+
+async def _snapshot(arguments: Namespace, corral: Client) -> None:
+    name = _snapshot_name(arguments)
+    entry = await corral.snapshot_volume(_named(arguments.name), name)
+
+    def taken(each: VolumeEntry) -> bool:
+        return any(snapshot.name == name and snapshot.ready for snapshot in each.snapshots)
+
+    entry = await _settled(arguments, corral, entry, taken)
+    _one(arguments, entry, f"snapshot {name} {'taken' if taken(entry) else 'is being taken'}")
+
+
+async def _unsnapshot(arguments: Namespace, corral: Client) -> None:
+    name = _snapshot_name(arguments)
+    entry = await corral.remove_snapshot(_named(arguments.name), name)
+    _one(arguments, entry, f"snapshot {name} removed")
+
+
+async def _restore(arguments: Namespace, corral: Client) -> None:
+    name = _snapshot_name(arguments)
+    entry = await corral.restore_volume(_named(arguments.name), name)
+    entry = await _settled(arguments, corral, entry, lambda each: each.state == "ready")
+    _one(arguments, entry, f"as in snapshot {name}" if entry.state == "ready" else "is being restored")
+
+
+async def _settled(
+    arguments: Namespace, corral: Client, entry: VolumeEntry, done: Callable[[VolumeEntry], bool]
+) -> VolumeEntry:
+    """Until it is done; raises CommandError where its node says that it cannot."""
+    while not (done(entry) or arguments.no_wait):
+        if entry.fault:
+            code, _, message = entry.fault.partition(": ")
+            known = code if code.startswith("E_") else "E_UNAVAILABLE"
+            raise CommandError(known, message or code, exit=Exit.CONFLICT, got=entry.node)
+        await asyncio.sleep(POLL_S)
+        entry = await corral.volume(entry.name)
+    return entry
+
+
+def _one(arguments: Namespace, entry: VolumeEntry, said: str) -> None:
+    output.one(arguments.output, entry, name=entry.name, text=lambda: [f"volume {entry.name}: {said}"])
+
+
+def _one_pool(arguments: Namespace, entry: PoolEntry, said: str) -> None:
+    output.one(arguments.output, entry, name=entry.name, text=lambda: [f"pool {entry.name} {said}"])
+
+
+def _print(
+    arguments: Namespace, values: Sequence[object], names: Sequence[str], columns: Sequence[Column], rows: Any
+) -> None:
+    match arguments.output:
+        case "json":
+            output.as_json(values)
+        case "jsonl":
+            output.as_json_lines(values)
+        case "name":
+            output.lines(names)
+        case _:
+            output.table(columns, list(rows))
+
+
+def _named(name: str | None) -> str:
+    return _said(name, "NAME", "a name")
+
+
+def _snapshot_name(arguments: Namespace) -> str:
+    return _said(arguments.snapshot, "SNAPSHOT", "the snapshot's name")
+
+
+def _said(text: str | None, field: str, expected: str) -> str:
+    if not text:
+        raise CommandError("E_USAGE", "nothing is said", exit=Exit.USAGE, field=field, expected=expected)
+    return text

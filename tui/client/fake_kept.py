@@ -1,0 +1,103 @@
+"""What the cluster that never was keeps: the built-in tools, checkpoints of tasks, volumes."""
+
+from __future__ import annotations
+
+import time
+
+from bus.builtin import BUILT_IN
+from bus.checkpoints import Checkpoint, CheckpointKind, Checkpoints
+from bus.errors import ApiError
+from bus.mounts import AccessMode
+from bus.refusal import quote, refusal
+from bus.registry import ToolEntry, ToolStats, ToolStatsQuery, ToolUse
+from bus.volumes import Snapshot, VolumeEntries, VolumeEntry, VolumeList
+from tui.client.fake_world import World
+
+
+class FakeKept:
+    """What `Source` asks of tools, checkpoints and volumes."""
+
+    world: World
+
+    def _check(self, operation: str) -> None:
+        raise NotImplementedError
+
+    async def tool(self, tool: str) -> ToolEntry:
+        """A built-in tool. Raises ApiError for any other."""
+        self._check("tool")
+        found = next((each for each in BUILT_IN if each.name == tool), None)
+        if found is None:
+            raise ApiError(refusal("E_TYPE_UNKNOWN", "no such tool", field="/tool", got=quote(tool)))
+        return ToolEntry(
+            name=found.name,
+            version=found.version,
+            current=True,
+            description=found.description,
+            category=found.category,
+            type=found.type,
+            enabled=True,
+            tags=list(found.tags),
+            built_in=True,
+            input_schema=found.input,
+            output_schema=found.output,
+            nodes=["n-0000", "n-0001", "n-0002"],
+            versions=[found.version],
+        )
+
+    async def tool_stats(self, query: ToolStatsQuery | None = None) -> ToolUse:
+        """Of one tool: a thousand calls, a few of which failed."""
+        self._check("tool_stats")
+        entry = await self.tool(query.tool if query is not None else "wordcount")
+        use = ToolStats(
+            tool=f"{entry.name}@{entry.version}",
+            calls=1_024,
+            completed=1_021,
+            failed=3,
+            cancelled=0,
+            live=2,
+            p50_s=0.42,
+            p95_s=1.7,
+            output_bytes=48_128,
+        )
+        return ToolUse(tools=[use])
+
+    async def checkpoints(self, target: str = "", *, limit: int = 100, cursor: str = "") -> Checkpoints:
+        """Of tasks that train, one every hundred steps; the newest has no copy yet."""
+        self._check("checkpoints")
+        number, _, _ = target.partition(".")
+        if not number.isdigit() or self.world.job(int(number)).kind != "ai_training":
+            return Checkpoints(checkpoints=[])
+        now_s = time.time()
+        return Checkpoints(
+            checkpoints=[
+                Checkpoint(
+                    id=f"0198c2f4-0000-7000-8000-{step:012}", task=target, attempt=1, step=step,
+                    kind=CheckpointKind.REGULAR, path=f"step-{step}", complete=True, size=step * 48_000,
+                    files=3, digest="", ranks=1, world_size=1, replicas=1, copies=copies,
+                    durable=copies > 1, chosen=False, at=now_s - age_s, metrics={"loss": loss},
+                    nodes=["n-0000", "n-0001"][:copies],
+                )
+                for step, copies, age_s, loss in ((300, 1, 12, 0.31), (200, 2, 95, 0.42), (100, 2, 180, 0.77))
+            ]
+        )  # fmt: skip
+
+    async def volumes(self, query: VolumeList | None = None) -> VolumeEntries:
+        """One in use, one nearly full, one whose node is away."""
+        self._check("volumes")
+        if not self.world.nodes:
+            return VolumeEntries(volumes=[])
+        return VolumeEntries(
+            volumes=[
+                VolumeEntry(
+                    name=name, id=name, pool="fast", size_mib=size_mib, mode=mode, state=state, node=node,
+                    owner=owner, used=int(size_mib * used * 2**20), sealed=name == "patients", tasks=tasks,
+                    writers=tasks[:1], snapshots=[Snapshot(name="monday", ready=True, size=3 * 2**30)],
+                    path=f"/mnt/{name}",
+                )
+                for name, size_mib, mode, state, node, owner, used, tasks in (
+                    ("data", 512_000, AccessMode.READ_WRITE_ONCE, "ready", "n-0000", "ann", 0.4, ["37.0"]),
+                    ("patients", 10_240, AccessMode.READ_ONLY_MANY, "ready", "n-0001", "bob", 0.93, []),
+                    ("scratch", 2_048, AccessMode.READ_WRITE_MANY, "away", "n-0012", "demo", 0.1, []),
+                )
+            ]
+        )  # fmt: skip

@@ -1,0 +1,126 @@
+"""Pools and volumes for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bus.units import counted, format_size_mib
+from bus.volumes import PoolEntry, VolumeEntry
+from tui.view.safe import safe_text
+from tui.view.table import Column
+
+MIB = 1024 * 1024
+
+POOLS = (
+    Column("POOL"),
+    Column("TYPE"),
+    Column("TIER"),
+    Column("SIZE", right=True),
+    Column("GIVEN", right=True),
+    Column("VOLUMES", right=True),
+    Column("AT REST"),
+    Column("NODES"),
+)
+
+VOLUMES = (
+    Column("VOLUME"),
+    Column("STATE"),
+    Column("POOL"),
+    Column("NODE"),
+    Column("SIZE", right=True),
+    Column("USED", right=True),
+    Column("MODE"),
+    Column("OWNER"),
+    Column("TASKS"),
+)
+
+
+def pool_row(pool: PoolEntry) -> tuple[str, ...]:
+    """One line of `corral pool ls`."""
+    faulty = [each.node for each in pool.nodes if each.fault]
+    nodes = ", ".join(each.node for each in pool.nodes[:4])
+    more = f" and {len(pool.nodes) - 4} more" if len(pool.nodes) > 4 else ""
+    return (
+        pool.name,
+        pool.type,
+        pool.tier,
+        format_size_mib(pool.total_mib),
+        format_size_mib(pool.used_mib),
+        str(pool.volumes),
+        at_rest(pool),
+        f"{nodes}{more}" + (f" ({len(faulty)} faulty)" if faulty else ""),
+    )
+
+
+def at_rest(pool: PoolEntry) -> str:
+    """What is done to volumes while nobody has them."""
+    done = [word for word, on in (("compressed", pool.compress), ("encrypted", pool.encrypt)) if on]
+    return ", ".join(done) or "as they are"
+
+
+def pool_lines(pool: PoolEntry) -> list[str]:
+    """`corral pool show`."""
+    lines = [
+        f"pool {pool.name}, {pool.type}, {pool.tier}",
+        f"path      {safe_text(pool.path)}",
+        f"size      {format_size_mib(pool.total_mib)}, {format_size_mib(pool.used_mib)} of it given",
+        f"at rest   {at_rest(pool)}",
+        f"volumes   {pool.volumes}",
+    ]
+    for each in pool.nodes:
+        state = safe_text(each.fault) if each.fault else f"{format_size_mib(each.free_mib)} free on its disk"
+        lines.append(f"node      {each.node}: {format_size_mib(each.given_mib)} given; {state}")
+    return lines
+
+
+def volume_row(volume: VolumeEntry) -> tuple[str, ...]:
+    """One line of `corral volume ls`."""
+    return (
+        volume.name,
+        volume.state,
+        volume.pool,
+        volume.node,
+        format_size_mib(volume.size_mib),
+        size_text(volume.used),
+        volume.mode,
+        volume.owner,
+        tasks_text(volume.tasks),
+    )
+
+
+def tasks_text(tasks: Sequence[str]) -> str:
+    """The first few."""
+    more = f" and {len(tasks) - 3} more" if len(tasks) > 3 else ""
+    return ", ".join(tasks[:3]) + more
+
+
+def size_text(size: int) -> str:
+    """Bytes as MiB and more, rounded up."""
+    return format_size_mib(-(-size // MIB))
+
+
+def volume_lines(volume: VolumeEntry) -> list[str]:
+    """`corral volume show`."""
+    facts = [f"{label:<9} {safe_text(text)}" for label, text in volume_texts(volume)]
+    return [f"volume {volume.name}, {volume.state}", *facts]
+
+
+def volume_texts(volume: VolumeEntry) -> list[tuple[str, str]]:
+    """All but its name and state: what each fact is about, and the fact, as yet unsafe."""
+    facts = [
+        ("pool", f"{volume.pool}, on {volume.node}" + (", encrypted at rest" if volume.sealed else "")),
+        ("size", f"{format_size_mib(volume.size_mib)}, {size_text(volume.used)} used"),
+        ("mode", str(volume.mode)),
+        ("owner", volume.owner + (", shared with all" if volume.shared else "")),
+    ]
+    facts += [
+        (label, text)
+        for label, text in (("path", volume.path), ("class", volume.storage_class), ("fault", volume.fault))
+        if text
+    ]
+    if volume.tasks:
+        facts.append(("tasks", f"{tasks_text(volume.tasks)}; {counted(len(volume.writers), 'writer')}"))
+    for each in volume.snapshots:
+        state = size_text(each.size) if each.ready else "being taken"
+        facts.append(("snapshot", f"{each.name}: {state}"))
+    return facts
