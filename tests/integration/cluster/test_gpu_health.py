@@ -94,8 +94,12 @@ async def test_an_xid_moves_the_task_and_the_gpu_stays_out_until_it_is_released(
             "preempted", f"GPU {out.index} of big is quarantined: {out.reason}"
         )  # fmt: skip
         assert shown.retries == 0, "charged to nobody"
-        events = (await olga.events(EventList(filter="kind=gpu_quarantined"))).events
-        assert "1 task queued again" in events[0].message
+
+        async def told() -> bool:  # history is written a moment after what it tells of
+            found = (await olga.events(EventList(filter="kind=gpu_quarantined"))).events
+            return ["1 task queued again" in each.message for each in found] == [True]
+
+        await live.until(told, "the history has it, once")
 
         live.kill("coordinator")
         live.start_coordinator()

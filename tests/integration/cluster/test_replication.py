@@ -127,8 +127,12 @@ async def test_one_wrong_byte_is_found_by_a_scrub_and_repaired(cluster: LiveClus
         cluster.kill("n1", signal.SIGCONT)
         await kept.reaches(alice, "active")
         assert kept.is_good("n2")
-        told = await olga.events(EventList(filter="kind=content_damaged", limit=5))
-        assert any(kept.sha256[:12] in event.message for event in told.events)
+
+        async def told() -> bool:  # history is written a moment after what it tells of
+            events = (await olga.events(EventList(filter="kind=content_damaged", limit=5))).events
+            return any(kept.sha256[:12] in event.message for event in events)
+
+        await cluster.until(told, "the history has it")
 
 
 async def test_a_damaged_primary_is_repaired_from_its_copy(cluster: LiveCluster) -> None:
