@@ -33,6 +33,7 @@ from tests.bench import (
     recovery,
     rounds,
     throughput,
+    webhooks,
 )
 from tests.bench.cluster import Cluster, running
 from tests.bench.figures import FULL, QUICK, Figure, Sizes
@@ -51,6 +52,7 @@ BENCHES: dict[str, Callable[[Cluster, Sizes], Coroutine[None, None, list[Figure]
     "recovery": recovery.measure,
     "rounds": rounds.measure,
     "foresight": foresight.measure,
+    "webhooks": webhooks.measure,
     "ingest": ingest.measure,  # last: its nodes look alive for a while, and on a shared cluster get tasks
 }
 

@@ -53,6 +53,7 @@ class Sizes(Struct, frozen=True, kw_only=True):
     foresight_every: int = 5
     copy_bytes: int = 128 * 1024 * 1024
     copied_files: int = 500
+    hooked_jobs: int = 200
 
 
 FULL = Sizes()
@@ -72,6 +73,7 @@ QUICK = Sizes(
     ingest_s=1.5,
     copy_bytes=8 * 1024 * 1024,
     copied_files=50,
+    hooked_jobs=5,
     command_runs=1,
     console_rows=1_000,
     console_keys=5,
