@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
 from tests.sim.history import History, store
-from tests.sim.plan import draw
+from tests.sim.plan import Plan, draw
 from tests.sim.shrink import report, shrink, violation_of
 from tests.sim.timeline import Violation
 from tests.sim.world import Outcome, World
@@ -25,6 +25,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, help="play this one, and shrink it if it fails")
     parser.add_argument("--seeds", type=int, default=200, help="how many (default %(default)s)")
     parser.add_argument("--first", type=int, default=0, help="the first of them")
+    parser.add_argument("--gangs", action="store_true", help="with gangs, struck where they gather")
     parser.add_argument("--jobs", type=int, default=1, help="operating-system processes")
     parser.add_argument(
         "--for", type=float, dest="seconds", default=float("inf"), help="begin no more after this"
@@ -34,57 +35,57 @@ def main(arguments: list[str]) -> int:
     chosen = parser.parse_args(arguments)
     logging.disable(logging.CRITICAL)
     if chosen.store is not None:
-        return keep(chosen.seed, chosen.store, chosen.found)
+        return keep(draw(chosen.seed, gangs=chosen.gangs), chosen.store, chosen.found)
     if chosen.seed is not None:
-        return play_one(chosen.seed)
-    return play_many(chosen.first, chosen.seeds, chosen.jobs, chosen.seconds)
+        return play_one(draw(chosen.seed, gangs=chosen.gangs))
+    return play_many(chosen.first, chosen.seeds, chosen.jobs, chosen.seconds, gangs=chosen.gangs)
 
 
-def play_one(seed: int) -> int:
+def play_one(plan: Plan) -> int:
     """With everything that there is to see."""
-    world = World(draw(seed))
+    world = World(plan)
     try:
         outcome = world.play()
     except Violation:
-        print(report(draw(seed)))
+        print(report(plan))
         return 1
     print("\n".join(world.trace))
-    print(f"seed {seed}: every promise was kept; {summary([outcome])}; checksum {outcome.checksum:08x}")
+    print(f"seed {plan.seed}: every promise was kept; {summary([outcome])}; checksum {outcome.checksum:08x}")
     return 0
 
 
-def keep(seed: int, name: str, words: str) -> int:
+def keep(plan: Plan, name: str, words: str) -> int:
     """Store the least of a failing history; fails where there is nothing to keep."""
-    broken = violation_of(draw(seed))
+    broken = violation_of(plan)
     if broken is None:
-        print(f"seed {seed}: every promise was kept")
+        print(f"seed {plan.seed}: every promise was kept")
         return 1
     invariant = broken[0].invariant
-    least = shrink(draw(seed), invariant)
+    least = shrink(plan, invariant)
     print(store(name, History(found=words or str(broken[0]), invariant=invariant, mutation="", plan=least)))
     return 0
 
 
-def play_chunk(seeds: range) -> tuple[list[Outcome], list[tuple[int, str, str]]]:
+def play_chunk(seeds: range, gangs: bool) -> tuple[list[Outcome], list[tuple[int, str, str]]]:
     """What each was worth, and what failed: seed, invariant, words."""
     logging.disable(logging.CRITICAL)
     outcomes, failures = [], []
     for seed in seeds:
         try:
-            outcomes.append(World(draw(seed)).play())
+            outcomes.append(World(draw(seed, gangs=gangs)).play())
         except Violation as violation:
             failures.append((seed, violation.invariant, str(violation)))
     return outcomes, failures
 
 
-def play_many(first: int, seeds: int, jobs: int, seconds: float) -> int:
+def play_many(first: int, seeds: int, jobs: int, seconds: float, *, gangs: bool) -> int:
     """A report on stdout, a line for each failure as it comes."""
     began_s = time.monotonic()
     outcomes: list[Outcome] = []
     failures: list[tuple[int, str, str]] = []
     chunks = (range(start, min(start + CHUNK, first + seeds)) for start in range(first, first + seeds, CHUNK))
     with ProcessPoolExecutor(jobs) as pool:
-        for good, bad in _played(pool, chunks, jobs, until_s=began_s + seconds):
+        for good, bad in _played(pool, chunks, jobs, until_s=began_s + seconds, gangs=gangs):
             outcomes += good
             failures += bad
             for seed, _, words in bad:
@@ -100,17 +101,19 @@ def play_many(first: int, seeds: int, jobs: int, seconds: float) -> int:
 
 
 def _played(
-    pool: ProcessPoolExecutor, chunks: Iterator[range], jobs: int, *, until_s: float
+    pool: ProcessPoolExecutor, chunks: Iterator[range], jobs: int, *, until_s: float, gangs: bool
 ) -> Iterator[tuple[list[Outcome], list[tuple[int, str, str]]]]:
     """Results as they come; never more than a few chunks under way, so that it can end early."""
-    running = {pool.submit(play_chunk, chunk) for _, chunk in zip(range(2 * jobs), chunks, strict=False)}
+    running = {
+        pool.submit(play_chunk, chunk, gangs) for _, chunk in zip(range(2 * jobs), chunks, strict=False)
+    }
     while running:
         done = next(as_completed(running))
         running.remove(done)
         yield done.result()
         chunk = next(chunks, None) if time.monotonic() < until_s else None
         if chunk is not None:
-            running.add(pool.submit(play_chunk, chunk))
+            running.add(pool.submit(play_chunk, chunk, gangs))
 
 
 def summary(outcomes: list[Outcome]) -> str:

@@ -136,6 +136,12 @@ class Client(Process):
             answered=answered,
         )
 
+    def do(self, operation: str, number: int) -> None:
+        """An operation on the job of this number, if this client was told of it."""
+        for key, known in self.acknowledged.items():
+            if known.number == number:
+                self.enter(self._do, Deed(self.timeline.now, operation, key), TRIES_MAX)
+
     def _do(self, deed: Deed, tries: int) -> None:
         fields = self._fields(deed)
         if fields is None:

@@ -17,6 +17,8 @@ from msgspec.structs import replace
 import agent.core.machine as agent_machine
 import coordinator.core.after as after
 import coordinator.core.changes as changes
+import coordinator.core.gangs as gangs
+import coordinator.core.gathering as gathering
 import coordinator.core.health as health
 import coordinator.core.jobs as jobs
 import coordinator.core.machine as machine
@@ -31,10 +33,11 @@ from agent.core.effects import SaveEnd
 from agent.core.model import Ledger
 from agent.executor import Executor
 from agent.guard.keeper import Keeper
-from bus.values import AttemptRef, Ended, Resources
+from bus.values import AttemptRef, AttemptState, Ended, Resources
 from coordinator.core.conditions import Verdict
+from coordinator.core.effects import SendStart
 from coordinator.core.events import TasksReported
-from coordinator.core.model import Cluster, Group, Job, Line
+from coordinator.core.model import Cluster, Group, Job, Line, Task
 from coordinator.core.scheduler.bookings import Bookings
 from tests.sim.coordinator import Coordinator
 from tests.sim.database import Rows
@@ -48,23 +51,24 @@ Breaks = Callable[[], AbstractContextManager[object]]
 class Mutation(Struct, frozen=True):
     """`breaks` puts the bug in while its context is open; `breaking` is the promise that is broken then.
 
-    `under`: the faults that bring it to light.
+    `under`: the faults that bring it to light; `gangs`: or gangs do.
     """
 
     name: str
     breaking: str
     breaks: Breaks
     under: tuple[FaultKind, ...] = ()
+    gangs: bool = False
 
 
 MUTATIONS: list[Mutation] = []
 
 
-def mutation(name: str, breaking: str, *under: FaultKind) -> Callable[[Breaks], Breaks]:
+def mutation(name: str, breaking: str, *under: FaultKind, gangs: bool = False) -> Callable[[Breaks], Breaks]:
     """Put a bug into the list."""
 
     def register(breaks: Breaks) -> Breaks:
-        MUTATIONS.append(Mutation(name, breaking, breaks, under))
+        MUTATIONS.append(Mutation(name, breaking, breaks, under, gangs))
         return breaks
 
     return register
@@ -415,3 +419,23 @@ def holds_ignored() -> AbstractContextManager[object]:
         patch.object(Job, "withheld", PropertyMock(return_value=False)),
         patch.object(Line, "remove", lambda self, job: None),
     )
+
+
+# gangs
+
+
+@mutation("ranks start before all of them are confirmed", "gang", gangs=True)
+def barrier_ignored() -> AbstractContextManager[object]:
+    def start(out: list[Any], cluster: Cluster, task: Task) -> None:
+        assert task.ranks is not None
+        ready = [each for each in task.ranks.in_order if each.state is AttemptState.ASSIGNED]
+        if task.ranks.port and not task.ranks.ends:
+            meeting = gathering._meeting(cluster, task.ranks)
+            out += [SendStart(node=each.node, attempts=(each.ref,), meeting=meeting) for each in ready]
+
+    return patch.object(gathering, "_start", start)
+
+
+@mutation("places at a barrier are held for ever", "gang", gangs=True)
+def barrier_never_given_up() -> AbstractContextManager[object]:
+    return patch.object(gangs, "overdue", lambda cluster, *, now_s: [])

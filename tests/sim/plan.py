@@ -17,6 +17,9 @@ from coordinator.core.scheduler.policies import Backfill, Mode
 from coordinator.core.scheduler.rules import RULES
 from coordinator.core.scheduler.values import LEARNED
 
+AMBUSHED = 12
+"""Placings of gangs that may be struck, from the first."""
+
 AGEING_LEASES = 2.0
 """Of age for a step of priority: priorities are to change places within a run."""
 
@@ -89,6 +92,22 @@ class Deed(Struct, frozen=True):
     deadline_s: float | None = None
 
 
+class Ambush(Struct, frozen=True):
+    """What befalls a gang that has just got its places, at its barrier or soon after.
+
+    `placing`: which of the history, counted from 0; `rank`: whose node a fault of machines strikes. Either
+    `fault`, or `operation` on its job, which is undone `for_s` later where that withholds it.
+    """
+
+    placing: int
+    after_s: float
+    for_s: float
+    rank: int = 0
+    amount: float = 0.0
+    fault: FaultKind | None = None
+    operation: str = ""
+
+
 class Orders(Struct, frozen=True):
     """How the scheduler is set."""
 
@@ -112,6 +131,13 @@ class Plan(Struct, frozen=True):
     deeds: tuple[Deed, ...]
     faults: tuple[Fault, ...]
     orders: Orders = Orders()
+    ambushes: tuple[Ambush, ...] = ()
+
+    @property
+    def has_gangs(self) -> bool:
+        """Whether any of its tasks is one."""
+        entries = (entry for each in self.submissions for entry in each.spec.get("tasks", [each.spec]))
+        return any("gang" in entry for entry in entries)
 
     @property
     def limits(self) -> Limits:
@@ -129,7 +155,7 @@ class Plan(Struct, frozen=True):
 def draw(seed: int, kinds: tuple[FaultKind, ...] = (), *, gangs: bool = False) -> Plan:
     """The plan of a seed; with `kinds`: one in which these, often, befall several agents and coordinators.
 
-    With `gangs` some of its lone tasks are gangs.
+    With `gangs` some of its tasks are gangs, and some of these are struck where they gather.
     """
     random = Random(f"corral {seed}")
     pace = random.choice(PACES)
@@ -161,6 +187,7 @@ def draw(seed: int, kinds: tuple[FaultKind, ...] = (), *, gangs: bool = False) -
         deeds=_deeds(random, submissions, agents, duration_s),
         faults=faults,
         orders=_orders(scheduling),
+        ambushes=_ambushes(Random(f"corral ambushes {seed}"), lease_s) if gangs else (),
     )
 
 
@@ -225,16 +252,33 @@ def _add_gpus(random: Random, submissions: tuple[Submission, ...]) -> None:
 
 
 def _add_gangs(random: Random, submissions: tuple[Submission, ...], lease_s: float) -> None:
-    """Some lone tasks become gangs, whose barrier may be shorter than what befalls a node."""
+    """Some tasks become gangs, whose barrier may be shorter than what befalls a node."""
     for submission in submissions:
-        spec = submission.spec
-        if "command" in spec and "array" not in spec and random.random() < 0.5:
-            gang: dict[str, Any] = {"size": random.choice((1, 2, 2, 3, 4))}
-            gang["start_timeout"] = max(lease_s * random.choice((0.2, 1.0, 4.0)), 1.0)
-            gang["ranks_per_node"] = random.choice((0, 0, 1, 2))
-            gang["topology"] = random.choice(("", "subnet", "rack"))
-            gang["restart"] = random.choice(("gang", "gang", "gang", "fail"))
-            spec["gang"] = gang
+        entries = submission.spec.get("tasks", [submission.spec])
+        for entry in entries:
+            if "command" in entry and "array" not in entry and random.random() < 0.5:
+                gang: dict[str, Any] = {"size": random.choice((1, 2, 2, 3, 4))}
+                gang["start_timeout"] = max(lease_s * random.choice((0.2, 1.0, 4.0)), 1.0)
+                gang["ranks_per_node"] = random.choice((0, 0, 1, 2))
+                gang["topology"] = random.choice(("", "subnet", "rack"))
+                gang["restart"] = random.choice(("gang", "gang", "gang", "fail"))
+                entry["gang"] = gang
+
+
+def _ambushes(random: Random, lease_s: float) -> tuple[Ambush, ...]:
+    """Within the messages of a start, or within a lease of it; as many people as faults."""
+    found = []
+    for placing in range(AMBUSHED):
+        if random.random() < 0.6:
+            after_s = random.choice((0.0, 0.002, 0.02, 0.2, lease_s)) * random.random()
+            for_s = lease_s * random.choice((0.05, 0.3, 1.0, 3.0))
+            amount, rank = random.random(), random.randrange(4)
+            ambush = Ambush(placing=placing, after_s=after_s, for_s=for_s, rank=rank, amount=amount)
+            if random.random() < 0.6:
+                found.append(replace(ambush, fault=random.choice(AT_BARRIERS)))
+            else:
+                found.append(replace(ambush, operation=random.choice(_JOB_DEEDS[:6])))
+    return tuple(found)
 
 
 def _work(random: Random, lease_s: float, *, failures: float = 0.0, manner: str = "") -> list[str]:
@@ -293,6 +337,20 @@ _WISHES: tuple[dict[str, Any], ...] = (
     {"avoid": ["self"]},
     {"avoid": ["self:3"], "prefer": ["rack=a:2"]},
 )
+AT_BARRIERS = (
+    FaultKind.AGENT_KILLED,
+    FaultKind.AGENT_STOPPED,
+    FaultKind.AGENT_CUT,
+    FaultKind.GUARD_KILLED,
+    FaultKind.GUARD_STOPPED,
+    FaultKind.STATE_LOST,
+    FaultKind.MACHINE_REBOOTED,
+    FaultKind.COORDINATOR_KILLED,
+    FaultKind.COORDINATOR_CUT,
+    FaultKind.DATABASE_AWAY,
+    FaultKind.BUS_LOSES,
+    FaultKind.EVERYTHING_KILLED,
+)
 _KINDS = (_single, _single, _single, _array, _array, _dag, _tool)
 _JOB_DEEDS = (
     "job.cancel",
@@ -304,7 +362,7 @@ _JOB_DEEDS = (
     "task.cancel",
     "task.requeue",
 )
-_GIVEN_FREE_BY = {"job.hold": "job.release", "job.pause": "job.resume"}
+GIVEN_FREE_BY = {"job.hold": "job.release", "job.pause": "job.resume"}
 
 
 def _deeds(
@@ -319,9 +377,9 @@ def _deeds(
         at_s = random.uniform(submission.at_s, duration_s)
         index = random.randint(0, 3) if operation.startswith("task.") else None
         deeds.append(Deed(at_s, operation.replace("task.", "job."), submission.key, index))
-        if operation in _GIVEN_FREE_BY:
+        if operation in GIVEN_FREE_BY:
             again_s = random.uniform(at_s, duration_s)
-            deeds.append(Deed(again_s, _GIVEN_FREE_BY[operation], submission.key))
+            deeds.append(Deed(again_s, GIVEN_FREE_BY[operation], submission.key))
     for _ in range(random.choice((0, 0, 1, 2))):
         at_s, node = random.uniform(0, duration_s), random.randrange(agents)
         operation = random.choice(("node.drain", "node.cordon", "node.maintenance"))

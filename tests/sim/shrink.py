@@ -11,7 +11,9 @@ from tests.sim.timeline import Violation
 from tests.sim.world import World
 
 TRIES_MAX = 120
-PARTS = ("faults", "deeds", "submissions")
+PARTS = ("ambushes", "faults", "deeds", "submissions")
+
+AGAIN, AGAIN_WITH_GANGS = "make sim SEED=", "python -m tests.sim --gangs --seed "
 
 
 def violation_of(plan: Plan) -> tuple[Violation, list[str]] | None:
@@ -68,8 +70,13 @@ def report(plan: Plan) -> str:
             f"  fault {each.at_s:10.3f}  {each.kind} ({each.which}) for {each.for_s:.1f} s"
             for each in least.faults
         ),
+        *(
+            f"  ambush of placing {each.placing} after {each.after_s:.3f} s, rank {each.rank}: "
+            f"{each.fault or each.operation} for {each.for_s:.1f} s"
+            for each in least.ambushes
+        ),
         "its last events:",
         *trace,
-        f"again: make sim SEED={plan.seed}",
+        f"again: {AGAIN_WITH_GANGS if plan.has_gangs else AGAIN}{plan.seed}",
     ]
     return "\n".join(lines)

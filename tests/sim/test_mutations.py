@@ -18,7 +18,7 @@ STORED = {name: history for name, history in stored().items() if history.mutatio
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 def test_a_deliberate_bug_is_caught(mutation: Mutation) -> None:
     written = [history.plan for history in STORED.values() if history.mutation == mutation.name]
-    drawn = (draw(seed, mutation.under) for seed in range(SEEDS_MAX))
+    drawn = (draw(seed, mutation.under, gangs=mutation.gangs) for seed in range(SEEDS_MAX))
     for plan in chain(written, drawn):
         with mutation.breaks():
             found = violation_of(plan)

@@ -18,7 +18,7 @@ import agent.executor
 import agent.guard.keeper
 import agent.guard.server
 from bus.api import Submitted
-from bus.values import Resources, TaskEvent
+from bus.values import NodeAdmin, Resources, TaskEvent
 from coordinator.core.effects import Record, Tell
 from coordinator.core.transitions import IllegalTransition
 from coordinator.loop import RECONCILE_S
@@ -165,6 +165,7 @@ class World(Watcher, Supervisor):
         for attempt in batch.attempts:
             self.note(f"{coordinator.host.name}: {attempt.attempt} on {attempt.node} {attempt.state}")
         self.checker.stepped(coordinator, batch)
+        self.ambushes.stepped(coordinator, batch)
 
     def recorded(self, coordinator: Coordinator, records: list[Record]) -> None:
         self.silence.recorded(records, now_s=self.timeline.now)
@@ -181,6 +182,7 @@ class World(Watcher, Supervisor):
 
     def play(self) -> Outcome:
         """To the end. Raises Violation."""
+        from tests.sim.ambushes import Ambushes
         from tests.sim.faults import Faults
 
         plan = self.plan
@@ -189,6 +191,7 @@ class World(Watcher, Supervisor):
         for number, machine in enumerate(self.machines):
             self.timeline.at(0.05 + 0.01 * number, self.start_agent, machine)
         faults = Faults(self)
+        self.ambushes = Ambushes(self, faults)
         for fault in plan.faults:
             self.timeline.at(fault.at_s, faults.befall, fault)
         self.timeline.at(plan.duration_s, faults.heal)
@@ -217,7 +220,7 @@ class World(Watcher, Supervisor):
         if leader is None or leader.failing or self.database.away or leader.host in self._cut:
             self.heard_since_s = self.timeline.now
             return
-        calm_since_s = self.healed_at_s if self.plan.faults else 0.0
+        calm_since_s = self.healed_at_s if self.plan.faults or self.plan.ambushes else 0.0
         if calm_since_s is not None:
             self.checker.healed(leader, since_s=self.timeline.now - calm_since_s)
         if leader.performing:
@@ -225,11 +228,19 @@ class World(Watcher, Supervisor):
         else:
             self.silence.look(leader, since_s=self.timeline.now - self.heard_since_s)
         if self.healed_at_s is not None:
+            if self.plan.has_gangs:
+                self._see_to_the_quarantined(leader)
             self.client.give_free()
             self._looked = self.checker.converged(leader, self.machines) or self._unpublished()
             self._converged = not self._looked and leader.settled
             if self._converged:
                 self.checker.compare(leader)
+
+    def _see_to_the_quarantined(self, leader: Coordinator) -> None:
+        """A gang may need the very node that lost too much: what waits for people, people do at the end."""
+        for node in leader.cluster.nodes.values():
+            if node.admin is NodeAdmin.FAILED:
+                self.client.withheld_nodes.add(int(node.name.removeprefix("n")))
 
     def _unpublished(self) -> str:
         """I1 for what the stream acknowledged: a job, unless its data was destroyed or it was refused."""
