@@ -229,17 +229,18 @@ class Agent:
             self._driver.close()
 
     async def leave(self) -> None:
-        """Before a stop in good order: no new work, what has not started is given back, and we say goodbye.
+        """Before a stop in good order: no new work, we say goodbye, and what has not started is given back.
 
-        What runs goes on at the guard, under its lease, for an agent that comes soon.
+        In this order: as long as we are taken to be there, we get as much as we give back. What runs goes on
+        at the guard, under its lease, for an agent that comes soon.
         """
         if self._speaking is None:
             return
         self._leaving = True
-        await self._give_back()
         self._speaking.cancel()
         await asyncio.wait({self._speaking})
         await self._session.leave()
+        await self._give_back()
 
     async def _give_back(self) -> None:
         """Until the coordinator has all that waited here, but not for ever."""

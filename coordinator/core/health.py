@@ -34,8 +34,8 @@ def has_beaten(out: list[Effect], cluster: Cluster, node: Node, *, now_s: float)
     """The node is there: its lease runs from now."""
     heard(node.watch, now_s - node.last_beat_s, interval_s=cluster.limits.heartbeat_interval_s)
     node.lease_from_s = node.last_beat_s = now_s
-    cluster.dirty = cluster.dirty or node.overdue  # it takes work again
-    node.overdue = node.lease_ended = node.left = False
+    cluster.dirty = cluster.dirty or node.overdue or node.declined  # it takes work again
+    node.overdue = node.lease_ended = node.left = node.declined = False
     if node.health is NodeHealth.UNREACHABLE:
         node.watch.in_order = max(node.watch.in_order, 1)
     _judge(out, cluster, node, 0.0, now_s=now_s)

@@ -62,6 +62,7 @@ class Node(Struct, eq=False):
     suspicion: float = 0.0  # as judged last; 1 and more: taken to be gone
     overdue: bool = False  # silent for longer than its pace explains
     left: bool = False  # its agent was stopped in good order, and said so
+    declined: bool = False  # gave back what nobody asked back: it has no lease, and gets one when heard next
     lease_ended: bool = False  # what of it could be given out again, was
     losses: list[Loss] = field(default_factory=list)  # the newest of those that speak against it
     attempts: dict[AttemptRef, Attempt] = field(default_factory=dict)

@@ -220,7 +220,13 @@ def _has_yielded(attempt: Attempt, report: Ended) -> bool:
 
 
 def _on_returned(out: list[Effect], cluster: Cluster, attempt: Attempt, *, now_s: float) -> None:
-    """Handed back untouched: nobody's fault, unless its node had every chance to start it."""
+    """Handed back untouched: nobody's fault, unless its node had every chance to start it.
+
+    Where nobody had asked for it back, the node has no lease (the answer that was to renew it got lost, or is
+    late) or its agent leaves. It would give back all that it is given, at once, until it is heard.
+    """
+    if not attempt.retracting and not cluster.nodes[attempt.node].declined:
+        cluster.nodes[attempt.node].declined = cluster.dirty = True
     if not attempt.late:
         lose(out, cluster, attempt, AttemptState.RETURNED, now_s=now_s, charged=False)
         return

@@ -267,6 +267,8 @@ def _of_nodes(cluster: Cluster, shape: Shape, code: str, nodes: list[Node], *, a
             message, remedy = _quarantined(nodes, some)
         case "health" | "admin":
             message, remedy = _away(kind, what, nodes)
+        case "declined":
+            message, remedy = f"{some} gave back work that it could not start", "when it is heard again"
         case _:
             message = f"{_names(node.name for node in nodes)} is kept free for a task that has waited longer"
             remedy = "when that task has started"

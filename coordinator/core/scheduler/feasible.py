@@ -130,6 +130,8 @@ def closed(node: Node) -> tuple[str, ...]:
     found: list[str] = []
     if node.health is NodeHealth.UNREACHABLE or node.overdue:
         found.append(f"health:{node.health}")
+    if node.declined:
+        found.append("declined")
     if node.admin is not NodeAdmin.ACTIVE:
         found.append(f"admin:{node.admin}")
     return tuple(found)

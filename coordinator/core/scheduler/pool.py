@@ -245,6 +245,7 @@ def _lasting(node: Node) -> tuple[object, ...]:
         node.health,
         node.admin,
         node.overdue,
+        node.declined,
         node.kind,
         node.labels,
         node.tools,

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from bus.values import NodeName
 from coordinator.core.model import Cluster, Node, Shape
 from coordinator.core.scheduler.explain import Explanation
-from coordinator.core.scheduler.feasible import gpus_wanted, mismatches
+from coordinator.core.scheduler.feasible import closed, gpus_wanted, mismatches
 from coordinator.core.scheduler.order import static_order
 
 _PACE_TAU_S = 0.5
@@ -39,6 +39,7 @@ def prefill(
         if node.ends_per_s
         and prefill_room(cluster, node, now_s=now_s) > 0
         and node.takes_work
+        and not closed(node)
         and node.name not in kept
     ]
     for shape in blocked:

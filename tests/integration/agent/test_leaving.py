@@ -11,7 +11,7 @@ from tests.integration.agent.world import A, B, World, until
 WAITING = AttemptRef(1, 2, 1)
 
 
-async def test_a_stop_gives_back_what_waits_and_is_announced_last(world: World) -> None:
+async def test_a_stop_is_announced_and_what_waits_is_given_back(world: World) -> None:
     coordinator, agent = world.coordinator, world.node.agent
     assert agent is not None
     for ref in (A, B):
@@ -21,7 +21,8 @@ async def test_a_stop_gives_back_what_waits_and_is_announced_last(world: World) 
     await agent.leave()
     assert Returned(attempt=WAITING) in coordinator.events
     farewell = coordinator.beats[-1]
-    assert farewell.leaving and set(farewell.live) == {A, B}
+    assert farewell.leaving
+    assert set(farewell.live) == {A, B, WAITING}, "said before: who is taken to be there gets as much again"
     assert not any(beat.leaving for beat in coordinator.beats[:-1])
     late = AttemptRef(1, 3, 1)
     await coordinator.assign(late, "true")

@@ -190,7 +190,9 @@ class World:
         )
 
     def give_back(self, placement: Placement, node: str = "n1") -> None:
+        """And the node is heard after it, without which it would get nothing more."""
         self.report(node, Returned(attempt=placement.attempt))
+        self.beat(node)
 
     def beat(
         self, name: str = "n1", *, live: Iterable[AttemptRef] | None = None, incarnation: str = "first"

@@ -15,6 +15,7 @@ from bus.values import (
     NodeAdmin,
     Outcome,
     Resources,
+    Returned,
     Role,
     TaskRef,
     TaskState,
@@ -352,7 +353,7 @@ def test_a_drained_node_gives_the_whole_gang_back(world: World) -> None:
     world.steer("n2", NodeAdmin.DRAINING)
     told = world.tells
     assert [tell.node for tell in told if isinstance(tell, SendRetract)] == ["n2"]
-    world.give_back(ranks[2], "n2")
+    world.report("n2", Returned(attempt=ranks[2].attempt))
     assert {tell.node for tell in world.tells if isinstance(tell, SendRetract)} >= {"n1"}
     for rank in (ranks[0], ranks[1], ranks[3]):
         world.give_back(rank, where(world, rank))

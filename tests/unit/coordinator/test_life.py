@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from bus.spec import TaskSpec
-from bus.values import AttemptRef, JobState, NodeHealth, Outcome, Resources, Role, TaskState
+from bus.values import AttemptRef, JobState, NodeHealth, Outcome, Resources, Returned, Role, TaskState
 from coordinator.core.effects import (
     AnswerBeat,
     AnswerRegister,
@@ -290,6 +290,26 @@ def test_a_task_given_back_is_queued_again_and_not_charged(pool) -> None:
         pool.give_back(placement)
     assert pool.task_state(job) is TaskState.QUEUED
     assert pool.history(job)[:4] == ["queued", "assigned", "reassigned", "queued"]
+
+
+def test_who_gives_back_unasked_gets_no_more_until_it_is_heard(pool) -> None:
+    """Its leases have run out, or it leaves: it would give back everything, as fast as it gets it."""
+    job = pool.submit(command=["true"])
+    (placement,) = pool.schedule()
+    pool.report("n1", Returned(attempt=placement.attempt))
+    assert pool.schedule() == []
+    assert pool.task_state(job) is TaskState.QUEUED
+    pool.beat()
+    assert len(pool.schedule()) == 1
+
+
+def test_who_was_asked_to_give_back_goes_on_getting_work(pool) -> None:
+    job = pool.submit(command=["true"])
+    (placement,) = pool.schedule()
+    pool.hold(job)
+    pool.report("n1", Returned(attempt=placement.attempt))
+    other = pool.submit(command=["true"])
+    assert [each.attempt.job for each in pool.schedule()] == [other]
 
 
 # cancelling

@@ -8,7 +8,7 @@ import pytest
 
 from bus.api import Candidate
 from bus.spec import Constraints, ResourceSpec, TaskSpec
-from bus.values import JobKind, NodeAdmin, NodeHealth, NodeKind, NodeName, Resources, UserName
+from bus.values import JobKind, NodeAdmin, NodeHealth, NodeKind, NodeName, Resources, Returned, UserName
 from coordinator.core.amounts import RESOURCES, describe, flag
 from coordinator.core.scheduler.explain import Explanation, Seen
 from coordinator.core.why import (
@@ -404,3 +404,13 @@ def test_a_stream_that_waits_to_be_started_again_says_so(pool: World) -> None:
     (first,) = pool.schedule()
     pool.end(first, exit_code=0)
     assert told(pool, job, 0)["backoff"][0] == "ended, and is started again: its job is a stream"
+
+
+def test_a_node_that_gave_work_back_gets_more_once_it_is_heard(pool: World) -> None:
+    job = pool.submit(command=["true"])
+    (placement,) = pool.schedule()
+    pool.report("n1", Returned(attempt=placement.attempt))
+    assert pool.schedule() == []
+    assert told(pool, job) == {
+        "declined": ("node n1 gave back work that it could not start", "when it is heard again")
+    }
