@@ -195,7 +195,7 @@ CODES: dict[str, Code] = {
         "not a name",
         "Names of jobs have 1 to 128 characters of any script, none of them invisible; names of tasks,"
         " nodes and users are shorter and plainer.",
-        "letters, digits and spaces are fine",
+        "small letters, digits and hyphens are fine everywhere",
     ),
     "E_NAME_CLASH": Code(
         "a name is used twice",

@@ -253,12 +253,25 @@ def _validator(key: str) -> Any:
     return _Checker(json.loads(key))
 
 
+_COUNTED = {
+    "minProperties": "at least {} keys",
+    "maxProperties": "at most {} keys",
+    "minItems": "at least {} items",
+    "maxItems": "at most {} items",
+}
+"""Rules that count what is in a value: the value itself would say nothing."""
+
+
 def _told(error: ValidationError) -> Broken:
+    rule = str(error.validator)
     expected = json.dumps(error.validator_value, ensure_ascii=False)
+    got = quote(error.instance)
+    if (counted := _COUNTED.get(rule)) is not None:
+        expected, got = counted.format(expected), str(len(error.instance))
     return Broken(
         pointer=_pointer(error.absolute_path),
-        rule=str(error.validator),
-        got=quote(error.instance),
+        rule=rule,
+        got=got,
         expected=expected if len(expected) <= 80 else expected[:79] + "…",
     )
 

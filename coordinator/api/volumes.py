@@ -111,8 +111,11 @@ class VolumeDesk:
                 return refusal("E_UNAVAILABLE", f"node {node} does not answer", field="/nodes", got=node)
             if found.fault:
                 code, _, message = found.fault.partition(": ")
-                known = code if code.startswith("E_") else "E_PATH"
-                return refusal(known, f"node {node}: {message or code}", field="/path", got=quote(pool.path))
+                if code.startswith("E_"):
+                    return refusal(code, f"node {node}: {message}", field="/path", got=quote(pool.path))
+                hint = f"make the folder on {node}, for its agent to write to; or name another"
+                text = f"node {node}: {message or code}"
+                return refusal("E_PATH", text, field="/path", got=quote(pool.path), hint=hint)
         return None
 
     async def _drop_pool(self, pool: PoolRow, *, by: str) -> None:

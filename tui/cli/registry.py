@@ -109,6 +109,9 @@ async def _add(arguments: Namespace) -> int:
 
 def _described(arguments: Namespace) -> dict[str, Any]:
     """The tool as a file says it, with what was typed over it."""
+    if arguments.names[1:]:
+        what = "a file, or a name and -- COMMAND"
+        raise _usage("more than one", "NAME", what, got=arguments.names[1])
     name = _named(arguments.names[0] if arguments.names else None, what="a file, or a name and -- COMMAND")
     fields: dict[str, Any] = {"name": name} if arguments.command else read_fields(name, option="NAME")
     typed = {
@@ -185,6 +188,8 @@ async def _remove(arguments: Namespace) -> int:
 
 
 async def _stats(arguments: Namespace) -> int:
+    if arguments.names[1:]:
+        raise _usage("more than a tool's name", "NAME", "one tool, or none", got=arguments.names[1])
     query = ToolStatsQuery(
         tool=arguments.names[0] if arguments.names else "", window_s=arguments.days * 86_400.0
     )
@@ -196,9 +201,12 @@ async def _stats(arguments: Namespace) -> int:
 
 async def _call(arguments: Namespace) -> int:
     """A job of one task; prints what the tool answered."""
-    names = _some(arguments)
+    name, *more = _some(arguments)
+    if more:
+        hint = 'its input is one object: --input \'{"text": "a b"}\', or --input - to read it'
+        raise _usage("more than a tool's name", "NAME", "one tool", got=more[0], hint=hint)
     given = _input(arguments.input)
-    fields: dict[str, Any] = {"tool": names[0], "name": f"call {names[0]}"}
+    fields: dict[str, Any] = {"tool": name, "name": f"call {name}"}
     if given is not None:
         fields["input"] = given
     async with client(arguments) as corral:
@@ -296,5 +304,13 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _usage(message: str, field: str, expected: str) -> CommandError:
-    return CommandError("E_USAGE", message, exit=Exit.USAGE, field=field, expected=expected)
+def _usage(message: str, field: str, expected: str, *, got: str = "", hint: str = "") -> CommandError:
+    return CommandError(
+        "E_USAGE",
+        message,
+        exit=Exit.USAGE,
+        field=field,
+        got=quote(got) if got else "",
+        expected=expected,
+        hint=hint,
+    )

@@ -107,6 +107,22 @@ async def test_faults_of_an_input_have_pointer_and_rule() -> None:
         assert (fault.code, fault.field) == ("E_INPUT", "/input/text") and f"`{rule}`" in fault.message
 
 
+@pytest.mark.parametrize(
+    ("schema", "value", "expected", "got"),
+    [
+        ({"minProperties": 1}, {}, "at least 1 keys", "0"),
+        ({"maxProperties": 1}, {"a": 1, "b": 2}, "at most 1 keys", "2"),
+        ({"minItems": 3}, [1], "at least 3 items", "1"),
+        ({"maxItems": 0}, [1], "at most 0 items", "1"),
+    ],
+)
+def test_what_is_counted_is_told_as_a_count(
+    schema: dict[str, Any], value: Any, expected: str, got: str
+) -> None:
+    (found,) = broken(schema, value)
+    assert (found.expected, found.got) == (expected, got)
+
+
 async def test_checking_is_bounded_whatever_the_schema() -> None:
     again = {"type": "array", "items": {"anyOf": [{"$ref": "#"}, {"$ref": "#"}, {"type": "number"}]}}
     value: Any = "x"
