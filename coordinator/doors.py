@@ -153,11 +153,13 @@ def _gauged(engine: Engine) -> tuple[SeriesStore, RollUps]:
     return SeriesStore(dsn), RollUps(dsn, engine.clock)
 
 
-def _views(engine: Engine, finder: Finder, timelines: Timelines, series: SeriesStore) -> dict[str, Handler]:
+def _views(
+    engine: Engine, finder: Finder, timelines: Timelines, series: SeriesStore, registry: Registry
+) -> dict[str, Handler]:
     """What is only looked at."""
     return {
         **TimelineDesk(engine.loop, finder, timelines, engine.clock).handlers,
-        **Equipment(engine.loop, engine.clock).handlers,
+        **Equipment(engine.loop, registry, engine.clock).handlers,
         **SeriesDesk(engine.loop, finder, engine.clock, series).handlers,
     }
 
@@ -345,6 +347,7 @@ class Doors:
         answering = engine.leader.answering
         self._storage = _Storage(engine)
         registry = Registry(loop.cluster, self._storage.book)
+        self._registry = registry
         self._tools = ToolDesk(loop, registry, ToolStore(dsn), clock)
         self._networks = NetworkDesk(loop, NetworkStore(dsn))
         contents = _Contents(engine, notices, registry, reads=reads)
@@ -382,7 +385,7 @@ class Doors:
                 loop, books, engine.teller, clock, epoch=engine.leader.epoch, rebuild=engine.rebuild
             ),
             retention=self._retention,
-            views=_views(engine, jobs.finder, timelines, self._series)
+            views=_views(engine, jobs.finder, timelines, self._series, self._registry)
             | desk.handlers
             | _pasts(engine, jobs.finder, reads, past)
             | {**self._left.handlers, **self._tools.handlers}

@@ -122,13 +122,15 @@ class Registry:
 
     def able(self, row: ToolRow) -> list[str]:
         """The nodes that could run it now, at most ten."""
+        return [str(node.name) for node in self.having(row) if node.takes_work][:10]
+
+    def having(self, row: ToolRow) -> Iterator[Node]:
+        """The nodes that could run it when they take work, by name."""
         wanted = {"role:tool_executor", *([f"can:{row.runs.capability}"] if row.runs.capability else ())}
-        found = []
         for name, node in sorted(self._cluster.nodes.items()):
             fits = row.name in node.tools if row.built_in else wanted <= node.features
-            if fits and node.takes_work and row.node in (None, name):
-                found.append(str(name))
-        return found[:10]
+            if fits and row.node in (None, name):
+                yield node
 
     async def resolve(self, spec: JobSpec, *, user: str = "") -> JobSpec:
         """`spec` of `user` with what the tools that it calls, and the volumes that it names, are now.

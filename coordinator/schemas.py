@@ -1,7 +1,7 @@
 """JSON Schemas (2020-12) of tools and task types: whether one can be used, and what it says of a value.
 
-Both take bounded time. A schema is small, refers only to itself and has patterns of linear time (RE2). A
-value is checked in at most `CHECKS_MAX` applications of a rule; what needs more is a fault of its own.
+Both take bounded time. A schema is small, refers only to itself and has patterns of linear time (RE2);
+`bus.schemas` checks values.
 """
 
 from __future__ import annotations
@@ -9,35 +9,24 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
-from functools import lru_cache
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
 import re2
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, ValidationError
-from jsonschema.validators import extend
-from msgspec import Struct
+from jsonschema.exceptions import SchemaError
 
 from bus.refusal import quote
+from bus.schemas import FAULTS_MAX, QUICK_MAX, Broken, Json, Overrun, broken, compiled, escaped, pointer_of
 from coordinator.core.effects import Fault
 
 SCHEMA_BYTES_MAX = 64 * 1024
 DEPTH_MAX = 24
 PATTERN_MAX = 512
-QUICK_MAX = 1_000
-"""Applications of a rule that take some milliseconds; what needs more is checked beside the loop."""
-
-CHECKS_MAX = 50_000
-FAULTS_MAX = 5
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 log = logging.getLogger(__name__)
-
-Json = dict[str, Any]
-_Rule = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
 
 _REFUSED = {
     "$id": "references stay within the schema",
@@ -51,20 +40,6 @@ _LITERAL = frozenset({"const", "enum", "default", "examples"})
 """Keywords whose values are no schemas: what stands in them is looked at by nobody."""
 
 _one_at_a_time = asyncio.Lock()
-_left: ContextVar[list[int]] = ContextVar("checks left")
-
-
-class Overrun(Exception):
-    """Checking took too many steps."""
-
-
-class Broken(Struct, frozen=True):
-    """A rule that a value breaks. `pointer`: where in the value; `rule`: the keyword."""
-
-    pointer: str
-    rule: str
-    got: str
-    expected: str
 
 
 def schema_faults(schema: object, field: str) -> list[Fault]:
@@ -82,21 +57,9 @@ def schema_faults(schema: object, field: str) -> list[Fault]:
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
-        where = field + _pointer(error.absolute_path)
+        where = field + pointer_of(error.absolute_path)
         return [_fault(where, f"breaks the rule `{error.validator}`", got=quote(error.instance))]
     return []
-
-
-def broken(schema: Json, value: object, *, checks: int = CHECKS_MAX) -> list[Broken]:
-    """The first few rules that `value` breaks. Raises Overrun."""
-    token = _left.set([checks])
-    try:
-        errors = islice(_validator(_key(schema)).iter_errors(value), FAULTS_MAX)
-        return [_told(error) for error in errors]
-    except RecursionError as error:
-        raise Overrun("the schema goes around in circles") from error
-    finally:
-        _left.reset(token)
 
 
 async def input_faults(schema: Json, value: object, field: str) -> list[Fault]:
@@ -158,7 +121,7 @@ def _walked(schema: object, root: Json, field: str, depth: int) -> Iterator[Faul
     if not isinstance(schema, dict):
         return
     for key, value in schema.items():
-        where = f"{field}/{_escaped(key)}"
+        where = f"{field}/{escaped(key)}"
         named = field.rpartition("/")[2] in ("properties", "$defs", "dependentSchemas")
         if not named and key in _REFUSED:
             yield _fault(where, f"{key} is not taken", expected=_REFUSED[key])
@@ -190,7 +153,7 @@ def _pattern(value: object, where: str) -> Iterator[Fault]:
         yield _fault(where, f"a pattern has at most {PATTERN_MAX} characters", got=quote(value))
         return
     try:
-        _compiled(value)
+        compiled(value)
     except re2.error as error:
         yield _fault(where, f"not a pattern of linear time: {_reason(error)}", got=quote(value))
 
@@ -198,90 +161,6 @@ def _pattern(value: object, where: str) -> Iterator[Fault]:
 def _reason(error: Exception) -> str:
     said = error.args[0] if error.args else ""
     return (said.decode(errors="replace") if isinstance(said, bytes) else str(said))[:120]
-
-
-@lru_cache(maxsize=1024)
-def _compiled(pattern: str) -> Any:
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = 1 << 20
-    return re2.compile(pattern, options)
-
-
-def _matches(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[ValidationError]:
-    if validator.is_type(instance, "string") and not _compiled(pattern).search(instance):
-        yield ValidationError("does not match")
-
-
-def _unique(validator: Any, unique: bool, instance: Any, schema: Any) -> Iterator[ValidationError]:
-    if unique and validator.is_type(instance, "array"):
-        seen = {json.dumps(_plain(each), sort_keys=True) for each in instance}
-        if len(seen) < len(instance):
-            yield ValidationError("not unique")
-
-
-def _plain(value: Any) -> Any:
-    """So that 1 and 1.0 are the same text, as they are the same number."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    return {key: _plain(each) for key, each in value.items()} if isinstance(value, dict) else value
-
-
-def _counted(rule: _Rule) -> _Rule:
-    def counted(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError] | None:
-        left = _left.get()
-        left[0] -= 1
-        if left[0] < 0:
-            raise Overrun(f"it takes more than {CHECKS_MAX} checks")
-        return rule(validator, value, instance, schema)
-
-    return counted
-
-
-_RULES = {**Draft202012Validator.VALIDATORS, "pattern": _matches, "uniqueItems": _unique}
-_Checker = extend(Draft202012Validator, {name: _counted(rule) for name, rule in _RULES.items()})
-
-
-def _key(schema: Json) -> str:
-    return json.dumps(schema, sort_keys=True)
-
-
-@lru_cache(maxsize=512)
-def _validator(key: str) -> Any:
-    return _Checker(json.loads(key))
-
-
-_COUNTED = {
-    "minProperties": "at least {} keys",
-    "maxProperties": "at most {} keys",
-    "minItems": "at least {} items",
-    "maxItems": "at most {} items",
-}
-"""Rules that count what is in a value: the value itself would say nothing."""
-
-
-def _told(error: ValidationError) -> Broken:
-    rule = str(error.validator)
-    expected = json.dumps(error.validator_value, ensure_ascii=False)
-    got = quote(error.instance)
-    if (counted := _COUNTED.get(rule)) is not None:
-        expected, got = counted.format(expected), str(len(error.instance))
-    return Broken(
-        pointer=_pointer(error.absolute_path),
-        rule=rule,
-        got=got,
-        expected=expected if len(expected) <= 80 else expected[:79] + "…",
-    )
-
-
-def _pointer(path: Any) -> str:
-    return "".join(f"/{_escaped(str(part))}" for part in path)
-
-
-def _escaped(key: str) -> str:
-    return key.replace("~", "~0").replace("/", "~1")[:80]
 
 
 def _fault(field: str, message: str, *, got: str = "", expected: str = "") -> Fault:

@@ -45,6 +45,7 @@ AHEAD = (
     "tui.modals.help",
     "tui.modals.time",
     "tui.modals.submit",
+    "tui.modals.call",
     "tui.modals.confirm",
     "tui.modals.blanks",
     "tui.modals.journal",

@@ -22,6 +22,7 @@ from coordinator.clock import Clock
 from coordinator.core.model import Node
 from coordinator.core.networks import Topology
 from coordinator.loop import Loop
+from coordinator.registry import Registry
 from coordinator.shown import node_shown
 from coordinator.store.rows import UserRow
 
@@ -31,8 +32,9 @@ EXAMPLES_MAX = 5
 class Equipment:
     """The handlers. Everybody may see what machines there are."""
 
-    def __init__(self, loop: Loop, clock: Clock) -> None:
+    def __init__(self, loop: Loop, registry: Registry, clock: Clock) -> None:
         self._loop = loop
+        self._registry = registry
         self._clock = clock
         self.handlers = {"node.devices": self.devices, "node.tools": self.tools}
 
@@ -76,13 +78,16 @@ class Equipment:
         for _, node in sorted(cluster.nodes.items()):
             for kind, name, version in tools_of(node):
                 found[str(kind), name].append((node, version))
+        for row in self._registry.every():
+            if row.current and not row.built_in:
+                having = [(node, row.version) for node in self._registry.having(row)]
+                found[str(ToolKind.TOOL), row.name] += having
         asked: dict[str, int] = defaultdict(int)
         for job in cluster.jobs.values():
             for group in job.groups:
-                if group.settings.tool is not None:
-                    asked[group.settings.tool] += (
-                        group.count - group.completed - group.failed - group.cancelled
-                    )
+                called = (group.settings.called or group.settings.tool or "").partition("@")[0]
+                if called:
+                    asked[called] += group.count - group.completed - group.failed - group.cancelled
         for name in asked:
             _ = found[str(ToolKind.TOOL), name]  # what is asked for and nobody has is to be seen too
         answer = Tools(

@@ -62,6 +62,7 @@ ASKED = (
     "devices",
     "tools",
     "tool",
+    "registered_tools",
     "volumes",
     "users",
     "tokens",
@@ -90,6 +91,13 @@ def poisoned(value: Any, evil: str, *, is_text: bool = False) -> Any:
             return replace(value, **changed)
         case _:
             return value
+
+
+async def strange_tool(ask: Callable[..., Awaitable[Any]], evil: str, name: str) -> Any:
+    """A tool whose schema is poisoned as well: keys, values, and what is said of them."""
+    keys: dict[str, Any] = {evil: {"enum": [evil], "description": evil}, "a": {"description": evil}}
+    schema = {"type": "object", "properties": keys, "required": [evil], "description": evil}
+    return replace(await ask(name), input_schema=schema)
 
 
 async def poisoning(ask: Callable[..., Awaitable[Any]], evil: str, *asked: Any, **narrowed: Any) -> Any:
@@ -133,6 +141,7 @@ def hostile(evil: str) -> FakeCluster:
     fake.timeline = partial(busy, fake.timeline, world.nodes[0].name)  # type: ignore[method-assign]
     for question in ASKED:
         setattr(fake, question, partial(poisoning, getattr(fake, question), evil))
+    fake.tool = partial(strange_tool, fake.tool, evil)  # type: ignore[method-assign]
     refusal = Error(
         code="E_CONFLICT", message=evil, field=evil, got=evil, expected=evil, hint=evil, status=409
     )

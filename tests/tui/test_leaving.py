@@ -63,6 +63,18 @@ async def test_a_modal_left_before_it_stands_takes_nobody_along(
         await showing(pilot, "n-0003")
 
 
+async def test_the_form_of_a_call_left_before_it_stands_takes_nobody_along(
+    fake: FakeCluster, pushed: list[Screen[Any]]
+) -> None:
+    async with opened(fake) as pilot:
+        await pilot.press("9")
+        await showing(pilot, "wordcount")
+        await pilot.press("c")
+        await until(pilot, lambda: bool(pushed))
+        await pilot.press("2")
+        await showing(pilot, "n-0003")
+
+
 @pytest.mark.parametrize("place", [each for each in PLACES if each.line not in MODE_DIGITS], ids=str)
 async def test_a_screen_left_before_it_stands_takes_nobody_along(
     fake: FakeCluster, pushed: list[Screen[Any]], place: Place

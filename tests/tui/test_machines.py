@@ -32,7 +32,6 @@ async def test_tools_say_how_many_nodes_have_them(fake: FakeCluster) -> None:
         await showing(pilot, "LIVE")
         await pilot.press("9")
         await showing(pilot, "wordcount", "podman", "4.9.3", "NVIDIA H100")
-        await pilot.press("slash")
         await pilot.press("d")
         await showing(pilot, "n-0000 › details")
 

@@ -30,6 +30,7 @@ WIDGETS = {
     "tools": ([], [b"9"]),
     "volumes": ([b"8"], [b"v"]),
     "tool": ([b"5"], [b":tool wordcount\r"]),
+    "call of a tool": ([b"9"], [b"c", b"x", CTRL_S]),
     "users": ([], [b"0"]),
     "tokens": ([b"0"], [b"t"]),
     "connections": ([b"0"], [b"o"]),

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from typing import Any, Literal
 
 from msgspec import convert
 
+from bus.api import Submitted
 from bus.bulk import BulkSteer, BulkSteered
+from bus.codec import from_fields
 from bus.errors import ApiError, CorralError
+from bus.spec import JobSpec
 from bus.units import counted
 from tui.client.source import Source
 from tui.view.actions import Step
+from tui.view.arguments import Arguments
 from tui.view.deeds import Act, Deed, Journal
 from tui.view.refusals import error_text
 from tui.view.steering import ways_back_of_all
@@ -40,6 +45,8 @@ async def ask(source: Source, step: Step) -> Any:
             return await source.drain(target, reason=told.reason, deadline_s=told.deadline_s)
         case "maintenance":
             return await source.maintenance(target, reason=told.reason, deadline_s=told.deadline_s)
+        case "call":
+            return await source.submit(call_of(target, told))
         case "undrain":
             return await source.undrain(target, reason=told.reason)
         case "scheduler_mode":
@@ -47,6 +54,16 @@ async def ask(source: Source, step: Step) -> Any:
             return await source.scheduler_mode(told.mode)
         case verb:
             return await getattr(source, verb)(target)
+
+
+def call_of(tool: str, told: Arguments) -> JobSpec:
+    """The job that `corral tool call` submits; with a key, once only. Raises DecodeError."""
+    fields: dict[str, Any] = {"tool": tool, "name": f"call {tool}"}
+    if told.input:
+        fields["input"] = json.loads(told.input)
+    if told.key:
+        fields["dedupe_key"] = told.key
+    return from_fields(fields, JobSpec)
 
 
 def all_of(step: Step, *, dry_run: bool = False) -> BulkSteer:
@@ -98,6 +115,8 @@ def answer_text(answer: object) -> str:
     if isinstance(answer, BulkSteered):
         rest = f", {answer.left} not reached yet: once more does the rest" if answer.left else ""
         return f"{answer.changed} of {answer.matched} changed{rest}"
+    if isinstance(answer, Submitted):
+        return f"job {answer.number}" + (", which was there already" if answer.duplicate else "")
     tasks = getattr(answer, "tasks", None)
     hint = getattr(answer, "hint", "")
     done = counted(tasks, "task") if isinstance(tasks, int) else "done"

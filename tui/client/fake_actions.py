@@ -81,8 +81,8 @@ class FakeActions:
         self._check("plan")
         size = tasks_of(spec)
         group = PlannedGroup(
-            name="", first=0, count=size, command=spec.command or [], resources=Resources(1000, 64, 0),
-            now={"n-0001": min(size, 8)}, waits=max(0, size - 8),
+            name="", first=0, count=size, command=spec.command or [], tool=spec.tool,
+            resources=Resources(1000, 64, 0), now={"n-0001": min(size, 8)}, waits=max(0, size - 8),
         )  # fmt: skip
         return Plan(name=spec.name or "", tasks=size, starts_now=min(size, 8), groups=[group])
 

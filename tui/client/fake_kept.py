@@ -4,14 +4,42 @@ from __future__ import annotations
 
 import time
 
-from bus.builtin import BUILT_IN
+from bus.builtin import BUILT_IN, BuiltIn
 from bus.checkpoints import Checkpoint, CheckpointKind, Checkpoints
 from bus.errors import ApiError
 from bus.mounts import AccessMode
 from bus.refusal import quote, refusal
-from bus.registry import ToolEntry, ToolStats, ToolStatsQuery, ToolUse
+from bus.registry import ToolEntries, ToolEntry, ToolSearch, ToolStats, ToolStatsQuery, ToolUse
 from bus.volumes import Snapshot, VolumeEntries, VolumeEntry, VolumeList
 from tui.client.fake_world import World
+
+RENDER = ToolEntry(
+    name="blender",
+    version="4.2.0",
+    current=True,
+    description="Renders frames of a scene",
+    category="processing",
+    type="tool",
+    enabled=True,
+    tags=["video", "render"],
+    command=["blender", "-b", "{input.scene}", "-f", "{input.frame}"],
+    input_schema={
+        "type": "object",
+        "properties": {
+            "scene": {"type": "string", "minLength": 1, "description": "a file on the node"},
+            "frame": {"type": "integer", "minimum": 1, "maximum": 9_999},
+            "engine": {"enum": ["cycles", "eevee"], "default": "cycles"},
+            "samples": {"type": "integer", "minimum": 1},
+            "transparent": {"type": "boolean"},
+            "layers": {"type": "array", "items": {"type": "string"}},
+        },
+        "required": ["scene", "frame"],
+        "additionalProperties": False,
+    },
+    nodes=["n-0000", "n-0003", "n-0006"],
+    versions=["4.2.0", "4.1.0"],
+)
+"""As somebody registered it."""
 
 
 class FakeKept:
@@ -22,27 +50,29 @@ class FakeKept:
     def _check(self, operation: str) -> None:
         raise NotImplementedError
 
+    async def registered_tools(self, query: ToolSearch | None = None) -> ToolEntries:
+        """The built-in ones, and one of somebody's own that takes all kinds of values."""
+        self._check("registered_tools")
+        asked = query or ToolSearch()
+        return ToolEntries(
+            tools=[
+                entry
+                for entry in (RENDER, *map(_built_in, BUILT_IN))
+                if asked.tag in ("", *entry.tags)
+                and asked.category in ("", entry.category)
+                and asked.text.casefold() in f"{entry.name} {entry.description}".casefold()
+            ]
+        )
+
     async def tool(self, tool: str) -> ToolEntry:
-        """A built-in tool. Raises ApiError for any other."""
+        """Raises ApiError for one that is not registered."""
         self._check("tool")
+        if tool == RENDER.name:
+            return RENDER
         found = next((each for each in BUILT_IN if each.name == tool), None)
         if found is None:
             raise ApiError(refusal("E_TYPE_UNKNOWN", "no such tool", field="/tool", got=quote(tool)))
-        return ToolEntry(
-            name=found.name,
-            version=found.version,
-            current=True,
-            description=found.description,
-            category=found.category,
-            type=found.type,
-            enabled=True,
-            tags=list(found.tags),
-            built_in=True,
-            input_schema=found.input,
-            output_schema=found.output,
-            nodes=["n-0000", "n-0001", "n-0002"],
-            versions=[found.version],
-        )
+        return _built_in(found)
 
     async def tool_stats(self, query: ToolStatsQuery | None = None) -> ToolUse:
         """Of one tool: a thousand calls, a few of which failed."""
@@ -101,3 +131,21 @@ class FakeKept:
                 )
             ]
         )  # fmt: skip
+
+
+def _built_in(tool: BuiltIn) -> ToolEntry:
+    return ToolEntry(
+        name=tool.name,
+        version=tool.version,
+        current=True,
+        description=tool.description,
+        category=tool.category,
+        type=tool.type,
+        enabled=True,
+        tags=list(tool.tags),
+        built_in=True,
+        input_schema=tool.input,
+        output_schema=tool.output,
+        nodes=["n-0000", "n-0001", "n-0002"],
+        versions=[tool.version],
+    )

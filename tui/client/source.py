@@ -34,7 +34,7 @@ from bus.grep import Grep, LogGrep
 from bus.housekeeping import Connections
 from bus.past import Changes, OutputThen, Spike
 from bus.people import Users
-from bus.registry import ToolEntry, ToolStatsQuery, ToolUse
+from bus.registry import ToolEntries, ToolEntry, ToolSearch, ToolStatsQuery, ToolUse
 from bus.requests import EventList, WhatIf
 from bus.scheduling import Scheduler
 from bus.series import Measured, SeriesQuery, States
@@ -132,6 +132,8 @@ class Source(LogSource, ChangesSource, Protocol):
     async def devices(self, query: DeviceQuery | None = None) -> Devices: ...
 
     async def tools(self, *, known: str = "") -> Tools: ...
+
+    async def registered_tools(self, query: ToolSearch | None = None) -> ToolEntries: ...
 
     async def tool(self, tool: str) -> ToolEntry: ...
 

@@ -7,7 +7,6 @@ coordinator, asked a moment after the last key. The command that does the same s
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,29 +20,23 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.suggester import Suggester
 from textual.widgets import Input, Static
 
-from bus.api import Submitted
+from bus.api import Error, Submitted
 from bus.errors import ApiError, CorralError
 from bus.spec import JobSpec
 from tui.cli.form import LINES, TEXT_MAX, Checked, Form, Line, check, told
 from tui.client.asking import patiently
 from tui.client.source import Source
-from tui.modals.form import FormScreen
-from tui.view.explanations import plan_lines
-from tui.view.refusals import error_text, waiting_text
+from tui.modals.form import PlannedForm
+from tui.view.refusals import error_text
 from tui.view.safe import safe_line
 from tui.widgets.prompt import SafeInput
 
-STILL_S = 0.4
-"""After so long without a key the coordinator is asked what would become of the job."""
-
-PLAN_LINES = 8
 PATHS_MAX = 2_000
 
 
-class Submit(FormScreen[Submitted | None]):
+class Submit(PlannedForm[Submitted | None]):
     """Answers what the coordinator accepted, None where it was left. `of`: the job it was filled from."""
 
-    VERTICAL_BREAKPOINTS = [(0, "-flat"), (10, "-low"), (34, "-tall")]  # noqa: RUF012 - as Textual declares it
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "submit", "submit", id="submit.submit", priority=True),
         Binding("escape", "leave", "leave", id="submit.leave"),
@@ -52,8 +45,7 @@ class Submit(FormScreen[Submitted | None]):
     ]
 
     def __init__(self, source: Callable[[], Source], *, form: Form | None = None, of: str = "") -> None:
-        super().__init__()
-        self._source = source
+        super().__init__(source)
         self._form = form or Form()
         self._of = of
         self._checked: Checked = check(self._form)
@@ -70,7 +62,7 @@ class Submit(FormScreen[Submitted | None]):
                         yield Static(line.name, markup=False, classes="form-label")
                         yield _field(line, self._form.texts.get(line.name, ""))
             with VerticalScroll(id="form-outcome", can_focus=False):
-                for part in ("fault", "plan", "command"):
+                for part in self.outcome:
                     yield Static("", markup=False, id=f"form-{part}", classes="form-part")
             yield Static(
                 "ctrl-s submits    Tab next    → takes a path    Esc leaves it",
@@ -110,37 +102,25 @@ class Submit(FormScreen[Submitted | None]):
         rest = (
             f"   (the rest as job {self._of} has it: {', '.join(self._form.base)})" if self._form.base else ""
         )
-        self._say("command", f"$ {self._checked.command}{rest}")
+        self.say("command", f"$ {self._checked.command}{rest}")
         self._tell(self._checked.faults, is_empty=not any(texts.values()))
-        self._say("plan", "")
-        self._foresee(self._checked.spec)
+        self.say("plan", "")
+        self.foresee(self._checked.spec)
 
-    @work(exclusive=True, group="plan")
-    async def _foresee(self, spec: JobSpec | None) -> None:
-        """An answer to what was typed before is never shown: asking again ends this."""
-        if spec is None:
-            return
-        await asyncio.sleep(STILL_S)
-        try:
-            plan = await patiently(self._source().plan(spec), self._wait)
-        except ApiError as error:
-            self._tell(told(error.error))
-        except CorralError as error:
-            self._say("plan", f"what would become of it is not known: {error_text(error)}")
-        else:
-            lines = [line for line in plan_lines(plan, now_s=time.time()) if line]
-            self._say("plan", *lines[:PLAN_LINES])
+    def refuse(self, error: Error) -> None:
+        """What is wrong, at the lines it belongs to."""
+        self._tell(told(error))
 
     @work(exclusive=True, group="submit")
     async def _hand_over(self, spec: JobSpec) -> None:
         """Once and no more: where no answer came, the same key makes trying again safe."""
         try:
             keyed = replace(spec, dedupe_key=spec.dedupe_key or self._key)
-            answer = await patiently(self._source().submit(keyed), self._wait)
+            answer = await patiently(self.source().submit(keyed), self.wait)
         except ApiError as error:
-            self._tell(told(error.error))
+            self.refuse(error.error)
         except CorralError as error:
-            self._say("fault", f"✖ {error_text(error)}: ctrl-s tries again, and does not submit it twice")
+            self.say("fault", f"✖ {error_text(error)}: ctrl-s tries again, and does not submit it twice")
         else:
             self.dismiss(answer)
 
@@ -149,15 +129,7 @@ class Submit(FormScreen[Submitted | None]):
         for line in LINES:
             self.query_one(f"#form-{line.name}-text", Input).set_class(line.name in faults, "-wrong")
         lines = [f"✖ {name}{': ' if name else ''}{fault}" for name, fault in faults.items()]
-        self._say("fault", *(["command, shell, tool or file says what to run"] if is_empty else lines))
-
-    def _wait(self, waited_s: float) -> None:
-        self._say("plan", waiting_text(waited_s))
-
-    def _say(self, what: str, *lines: str) -> None:
-        label = self.query_one(f"#form-{what}", Static)
-        label.update("\n".join(map(safe_line, lines)))
-        label.display = bool(lines and lines[0])
+        self.say("fault", *(["command, shell, tool or file says what to run"] if is_empty else lines))
 
 
 class Paths(Suggester):

@@ -5,6 +5,7 @@ Which actions are offered follows from the role; while nobody answers, and in th
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -103,7 +104,7 @@ class ActingScreen(Leaving[None]):
         match action:
             case "steer":
                 return ROLES[str(parameters[0])]
-            case "undo" | "submit" | "resubmit" | "what_if" | "all_matching":
+            case "undo" | "submit" | "resubmit" | "what_if" | "all_matching" | "call":
                 return Role.USER
             case _:
                 return None
@@ -292,6 +293,24 @@ class ActingScreen(Leaving[None]):
             self.notify(submitted_text(answer), markup=False)
             self.session.hurry()
             await self._show_job(answer.number)
+
+    @work(group="act")
+    async def call(self, tool: str, *, refused: Deed | None = None) -> None:
+        """Fill in a call of a tool, from nothing or as it was `refused`; then have it called."""
+        from tui.modals.call import Call
+
+        try:
+            entry = await self.session.source.tool(tool)
+        except CorralError as error:
+            self.console.give_keys()
+            self.tell(error)
+            return
+        told = NOTHING if refused is None else refused.step.arguments
+        before = json.loads(told.input) if told.input else None
+        form = Call(lambda: self.session.source, entry, before=before, key=told.key)
+        steering = await self.app.push_screen_wait(form)
+        if steering is not None:
+            self.carry_out(steering)
 
     async def _show_job(self, number: int) -> None:
         await self.app.switch_mode("jobs")

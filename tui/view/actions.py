@@ -36,6 +36,7 @@ ACTIONS = {
     "undrain": Action("undrain", "opening", "opened", Role.OPERATOR),
     "label": Action("label", "labelling", "labelled", Role.OPERATOR),
     "resolve": Action("resolve", "resolving", "resolved"),
+    "call": Action("call", "calling", "called"),
     "scheduler_mode": Action("switch", "switching", "switched", Role.OPERATOR),
 }
 """By the word of the command; `tui.client.doing` knows the request of each."""
@@ -99,6 +100,8 @@ def command_of(steps: Iterable[Step]) -> str:
             words = ["scheduler", "mode", told.mode]
         case "resolve":
             words = ["events", *words]
+        case "call":
+            words = ["tool", *words]
         case "priority":
             words.append(told.priority)
         case "label":

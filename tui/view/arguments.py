@@ -12,13 +12,15 @@ from bus.units import UnitError, parse_duration_s, parse_priority
 
 
 class Arguments(Struct, frozen=True, kw_only=True):
-    """Each as it was typed; each belongs to some actions."""
+    """Each as it was typed; each belongs to some actions. `key`: of what is done once only."""
 
     reason: str = ""
     deadline: str = ""
     priority: str = ""
     labels: str = ""
     note: str = ""
+    input: str = ""
+    key: str = ""
     mode: Literal["", "off", "shadow", "on"] = ""
 
     @property
@@ -42,7 +44,10 @@ class Arguments(Struct, frozen=True, kw_only=True):
 
     def options(self) -> list[str]:
         """As the command takes them."""
-        named = (("--reason", self.reason), ("--deadline", self.deadline), ("--note", self.note))
+        named = (
+            ("--reason", self.reason), ("--deadline", self.deadline), ("--note", self.note),
+            ("--input", self.input),
+        )  # fmt: skip
         return [word for option, value in named if value for word in (option, value)]
 
     def told(self) -> str:

@@ -10,12 +10,9 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
-from bus.api import Happened, Job, Node, Task
 from tui.view.actions import ACTIONS, Step, command_of
-from tui.view.effects import has_come
+from tui.view.effects import Row, has_come
 from tui.view.steering import Steering, key_of, taken_back, way_back
-
-Row = Job | Task | Node | Happened
 
 ACTS_MAX = 200
 APPLIED_S = 15.0
@@ -154,8 +151,13 @@ class Journal:
 
     def why_not(self, noun: str, row: Row) -> str:
         """Why the newest deed of a row was refused; "" where it was not."""
+        deed = self.refused(noun, row)
+        return "" if deed is None else deed.said
+
+    def refused(self, noun: str, row: Row) -> Deed | None:
+        """The newest deed of a row, where it was refused or nobody answered."""
         deed = self._ghosts.get((noun, key_of(row)))
-        return deed.said if deed is not None and deed.progress is Progress.FAILED else ""
+        return deed if deed is not None and deed.progress is Progress.FAILED else None
 
     def last_reversible(self) -> Act | None:
         """The newest act of which something can be taken back."""

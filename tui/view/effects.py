@@ -15,9 +15,10 @@ from tui.view.actions import Step
 from tui.view.amounts import count, duration
 from tui.view.arguments import Arguments
 from tui.view.displacement import sum_lines
+from tui.view.offers import Offered
 from tui.view.states import node_word
 
-Row = Job | Task | Node | Happened
+Row = Job | Task | Node | Happened | Offered
 
 OVER = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.TIMEOUT, TaskState.CANCELLED})
 FAULTY = frozenset({TaskState.FAILED, TaskState.TIMEOUT})
@@ -55,6 +56,8 @@ def misfit(verb: str, row: Row) -> str:
             if row.resolved_at is not None:
                 return "is resolved already"
             return "is a change, not something noticed" if row.id.startswith(CHANGES) else ""
+        case Offered():
+            return "" if row.is_called else "cannot be called"
         case _:
             assert_never(row)
 
@@ -68,6 +71,8 @@ def state_word(row: Row) -> str:
             return node_word(row.health, row.admin)
         case Happened():
             return row.severity
+        case Offered():
+            return "called" if row.is_called else "not called"
         case _:
             assert_never(row)
 
@@ -127,6 +132,8 @@ def has_come(step: Step, row: Row) -> bool:
             return all(row.set_labels.get(name) == value for name, value in told.label_changes.items())
         case Job() if step.verb == "priority":
             return row.priority == told.priority_number
+        case Offered():
+            return True  # a call is over with its acceptance: the job shows how it goes on
         case _:
             return bool(misfit(step.verb, row))
 

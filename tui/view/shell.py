@@ -10,6 +10,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from bus.registry import ToolSearch
 from bus.units import format_duration_s
 from bus.values import Stream
 from tui.view.instants import rfc3339
@@ -63,6 +64,19 @@ def shell_command(step: Step, *, at: float | None = None) -> str:
     then = {_SINCE_THEN[word]: moment(at)} if at is not None and word in _SINCE_THEN else {}
     narrowed = {"filter": step.filter, "sort": step.sort} if word in _LISTS else {}
     return command(verb, *([target] if target else []), **narrowed, **then)
+
+
+def search_command(asked: ToolSearch) -> str:
+    """Tools that are registered, narrowed as they are on the screen."""
+    return command(
+        "tool",
+        "ls",
+        *([asked.text] if asked.text else []),
+        tag=asked.tag,
+        category=asked.category,
+        property=asked.input_property,
+        output_property=asked.output_property,
+    )
 
 
 def logs_command(

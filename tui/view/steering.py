@@ -5,23 +5,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from bus.api import Happened, Job, Node, Task
 from bus.bulk import BulkSteered
+from bus.equipment import ToolKind
 from bus.filter import LENGTH_MAX
 from bus.units import counted
 from tui.view import effects
 from tui.view.actions import ACTIONS, ADMIN_VERBS, OPPOSITES, Back, Step, command_of
 from tui.view.actions import ROLES as ROLES
 from tui.view.arguments import NOTHING, Arguments, labels_typed
+from tui.view.offers import Offered, offer_key
 
-Row = Job | Task | Node | Happened
+Row = effects.Row
 Mode = Literal["off", "shadow", "on"]
 
 _NAMED_BY = {"job": "number", "node": "name"}
@@ -121,6 +124,21 @@ def steer_mode(mode: Mode, *, before: Mode) -> Steering:
     )
 
 
+def steer_call(tool: str, given: Mapping[str, Any], *, key: str) -> Steering:
+    """A call of a tool with that input; `key` makes it one however often it is asked for."""
+    typed = json.dumps(given, ensure_ascii=False) if given else ""
+    step = Step(
+        noun="tool",
+        verb="call",
+        target=tool,
+        row=offer_key(ToolKind.TOOL, tool),
+        arguments=Arguments(input=typed, key=key),
+    )
+    return Steering(
+        noun="tool", verb="call", question=f"Call tool {tool}?", effect=("a job of one task",), steps=(step,)
+    )
+
+
 def with_arguments(steering: Steering, arguments: Arguments) -> Steering:
     """The same with other arguments; what stands for no rows takes none."""
     if not steering.rows:
@@ -189,6 +207,8 @@ def key_of(row: Row) -> str:
             return row.name
         case Happened():
             return row.id
+        case Offered():
+            return offer_key(row.tool.kind, row.tool.name)
 
 
 def _step(noun: str, verb: str, row: Row, arguments: Arguments, *, fits: bool) -> Step:

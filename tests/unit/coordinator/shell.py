@@ -342,7 +342,7 @@ class Shell:
                 **self.schedule_desk.handlers,
                 **self.webhook_desk.handlers,
                 **TimelineDesk(self.loop, self.jobs.finder, self.timelines, self.clock).handlers,
-                **Equipment(self.loop, self.clock).handlers,
+                **Equipment(self.loop, self.registry, self.clock).handlers,
                 **GpuDesk(self.loop, steer).handlers,
                 **ToolDesk(self.loop, self.registry, FakeTools(), self.clock).handlers,
                 **NetworkDesk(self.loop, FakeNetworks()).handlers,

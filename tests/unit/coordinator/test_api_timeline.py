@@ -178,3 +178,18 @@ async def test_tools_are_counted_with_those_that_nobody_has(shell: Shell) -> Non
     assert (tools["T4"]["kind"], tools["T4"]["nodes"], tools["T4"]["ready"]) == ("gpu", 1, 0)
     assert tools["podman"]["versions"] == ["4.9"]
     assert tools["wordcount"]["examples"][-1] == "n2"
+
+
+async def test_registered_tools_are_told_with_who_can_run_them_and_who_wants_them(shell: Shell) -> None:
+    await equipped(shell)
+    asked = {"name": "resize", "version": "1.2.0", "command": ["/opt/resize", "{input.file}"]}
+    assert "error" not in await shell.ask("olga", "tool.add", **asked)
+    shell.cluster.nodes[NodeName("n1")].roles = ()
+    shell.cluster.nodes[NodeName("n2")].roles = ("tool_executor",)
+    spec = {"tool": "resize@1.2.0", "input": {"file": "/a"}, "array": "0-2"}
+    assert "error" not in await shell.ask("alice", "job.submit", **spec)
+    tools = {each["name"]: each for each in (await shell.ask("rita", "node.tools"))["tools"]}
+    assert "resize@1.2.0" not in tools
+    told = tools["resize"]
+    assert (told["nodes"], told["ready"], told["tasks"]) == (1, 1, 3)
+    assert (told["versions"], told["examples"]) == (["1.2.0"], ["n2"])

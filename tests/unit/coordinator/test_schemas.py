@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.builtin import BUILT_IN
-from coordinator.schemas import CHECKS_MAX, Overrun, broken, input_faults, output_fault, schema_faults
+from bus.schemas import CHECKS_MAX, Overrun, broken
+from coordinator.schemas import input_faults, output_fault, schema_faults
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from([1.0, 0.5]) | st.text("ab", max_size=3),

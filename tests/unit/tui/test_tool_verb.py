@@ -10,7 +10,7 @@ from tests.unit.tui.command import Corral
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (("call", "wordcount", "text=a"), "--input '{\"text\": \"a b\"}'"),
+        (("call", "wordcount", "text=a"), '--input \'{"text": "a b"}\''),
         (("stats", "wordcount", "text=a"), "corral VERB --help"),
         (("add", "greet", "text=a", "--", "true"), "corral VERB --help"),
     ],
