@@ -111,11 +111,11 @@ class VolumeDesk:
                 return refusal("E_UNAVAILABLE", f"node {node} does not answer", field="/nodes", got=node)
             if found.fault:
                 code, _, message = found.fault.partition(": ")
-                if code.startswith("E_"):
-                    return refusal(code, f"node {node}: {message}", field="/path", got=quote(pool.path))
-                hint = f"make the folder on {node}, for its agent to write to; or name another"
+                known = code if code.startswith("E_") else "E_PATH"
+                hint = f"name an empty folder of {node}, or one that its agent can make"
                 text = f"node {node}: {message or code}"
-                return refusal("E_PATH", text, field="/path", got=quote(pool.path), hint=hint)
+                hint = hint if known == "E_PATH" else ""
+                return refusal(known, text, field="/path", got=quote(pool.path), hint=hint)
         return None
 
     async def _drop_pool(self, pool: PoolRow, *, by: str) -> None:

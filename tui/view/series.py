@@ -104,10 +104,12 @@ def number(value: float) -> str:
 
 
 def exact(value: float | None, unit: str) -> str:
-    """One value with its unit."""
+    """One value with its unit. Of what is counted in thousandths, none is smaller than one."""
     if value is None or not math.isfinite(value):
         return NONE
     shown = unit_for(unit, value)
+    if shown.size > 1 and 0 < value < 1:
+        return f"<{number(1 / shown.size)} {shown.label}"
     return f"{number(value / shown.size)} {shown.label}" if shown.label != "%" else f"{number(value)} %"
 
 

@@ -113,6 +113,7 @@ def test_a_reading_tells_all_curves_their_units_and_what_cannot_be_true() -> Non
         (2500.0, "millicores", "2.5 cores"), (100.0, "MiB", "100 MiB"), (4096.0, "MiB", "4 GiB"),
         (3_000_000.0, "MiB", "2.86 TiB"), (2_500.0, "Mbit/s", "2.5 Gbit/s"), (90.0, "s", "90 s"),
         (600.0, "s", "10 min"), (None, "%", "–"), (math.nan, "%", "–"), (12.34, "%", "12.3 %"),
+        (0.22, "millicores", "<0.001 cores"),
     ],
 )  # fmt: skip
 def test_values_are_in_units_of_people(value: float | None, unit: str, text: str) -> None:
