@@ -18,6 +18,7 @@ from tui.client.session import Offline, Online, Session
 from tui.client.source import Source
 from tui.early_driver import GoingOn
 from tui.early_picture import EarlyPicture, encoding_is_unicode
+from tui.lending import Lending
 from tui.settings import settings_path
 from tui.theme.plain import AsciiOnly, is_monochrome
 from tui.ticking import Ticking
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from tui.view.deeds import Journal
 
 
-class Console(TypingAhead, loading.Ahead, Ticking, TimeCursor):
+class Console(TypingAhead, Lending, loading.Ahead, Ticking, TimeCursor):
     """Holds the connection and what it last said; screens draw it."""
 
     CSS_PATH = "theme/console.tcss"

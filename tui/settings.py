@@ -1,6 +1,7 @@
 """`console.toml`: what a person chose for the console. A fault in it is told, and the rest of it holds.
 
     theme = "corral-dark"
+    detach_keys = "ctrl-p,ctrl-q"     # of terminals of tasks, here and in `corral attach`; "": none
     [keys]
     "jobs.cancel" = "X,ctrl+x"        # the ids are in the help
     [views.mine]
@@ -23,6 +24,8 @@ from msgspec.structs import replace
 
 from bus.errors import CorralError
 from bus.layout import profile_folder, write_secret
+from tui.view.detach_keys import DEFAULT as DETACH_KEYS
+from tui.view.detach_keys import EXPECTED, NotAKey, bytes_of
 from tui.view.modes import MODE_DIGITS
 from tui.view.words import nearest
 
@@ -45,6 +48,7 @@ class Settings(Struct, frozen=True):
     keys: Mapping[str, str] = {}
     views: Mapping[str, View] = {}
     faults: tuple[str, ...] = ()
+    detach_keys: str = DETACH_KEYS
 
 
 class SettingsError(CorralError):
@@ -82,12 +86,18 @@ def parse_settings(text: str, *, name: str = "console.toml") -> Settings:
     def blame(key: str, fault: str) -> None:
         faults.append(f"{name}{_line_of(text, key)}: {fault}")
 
-    for key in _unknown(tree, ("theme", "keys", "views"), blame):
+    for key in _unknown(tree, ("theme", "detach_keys", "keys", "views"), blame):
         del tree[key]
     theme = tree.get("theme", "")
     if not isinstance(theme, str):
         blame("theme", "theme is a text")
         theme = ""
+    detach_keys = tree.get("detach_keys", DETACH_KEYS)
+    try:
+        bytes_of(detach_keys if isinstance(detach_keys, str) else "no text")
+    except NotAKey as error:
+        blame("detach_keys", f"detach_keys: not a key: {error}; expected {EXPECTED}")
+        detach_keys = DETACH_KEYS
     keys = _texts(tree.get("keys", {}), "keys", blame)
     views: dict[str, View] = {}
     tables = tree.get("views", {})
@@ -105,7 +115,7 @@ def parse_settings(text: str, *, name: str = "console.toml") -> Settings:
             for key in _unknown(fields, known, blame):
                 del fields[key]
             views[view] = View(**fields)
-    return Settings(theme, keys, views, tuple(faults))
+    return Settings(theme, keys, views, tuple(faults), detach_keys)
 
 
 def place_of(path: Path, key: str) -> str:

@@ -27,6 +27,7 @@ from tui.cli.progress import Progress
 from tui.cli.raw_terminal import RawTerminal, parse_keys, require_terminal
 from tui.cli.specification import job_spec
 from tui.cli.waiting import task_exit_code
+from tui.settings import read_settings, settings_path
 
 if TYPE_CHECKING:
     from bus.client import Client
@@ -196,10 +197,21 @@ class Attachment:
             self._stream.write_soon(pack_size(*self._terminal.size()))
 
 
+def detach_keys(given: str | None) -> bytes:
+    """As they were given, else as the settings have them. Raises CommandError."""
+    if given is not None:
+        return parse_keys(given)
+    settings = read_settings(settings_path())
+    for fault in settings.faults:
+        if "detach_keys" in fault:
+            diagnostics.note(f"{fault}; it is {settings.detach_keys}")
+    return parse_keys(settings.detach_keys)
+
+
 async def attach(arguments: Namespace) -> int:
     """A person's terminal for that of a task that runs."""
     task = task_id(arguments.task)
-    keys = parse_keys(arguments.detach_keys)
+    keys = detach_keys(arguments.detach_keys)
     require_terminal("attach")
     async with client(arguments, name=f"corral attach {task}") as corral:
         attachment = Attachment(corral, task, keys=keys, read_only=arguments.read_only)
@@ -210,7 +222,7 @@ async def attach(arguments: Namespace) -> int:
 
 async def run_in_terminal(arguments: Namespace) -> int:
     """`run -it`: submit, wait for the start, and be there until the end."""
-    keys = parse_keys(arguments.detach_keys)
+    keys = detach_keys(arguments.detach_keys)
     require_terminal("run -it")
     spec = job_spec(arguments)
     spec.retries = 0

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from tui.cli.diagnostics import CommandError, Exit
+from tui.view.detach_keys import DEFAULT
 
 LIMIT_MAX = 10_000
 CONTEXT_MAX = 20
@@ -52,8 +53,10 @@ def add_where(parser: ArgumentParser, *, example: str, tasks: bool = False) -> N
 
 def add_detach_keys(parser: ArgumentParser) -> None:
     """What every verb takes that puts a person at a terminal."""
-    text = 'leave, and the task goes on (default: %(default)s; "": no keys do)'
-    parser.add_argument("--detach-keys", default="ctrl-p,ctrl-q", metavar="KEYS", help=text)
+    text = (
+        f'leave, and the task goes on (default: detach_keys of console.toml, else {DEFAULT}; "": no keys do)'
+    )
+    parser.add_argument("--detach-keys", metavar="KEYS", help=text)
 
 
 def seconds(option: str) -> Callable[[str], float]:

@@ -18,12 +18,12 @@ from contextlib import contextmanager
 
 from tui.cli import output
 from tui.cli.diagnostics import CommandError, Exit
+from tui.view.detach_keys import EXPECTED, NotAKey, bytes_of
 
 _READ_SIZE = 4096
 _MODE = re.compile(rb"\x1b\[\?([0-9;]{1,40})([hl])")
 _MODE_LENGTH_MAX = 44
 _USUALLY_ON = frozenset({b"25", b"7"})  # a visible cursor, lines that wrap
-_SPECIAL = {"@": 0, "[": 27, "\\": 28, "]": 29, "^": 30, "_": 31}
 
 
 class Modes:
@@ -76,23 +76,17 @@ class DetachKeys:
 
 def parse_keys(text: str) -> bytes:
     """ "ctrl-p,ctrl-q" as the bytes that they type; "": none. Raises CommandError."""
-    keys = bytearray()
-    for word in filter(None, text.split(",")):
-        control = re.fullmatch(r"ctrl-([a-z@\[\\\]^_])", word)
-        if control is not None:
-            keys.append(_SPECIAL.get(control[1], ord(control[1]) & 0x1F))
-        elif len(word) == 1 and word.isascii() and word.isprintable():
-            keys.append(ord(word))
-        else:
-            raise CommandError(
-                "E_USAGE",
-                "not a key",
-                exit=Exit.USAGE,
-                field="--detach-keys",
-                got=repr(word)[:80],
-                expected="keys with a comma between: ctrl-p,ctrl-q",
-            )
-    return bytes(keys)
+    try:
+        return bytes_of(text)
+    except NotAKey as error:
+        raise CommandError(
+            "E_USAGE",
+            "not a key",
+            exit=Exit.USAGE,
+            field="--detach-keys",
+            got=str(error),
+            expected=EXPECTED,
+        ) from error
 
 
 class RawTerminal:

@@ -95,6 +95,11 @@ class Session:
             raise Disconnected("no connection to the cluster")
         return self._source
 
+    @property
+    def connect(self) -> Connect:
+        """Makes another connection, for what must outlast this one."""
+        return self._connect
+
     def hurry(self) -> None:
         """Try or ask again now instead of at the next turn."""
         self._hurry.set()

@@ -104,7 +104,7 @@ class ActingScreen(Leaving[None]):
         match action:
             case "steer":
                 return ROLES[str(parameters[0])]
-            case "undo" | "submit" | "resubmit" | "what_if" | "all_matching" | "call":
+            case "undo" | "submit" | "resubmit" | "what_if" | "all_matching" | "call" | "attach":
                 return Role.USER
             case _:
                 return None
@@ -311,6 +311,26 @@ class ActingScreen(Leaving[None]):
         steering = await self.app.push_screen_wait(form)
         if steering is not None:
             self.carry_out(steering)
+
+    @work(group="attach", exclusive=True)
+    async def attach(self, task: str) -> None:
+        """The terminal of a task in the place of the console, until one leaves it or it ends."""
+        from tui.attaching import attach
+        from tui.cli.attach import Parted
+
+        try:
+            parted = await attach(
+                self.console, self.session.connect, task, keys=self.console.settings.detach_keys
+            )
+        except CorralError as error:
+            self.tell(error)
+            return
+        if parted is Parted.TOLD:
+            self.app.exit()
+            return
+        self.session.hurry()
+        said = "goes on; i leads there again" if parted is Parted.DETACHED else "has ended"
+        self.notify(safe_line(f"the terminal of {task} {said}"), markup=False)
 
     async def _show_job(self, number: int) -> None:
         await self.app.switch_mode("jobs")

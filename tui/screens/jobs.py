@@ -26,6 +26,7 @@ class JobsScreen(SteerableList[Job]):
     BINDINGS = [
         Binding("t", "open_tasks", "tasks", show=False, id="jobs.tasks"),
         Binding("l", "open_log", "logs", id="jobs.logs"),
+        Binding("i", "attach", "its terminal", show=False, id="jobs.attach"),
         Binding("w", "why", "why", id="jobs.why"),
         Binding("d", "details", "details", id="jobs.details"),
         Binding("C", "steer('cancel')", "cancel", id="jobs.cancel"),
@@ -89,6 +90,15 @@ class JobsScreen(SteerableList[Job]):
             return
         if job.counts.total == 1:
             self.app.push_screen(LogScreen(f"{job.number}.0"))
+        else:
+            self.action_open_tasks()
+
+    def action_attach(self) -> None:
+        """The terminal of a job's only task; of several, one has to be chosen."""
+        if (job := self.table.row) is None:
+            return
+        if job.counts.total == 1:
+            self.attach(f"{job.number}.0")
         else:
             self.action_open_tasks()
 

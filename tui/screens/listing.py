@@ -39,7 +39,7 @@ PAST_S = 3_600.0
 
 AGES_S = 1
 TARGETS_MAX = 500
-OF_A_ROW = frozenset({"open_log", "why", "details", "steer"})
+OF_A_ROW = frozenset({"open_log", "why", "details", "steer", "call", "attach"})
 
 
 def sort_bindings(listing: Listing[T]) -> list[Binding]:

@@ -35,6 +35,7 @@ class TasksScreen(SteerableList[Task]):
 
     BINDINGS = [
         Binding("l", "open_log", "logs", id="tasks.logs"),
+        Binding("i", "attach", "its terminal", show=False, id="tasks.attach"),
         Binding("w", "why", "why", id="tasks.why"),
         Binding("d", "details", "details", id="tasks.details"),
         Binding("c", "chart", "charts", show=False, id="tasks.chart"),
@@ -94,6 +95,11 @@ class TasksScreen(SteerableList[Task]):
             self.app.run_worker(open_logs(self.console, [self.listing.key(each) for each in marked]))
         elif (task := self.table.row) is not None:
             self.app.push_screen(LogScreen(self.listing.key(task)))
+
+    def action_attach(self) -> None:
+        """The terminal of the task under the cursor."""
+        if (task := self.table.row) is not None:
+            self.attach(self.listing.key(task))
 
     def action_why(self) -> None:
         """Why it waits, or why it is where it is."""

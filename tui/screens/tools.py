@@ -68,10 +68,6 @@ class ToolsScreen(ListScreen[Offered]):
         """The list is short: nothing of it goes wrong."""
         return False if action == "faults" else super().check_action(action, parameters)
 
-    def is_idle(self, action: str) -> bool:
-        """What is called stands under the cursor."""
-        return super().is_idle(action) or (action == "call" and self.is_bare)
-
     def on_steered(self) -> None:
         """Show at once what is under way."""
         self.table.tick(self.now_s)

@@ -208,3 +208,49 @@ def forwarding(cluster: LiveCluster, job: int, port: int) -> Iterator[tuple[subp
             yield way, int(said.partition(" ")[0].rpartition(":")[2])
         finally:
             way.kill()
+
+
+def test_the_console_lends_its_terminal_to_a_task_and_takes_it_back(cluster: LiveCluster) -> None:
+    with on_pty(command(cluster, "run", *QUIET, "-it", "sh")) as terminal:
+        terminal.wait_for("ready> ")
+        say(terminal, b"echo be''fore", "before")
+        terminal.press(b"\x10\x11")
+        terminal.wait_for("left ")
+        assert terminal.wait_for_end() == 0
+    job = newest(cluster)
+    with on_pty(command(cluster, "top"), size=(100, 30)) as console:
+        console.wait_for("LIVE")
+        console.press(b"3")
+        console.wait_for("STATE", str(job))
+        console.press(b"i")
+        console.wait_for(f"terminal of {job}.0", "leads back to the console", "before", "ready> ")
+        say(console, b"echo al''ive", "alive")
+        console.resize(90, 33)
+        console.settle()
+        say(console, b"stty size", "33 90")
+        console.press(b"\x10\x11")
+        console.wait_for(f"the terminal of {job}.0 goes on", "STATE")
+        console.press(b"2")
+        console.wait_for("healthy", "compute")
+        console.resize(100, 30)
+        console.press(b"3")
+        console.wait_for("STATE", str(job))
+        console.press(b"i")
+        console.wait_for("alive")
+        with on_pty(command(cluster, "top")) as other:
+            other.wait_for("LIVE")
+            other.press(b"3")
+            other.wait_for("STATE", str(job))
+            other.press(b"i")
+            other.wait_for("alive")
+            other.process.terminate()
+            assert other.wait_for_end() == 0
+            assert other.echoes, "also of one that is told to go"
+        console.press(b"exit\r")
+        console.wait_for(f"the terminal of {job}.0 has ended")
+        console.press(b"i")
+        console.wait_for("E_NOT_RUNNING")
+        console.press(b"q")
+        assert console.wait_for_end() == 0
+        assert console.echoes, "our own terminal is as it was"
+    assert asyncio.run(ended(cluster, job)) is JobState.COMPLETED

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tui.cli.attach import detach_keys
 from tui.cli.diagnostics import CommandError
 from tui.cli.forward import parse_ports
 from tui.cli.raw_terminal import DetachKeys, Modes, parse_keys
+from tui.settings import settings_path
 
 
 @pytest.mark.parametrize(
@@ -24,6 +28,21 @@ def test_what_is_no_key_is_refused(text: str) -> None:
     with pytest.raises(CommandError) as caught:
         parse_keys(text)
     assert caught.value.error.code == "E_USAGE" and caught.value.error.field == "--detach-keys"
+
+
+def test_without_the_option_the_settings_say_which_keys_leave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert detach_keys(None) == b"\x10\x11"
+    file = settings_path()
+    file.parent.mkdir(parents=True)
+    file.write_text('detach_keys = "ctrl-],q"')
+    assert detach_keys(None) == b"\x1dq" and detach_keys("~,.") == b"~." and detach_keys("") == b""
+    file.write_text('\ndetach_keys = "escape"')
+    assert detach_keys(None) == b"\x10\x11"
+    told = capsys.readouterr().err
+    assert "line 2: detach_keys: not a key: 'escape'" in told and "it is ctrl-p,ctrl-q" in told
 
 
 def test_the_first_of_two_keys_waits_for_the_second() -> None:

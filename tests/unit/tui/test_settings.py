@@ -139,3 +139,17 @@ def test_a_table_within_a_text_is_not_taken_for_one(path: Path) -> None:
 def test_a_folder_in_its_place_is_told(path: Path) -> None:
     path.mkdir(parents=True)
     assert read_settings(path).faults
+
+
+def test_detach_keys_are_kept_and_what_is_none_is_told_with_its_line(path: Path) -> None:
+    assert parse_settings("detach_keys = 'ctrl-],q'").detach_keys == "ctrl-],q"
+    assert parse_settings("detach_keys = ''").detach_keys == ""
+    for wrong in ("'escape'", "7", "['ctrl-p']"):
+        settings = parse_settings(f"theme = 'x'\ndetach_keys = {wrong}")
+        assert settings.detach_keys == "ctrl-p,ctrl-q" and settings.theme == "x"
+        (fault,) = settings.faults
+        assert fault.startswith("console.toml, line 2: detach_keys: not a key: ") and "ctrl-p,ctrl-q" in fault
+    path.parent.mkdir()
+    path.write_text("detach_keys = 'ctrl-],q'  # as screen has it\n")
+    save_theme(path, "corral-light")
+    assert read_settings(path).detach_keys == "ctrl-],q"
