@@ -42,6 +42,7 @@ from bus.equipment import DeviceQuery, Devices, ToolList, Tools
 from bus.gpu_calls import GpuCalls
 from bus.grep import Grep, LogGrep
 from bus.housekeeping import Collected, Connections
+from bus.item_lists import READING_S, points
 from bus.network_calls import NetworkCalls
 from bus.past import (
     Changes,
@@ -127,7 +128,7 @@ class Calls(VolumeCalls, RegistryCalls, ContentCalls, GpuCalls, NetworkCalls, We
         """
         if spec is None:
             spec = from_fields(fields, JobSpec)
-        return await self._call("job.submit", spec, Submitted)
+        return await self._call("job.submit", spec, Submitted, timeout_s=READING_S if points(spec) else None)
 
     async def job(self, job: str | int) -> Job:
         return await self._call("job.show", JobQuery(job=str(job)), Job)
@@ -190,7 +191,7 @@ class Calls(VolumeCalls, RegistryCalls, ContentCalls, GpuCalls, NetworkCalls, We
 
     async def plan(self, spec: JobSpec) -> Plan:
         """What the job would become if it were submitted now; nothing is kept."""
-        return await self._call("job.plan", spec, Plan)
+        return await self._call("job.plan", spec, Plan, timeout_s=READING_S if points(spec) else None)
 
     async def what_if(self, change: WhatIf) -> Outlook:
         """What would become of what waits; nothing is changed."""

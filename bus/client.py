@@ -20,10 +20,12 @@ from bus.api import (
     Job,
     JobChanged,
     NodeChanged,
+    Plan,
+    Submitted,
     TaskChanged,
 )
 from bus.calls import Calls
-from bus.codec import decode_answer, encode
+from bus.codec import decode_answer, encode, from_fields
 from bus.errors import DecodeError, NoResponders, TooLarge
 from bus.feed import Change as Change
 from bus.follow import Follower, Piece, Place
@@ -31,6 +33,7 @@ from bus.layout import find_client_settings, read_secret
 from bus.limits import BYTES_MAX
 from bus.patience import outlast
 from bus.patience import wait_for_event as wait_for_event
+from bus.spec import JobSpec
 from bus.subjects import FeedSubject, Noun, SubjectError
 from bus.transport import Bus, Message
 from bus.values import Stream
@@ -106,6 +109,25 @@ class Client(Calls):
     def bus(self) -> Bus:
         """The connection below."""
         return self._bus
+
+    async def submit(self, spec: JobSpec | None = None, **fields: object) -> Submitted:
+        """Hand over a job: a JobSpec, or its fields (`command=["echo", "hi"], array="0-9"`).
+
+        Lists of items may be as long as a job may have tasks: what no message holds goes ahead as content.
+        Raises DecodeError where the fields are none of a job, ApiError where the coordinator refuses it.
+        Where no answer comes, the job may or may not be accepted; a `dedupe_key` makes repeating safe.
+        """
+        from bus.long_lists import shortened
+
+        async with shortened(self, spec or from_fields(fields, JobSpec)) as short:
+            return await super().submit(short)
+
+    async def plan(self, spec: JobSpec) -> Plan:
+        """What the job would become if it were submitted now; nothing is kept."""
+        from bus.long_lists import shortened
+
+        async with shortened(self, spec) as short:
+            return await super().plan(short)
 
     async def follow(
         self, task: str | int, *, stream: Stream = Stream.STDOUT, place: Place | None = None

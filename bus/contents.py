@@ -62,6 +62,13 @@ class Content(Struct, kw_only=True, frozen=True, omit_defaults=True):
     nodes: tuple[str, ...] = ()
 
 
+class KeptList(Struct, frozen=True):
+    """What a pointer in a job's `for_each` meant when it was submitted: a list of so many items."""
+
+    sha256: str
+    items: int
+
+
 def parse_pointer(text: str) -> Pointer:
     """Raises ValueError, which says what is expected."""
     scheme, colon, rest = text.partition("://")

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 
 from bus.called import CalledTool
 from bus.containers import NetworkPolicy, PullPolicy
-from bus.contents import Content
+from bus.contents import Content, KeptList
 from bus.mounts import Mounted
 from bus.values import GangRestart, JobKind, OnDisconnect
 
@@ -118,7 +118,7 @@ class TaskSpec(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=T
     workdir: str | None = None
     stdin: str | None = None
     array: str | None = None
-    for_each: list[str] | None = None
+    for_each: list[str] | str | None = None
     matrix: Matrix | None = None
     max_parallel: int | None = None
     max_failures: int | None = None  # of this entry: with more failures the rest of it ends
@@ -150,7 +150,8 @@ class JobSpec(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=Tr
     stdin: str | None = None
     array: str | None = None  # "0-99", "0-99%10", "1,5,9-20:2"
     frames: str | None = None  # of type rendering: an array of frames, "1-240:2", given as CORRAL_FRAME
-    for_each: list[str] | None = None  # one task an item, given as CORRAL_ITEM and in CORRAL_INPUT
+    for_each: list[str] | str | None = None  # one task an item, given as CORRAL_ITEM and in CORRAL_INPUT;
+    # a text is a pointer to a list in the cluster, an item a line: corral://1042.7/names.txt
     matrix: Matrix | None = None  # one task a combination, given as CORRAL_MATRIX_<name> and in CORRAL_INPUT
     max_parallel: int | None = None  # of an array, list or matrix: at most so many at once
     gang: GangSpec | None = None  # one task of several ranks
@@ -183,6 +184,7 @@ class JobSpec(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=Tr
     models: list[str] | None = None  # NAME or NAME@VERSION, told as CORRAL_MODEL_<NAME>: a path
     files: dict[str, str] | None = None  # name below CORRAL_FILES -> pointer, see `bus.contents`
     contents: list[Content] = []  # by what `models` and `files` say; the coordinator's to fill in
+    lists: dict[str, KeptList] = {}  # by what `for_each` says; the coordinator's to fill in
     volumes: list[str] = []  # of every task: "NAME:PATH:ro"; PATH and ro may be left out
     mounted: dict[str, Mounted] = {}  # by the names of volumes; the coordinator's to fill in
     called: dict[str, CalledTool] = {}  # by what `tool` says; the coordinator's to fill in

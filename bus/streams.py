@@ -229,16 +229,22 @@ class ByteStream:
 
 @asynccontextmanager
 async def joined(
-    bus: Bus, node: str, stream: str, *, window_bytes: int = WINDOW_BYTES, as_node: bool = False
+    bus: Bus,
+    node: str,
+    stream: str,
+    *,
+    window_bytes: int = WINDOW_BYTES,
+    as_node: bool = False,
+    user: str = "",
 ) -> AsyncIterator[ByteStream]:
     """The client's end of a stream that the coordinator has opened on `node`; left at the end of the block.
 
     A channel of a stream is joined like it, under `channel(stream, number)`. `as_node`: the client is the
-    agent of a node itself. Raises BusError.
+    agent of a node itself. `user`: for whom the coordinator reads, where it is the client. Raises BusError.
     """
     subject = subjects.peer_stream if as_node else subjects.stream
-    up = subject(bus.identity, node, stream, direction=Direction.UP)
-    down = subject(bus.identity, node, stream, direction=Direction.DOWN)
+    up = subject(user or bus.identity, node, stream, direction=Direction.UP)
+    down = subject(user or bus.identity, node, stream, direction=Direction.DOWN)
     early: list[bytes] = []
     end: ByteStream | None = None
 

@@ -6,17 +6,19 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Mapping
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
 from bus.artifacts import GET, OFFSET_BYTES, PUT, Artifact
 from bus.checkpoints import Checkpoint, CheckpointFile
-from bus.client import Client
 from bus.errors import ApiError
 from bus.models import Model
 from bus.refusal import refusal
 from bus.streams import StreamBroken, joined
+
+if TYPE_CHECKING:
+    from bus.client import Client
 
 PIECE = 256 * 1024
 _TRIES = 5

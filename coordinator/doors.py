@@ -56,6 +56,7 @@ from coordinator.deliveries import Sender
 from coordinator.destinations import Destinations
 from coordinator.firing import Firings
 from coordinator.hearing import hearing
+from coordinator.item_lists import ItemLists
 from coordinator.joining import Admissions
 from coordinator.leader import Leader
 from coordinator.loop import Loop
@@ -77,6 +78,7 @@ from coordinator.store.audit_list import AuditList
 from coordinator.store.books import Books
 from coordinator.store.checkpoints import CheckpointStore
 from coordinator.store.events import Events
+from coordinator.store.item_lists import ItemListStore
 from coordinator.store.learned import Learned
 from coordinator.store.lists import Lists
 from coordinator.store.models import ModelStore
@@ -228,12 +230,14 @@ class _Contents:
     """What lies on the nodes under names: artifacts and models; and what submissions mean by them."""
 
     def __init__(self, engine: Engine, notices: Notices, registry: Registry, *, reads: Reads) -> None:
-        self._stores = (ArtifactStore(engine.config.dsn), ModelStore(engine.config.dsn))
+        dsn = engine.config.dsn
+        self._stores = (ArtifactStore(dsn), ModelStore(dsn), ItemListStore(dsn))
         finder = Finder(engine.loop, reads)
         self.collector = Collector(self._stores[0], engine.teller)
         self.artifacts = ArtifactDesk(engine.loop, self._stores[0], finder, notices, self.collector)
         self.models = ModelDesk(self._stores[1], self.artifacts)
-        self.resolve = Resolver(registry, self.artifacts, self.models).resolve
+        self.lists = ItemLists(engine.bus, self._stores[2], self.artifacts, engine.loop, engine.teller)
+        self.resolve = Resolver(registry, self.artifacts, self.models, self.lists).resolve
         self.handlers: dict[str, Handler] = {**self.artifacts.handlers, **self.models.handlers}
 
     async def close(self) -> None:
@@ -277,6 +281,7 @@ class _Left:
             contents.collector,
             others=contents.models.kinds,
         )
+        self.tidy = contents.lists.run
         self.hear = hearing(results, contents.artifacts, self.copies, checkpoints)
         self.kinds = checkpoints.kinds
         self.handlers: dict[str, Handler] = {
@@ -431,6 +436,7 @@ class Doors:
             "roll-ups": self._roll_ups.run(),
             "forecasts": self._reasons.run(),
             "volumes": self._storage.keeper.run(),
+            "item lists": self._left.tidy(),
         }
 
     def summary(self) -> api.Cluster:

@@ -97,8 +97,8 @@ class Firings:
                 await self._cancel(CancelAsked(job=before, index=None, by=owner, role=Role.USER))
             self._jobs.check_database()
             waiter: Waiter = asyncio.get_running_loop().create_future()
-            spec = await self._jobs.resolve(user, replace(schedule.spec, dedupe_key=key))
-            self._jobs.enter(owner, seal(spec), waiter, ended={})
+            resolved = await self._jobs.resolve(user, replace(schedule.spec, dedupe_key=key))
+            self._jobs.enter(owner, seal(resolved), waiter, ended={})
             answer = await waiter
         except ApiError as error:
             answer = error.error

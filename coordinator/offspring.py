@@ -85,10 +85,10 @@ class Offspring:
         spec = replace(spec, dedupe_key=key, parent=str(attempt.task) if belongs else None)
         if await self._reads.duplicate(owner, key) is not None:
             return None
-        spec = await self._jobs.resolve(user, spec)
+        resolved = await self._jobs.resolve(user, spec)
         ended = await self._jobs.prerequisites.ended(user, spec)
         waiter: Waiter = asyncio.get_running_loop().create_future()
-        self._jobs.enter(owner, seal(spec), waiter, ended=ended)
+        self._jobs.enter(owner, seal(resolved), waiter, ended=ended)
         answer = await waiter
         assert isinstance(answer, Submitted | Error), "a submission is accepted or refused"
         if isinstance(answer, Error) and belongs and self._live_owner(node, attempt) is None:

@@ -7,22 +7,25 @@ change nothing of it.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from bus import templates
 from bus.builtin import BUILT_IN
 from bus.called import CalledTool
 from bus.errors import ApiError
+from bus.item_lists import ItemList
 from bus.refusal import quote, refusal
 from bus.registry import ToolEntry, ToolFile
 from bus.spec import JobSpec, TaskSpec
 from bus.values import NodeName
 from coordinator.core import checks
 from coordinator.core.effects import Fault
+from coordinator.core.intake import NO_LISTS
 from coordinator.core.model import Cluster, Node
 from coordinator.core.task_types import REQUIRED_INPUT
 from coordinator.core.tools import TOOLS
@@ -32,8 +35,19 @@ from coordinator.store.rows import UserRow
 from coordinator.store.tools import Runs, ToolRow, TypeRow
 from coordinator.volumes import VolumeBook
 
-Resolve = Callable[[UserRow, JobSpec], Awaitable[JobSpec]]
-"""A submission with what its words mean now to whom it is (`coordinator.resolving`). Raises ApiError."""
+
+class Resolved(Struct, frozen=True):
+    """A submission with what its words mean now to whom it is.
+
+    `lists`: what its `for_each` points to, by hash.
+    """
+
+    spec: JobSpec
+    lists: Mapping[str, ItemList] = NO_LISTS
+
+
+Resolve = Callable[[UserRow, JobSpec], Awaitable[Resolved]]
+"""By `coordinator.resolving`. Raises ApiError."""
 
 NEAR_MAX = 1_000
 ITEMS_CHECKED_MAX = 10_000
@@ -132,9 +146,12 @@ class Registry:
             if fits and row.node in (None, name):
                 yield node
 
-    async def resolve(self, spec: JobSpec, *, user: str = "") -> JobSpec:
+    async def resolve(
+        self, spec: JobSpec, *, user: str = "", lists: Mapping[str, ItemList] = NO_LISTS
+    ) -> JobSpec:
         """`spec` of `user` with what the tools that it calls, and the volumes that it names, are now.
 
+        `lists`: what it points to, by the pointers.
         Raises ApiError with all that is wrong about its tools: E_TYPE_UNKNOWN, E_TOOL_DISABLED, E_INPUT.
         """
         mounted = self._volumes.mounted(spec, user)
@@ -158,7 +175,7 @@ class Registry:
                 faults.append(_disabled(row, by, reason, f"{path}/tool"))
                 continue
             called[task.tool or ""] = self._called(row)
-            faults += await self._checked(task, row, path)
+            faults += await self._checked(task, _items(task, lists), row, path)
             merge = TOOLS.get(row.name) if row.built_in else None
             merging = self.find(merge) if merge and task.for_each is not None else None
             if merging is not None:
@@ -170,25 +187,25 @@ class Registry:
             raise ApiError(fault_error(faults[: checks.FAULTS_MAX]))
         return replace(spec, called=called)
 
-    async def _checked(self, task: TaskSpec, row: ToolRow, path: str) -> list[Fault]:
+    async def _checked(self, task: TaskSpec, items: Sequence[str], row: ToolRow, path: str) -> list[Fault]:
         """What the schemas of a tool and of its type say of an input."""
         kind = self.types.get(row.runs.type)
         given: dict[str, Any] = dict(task.input or {})
         missing = [key for key in self._required(row) if key not in given]
         if missing or (task.input == {} and not (row.input_schema or {}).get("required")):
             return []  # told by the core, in words of their own
-        if task.for_each:
-            given["item"] = task.for_each[0]
+        if items:
+            given["item"] = items[0]
         field = f"{path}/input"
         for schema in (row.input_schema, kind.input_schema if kind is not None else None):
             if schema is not None and (found := await input_faults(schema, given, field)):
                 return found
         of_items = (row.input_schema or {}).get("properties", {}).get("item")
-        if task.for_each and isinstance(of_items, dict):
+        if items and isinstance(of_items, dict):
             # the first was checked with all that is said; of the others only what is their own
             known = (row.input_schema or {}).get("$defs", {})
             schema = {"type": "array", "items": {**of_items}, "$defs": known}
-            return await input_faults(schema, task.for_each[:ITEMS_CHECKED_MAX], f"{path}/for_each")
+            return await input_faults(schema, items, f"{path}/for_each")
         return []
 
     def _required(self, row: ToolRow) -> tuple[str, ...]:
@@ -231,6 +248,14 @@ def version_key(version: str) -> tuple[object, ...]:
     numbers = tuple(int(part) for part in core.split("."))
     parts = tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in before.split("."))
     return (*numbers, 0 if dash else 1, parts)
+
+
+def _items(task: TaskSpec, lists: Mapping[str, ItemList]) -> Sequence[str]:
+    """The first of what its elements stand for."""
+    if isinstance(task.for_each, str):
+        listed = lists.get(task.for_each)
+        return listed.first(ITEMS_CHECKED_MAX) if listed is not None else ()
+    return (task.for_each or ())[:ITEMS_CHECKED_MAX]
 
 
 def _entries(spec: JobSpec) -> Iterator[tuple[str, TaskSpec]]:

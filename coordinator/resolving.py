@@ -14,25 +14,40 @@ from bus.refusal import refusal
 from bus.spec import JobSpec
 from coordinator.artifacts import ArtifactDesk
 from coordinator.core.contents import CONTENTS_MAX, words
+from coordinator.item_lists import ItemLists
 from coordinator.models import ModelDesk
-from coordinator.registry import Registry
+from coordinator.registry import Registry, Resolved
 from coordinator.store.rows import UserRow
 
 
 class Resolver:
     """`resolve` for all doors by which jobs come in."""
 
-    def __init__(self, registry: Registry, artifacts: ArtifactDesk, models: ModelDesk) -> None:
+    def __init__(
+        self, registry: Registry, artifacts: ArtifactDesk, models: ModelDesk, lists: ItemLists
+    ) -> None:
+        self._lists = lists
         self._registry = registry
         self._artifacts = artifacts
         self._models = models
 
-    async def resolve(self, user: UserRow, spec: JobSpec) -> JobSpec:
+    async def resolve(self, user: UserRow, spec: JobSpec) -> Resolved:
         """`spec` with all that its words mean to `user`.
 
-        Raises ApiError: what `Registry.resolve` raises; E_NOT_FOUND, E_AMBIGUOUS of models and artifacts.
+        Raises ApiError: what `Registry.resolve` and `ItemLists.of` raise; E_NOT_FOUND, E_AMBIGUOUS of models
+        and artifacts.
         """
-        spec = await self._registry.resolve(spec, user=user.name)
+        lists = await self._lists.of(user, spec)
+        if spec.lists and spec.lists != lists.kept:
+            message = "`lists` says other than what is kept: it is the coordinator's to fill in"
+            raise ApiError(refusal("E_FIELD", message, field="/lists", hint="leave it out"))
+        if lists.kept:
+            spec = replace(spec, lists=lists.kept)
+        by_word = {word: lists.content[kept.sha256] for word, kept in lists.kept.items()}
+        spec = await self._registry.resolve(spec, user=user.name, lists=by_word)
+        return Resolved(await self._with_contents(user, spec), lists.content)
+
+    async def _with_contents(self, user: UserRow, spec: JobSpec) -> JobSpec:
         said = words(spec)
         if not said and not spec.contents:
             return spec

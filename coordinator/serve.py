@@ -238,7 +238,7 @@ def restore(cluster: Cluster, snapshot: Snapshot, *, now_s: float) -> Cluster:
         tasks.setdefault(task.task.job, []).append(task)
     for live in sorted(snapshot.jobs, key=lambda live: live.job.number):
         rows = tasks.get(live.job.number, ())
-        restore_job(cluster, live.job, live.change, rows, ended=snapshot.ended)
+        restore_job(cluster, live.job, live.change, rows, ended=snapshot.ended, lists=snapshot.lists)
     for attempt in snapshot.attempts:
         restore_attempt(cluster, attempt)
     for loss in snapshot.losses:

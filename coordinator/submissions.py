@@ -175,14 +175,14 @@ class Intake:
             if spec.cron is not None:
                 await self._schedule(user, spec)
                 return None
-            spec = await self._jobs.resolve(user, spec)
+            resolved = await self._jobs.resolve(user, spec)
             ended = await self._jobs.prerequisites.ended(user, spec)
         except ApiError as error:
             return error.error
         except DecodeError as error:
             return error.to_error()
         name = None if spec.dedupe_key is None else (user.name, spec.dedupe_key)
-        return _Candidate(submission, seal(spec), (user.name, key), name, ended)
+        return _Candidate(submission, seal(resolved), (user.name, key), name, ended)
 
     async def _room_for(self, candidates: Sequence[_Candidate]) -> None:
         """Until none of their keys is in flight, and not too much else."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import msgspec
 from msgspec import Struct
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 
 from bus import api, requests
 from bus.errors import ApiError
+from bus.item_lists import ItemList
 from bus.refusal import quote, refusal
 from bus.spec import JobSpec
 from bus.values import UserName
@@ -18,9 +20,10 @@ from coordinator.api.find import Finder, not_found
 from coordinator.api.prerequisites import Prerequisites
 from coordinator.clock import Clock, job_id
 from coordinator.core.events import CancelAsked, JobSubmitted
+from coordinator.core.intake import NO_LISTS
 from coordinator.loop import Loop, Overloaded
 from coordinator.perform import Performer
-from coordinator.registry import Resolve
+from coordinator.registry import Resolve, Resolved
 from coordinator.store.reads import DuplicateOf, Reads
 from coordinator.store.rows import UserRow
 from coordinator.tell import Asker, Replies, Waiter
@@ -32,14 +35,16 @@ class Sealed(Struct, frozen=True):
     spec: JobSpec
     json: bytes
     digest: bytes
+    lists: Mapping[str, ItemList] = NO_LISTS
 
 
-def seal(spec: JobSpec) -> Sealed:
-    """What is stored of `spec`; the digest is of what was sent: the words may call a newer tool later."""
-    encoded = msgspec.json.encode(spec)
-    resolved = spec.called or spec.contents or spec.mounted
-    sent = msgspec.json.encode(replace(spec, called={}, contents=[], mounted={})) if resolved else encoded
-    return Sealed(spec, encoded, hashlib.sha256(sent).digest())
+def seal(resolved: Resolved) -> Sealed:
+    """What is stored of a spec; the digest is of what was sent: the words may call a newer tool later."""
+    spec = resolved.spec
+    encoded = sent = msgspec.json.encode(spec)
+    if spec.called or spec.contents or spec.mounted or spec.lists:
+        sent = msgspec.json.encode(replace(spec, called={}, contents=[], mounted={}, lists={}))
+    return Sealed(spec, encoded, hashlib.sha256(sent).digest(), resolved.lists)
 
 
 class Jobs:
@@ -103,6 +108,7 @@ class Jobs:
             digest=sealed.digest,
             message_key=message_key,
             ended=ended,
+            lists=sealed.lists,
             reply=self._replies.expect(asker),
         )
         self._post(event)

@@ -18,7 +18,7 @@ from coordinator.api.service import Handler
 from coordinator.clock import Clock
 from coordinator.core.plan import planned_job
 from coordinator.loop import Loop
-from coordinator.registry import Resolve
+from coordinator.registry import Resolve, Resolved
 from coordinator.replies import fault_error
 from coordinator.store.rows import UserRow
 from coordinator.store.schedules import Schedules as Store
@@ -56,11 +56,11 @@ class ScheduleDesk:
         cron, once = cron_of(spec)
         now_s = self._clock.now_s()
         await self._loop.barrier()
-        called = await self._resolve(user, once)  # kept as it was written: each job resolves it anew
+        called = (await self._resolve(user, once)).spec  # kept as it was written: each job resolves it anew
         job = planned_job(self._loop.cluster, called, user.name, now_s=now_s)
         if isinstance(job, tuple):
             raise ApiError(fault_error(job))
-        digest, next_at_s = seal(spec).digest, cron.next_after(now_s)
+        digest, next_at_s = seal(Resolved(spec)).digest, cron.next_after(now_s)
         told = schedules.Schedule(
             name=job.name,
             user=user.name,
@@ -75,7 +75,7 @@ class ScheduleDesk:
             got, hint = f"{EACH_MAX} schedules", "corral schedule rm NAME makes room"
             raise ApiError(refusal("E_TOO_MANY", "too many schedules", got=got, hint=hint))
         made = there is None and await self._store.create(
-            user, told, spec=seal(once).json, digest=digest, next_at_s=next_at_s
+            user, told, spec=seal(Resolved(once)).json, digest=digest, next_at_s=next_at_s
         )
         if made:
             note = f"schedule {told.name}: first at {format_instant(next_at_s)}"

@@ -50,7 +50,7 @@ class Reasons:
         assert isinstance(request, JobSpec)
         spec = request if request.cron is None else cron_of(request)[1]
         await self._loop.barrier()
-        spec = await self._resolve(user, spec)
+        spec = (await self._resolve(user, spec)).spec
         ended = await self._prerequisites.ended(user, spec)
         cluster, now_s = self._loop.cluster, self._clock.now_s()
         planned = plan(cluster, spec, user.name, now_s=now_s, ended=ended)

@@ -6,12 +6,14 @@ an opaque token that comes back in the effect that answers; 0 means that nobody 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
 
 from bus.gpus import GpuFault
+from bus.item_lists import ItemList
 from bus.spec import JobSpec
 from bus.values import (
     AttemptRef,
@@ -116,6 +118,7 @@ class JobSubmitted(Struct, frozen=True, kw_only=True):
 
     `message_key`: what the published message is known by; its repetition was ruled out before. `ended`: of
     the jobs that it runs after, those that were over when somebody looked, and whether they completed.
+    `lists`: the content that its `for_each` points to, by hash.
     """
 
     job_id: UUID
@@ -126,6 +129,7 @@ class JobSubmitted(Struct, frozen=True, kw_only=True):
     digest: bytes
     message_key: str | None = None
     ended: dict[int, bool] = {}
+    lists: Mapping[str, ItemList] = {}
     reply: ReplyToken = 0
 
 
@@ -217,6 +221,7 @@ class JobOver(Struct, frozen=True, kw_only=True):
     change: JobChange
     ended: tuple[tuple[int, TaskState, int], ...]
     ranges: tuple[RangeSeen, ...]
+    lists: Mapping[str, ItemList] = {}
 
 
 class RetryAsked(Asked, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ never change; a new meaning needs a new `v`. All faults of a spec are reported a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from sys import intern
 from typing import Any, TypeVar
@@ -22,6 +22,7 @@ import msgspec
 from msgspec import Struct
 
 from bus.instants import parse_instant
+from bus.item_lists import ItemList
 from bus.matrix import Matrix, parse_matrix
 from bus.refusal import quote
 from bus.spec import Constraints, JobSpec, ResourceSpec, TaskSpec
@@ -61,6 +62,7 @@ _gpu_millis = _remember(parse_gpu_millis)
 
 _NO_ARRAY = ArrayRange((), 0)
 _NO_MATRIX = Matrix((), ())
+NO_LISTS: Mapping[str, ItemList] = {}
 _DEFAULT_RESOURCES = ResourceSpec()
 TASKS_MAX = 1_000_000
 EXPLICIT_TASKS_MAX = 10_000
@@ -100,10 +102,16 @@ class Derived(Struct, frozen=True):
         return sum(part.count for part in self.parts)
 
 
-def derive(spec: JobSpec, owner: UserName) -> Derived | tuple[Fault, ...]:
-    """The groups that `spec` means, or everything that is wrong with it."""
+def derive(
+    spec: JobSpec, owner: UserName, lists: Mapping[str, ItemList] = NO_LISTS
+) -> Derived | tuple[Fault, ...]:
+    """The groups that `spec` means, or everything that is wrong with it.
+
+    `lists`: the content that its `for_each` points to, by hash; of those that are not there only the length
+    is known, which is enough for who does not ask what a task stands for.
+    """
     faults: list[Fault] = []
-    deriver = _Deriver(spec, owner, faults)
+    deriver = _Deriver(spec, owner, faults, lists=lists)
     parts = deriver.parts()
     priority = deriver.priority()
     start_at_s = deriver.start_at_s()
@@ -184,8 +192,11 @@ def build_job(
 class _Deriver:
     """Walks one spec. Settings that are equal become one object, to keep a queued task small."""
 
-    def __init__(self, spec: JobSpec, owner: UserName, faults: list[Fault]) -> None:
+    def __init__(
+        self, spec: JobSpec, owner: UserName, faults: list[Fault], *, lists: Mapping[str, ItemList]
+    ) -> None:
         self._spec = spec
+        self._lists = lists
         self._owner = owner
         self._faults = faults
         self._interned: dict[bytes, TaskSettings] = {}
@@ -314,6 +325,14 @@ class _Deriver:
             matrix = self._parse(parse_matrix, task.matrix, field=f"{path}/matrix", default=_NO_MATRIX)
             if matrix.names:
                 return Values(matrix=matrix), matrix.count, limit
+        elif isinstance(task.for_each, str):
+            kept = self._spec.lists.get(task.for_each)
+            if kept is not None:
+                listed = self._lists.get(kept.sha256) or ItemList(kept.items)
+                return Values(listed=listed, listed_as=kept.sha256), listed.count, limit
+            self._fault(
+                "E_NOT_FOUND", "the list was not looked up", f"{path}/for_each", got=quote(task.for_each)
+            )
         elif task.for_each is not None:
             items = task.for_each
             if not items or not all(items):

@@ -53,7 +53,7 @@ def on_submitted(out: list[Effect], cluster: Cluster, event: JobSubmitted, *, no
     if key is not None and key in cluster.dedupe:
         out.append(_answer_repeated(event, cluster.dedupe[key]))
         return
-    derived = derive(spec, event.owner)
+    derived = derive(spec, event.owner, event.lists)
     if isinstance(derived, tuple):
         out.append(Refuse(reply=event.reply, faults=derived))
         return

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from msgspec import Struct, field
 
+from bus.item_lists import ItemList
 from bus.matrix import Matrix
 from bus.spec import OnFailure
 from bus.units import ArrayRange
@@ -308,6 +309,8 @@ class Values(Struct, frozen=True):
     array: ArrayRange | None = None
     items: tuple[str, ...] = ()
     matrix: Matrix | None = None
+    listed: ItemList | None = None  # items as well, too many for a message
+    listed_as: str = ""  # the hash of their text
 
 
 class Awaited(Struct):

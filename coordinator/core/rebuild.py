@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 from msgspec.structs import replace
 
+from bus.item_lists import ItemList
 from bus.spec import JobSpec
 from bus.values import NodeHealth, NodeName, TaskState, UserName
 from coordinator.core.after import wait_for
@@ -21,7 +22,7 @@ from coordinator.core.conditions import Condition
 from coordinator.core.effects import AttemptChange, JobChange, NewJob, NodeRow
 from coordinator.core.events import JobOver, LossSeen, TaskSeen
 from coordinator.core.gathering import note_started
-from coordinator.core.intake import build_job, derive
+from coordinator.core.intake import NO_LISTS, build_job, derive
 from coordinator.core.model import Attempt, Cluster, Group, Job, Node, Ranks
 from coordinator.core.networks import locate
 from coordinator.core.node import offering
@@ -83,13 +84,14 @@ def restore_job(
     tasks: Iterable[TaskSeen],
     *,
     ended: Mapping[int, bool] | None = None,
+    lists: Mapping[str, ItemList] = NO_LISTS,
 ) -> None:
     """A live job with its touched tasks; raises RebuildError where rows and spec disagree.
 
     `ended`: of the jobs that are over and run before others, whether they completed. Live ones are restored
-    before those that run after them: in order of their numbers.
+    before those that run after them: in order of their numbers. `lists`: what `for_each` of any points to.
     """
-    job = _job(row, change)
+    job = _job(row, change, lists)
     note_child(cluster, job)
     cluster.jobs[job.number] = job
     if row.dedupe_key is not None:
@@ -130,7 +132,7 @@ def restore_over(over: JobOver) -> Job:
 
     None of its tasks can start any more, so counts stand for them: a million ended elements are one number.
     """
-    job = _job(over.job, over.change)
+    job = _job(over.job, over.change, over.lists)
     job.after, job.start_at_s = [], None
     job.ended_at = over.change.ended_at
     for group in job.groups:
@@ -154,10 +156,13 @@ def _count_ended(job: Job, first: int, state: TaskState, tasks: int) -> Group:
     return group
 
 
-def _job(row: NewJob, change: JobChange) -> Job:
+def _job(row: NewJob, change: JobChange, lists: Mapping[str, ItemList]) -> Job:
     """The job by its spec and flags; its counters still empty."""
     spec = msgspec.json.decode(row.spec, type=JobSpec)
-    derived = derive(spec, row.owner)
+    for word, kept in spec.lists.items():
+        if kept.sha256 not in lists:
+            raise RebuildError(f"job {row.number}: its list {word} is not there")
+    derived = derive(spec, row.owner, lists)
     if isinstance(derived, tuple):
         raise RebuildError(f"job {row.number}: {derived[0].message}")
     job = build_job(

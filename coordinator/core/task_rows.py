@@ -19,6 +19,8 @@ def new_task_row(group: Group, *, now_s: float) -> NewTask:
         own["command"] = group.command
     if values is not None and values.items:
         own["for_each"] = len(values.items)
+    elif values is not None and values.listed is not None:
+        own["for_each"] = values.listed.count
     elif values is not None and values.matrix is not None:
         own["matrix"] = dict(zip(values.matrix.names, values.matrix.values, strict=True))
     elif values is not None and values.array is not None:
@@ -70,6 +72,8 @@ def element_input(group: Group, index: int) -> dict[str, Any]:
     assert values is not None, "only ranges have elements"
     if values.items:
         return {"item": values.items[position]}
+    if values.listed is not None:
+        return {"item": values.listed.at(position)}
     if values.matrix is not None:
         return {"matrix": values.matrix.at(position)}
     assert values.array is not None

@@ -31,6 +31,7 @@ from coordinator.core.scheduler.explain import Explanation
 from coordinator.store import learned
 from coordinator.store.composites import of_ledger
 from coordinator.store.connection import Session
+from coordinator.store.item_lists import item_list
 from coordinator.store.rows import LiveJob, Snapshot, TaskSeen, UserRow
 from sql import queries
 
@@ -68,6 +69,9 @@ async def read(connection: Connection[Record]) -> Snapshot:
         learned=await learned.newest(connection),
         notes=await learned.notes(connection),
         accounts=[_account(row) for row in await connection.fetch(queries("fair_shares")["every"])],
+        lists={
+            row["sha256"]: item_list(row) for row in await connection.fetch(queries("item_lists")["of_live"])
+        },
     )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from bus.values import TaskState
 from coordinator.core.events import JobOver, RangeSeen, TaskSeen
 from coordinator.store.connection import Session
+from coordinator.store.item_lists import item_list
 from coordinator.store.load import live_job, task_seen
 from sql import queries
 
-_JOBS, _TASKS = queries("jobs"), queries("tasks")
+_JOBS, _TASKS, _LISTS = queries("jobs"), queries("tasks"), queries("item_lists")
 
 
 class Over:
@@ -33,6 +34,7 @@ class Over:
                 return None
             ended = await connection.fetch(_TASKS["ended_by_group"], number)
             ranges = await connection.fetch(_TASKS["ranges_of_job"], number)
+            lists = await connection.fetch(_LISTS["of_job"], number)
         live = live_job(row)
         return JobOver(
             job=live.job,
@@ -42,6 +44,7 @@ class Over:
                 RangeSeen(each["first"], TaskState(each["state"]), each["version"], each["remaining"])
                 for each in ranges
             ),
+            lists={each["sha256"]: item_list(each) for each in lists},
         )
 
     async def close(self) -> None:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from bus.item_lists import ItemList
 from bus.values import Role, UserName
 from coordinator.core.effects import (
     AccountRow,
@@ -105,6 +106,7 @@ class Snapshot(Struct, kw_only=True):
     notes: tuple[LearningNotes, ...] = ()
     ended: dict[int, bool] = {}
     accounts: list[AccountRow] = []
+    lists: dict[str, ItemList] = {}  # what live jobs' `for_each` points to, by hash
 
     @property
     def newest_s(self) -> float:

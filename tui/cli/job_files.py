@@ -20,14 +20,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from bus.codec import load
+from bus.contents import Scheme
 from bus.errors import DecodeError
+from bus.item_lists import BYTES_MAX as LIST_BYTES_MAX
 from bus.limits import BYTES_MAX
+from bus.refusal import quote
 from bus.spec import JobSpec
 from tui.cli.diagnostics import CommandError, Exit, describe
 
 if TYPE_CHECKING:
     from yaml import MarkedYAMLError
 
+_POINTER = f"{Scheme.CORRAL}://"
 _YAML = (".yaml", ".yml")
 _MARK = re.compile(r"#CORRAL(?=\s|$)(.*)")
 _TOML_PLACE = re.compile(r"(.*?) \(at line ([0-9]+), column ([0-9]+)\)", re.DOTALL)
@@ -83,6 +87,17 @@ def read_fields(name: str, *, option: str) -> dict[str, Any]:
     return fields
 
 
+def items_of(patterns: Sequence[str]) -> list[str] | str:
+    """What `--for-each` means: items, or a pointer to a list of them in the cluster. Raises CommandError."""
+    pointers = [each for each in patterns if each.startswith(_POINTER)]
+    if pointers and len(patterns) > 1:
+        message, hint = "a list in the cluster stands alone", "one --for-each, or all items in one list"
+        raise CommandError(
+            "E_FIELD", message, exit=Exit.USAGE, field="--for-each", got=quote(pointers[0]), hint=hint
+        )
+    return pointers[0] if pointers else expand(patterns)
+
+
 def expand(patterns: Sequence[str], *, folder: Path | None = None) -> list[str]:
     """The files that match, absolute, each once, sorted; of `@list.txt` its lines, as they stand.
 
@@ -114,7 +129,8 @@ def expand(patterns: Sequence[str], *, folder: Path | None = None) -> list[str]:
 
 def read_list(path: Path) -> list[str]:
     """The lines of a list, without empty ones. Raises CommandError."""
-    text = _text(str(path), read_bytes(str(path), option="--for-each"), option="--for-each")
+    data = read_bytes(str(path), option="--for-each", limit=LIST_BYTES_MAX)
+    text = _text(str(path), data, option="--for-each")
     items = [line for line in text.splitlines() if line.strip()]
     if not items:
         message = f"{path}: no item in it"
@@ -127,25 +143,27 @@ def read_text(name: str, *, option: str) -> str:
     return _text(name, read_bytes(name, option=option), option=option)
 
 
-def read_bytes(name: str, *, option: str) -> bytes:
-    """At most what a message may hold: a device or a huge file is refused, not read whole. "-": stdin.
+def read_bytes(name: str, *, option: str, limit: int = BYTES_MAX) -> bytes:
+    """At most `limit`, by default what a message may hold: a device or a huge file is refused, not read.
+
+    "-": stdin.
 
     Raises CommandError.
     """
     try:
         if name == "-":
-            data = sys.stdin.buffer.read(BYTES_MAX + 1) if sys.stdin is not None else b""
+            data = sys.stdin.buffer.read(limit + 1) if sys.stdin is not None else b""
         else:
             with open(name, "rb") as file:
-                data = file.read(BYTES_MAX + 1)
+                data = file.read(limit + 1)
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or str(error)
         hint = "name a file that you can read, or - for standard input"
         raise CommandError("E_PATH", f"{name}: {said}", exit=Exit.USAGE, field=option, hint=hint) from None
-    if len(data) > BYTES_MAX:
+    if len(data) > limit:
         raise CommandError(
             "E_TOO_LARGE",
-            f"{name}: more than {BYTES_MAX} bytes",
+            f"{name}: more than {limit} bytes",
             exit=Exit.USAGE,
             field=option,
             hint="an array or --for-each stays one short message; let tasks open large files themselves",
@@ -166,6 +184,8 @@ def _expand_lists(fields: dict[str, Any], folder: Path) -> None:
     tasks = fields.get("tasks")
     for entry in (fields, *(tasks if isinstance(tasks, list) else ())):
         given = entry.get("for_each") if isinstance(entry, dict) else None
+        if isinstance(given, str) and given.startswith(_POINTER):
+            continue
         patterns = [given] if isinstance(given, str) else given
         if not isinstance(patterns, list) or not all(isinstance(each, str) for each in patterns):
             continue

@@ -25,7 +25,7 @@ from bus.units import (
     parse_size_mib,
 )
 from tui.cli.diagnostics import CommandError, Exit
-from tui.cli.job_files import JobFile, expand, read_job, read_text
+from tui.cli.job_files import JobFile, items_of, read_job, read_text
 
 _AMOUNTS: dict[str, Callable[[str], object]] = {
     "priority": lambda text: parse_priority(_number_or_word(text)),
@@ -82,7 +82,7 @@ def job_spec(arguments: Namespace, *, base: Mapping[str, Any] | None = None) -> 
     if command := _command(arguments):
         fields["command"] = [*fields["command"], *command] if read.is_script else command
     if patterns := getattr(arguments, "for_each", None):
-        fields["for_each"] = expand(patterns)
+        fields["for_each"] = items_of(patterns)
     if grid := getattr(arguments, "matrix", None):
         fields["matrix"] = parameters(grid)
     _say_tables(fields, arguments)

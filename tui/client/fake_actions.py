@@ -350,7 +350,13 @@ def tasks_of(spec: JobSpec) -> int:
     """How many tasks a job would have."""
     if spec.tasks:
         return len(spec.tasks)
-    return len(spec.for_each) if spec.for_each else parse_array(spec.array).count if spec.array else 1
+    return (
+        len(spec.for_each)
+        if isinstance(spec.for_each, list)
+        else parse_array(spec.array).count
+        if spec.array
+        else 1
+    )
 
 
 def feed_of(task: Task, now_s: float) -> TaskChanged:

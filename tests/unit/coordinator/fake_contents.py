@@ -7,10 +7,12 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from bus.artifacts import Artifact, KeptFile, LeftFile
+from bus.item_lists import ItemList
 from bus.models import Model, ModelRegister
 from bus.results import MetricSeries, Told
 from bus.values import AttemptRef, NodeName, TaskRef, TaskState, UserName
 from coordinator.store.artifacts import ArtifactStore, Unnamed
+from coordinator.store.item_lists import ItemListStore
 from coordinator.store.models import ModelRow, ModelStore
 from coordinator.store.results import Heard, ResultStore
 
@@ -35,6 +37,19 @@ class FakeResults(ResultStore):
         self, task: TaskRef, *, viewer: str | None, names: list[str] | None, points: int
     ) -> list[MetricSeries]:
         return [one for one in self.kept if names is None or one.name in names]
+
+
+class FakeItemLists(ItemListStore):
+    """Keeps lists in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, ItemList] = {}
+
+    async def find(self, sha256: str) -> ItemList | None:
+        return self.kept.get(sha256)
+
+    async def keep(self, sha256: str, items: ItemList) -> None:
+        self.kept[sha256] = items
 
 
 class FakeArtifacts(ArtifactStore):

@@ -59,6 +59,7 @@ from coordinator.core.model import Cluster
 from coordinator.core.rebuild import restore_attempt, restore_job, restore_loss, restore_node
 from coordinator.destinations import Destinations
 from coordinator.hearing import hearing
+from coordinator.item_lists import ItemLists
 from coordinator.loop import Loop
 from coordinator.models import ModelDesk
 from coordinator.notices import Notices
@@ -79,7 +80,7 @@ from coordinator.volume_keeper import VolumeKeeper
 from coordinator.volumes import VolumeBook
 from tests.unit.coordinator.fake_agent import WAIT_S, FakeAgent
 from tests.unit.coordinator.fake_checkpoints import FakeCheckpoints
-from tests.unit.coordinator.fake_contents import FakeArtifacts, FakeModels, FakeResults
+from tests.unit.coordinator.fake_contents import FakeArtifacts, FakeItemLists, FakeModels, FakeResults
 from tests.unit.coordinator.fake_members import FakeAudits, FakeJobMembers, FakeTaskMembers
 from tests.unit.coordinator.fake_networks import FakeNetworks
 from tests.unit.coordinator.fake_replicas import FakeReplicas
@@ -211,7 +212,9 @@ class Shell:
         self.artifacts = ArtifactDesk(self.loop, self.left, finder, self.notices, self.collector)
         self.registered = FakeModels(self.left)
         self.models = ModelDesk(self.registered, self.artifacts)
-        self.resolve = Resolver(self.registry, self.artifacts, self.models).resolve
+        self.listed = FakeItemLists()
+        self.item_lists = ItemLists(self.bus, self.listed, self.artifacts, self.loop, self.teller)
+        self.resolve = Resolver(self.registry, self.artifacts, self.models, self.item_lists).resolve
         self.jobs = Jobs(
             self.loop,
             self.performer,

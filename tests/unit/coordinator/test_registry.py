@@ -18,7 +18,7 @@ from coordinator.core import why
 from coordinator.core.intake import Derived, derive
 from coordinator.core.model import Cluster, shape_of
 from coordinator.core.scheduler.feasible import never_fits, obstacles
-from coordinator.registry import Registry, version_key
+from coordinator.registry import Registry, Resolved, version_key
 from tests.unit.coordinator.fakes import FakeTools
 from tests.unit.coordinator.shell import running_shell, until
 
@@ -74,11 +74,13 @@ async def test_a_submission_keeps_what_the_version_said() -> None:
         300.0,
     )
     assert settings.features == ("role:tool_executor",)
-    stored = msgspec.json.decode(seal(spec).json, type=JobSpec)
+    stored = msgspec.json.decode(seal(Resolved(spec)).json, type=JobSpec)
     newer = await registry_of(resize(version="2.0.0", command=["/opt/other"]))
     again = await newer.resolve(JobSpec(tool="resize", input={"file": "/a"}))
     assert derived(stored) == derived(spec) != derived(again), "what is stored means what it meant"
-    assert seal(again).digest == seal(spec).digest, "the same words are the same submission"
+    assert seal(Resolved(again)).digest == seal(Resolved(spec)).digest, (
+        "the same words are the same submission"
+    )
 
 
 async def test_jobs_stored_before_there_was_a_registry_mean_what_they_meant() -> None:

@@ -138,6 +138,22 @@ def test_a_list_on_the_command_line(tmp_path: Path) -> None:
         job_spec(parsed("submit", "--for-each", f"@{tmp_path}/list", "--", "true"))
 
 
+def test_a_list_in_the_cluster_is_pointed_to(tmp_path: Path) -> None:
+    word = "corral://1042.7/names.txt"
+    assert job_spec(parsed("submit", "--for-each", word, "--", "true")).for_each == word
+    (tmp_path / "job.toml").write_text(f'command = ["cat"]\nfor_each = "{word}"\n')
+    assert spec_of(tmp_path / "job.toml").for_each == word
+    (tmp_path / "list").write_text("a\n")
+    with pytest.raises(CommandError, match="stands alone"):
+        job_spec(parsed("submit", "--for-each", word, "--for-each", f"@{tmp_path}/list", "--", "true"))
+
+
+def test_a_list_may_be_longer_than_a_message(tmp_path: Path) -> None:
+    (tmp_path / "list").write_text("".join(f"/data/scans/2026/{n:06}.png\n" for n in range(100_000)))
+    spec = job_spec(parsed("submit", "--for-each", f"@{tmp_path}/list", "--", "true"))
+    assert spec.for_each is not None and len(spec.for_each) == 100_000
+
+
 def test_a_matrix_on_the_command_line_has_numbers_and_texts() -> None:
     spec = job_spec(parsed("submit", "--matrix", "lr=0.1,1e-3,5", "--matrix", "m=a,1.2.3", "--", "true"))
     assert spec.matrix == {"lr": [0.1, 0.001, 5], "m": ["a", "1.2.3"]}

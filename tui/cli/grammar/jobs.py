@@ -136,7 +136,7 @@ def _add_form(parser: Parser) -> None:
         "--for-each",
         metavar="GLOB",
         action="append",
-        help="one task for each file that matches, or each line of @LIST",
+        help="one task for each file that matches, each line of @LIST, or of a list in the cluster (corral://…)",
     )
     parser.add_argument(
         "--matrix", metavar="NAME=V,…", action="append", help="one task for each combination; may be repeated"
