@@ -245,7 +245,14 @@ class NatsBus:
                 await self._round_trip()
         for subscription in list(self._subscriptions):
             await subscription.unsubscribe()
-        await self._client.close()
+        try:
+            await self._client.close()
+        except OSError:
+            # nats-py says what is left to say also to a connection that was just lost, and then stops halfway
+            self._client._pending.clear()
+            self._client._pending_data_size = 0
+            self._client._status = NatsClient.DISCONNECTED
+            await self._client.close()
         self._fail_waiting(Disconnected("the connection was closed"))
 
     async def _end(self, subscription: Delivery) -> None:

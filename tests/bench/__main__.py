@@ -32,6 +32,7 @@ from tests.bench import (
     publish,
     recovery,
     rounds,
+    sessions,
     throughput,
     webhooks,
 )
@@ -53,6 +54,7 @@ BENCHES: dict[str, Callable[[Cluster, Sizes], Coroutine[None, None, list[Figure]
     "rounds": rounds.measure,
     "foresight": foresight.measure,
     "webhooks": webhooks.measure,
+    "sessions": sessions.measure,
     "ingest": ingest.measure,  # last: its nodes look alive for a while, and on a shared cluster get tasks
 }
 

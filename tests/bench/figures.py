@@ -54,6 +54,8 @@ class Sizes(Struct, frozen=True, kw_only=True):
     copy_bytes: int = 128 * 1024 * 1024
     copied_files: int = 500
     hooked_jobs: int = 200
+    typed_keys: int = 200
+    forwarded_bytes: int = 200_000_000
 
 
 FULL = Sizes()
@@ -74,6 +76,8 @@ QUICK = Sizes(
     copy_bytes=8 * 1024 * 1024,
     copied_files=50,
     hooked_jobs=5,
+    typed_keys=10,
+    forwarded_bytes=4_000_000,
     command_runs=1,
     console_rows=1_000,
     console_keys=5,

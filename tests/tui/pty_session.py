@@ -12,7 +12,7 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 WAIT_S = 40.0
@@ -68,6 +68,13 @@ class PtySession:
         end = time.monotonic() + duration_s
         while (left_s := end - time.monotonic()) > 0:
             assert self._read(left_s), self.shown[-2000:]
+
+    def read_while(self, holds: Callable[[], bool]) -> None:
+        """Take what it writes until `holds` says no."""
+        end = time.monotonic() + WAIT_S
+        while holds():
+            assert time.monotonic() < end, self.shown[-2000:]
+            assert self._read(0.1), (self.process.poll(), self.last)
 
     def settle(self) -> None:
         """Until it has written nothing for a moment."""

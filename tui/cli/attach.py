@@ -39,6 +39,7 @@ _WINDOW_BYTES = 128 * 1024
 
 _COMES_BACK = frozenset({"E_STREAM_GONE", "E_STREAM_LOST"})
 _NOT_YET = frozenset({"E_NOT_RUNNING", "E_UNAVAILABLE"})
+_THERE = frozenset({TaskState.ASSIGNED, TaskState.RUNNING})
 _OVER = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED, TaskState.TIMEOUT})
 
 
@@ -93,13 +94,17 @@ class Attachment:
     async def _work(self, opened: StreamOpened) -> Parted:
         found: StreamOpened | None = opened
         while found is not None:
+            ended = False
             try:
-                return await self._view(found)
+                parted = await self._view(found)
+                if parted is not Parted.ENDED:
+                    return parted
+                ended = True  # with its task, or with an attempt of it that the guard has ended
             except StreamBroken as broken:
                 if broken.code not in _COMES_BACK:
                     raise
             self._waits = True  # the agent, the bus or the node comes back; a retry is another attempt
-            opening = asyncio.create_task(self._open(), name="open again")
+            opening = asyncio.create_task(self._next() if ended else self._open(), name="open again")
             leaving = asyncio.create_task(self._left(), name="type")
             try:
                 await asyncio.wait({opening, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -111,6 +116,22 @@ class Attachment:
                 leaving.cancel()
                 await asyncio.wait({opening, leaving})
         return Parted.ENDED
+
+    async def _next(self) -> StreamOpened | None:
+        """The session with the attempt after the one that has ended; None: the task is over."""
+        wait_s = _LOOK_FIRST_S
+        while True:
+            try:
+                shown = await self._shown()
+            except (NoResponders, RequestTimeout, Disconnected):
+                pass
+            else:
+                if shown.state in _OVER:
+                    return None
+                if shown.state not in _THERE or shown.fence != self._attempt:
+                    return await self._open()
+            await asyncio.sleep(wait_s)  # its end is being reported
+            wait_s = min(2 * wait_s, _LOOK_MAX_S)
 
     async def _left(self) -> None:
         """Until the person leaves; nobody is there to take what is typed meanwhile."""
@@ -134,12 +155,23 @@ class Attachment:
                 if not self._waits:
                     raise
             else:
-                if opened.attempt != self._attempt and self._attempt:
-                    self._offset = -1  # what we saw was another attempt's
-                self._attempt = opened.attempt
-                return opened
+                known, self._attempt = self._attempt, opened.attempt
+                if known in (0, opened.attempt) or not self._begins_anew(opened):
+                    return opened
+                async with joined(self._corral.bus, opened.node, opened.stream):
+                    continue  # at the wrong byte: left, and asked for again
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, _LOOK_MAX_S)
+
+    def _begins_anew(self, opened: StreamOpened) -> bool:
+        """What was typed, seen and switched on was another attempt's; whether it was asked for from there."""
+        self._typed.clear()
+        self._terminal.forget()
+        asked, self._offset = self._offset, -1
+        if asked >= 0:
+            text = f"{self._task} was lost, and has begun anew: attempt {opened.attempt}"
+            self._terminal.show(f"\r\n[corral: {text}]\r\n".encode())
+        return asked >= 0
 
     async def _shown(self) -> Task:
         return await self._corral.task(self._task)

@@ -128,6 +128,11 @@ class RawTerminal:
         self._modes.note(data)
         output.raw(data)
 
+    def forget(self) -> None:
+        """Switch off what the program there had switched on: it is there no more."""
+        output.raw(self._modes.undo())
+        self._modes = Modes()
+
     async def typed(self) -> tuple[bytes, bool]:
         """What was typed next, and whether the person leaves."""
         await self._readable()

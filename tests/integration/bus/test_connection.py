@@ -86,6 +86,24 @@ async def test_a_restart_of_the_server(tmp_path: Path) -> None:
         server.stop(child)
 
 
+async def test_closing_right_after_the_server_died_is_no_error_and_leaves_nothing(tmp_path: Path) -> None:
+    """What was still to be sent cannot be, and nobody has noticed yet."""
+    async with placed(tmp_path) as (process, authority):
+        child = server.start(process)
+        await server.wait_ready(process)
+        before = asyncio.all_tasks()
+        bus = await NatsBus.connect(process.url, authority.mint_coordinator(), name="c")
+        child.kill()
+        child.wait()
+        with contextlib.suppress(Disconnected):  # large ones: some still wait when it is closed
+            for _ in range(10):
+                await bus.publish("corral.nothing", bytes(100_000))
+        await bus.close()
+        assert not bus.connected
+        left = asyncio.all_tasks() - before
+        assert not left or not (await asyncio.wait(left, timeout=20))[1]
+
+
 async def test_a_revoked_credential_is_out_at_once(tmp_path: Path) -> None:
     """B19: its open connection is closed, it gets no new one, and nobody else notices."""
     async with placed(tmp_path) as (process, authority), server.running(process) as child:
