@@ -229,10 +229,9 @@ class Agent:
             self._driver.close()
 
     async def leave(self) -> None:
-        """Before a stop in good order: no new work, we say goodbye, and what has not started is given back.
+        """Before a stop in good order: we say goodbye, then give back what has not started.
 
-        In this order: as long as we are taken to be there, we get as much as we give back. What runs goes on
-        at the guard, under its lease, for an agent that comes soon.
+        While we are taken to be there we get as much again. What runs goes on at the guard, under its lease.
         """
         if self._speaking is None:
             return
