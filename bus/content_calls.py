@@ -27,13 +27,14 @@ from bus.checkpoints import (
 from bus.copies import ReplicaList, Replicas, ReplicaScrub, ReplicaScrubbed
 from bus.models import Model, ModelList, ModelQuery, ModelRegister, Models
 from bus.results import MetricsQuery, TaskMetrics
+from bus.training_calls import TrainingCalls
 
 S = TypeVar("S", bound=Struct)
 
 COLLECT_TIMEOUT_S = 60.0
 
 
-class ContentCalls:
+class ContentCalls(TrainingCalls):
     """Artifacts, models, and what tasks tell of themselves."""
 
     async def artifacts(self, target: str = "", *, limit: int = 100, cursor: str = "") -> Artifacts:

@@ -41,6 +41,7 @@ from coordinator.api.streams import StreamDesk
 from coordinator.api.timeline import TimelineDesk
 from coordinator.api.tokens import Tokens
 from coordinator.api.tools import ToolDesk
+from coordinator.api.training import TrainingDesk
 from coordinator.api.verify import Rebuild, Verifier
 from coordinator.api.volumes import VolumeDesk
 from coordinator.api.webhooks import WebhookDesk
@@ -96,6 +97,7 @@ from coordinator.store.task_lists import TaskLists
 from coordinator.store.timeline import Timelines
 from coordinator.store.tokens import Tokens as TokenStore
 from coordinator.store.tools import ToolStore
+from coordinator.store.training import TrainingStore
 from coordinator.store.volumes import VolumeStore
 from coordinator.store.webhooks import Webhooks
 from coordinator.submissions import Intake
@@ -282,6 +284,9 @@ class _Left:
             others=contents.models.kinds,
         )
         self.tidy = contents.lists.run
+        # a connection of its own to the time-series, which waits behind nobody's charts
+        self._trained = TrainingStore(dsn), SeriesStore(engine.config.timeseries_dsn or dsn)
+        training = TrainingDesk(finder, engine.clock, *self._trained)
         self.hear = hearing(results, contents.artifacts, self.copies, checkpoints)
         self.kinds = checkpoints.kinds
         self.handlers: dict[str, Handler] = {
@@ -289,10 +294,12 @@ class _Left:
             **contents.handlers,
             **replicas.handlers,
             **checkpoints.handlers,
+            **training.handlers,
         }
 
     async def close(self) -> None:
-        for store in (self._results, self._contents, self._replicas, self._listed, self._checkpoints):
+        stores = (self._results, self._contents, self._replicas, self._listed, self._checkpoints)
+        for store in (*stores, *self._trained):
             await store.close()
 
 

@@ -20,9 +20,9 @@ from bus.fields import NODE_FIELDS
 from bus.filter import matches, parse
 from bus.refusal import quote, refusal
 from bus.series import IDS_MAX, METRICS, POINTS_MAX, VALUES_MAX, Aggregate, SeriesKind, SeriesQuery
-from bus.values import NodeName
+from bus.values import NodeName, TaskRef
 from coordinator.api.access import viewer
-from coordinator.api.find import Finder
+from coordinator.api.find import Finder, parse_target
 from coordinator.api.gpu_series import gpus_meant, without_gpus
 from coordinator.api.node_list import value_of
 from coordinator.clock import Clock
@@ -66,6 +66,9 @@ class SeriesDesk:
         metrics = _metrics(request)
         since_s, step_s, count = self._times(request)
         things, nodes = await self._things(user, request)
+        owners = tuple(node.id for node in nodes)
+        if request.kind is SeriesKind.TASK:
+            owners = tuple(dict.fromkeys(UUID(str(each).partition(":")[0]) for each in things))
         values = max(1, len(things)) * len(metrics) * count
         if values > VALUES_MAX:
             got, expected = f"{values:,} values", f"{VALUES_MAX:,} at most"
@@ -79,7 +82,7 @@ class SeriesDesk:
             step_s=step_s,
             count=count,
             aggregate=_aggregate(request, metrics),
-            nodes=tuple(node.id for node in nodes),
+            owners=owners,
         )
         try:
             measured = await self._store.measured(wanted)
@@ -175,15 +178,20 @@ class SeriesDesk:
             found[name] = node
         return list(found.values())
 
-    async def _tasks(self, user: UserRow, request: SeriesQuery) -> dict[UUID, str]:
+    async def _tasks(self, user: UserRow, request: SeriesQuery) -> dict[str, str]:
+        """Their rows in text; of a rank (1042.0:3) with its number behind a colon."""
         _check_number(len(request.ids), TASKS_MAX, field="/ids")
         if not request.ids:
             raise ApiError(refusal("E_REQUIRED", field="/ids", expected="tasks, such as 1042.7"))
-        refs = [
-            await self._finder.task(user, text, field=f"/ids/{place}")
-            for place, text in enumerate(request.ids)
-        ]
-        return {row: str(ref) for row, ref in (await self._store.task_ids(refs)).items()}
+        asked: list[tuple[TaskRef, str]] = []
+        for place, text in enumerate(request.ids):
+            field = f"/ids/{place}"
+            ref, _ = await self._finder.attempt(user, text, field=field)
+            rank = parse_target(text, field=field).rank
+            asked.append((ref.whole, "" if rank is None else f":{rank}"))
+        refs = list(dict.fromkeys(ref for ref, _ in asked))
+        rows = {ref: row for row, ref in (await self._store.task_ids(refs)).items()}
+        return {f"{rows[ref]}{rank}": f"{ref}{rank}" for ref, rank in asked if ref in rows}
 
 
 def _metrics(request: SeriesQuery) -> tuple[str, ...]:

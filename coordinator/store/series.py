@@ -15,6 +15,7 @@ from asyncpg.protocol import Record
 from msgspec import Struct
 
 from bus.series import METRICS, Aggregate, Measured, Series, SeriesKind, States
+from bus.training import RankUsage
 from bus.values import TaskRef
 from coordinator.store.connection import LIST_SESSION, Session
 from coordinator.store.errors import TooMuchAsked
@@ -41,7 +42,8 @@ class Wanted(Struct, frozen=True, kw_only=True):
     """What is asked for, checked: `count` buckets of `step_s` from `since_s` on.
 
     `things`: their ids in the database, with the names that people know them by; of GPUs the UUIDs that
-    their makers gave them, and `nodes` are where these are.
+    their makers gave them, and `owners` are the nodes that have these. Of tasks `owners` are their rows,
+    and things are those in text; of a rank with its number behind a colon.
     """
 
     kind: SeriesKind
@@ -51,7 +53,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     step_s: float
     count: int
     aggregate: Aggregate
-    nodes: tuple[UUID, ...] = ()
+    owners: tuple[UUID, ...] = ()
 
     @property
     def until_s(self) -> float:
@@ -97,6 +99,20 @@ class SeriesStore:
         numbers, indices = [ref.job for ref in refs], [ref.index for ref in refs]
         rows = await self._session.fetch(_SQL["task_ids"], numbers, indices)
         return {row["id"]: TaskRef(row["number"], row["index"]) for row in rows}
+
+    async def usage_of_ranks(self, task: UUID, fence: int, *, since_s: float) -> dict[int, RankUsage]:
+        """The newest sample of each rank of a try, from `since_s` (Unix epoch) on."""
+        rows = await self._session.fetch(_SQL["newest_of_ranks"], task, fence, since_s)
+        return {
+            row["rank"]: RankUsage(
+                at=row["at"],
+                cpu_millis=row["cpu_millis"],
+                mem_mib=row["mem_mib"],
+                gpus=row["gpus"],
+                gpu_mem_mib=row["gpu_mem_mib"],
+            )
+            for row in rows
+        }
 
     async def states(self, since_s: float, *, viewer: str | None) -> States:
         """What became of the jobs that were submitted since."""
@@ -162,11 +178,17 @@ def _query(wanted: Wanted, legs: Sequence[Leg]) -> tuple[str, list[object]]:
             whose = f"entity = any ({arguments.add(list(wanted.metrics), 'text[]')})"
         case SeriesKind.GPU:
             nodes, gpus = (
-                arguments.add(list(wanted.nodes), "uuid[]"),
+                arguments.add(list(wanted.owners), "uuid[]"),
                 arguments.add(list(wanted.things), "text[]"),
             )
             whose = f"node_id = any ({nodes}) and entity = any ({gpus})"
-        case SeriesKind.NODE | SeriesKind.TASK:
+        case SeriesKind.TASK:
+            tasks, named = (
+                arguments.add(list(wanted.owners), "uuid[]"),
+                arguments.add(list(wanted.things), "text[]"),
+            )
+            whose = f"task_id = any ({tasks}) and entity = any ({named})"
+        case SeriesKind.NODE:
             whose = f"entity = any ({arguments.add(list(wanted.things), 'uuid[]')})"
         case _:
             assert_never(wanted.kind)

@@ -40,7 +40,7 @@ LATE_S = 10.0
 
 _GAUGES = ("float8",) * 9
 _NODE_TYPES = ("timestamptz", "uuid", *_GAUGES, "float4", "float4", "float4", "bool")
-_TASK_TYPES = ("timestamptz", "uuid", "uuid", "int4", *_GAUGES, "bool")
+_TASK_TYPES = ("timestamptz", "uuid", "uuid", "int4", *_GAUGES, "bool", "int4")
 _GPU_TYPES = ("timestamptz", "uuid", "text", "float4", "float4", "float4", "float4")
 _EVENT_TYPES = ("timestamptz", "varchar", "text", "text", "uuid", "uuid", "uuid", "text", "jsonb")
 
@@ -317,5 +317,5 @@ def _task_row(record: UsageRecord) -> tuple[object, ...]:
     assert record.attempt is not None
     return (
         _instant(record.at), record.node_id, record.task_id, record.attempt.fence, *_gauges(record),
-        record.anomaly,
+        record.anomaly, record.attempt.rank,
     )  # fmt: skip

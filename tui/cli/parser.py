@@ -186,6 +186,7 @@ FAMILIES = (
     "contents",
     "closer",
     "nodes",
+    "training",
     "gpus",
     "networks",
     "scheduler",

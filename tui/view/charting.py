@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -115,8 +116,12 @@ class Subject(Struct, frozen=True):
         return ", ".join(self.ids[:3]) + (f" and {len(self.ids) - 3} more" if len(self.ids) > 3 else "")
 
 
+_TASK = re.compile(r"[0-9]+(\.[0-9]+(:[0-9]+)?)?")
+"""1042.7, and 1042.7:3 for a rank; names of nodes have no dots."""
+
+
 def parse_subject(text: str) -> Subject:
-    """ "cluster", "learning", "n1,n2", "1042.7 cpu,memory", "n1:0,n2:1" (GPUs). Raises WordError."""
+    """ "cluster", "n1,n2", "1042.7 cpu,memory", "1042.7:3" (a rank), "n1:0" (a GPU). Raises WordError."""
     words = text.split()
     if not words or len(words) > 2:
         raise WordError(
@@ -126,11 +131,11 @@ def parse_subject(text: str) -> Subject:
     if words == [LEARNING]:
         return learning()
     ids = tuple(filter(None, words[0].split(",")))
-    are_tasks = all(each.replace(".", "").isdigit() for each in ids)
+    are_tasks = all(_TASK.fullmatch(each) for each in ids)
     kind = SeriesKind.TASK if are_tasks else SeriesKind.NODE
     if ids == ("cluster",):
         kind, ids = SeriesKind.CLUSTER, ()
-    elif any(":" in each for each in ids):
+    elif not are_tasks and any(":" in each for each in ids):
         kind = SeriesKind.GPU
     known = Subject(kind, ids).known
     metrics = tuple(filter(None, words[1].split(","))) if len(words) == 2 else ()

@@ -60,8 +60,9 @@ select at, node_id as entity, samples, anomaly,
 from corral.node_usage_hours;
 
 -- name: task_samples
--- Samples of tasks: of all their attempts, each of which was measured on its own node.
-select at, task_id as entity, 1 as samples, anomaly,
+-- Samples of tasks: of all their attempts, each of which was measured on its own node. A rank of a gang is asked for by
+-- its number; what is asked for as a whole is all of its ranks.
+select at, named.entity, task_id, 1 as samples, anomaly,
     cpu_millis as cpu,
     mem_mib as memory,
     gpus as gpu,
@@ -73,7 +74,15 @@ select at, task_id as entity, 1 as samples, anomaly,
     disk_read_mbps + disk_write_mbps as disk,
     disk_read_mbps as disk_read,
     disk_write_mbps as disk_write
-from corral.task_usage;
+from corral.task_usage cross join lateral (values (task_id::text), (task_id || ':' || rank)) as named (entity);
+
+-- name: newest_of_ranks
+-- The newest sample of each rank of a try ($2) of a gang, from $3 on.
+select distinct on (rank)
+    rank, extract(epoch from at)::double precision as at, cpu_millis, mem_mib, gpus, gpu_mem_mib
+from corral.task_usage
+where task_id = $1 and fence = $2 and at >= to_timestamp($3::double precision)
+order by rank, at desc;
 
 -- name: gpu_samples
 -- Samples of GPUs.

@@ -22,7 +22,7 @@ from stdin (format binary);
 -- Gauges of running attempts.
 copy corral.task_usage (
     at, node_id, task_id, fence, cpu_millis, mem_mib, gpus, gpu_mem_mib, storage_mib, net_rx_mbps, net_tx_mbps,
-    disk_read_mbps, disk_write_mbps, anomaly)
+    disk_read_mbps, disk_write_mbps, anomaly, rank)
 from stdin (format binary);
 
 -- name: user_ids

@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from bus.series import Aggregate, Measured, SeriesKind
-from bus.values import AttemptRef, NodeName, Usage
+from bus.values import RANK_STRIDE, AttemptRef, NodeName, Usage
 from coordinator.clock import Clock
 from coordinator.core.effects import GaugeRecord, UsageRecord
 from coordinator.store import series
@@ -204,8 +204,41 @@ async def test_tasks_have_their_own(store: SeriesStore, telemetry: TelemetryStor
     task = uuid4()
     of_task = {"attempt": AttemptRef(1, 0, 1), "task_id": task}
     await telemetry.write([sample(uuid4(), BEGIN + 1, 400.0, **of_task), sample(task, BEGIN + 1, 900.0)])
-    (cpu,) = (await asked(store, task, kind=SeriesKind.TASK, count=2)).series
-    assert cpu.values == [400.0, None]
+    wanted = {"kind": SeriesKind.TASK, "owners": (task,), "things": {str(task): "1.0"}}
+    (cpu,) = (await asked(store, task, count=2, **wanted)).series
+    assert (cpu.id, cpu.values) == ("1.0", [400.0, None])
+
+
+async def test_ranks_are_told_apart_and_their_task_is_all_of_them(
+    store: SeriesStore, telemetry: TelemetryStore
+) -> None:
+    task, other = uuid4(), uuid4()
+    figures = [(0, 100.0), (1, 200.0), (2, 600.0)]
+    await telemetry.write(
+        [
+            sample(uuid4(), BEGIN + 1, cpu, attempt=AttemptRef(1, rank * RANK_STRIDE, 1), task_id=each)
+            for rank, cpu in figures
+            for each in (task, other)
+        ]
+    )
+    things = {f"{task}:{rank}": f"1.0:{rank}" for rank in (0, 2)} | {str(task): "1.0"}
+    measured = await asked(store, task, kind=SeriesKind.TASK, owners=(task,), things=things, count=1)
+    found = {each.id: each.values for each in measured.series}
+    assert found == {"1.0:0": [100.0], "1.0:2": [600.0], "1.0": [300.0]}
+
+
+async def test_the_newest_sample_of_each_rank_of_a_try(store: SeriesStore, telemetry: TelemetryStore) -> None:
+    task, now = uuid4(), time.time()
+    told = [(0, 1, 50, 9.0), (0, 2, 40, 1.0), (0, 2, 10, 2.0), (1, 2, 5, 3.0), (2, 2, 300, 4.0)]
+    await telemetry.write(
+        [
+            sample(uuid4(), now - ago, cpu, attempt=AttemptRef(1, rank * RANK_STRIDE, fence), task_id=task)
+            for rank, fence, ago, cpu in told
+        ]
+    )
+    found = await store.usage_of_ranks(task, 2, since_s=now - 120)
+    assert {rank: each.cpu_millis for rank, each in found.items()} == {0: 2.0, 1: 3.0}
+    assert found[1].mem_mib == 6.0 and abs(found[1].at - (now - 5)) < 0.01
 
 
 @pytest.mark.contract("S4.61")

@@ -139,6 +139,8 @@ def test_there_is_a_method_for_every_operation() -> None:
         "token.create": Client.create_token,
         "token.list": Client.tokens,
         "token.revoke": Client.revoke_token,
+        "train.status": Client.training,
+        "train.ranks": Client.ranks,
         "gpu.list": Client.gpus,
         "gpu.quarantine": Client.quarantine_gpu,
         "gpu.release": Client.release_gpu,

@@ -17,6 +17,7 @@ from bus.messages import NeededOutput
 from bus.registry import ToolAdd, ToolStats, TypeAdd
 from bus.series import Measured, States
 from bus.timeline import Timeline
+from bus.training import RankUsage
 from bus.values import JobState, Role, TaskRef, UserName
 from coordinator.core.effects import LearnedState
 from coordinator.core.events import JobOver, TaskSeen
@@ -216,6 +217,8 @@ class FakeSeries(SeriesStore):
         self.asked: list[Wanted] = []
         self.fault: Exception | None = None
         self.since: list[tuple[float, str | None]] = []
+        self.ranks: dict[int, RankUsage] = {}
+        self.of_ranks: list[tuple[UUID, int, float]] = []
 
     async def measured(self, wanted: Wanted) -> Measured:
         if self.fault is not None:
@@ -225,6 +228,10 @@ class FakeSeries(SeriesStore):
 
     async def task_ids(self, refs: Sequence[TaskRef]) -> dict[UUID, TaskRef]:
         return {UUID(int=ref.index + 1): ref for ref in refs}
+
+    async def usage_of_ranks(self, task: UUID, fence: int, *, since_s: float) -> dict[int, RankUsage]:
+        self.of_ranks.append((task, fence, since_s))
+        return self.ranks
 
     async def states(self, since_s: float, *, viewer: str | None) -> States:
         self.since.append((since_s, viewer))

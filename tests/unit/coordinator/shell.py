@@ -45,6 +45,7 @@ from coordinator.api.streams import StreamDesk
 from coordinator.api.timeline import TimelineDesk
 from coordinator.api.tokens import Tokens
 from coordinator.api.tools import ToolDesk
+from coordinator.api.training import TrainingDesk
 from coordinator.api.verify import Verifier
 from coordinator.api.volumes import VolumeDesk
 from coordinator.api.webhooks import WebhookDesk
@@ -85,6 +86,7 @@ from tests.unit.coordinator.fake_members import FakeAudits, FakeJobMembers, Fake
 from tests.unit.coordinator.fake_networks import FakeNetworks
 from tests.unit.coordinator.fake_replicas import FakeReplicas
 from tests.unit.coordinator.fake_schedules import FakeSchedules
+from tests.unit.coordinator.fake_training import FakeTraining
 from tests.unit.coordinator.fake_volumes import FakeVolumes
 from tests.unit.coordinator.fake_webhooks import FakeWebhooks, SealerInMemory
 from tests.unit.coordinator.fakes import (
@@ -294,6 +296,7 @@ class Shell:
         self.learned = learned or FakeLearned(self.store)
         self.past = past or Past("")
         self.timelines = FakeTimelines()
+        self.training = FakeTraining()
         options = {} if tune is None else {"command": tune}
         self.tuning = Tuning(
             self.loop,
@@ -357,6 +360,7 @@ class Shell:
                 **PastOutputs(self.logs, self.reads, self.clock).handlers,
                 **PastPeople(self.loop, self.past, self.clock).handlers,
                 **SeriesDesk(self.loop, self.jobs.finder, self.clock, self.series).handlers,
+                **TrainingDesk(self.jobs.finder, self.clock, self.training, self.series).handlers,
                 **StreamDesk(
                     self.jobs.finder, self.reads, self.teller, self.granted, kinds=self.checkpoints.kinds
                 ).handlers,

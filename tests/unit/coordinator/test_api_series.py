@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
@@ -125,6 +126,16 @@ async def test_a_database_that_takes_too_long_or_is_away_is_told(shell: Shell) -
     assert (await shell.ask("olga", "series.query", **HOUR))["error"]["status"] == 503
 
 
+async def test_ranks_are_named_behind_their_task(shell: Shell) -> None:
+    await shell.submit()
+    ids = ["1.0:3", "1.0", "1", "1.0:0"]
+    await shell.ask("alice", "series.query", **(HOUR | TASK | {"ids": ids}))
+    (wanted,) = shell.series.asked
+    row = UUID(int=1)
+    assert wanted.owners == (row,)
+    assert wanted.things == {f"{row}:3": "1.0:3", str(row): "1.0", f"{row}:0": "1.0:0"}
+
+
 async def test_states_of_the_last_day_are_ones_own(shell: Shell) -> None:
     for user in ("alice", "olga"):
         await shell.ask(user, "series.states")
@@ -156,7 +167,9 @@ async def test_gpus_are_named_by_their_node_and_who_has_none_says_so(
     answer = await shell.ask("rita", "series.query", **(GPU | asked))
     (wanted,) = shell.series.asked
     assert list(wanted.things.values()) == names
-    assert set(wanted.things) <= {"GPU-a", "GPU-b"} and shell.cluster.nodes[NodeName("g1")].id in wanted.nodes
+    assert (
+        set(wanted.things) <= {"GPU-a", "GPU-b"} and shell.cluster.nodes[NodeName("g1")].id in wanted.owners
+    )
     assert [(each["id"], each["lacks"]) for each in answer["series"]] == [(name, "GPU") for name in lacking]
 
 

@@ -178,6 +178,13 @@ def test_a_node_by_itself_has_a_curve_for_each_gpu() -> None:
     assert both.kind is SeriesKind.NODE, "of several nodes the sums"
 
 
+def test_a_rank_is_no_gpu() -> None:
+    assert parse_subject("1042.7:3,1042.7 cpu") == Subject(SeriesKind.TASK, ("1042.7:3", "1042.7"), ("cpu",))
+    assert parse_subject("1042").kind is SeriesKind.TASK and parse_subject("7:0").kind is SeriesKind.GPU
+    with pytest.raises(WordError):
+        parse_subject("1042.7:3 temperature")
+
+
 def test_some_gpus_are_asked_for_by_name() -> None:
     subject = parse_subject("n1:0,n2:3 gpu,gpu_power")
     assert subject == Subject(SeriesKind.GPU, ("n1:0", "n2:3"), ("gpu", "gpu_power"))
