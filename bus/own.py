@@ -18,7 +18,7 @@ from msgspec import Struct
 from bus.auth import Authority
 from bus.connection import NatsBus
 from bus.errors import BusError
-from bus.server import MAX_PAYLOAD_BYTES, OLDEST_VERSION
+from bus.server import MAX_CONTROL_LINE_BYTES, MAX_PAYLOAD_BYTES, OLDEST_VERSION
 from bus.trust import Refused
 
 GREETING_TIMEOUT_S = 5.0
@@ -176,6 +176,7 @@ def include_text(authority: Authority, *, accounts: str = ACCOUNTS_FOLDER) -> st
 # Written by Corral. In nats-server.conf, beside your own settings:
 #   include "this file"
 #   max_payload: {MAX_PAYLOAD_BYTES}
+#   max_control_line: {MAX_CONTROL_LINE_BYTES}
 #   jetstream {{ store_dir: "/var/lib/nats", sync_interval: always }}
 operator: {authority.operator_jwt()}
 system_account: {authority.system_account}

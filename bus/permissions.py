@@ -41,9 +41,7 @@ def user_permissions(name: str, role: Role) -> Permissions:
     """For a person or their program."""
     own = inbox_prefix(Peer.USER, name)
     requests = (
-        tuple(api(name, verb) for verb, operation in OPERATIONS.items() if operation.role is Role.READONLY)
-        if role is Role.READONLY
-        else (f"corral.u.{name}.>", f"corral.s.{name}.*.*.up")
+        _questions(name) if role is Role.READONLY else (f"corral.u.{name}.>", f"corral.s.{name}.*.*.up")
     )
     subscribe = [f"{own}.>", feed_of(None), errors(name), f"corral.node.*.log.{name}.*"]
     if role is not Role.READONLY:
@@ -111,6 +109,22 @@ def public_permissions() -> Permissions:
         publish=tuple(auth(verb) for verb in AuthVerb),
         subscribe=(f"{inbox_prefix(Peer.PUBLIC, PUBLIC_NAME)}.>",),
     )
+
+
+def _questions(name: str) -> tuple[str, ...]:
+    """What only looks; one subject for a noun of which everything may be asked: a JWT is to stay short."""
+    roles: dict[str, set[Role]] = {}
+    for operation, what in OPERATIONS.items():
+        roles.setdefault(operation.partition(".")[0], set()).add(what.role)
+    open_nouns = {noun for noun, asked in roles.items() if asked == {Role.READONLY}}
+    found = [
+        f"corral.u.{name}.{noun}.*"
+        if (noun := operation.partition(".")[0]) in open_nouns
+        else api(name, operation)
+        for operation, what in OPERATIONS.items()
+        if what.role is Role.READONLY
+    ]
+    return tuple(dict.fromkeys(found))
 
 
 def _ping() -> tuple[str, ...]:

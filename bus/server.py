@@ -31,6 +31,9 @@ HOST = "127.0.0.1"
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 """More than a message may have (`bus.limits`), so that we give the answer, not the server."""
 
+MAX_CONTROL_LINE_BYTES = 32 * 1024
+"""A JWT comes on one line and names every subject: with a long name that is more than the usual 4 KiB."""
+
 OLDEST_VERSION = (2, 10, 23)
 """Earlier ones lose acknowledged messages when a stream's files are damaged."""
 
@@ -257,6 +260,7 @@ server_name: corral
 host: {json.dumps(host)}
 port: {process.port}
 max_payload: {MAX_PAYLOAD_BYTES}
+max_control_line: {MAX_CONTROL_LINE_BYTES}
 jetstream {{
   store_dir: {json.dumps(str(store), ensure_ascii=False)}
   # the default syncs every two minutes: what was acknowledged could be lost with the power

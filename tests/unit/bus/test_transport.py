@@ -153,6 +153,16 @@ async def test_every_subscriber_gets_a_copy(cluster: Cluster) -> None:
         assert [message.subject for message in await one.wait(1)] == ["corral.feed.alice.job.7"]
 
 
+async def test_who_has_the_longest_name_and_most_subjects_gets_in(cluster: Cluster) -> None:
+    """Their JWT comes on one line of the protocol."""
+    name = "r" * 63
+    reader, coordinator = await cluster.user(name, Role.READONLY), await cluster.coordinator()
+    heard = Heard()
+    await coordinator.subscribe(f"corral.u.{name}.>", heard)
+    await reader.publish(f"corral.u.{name}.train.status", b"")
+    assert [message.subject for message in await heard.wait(1)] == [f"corral.u.{name}.train.status"]
+
+
 async def test_unsubscribe_finishes_what_is_in_hand(cluster: Cluster) -> None:
     coordinator = await cluster.coordinator()
     entered, release, finished = asyncio.Event(), asyncio.Event(), asyncio.Event()
