@@ -22,7 +22,7 @@ from agent.bringing import bringing_of
 from agent.config import Config
 from agent.containing import Containing
 from agent.copies import Copies
-from agent.core.events import CancelAsked, EndAsked, Event, PauseAsked, ResumeAsked, RetractAsked, StartAsked
+from agent.core.events import CancelAsked, Event, PauseAsked, ResumeAsked, RetractAsked, StartAsked
 from agent.core.keeping import Limits
 from agent.core.model import Order, Phase
 from agent.core.pacing import Pace
@@ -30,7 +30,6 @@ from agent.executor import Executor
 from agent.gangs import free_port
 from agent.gpu_watch import GpuWatch
 from agent.gpus import GpuDriver, SimulatedGpus
-from agent.guard.account import task_account
 from agent.guard.client import GuardError
 from agent.guard.wire import FILLS_TEMPLATES
 from agent.inputs import InputFetcher
@@ -56,9 +55,7 @@ from agent.tools import selftest
 from agent.tools.registry import TOOLS
 from agent.translate import to_assigned, to_found
 from agent.usage import UsageSampler
-from agent.volumes.keeper import Volumes
-from agent.volumes.packing import Packer
-from agent.volumes.store import VolumeStore
+from agent.volumes.fetching import make_volumes
 from agent.watch import GuardWatch
 from bus import subjects
 from bus.checkpoints import SavedFile
@@ -144,7 +141,7 @@ class Agent:
         )
         self._containing = Containing(config, self._executor.use_runtime)
         self._reporter = Reporter(bus, config.node, self._executor)
-        self._volumes = self._make_volumes()
+        self._volumes = make_volumes(config, self._peers, self._store, self._executor)
         self._bringing = bringing_of(config, self._store, self._peers)
         self._capabilities |= self._bringing.able
         steps = [self._volumes.bring, self._bringing.bring, self._saver.prepare]
@@ -181,10 +178,13 @@ class Agent:
 
     def _make_streams(self) -> StreamServer:
         guard, ledger = self._executor.guard, self._executor.ledger
+        blobs = BlobStreams(
+            self._store, self._taker, suspect=self._scrubber.suspect, also=self._volumes.sealed_file
+        )
         kinds = {
             SessionKind.PTY: Terminals(guard, ledger).accept,
             SessionKind.TCP: Ports(ledger).accept,
-            **BlobStreams(self._store, self._taker, suspect=self._scrubber.suspect).kinds,
+            **blobs.kinds,
         }
         return StreamServer(self._bus, self._config.node, kinds)
 
@@ -259,14 +259,6 @@ class Agent:
     def _start(self, name: str, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         assert self._group is not None
         return self._group.create_task(work, name=name)
-
-    def _make_volumes(self) -> Volumes:
-        return Volumes(
-            VolumeStore(self._config.data / "pools", Packer(task_account())),
-            self._config.node,
-            held=lambda: self._executor.ledger.held,
-            end=lambda attempts, reason: self._executor.handle(EndAsked(attempts, reason)),
-        )
 
     def _make_register(self) -> Register:
         guard = self._executor.guard

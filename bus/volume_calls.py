@@ -70,6 +70,10 @@ class VolumeCalls:
         query = SnapshotQuery(volume=volume, snapshot=snapshot)
         return await self._call("volume.restore", query, VolumeEntry)
 
+    async def promote_volume(self, volume: str) -> VolumeEntry:
+        """The best copy of it takes over from a lost node, although that has what no copy has."""
+        return await self._call("volume.promote", VolumeQuery(volume=volume), VolumeEntry)
+
     async def remove_snapshot(self, volume: str, snapshot: str) -> VolumeEntry:
         query = SnapshotQuery(volume=volume, snapshot=snapshot)
         return await self._call("volume.unsnapshot", query, VolumeEntry)

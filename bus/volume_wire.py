@@ -38,10 +38,20 @@ class CopyOf(Struct, kw_only=True, frozen=True):
     number: int
 
 
-class VolumeWanted(Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """`primary`: tasks write to it here. A replica has the content `sha256` of `generation` at least.
+class SnapshotKept(Struct, kw_only=True, frozen=True):
+    """A snapshot that other nodes have: the hash of its sealed file, and the bytes of that."""
 
-    `content`: what it is to be filled with. `snapshots` that should be there, `dropped` ones that should not.
+    id: str
+    sha256: str
+    size: int
+
+
+class VolumeWanted(Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """`primary`: tasks write to it here. A replica has the content `sha256` of `generation`.
+
+    `content`: what it is to be filled with. `snapshots` that should be taken, `dropped` ones that should not
+    be there, `kept` ones to be brought where they are not. A primary that has a `sha256` and is not there was
+    lost, and is brought as well. `filled` and `used` are of that content, see `VolumeFound`.
     """
 
     id: str
@@ -56,6 +66,9 @@ class VolumeWanted(Struct, kw_only=True, frozen=True, omit_defaults=True):
     generation: int = 0
     sha256: str = ""
     size: int = 0
+    filled: int = 0
+    used: int = 0
+    kept: tuple[SnapshotKept, ...] = ()
 
 
 class VolumesWanted(Struct, kw_only=True, tag="volumes"):
@@ -75,16 +88,22 @@ class PoolFound(Struct, kw_only=True, frozen=True, omit_defaults=True):
 
 
 class SnapshotFound(Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """`size` in bytes on the disk; of a copy that shares blocks with its volume: as if it shared none."""
+    """`size` in bytes on the disk; of a copy that shares blocks with its volume: as if it shared none.
+
+    `sha256` of one that is a sealed file.
+    """
 
     id: str
     size: int = 0
+    sha256: str = ""
 
 
 class VolumeFound(Struct, kw_only=True, frozen=True, omit_defaults=True):
     """`generation` counts the times that it was sealed, `sha256` and `size` are of the sealed file.
 
     `used` is its content in bytes; `uses` the attempts that have it open, `writers` those of them that write.
+    `unsealed`: those that may have written what the sealed file does not have; `sealed_fill`: the `filled` of
+    what it has.
     """
 
     id: str
@@ -98,6 +117,8 @@ class VolumeFound(Struct, kw_only=True, frozen=True, omit_defaults=True):
     uses: tuple[AttemptRef, ...] = ()
     writers: tuple[AttemptRef, ...] = ()
     snapshots: tuple[SnapshotFound, ...] = ()
+    unsealed: tuple[AttemptRef, ...] = ()
+    sealed_fill: int = 0
 
 
 class VolumesFound(Struct, kw_only=True, tag="volumes_found"):

@@ -12,8 +12,9 @@ from bus.values import Role
 class PoolCreate(Request, kw_only=True):
     """A folder `path` on each of `nodes`, with room for volumes of `size` (MiB or "10GiB") on each of them.
 
-    `type`: local; others where a driver is registered. `compress` and `encrypt`: volumes are sealed while no
-    task has them; each node keeps the key, and nobody else does.
+    `type`: local; replicated, where each volume lies on `replicas` nodes; others where a driver is
+    registered. `compress` and `encrypt`: volumes are sealed while no task has them; each node keeps the key,
+    and nobody else does.
     """
 
     name: str
@@ -115,10 +116,22 @@ class Snapshot(Struct, kw_only=True):
     created_by: str = ""
 
 
+class VolumeCopy(Struct, kw_only=True):
+    """A place of a volume beside its `node`. `state`: active, out_of_sync, failed.
+
+    `generation` of what it has: active is who has that of the volume.
+    """
+
+    node: str
+    state: str
+    generation: int = 0
+    fault: str = ""
+
+
 class VolumeEntry(Struct, kw_only=True):
     """`state`: making, ready, away (its node is), deleted. `used` in bytes, as seen last.
 
-    `tasks` have it open, `writers` among them.
+    `tasks` have it open, `writers` among them. `generation` counts the times that it was sealed.
     """
 
     name: str
@@ -138,6 +151,8 @@ class VolumeEntry(Struct, kw_only=True):
     tasks: list[str] = []
     writers: list[str] = []
     snapshots: list[Snapshot] = field(default_factory=list)
+    copies: list[VolumeCopy] = field(default_factory=list)
+    generation: int = 0
     created_at: float = 0.0
     deleted_at: float | None = None
 
@@ -162,6 +177,7 @@ VOLUME_OPERATIONS: dict[str, tuple[type[Struct], type[Struct], Role]] = {
     "volume.undelete": (VolumeQuery, VolumeEntry, Role.USER),
     "volume.snapshot": (SnapshotQuery, VolumeEntry, Role.USER),
     "volume.restore": (SnapshotQuery, VolumeEntry, Role.USER),
+    "volume.promote": (VolumeQuery, VolumeEntry, Role.USER),
     "volume.unsnapshot": (SnapshotQuery, VolumeEntry, Role.USER),
 }
 """Operation -> what is asked, what comes back, who may."""

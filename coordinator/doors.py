@@ -234,7 +234,7 @@ class _Contents:
     def __init__(self, engine: Engine, notices: Notices, registry: Registry, *, reads: Reads) -> None:
         dsn = engine.config.dsn
         self._stores = (ArtifactStore(dsn), ModelStore(dsn), ItemListStore(dsn))
-        finder = Finder(engine.loop, reads)
+        finder, self.volumes = Finder(engine.loop, reads), registry.volumes
         self.collector = Collector(self._stores[0], engine.teller)
         self.artifacts = ArtifactDesk(engine.loop, self._stores[0], finder, notices, self.collector)
         self.models = ModelDesk(self._stores[1], self.artifacts)
@@ -265,13 +265,9 @@ class _Left:
         self._replicas, self._listed = ReplicaStore(dsn), ReplicaStore(dsn)
         offspring = Offspring(jobs, engine.loop, access, reads=reads, results=self._results, notices=notices)
         results = ResultDesk(engine.bus, self._results, finder, engine.clock, notices, offspring=offspring)
+        clock, epoch, record, volumes = engine.clock, engine.leader.epoch, engine.record, contents.volumes
         self.copies = Replication(
-            engine.loop,
-            self._replicas,
-            engine.teller,
-            engine.clock,
-            epoch=engine.leader.epoch,
-            record=engine.record,
+            engine.loop, self._replicas, engine.teller, clock, epoch=epoch, record=record, volumes=volumes
         )
         replicas = ReplicaDesk(engine.loop, self._listed, finder, engine.teller, self.copies)
         self._checkpoints = CheckpointStore(dsn)
@@ -330,7 +326,10 @@ class _Storage:
     def __init__(self, engine: Engine) -> None:
         self._store = VolumeStore(engine.config.dsn)
         self.book = VolumeBook()
-        self.keeper = VolumeKeeper(self.book, self._store, engine.teller, engine.loop, post=engine.loop.post)
+        loop, clock, epoch, record = engine.loop, engine.clock, engine.leader.epoch, engine.record
+        self.keeper = VolumeKeeper(
+            self.book, self._store, engine.teller, loop, clock=clock, epoch=epoch, record=record
+        )
         desk = VolumeDesk(engine.loop, self.book, self._store, self.keeper, make_key=make_key)
         self.handlers: dict[str, Handler] = dict(desk.handlers)
 

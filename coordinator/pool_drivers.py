@@ -16,7 +16,7 @@ from typing import Protocol
 from bus.volumes import PoolCreate
 
 GROUP = "corral.pools"
-OWN = ("local",)
+OWN = ("local", "replicated")
 
 MakeKey = Callable[[], bytes]
 

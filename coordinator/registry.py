@@ -65,7 +65,7 @@ class Registry:
 
     def __init__(self, cluster: Cluster, volumes: VolumeBook | None = None) -> None:
         self._cluster = cluster
-        self._volumes = volumes or VolumeBook()
+        self.volumes = volumes or VolumeBook()
         self._tools: dict[str, list[ToolRow]] = {}
         self.types: dict[str, TypeRow] = {}
         self.put([built_in_row(each.name) for each in BUILT_IN], map(_plain_type, sorted(_FIRST_TYPES)))
@@ -154,7 +154,7 @@ class Registry:
         `lists`: what it points to, by the pointers.
         Raises ApiError with all that is wrong about its tools: E_TYPE_UNKNOWN, E_TOOL_DISABLED, E_INPUT.
         """
-        mounted = self._volumes.mounted(spec, user)
+        mounted = self.volumes.mounted(spec, user)
         if spec.mounted and spec.mounted != mounted:
             message = "`mounted` is the coordinator's to fill in"
             raise ApiError(refusal("E_FIELD", message, field="/mounted", hint="leave it out"))

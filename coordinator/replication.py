@@ -25,6 +25,7 @@ from coordinator.loop import Loop
 from coordinator.store.errors import NotLeader, StoreError
 from coordinator.store.replicas import Counts, ReplicaStore
 from coordinator.tell import Teller
+from coordinator.volumes import VolumeBook
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class Replication:
         *,
         epoch: int,
         record: Callable[[Sequence[Record]], object],
+        volumes: VolumeBook,
     ) -> None:
         self._loop = loop
         self._store = store
@@ -58,6 +60,7 @@ class Replication:
         self._clock = clock
         self._epoch = epoch
         self._record = record
+        self._volumes = volumes
         self._wake = asyncio.Event()
         self._cursor = ""
         self._lost: set[str] = set()
@@ -76,11 +79,15 @@ class Replication:
                 raise ApiError(refusal("E_FENCED", message, field="/attempt"))
             task = asked.attempt.task.whole
         allowed = await self._store.allowed(node, hashes, task=task)
+        allowed |= {sha256 for sha256 in hashes if self._volumes.may_fetch(node, sha256)}
         if not allowed.issuperset(hashes):
             refused = next(sha256 for sha256 in hashes if sha256 not in allowed)
             message = f"content {refused[:12]}… is not for node {node}"
             raise ApiError(refusal("E_FENCED", message, field="/blobs"))
-        found = await self._store.holders(hashes)
+        found = {sha256: set(names) for sha256, names in (await self._store.holders(hashes)).items()}
+        for sha256 in hashes:
+            if names := self._volumes.holders(sha256):
+                found.setdefault(sha256, set()).update(map(NodeName, names))
         if not found:
             raise ApiError(refusal("E_NOT_FOUND", "no node has this content", field="/blobs"))
         sites = self.sites()

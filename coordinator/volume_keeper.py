@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+
+from msgspec.structs import replace
 
 from bus.errors import BusError, DecodeError
 from bus.values import NodeHealth, NodeName
 from bus.volume_wire import VolumeFound
-from coordinator.core.events import Event, VolumesPlaced
+from coordinator.clock import Clock
+from coordinator.core.effects import Record
+from coordinator.core.events import VolumesPlaced
 from coordinator.loop import Loop, Overloaded
 from coordinator.store.errors import StoreUnavailable
 from coordinator.store.volumes import VolumeRow, VolumeStore
 from coordinator.tell import Teller
+from coordinator.volume_copies import VolumeCopies
 from coordinator.volumes import VolumeBook
 
 log = logging.getLogger(__name__)
@@ -40,13 +45,16 @@ class VolumeKeeper:
         teller: Teller,
         loop: Loop,
         *,
-        post: Callable[[Event], None],
+        clock: Clock,
+        epoch: int,
+        record: Callable[[Sequence[Record]], object],
     ) -> None:
+        self._clock = clock
+        self._copies = VolumeCopies(book, store, loop, clock, epoch=epoch, place=self._place, record=record)
         self._book = book
         self._store = store
         self._teller = teller
         self._loop = loop
-        self._post = post
         self._woken = asyncio.Event()
         self._turn = asyncio.Lock()
         self._placed: VolumesPlaced | None = None
@@ -54,7 +62,9 @@ class VolumeKeeper:
     async def read(self) -> None:
         """The book as the database has it. Raises StoreUnavailable."""
         store = self._store
-        self._book.put(await store.pools(), await store.volumes(), await store.snapshots())
+        self._book.put(
+            await store.pools(), await store.volumes(), await store.snapshots(), await store.copies()
+        )
         self._place()
 
     def hasten(self) -> None:
@@ -77,10 +87,24 @@ class VolumeKeeper:
         async with self._turn:
             await self._store.expire(grace_s=GRACE_S)
             await self.read()
+            asked_s = self._clock.now_s()
             await asyncio.gather(*(self.ask(node) for node in self._book.nodes))
-            changed = [await self._write(row) for row in list(self._book.volumes.values())]
+            changed = [await self._write(row, asked_s) for row in list(self._book.volumes.values())]
             if any(changed):
                 await self.read()
+            if await self._copies.look():
+                await self.read()
+                self._woken.set()  # nodes should know at once
+
+    async def move(self, volume: str, *, by: str) -> None:
+        """To the best copy there is, although that loses what only the lost node has.
+
+        Raises ApiError with why it stays where it is, StoreUnavailable, Overloaded.
+        """
+        async with self._turn:
+            await self.read()
+            await self._copies.move(self._book.volumes[volume], by=by, force=True)
+        self._woken.set()
 
     async def ask(self, name: str) -> None:
         """One node, if it is there."""
@@ -96,21 +120,21 @@ class VolumeKeeper:
         else:
             self._book.hear(name, found)
 
-    async def _write(self, row: VolumeRow) -> bool:
-        """What its node says of a volume, where that is news."""
-        found = self._book.found.get(row.id)
+    async def _write(self, row: VolumeRow, asked_s: float) -> bool:
+        """What its node says of a volume, where that is news; it was asked at `asked_s`."""
+        found = self._book.found_of(row)
         if found is None or row.node in self._book.silent:
             return False
         if row.removing:
-            if found.ready:
+            if found.ready or self._book.copies.get(row.id):
                 return False
             await self._store.forget(row.id)
-            self._book.found.pop(row.id, None)
+            self._book.found.pop((row.id, row.node), None)
             return True
-        ready = found.ready and found.filled >= row.fill_number
-        changed = (ready, found.used, found.sha256) != (row.ready, row.used, row.sha256)
+        known = as_found(row, found)
+        changed = known != row
         if changed:
-            await self._store.found(row.id, ready=ready, used=found.used, sha256=found.sha256)
+            await self._store.found(replace(known, sealed_at=asked_s))
         return await self._write_snapshots(row, found) or changed
 
     async def _write_snapshots(self, row: VolumeRow, found: VolumeFound) -> bool:
@@ -119,16 +143,43 @@ class VolumeKeeper:
         for each in list(self._book.snapshots.values()):
             if each.volume != row.id:
                 continue
-            if each.dropping and each.id not in there and found.ready:
+            if each.dropping and found.ready and self._is_dropped(row, each.id):
                 await self._store.forget_snapshot(each.id)
                 changed = True
             elif each.id in there and not each.ready and not each.dropping:
-                await self._store.found_snapshot(each.id, size=there[each.id].size)
+                seen = there[each.id]
+                await self._store.found_snapshot(each.id, size=seen.size, sha256=seen.sha256)
                 changed = True
         return changed
+
+    def _is_dropped(self, row: VolumeRow, snapshot: str) -> bool:
+        """Whether all nodes that have the volume have said that the snapshot is gone."""
+        for node in self._book.nodes_of(row):
+            found = self._book.found.get((row.id, node))
+            if found is None or node in self._book.silent:
+                return False
+            if any(each.id == snapshot for each in found.snapshots):
+                return False
+        return True
 
     def _place(self) -> None:
         placed = VolumesPlaced(features=self._book.features())
         if placed != self._placed:
-            self._post(placed)
+            self._loop.post(placed)
             self._placed = placed
+
+
+def as_found(row: VolumeRow, found: VolumeFound) -> VolumeRow:
+    """A volume as its node says. Of one that is gone there, a copy may have what was sealed."""
+    if not found.ready:
+        return replace(row, ready=False)
+    return replace(
+        row,
+        ready=found.filled >= row.fill_number,
+        used=found.used,
+        sha256=found.sha256,
+        generation=found.generation,
+        sealed_bytes=found.size,
+        sealed_fill=found.sealed_fill,
+        unsealed=tuple(f"{each.job}.{each.task.whole.index}.{each.fence}" for each in found.unsealed),
+    )

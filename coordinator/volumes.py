@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from bus.mounts import Mounted, reads, writes
 from bus.spec import JobSpec
 from bus.values import NodeName, UserName
@@ -11,12 +13,15 @@ from bus.volume_wire import (
     CopyOf,
     PoolFound,
     PoolWanted,
+    SnapshotKept,
     VolumeFound,
     VolumesFound,
     VolumesWanted,
     VolumeWanted,
 )
-from coordinator.store.volumes import PoolRow, SnapshotRow, VolumeRow
+from coordinator.core.replication import ReplicaState
+from coordinator.core.volume_copies import Place
+from coordinator.store.volumes import CopyRow, PoolRow, SnapshotRow, VolumeRow
 
 
 class VolumeBook:
@@ -26,16 +31,26 @@ class VolumeBook:
         self.pools: dict[str, PoolRow] = {}
         self.volumes: dict[str, VolumeRow] = {}
         self.snapshots: dict[str, SnapshotRow] = {}
-        self.found: dict[str, VolumeFound] = {}
+        self.copies: dict[str, dict[str, Place]] = {}  # by volume and node
+        self.found: dict[tuple[str, str], VolumeFound] = {}  # by volume and node
         self.pools_found: dict[tuple[str, str], PoolFound] = {}  # by pool and node
         self.keys: dict[str, bytes] = {}  # of pools that are being made: told to their nodes, then forgotten
         self.dropped: dict[str, PoolRow] = {}  # pools that are to go from their nodes
         self.silent: set[str] = set()  # nodes that did not answer when they were asked last
+        self.moving: set[str] = set()  # volumes that tasks can have nowhere for the moment
+        self.stuck: dict[str, str] = {}  # volumes of lost nodes, and why none of their copies takes over
 
     def put(
-        self, pools: Iterable[PoolRow], volumes: Iterable[VolumeRow], snapshots: Iterable[SnapshotRow]
+        self,
+        pools: Iterable[PoolRow],
+        volumes: Iterable[VolumeRow],
+        snapshots: Iterable[SnapshotRow],
+        copies: Iterable[CopyRow],
     ) -> None:
         """What there is from now on."""
+        self.copies = {}
+        for each in copies:
+            self.copies.setdefault(each.volume, {})[each.place.node] = each.place
         self.pools = {row.id: row for row in pools}
         self.volumes = {row.id: row for row in volumes}
         self.snapshots = {row.id: row for row in snapshots}
@@ -53,11 +68,25 @@ class VolumeBook:
         """The snapshots that are not going, the oldest first."""
         return [each for each in self.snapshots.values() if each.volume == volume and not each.dropping]
 
+    def nodes_of(self, row: VolumeRow) -> list[str]:
+        """Its own, and those of its copies."""
+        return [row.node, *self.copies.get(row.id, ())]
+
+    def found_of(self, row: VolumeRow) -> VolumeFound | None:
+        """What its own node said of it last."""
+        return self.found.get((row.id, row.node))
+
     def given_mib(self, pool: PoolRow, node: str) -> int:
         """How much of the pool's room on a node volumes have, deleted ones included until they are gone."""
         return sum(
-            each.size_mib for each in self.volumes.values() if (each.pool, each.node) == (pool.id, node)
+            each.size_mib
+            for each in self.volumes.values()
+            if each.pool == pool.id and node in self.nodes_of(each)
         )
+
+    def is_copied(self, row: VolumeRow) -> bool:
+        """Whether it is to have copies on other nodes."""
+        return self.pools[row.pool].type == "replicated"
 
     @property
     def nodes(self) -> list[str]:
@@ -84,12 +113,15 @@ class VolumeBook:
             for pool in self.dropped.values()
             if node in pool.nodes
         )
-        volumes = tuple(self._wanted(row) for row in self.volumes.values() if row.node == node)
+        volumes = tuple(
+            self._wanted(row, node) for row in self.volumes.values() if node in self.nodes_of(row)
+        )
         return VolumesWanted(epoch=0, pools=pools, volumes=volumes)
 
-    def _wanted(self, row: VolumeRow) -> VolumeWanted:
+    def _wanted(self, row: VolumeRow, node: str) -> VolumeWanted:
+        is_primary, is_copied = row.node == node, self.is_copied(row)
         content = None
-        if row.fill_number:
+        if row.fill_number and is_primary:
             content = CopyOf(volume=row.fill_volume, snapshot=row.fill_snapshot, number=row.fill_number)
         own = [each for each in self.snapshots.values() if each.volume == row.id]
         return VolumeWanted(
@@ -97,23 +129,69 @@ class VolumeBook:
             pool=row.pool,
             name=row.name,
             size_mib=row.size_mib,
-            removed=row.removing,
+            primary=is_primary,
+            removed=row.removing or (not is_primary and self.copies[row.id][node].removing),
             content=content,
-            snapshots=tuple(each.id for each in own if not each.dropping),
+            snapshots=tuple(each.id for each in own if is_primary and not each.ready and not each.dropping),
             dropped=tuple(each.id for each in own if each.dropping),
+            generation=row.generation if is_copied else 0,
+            sha256=row.sha256 if is_copied else "",
+            size=row.sealed_bytes if is_copied else 0,
+            filled=row.sealed_fill if is_copied else 0,
+            used=row.used if is_copied else 0,
+            kept=tuple(
+                SnapshotKept(id=each.id, sha256=each.sha256, size=each.size)
+                for each in own
+                if is_copied and each.ready and each.sha256 and not each.dropping
+            ),
         )
+
+    def move(self, row: VolumeRow, found: VolumeFound, *, to: str) -> None:
+        """As the database has it after a copy took over."""
+        self.volumes[row.id] = replace(
+            row,
+            node=to,
+            ready=True,
+            sha256=found.sha256,
+            generation=found.generation,
+            sealed_bytes=found.size,
+            sealed_fill=found.sealed_fill,
+            fill_number=found.sealed_fill,
+            used=found.used,
+            unsealed=(),
+        )
+        copies = self.copies[row.id]
+        del copies[to]
+        copies[row.node] = Place(node=row.node, state=ReplicaState.FAILED)
+        self.stuck.pop(row.id, None)
+
+    def may_fetch(self, node: str, sha256: str) -> bool:
+        """Whether a node is to bring this content of a volume."""
+        return any(
+            sha256 == each.sha256 or any(sha256 == kept.sha256 for kept in each.kept)
+            for each in self.wanted(node).volumes
+            if not each.removed
+        )
+
+    def holders(self, sha256: str) -> set[str]:
+        """Nodes that said that they have this content of a volume."""
+        return {
+            node
+            for (_, node), found in self.found.items()
+            if sha256 == found.sha256 or any(sha256 == each.sha256 for each in found.snapshots)
+        }
 
     def hear(self, node: str, found: VolumesFound) -> None:
         """What a node has said."""
         self.silent.discard(node)
-        self.found |= {each.id: each for each in found.volumes}
+        self.found |= {(each.id, node): each for each in found.volumes}
         self.pools_found |= {(each.id, node): each for each in found.pools}
 
     def features(self) -> dict[NodeName, tuple[str, ...]]:
         """Where tasks can have which volumes: those that are whole on their node."""
         features: dict[NodeName, list[str]] = {}
         for row in self.volumes.values():
-            if row.ready and row.node and row.deleted_at is None:
+            if row.ready and row.node and row.deleted_at is None and row.id not in self.moving:
                 features.setdefault(NodeName(row.node), []).extend((reads(row.name), writes(row.name)))
         return {node: tuple(sorted(each)) for node, each in features.items()}
 

@@ -111,6 +111,18 @@ class LiveCluster:
         if number in (signal.SIGKILL, signal.SIGTERM):
             process.wait(timeout=WAIT_S)
 
+    def kill_node(self, name: str) -> None:
+        """SIGKILL of its agent, its guard and all their tasks at once, as when the machine loses power."""
+        agent = self.processes[name]
+        guards = [g for g in self.guards() if any(f"/{name}" in word for word in g.cmdline())]
+        assert guards, "the node has a guard"
+        for process in [psutil.Process(agent.pid), *guards]:
+            process.suspend()
+        doomed = [child for guard in guards for child in guard.children(recursive=True)]
+        for process in [*doomed, *guards]:
+            process.kill()
+        self.kill(name)
+
     async def settle(self) -> None:
         """Until the coordinator answers and every agent's node is healthy."""
 

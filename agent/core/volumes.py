@@ -22,7 +22,8 @@ class Deed(StrEnum):
     PUT_AWAY = "put away"  # the folder; the sealed file has the same
     SNAPSHOT = "snapshot"
     DROP = "drop"  # a snapshot
-    FETCH = "fetch"  # the sealed file of the node that tasks write on
+    FETCH = "fetch"  # the sealed file that another node has
+    BRING = "bring"  # a snapshot that another node has
 
 
 class Step(NamedTuple):
@@ -48,10 +49,12 @@ def next_step(wanted: VolumeWanted | None, seen: Seen) -> Step | None:
     """None: all is as it should be, or tasks must end first. `wanted` None: nobody has said yet."""
     if wanted is not None and wanted.removed:
         return Step(Deed.REMOVE) if seen.exists and not seen.uses else None
+    if not seen.exists and wanted is not None and wanted.sha256:
+        return Step(Deed.FETCH)  # also a primary: it is lost here, and must not begin anew as an empty one
     if wanted is not None and wanted.content is not None and wanted.content.number > seen.filled:
         return None if seen.uses else Step(Deed.FILL, wanted.content.snapshot)
     if not seen.exists:
-        return _begin(wanted)
+        return Step(Deed.MAKE) if wanted is not None and wanted.primary else None
     if seen.packs and seen.changed and not seen.writers:
         return Step(Deed.SEAL)
     if seen.packs and seen.live and not seen.uses:
@@ -59,20 +62,16 @@ def next_step(wanted: VolumeWanted | None, seen: Seen) -> Step | None:
     return None if wanted is None else _further(wanted, seen)
 
 
-def _begin(wanted: VolumeWanted | None) -> Step | None:
-    if wanted is None:
-        return None
-    if wanted.primary:
-        return Step(Deed.MAKE)
-    return Step(Deed.FETCH) if wanted.sha256 else None
-
-
 def _further(wanted: VolumeWanted, seen: Seen) -> Step | None:
     for each in wanted.dropped:
         if each in seen.snapshots:
             return Step(Deed.DROP, each)
+    if not wanted.primary and wanted.sha256 not in ("", seen.sha256):
+        return Step(Deed.FETCH) if not seen.uses else None
+    for kept in wanted.kept:
+        if kept.id not in seen.snapshots:
+            return Step(Deed.BRING, kept.id)
     if wanted.primary:
         missing = [each for each in wanted.snapshots if each not in seen.snapshots]
         return Step(Deed.SNAPSHOT, missing[0]) if missing and not seen.writers else None
-    stale = wanted.sha256 and wanted.sha256 != seen.sha256
-    return Step(Deed.FETCH) if stale and not seen.uses else None
+    return None

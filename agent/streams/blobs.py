@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -23,13 +25,22 @@ from bus.replication import BLOBS_AT_ONCE, SEND
 
 
 class BlobStreams:
-    """`kinds`: how sessions of each kind are accepted. `suspect` is told of content that was read wrongly."""
+    """`kinds`: how sessions of each kind are accepted. `suspect` is told of content that was read wrongly.
+
+    `also`: files that lie elsewhere and are sent to other nodes as well, by their hashes.
+    """
 
     def __init__(
-        self, store: BlobStore, taker: Taker, *, suspect: Callable[[str], None] = lambda sha256: None
+        self,
+        store: BlobStore,
+        taker: Taker,
+        *,
+        suspect: Callable[[str], None] = lambda sha256: None,
+        also: Callable[[str], Path | None] = lambda sha256: None,
     ) -> None:
         self._store = store
         self._taker = taker
+        self._also = also
         self._suspect = suspect
         self.kinds: dict[str, Accept] = {
             GET: self._accept_get,
@@ -61,11 +72,7 @@ class BlobStreams:
             raise Declined("E_FORBIDDEN", "that is between nodes")
         blobs = _sent(param(asked, "blobs", list))
         for sha256, offset in blobs:
-            try:
-                size = self._store.size(sha256)
-            except ApiError as error:
-                self._suspect(sha256)
-                raise Declined(error.error.code, error.error.message) from error
+            size = self._size(sha256)
             if not 0 <= offset <= size:
                 raise Declined("E_RANGE", f"offset {offset} of {size} bytes")
 
@@ -77,11 +84,34 @@ class BlobStreams:
 
         return send
 
+    def _size(self, sha256: str) -> int:
+        """Raises Declined."""
+        if (file := self._also(sha256)) is not None:
+            try:
+                return file.stat().st_size
+            except OSError as error:  # its disk is gone
+                raise Declined("E_NOT_FOUND", f"it cannot be read: {error.strerror}") from error
+        try:
+            return self._store.size(sha256)
+        except ApiError as error:
+            self._suspect(sha256)
+            raise Declined(error.error.code, error.error.message) from error
+
+    @contextmanager
+    def _open(self, sha256: str) -> Iterator[BinaryIO]:
+        """Raises ApiError, OSError."""
+        if (path := self._also(sha256)) is not None:
+            with open(path, "rb", buffering=0) as file:
+                yield file
+            return
+        with self._store.open(sha256) as file:
+            yield file
+
     async def _send(self, session: Session, sha256: str, offset: int) -> None:
         """Hashed on its way where it is sent whole: who sends what is damaged should be the first to know."""
         digest = hashlib.sha256()
         try:
-            with self._store.open(sha256) as file:
+            with self._open(sha256) as file:
                 file.seek(offset)
                 while piece := await asyncio.to_thread(file.read, PIECE):
                     await session.stream.write(piece)

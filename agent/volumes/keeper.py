@@ -11,8 +11,10 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Callable, Container
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import BinaryIO
 
 from agent.core.model import Order
 from agent.core.volumes import Deed, Step, next_step
@@ -39,13 +41,11 @@ _AT_ONCE = 2
 _FAULT_MAX = 300
 _MIB = 1024 * 1024
 
-Fetch = Callable[[VolumeWanted], Awaitable[Path]]
-"""Brings the sealed file of a replica here, verified. Raises ApiError, BusError."""
+Fetch = Callable[[str, int], AbstractAsyncContextManager[BinaryIO]]
+"""Brings the sealed file of that hash and size here, verified, for as long as it is needed.
 
-
-async def no_fetch(wanted: VolumeWanted) -> Path:
-    """Of a node that gets no replicas."""
-    raise ApiError(refusal("E_UNSUPPORTED", "this node cannot fetch replicas"))
+Raises ApiError, BusError.
+"""
 
 
 class Volumes:
@@ -58,7 +58,7 @@ class Volumes:
         *,
         held: Callable[[], Container[AttemptRef]],
         end: Callable[[tuple[AttemptRef, ...], str], object],
-        fetch: Fetch = no_fetch,
+        fetch: Fetch,
     ) -> None:
         self._store = store
         self._node = node
@@ -69,6 +69,7 @@ class Volumes:
         self._locks: dict[str, asyncio.Lock] = {}
         self._pools = asyncio.Lock()
         self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._fetching: dict[str, asyncio.Task[None]] = {}
         self._woken = asyncio.Event()
         self._look_at_s = 0.0
         self._before: dict[tuple[str, AttemptRef], int] = {}  # how much was in a volume when a task came
@@ -83,6 +84,10 @@ class Volumes:
         )
         return next(faults, "")
 
+    def sealed_file(self, sha256: str) -> Path | None:
+        """Content of a volume, or a snapshot, that lies here as a file of this hash."""
+        return self._store.sealed_file(sha256)
+
     async def wanted(self, message: VolumesWanted) -> VolumesFound:
         """How all is now. What is not as it should be is worked on from here on."""
         pools: list[PoolFound] = []
@@ -91,7 +96,7 @@ class Volumes:
                 pools.append(await asyncio.to_thread(self._store.keep_pool, pool))
         found: list[VolumeFound] = []
         for each in message.volumes:
-            self._wanted[each.id] = each
+            self._want(each)
             try:
                 volume = self._store.volume(each)
                 found.append(await asyncio.to_thread(volume.found))
@@ -99,6 +104,14 @@ class Volumes:
                 found.append(VolumeFound(id=each.id, fault=str(error)[:_FAULT_MAX]))
         self._woken.set()
         return VolumesFound(node=self._node, epoch=message.epoch, pools=tuple(pools), volumes=tuple(found))
+
+    def _want(self, volume: VolumeWanted) -> None:
+        """What is fetched in vain, since something else is wanted now, is fetched no more."""
+        before = self._wanted.get(volume.id)
+        self._wanted[volume.id] = volume
+        fetching = self._fetching.get(volume.id)
+        if before is not None and fetching is not None and _brings(volume) != _brings(before):
+            fetching.cancel()
 
     async def bring(self, order: Order) -> dict[str, str]:
         """The folders of an order's volumes, as variables. Raises ApiError."""
@@ -112,7 +125,8 @@ class Volumes:
 
     async def _open(self, attempt: AttemptRef, mount: Mount) -> Path:
         volume = self._store.volumes.get(mount.volume)
-        if volume is None:
+        known = self._wanted.get(mount.volume)
+        if volume is None or (known is not None and not known.primary):
             message = f"volume {mount.name} is not on this node yet"
             raise ApiError(refusal("E_UNAVAILABLE", message, retry_after_s=1.0))
         writes = not mount.read_only
@@ -149,20 +163,56 @@ class Volumes:
 
     async def _settle(self, identity: str) -> None:
         """Step by step, until all is as it should be or a step fails: then it is tried at the next look."""
-        async with self._slots, self._lock(identity):
-            wanted = self._wanted.get(identity)
+        async with self._lock(identity):
             try:
                 volume = self._store.volumes.get(identity) or self._store.volume(self._wanted[identity])
             except ApiError:
                 return  # of a pool that is not here: the coordinator is told when it asks
             try:
                 await asyncio.to_thread(self._close, volume)
-                while (step := next_step(wanted, await asyncio.to_thread(volume.seen))) is not None:
-                    await self._do(step, volume, wanted)
+                while True:
+                    wanted = self._wanted.get(identity)
+                    step = next_step(wanted, await asyncio.to_thread(volume.seen))
+                    if step is None:
+                        break
+                    _log.info("volume %s: %s %s", _name(volume), step.deed, step.snapshot)
+                    if step.deed in (Deed.FETCH, Deed.BRING):  # may wait for others for long: in no slot
+                        assert wanted is not None
+                        await self._fetched(step, volume, wanted)
+                        continue
+                    async with self._slots:
+                        await self._do(step, volume, wanted)
                 volume.fault = ""
             except (ApiError, BusError, OSError) as error:
                 volume.fault = str(error)[:_FAULT_MAX]
                 _log.warning("volume %s: %s", _name(volume), volume.fault)
+
+    async def _fetched(self, step: Step, volume: Volume, wanted: VolumeWanted) -> None:
+        """From another node, unless something else is wanted meanwhile."""
+        task = asyncio.create_task(self._bring(step, volume, wanted), name=f"fetch {volume.id}")
+        self._fetching[volume.id] = task
+        try:
+            await asyncio.wait((task,))
+        finally:
+            task.cancel()  # where it is us who are to end
+            self._fetching.pop(volume.id, None)
+        if not task.cancelled():
+            task.result()
+
+    async def _bring(self, step: Step, volume: Volume, wanted: VolumeWanted) -> None:
+        if step.deed is Deed.FETCH:
+            async with self._fetch(wanted.sha256, wanted.size) as source:
+                del self._fetching[volume.id]  # from here on it is finished
+                await asyncio.to_thread(self._store.receive, volume, wanted, source)
+            return
+        kept = next(each for each in wanted.kept if each.id == step.snapshot)
+        if self.sealed_file(kept.sha256) is not None:
+            del self._fetching[volume.id]
+            await asyncio.to_thread(self._store.keep_snapshot, volume, kept)
+            return
+        async with self._fetch(kept.sha256, kept.size) as source:
+            del self._fetching[volume.id]
+            await asyncio.to_thread(self._store.receive_snapshot, volume, kept, source)
 
     def _close(self, volume: Volume) -> None:
         """For those that are over: also who was, before we were started, or while it was opened for them."""
@@ -174,7 +224,6 @@ class Volumes:
 
     async def _do(self, step: Step, volume: Volume, wanted: VolumeWanted | None) -> None:
         store = self._store
-        _log.info("volume %s: %s %s", _name(volume), step.deed, step.snapshot)
         match step.deed:
             case Deed.SEAL:
                 await asyncio.to_thread(store.seal, volume)
@@ -197,9 +246,6 @@ class Volumes:
                 await asyncio.to_thread(store.take_snapshot, volume, step.snapshot)
             case Deed.DROP:
                 await asyncio.to_thread(store.drop_snapshot, volume, step.snapshot)
-            case Deed.FETCH:
-                source = await self._fetch(wanted)
-                await asyncio.to_thread(store.receive, volume, wanted, source)
 
     async def _look(self) -> None:
         """Whoever has filled a volume beyond its size is ended; who frees room in a full one goes on."""
@@ -229,6 +275,10 @@ class Volumes:
 
     def _lock(self, identity: str) -> asyncio.Lock:
         return self._locks.setdefault(identity, asyncio.Lock())
+
+
+def _brings(wanted: VolumeWanted) -> tuple[object, ...]:
+    return wanted.primary, wanted.removed, wanted.sha256, wanted.kept
 
 
 def _name(volume: Volume) -> str:

@@ -4,7 +4,7 @@
     <pool>/<volume>/meta.json         what is known of a volume
     <pool>/<volume>/live/             its content, of the tasks' account
     <pool>/<volume>/sealed            its content as one file, in a pool that packs (`PoolWanted.packs`)
-    <pool>/<volume>/snapshots/<id>    a folder, or a sealed file likewise
+    <pool>/<volume>/snapshots/<id>    a folder, or a sealed file likewise; beside that its hash, <id>.sha256
     <pool>/<volume>/uses/<attempt>    who has it open: "ro" or "rw"
 
 What this node knows of its pools, and their keys, lies in the agent's own folder: a key (0600) is never in
@@ -19,6 +19,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 from msgspec import Struct
@@ -27,20 +28,31 @@ from msgspec.structs import replace
 from agent.core.volumes import Seen
 from agent.volumes.packing import Packer, filled
 from agent.volumes.sealing import KEY_BYTES
+from agent.volumes.writing import copy_whole, write_whole
 from bus.errors import ApiError
 from bus.mounts import path_fault
 from bus.refusal import refusal
 from bus.values import AttemptRef
-from bus.volume_wire import PoolFound, PoolWanted, SnapshotFound, VolumeFound, VolumeWanted
+from bus.volume_wire import (
+    PoolFound,
+    PoolWanted,
+    SnapshotFound,
+    SnapshotKept,
+    VolumeFound,
+    VolumeWanted,
+)
 
 _MARKER = ".corral-pool.json"
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MIB = 1024 * 1024
+NODE = "{node}"
+"""In the path of a pool: the node's name, for agents that share a disk."""
+
 _LIVE, _SEALED = "live", "sealed"
 
 
 class Meta(Struct, omit_defaults=True):
-    """`changed`: a task that may write has had it since it was sealed."""
+    """`changed`: a task that may write has had it since it was sealed; `unsealed` are all that did."""
 
     name: str
     size_mib: int
@@ -50,6 +62,8 @@ class Meta(Struct, omit_defaults=True):
     filled: int = 0
     used: int = 0
     changed: bool = False
+    unsealed: tuple[AttemptRef, ...] = ()
+    sealed_fill: int = 0  # the `filled` of what is in the sealed file
 
 
 class Pool:
@@ -83,7 +97,7 @@ class Volume:
 
     def write(self, meta: Meta) -> None:
         """What is known of it from now on."""
-        _write(self.root / "meta.json", msgspec.json.encode(meta))
+        write_whole(self.root / "meta.json", msgspec.json.encode(meta))
         self.meta = meta
 
     def snapshot(self, identity: str) -> Path:
@@ -129,19 +143,31 @@ class Volume:
             uses=tuple(sorted(uses)),
             writers=tuple(sorted(each for each, writes in uses.items() if writes)),
             snapshots=tuple(
-                SnapshotFound(id=path.name, size=_size(path)) for path in sorted(self._snapshots())
+                SnapshotFound(id=path.name, size=_size(path), sha256=_hash_beside(path))
+                for path in sorted(self._snapshots())
             ),
+            unsealed=meta.unsealed,
+            sealed_fill=meta.sealed_fill,
         )
+
+    def sealed_files(self) -> Iterator[tuple[str, Path]]:
+        """Its content and its snapshots as other nodes may have them, by their hashes."""
+        if self.meta is not None and self.meta.sha256:
+            yield self.meta.sha256, self.sealed
+        for path in self._snapshots():
+            if sha256 := _hash_beside(path):
+                yield sha256, path
 
     def _snapshots(self) -> list[Path]:
         return [path for path in _listed(self.root / "snapshots") if _ID.fullmatch(path.name)]
 
 
 class VolumeStore:
-    """`folder`: the agent's own. Raises OSError where that cannot be made or read."""
+    """`folder`: the agent's own; `node`: its name. Raises OSError where that cannot be made or read."""
 
-    def __init__(self, folder: Path, packer: Packer) -> None:
+    def __init__(self, folder: Path, packer: Packer, node: str) -> None:
         self._folder = folder
+        self._node = node
         self._packer = packer
         folder.mkdir(0o700, parents=True, exist_ok=True)
         self.pools: dict[str, Pool] = {}
@@ -160,6 +186,7 @@ class VolumeStore:
 
     def keep_pool(self, wanted: PoolWanted) -> PoolFound:
         """The pool is there, or why not. One that is removed goes, unless volumes are in it."""
+        wanted = replace(wanted, path=wanted.path.replace(NODE, self._node))
         try:
             if wanted.removed:
                 self._drop_pool(_checked(wanted.id))
@@ -190,11 +217,11 @@ class VolumeStore:
             raise ApiError(refusal("E_PATH", f"{wanted.path} is not empty, and is not this pool"))
         _check_passable(root)
         if key is not None:
-            _write(self._folder / f"{identity}.key", key)
+            write_whole(self._folder / f"{identity}.key", key)
         facts = replace(wanted, key=b"")
         pool = Pool(facts, key)
-        _write(root / _MARKER, msgspec.json.encode(facts))
-        _write(self._folder / f"{identity}.json", msgspec.json.encode(facts))
+        write_whole(root / _MARKER, msgspec.json.encode(facts))
+        write_whole(self._folder / f"{identity}.json", msgspec.json.encode(facts))
         self.pools[identity] = pool
         return pool
 
@@ -272,7 +299,7 @@ class VolumeStore:
         """What is in the folder becomes the sealed file: a generation more. Raises ApiError."""
         meta = _known(volume)
         if not volume.live.is_dir():  # put away before that was noted
-            volume.write(msgspec.structs.replace(meta, changed=False))
+            volume.write(msgspec.structs.replace(meta, changed=False, unsealed=()))
             return
         facts = volume.pool.facts
         packed = self._packer.pack(
@@ -286,6 +313,8 @@ class VolumeStore:
                 size=packed.size,
                 used=self._used(volume),
                 changed=False,
+                unsealed=(),
+                sealed_fill=meta.filled,
             )
         )
 
@@ -300,24 +329,30 @@ class VolumeStore:
         if not volume.pool.facts.packs:
             self._packer.copy(volume.live, target)
         else:
+            write_whole(_beside(target), _known(volume).sha256.encode())
             os.link(volume.sealed, target)  # a sealed file is replaced, and never changed
 
     def drop_snapshot(self, volume: Volume, identity: str) -> None:
         self._packer.remove(volume.snapshot(identity))
+        _beside(volume.snapshot(identity)).unlink(missing_ok=True)
+
+    def sealed_file(self, sha256: str) -> Path | None:
+        """The file of this hash, of any volume that lies here."""
+        for volume in list(self.volumes.values()):
+            for found, path in volume.sealed_files():
+                if found == sha256:
+                    return path
+        return None
 
     def remove(self, volume: Volume) -> None:
         """All of it."""
         self._packer.remove(volume.root)
         self.volumes.pop(volume.id, None)
 
-    def receive(self, volume: Volume, wanted: VolumeWanted, source: Path) -> None:
+    def receive(self, volume: Volume, wanted: VolumeWanted, source: BinaryIO) -> None:
         """`source`, verified to be what is wanted, becomes the sealed file of this replica."""
         self._prepare(volume)
-        part = volume.root / "sealed.part"
-        part.unlink(missing_ok=True)
-        shutil.copyfile(source, part)
-        part.chmod(0o600)
-        os.rename(part, volume.sealed)
+        copy_whole(source, volume.sealed)
         self._packer.remove(volume.live)
         volume.write(
             Meta(
@@ -326,8 +361,26 @@ class VolumeStore:
                 generation=wanted.generation,
                 sha256=wanted.sha256,
                 size=wanted.size,
+                filled=wanted.filled,
+                sealed_fill=wanted.filled,
+                used=wanted.used,
             )
         )
+
+    def receive_snapshot(self, volume: Volume, kept: SnapshotKept, source: BinaryIO) -> None:
+        """`source`, verified to be what is wanted, becomes a snapshot here."""
+        target = volume.snapshot(kept.id)
+        target.parent.mkdir(0o711, exist_ok=True)
+        write_whole(_beside(target), kept.sha256.encode())
+        copy_whole(source, target)
+
+    def keep_snapshot(self, volume: Volume, kept: SnapshotKept) -> None:
+        """What lies here already becomes a snapshot. Raises ApiError where it has gone."""
+        own = self.sealed_file(kept.sha256)
+        if own is None:
+            raise ApiError(refusal("E_NOT_FOUND", "the snapshot is not on this node any more"))
+        with open(own, "rb") as source:
+            self.receive_snapshot(volume, kept, source)
 
     # tasks
 
@@ -337,10 +390,11 @@ class VolumeStore:
         self._check(volume.pool)
         if not volume.live.is_dir():
             self._packer.unpack(volume.sealed, volume.live, key=volume.pool.key, of=volume.id)
-        if writes and not meta.changed and volume.pool.facts.packs:
-            volume.write(msgspec.structs.replace(meta, changed=True))
+        if writes and attempt not in meta.unsealed and volume.pool.facts.packs:
+            unsealed = (*meta.unsealed, attempt)
+            volume.write(msgspec.structs.replace(meta, changed=True, unsealed=unsealed))
         (volume.root / "uses").mkdir(0o700, exist_ok=True)
-        _write(volume.root / "uses" / _name(attempt), b"rw" if writes else b"ro")
+        write_whole(volume.root / "uses" / _name(attempt), b"rw" if writes else b"ro")
         return volume.live
 
     def close(self, volume: Volume, attempt: AttemptRef) -> None:
@@ -393,6 +447,18 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else filled(path, most=1 << 62).bytes
 
 
+def _beside(snapshot: Path) -> Path:
+    """Where the hash of a sealed snapshot is kept."""
+    return snapshot.with_name(f"{snapshot.name}.sha256")
+
+
+def _hash_beside(snapshot: Path) -> str:
+    try:
+        return _beside(snapshot).read_text(encoding="ascii")
+    except FileNotFoundError:
+        return ""
+
+
 def _key(path: Path) -> bytes | None:
     try:
         key = path.read_bytes()
@@ -409,18 +475,3 @@ def _check_passable(root: Path) -> None:
         if not folder.stat().st_mode & 0o001:
             message = f"the tasks' account cannot pass through {folder}: chmod o+x {folder}"
             raise ApiError(refusal("E_PATH", message))
-
-
-def _write(path: Path, data: bytes) -> None:
-    """All of it or nothing, for the owner alone, on the disk when this returns."""
-    part = path.with_name(path.name + ".part")
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.rename(part, path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

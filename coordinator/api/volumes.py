@@ -21,9 +21,7 @@ from bus.volumes import (
     PoolCreate,
     PoolEntries,
     PoolEntry,
-    PoolNode,
     PoolQuery,
-    Snapshot,
     SnapshotQuery,
     VolumeCreate,
     VolumeEntries,
@@ -32,6 +30,7 @@ from bus.volumes import (
     VolumeQuery,
     VolumeRemove,
 )
+from coordinator.api.volume_entries import pool_entry, volume_entry
 from coordinator.core.checks import is_plain
 from coordinator.core.effects import Fault
 from coordinator.loop import Loop
@@ -73,6 +72,7 @@ class VolumeDesk:
             "volume.snapshot": self.snapshot,
             "volume.restore": self.restore,
             "volume.unsnapshot": self.unsnapshot,
+            "volume.promote": self.promote,
         }
 
     # pools
@@ -102,7 +102,7 @@ class VolumeDesk:
                 raise ApiError(problem)
         finally:
             self._book.keys.pop(identity, None)
-        return self._pool_entry(pool)
+        return pool_entry(self._book, pool)
 
     def _problem(self, pool: PoolRow) -> Error | None:
         for node in pool.nodes:
@@ -128,12 +128,12 @@ class VolumeDesk:
     async def pools(self, user: UserRow, request: Struct) -> PoolEntries:
         """`pool.list`."""
         await self._loop.barrier()
-        return PoolEntries(pools=[self._pool_entry(row) for row in self._book.pools.values()])
+        return PoolEntries(pools=[pool_entry(self._book, row) for row in self._book.pools.values()])
 
     async def pool(self, user: UserRow, request: Struct) -> PoolEntry:
         """`pool.show`."""
         assert isinstance(request, PoolQuery)
-        return self._pool_entry(self._find_pool(request.pool))
+        return pool_entry(self._book, self._find_pool(request.pool))
 
     async def remove_pool(self, user: UserRow, request: Struct) -> PoolEntry:
         """`pool.remove`: what it was."""
@@ -144,7 +144,7 @@ class VolumeDesk:
             message = f"pool {pool.name} has volumes: {', '.join(left[:5])}"
             hint = "corral volume rm NAME --now; deleted ones count until they are gone"
             raise ApiError(refusal("E_CONFLICT", message, field="/pool", hint=hint))
-        told = self._pool_entry(pool)
+        told = pool_entry(self._book, pool)
         await self._drop_pool(pool, by=user.name)
         return told
 
@@ -155,33 +155,6 @@ class VolumeDesk:
             hint = f"there are: {known}" if known else "an operator makes one: corral pool create"
             raise ApiError(refusal("E_NOT_FOUND", f"no pool {name[:80]!r}", field=field, hint=hint))
         return pool
-
-    def _pool_entry(self, pool: PoolRow) -> PoolEntry:
-        nodes = []
-        for node in pool.nodes:
-            found = self._book.pools_found.get((pool.id, node))
-            away = node in self._book.silent
-            fault = "does not answer" if away else found.fault if found else "not asked yet"
-            free_mib = found.free_mib if found else 0
-            given = self._book.given_mib(pool, node)
-            nodes.append(PoolNode(node=node, given_mib=given, free_mib=free_mib, fault=fault))
-        return PoolEntry(
-            name=pool.name,
-            type=pool.type,
-            path=pool.path,
-            total_mib=pool.node_mib * len(pool.nodes),
-            used_mib=sum(each.given_mib for each in nodes),
-            tier=pool.tier,
-            compress=pool.compress,
-            encrypt=pool.encrypt,
-            replicas=pool.replicas,
-            nodes=nodes,
-            volumes=sum(
-                row.pool == pool.id and row.deleted_at is None for row in self._book.volumes.values()
-            ),
-            created_at=pool.created_at,
-            created_by=pool.created_by,
-        )
 
     def _pool_faults(self, pool: PoolCreate) -> Iterator[Fault]:
         yield from _name_faults(pool.name)
@@ -210,8 +183,13 @@ class VolumeDesk:
             expected = f"1 to {max(len(set(pool.nodes)), 1)}, the pool's nodes"
             yield Fault(code="E_RANGE", field="/replicas", got=quote(pool.replicas), expected=expected)
         elif pool.replicas > 1 and pool.type == "local":
-            hint = "leave it out"
+            hint = "leave it out, or --type replicated"
             yield Fault(code="E_FIELD", message="a local pool has one copy", field="/replicas", hint=hint)
+        elif pool.replicas < 2 and pool.type == "replicated":
+            message = "each volume of it lies on two nodes at least"
+            expected = f"2 to {len(set(pool.nodes))}, the pool's nodes"
+            got = quote(pool.replicas)
+            yield Fault(code="E_RANGE", message=message, field="/replicas", got=got, expected=expected)
 
     # volumes
 
@@ -288,7 +266,20 @@ class VolumeDesk:
             got = format_size_mib(size_mib)
             message = f"{node} has {format_size_mib(max(left[node], 0))} left of pool {pool.name}"
             raise ApiError(refusal("E_POOL_FULL", message, field="/size", got=got))
+        self._check_copies(pool, node, size_mib)
         return node
+
+    def _check_copies(self, pool: PoolRow, primary: str, size_mib: int) -> None:
+        """Raises ApiError where not all copies would have room now."""
+        roomy = [
+            node
+            for node in pool.nodes
+            if node != primary and pool.node_mib - self._book.given_mib(pool, node) >= size_mib
+        ]
+        if pool.type == "replicated" and len(roomy) < pool.replicas - 1:
+            beside = f"{len(roomy)} other {'node has' if len(roomy) == 1 else 'nodes have'}"
+            message = f"{pool.replicas} copies are kept in pool {pool.name}, and {beside} room for one"
+            raise ApiError(refusal("E_POOL_FULL", message, field="/size", got=format_size_mib(size_mib)))
 
     def _usable(self, pool: PoolRow, node: str) -> bool:
         found = self._book.pools_found.get((pool.id, node))
@@ -304,13 +295,13 @@ class VolumeDesk:
             for row in self._book.volumes.values()
             if _sees(user, row) and pool in ("", row.pool) and (row.deleted_at is None or request.deleted)
         ]
-        return VolumeEntries(volumes=[self._entry(row) for row in rows])
+        return VolumeEntries(volumes=[volume_entry(self._book, row) for row in rows])
 
     async def show(self, user: UserRow, request: Struct) -> VolumeEntry:
         """`volume.show`."""
         assert isinstance(request, VolumeQuery)
         await self._loop.barrier()
-        return self._entry(self._find(user, request.volume))
+        return volume_entry(self._book, self._find(user, request.volume))
 
     async def remove(self, user: UserRow, request: Struct) -> VolumeEntry:
         """`volume.remove`: of one's own, or by an operator."""
@@ -360,12 +351,22 @@ class VolumeDesk:
         await self._store.drop_snapshot(found.id, by=user.name)
         return await self._changed(row.name)
 
+    async def promote(self, user: UserRow, request: Struct) -> VolumeEntry:
+        """`volume.promote`: raises ApiError where its node is not lost, or nobody has a copy."""
+        assert isinstance(request, VolumeQuery)
+        row = self._own(user, request.volume)
+        if not self._book.is_copied(row):
+            message = f"pool {self._book.pools[row.pool].name} keeps no copies of its volumes"
+            raise ApiError(refusal("E_CONFLICT", message, field="/volume"))
+        await self._keeper.move(row.id, by=user.name)
+        return await self._changed(row.name)
+
     async def _changed(self, name: str) -> VolumeEntry:
         """After the commit: its node is asked at once."""
         await self._keeper.round()
         row = self._book.volume(name)
         assert row is not None, "a volume with tasks or content goes only when its node has said so"
-        return self._entry(row)
+        return volume_entry(self._book, row)
 
     def _find(self, user: UserRow, name: str, *, field: str = "/volume") -> VolumeRow:
         row = self._book.volume(name)
@@ -383,8 +384,12 @@ class VolumeDesk:
     def _snapshot(self, row: VolumeRow, name: str, *, field: str) -> SnapshotRow:
         for each in self._book.of_volume(row.id):
             if each.name == name:
-                if not each.ready:
+                found = self._book.found_of(row)
+                there = found is None or any(seen.id == each.id for seen in found.snapshots)
+                if not each.ready or not there:
                     message = f"snapshot {name} is not there yet"
+                    if each.ready:
+                        message = f"snapshot {name} is not on {row.node}, where the volume is now"
                     raise ApiError(refusal("E_UNAVAILABLE", message, field=field, retry_after_s=2.0))
                 return each
         raise ApiError(
@@ -402,47 +407,6 @@ class VolumeDesk:
         if tasks:
             message = f"tasks have volume {row.name}: {', '.join(tasks[:5])}"
             raise ApiError(refusal("E_VOLUME_IN_USE", message, field="/volume"))
-
-    def _entry(self, row: VolumeRow) -> VolumeEntry:
-        found = self._book.found.get(row.id)
-        pool = self._book.pools[row.pool]
-        return VolumeEntry(
-            name=row.name,
-            id=row.id,
-            pool=pool.name,
-            size_mib=row.size_mib,
-            mode=row.mode,
-            state=self._state(row),
-            node=row.node,
-            owner=row.owner,
-            path=row.path,
-            shared=row.shared,
-            storage_class=row.storage_class,
-            used=row.used,
-            sealed=pool.encrypt,
-            fault=found.fault if found is not None else "",
-            tasks=[str(each.task) for each in found.uses] if found is not None else [],
-            writers=[str(each.task) for each in found.writers] if found is not None else [],
-            snapshots=[
-                Snapshot(
-                    name=each.name,
-                    ready=each.ready,
-                    size=each.size,
-                    created_at=each.created_at,
-                    created_by=each.created_by,
-                )
-                for each in self._book.of_volume(row.id)
-            ],
-            created_at=row.created_at,
-            deleted_at=row.deleted_at,
-        )
-
-    def _state(self, row: VolumeRow) -> str:
-        if row.deleted_at is not None:
-            return "removing" if row.removing else "deleted"
-        if row.node in self._book.silent:
-            return "away"
-        return "ready" if row.ready else "making"
 
 
 def _sees(user: UserRow, row: VolumeRow) -> bool:

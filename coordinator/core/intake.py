@@ -101,6 +101,15 @@ class Derived(Struct, frozen=True):
     def tasks(self) -> int:
         return sum(part.count for part in self.parts)
 
+    def settings_of(self, index: int) -> TaskSettings:
+        """Those of the task of that number. Raises IndexError."""
+        first = 0
+        for part in self.parts:
+            if index < first + part.count:
+                return part.settings
+            first += part.count
+        raise IndexError(index)
+
 
 def derive(
     spec: JobSpec, owner: UserName, lists: Mapping[str, ItemList] = NO_LISTS

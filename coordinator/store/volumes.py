@@ -6,7 +6,12 @@ import msgspec
 from msgspec import Struct
 
 from bus.mounts import AccessMode
+from bus.spec import JobSpec
+from bus.values import UserName
+from bus.volume_wire import VolumeFound
 from bus.volumes import PoolCreate
+from coordinator.core.replication import ReplicaState
+from coordinator.core.volume_copies import Place
 from coordinator.store.connection import Session
 from coordinator.store.json_text import clean
 from sql import queries
@@ -32,7 +37,11 @@ class PoolRow(Struct, frozen=True, kw_only=True):
 
 
 class VolumeRow(Struct, frozen=True, kw_only=True):
-    """`fill_number` counts the times that it was to be filled with `fill_snapshot` of `fill_volume`."""
+    """`fill_number` counts the times that it was to be filled with `fill_snapshot` of `fill_volume`.
+
+    `sha256` to `sealed_fill` are of its sealed file as its node said when it was asked at `sealed_at`;
+    `unsealed`: attempts that may have written more than that has.
+    """
 
     id: str
     pool: str
@@ -53,6 +62,27 @@ class VolumeRow(Struct, frozen=True, kw_only=True):
     removing: bool
     created_at: float
     deleted_at: float | None
+    generation: int = 0
+    sealed_bytes: int = 0
+    sealed_fill: int = 0
+    sealed_at: float = 0.0
+    unsealed: tuple[str, ...] = ()
+
+
+class CopyRow(Struct, frozen=True, kw_only=True):
+    """A place of a volume beside its own node."""
+
+    volume: str
+    place: Place
+
+
+class Wrote(Struct, frozen=True, kw_only=True):
+    """Tasks `indices` of a job completed, and the job has a volume."""
+
+    job: int
+    spec: JobSpec
+    owner: UserName
+    indices: tuple[int, ...]
 
 
 class SnapshotRow(Struct, frozen=True, kw_only=True):
@@ -64,6 +94,7 @@ class SnapshotRow(Struct, frozen=True, kw_only=True):
     dropping: bool
     created_by: str
     created_at: float
+    sha256: str = ""
 
 
 class VolumeStore:
@@ -117,6 +148,11 @@ class VolumeStore:
                 removing=row["removing"],
                 created_at=row["created_at"],
                 deleted_at=row["deleted_at"],
+                generation=row["generation"],
+                sealed_bytes=row["sealed_bytes"],
+                sealed_fill=row["sealed_fill"],
+                sealed_at=row["sealed_at"],
+                unsealed=tuple(row["unsealed"]),
             )
             for row in await self._session.fetch(_SQL["volumes"])
         ]
@@ -178,14 +214,92 @@ class VolumeStore:
     async def forget(self, volume: str) -> None:
         await self._session.execute(_SQL["forget_volume"], volume)
 
-    async def found(self, volume: str, *, ready: bool, used: int, sha256: str) -> None:
-        await self._session.execute(_SQL["found_volume"], volume, ready, used, sha256)
+    async def found(self, row: VolumeRow) -> None:
+        """What its node says of it, as `row` has it; nothing where it has another node by now."""
+        await self._session.execute(
+            _SQL["found_volume"],
+            row.id,
+            row.node,
+            row.ready,
+            row.used,
+            row.sha256,
+            row.generation,
+            row.sealed_bytes,
+            row.sealed_fill,
+            row.sealed_at,
+            list(row.unsealed),
+        )
+
+    async def copies(self) -> list[CopyRow]:
+        return [
+            CopyRow(
+                volume=row["volume"],
+                place=Place(
+                    node=row["node"],
+                    state=ReplicaState(row["state"]),
+                    sha256=row["sha256"],
+                    generation=row["generation"],
+                    removing=row["removing"],
+                    fault=row["fault"],
+                ),
+            )
+            for row in await self._session.fetch(_SQL["copies"])
+        ]
+
+    async def put_copy(self, volume: str, place: Place) -> None:
+        await self._session.execute(
+            _SQL["put_copy"],
+            volume,
+            place.node,
+            place.state,
+            place.sha256,
+            place.generation,
+            place.removing,
+            place.fault,
+        )
+
+    async def forget_copy(self, volume: str, node: str) -> None:
+        await self._session.execute(_SQL["forget_copy"], volume, node)
+
+    async def promote(self, row: VolumeRow, to: str, found: VolumeFound, *, epoch: int, by: str) -> bool:
+        """False: another coordinator leads, or it has another node by now."""
+        return (
+            await self._session.fetchrow(
+                _SQL["promote"],
+                row.id,
+                row.node,
+                to,
+                epoch,
+                found.sha256,
+                found.generation,
+                found.size,
+                found.sealed_fill,
+                found.used,
+                by,
+            )
+            is not None
+        )
+
+    async def wrote(self, row: VolumeRow) -> list[Wrote]:
+        """Whose tasks completed on its node and may have written more than is sealed."""
+        found = await self._session.fetch(
+            _SQL["wrote"], row.id, row.name, row.node, row.sealed_at, list(row.unsealed)
+        )
+        return [
+            Wrote(
+                job=each["number"],
+                spec=msgspec.json.decode(each["spec"], type=JobSpec),
+                owner=UserName(each["owner"]),
+                indices=tuple(each["indices"]),
+            )
+            for each in found
+        ]
 
     async def add_snapshot(self, volume: str, name: str, *, by: str) -> None:
         await self._session.execute(_SQL["add_snapshot"], volume, name, by)
 
-    async def found_snapshot(self, snapshot: str, *, size: int) -> None:
-        await self._session.execute(_SQL["found_snapshot"], snapshot, size)
+    async def found_snapshot(self, snapshot: str, *, size: int, sha256: str) -> None:
+        await self._session.execute(_SQL["found_snapshot"], snapshot, size, sha256)
 
     async def drop_snapshot(self, snapshot: str, *, by: str) -> None:
         await self._session.execute(_SQL["drop_snapshot"], snapshot, by)

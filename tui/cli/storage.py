@@ -50,7 +50,7 @@ def _pool(arguments: Namespace) -> PoolCreate:
             "tier": arguments.tier,
             "compress": arguments.compress,
             "encrypt": arguments.encrypt,
-            "replicas": arguments.replicas,
+            "replicas": arguments.replicas or (2 if arguments.type == "replicated" else 1),
         },
         PoolCreate,
     )
@@ -68,6 +68,7 @@ async def volume(arguments: Namespace) -> int:
         "snapshot": _snapshot,
         "unsnapshot": _unsnapshot,
         "restore": _restore,
+        "promote": _promote,
     }
     async with client(arguments) as corral:
         await actions[arguments.action](arguments, corral)
@@ -138,6 +139,11 @@ async def _restore(arguments: Namespace, corral: Client) -> None:
     entry = await corral.restore_volume(_named(arguments.name), name)
     entry = await _settled(arguments, corral, entry, lambda each: each.state == "ready")
     _one(arguments, entry, f"as in snapshot {name}" if entry.state == "ready" else "is being restored")
+
+
+async def _promote(arguments: Namespace, corral: Client) -> None:
+    entry = await corral.promote_volume(_named(arguments.name))
+    _one(arguments, entry, f"on {entry.node} from now on")
 
 
 async def _settled(

@@ -88,6 +88,11 @@ def volume_row(volume: VolumeEntry) -> tuple[str, ...]:
     )
 
 
+def replica_state(state: str) -> str:
+    """The state of a copy as people read it."""
+    return state.replace("_", " ")
+
+
 def tasks_text(tasks: Sequence[str]) -> str:
     """The first few."""
     more = f" and {len(tasks) - 3} more" if len(tasks) > 3 else ""
@@ -120,6 +125,9 @@ def volume_texts(volume: VolumeEntry) -> list[tuple[str, str]]:
     ]
     if volume.tasks:
         facts.append(("tasks", f"{tasks_text(volume.tasks)}; {counted(len(volume.writers), 'writer')}"))
+    for copy in volume.copies:
+        fault = f": {copy.fault}" if copy.fault else ""
+        facts.append(("copy", f"{copy.node}: {replica_state(copy.state)}{fault}"))
     for each in volume.snapshots:
         state = size_text(each.size) if each.ready else "being taken"
         facts.append(("snapshot", f"{each.name}: {state}"))

@@ -31,7 +31,8 @@ insert into corral.audit (actor, action, object) select $2, 'pool.remove', name 
 -- All volumes, the deleted ones that have not gone included.
 select v.id::text, v.pool_id::text as pool, v.name, v.size_mib, v.mount_path, v.access_mode, v.storage_class, v.owner,
     v.shared, v.ready, v.used_bytes, v.sealed_sha256, v.fill_number, v.fill_volume::text, v.fill_snapshot::text,
-    v.removing, n.name as node, extract(epoch from v.created_at)::double precision as created_at,
+    v.generation, v.sealed_bytes, v.sealed_fill, coalesce(extract(epoch from v.sealed_at), 0)::double precision as sealed_at,
+    v.unsealed, v.removing, n.name as node, extract(epoch from v.created_at)::double precision as created_at,
     extract(epoch from v.deleted_at)::double precision as deleted_at
 from corral.storage_volumes v left join corral.nodes n on n.id = v.node_id order by v.name, v.created_at;
 
@@ -71,17 +72,82 @@ where deleted_at < now() - make_interval(secs => $1) and not removing;
 
 -- name: forget_volume!
 -- Its node has let it go.
-with gone as (delete from corral.storage_volumes where id = $1::text::uuid returning pool_id, size_mib)
-update corral.storage_pools p set used_mib = p.used_mib - gone.size_mib from gone where p.id = gone.pool_id;
+with copies as (select count(*) as number from corral.storage_replicas where volume_id = $1::text::uuid),
+gone as (delete from corral.storage_volumes where id = $1::text::uuid returning pool_id, size_mib)
+update corral.storage_pools p set used_mib = p.used_mib - gone.size_mib * (1 + copies.number)
+from gone, copies where p.id = gone.pool_id;
 
 -- name: found_volume!
--- What its node says of it.
-update corral.storage_volumes set ready = $2, used_bytes = $3, sealed_sha256 = nullif($4, '')
-where id = $1::text::uuid;
+-- What its node ($2) says of it, if that is still its node.
+update corral.storage_volumes v
+set ready = $3, used_bytes = $4, sealed_sha256 = nullif($5, ''), generation = $6, sealed_bytes = $7, sealed_fill = $8,
+    sealed_at = to_timestamp($9), unsealed = $10
+from corral.nodes n
+where v.id = $1::text::uuid and n.id = v.node_id and n.name = $2;
+
+-- name: copies
+-- Where volumes lie beside their own nodes.
+select r.volume_id::text as volume, n.name as node, r.state, coalesce(r.sealed_sha256, '') as sha256, r.generation,
+    r.removing, r.fault
+from corral.storage_replicas r join corral.nodes n on n.id = r.node_id order by r.volume_id, n.name;
+
+-- name: put_copy!
+-- A place of a volume ($1), which takes room of its pool while it is there.
+with put as (
+    insert into corral.storage_replicas as r (volume_id, node_id, state, sealed_sha256, generation, removing, fault)
+    select v.id, n.id, $3, nullif($4, ''), $5, $6, $7
+    from corral.storage_volumes v, corral.nodes n where v.id = $1::text::uuid and n.name = $2 and n.id <> v.node_id
+    on conflict (volume_id, node_id) do update
+    set state = excluded.state, sealed_sha256 = excluded.sealed_sha256, generation = excluded.generation,
+        removing = excluded.removing, fault = excluded.fault
+    returning volume_id, xmax = 0 as is_new)
+update corral.storage_pools p set used_mib = p.used_mib + v.size_mib
+from put join corral.storage_volumes v on v.id = put.volume_id
+where put.is_new and p.id = v.pool_id;
+
+-- name: forget_copy!
+-- A node ($2) has let its copy go.
+with gone as (
+    delete from corral.storage_replicas r using corral.nodes n
+    where r.volume_id = $1::text::uuid and n.id = r.node_id and n.name = $2 returning r.volume_id)
+update corral.storage_pools p set used_mib = p.used_mib - v.size_mib
+from gone join corral.storage_volumes v on v.id = gone.volume_id where p.id = v.pool_id;
+
+-- name: promote
+-- Tasks have a volume ($1) on another node ($3) than before ($2) from now on, while epoch $4 leads. $5 to $9: what that
+-- node has; a restore that it has not seen is none. By $10, of whom the audit tells.
+with leads as (
+    select epoch from corral.leadership where epoch = $4
+), moved as (
+    update corral.storage_volumes v
+    set node_id = new.id, ready = true, sealed_sha256 = $5, generation = $6, sealed_bytes = $7, sealed_fill = $8,
+        fill_number = $8, used_bytes = $9, sealed_at = now(), unsealed = '{}'
+    from leads, corral.nodes old, corral.nodes new
+    where v.id = $1::text::uuid and old.name = $2 and v.node_id = old.id and new.name = $3
+    returning v.id, v.name, old.id as old_id, new.id as new_id
+), gone as (
+    delete from corral.storage_replicas r using moved where r.volume_id = moved.id and r.node_id = moved.new_id
+), kept as (
+    insert into corral.storage_replicas (volume_id, node_id, state) select id, old_id, 'failed' from moved
+)
+insert into corral.audit (actor, action, object, details)
+select $10, 'volume.promote', name, jsonb_build_object('from', $2::text, 'to', $3::text) from moved
+returning object;
+
+-- name: wrote
+-- Jobs that have a volume ($1 id, $2 name) of which tasks completed on its node ($3) after it was asked last ($4), or
+-- among the attempts $5.
+select j.number, j.spec::text as spec, u.username as owner, array_agg(distinct t.index) as indices
+from corral.attempts a join corral.tasks t on t.id = a.task_id join corral.jobs j on j.id = t.job_id
+    join corral.users u on u.id = j.user_id
+where a.node_name = $3 and a.state = 'completed' and j.spec -> 'mounted' -> $2 ->> 'id' = $1
+    and (a.ended_at >= to_timestamp($4) or format('%s.%s.%s', j.number, t.index, a.fence) = any ($5::text[]))
+group by j.number, j.spec, u.username;
 
 -- name: snapshots
 -- All snapshots.
 select s.id::text, s.volume_id::text as volume, s.name, s.ready, s.size_bytes, s.dropping, s.created_by,
+    coalesce(s.sealed_sha256, '') as sha256,
     extract(epoch from s.created_at)::double precision as created_at
 from corral.storage_snapshots s order by s.created_at;
 
@@ -97,7 +163,7 @@ returning object;
 
 -- name: found_snapshot!
 -- Its node has it.
-update corral.storage_snapshots set ready = true, size_bytes = $2 where id = $1::text::uuid;
+update corral.storage_snapshots set ready = true, size_bytes = $2, sealed_sha256 = nullif($3, '') where id = $1::text::uuid;
 
 -- name: drop_snapshot!
 -- It is to go.

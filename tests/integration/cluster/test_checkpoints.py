@@ -6,7 +6,6 @@ import json
 import os
 from pathlib import Path
 
-import psutil
 import pytest
 
 from bus.checkpoints import CheckpointKind
@@ -60,19 +59,6 @@ async def output_of(client: Client, task: str) -> dict[str, object]:
     return dict((await client.task(task)).output)
 
 
-def kill_node(cluster: LiveCluster, name: str) -> None:
-    """SIGKILL of its agent, its guard and all their tasks at once, as when the machine loses power."""
-    agent = cluster.processes[name]
-    guards = [g for g in cluster.guards() if any(f"/{name}" in word for word in g.cmdline())]
-    assert guards, "the node has a guard"
-    for process in [psutil.Process(agent.pid), *guards]:
-        process.suspend()
-    doomed = [child for guard in guards for child in guard.children(recursive=True)]
-    for process in [*doomed, *guards]:
-        process.kill()
-    cluster.kill(name)
-
-
 @pytest.mark.contract("S0.48")
 async def test_a_task_goes_on_from_the_copy_when_its_node_is_gone(cluster: LiveCluster) -> None:
     if not Path(PYTHON).exists() or not os.access(PYTHON, os.X_OK):
@@ -89,7 +75,7 @@ async def test_a_task_goes_on_from_the_copy_when_its_node_is_gone(cluster: LiveC
         running = await alice.task(task)
         assert running.state is TaskState.RUNNING and running.node is not None
         kept = next(one for one in (await alice.checkpoints(task)).checkpoints if one.durable)
-        kill_node(cluster, running.node)
+        cluster.kill_node(running.node)
         try:
             output = await output_of(alice, task)
         finally:

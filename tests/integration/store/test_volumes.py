@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import asyncpg
+import msgspec
 import pytest
 from msgspec.structs import replace
 
-from bus.mounts import AccessMode
+from bus.mounts import AccessMode, Mounted
+from bus.spec import JobSpec
+from bus.volume_wire import VolumeFound
 from bus.volumes import PoolCreate
+from coordinator.core.replication import ReplicaState
+from coordinator.core.volume_copies import Place
 from coordinator.store.errors import Disagreement
 from coordinator.store.volumes import VolumeRow, VolumeStore
 from tests.integration.store.conftest import Leader
+from tests.integration.store.test_results import running
 from tests.store_rows import node
 
 POOL = PoolCreate(name="fast", nodes=["vol-1"], path="/srv/fast", size="1GiB", encrypt=True)
@@ -65,10 +71,10 @@ async def test_a_volume_from_its_making_to_its_end(
     assert (volume.node, volume.mode, volume.ready) == ("vol-1", AccessMode.READ_WRITE_ONCE, False)
     total = "select total_mib, used_mib, available_mib from corral.storage_pools"
     assert tuple(await database.fetchrow(total)) == (1024, 100, 924)
-    await store.found(volume.id, ready=True, used=7, sha256="ab" * 32)
+    await store.found(replace(volume, ready=True, used=7, sha256="ab" * 32))
     await store.add_snapshot(volume.id, "one", by="alice")
     (snapshot,) = await store.snapshots()
-    await store.found_snapshot(snapshot.id, size=5)
+    await store.found_snapshot(snapshot.id, size=5, sha256="cd" * 32)
     await store.restore(volume.id, snapshot.id, by="alice")
     await store.add_volume(row(identity, "copy", fill_volume=volume.id, fill_snapshot=snapshot.id))
     copy, volume = await store.volumes()
@@ -117,4 +123,84 @@ async def test_the_database_refuses_what_no_pool_is(
     with pytest.raises(asyncpg.CheckViolationError):
         insert = "insert into corral.storage_volumes (pool_id, name, size_mib, access_mode)"
         await database.execute(f"{insert} values ('{identity}', 'x', 1, 'Sometimes')")
+    await store.remove_pool(identity, by="olga")
+
+
+COPIED = PoolCreate(
+    name="safe", nodes=["c-1", "c-2"], path="/srv/safe", size=1, type="replicated", replicas=2
+)
+
+
+@pytest.mark.contract("S2.66", "S0.47")
+async def test_a_copy_takes_over_once_and_under_whoever_leads(
+    leader: Leader, store: VolumeStore, database: asyncpg.Connection
+) -> None:
+    await leader.commit(nodes=(node("c-1"), node("c-2")))
+    identity = await store.add_pool(COPIED, size_mib=1024, by="olga")
+    await store.add_volume(row(identity, "copied", node="c-1"))
+    (volume,) = await store.volumes()
+    known = replace(volume, ready=True, sha256="ab" * 32, generation=3, sealed_bytes=9, unsealed=("7.0.1",))
+    await store.found(known)
+    used = "select used_mib from corral.storage_pools where name = 'safe'"
+    copy = Place(node="c-2", state=ReplicaState.ACTIVE, sha256="ab" * 32, generation=3)
+    for _ in range(2):
+        await store.put_copy(volume.id, copy)
+    assert await database.fetchval(used) == 200
+    assert [(each.volume, each.place) for each in await store.copies()] == [(volume.id, copy)]
+    await store.put_copy(volume.id, replace(copy, node="c-1"))
+    assert len(await store.copies()) == 1, "a copy on its own node is none"
+    epoch = int(await database.fetchval("select epoch from corral.leadership"))
+    found = VolumeFound(id=volume.id, sha256="ab" * 32, generation=3, size=9, sealed_fill=2, used=5)
+    assert not await store.promote(known, "c-2", found, epoch=epoch + 1, by="x")
+    assert await store.promote(known, "c-2", found, epoch=epoch, by="x")
+    assert not await store.promote(known, "c-2", found, epoch=epoch, by="x"), "it lies there already"
+    await store.found(replace(known, sha256="cd" * 32))
+    (moved,) = await store.volumes()
+    assert (moved.node, moved.sha256, moved.unsealed) == ("c-2", "ab" * 32, ()), "its old node's word is none"
+    assert (moved.fill_number, moved.used, moved.ready) == (2, 5, True)
+    assert [(each.place.node, each.place.state) for each in await store.copies()] == [
+        ("c-1", ReplicaState.FAILED)
+    ]
+    assert await database.fetchval(used) == 200
+    await store.forget_copy(volume.id, "c-1")
+    assert await database.fetchval(used) == 100
+    await store.put_copy(volume.id, replace(copy, node="c-1"))
+    await store.forget(volume.id)
+    assert await database.fetchval(used) == 0
+    with pytest.raises(asyncpg.CheckViolationError):
+        await store.add_volume(row(identity, "again", node="c-1"))
+        again = "select v.id, v.node_id from corral.storage_volumes v where v.name = 'again'"
+        await database.execute(
+            "insert into corral.storage_replicas (volume_id, node_id, state)"
+            f" select id, node_id, 'active' from ({again}) a"
+        )
+    for each in await store.volumes():
+        await store.forget(each.id)
+    await store.remove_pool(identity, by="olga")
+
+
+async def test_who_wrote_since_a_volume_was_sealed(
+    leader: Leader, store: VolumeStore, database: asyncpg.Connection
+) -> None:
+    task = await running(leader, node("w-1"))
+    number, index = task.task.job, task.task.index
+    pool = PoolCreate(name="wrote", nodes=["w-1"], path="/srv/wrote", size=1024)
+    identity = await store.add_pool(pool, size_mib=1024, by="olga")
+    await store.add_volume(row(identity, "written", node="w-1"))
+    (volume,) = await store.volumes()
+    spec = msgspec.json.encode(JobSpec(command=["true"], mounted={"written": Mounted(id=volume.id)})).decode()
+    await database.execute("update corral.jobs set spec = $1::jsonb where number = $2", spec, number)
+    assert await store.wrote(volume) == [], "it runs yet"
+    await database.execute(
+        "update corral.attempts a set state = 'completed', holding = false, ended_at = to_timestamp(1000)"
+        " from corral.tasks t where t.id = a.task_id and a.node_name = 'w-1'"
+    )
+    wrote = await store.wrote(replace(volume, sealed_at=999.0))
+    assert [(each.job, each.indices) for each in wrote] == [(number, (index,))]
+    assert await store.wrote(replace(volume, sealed_at=1001.0)) == []
+    fence = await database.fetchval("select fence from corral.attempts where node_name = 'w-1'")
+    unsealed = (f"{number}.{index}.{fence}",)
+    assert len(await store.wrote(replace(volume, sealed_at=1001.0, unsealed=unsealed))) == 1
+    assert await store.wrote(replace(volume, id="0" * 8, sealed_at=999.0)) == []
+    await store.forget(volume.id)
     await store.remove_pool(identity, by="olga")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from agent.core.volumes import Deed, Seen, Step, next_step
-from bus.volume_wire import CopyOf, VolumeWanted
+from bus.volume_wire import CopyOf, SnapshotKept, VolumeWanted
 
 WANTED = VolumeWanted(id="v", pool="p", name="data", size_mib=1)
 REPLICA = replace(WANTED, primary=False, sha256="new", generation=2)
@@ -25,6 +25,22 @@ def test_a_replica_is_fetched_once_there_is_something_to_fetch() -> None:
     assert next_step(REPLICA, replace(THERE, uses=1)) is None  # who reads the older one goes on with it
     assert next_step(REPLICA, replace(THERE, sha256="new")) is None
     assert next_step(replace(REPLICA, sha256=""), THERE) is None
+
+
+def test_a_primary_that_is_lost_here_is_brought_and_never_made_anew() -> None:
+    lost = replace(WANTED, sha256="new", content=CopyOf(volume="v", snapshot="s", number=7), filled=7)
+    assert next_step(lost, AWAY) == Step(Deed.FETCH)
+    assert next_step(lost, replace(THERE, filled=7)) is None, "what is here is newer than what was told of it"
+
+
+def test_snapshots_of_other_nodes_are_brought_after_the_content() -> None:
+    kept = (SnapshotKept(id="a", sha256="x", size=1), SnapshotKept(id="b", sha256="y", size=1))
+    wanted = replace(REPLICA, kept=kept)
+    assert next_step(wanted, replace(THERE, snapshots=frozenset("a"))) == Step(Deed.FETCH)
+    fresh = replace(THERE, sha256="new", snapshots=frozenset("a"))
+    assert next_step(wanted, fresh) == Step(Deed.BRING, "b")
+    assert next_step(replace(wanted, primary=True), fresh) == Step(Deed.BRING, "b")
+    assert next_step(wanted, replace(fresh, snapshots=frozenset("ab"))) is None
 
 
 def test_what_is_removed_goes_when_nobody_has_it() -> None:

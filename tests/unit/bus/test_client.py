@@ -116,6 +116,7 @@ def test_there_is_a_method_for_every_operation() -> None:
         "volume.undelete": Client.undelete_volume,
         "volume.snapshot": Client.snapshot_volume,
         "volume.restore": Client.restore_volume,
+        "volume.promote": Client.promote_volume,
         "volume.unsnapshot": Client.remove_snapshot,
         "type.list": Client.task_types,
         "type.add": Client.add_type,

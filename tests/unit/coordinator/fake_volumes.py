@@ -6,9 +6,12 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
+from bus.volume_wire import VolumeFound
 from bus.volumes import PoolCreate
+from coordinator.core.replication import ReplicaState
+from coordinator.core.volume_copies import Place
 from coordinator.store.errors import Disagreement
-from coordinator.store.volumes import PoolRow, SnapshotRow, VolumeRow, VolumeStore
+from coordinator.store.volumes import CopyRow, PoolRow, SnapshotRow, VolumeRow, VolumeStore, Wrote
 
 
 class FakeVolumes(VolumeStore):
@@ -18,6 +21,9 @@ class FakeVolumes(VolumeStore):
         self.kept_pools: dict[str, PoolRow] = {}
         self.kept: dict[str, VolumeRow] = {}
         self.kept_snapshots: dict[str, SnapshotRow] = {}
+        self.kept_copies: dict[tuple[str, str], Place] = {}
+        self.written: list[Wrote] = []
+        self.others_lead = False
         self.done: list[tuple[str, str]] = []
         self._last = 0
 
@@ -84,9 +90,33 @@ class FakeVolumes(VolumeStore):
 
     async def forget(self, volume: str) -> None:
         del self.kept[volume]
+        self.kept_copies = {key: each for key, each in self.kept_copies.items() if key[0] != volume}
 
-    async def found(self, volume: str, *, ready: bool, used: int, sha256: str) -> None:
-        self.kept[volume] = replace(self.kept[volume], ready=ready, used=used, sha256=sha256)
+    async def found(self, row: VolumeRow) -> None:
+        self.kept[row.id] = row
+
+    async def copies(self) -> list[CopyRow]:
+        return [CopyRow(volume=volume, place=each) for (volume, _), each in self.kept_copies.items()]
+
+    async def put_copy(self, volume: str, place: Place) -> None:
+        self.kept_copies[volume, place.node] = place
+
+    async def forget_copy(self, volume: str, node: str) -> None:
+        del self.kept_copies[volume, node]
+
+    async def promote(self, row: VolumeRow, to: str, found: VolumeFound, *, epoch: int, by: str) -> bool:
+        if self.others_lead:
+            return False
+        self.kept[row.id] = replace(
+            self.kept[row.id], node=to, ready=True, sha256=found.sha256, generation=found.generation
+        )
+        del self.kept_copies[row.id, to]
+        self.kept_copies[row.id, row.node] = Place(node=row.node, state=ReplicaState.FAILED)
+        self.done.append((by, "volume.promote"))
+        return True
+
+    async def wrote(self, row: VolumeRow) -> list[Wrote]:
+        return self.written
 
     async def add_snapshot(self, volume: str, name: str, *, by: str) -> None:
         made = SnapshotRow(
@@ -101,8 +131,9 @@ class FakeVolumes(VolumeStore):
         )
         self.kept_snapshots[made.id] = made
 
-    async def found_snapshot(self, snapshot: str, *, size: int) -> None:
-        self.kept_snapshots[snapshot] = replace(self.kept_snapshots[snapshot], ready=True, size=size)
+    async def found_snapshot(self, snapshot: str, *, size: int, sha256: str) -> None:
+        row = self.kept_snapshots[snapshot]
+        self.kept_snapshots[snapshot] = replace(row, ready=True, size=size, sha256=sha256)
 
     async def drop_snapshot(self, snapshot: str, *, by: str) -> None:
         self.kept_snapshots[snapshot] = replace(self.kept_snapshots[snapshot], dropping=True)

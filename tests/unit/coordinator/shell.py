@@ -204,7 +204,13 @@ class Shell:
         self.loop = Loop(self.cluster, self.performer, self.clock, answer_beat=self.teller.answer_beat)
         self.volumes, self.volume_store = VolumeBook(), FakeVolumes()
         self.keeper = VolumeKeeper(
-            self.volumes, self.volume_store, self.teller, self.loop, post=self.loop.post
+            self.volumes,
+            self.volume_store,
+            self.teller,
+            self.loop,
+            clock=self.clock,
+            epoch=7,
+            record=self.records.extend,
         )
         self.registry = Registry(self.cluster, self.volumes)
         self.notices = Notices(self.records.extend, self.clock, self.cluster.nodes)
@@ -269,7 +275,13 @@ class Shell:
         )
         self.replicas = FakeReplicas()
         self.copies = Replication(
-            self.loop, self.replicas, self.teller, self.clock, epoch=7, record=self.records.extend
+            self.loop,
+            self.replicas,
+            self.teller,
+            self.clock,
+            epoch=7,
+            record=self.records.extend,
+            volumes=self.volumes,
         )
         self.saved = FakeCheckpoints()
         self.checkpoints = CheckpointDesk(

@@ -99,6 +99,7 @@ SOUND: dict[str, Any] = {
     "volume.undelete": {"volume": "data"},
     "volume.snapshot": {"volume": "data", "snapshot": "s1"},
     "volume.restore": {"volume": "data", "snapshot": "s1"},
+    "volume.promote": {"volume": "data"},
     "volume.unsnapshot": {"volume": "data", "snapshot": "s1"},
     "type.list": {"name": "tool"},
     "topology.create": {
@@ -189,6 +190,8 @@ SOUND: dict[str, Any] = {
     "user.share": {"name": "bob", "shares": 2},
     "scheduler.mode": {"mode": "shadow"},
     "scheduler.train": {"seed": 2, "policies": ["sjf", "fcfs"]},
+    "train.status": {"target": "1"},
+    "train.ranks": {"task": "1.0"},
     "scheduler.replay": {"swf": "OyBub3RoaW5nCg==", "seed": 2},
     "scheduler.export": {"snapshot": 0},
     "scheduler.import": {"document": "e30="},

@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bus.messages import CommandReply
-from bus.mounts import reads, writes
-from bus.values import NodeName
+from bus.mounts import Mounted, reads, writes
+from bus.spec import JobSpec, TaskSpec
+from bus.values import NodeHealth, NodeName, UserName
 from bus.volume_wire import PoolFound, SnapshotFound, VolumeFound, VolumesFound, VolumesWanted
 from coordinator import pool_drivers
-from tests.unit.coordinator.shell import Shell, running_shell
+from coordinator.core.node import Brake
+from coordinator.store.volumes import Wrote
+from tests.unit.coordinator.shell import Shell, running_shell, until
 
 POOL = {"name": "fast", "nodes": ["n1"], "path": "/srv/fast", "size": "1GiB"}
 
@@ -23,6 +27,7 @@ class Disk:
         self.fault = ""
         self.wanted = VolumesWanted(epoch=0)
         self.keys: list[bytes] = []
+        self.taken: set[tuple[str, str]] = set()  # snapshots of volumes
 
     def answer(self, command: Any) -> Any:
         if not isinstance(command, VolumesWanted):
@@ -30,13 +35,17 @@ class Disk:
         self.wanted = command
         self.keys += [pool.key for pool in command.pools if pool.key]
         pools = tuple(PoolFound(id=pool.id, fault=self.fault, free_mib=5_000) for pool in command.pools)
+        self.taken |= {(each.id, snapshot) for each in command.volumes for snapshot in each.snapshots}
+        self.taken -= {(each.id, snapshot) for each in command.volumes for snapshot in each.dropped}
         volumes = tuple(
             VolumeFound(
                 id=each.id,
                 ready=not each.removed,
                 used=1_000,
                 filled=each.content.number if each.content else 0,
-                snapshots=tuple(SnapshotFound(id=snapshot, size=10) for snapshot in each.snapshots),
+                snapshots=tuple(
+                    SnapshotFound(id=snapshot, size=10) for of, snapshot in self.taken if of == each.id
+                ),
             )
             for each in command.volumes
         )
@@ -197,3 +206,184 @@ async def test_a_silent_node_is_said_to_be_away() -> None:
         assert (await shell.ask("alice", "volume.show", volume="data"))["state"] == "away"
         more = {"name": "more", "pool": "fast", "size": 1}
         assert (await code(shell, "alice", "volume.create", **more))[0] == "E_UNAVAILABLE"
+
+
+COPIED = {"name": "safe", "type": "replicated", "nodes": ["n1", "n2"], "path": "/srv/safe", "size": "1GiB"}
+
+
+class Twin(Disk):
+    """A node of a replicated pool: `has` is what it says of its volumes, by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has: dict[str, VolumeFound] = {}
+
+    def answer(self, command: Any) -> Any:
+        found = super().answer(command)
+        if not isinstance(found, VolumesFound):
+            return found
+        names = {each.id: each.name for each in self.wanted.volumes}
+        told = [
+            replace(self.has.get(names[each.id], VolumeFound(id="")), id=each.id) for each in found.volumes
+        ]
+        return replace(found, volumes=tuple(told))
+
+
+def sealed(generation: int, **more: Any) -> VolumeFound:
+    made = VolumeFound(id="", generation=generation, sha256=f"{generation:064x}", size=9, ready=True)
+    return replace(made, **more)
+
+
+async def twins(shell: Shell) -> tuple[Twin, Twin]:
+    """Two nodes, a volume `data` on n1 of generation 3, and its copy."""
+    made = Twin(), Twin()
+    for name, each in zip(("n1", "n2"), made, strict=True):
+        agent = await shell.agent(name)
+        agent.answer = each.answer
+    await shell.ask("olga", "pool.create", **COPIED, replicas=2)
+    made[0].has["data"] = sealed(3)
+    await shell.ask("alice", "volume.create", name="data", pool="safe", size="600MiB", node="n1")
+    await shell.keeper.round()
+    made[1].has["data"] = sealed(3)
+    await shell.keeper.round()
+    return made
+
+
+def lose(shell: Shell, name: str) -> None:
+    node = shell.cluster.nodes[NodeName(name)]
+    node.health = NodeHealth.UNREACHABLE
+    node.lease_from_s = shell.clock.now_s() - shell.cluster.limits.lease_s
+    shell.volumes.silent.add(name)
+
+
+async def shown(shell: Shell) -> Any:
+    return await shell.ask("alice", "volume.show", volume="data")
+
+
+def copies_of(entry: Any) -> list[tuple[str, str, int]]:
+    return [(each["node"], each["state"], each.get("generation", 0)) for each in entry.get("copies", [])]
+
+
+@pytest.mark.contract("S2.66", "S0.47")
+async def test_a_replicated_pool_keeps_a_copy_of_each_volume_on_another_node() -> None:
+    async with running_shell() as shell:
+        _, second = await twins(shell)
+        assert await code(shell, "olga", "pool.create", **(COPIED | {"name": "one"}), replicas=1) == (
+            "E_RANGE",
+            "/replicas",
+        )
+        assert copies_of(await shown(shell)) == [("n2", "active", 3)]
+        wanted = next(each for each in second.wanted.volumes if each.name == "data")
+        assert (wanted.primary, wanted.sha256, wanted.generation, wanted.size) == (False, f"{3:064x}", 3, 9)
+        assert shell.volumes.may_fetch("n2", wanted.sha256) and not shell.volumes.may_fetch("n2", "ab")
+        assert shell.volumes.holders(wanted.sha256) == {"n1", "n2"}
+        pool = await shell.ask("olga", "pool.show", pool="safe")
+        assert pool["used_mib"] == 1200, "copies take room as well"
+        more = {"name": "more", "pool": "safe", "size": "600MiB"}
+        assert (await code(shell, "alice", "volume.create", **more))[0] == "E_POOL_FULL"
+        second.has["data"] = sealed(2, fault="E_SPACE: no room")
+        await shell.keeper.round()
+        (copy,) = (await shown(shell))["copies"]
+        assert (copy["state"], copy["generation"], copy["fault"]) == ("out_of_sync", 2, "E_SPACE: no room")
+
+
+async def test_the_copy_of_a_lost_node_takes_over_and_its_old_place_is_a_copy() -> None:
+    async with running_shell() as shell:
+        first, second = await twins(shell)
+        assert await code(shell, "alice", "volume.promote", volume="data") == ("E_CONFLICT", "/volume")
+        lose(shell, "n1")
+        await shell.keeper.round()
+        entry = await shown(shell)
+        assert (entry["node"], copies_of(entry)) == ("n2", [("n1", "failed", 0)])
+        await shell.loop.barrier()
+        assert shell.cluster.nodes[NodeName("n2")].volumes == {reads("data"), writes("data")}
+        assert not shell.cluster.nodes[NodeName("n1")].volumes
+        assert [each for each in shell.volume_store.done if "promote" in each[1]] == [
+            ("coordinator", "volume.promote")
+        ]
+        assert next(each for each in second.wanted.volumes).primary is False, "told in the next round"
+        shell.cluster.nodes[NodeName("n1")].health = NodeHealth.HEALTHY
+        second.has["data"] = sealed(4)
+        await shell.keeper.round()
+        await shell.keeper.round()
+        assert next(each for each in second.wanted.volumes).primary
+        assert not next(each for each in first.wanted.volumes).primary
+        assert copies_of(await shown(shell)) == [("n1", "out_of_sync", 3)]
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("brake", ""),
+        ("lease", ""),
+        ("wrote", "completed tasks wrote may not be in any copy: 7.1"),
+        ("older", "no node that answers has a copy of what was sealed last"),
+        ("silent", "no node that answers has a copy of what was sealed last"),
+        ("filling", "being filled"),
+        ("leads", "another coordinator leads"),
+        ("runs", "tasks may still run there: 1.0"),
+    ],
+)
+async def test_why_no_copy_takes_over(what: str, told: str) -> None:
+    async with running_shell() as shell:
+        _, second = await twins(shell)
+        if what == "runs":
+            job = {"command": ["true"], "volumes": ["data:/mnt/x"], "on_disconnect": "run_on"}
+            await shell.ask("alice", "job.submit", **job)
+            await until(lambda: shell.cluster.nodes[NodeName("n1")].attempts)
+        lose(shell, "n1")
+        row = next(iter(shell.volume_store.kept.values()))
+        match what:
+            case "brake":
+                shell.cluster.brake = Brake(0.0, frozenset(), "most vanished")
+            case "lease":
+                shell.cluster.nodes[NodeName("n1")].lease_from_s = shell.clock.now_s()
+            case "wrote":
+                mounted = {"data": Mounted(id=row.id)}
+                spec = JobSpec(
+                    tasks=[
+                        TaskSpec(name="a", command=["true"], volumes=["data:/mnt/x:ro"]),
+                        TaskSpec(name="b", command=["true"], volumes=["data:/mnt/x"]),
+                    ],
+                    mounted=mounted,
+                )
+                shell.volume_store.written = [
+                    Wrote(job=7, spec=spec, owner=UserName("alice"), indices=(0, 1))
+                ]
+            case "older":
+                second.has["data"] = sealed(2)
+            case "silent":
+                second.answer = lambda command: CommandReply(node="n2", error="x")  # type: ignore[method-assign]
+                other = shell.cluster.nodes[NodeName("n2")]
+                other.health, other.lease_from_s = NodeHealth.UNREACHABLE, shell.clock.now_s()
+            case "filling":
+                shell.volume_store.kept[row.id] = replace(row, fill_number=1)
+            case "leads":
+                shell.volume_store.others_lead = True
+        await shell.keeper.round()
+        entry = await shown(shell)
+        assert entry["node"] == "n1" and told in entry.get("fault", "")
+        assert bool(entry.get("fault")) == bool(told)
+        stuck = [each for each in shell.records if getattr(each, "event_type", "") == "volume_stuck"]
+        assert len(stuck) == bool(told)
+        await shell.keeper.round()
+        again = [each for each in shell.records if getattr(each, "event_type", "") == "volume_stuck"]
+        assert len(again) == bool(told), "once for each reason"
+        if what in ("wrote", "older", "filling"):
+            moved = await shell.ask("alice", "volume.promote", volume="data")
+            assert moved["node"] == "n2"
+            assert ("alice", "volume.promote") in shell.volume_store.done
+
+
+async def test_a_volume_with_copies_is_gone_when_all_nodes_let_it_go() -> None:
+    async with running_shell() as shell:
+        first, second = await twins(shell)
+        await shell.ask("alice", "volume.remove", volume="data", now=True)
+        assert all(each.removed for twin in (first, second) for each in twin.wanted.volumes)
+        first.has["data"] = VolumeFound(id="")
+        await shell.keeper.round()
+        assert shell.volume_store.kept, "n2 has it yet"
+        second.has["data"] = VolumeFound(id="")
+        await shell.keeper.round()
+        await shell.keeper.round()
+        assert not shell.volume_store.kept and not shell.volume_store.kept_copies

@@ -14,7 +14,10 @@ VERBS = {
 
 FORMS = ("table", "json", "jsonl", "name")
 POOL_ACTIONS = ("create", "ls", "list", "show", "rm")
-VOLUME_ACTIONS = ("create", "ls", "list", "show", "rm", "undelete", "snapshot", "unsnapshot", "restore")
+VOLUME_ACTIONS = (
+    *("create", "ls", "list", "show", "rm", "undelete"),
+    *("snapshot", "unsnapshot", "restore", "promote"),
+)
 MODES = ("ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany")
 
 
@@ -22,7 +25,9 @@ def add(verbs: Verbs, shared: Parser) -> None:
     pool = verb(verbs, shared, "pool", "folders of nodes in which volumes may lie", formats=FORMS)
     pool.add_argument("action", choices=POOL_ACTIONS, metavar="create|ls|show|rm")
     pool.add_argument("name", nargs="?", metavar="NAME")
-    pool.add_argument("--type", default="local", metavar="TYPE", help="of create (default: %(default)s)")
+    pool.add_argument(
+        "--type", default="local", metavar="TYPE", help="of create: local (default), replicated, …"
+    )
     pool.add_argument("--nodes", metavar="A,B", help="of create: the nodes that have the folder")
     pool.add_argument("--path", metavar="PATH", help="of create: the folder, on each of them")
     pool.add_argument("--size", metavar="SIZE", help='of create: what volumes may have on each, "10GiB"')
@@ -32,9 +37,9 @@ def add(verbs: Verbs, shared: Parser) -> None:
     pool.add_argument(
         "--replicas",
         type=whole("--replicas", least=1, most=100),
-        default=1,
+        default=None,
         metavar="N",
-        help="of create: copies, where the type has any",
+        help="of create: on how many nodes each volume lies (default: 1; 2 of a replicated pool)",
     )
     volume = verb(verbs, shared, "volume", "folders that outlive the tasks which use them", formats=FORMS)
     volume.add_argument("action", choices=VOLUME_ACTIONS, metavar="ACTION", help=", ".join(VOLUME_ACTIONS))
