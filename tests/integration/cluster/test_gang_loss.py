@@ -12,7 +12,7 @@ from bus.layout import Layout
 from bus.spec import CheckpointSpec, Constraints, GangSpec, ResourceSpec
 from bus.values import TaskState
 from tests.fixtures_cluster import LiveCluster
-from tests.integration.cluster.test_checkpoints import PYTHON, kill_node
+from tests.integration.cluster.test_checkpoints import PYTHON
 from tests.not_here import not_here
 
 SAY = ["sh", "-c", "echo try $CORRAL_ATTEMPT"]
@@ -116,7 +116,7 @@ async def test_a_node_that_dies_at_the_barrier_and_stays_away(cluster: LiveClust
         try:
             task = await submit(alice, SAY)
             await cluster.until(lambda: gathers(alice, task), "both ranks have their places", wait_s=SLOW_S)
-            kill_node(cluster, "n2")
+            cluster.kill_node("n2")
             await olga.undrain("n3")
             assert await said_by(alice, cluster, task) == [["try", "2"], ["try", "2"]]
         finally:
@@ -138,7 +138,7 @@ async def test_a_rank_that_was_held_is_given_back_by_the_next_agent(cluster: Liv
                 return task.partition(".")[0] in held_on(cluster, "n2")
 
             await cluster.until(is_held, "the agent of n2 has its rank on disk", wait_s=SLOW_S)
-            kill_node(cluster, "n2")
+            cluster.kill_node("n2")
             cluster.start_agent("n2", *cluster.nodes["n2"])
 
             async def is_over() -> bool:
@@ -175,7 +175,7 @@ async def test_a_node_that_dies_amid_a_sharded_save(cluster: LiveCluster) -> Non
         )
         doomed = (await alice.ranks(task)).ranks[1]
         assert doomed.checkpoint == f"step-{STALLS_AT - 10}"
-        kill_node(cluster, doomed.node)
+        cluster.kill_node(doomed.node)
         try:
             said = await said_by(alice, cluster, task)
         finally:
