@@ -5,10 +5,8 @@ A file is never edited once merged: its SHA-256 is recorded when it is applied a
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import re
-import sys
 from pathlib import Path
 
 import asyncpg
@@ -120,8 +118,3 @@ def _compare(ours: list[Migration], applied: list[tuple[int, str, str]]) -> None
                 f"migration {number:04d}_{name} was applied in another wording than "
                 f"{migration.number:04d}_{migration.name}"
             )
-
-
-if __name__ == "__main__":
-    for applied_name in asyncio.run(migrate(sys.argv[1])):
-        sys.stdout.write(f"{applied_name}\n")

@@ -24,6 +24,7 @@ from bus.values import (
     OnDisconnect,
     Outcome,
     Resources,
+    Returned,
     Role,
     Started,
     TaskRef,
@@ -168,7 +169,7 @@ class Story:
     def do_return(self, attempt: str) -> Iterator[str]:
         """The node hands an attempt back that it has not started."""
         node, placement = self.find(attempt)
-        self.world.give_back(placement, node)
+        self.world.report(node, Returned(attempt=placement.attempt))
         yield from self.lines(self.world.tells)
 
     def do_confirm(self, node: str) -> Iterator[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 import asyncpg
@@ -32,6 +34,25 @@ async def test_each_is_applied_once(fresh: str, folder: Path) -> None:
     assert await migrate(fresh, folder=folder) == []
     (folder / "0003_third.sql").write_text("create table corral.three (a int);")
     assert await migrate(fresh, folder=folder) == ["0003_third"]
+
+
+@pytest.mark.contract("S3.31")
+async def test_a_command_migrates_as_the_owner(fresh: str) -> None:
+    def run(address: str) -> tuple[int, str, str]:
+        command = [sys.executable, "-m", "sql"]
+        done = subprocess.run(
+            command, input=address, capture_output=True, text=True, timeout=120, check=False
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    names = [f"{each.number:04d}_{each.name}" for each in migrations()]
+    code, said, _ = await asyncio.to_thread(run, f"{fresh}\n")
+    assert (code, said.split()) == (0, names)
+    code, said, _ = await asyncio.to_thread(run, fresh)
+    assert code == 0 and said.endswith(f"is at migration {len(names)}: nothing to do\n")
+    assert (await asyncio.to_thread(run, ""))[0] == 2
+    code, _, error = await asyncio.to_thread(run, f"{fresh}_nowhere")
+    assert code == 1 and error.startswith("error: ") and "create database" in error
 
 
 async def test_two_at_once_do_not_meet(fresh: str, folder: Path) -> None:

@@ -142,6 +142,7 @@ async def test_nobody_tells_the_coordinator_what_a_tool_is() -> None:
             await registry.resolve(each)
 
 
+@pytest.mark.contract("S3.41")
 async def test_a_tool_of_one_node_is_disabled_with_it_and_enabled_again() -> None:
     async with running_shell() as shell:
         await shell.agent("n1", roles=("tool_executor",))

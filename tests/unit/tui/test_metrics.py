@@ -35,6 +35,7 @@ def answering(corral: Corral) -> None:
     corral.answer = answer
 
 
+@pytest.mark.contract("S1.46")
 def test_a_table_has_a_line_a_series(corral: Corral) -> None:
     code, out, _ = corral("metrics", "n1", "n2", "--metric", "cpu", "--since", "6h", "--points", "60")
     assert code == 0

@@ -87,6 +87,18 @@ def test_rows_fit_their_columns() -> None:
     assert "1.5/4" in node_row(node)
 
 
+@pytest.mark.contract("S1.45")
+def test_nodes_are_told_with_their_tasks_and_when_they_were_heard() -> None:
+    node = Node(
+        name="n1", id="x", health=NodeHealth.HEALTHY, admin=NodeAdmin.ACTIVE, kind=NodeKind.COMPUTE,
+        capacity=Resources(4000, 8192), allocated=Resources(1500, 1024), running=2, waiting=1, load=0.5,
+        last_heartbeat_s=75.0, labels={}, version="0.1.0",
+    )  # fmt: skip
+    head, row = render(NODE_COLUMNS, [node_row(node)], width=None)
+    shown = dict(zip(head.split(), row.split(), strict=True))
+    assert (shown["RUN"], shown["SEEN"]) == ("2", "1m")
+
+
 def test_an_untouched_range_is_one_row_that_names_it() -> None:
     cells = task_row(task(index=10, id="7.10", count=90), now_s=0.0)
     assert cells[0] == "7.10–99"
