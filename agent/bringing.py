@@ -27,6 +27,7 @@ from agent.blobs import Blob, BlobStore
 from agent.buckets import S3Buckets, installed
 from agent.config import Config
 from agent.core.model import Order
+from agent.inputs import Nowhere
 from agent.peers import Peers, Wanted
 from bus.contents import (
     BUCKETS,
@@ -102,7 +103,7 @@ class Bringing:
         self._shown: set[AttemptRef] = set()
 
     async def bring(self, order: Order) -> dict[str, str]:
-        """The variables that say where all of it lies. Twice is fine. Raises ApiError."""
+        """The variables that say where all of it lies. Twice is fine. Raises ApiError, Nowhere."""
         contents = order.work.settings.contents
         if not contents:
             return {}
@@ -114,7 +115,12 @@ class Bringing:
         }
         inside = [each for each in contents.values() if not each.url]
         if inside:
-            await self._fetch(inside, pin, order.attempt)
+            try:
+                await self._fetch(inside, pin, order.attempt)
+            except ApiError as error:
+                if error.error.code != "E_NOT_FOUND":
+                    raise
+                raise Nowhere(error.error) from error
         shown = {place: hashes[each.said] for place, each in contents.items()}
         folder = await asyncio.to_thread(self._show, order.attempt, shown)
         env = {FILES_VARIABLE: f"{folder}/{FILES_FOLDER}"} if any(map(_is_file, contents)) else {}

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agent.blobs import Blob, BlobStore
+from agent.inputs import Nowhere
 from bus.errors import ApiError
 from bus.refusal import quote, refusal
 
@@ -27,7 +28,7 @@ class S3Buckets:
     async def take(self, bucket: str, key: str, store: BlobStore, *, pin: str) -> Blob:
         """The object, in the store under `pin`.
 
-        Raises ApiError: E_FORBIDDEN, E_NOT_FOUND, E_EXTRA, E_SPACE, E_UNAVAILABLE where the store is away.
+        Raises Nowhere (E_NOT_FOUND), ApiError: E_FORBIDDEN, E_EXTRA, E_SPACE, E_UNAVAILABLE where it is away.
         """
         if not any(_covers(each, f"{bucket}/{key}") for each in self._allowed):
             hint = "its operator names buckets in the setting agent.buckets"
@@ -45,7 +46,7 @@ class S3Buckets:
                 return await asyncio.to_thread(incoming.finish, pin=pin)
         except (NotFoundError, FileNotFoundError) as error:
             got = quote(f"s3://{bucket}/{key}")
-            raise ApiError(refusal("E_NOT_FOUND", "no such object", got=got)) from error
+            raise Nowhere(refusal("E_NOT_FOUND", "no such object", got=got)) from error
         except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
             message = "the bucket refuses the keys of this node's agent"
             raise ApiError(refusal("E_FORBIDDEN", message, got=quote(f"s3://{bucket}"))) from error

@@ -13,7 +13,7 @@ from agent.core.gpus import Conditions, Look, faults, judge
 from agent.core.model import Phase
 from agent.executor import Executor
 from agent.gpus import GpuDriver
-from agent.usage import members
+from agent.usage import members, monitor_of
 from bus.gpus import GpuFault
 from bus.values import AttemptRef
 
@@ -25,9 +25,20 @@ _AGAIN_S = 0.2
 
 
 class GpuWatch:
-    """`run` looks for ever. `faults` is what heartbeats tell; `on_change` hears when that changes."""
+    """`run` looks for ever. `faults` is what heartbeats tell; `on_change` hears when that changes.
 
-    def __init__(self, driver: GpuDriver, executor: Executor, *, on_change: Callable[[], None]) -> None:
+    `tasks`: their folder, by which those in containers are known.
+    """
+
+    def __init__(
+        self,
+        driver: GpuDriver,
+        executor: Executor,
+        *,
+        on_change: Callable[[], None],
+        tasks: Path | None = None,
+    ) -> None:
+        self._tasks = tasks
         self._driver = driver
         self._executor = executor
         self._on_change = on_change
@@ -67,7 +78,7 @@ class GpuWatch:
 
     async def _look(self, waiting: dict[AttemptRef, tuple[str, ...]]) -> None:
         """Only those who waited before it began may count on what it saw."""
-        leaders = {each.pid for each in self._executor.ledger.held.values() if each.pid}
+        leaders = {each.attempt: each.pid for each in self._executor.ledger.held.values() if each.pid}
         looks, strangers = await asyncio.to_thread(self._see, leaders)
         wanted = {uuid for gpus in waiting.values() for uuid in gpus}
         free = judge(self._known, looks, strangers=strangers, wanted=wanted, now_s=time.time())
@@ -81,7 +92,7 @@ class GpuWatch:
             self._faults = told
             self._on_change()
 
-    def _see(self, leaders: set[int]) -> tuple[tuple[Look, ...], frozenset[int]]:
+    def _see(self, leaders: dict[AttemptRef, int]) -> tuple[tuple[Look, ...], frozenset[int]]:
         """The GPUs, and the processes on them that this machine has and that belong to no task of ours.
 
         Within a container the library may name processes by numbers of the world outside: of those only the
@@ -89,5 +100,8 @@ class GpuWatch:
         """
         looks = self._driver.look()
         on_them = {pid for look in looks for pid in look.pids}
-        own = members(leaders) if on_them else frozenset()
+        own: frozenset[int] = frozenset()
+        if on_them:
+            monitors = {monitor_of(self._tasks, attempt) for attempt in leaders}
+            own = members({*leaders.values(), *monitors} - {0})
         return looks, frozenset([pid for pid in on_them - own if Path(f"/proc/{pid}").exists()])

@@ -24,10 +24,16 @@ _RETRY_S = 0.5
 _REFUSED_FOR_GOOD = range(400, 500)
 _AT_ONCE = 4
 
+
+class Nowhere(ApiError):
+    """What is needed was looked for where it would be for every node, and is not there."""
+
+
 Bring = Callable[[Order], Awaitable[dict[str, str]]]
 """Brings something that an order needs; answers the variables that say where it is. Twice is fine.
 
-Raises ApiError: of a status below 500 the attempt does not start, any other is tried again.
+Raises Nowhere: the task fails. ApiError: of a status below 500 the attempt does not start here, any other is
+tried again.
 """
 
 
@@ -58,7 +64,9 @@ class InputFetcher:
                         return
                 except ApiError as error:
                     if error.error.status in _REFUSED_FOR_GOOD:
-                        self._executor.handle(InputsRefused(order.attempt, f"what it needs: {error}"))
+                        nowhere = isinstance(error, Nowhere)
+                        refused = InputsRefused(order.attempt, f"what it needs: {error}", nowhere=nowhere)
+                        self._executor.handle(refused)
                         return
                     _log.warning("what %s needs: %s", order.attempt, error)
                     await asyncio.sleep(_RETRY_S)

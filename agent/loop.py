@@ -147,14 +147,11 @@ class Agent:
         steps = [self._volumes.bring, self._bringing.bring, self._saver.prepare]
         self._inputs = InputFetcher(bus, config.node, self._executor, also=steps)
         self._logs = Logs(bus, config.node, self._executor)
-        self._meter = Meter(
-            bus,
-            config.node,
-            self._executor,
-            spool=self._spool,
-            sampler=UsageSampler(self._driver, config.data),
+        sampler = UsageSampler(self._driver, config.data, tasks=config.tasks)
+        self._meter = Meter(bus, config.node, self._executor, spool=self._spool, sampler=sampler)
+        self._gpus = GpuWatch(
+            self._driver, self._executor, on_change=lambda: self._session.hasten(), tasks=config.tasks
         )
-        self._gpus = GpuWatch(self._driver, self._executor, on_change=lambda: self._session.hasten())
         self._watch = GuardWatch(self._executor.guard, lapsed=lambda: self._executor.lapsed)
         self._session = self._make_session()
         self._streams = self._make_streams()

@@ -19,6 +19,8 @@ _MIB = 1024 * 1024
 _BIT_MEGA = 8 / 1e6
 _TICKS_S = os.sysconf("SC_CLK_TCK")
 _PAGE_MIB = os.sysconf("SC_PAGE_SIZE") / _MIB
+_MONITOR = "conmon"
+_PID_DIGITS_MAX = 10
 _CPU_SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "acpitz")
 
 
@@ -48,11 +50,15 @@ class Look(NamedTuple):
 
 
 class UsageSampler:
-    """Not for two threads at once. The first look has no rates: it counts from when this was made."""
+    """Not for two threads at once. The first look has no rates: it counts from when this was made.
 
-    def __init__(self, driver: GpuDriver, scratch: Path) -> None:
+    `tasks`: the folder of the tasks, where the guard keeps which process watches a container.
+    """
+
+    def __init__(self, driver: GpuDriver, scratch: Path, *, tasks: Path | None = None) -> None:
         self._driver = driver
         self._scratch = scratch
+        self._folder = tasks
         self._last = _counters()
         self._task_cpu_s: dict[AttemptRef, float] = {}
 
@@ -96,12 +102,15 @@ class UsageSampler:
             return 0.0
 
     def _tasks(self, running: dict[AttemptRef, int], span_s: float) -> list[TaskUsage]:
-        trees = _trees(set(running.values()))
+        watched = {attempt: monitor_of(self._folder, attempt) for attempt in running}
+        trees = _trees({*running.values(), *watched.values()} - {0})
         on_gpus = self._driver.processes()
         found: list[TaskUsage] = []
         cpu_of: dict[AttemptRef, float] = {}
         for attempt, pid in running.items():
             members = trees.get(pid)
+            if monitor := watched[attempt]:  # what runs the container is no part of it
+                members = [process for process in trees.get(monitor, ()) if process.pid != monitor]
             if not members:
                 continue  # it ended between two looks
             cpu_s = cpu_of[attempt] = sum(process.cpu_s for process in members)
@@ -156,6 +165,24 @@ def _trees(leaders: set[int]) -> dict[int, list[_Process]]:
         if leader is not None:
             trees[leader].append(process)
     return trees
+
+
+def monitor_of(tasks: Path | None, attempt: AttemptRef) -> int:
+    """The pid of what watches the container of an attempt, whose descendants are in it; 0: there is none.
+
+    The guard notes it below `tasks`. Tasks may write there, too: no link is followed, nothing waited for.
+    """
+    if tasks is None:
+        return 0
+    path = tasks / "containers" / f"{attempt.job}.{attempt.index}.{attempt.fence}.monitor"
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(fd, "rb") as file:
+            text = (file.read(_PID_DIGITS_MAX + 1) or b"").strip()
+        pid = int(text) if text.isdigit() and len(text) <= _PID_DIGITS_MAX else 0
+        return pid if pid and Path(f"/proc/{pid}/comm").read_text().strip() == _MONITOR else 0
+    except OSError:
+        return 0
 
 
 def members(leaders: set[int]) -> frozenset[int]:

@@ -125,7 +125,7 @@ class Outcome(StrEnum):
     SIGNALED = "signaled"  # by a signal nobody of ours sent
     TIMEOUT = "timeout"  # its walltime ran out and we ended it
     CANCELLED = "cancelled"  # on the coordinator's command
-    NOT_FOUND = "not_found"  # the executable is missing: exit code 127
+    NOT_FOUND = "not_found"  # the executable is missing, or what it needs is nowhere: exit code 127
     NOT_EXECUTABLE = "not_executable"  # no permission, or a directory: exit code 126
     NOT_STARTED = "not_started"  # the node could not prepare it (disk full, bad workdir …)
     LEASE_EXPIRED = "lease_expired"  # the guard ended it because nobody renewed

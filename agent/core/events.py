@@ -81,10 +81,11 @@ class InputsArrived(Struct, frozen=True):
 
 
 class InputsRefused(Struct, frozen=True):
-    """What this attempt needs cannot be had."""
+    """What this attempt needs cannot be had: here, or `nowhere` that any node could look."""
 
     attempt: AttemptRef
     reason: str
+    nowhere: bool = False
 
 
 class EndAsked(Struct, frozen=True):

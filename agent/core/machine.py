@@ -19,6 +19,7 @@ from agent.core.model import Held, Ledger, Order, Phase
 from bus.values import AttemptRef, Ended, Outcome, Returned, Started, TaskEvent
 
 _AT_GUARD = frozenset({Phase.HANDED, Phase.RUNNING})
+_NOT_FOUND_CODE = 127
 _LAPSED = "the leases have run out: assign again after the next heartbeat"
 
 
@@ -77,7 +78,9 @@ def _on_node(
             _on_inputs(ledger, event, out)
         case events.InputsRefused():
             if _phase(ledger, event.attempt) is Phase.PREPARING:
-                end = _unstarted(event.attempt, Outcome.NOT_STARTED, now_s, event.reason)
+                outcome = Outcome.NOT_FOUND if event.nowhere else Outcome.NOT_STARTED
+                end = _unstarted(event.attempt, outcome, now_s, event.reason)
+                end.exit_code = _NOT_FOUND_CODE if event.nowhere else None
                 _finish(ledger, end, out)
         case events.EndAsked():
             _end(ledger, event, out)

@@ -42,10 +42,11 @@ _ENV_PREFIX = "APPTAINERENV_"
 
 
 class Prepared(NamedTuple):
-    """The image of `key` is here; or, with `fault`, cannot be had."""
+    """The image of `key` is here; or, with `fault`, cannot be had: `nowhere`, says its registry."""
 
     key: Key
     fault: str = ""
+    nowhere: bool = False
 
 
 class _Step(NamedTuple):
@@ -153,6 +154,9 @@ class Containers:
             except CannotStart as error:
                 return Prepared(step.key, str(error))
             return None
+        if os.WIFEXITED(status) and runtimes.is_nowhere(said):
+            fault = f"E_IMAGE: there is no image {step.image}, says its registry: {_last_line(said)}"
+            return Prepared(step.key, fault, nowhere=True)
         why = _last_line(said) or "it did not come in time"
         return Prepared(step.key, f"E_IMAGE: {step.image} cannot be had on node {self._node}: {why}")
 

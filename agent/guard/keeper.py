@@ -426,7 +426,8 @@ class Keeper:
         if found is not None and item is not None:
             if found.fault:
                 self._admission.release(found.key)
-                self._end_unstarted(found.key, wire.NOT_STARTED, message=found.fault)
+                outcome, code = (wire.NOT_FOUND, 127) if found.nowhere else (wire.NOT_STARTED, None)
+                self._end_unstarted(found.key, outcome, message=found.fault, exit_code=code)
             else:
                 self._start(item, now_s)
         for task in [task for task in self._running.values() if task.status is not None]:

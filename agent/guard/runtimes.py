@@ -18,6 +18,11 @@ KINDS = (PODMAN, DOCKER, APPTAINER)
 ARCHIVES = ("oci-archive:", "docker-archive:")
 GUARD_LABEL = "corral.guard"
 _CPU_MILLIS = 1000
+_UNKNOWN = ("manifest unknown", "name unknown", "repository name not known to registry")
+_UNSURE = (
+    "denied", "unauthorized", "refused", "timeout", "timed out", "deadline", "no such host", "unreachable",
+    "reset by peer", "no space left", "tls:", "x509", "eof",
+)  # fmt: skip
 
 
 class Runtime(NamedTuple):
@@ -128,6 +133,16 @@ def image_steps(runtime: Runtime, image: str, *, pull: str, cache: str) -> tuple
     if image.startswith(ARCHIVES) and runtime.kind != APPTAINER:
         return () if pull == "never" or runtime.kind == DOCKER else (fetch,)
     return {"missing": (here, fetch), "always": (fetch,), "never": (here,)}[pull]
+
+
+def is_nowhere(said: str) -> bool:
+    """Whether what a runtime `said` means that the registry was asked, and has no such image.
+
+    Whoever asks again, from wherever, hears the same. A registry that denies access, or one of several that
+    does not answer, says nothing of the kind: another node may have better credentials, or a better network.
+    """
+    text = said.lower().replace("_", " ")
+    return any(words in text for words in _UNKNOWN) and not any(words in text for words in _UNSURE)
 
 
 def image_file(image: str, *, cache: str) -> str:

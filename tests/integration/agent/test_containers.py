@@ -11,14 +11,23 @@ import os
 import shutil
 import signal
 import tempfile
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import psutil
 import pytest
 
 from agent.containing import RuntimeRecord, look
+from agent.gpus import SimulatedGpus
 from agent.guard import wire
+from agent.usage import UsageSampler, monitor_of
+from bus.server import free_port
+from bus.values import AttemptRef
 from tests.images import busybox_archive
 from tests.integration.agent.harness import Guard, alive, wait_until
 from tests.not_here import not_here
@@ -222,6 +231,88 @@ def test_an_image_that_cannot_be_had_is_a_reason_of_its_own(guard: Guard, image:
     guard.send(wire.RUNTIME, None)
     exit_ = guard.run((7, 5, 1), "true", image=image)
     assert exit_.message == "no runtime on node n1 can run containers"
+
+
+def test_an_image_that_its_registry_has_not_is_nowhere_and_a_registry_that_is_away_says_nothing(
+    guard: Guard, found: tuple[Path, RuntimeRecord, str]
+) -> None:
+    """The first is the task's end, at once; the second may be the node's network, and is tried elsewhere."""
+    with registry() as port:
+        away = free_port()
+        settings = guard.folder / "registries.conf"
+        insecure = '[[registry]]\nlocation = "127.0.0.1:{}"\ninsecure = true\n'
+        settings.write_text(insecure.format(port) + insecure.format(away))
+        settings.chmod(0o644)
+        runtime = found[1]
+        env = {**runtime.env, "CONTAINERS_REGISTRIES_CONF": str(settings)}
+        guard.send(wire.RUNTIME, msgspec.to_builtins(msgspec.structs.replace(runtime, env=env)))
+        image = f"127.0.0.1:{port}/never:1"
+        exit_ = guard.run(KEY, "true", image=image)
+        assert (exit_.outcome, exit_.exit_code, exit_.started_at) == (wire.NOT_FOUND, 127, None)
+        assert exit_.message.startswith(f"E_IMAGE: there is no image {image}, says its registry: ")
+        exit_ = guard.run((7, 4, 1), "true", image=f"127.0.0.1:{away}/never:1")
+        assert (exit_.outcome, exit_.exit_code) == (wire.NOT_STARTED, None)
+        assert f"E_IMAGE: 127.0.0.1:{away}/never:1 cannot be had on node n1: " in exit_.message
+
+
+@contextmanager
+def registry() -> Iterator[int]:
+    """A registry that has nothing, on a port of this machine."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            known = self.path == "/v2/"
+            fault = b'{"errors": [{"code": "MANIFEST_UNKNOWN", "message": "manifest unknown"}]}'
+            self.send_response(200 if known else 404)
+            self.send_header("Docker-Distribution-Api-Version", "registry/2.0")
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(b"{}" if known else fault)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_what_a_container_uses_is_sampled_and_not_what_runs_it(guard: Guard, image: str) -> None:
+    """Memory and processor of the processes inside; its client is the task's process, and idle."""
+    script = "a=$(yes | head -c 20000000); while :; do :; done"
+    guard.spawn(KEY, "sh", "-c", script, image=image)
+    pid = inside(guard, KEY, f"sh -c {script}")
+    sampler = UsageSampler(SimulatedGpus(()), guard.folder, tasks=guard.folder / "tasks")
+    running = {AttemptRef(*KEY): guard.starts[KEY][0]}
+
+    def is_that_of_the_process_inside() -> bool:
+        seen = [task.usage for task in sampler.sample(running).tasks]
+        held_mib = psutil.Process(pid).memory_info().rss / 2**20
+        return bool(seen) and seen[0].cpu_millis > 0 and held_mib > 19 and abs(seen[0].mem_mib - held_mib) < 1
+
+    wait_until(is_that_of_the_process_inside, "what is sampled is what the shell inside has")
+    guard.send(wire.CANCEL, [KEY])
+    guard.ended(KEY)
+    assert sampler.sample(running).tasks == []
+
+
+@pytest.mark.parametrize("text", [b"", b"1\n", b"-1", b"99999999999", b"1 2", b"\xff"])
+def test_a_note_of_a_monitor_that_is_none_says_nothing(tmp_path: Path, text: bytes) -> None:
+    """The folder belongs to the tasks' account: what lies there may be anything."""
+    (tmp_path / "containers").mkdir()
+    note = tmp_path / "containers" / "7.3.2.monitor"
+    note.write_bytes(text)
+    assert monitor_of(tmp_path, AttemptRef(*KEY)) == 0
+    note.unlink()
+    os.mkfifo(note)
+    assert monitor_of(tmp_path, AttemptRef(*KEY)) == 0
+    assert monitor_of(None, AttemptRef(*KEY)) == 0
 
 
 def test_cancel_timeout_and_lease_end_a_container(guard: Guard, image: str) -> None:

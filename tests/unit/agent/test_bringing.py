@@ -13,8 +13,10 @@ import pytest
 from agent.blobs import Blob, BlobStore
 from agent.bringing import FOLDER, Allowed, Bringing
 from agent.core.model import Order, Work
+from agent.inputs import Nowhere
 from bus.contents import Content
 from bus.errors import ApiError
+from bus.refusal import refusal
 from bus.values import AttemptRef, Resources, TaskSettings
 
 WEIGHTS, TABLE = b"weights", b"a,b\n"
@@ -36,6 +38,7 @@ class Cluster:
         self.store = store
         self.has = {sha(data): data for data in (WEIGHTS, TABLE)}
         self.asked: list[tuple[list[str], str, AttemptRef]] = []
+        self.refuses = ""
 
     def _keep(self, data: bytes, pin: str) -> Blob:
         with self.store.receive(len(data)) as incoming:
@@ -44,6 +47,8 @@ class Cluster:
 
     async def fetch(self, contents: Sequence[Content], pin: str, attempt: AttemptRef) -> None:
         self.asked.append(([each.said for each in contents], pin, attempt))
+        if self.refuses:
+            raise ApiError(refusal(self.refuses))
         for each in contents:
             self._keep(self.has[each.sha256], pin)
 
@@ -84,9 +89,10 @@ def local(path: object) -> Content:
     return Content(said=f"file://{path}", url=f"file://{path}")
 
 
-async def refused(bringing: Bringing, content: Content) -> str:
+async def refused(bringing: Bringing, content: Content, *, nowhere: bool = False) -> str:
     with pytest.raises(ApiError) as found:
         await bringing.bring(order(files__x=content))
+    assert isinstance(found.value, Nowhere) == nowhere
     return found.value.error.code
 
 
@@ -149,6 +155,16 @@ async def test_only_files_that_the_operator_allows(bringing: Bringing, tmp_path:
         assert await refused(bringing, local(path)) == "E_FORBIDDEN"
     assert await refused(bringing, local(data / "none")) == "E_NOT_FOUND"
     assert await refused(bringing, local(data / "deep")) == "E_FILETYPE"
+
+
+async def test_what_no_node_has_is_nowhere_and_what_this_one_lacks_is_not(
+    bringing: Bringing, cluster: Cluster
+) -> None:
+    cluster.refuses = "E_NOT_FOUND"
+    assert await refused(bringing, ARTIFACT, nowhere=True) == "E_NOT_FOUND"
+    for code in ("E_SPACE", "E_UNAVAILABLE", "E_FENCED"):
+        cluster.refuses = code
+        assert await refused(bringing, ARTIFACT) == code
 
 
 async def test_no_link_leads_out_of_an_allowed_folder(bringing: Bringing, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from agent.blobs import BlobStore
 from agent.buckets import S3Buckets, installed
 from agent.core.keeping import Limits
+from agent.inputs import Nowhere
 from bus.errors import ApiError
 from tests.not_here import not_here
 from tests.unit.agent.s3_server import KEY_ID, SECRET, S3Server, serving
@@ -42,6 +43,7 @@ async def code(buckets: S3Buckets, store: BlobStore, bucket: str, key: str) -> s
     with pytest.raises(ApiError) as refused:
         await buckets.take(bucket, key, store, pin="p")
     assert store.names == ()
+    assert isinstance(refused.value, Nowhere) == (refused.value.error.code == "E_NOT_FOUND")
     return refused.value.error.code
 
 

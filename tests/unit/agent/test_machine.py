@@ -148,6 +148,16 @@ def test_refused_inputs_end_the_attempt(ledger: Ledger) -> None:
     assert step(ledger, events.InputsRefused(ref(), "gone"), NOW) == []
 
 
+def test_inputs_that_are_nowhere_are_like_a_command_that_is_not_there(ledger: Ledger) -> None:
+    """Another node would find the same: that is the task's end, and no loss."""
+    assign(ledger, order(work=NEEDY))
+    step(ledger, events.InputsRefused(ref(), "gone", nowhere=True), NOW)
+    (event,) = reported(ledger)
+    assert event == Ended(
+        attempt=ref(), outcome=Outcome.NOT_FOUND, ended_at=NOW, message="gone", exit_code=127
+    )
+
+
 def test_an_old_epoch_is_not_obeyed(ledger: Ledger) -> None:
     assign(ledger, order(), epoch=5)
     for event in (

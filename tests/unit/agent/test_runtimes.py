@@ -148,3 +148,21 @@ def test_what_ends_freezes_and_finds_containers() -> None:
     assert runtimes.freeze_argv(PODMAN, "x", frozen=True) is None
     for ask in (runtimes.remove_argv, runtimes.list_argv):
         assert ask(APPTAINER, "x") is None
+
+
+@pytest.mark.parametrize(
+    ("said", "nowhere"),
+    [
+        ("Error: initializing source docker://r/x:1: reading manifest 1 in r/x: manifest unknown", True),
+        ("manifest for x:1 not found: manifest unknown: manifest unknown", True),
+        ('FATAL: ... {"code":"NAME_UNKNOWN","message":"repository name not known to registry"}', True),
+        ("Error: x: image not known", False),
+        ("reading manifest 1 in docker.io/x: requested access to the resource is denied", False),
+        ("pinging container registry r: dial tcp 127.0.0.1:1: connect: connection refused", False),
+        ("2 errors occurred:\n * a: manifest unknown\n * b: connect: connection refused", False),
+        ("writing blob: no space left on device", False),
+        ("", False),
+    ],
+)
+def test_only_a_registry_that_answered_says_that_an_image_is_nowhere(said: str, nowhere: bool) -> None:
+    assert runtimes.is_nowhere(said) is nowhere
