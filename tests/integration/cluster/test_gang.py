@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import psutil
@@ -16,9 +14,11 @@ from bus.errors import ApiError
 from bus.spec import GangSpec, ResourceSpec
 from bus.values import TaskState
 from tests.fixtures_cluster import LiveCluster
+from tests.interpreters import python_for_tasks
 from tests.not_here import not_here
 
-SCRIPT = Path(__file__).parents[3] / "docs" / "guides" / "train_sockets.py"
+GUIDES = Path(__file__).parents[3] / "docs" / "guides"
+SOCKETS, DDP = GUIDES / "train_sockets.py", GUIDES / "train_ddp.py"
 SAY = (
     "echo $RANK/$WORLD_SIZE $LOCAL_RANK/$LOCAL_WORLD_SIZE $NODE_RANK $GROUP_RANK $CORRAL_TASK_ID"
     " $CORRAL_RANK; test -n $MASTER_ADDR -a $MASTER_PORT -gt 0 && cat $CORRAL_GANG_HOSTFILE"
@@ -51,25 +51,45 @@ async def test_every_rank_finds_its_place(cluster: LiveCluster) -> None:
             await alice.logs(f"{task}:4")
 
 
-def is_open_to_tasks(path: str) -> bool:
-    """Whether the account that tasks run under, where we are root, may execute `path`."""
-    real = Path(path).resolve()
-    return os.geteuid() != 0 or all(folder.stat().st_mode & 0o001 for folder in (real, *real.parents))
-
-
 async def test_training_over_two_nodes_is_bit_equal_to_one_process(cluster: LiveCluster) -> None:
-    """The ranks add up their gradients in the order of their numbers, whichever comes first."""
-    if not is_open_to_tasks(sys.executable):
-        not_here("an all-reduce training", "the account of tasks cannot execute this Python")
-    alone = subprocess.run([sys.executable, SCRIPT, "--alone", "4"], capture_output=True, check=True)
+    """The ranks add up their gradients in the order of their numbers, whichever comes first.
+
+    The same Python, for it brings the text.
+    """
+    python = python_for_tasks("numpy")
+    if not python:
+        not_here("an all-reduce training", "no Python with numpy that the account of tasks can execute")
+    alone = subprocess.run([*python, SOCKETS, "--alone", "4"], capture_output=True, check=True)
     async with cluster.client() as alice:
-        task = await gang(alice, [sys.executable, "-c", SCRIPT.read_text()])
+        task = await gang(alice, [*python, "-c", SOCKETS.read_text()])
         job = await alice.wait(int(task.partition(".")[0]))
         assert job.state == "completed", (await alice.logs(task)).data
         output = (await alice.task(task)).output
     expected = json.loads(alone.stdout)
     assert {name: output[name] for name in expected} == expected
     assert output["ranks"] == 4
+
+
+@pytest.mark.timeout(400)
+async def test_pytorch_over_two_nodes_is_bit_equal_to_one_process(cluster: LiveCluster) -> None:
+    """torch.distributed (gloo, env://) with DistributedDataParallel, as the guide has it."""
+    python = python_for_tasks("torch")
+    if not python:
+        not_here("torch.distributed over two nodes", "no PyTorch that the account of tasks can use")
+    alone = subprocess.run([*python, DDP, "--alone"], capture_output=True, check=True)
+    async with cluster.client() as alice:
+        job = await alice.submit(
+            command=[*python, "-c", DDP.read_text()],
+            gang=GangSpec(size=2, ranks_per_node=1, start_timeout=300),
+            resources=ResourceSpec(memory="400MiB"),
+        )
+        over = await alice.wait(job.number)
+        said = [(await alice.logs(f"{job.number}.0:{rank}")).data.decode() for rank in range(2)]
+        assert over.state == "completed", said
+        nodes = {each.node for each in (await alice.task(f"{job.number}.0")).attempts}
+    learned = alone.stdout.decode().partition(": ")[2]
+    assert learned.startswith("loss ") and [each.partition(": ")[2] for each in said] == [learned, learned]
+    assert len(nodes) == 2
 
 
 async def test_a_killed_rank_is_the_end_of_the_try_and_all_try_again(cluster: LiveCluster) -> None:
