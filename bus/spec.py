@@ -160,6 +160,7 @@ class JobSpec(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=Tr
     network_policy: NetworkPolicy = NetworkPolicy.DEFAULT
     config: Json | None = None  # a training's own; distributed and n_clients make a gang of it
     checkpoint: CheckpointSpec | None = None  # what tasks save is kept, and a new attempt goes on from it
+    replicas: int = 0  # of each artifact that tasks leave: copies on other nodes
     tasks: list[TaskSpec] | None = None
     timeout: float | str | None = None  # seconds, or "90", "1h30m", "1-02:00:00"
     grace: float | str | None = None

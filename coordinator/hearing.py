@@ -26,7 +26,9 @@ def hearing(
             case Progress():
                 return await results.hear(node, said)
             case Kept():
-                return await artifacts.keep(node, said)
+                kept = await artifacts.keep(node, said)
+                copies.came()
+                return kept
             case Fetch():
                 return await copies.fetch(node, said)
             case Held():

@@ -10,11 +10,10 @@ from bus.checkpointing import Checkpointing
 from bus.refusal import quote
 from bus.spec import CheckpointSpec
 from bus.units import UnitError, parse_duration_s
-from coordinator.core.checks import check_range
+from coordinator.core.checks import REPLICAS_MAX, check_range
 from coordinator.core.effects import Fault
 
 KEEP_MAX = 1000
-REPLICAS_MAX = 10
 INTERVAL_MIN_S, INTERVAL_MAX_S = 1.0, 7 * 24 * 3600.0
 _DIR_MAX = 200
 

@@ -25,6 +25,7 @@ ARGUMENTS_MAX_BYTES = 128 * 1024
 LABELS_MAX = 64
 LABEL_VALUE_MAX = 256
 AFTER_MAX = 1_000
+REPLICAS_MAX = 10
 GPU_TYPES_MAX = 16
 FAULTS_MAX = 20
 """Faults told of one spec; enough to mend it, and an answer of bounded size."""
@@ -52,6 +53,7 @@ def check_job(spec: JobSpec, faults: list[Fault]) -> None:
         )
     parse_parent(spec.parent, faults)
     check_failures(spec.max_failures, "/max_failures", faults)
+    check_range(spec.replicas, 0, REPLICAS_MAX, field="/replicas", faults=faults)
     if spec.max_failures is not None and spec.on_failure == OnFailure.CONTINUE:
         message, hint = "nothing comes of it", 'say what then: "on_failure": "cancel" or "stop_new"'
         faults.append(Fault(code="E_FIELD", message=message, field="/max_failures", hint=hint))

@@ -60,6 +60,7 @@ _CONSTRAINT_OPTIONS = ("label", "node", *_WISH_OPTIONS)
 _PLAIN_OPTIONS = (
     "name", "priority", "tool", "array", "frames", "max_parallel", "workdir", "timeout", "grace", "retries",
     "image", "network_policy", "dedupe_key", "cron", "zone", "overlap", "on_failure", "max_failures",
+    "replicas",
 )  # fmt: skip
 
 

@@ -17,7 +17,8 @@ from bus.client import Client
 from bus.copies import Replica
 from bus.layout import Layout
 from bus.requests import EventList
-from bus.transfers import store
+from bus.spec import Constraints
+from bus.transfers import fetch, store
 from tests.fixtures_cluster import LiveCluster
 from tests.fixtures_nats import NatsServer
 
@@ -181,3 +182,30 @@ async def test_a_node_that_lost_its_disk_gets_its_copies_back(cluster: LiveClust
 
         await cluster.until(is_back, "the copy is back")
         await kept.reaches(alice, "active")
+
+
+async def test_what_a_task_leaves_outlives_its_node(cluster: LiveCluster) -> None:
+    """`replicas` of its job: the file is fetched from the copy while the node of the task is dead."""
+    async with cluster.client() as alice:
+        script = "mkdir -p $CORRAL_ARTIFACTS && echo weights > $CORRAL_ARTIFACTS/model.bin"
+        wishes = Constraints(nodes=["n1"])
+        job = await alice.submit(command=["sh", "-c", script], replicas=1, constraints=wishes)
+        assert (await alice.wait(job.number)).state == "completed"
+        sha256 = hashlib.sha256(b"weights\n").hexdigest()
+        kept = Kept(cluster, f"{job.number}.0", sha256, "n1")
+        assert (await kept.reaches(alice, "active")).node == "n2"
+        cluster.kill_node("n1")
+        try:
+            found: list[bytes] = []
+
+            async def fetched() -> bool:
+                with tempfile.TemporaryFile() as target:
+                    await fetch(alice, await alice.artifact(f"{job.number}.0/model.bin"), target)
+                    target.seek(0)
+                    found[:] = [target.read()]
+                return True
+
+            await cluster.until(fetched, "its copy is read", wait_s=60)
+            assert found == [b"weights\n"]
+        finally:
+            cluster.start_agent("n1", *cluster.nodes["n1"])

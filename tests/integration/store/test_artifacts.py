@@ -179,3 +179,22 @@ async def test_what_has_lost_what_it_belongs_to_is_counted_and_named(
     assert "lost.csv" in finding.message and "gc" in finding.hint
     (finding,) = of_integrity(Integrity(0, [], 0, 0, 1, 3))
     assert finding.message.endswith("1 of 3 tools bound to no node")
+
+
+@pytest.mark.contract("S0.48")
+async def test_an_artifact_should_have_as_many_copies_as_its_job_says(
+    leader: Leader, store: ArtifactStore, database: asyncpg.Connection
+) -> None:
+    on = node("art-copied")
+    task, other = await running(leader, on), await running(leader, on)
+    await database.execute(
+        "update corral.jobs set spec = spec || '{\"replicas\": 2}' where number = $1", task.task.job
+    )
+    content = "select sha256, copies from corral.task_content where task_id = $1"
+    await keep(store, on.name, left(task, "model.bin", "a" * 64))
+    await keep(store, on.name, left(other, "model.bin", "b" * 64))
+    await keep(store, on.name, left(None, "brought.bin", "c" * 64), owner=ALICE)
+    assert [tuple(row) for row in await database.fetch(content, task.id)] == [("a" * 64, 2)]
+    assert await database.fetch(content, other.id) == []
+    await keep(store, on.name, left(task, "model.bin", "d" * 64))  # the same name again
+    assert [tuple(row) for row in await database.fetch(content, task.id)] == [("d" * 64, 2)]

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from bus.checkpointing import Checkpointing
-from bus.spec import CheckpointSpec
+from bus.spec import CheckpointSpec, JobSpec
+from bus.values import UserName
 from coordinator.core.checkpoint_specs import checkpointing_of
 from coordinator.core.effects import Fault
+from coordinator.core.intake import Derived, derive
 from tests.unit.coordinator.conftest import World
 
 
@@ -56,3 +58,10 @@ def test_every_task_of_the_job_has_it(world: World) -> None:
     job = world.submit(command=["true"], array="0-1", checkpoint=CheckpointSpec(keep=2))
     settings = world.cluster.jobs[job].groups[0].settings
     assert settings.checkpoint == Checkpointing(keep=2)
+
+
+@pytest.mark.parametrize("replicas", [-1, 11])
+def test_artifacts_have_a_few_copies_at_most(replicas: int) -> None:
+    (fault,) = derive(JobSpec(command=["true"], replicas=replicas), UserName("alice"))
+    assert (fault.code, fault.field) == ("E_RANGE", "/replicas")
+    assert isinstance(derive(JobSpec(command=["true"], replicas=10), UserName("alice")), Derived)

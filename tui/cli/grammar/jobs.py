@@ -238,6 +238,12 @@ def _add_job_options(parser: Parser, *, command: str = "*") -> None:
         metavar="NAME=POINTER",
         help="a file below $CORRAL_FILES: corral://1042.7/m.bin, @last.0/NAME, file://…, s3://…; repeatable",
     )
+    job.add_argument(
+        "--replicas",
+        type=whole("--replicas", least=0, most=10),
+        metavar="N",
+        help="copies on other nodes of each artifact that a task leaves (default: 0)",
+    )
     job.add_argument("--stdin", metavar="FILE", help="what the command reads; - passes this command's own")
     job.add_argument("--timeout", metavar="TIME", help="longest run of a task: 90, 1h30m, 1-02:00:00")
     job.add_argument("--grace", metavar="TIME", help="between TERM and KILL")
