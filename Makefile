@@ -18,7 +18,7 @@ SERVICES := tests/integration $(patsubst %,--ignore=%,$(DATABASE) $(CLUSTER))
 
 .DEFAULT_GOAL := help
 .PHONY: help up down status test timescale format lint types imports unit coverage console simulation sim \
-    services database cluster chaos-short chaos benches bench clean side-by-side
+    services database cluster chaos-short chaos benches bench documents clean side-by-side
 
 help:  ## show these targets
 	@awk -F ':.*##' '/^[a-z]+:.*##/ {printf "  make %-9s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -96,6 +96,9 @@ chaos: $(VENV)/.dev-installed  ## strike a real cluster for MINUTES=10 (SEED=N: 
 
 bench: $(VENV)/.dev-installed  ## measure throughput, latency, memory (JSON on stdout)
 	@$(BIN)/python -m tests.bench
+
+documents: $(VENV)/.dev-installed  ## draw anew what documents take from the code, record this version
+	@$(BIN)/python -m tests.documents
 
 clean:  ## remove the environment and every cache
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*

@@ -41,7 +41,7 @@ def test_every_code_that_is_explained_is_used() -> None:
 
 
 def test_the_document_is_drawn_from_the_table() -> None:
-    assert DOCUMENT.read_text() == draw(), "write it anew: python -m tests.catalogue.document"
+    assert DOCUMENT.read_text() == draw(), "make documents"
 
 
 @pytest.mark.parametrize("code", CODES)

@@ -77,6 +77,4 @@ async def test_primary_keys_are_time_ordered_uuids(corral: Contract) -> None:
 @pytest.mark.contract("S0.64", "S4.1")
 async def test_the_diagram_of_the_document_is_that_of_the_catalogue(corral: Contract) -> None:
     text = DOCUMENT.read_text()
-    assert with_diagram(text, await er_diagram(corral.connection)) == text, (
-        "python -m sql.er DSN docs/schema.md"
-    )
+    assert with_diagram(text, await er_diagram(corral.connection)) == text, "make documents"

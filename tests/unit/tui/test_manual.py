@@ -19,7 +19,7 @@ from tui.cli.reference import verbs
 
 
 def test_the_reference_in_docs_is_the_grammar() -> None:
-    """`corral man --markdown > docs/commands.md` makes it true again."""
+    """`make documents` makes it true again."""
     assert (ROOT / "docs" / "commands.md").read_text() == markdown(verbs())
 
 

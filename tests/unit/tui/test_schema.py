@@ -20,7 +20,7 @@ def test_the_page_is_what_the_command_prints(corral: Corral, form: str) -> None:
     drawn = re.search(rf"<!-- drawn: {form} -->\n```\w+\n(.*?)```\n<!-- end -->", page, re.DOTALL)
     code, out, _ = corral("schema", "states", "-o", form)
     assert code == 0 and drawn is not None
-    assert out == drawn[1], f"put this into docs/states.md:\n{out}"
+    assert out == drawn[1], "make documents"
 
 
 @pytest.mark.contract("S2.11", "S4.47")
