@@ -37,6 +37,8 @@ AGENTS_MAX = 64
 SILENCE_MIN_S, SILENCE_MAX_S = 5, 600
 AGEING_MIN_MIN, AGEING_MAX_MIN = 1, 100_000
 DAYS_MAX = 9999
+HOURS_MAX = 8760
+RATE_MAX_MIB = 9999
 MASK = "****"
 
 
@@ -49,6 +51,8 @@ class Kind(StrEnum):
     SILENCE = "number of seconds"
     MINUTES = "number of minutes"
     DAYS = "number of days"
+    HOURS = "number of hours"
+    RATE = "number of MiB a second"
     CAPABILITIES = "names, as a list or with commas between"
     INTERFACES = "pairs, as a list or with commas between"
     FOLDERS = "absolute paths, as a list or with commas between"
@@ -69,6 +73,10 @@ def convert(kind: Kind, value: Any, *, choices: tuple[str, ...] = (), base: Path
         return _count(value, AGEING_MIN_MIN, AGEING_MAX_MIN)
     if kind is Kind.DAYS:
         return _count(value, 0, DAYS_MAX)
+    if kind is Kind.HOURS:
+        return _count(value, 0, HOURS_MAX)
+    if kind is Kind.RATE:
+        return _count(value, 0, RATE_MAX_MIB)
     if kind is Kind.CAPABILITIES:
         return _capabilities(value)
     if kind is Kind.INTERFACES:

@@ -121,6 +121,24 @@ _TABLE = (
         meaning="what an agent's content may take of its disk, such as 200GiB (default: all but 512 MiB)",
     ),
     Setting(
+        key="agent.copy_rate",
+        kind=Kind.RATE,
+        meaning="MiB a second at which an agent makes copies of what other nodes have; 0: no limit",
+        default=100,
+    ),
+    Setting(
+        key="agent.scrub_rate",
+        kind=Kind.RATE,
+        meaning="MiB a second at which an agent reads its content again; 0: no limit",
+        default=20,
+    ),
+    Setting(
+        key="agent.scrub_every",
+        kind=Kind.HOURS,
+        meaning="hours after which an agent reads all of its content again; 0: only when asked",
+        default=24,
+    ),
+    Setting(
         key="agent.containers",
         kind=Kind.CHOICE,
         meaning="which runtime this machine's agents look for; auto: any that works under the tasks' account",

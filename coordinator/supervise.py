@@ -172,7 +172,7 @@ class Supervisor:
             authority=authority,
             access=access,
             servers=servers,
-            agent_options=_agent_options(settings),
+            agent_options=agent_options(settings),
         )
         return self._machine.services()
 
@@ -184,7 +184,7 @@ class Supervisor:
             )
         self._status.agents = 1
         self._status.url, self._status.node = joined.url, joined.node
-        return Member(self._layout, joined, agent_options=_agent_options(load_settings())).services()
+        return Member(self._layout, joined, agent_options=agent_options(load_settings())).services()
 
     async def _keep(self) -> None:
         """Keep all services until asked to stop."""
@@ -246,7 +246,7 @@ class Supervisor:
         write_status(self._layout.supervisor, self._status)
 
 
-def _agent_options(settings: Settings) -> list[str]:
+def agent_options(settings: Settings) -> list[str]:
     """What the operator says of this machine's agents, as their arguments."""
     options: list[str] = []
     lists = {
@@ -256,7 +256,14 @@ def _agent_options(settings: Settings) -> list[str]:
         "agent.buckets": "--bucket",
         "agent.containers": "--containers",
     }
-    for key, option in {"agent.s3_endpoint": "--s3-endpoint", "agent.store": "--store"}.items():
+    once = {
+        "agent.s3_endpoint": "--s3-endpoint",
+        "agent.store": "--store",
+        "agent.copy_rate": "--copy-rate",
+        "agent.scrub_rate": "--scrub-rate",
+        "agent.scrub_every": "--scrub-every",
+    }
+    for key, option in once.items():
         if value := settings.text(key):
             options += [option, value]
     for key, option in lists.items():

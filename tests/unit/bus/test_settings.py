@@ -218,3 +218,15 @@ def test_capabilities_of_a_file(files: Files) -> None:
     assert load(environment={}, files=files).text("agent.can") == "text_generation,translation"
     write(files.user, '[agent]\ncan = ["text generation"]\n')
     assert fault(files).error.field == f"{files.user}:2"
+
+
+@pytest.mark.parametrize(
+    ("kind", "most"),
+    [(Kind.RATE, 9999), (Kind.HOURS, 8760), (Kind.DAYS, 9999)],
+    ids=["rate", "hours", "days"],
+)
+def test_paces_are_whole_numbers(kind: Kind, most: int) -> None:
+    assert (convert(kind, 0), convert(kind, str(most))) == (0, most)
+    for said in (-1, most + 1, 1.5, "1.5", "fast", True):
+        with pytest.raises(ValueError, match=f"whole number from 0 to {most}"):
+            convert(kind, said)
