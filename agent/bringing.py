@@ -120,7 +120,9 @@ class Bringing:
             except ApiError as error:
                 if error.error.code != "E_NOT_FOUND":
                     raise
-                raise Nowhere(error.error) from error
+                lacked = ", ".join(each.said for each in inside if not self._store.has(each.sha256))
+                message = "no node has this content"
+                raise Nowhere(refusal("E_NOT_FOUND", message, got=quote(lacked))) from error
         shown = {place: hashes[each.said] for place, each in contents.items()}
         folder = await asyncio.to_thread(self._show, order.attempt, shown)
         env = {FILES_VARIABLE: f"{folder}/{FILES_FOLDER}"} if any(map(_is_file, contents)) else {}

@@ -15,7 +15,7 @@ from agent.bringing import FOLDER, Allowed, Bringing
 from agent.core.model import Order, Work
 from agent.inputs import Nowhere
 from bus.contents import Content
-from bus.errors import ApiError
+from bus.errors import ApiError, one_line
 from bus.refusal import refusal
 from bus.values import AttemptRef, Resources, TaskSettings
 
@@ -89,10 +89,10 @@ def local(path: object) -> Content:
     return Content(said=f"file://{path}", url=f"file://{path}")
 
 
-async def refused(bringing: Bringing, content: Content, *, nowhere: bool = False) -> str:
+async def refused(bringing: Bringing, content: Content) -> str:
     with pytest.raises(ApiError) as found:
         await bringing.bring(order(files__x=content))
-    assert isinstance(found.value, Nowhere) == nowhere
+    assert not isinstance(found.value, Nowhere), "another node may have it"
     return found.value.error.code
 
 
@@ -161,7 +161,9 @@ async def test_what_no_node_has_is_nowhere_and_what_this_one_lacks_is_not(
     bringing: Bringing, cluster: Cluster
 ) -> None:
     cluster.refuses = "E_NOT_FOUND"
-    assert await refused(bringing, ARTIFACT, nowhere=True) == "E_NOT_FOUND"
+    with pytest.raises(Nowhere) as found:
+        await bringing.bring(order(files__x=ARTIFACT, files__y=MODEL))
+    assert one_line(found.value.error) == "no node has this content: got 'corral://1.0/t, resnet'"
     for code in ("E_SPACE", "E_UNAVAILABLE", "E_FENCED"):
         cluster.refuses = code
         assert await refused(bringing, ARTIFACT) == code
