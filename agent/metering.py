@@ -17,6 +17,7 @@ from collections import deque
 from msgspec.structs import replace
 
 from agent.executor import Executor
+from agent.log_tail import LogTail, tail_of
 from agent.spool import SAMPLES_KEPT, NotWritten, Spool
 from agent.usage import UsageSampler
 from bus import subjects
@@ -77,15 +78,23 @@ class Meter:
 
     async def run(self) -> None:
         """Measure each interval, whether anybody listens or not."""
-        await self._known.wait()
-        while True:
-            await asyncio.sleep(self._interval_s)
-            report = await self._measure()
-            self._unwritten.append(replace(report, tasks=()))
-            self._note_heard()
-            await self._write()
-            if self._known.is_set():
-                await self._publish_backlog(report)
+        with tail_of("agent") as tail:
+            await self._known.wait()
+            while True:
+                await asyncio.sleep(self._interval_s)
+                report = await self._measure()
+                self._unwritten.append(replace(report, tasks=()))
+                self._note_heard()
+                await self._write()
+                if self._known.is_set():
+                    await self._tell(report, tail)
+
+    async def _tell(self, report: UsageReport, tail: LogTail) -> None:
+        """With what was logged since the one before, which is said once."""
+        lines = tail.take(report.sampled_at)
+        await self._publish_backlog(replace(report, log=lines))
+        if lines and self._sent_to < report.sampled_at:
+            tail.give_back(lines, report.sampled_at)
 
     async def _measure(self) -> UsageReport:
         held = self._executor.ledger.held.values()

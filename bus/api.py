@@ -18,10 +18,11 @@ from bus.feed import JobChanged as JobChanged
 from bus.feed import NodeChanged as NodeChanged
 from bus.feed import TaskChanged as TaskChanged
 from bus.feed import TaskCounts as TaskCounts
-from bus.gpus import GPU_OPERATIONS, Quarantine
+from bus.gpus import Quarantine
 from bus.grep import Grep, LogGrep
 from bus.housekeeping import Collected, Connections
 from bus.networks import NETWORK_OPERATIONS
+from bus.node_log import NODE_OPERATIONS
 from bus.operation import Operation as Operation
 from bus.outlook import Affected as Affected
 from bus.outlook import Backfilled as Backfilled
@@ -444,7 +445,7 @@ OPERATIONS: dict[str, Operation] = {
     "task.grep": Operation(LogGrep, Grep, Role.READONLY),
     "task.follow": Operation(LogFollow, Following, Role.READONLY),
     **CONTENT_OPERATIONS,
-    **GPU_OPERATIONS,
+    **NODE_OPERATIONS,
     "task.why": Operation(WhyQuery, Why, Role.READONLY),
     "node.list": Operation(NodeList, Nodes, Role.READONLY),
     "node.show": Operation(NodeQuery, Node, Role.READONLY),

@@ -39,11 +39,11 @@ from bus.bulk import AuditList, Audits, BulkSteer, BulkSteered, EventResolve, Jo
 from bus.codec import from_fields
 from bus.content_calls import ContentCalls
 from bus.equipment import DeviceQuery, Devices, ToolList, Tools
-from bus.gpu_calls import GpuCalls
 from bus.grep import Grep, LogGrep
 from bus.housekeeping import Collected, Connections
 from bus.item_lists import READING_S, points
 from bus.network_calls import NetworkCalls
+from bus.node_calls import NodeCalls
 from bus.past import (
     Changes,
     OutputThen,
@@ -117,7 +117,7 @@ COLLECT_TIMEOUT_S = 120.0
 """A coordinator collects for 60 s at most, and may be at the last job of many tasks then."""
 
 
-class Calls(VolumeCalls, RegistryCalls, ContentCalls, GpuCalls, NetworkCalls, WebhookCalls):
+class Calls(VolumeCalls, RegistryCalls, ContentCalls, NodeCalls, NetworkCalls, WebhookCalls):
     """What may be asked of a coordinator; `_call` is the way there."""
 
     async def submit(self, spec: JobSpec | None = None, **fields: object) -> Submitted:

@@ -115,10 +115,18 @@ class TaskUsage(Struct, kw_only=True):
     usage: Usage
 
 
+class LogLine(Struct, frozen=True, kw_only=True):
+    """A warning or an error of an agent. `age_s`: how long before the sample that it comes with."""
+
+    age_s: float = 0.0
+    severity: str
+    text: str
+
+
 class UsageReport(Struct, kw_only=True, tag="usage"):
     """Samples of one instant: the node as a whole and each running task.
 
-    `age_s`: how long ago that was when this was sent; an outage is made up for afterwards.
+    `age_s`: how long ago that was when this was sent; an outage is made up for afterwards. `log`: once only.
     """
 
     node: str
@@ -128,6 +136,7 @@ class UsageReport(Struct, kw_only=True, tag="usage"):
     load: float
     tasks: tuple[TaskUsage, ...] = ()
     gpus: tuple[GpuUsage, ...] = ()  # each by itself; `usage` has their sums
+    log: tuple[LogLine, ...] = ()
 
 
 class Report(Struct, kw_only=True, tag="report"):

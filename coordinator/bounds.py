@@ -40,6 +40,7 @@ INDEX_MAX = 2**31 - 1
 LABELS_MAX = 64
 FAULTS_MAX = 16
 GPUS_MAX = 256
+LINES_MAX = 200
 _FAULT_KIND = re.compile(r"[a-z0-9_]{1,50}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,40}/[A-Za-z0-9.+-]{1,50}")
@@ -80,6 +81,10 @@ def check(message: FromAgent) -> None:
             _within("number of GPUs", len(message.gpus), 0, GPUS_MAX)
             for gpu in message.gpus:
                 _check_gpu(gpu)
+            _within("number of lines", len(message.log), 0, LINES_MAX)
+            for line in message.log:
+                _within("age_s", line.age_s, 0, AGE_MAX_S)
+                _within("length of a line", len(line.text), 0, TEXT_MAX)
         case Register():
             _check_register(message)
         case InputsRequest():

@@ -110,6 +110,7 @@ def to_event(
                 load=message.load,
                 tasks=samples,
                 gpus=message.gpus,
+                log=message.log,
                 age_s=message.age_s,
             )
         case Register():

@@ -30,6 +30,7 @@ from coordinator.core.effects import (
     JobChange,
     LearnedState,
     LearningNotes,
+    LogRecord,
     NewJob,
     NewTask,
     NodeLedger,
@@ -103,7 +104,7 @@ class Joiner:
                     self._notes.append(effect)
                 case LearnedState():
                     self.batch.states.append(effect)
-                case UsageRecord() | EventRecord() | ExperienceRecord() | GaugeRecord():
+                case UsageRecord() | EventRecord() | ExperienceRecord() | GaugeRecord() | LogRecord():
                     self.records.append(effect)
                 case _:
                     self.tells.append(effect)

@@ -18,6 +18,7 @@ from bus.errors import ApiError
 from bus.faults import nearest
 from bus.fields import NODE_FIELDS
 from bus.filter import matches, parse
+from bus.node_log import LINES_MAX, NodeLog, NodeLogQuery
 from bus.refusal import quote, refusal
 from bus.series import IDS_MAX, METRICS, POINTS_MAX, VALUES_MAX, Aggregate, SeriesKind, SeriesQuery
 from bus.values import NodeName, TaskRef
@@ -58,7 +59,11 @@ class SeriesDesk:
         self._finder = finder
         self._clock = clock
         self._store = store
-        self.handlers = {"series.query": self.query, "series.states": self.states}
+        self.handlers = {
+            "series.query": self.query,
+            "series.states": self.states,
+            "node.logs": self.node_log,
+        }
 
     async def query(self, user: UserRow, request: Struct) -> Struct:
         """`series.query`."""
@@ -94,6 +99,29 @@ class SeriesDesk:
                 "ask for a shorter time or for less at once",
             )
             raise ApiError(refusal("E_TOO_LARGE", message, field="/since", hint=hint)) from None
+
+    async def node_log(self, user: UserRow, request: Struct) -> Struct:
+        """`node.logs`: also of a node that is away."""
+        assert isinstance(request, NodeLogQuery)
+        if not 1 <= request.limit <= LINES_MAX:
+            got, expected = quote(request.limit), f"1 to {LINES_MAX:,}"
+            raise ApiError(refusal("E_RANGE", field="/limit", got=got, expected=expected))
+        for name, at_s in (("since", request.since), ("until", request.until)):
+            if at_s is not None and not 0 <= at_s <= _INSTANT_MAX:
+                raise ApiError(refusal("E_TIME", field=f"/{name}", got=quote(at_s), expected="Unix seconds"))
+        await self._loop.barrier()
+        node = self._loop.cluster.nodes.get(NodeName(request.node))
+        if node is None:
+            raise ApiError(refusal("E_NOT_FOUND", "no such node", field="/node", got=quote(request.node)))
+        lines = await self._store.node_lines(
+            node.id,
+            since_s=0.0 if request.since is None else request.since,
+            until_s=_INSTANT_MAX if request.until is None else request.until,
+            severities=("error",) if request.severity == "error" else ("warning", "error"),
+            limit=request.limit + 1,
+        )
+        more = len(lines) > request.limit
+        return NodeLog(node=node.name, lines=lines[more:], more=more)
 
     async def states(self, user: UserRow, request: Struct) -> Struct:
         """`series.states`."""

@@ -301,6 +301,15 @@ class EventRecord(Struct, frozen=True, kw_only=True, gc=False):
     details: dict[str, Any] = {}
 
 
+class LogRecord(Struct, frozen=True, kw_only=True, gc=False):
+    """A line of an agent's log. `severity`: info, warning, error."""
+
+    at: float
+    node_id: UUID
+    severity: str
+    text: str
+
+
 class ExperienceRecord(Struct, frozen=True, kw_only=True, gc=False):
     """A decision and what came of it; `sequence`: its number among all notes."""
 
@@ -317,7 +326,7 @@ class GaugeRecord(Struct, frozen=True, kw_only=True, gc=False):
     value: float
 
 
-Record = UsageRecord | EventRecord | ExperienceRecord | GaugeRecord
+Record = UsageRecord | EventRecord | ExperienceRecord | GaugeRecord | LogRecord
 
 
 # tells

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from bus.gpus import GpuFault
 from bus.item_lists import ItemList
+from bus.messages import LogLine
 from bus.spec import JobSpec
 from bus.values import (
     AttemptRef,
@@ -87,6 +88,7 @@ class UsageSeen(Struct, frozen=True, kw_only=True):
     load: float
     tasks: tuple[tuple[AttemptRef, Usage], ...] = ()
     gpus: tuple[GpuUsage, ...] = ()
+    log: tuple[LogLine, ...] = ()
 
 
 class TasksReported(Struct, frozen=True, kw_only=True):

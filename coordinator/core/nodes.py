@@ -13,6 +13,7 @@ from coordinator.core.effects import (
     AnswerBeat,
     AnswerRegister,
     Effect,
+    LogRecord,
     UsageRecord,
 )
 from coordinator.core.events import AgentBeat, AgentRegistered, CommandConfirmed, CommandUnanswered, UsageSeen
@@ -30,6 +31,9 @@ from coordinator.core.suspicion import accuse
 from coordinator.core.volumes import place_volumes
 
 _MISSED_BEATS = 2
+_LOGGED = ("info", "warning", "error")
+"""Severities of a line; what a newer agent says beyond them counts as the worst."""
+
 _ANOMALY_WEIGHT = 0.3
 
 
@@ -245,6 +249,10 @@ def on_usage(out: list[Effect], cluster: Cluster, event: UsageSeen, *, now_s: fl
             gpus=tuple({gpu.uuid: gpu for gpu in event.gpus if gpu.uuid in known}.values()),
         )
     )
+    for line in event.log:
+        severity = line.severity if line.severity in _LOGGED else "error"
+        at = measured_s - line.age_s
+        out.append(LogRecord(at=at, node_id=node.id, severity=severity, text=line.text))
     if is_newest and (event.gpus or node.over_share):
         watch_shares(out, node, event.tasks, now_s=now_s)
     for ref, usage in event.tasks:

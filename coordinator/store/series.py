@@ -14,6 +14,7 @@ import asyncpg
 from asyncpg.protocol import Record
 from msgspec import Struct
 
+from bus.node_log import NodeLine
 from bus.series import METRICS, Aggregate, Measured, Series, SeriesKind, States
 from bus.training import RankUsage
 from bus.values import TaskRef
@@ -113,6 +114,15 @@ class SeriesStore:
             )
             for row in rows
         }
+
+    async def node_lines(
+        self, node: UUID, *, since_s: float, until_s: float, severities: Sequence[str], limit: int
+    ) -> list[NodeLine]:
+        """The newest `limit` lines of an agent's log from `since_s` until before `until_s`, oldest first."""
+        rows = await self._session.fetch(_SQL["node_lines"], node, since_s, until_s, list(severities), limit)
+        return [
+            NodeLine(at=row["at_s"], severity=row["severity"], text=row["message"]) for row in reversed(rows)
+        ]
 
     async def states(self, since_s: float, *, viewer: str | None) -> States:
         """What became of the jobs that were submitted since."""

@@ -20,7 +20,14 @@ import msgspec
 import psycopg
 from psycopg.types.json import Jsonb
 
-from coordinator.core.effects import EventRecord, ExperienceRecord, GaugeRecord, Record, UsageRecord
+from coordinator.core.effects import (
+    EventRecord,
+    ExperienceRecord,
+    GaugeRecord,
+    LogRecord,
+    Record,
+    UsageRecord,
+)
 from coordinator.core.scheduler.learner import Situation
 from coordinator.store.errors import StoreUnavailable
 from coordinator.store.json_text import clean, storable
@@ -49,6 +56,7 @@ _EXPERIENCE_TYPES = (
     *("jsonb", "jsonb", "float8", "jsonb", "bool", "float8"),
 )
 _METRIC_TYPES = ("timestamptz", "varchar", "float8")
+_LOG_TYPES = ("timestamptz", "uuid", "text", "text")
 
 Row = tuple[object, ...]
 
@@ -88,6 +96,11 @@ class TelemetryStore:
         ]
         gpus = [row for each in records if isinstance(each, UsageRecord) for row in _gpu_rows(each)]
         events = [each for each in records if isinstance(each, EventRecord)]
+        lines: list[Row] = [
+            (_instant(each.at), each.node_id, each.severity, clean(each.text))
+            for each in records
+            if isinstance(each, LogRecord)
+        ]
         learned = [_experience_row(each) for each in records if isinstance(each, ExperienceRecord)]
         gauges: list[Row] = [
             (_instant(each.at), each.name, each.value) for each in records if isinstance(each, GaugeRecord)
@@ -106,6 +119,7 @@ class TelemetryStore:
                 gpus=gpus,
                 learned=learned,
                 gauges=gauges,
+                lines=lines,
                 oldest_s=min(rolled_up, default=None),
             )
         except (psycopg.Error, OSError) as fault:
@@ -146,6 +160,7 @@ class TelemetryStore:
         gpus: list[Row],
         learned: list[Row],
         gauges: list[Row],
+        lines: list[Row],
         oldest_s: float | None,
     ) -> None:
         connection = await self._open()
@@ -155,6 +170,7 @@ class TelemetryStore:
             await _copy(cursor, "copy_task_usage", _TASK_TYPES, tasks)
             await _copy(cursor, "copy_learning_experiences", _EXPERIENCE_TYPES, learned)
             await _copy(cursor, "copy_cluster_metrics", _METRIC_TYPES, gauges)
+            await _copy(cursor, "copy_node_logs", _LOG_TYPES, lines)
             if oldest_s is not None and oldest_s < self._newest_s - LATE_S:
                 await cursor.execute(_sql("mark_late"), (oldest_s,))
             if events:

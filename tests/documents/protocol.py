@@ -23,7 +23,7 @@ TASK = TaskRef(1042, 7)
 SUBJECTS = {
     subjects.node("n1", NodeVerb.REGISTER): ("request", "agent → coordinator", "`Register`: who it is, what it has, what it holds; the reply carries epoch, intervals and lease"),
     subjects.node("n1", NodeVerb.HEARTBEAT): ("request", "agent → coordinator", "`Heartbeat`: the reply renews the leases of what is live"),
-    subjects.node("n1", NodeVerb.USAGE): ("publish", "agent → coordinator", "`UsageReport`: samples of the node and of each task"),
+    subjects.node("n1", NodeVerb.USAGE): ("publish", "agent → coordinator", "`UsageReport`: samples of the node and of each task; what its agent warned of since"),
     subjects.node("n1", NodeVerb.REPORT): ("request", "agent → coordinator", "`Report`: task events out of the agent's outbox; answered after the commit"),
     subjects.node("n1", NodeVerb.INPUTS): ("request", "agent → coordinator", "`InputsRequest`: the outputs of the tasks that a task needs"),
     subjects.node("n1", NodeVerb.KEPT): ("request", "agent → coordinator", "`Kept`: files that the node has in its store, or could not take; answered after the commit"),

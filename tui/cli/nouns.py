@@ -17,6 +17,7 @@ NOUNS: Mapping[str, Mapping[str, str]] = {
     "node": {
         **_LOOK,
         **{verb: verb for verb in ("cordon", "drain", "maintenance", "undrain", "uncordon", "label")},
+        "logs": "nodelogs",
     },
     "events": {"resolve": "resolve"},
     "event": {"resolve": "resolve", "list": "events", "ls": "events"},

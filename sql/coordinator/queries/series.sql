@@ -310,3 +310,11 @@ from unnest($3::text[]) as wanted (name) cross join lateral (
         and c.at >= to_timestamp($1::double precision) and c.at < to_timestamp($2::double precision)
     group by 1
 ) h;
+
+-- name: node_lines
+-- The newest $5 lines of an agent's log.
+select extract(epoch from at)::double precision as at_s, severity, message
+from corral.node_logs
+where node_id = $1 and at >= to_timestamp($2::double precision) and at < to_timestamp($3::double precision)
+    and severity = any ($4::text[])
+order by at desc, message limit $5;

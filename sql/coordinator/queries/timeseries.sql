@@ -40,6 +40,11 @@ from stdin (format binary);
 copy corral.cluster_metrics (at, name, value)
 from stdin (format binary);
 
+-- name: copy_node_logs#
+-- What agents complained of.
+copy corral.node_logs (at, node_id, severity, message)
+from stdin (format binary);
+
 -- name: copy_system_events#
 -- The cluster's history.
 copy corral.system_events (at, event_type, severity, source, node_id, job_id, user_id, message, details)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import time
 from pathlib import Path
@@ -48,10 +49,22 @@ async def test_usage_is_measured_and_nothing_of_an_outage_is_missing(world: Worl
     world.node.bus.set_connected(False)
     cut_at = time.time()
     await asyncio.sleep(0)
+    logging.getLogger("agent").warning("of this outage")
     await until(lambda: time.time() > cut_at + 0.5, "some samples could not be sent")
     world.node.bus.set_connected(True)
     healed_at = time.time()
     await until(lambda: any(cut_at < u.sampled_at < healed_at - 0.1 for u in coordinator.usage), "backfilled")
+
+    def complaints() -> list[float]:
+        """How long ago it was, each time that it was told."""
+        lines = [(u, line) for u in coordinator.usage for line in u.log]
+        return [u.sampled_at - line.age_s for u, line in lines if line.text == "agent: of this outage"]
+
+    await until(complaints, "what was logged meanwhile is told")
+    count = len(coordinator.usage)
+    await until(lambda: len(coordinator.usage) > count + 1, "more samples come")
+    (logged_at,) = complaints()
+    assert cut_at <= logged_at < healed_at
     await coordinator.command(m.Cancel(epoch=1, attempts=(A,)))
     assert (await coordinator.ended(A)).outcome is Outcome.CANCELLED
 

@@ -11,10 +11,11 @@ import asyncpg
 import pytest
 
 from bus.values import AttemptRef, NodeName, Role, Usage
-from coordinator.core.effects import EventRecord, Record, UsageRecord
+from coordinator.core.effects import EventRecord, LogRecord, Record, UsageRecord
 from coordinator.store import telemetry
 from coordinator.store.errors import StoreUnavailable
 from coordinator.store.relational import RelationalStore
+from coordinator.store.series import SeriesStore
 from coordinator.store.telemetry import TelemetryStore, TelemetryWriter
 from tests.store_rows import ALICE
 
@@ -122,3 +123,30 @@ async def test_the_writer_keeps_what_cannot_be_written(
     assert written == [*records[-10:], happened]
     assert heard == [11], "once it is written"
     assert writer.dropped == 15
+
+
+@pytest.mark.contract("S1.41")
+async def test_what_an_agent_complained_of_is_kept_and_read(
+    store: TelemetryStore, coordinator_dsn: str
+) -> None:
+    node, other, now = uuid4(), uuid4(), float(int(time.time()))
+    said = [("warning", "a disk\x00 is full"), ("error", "\udcff no disk"), ("warning", "again")]
+    lines = [
+        LogRecord(at=now + place, node_id=node, severity=severity, text=text)
+        for place, (severity, text) in enumerate(said)
+    ]
+    await store.write([*lines, LogRecord(at=now, node_id=other, severity="error", text="elsewhere")])
+    read = SeriesStore(coordinator_dsn)
+    both = ("warning", "error")
+    try:
+        found = await read.node_lines(node, since_s=0.0, until_s=1e11, severities=both, limit=9)
+        assert [(each.at, each.severity) for each in found] == [
+            (now + place, severity) for place, (severity, _) in enumerate(said)
+        ]
+        assert found[0].text.startswith("a disk") and "\x00" not in found[0].text
+        newest = await read.node_lines(node, since_s=0.0, until_s=now + 2, severities=both, limit=1)
+        assert [each.at for each in newest] == [now + 1]
+        errors = await read.node_lines(node, since_s=now, until_s=1e11, severities=("error",), limit=9)
+        assert [each.at for each in errors] == [now + 1]
+    finally:
+        await read.close()

@@ -147,6 +147,7 @@ def test_there_is_a_method_for_every_operation() -> None:
         "gpu.release": Client.release_gpu,
         "node.list": Client.nodes,
         "node.show": Client.node,
+        "node.logs": Client.node_log,
         "node.devices": Client.devices,
         "node.tools": Client.tools,
         "timeline.attempts": Client.timeline,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from bus.messages import LogLine
 from bus.values import (
     AttemptRef,
     GpuInfo,
@@ -21,6 +22,7 @@ from bus.values import (
 from coordinator.core.effects import (
     AnswerBeat,
     EventRecord,
+    LogRecord,
     NodeRow,
     SendAssign,
     SendRetract,
@@ -159,6 +161,20 @@ def test_gpus_are_told_one_by_one_and_only_those_that_there_are(pool: World) -> 
     )
     (record,) = (each for each in pool.effects if isinstance(each, UsageRecord))
     assert record.gpus == (second,), "none twice at one instant, none of another machine"
+
+
+def test_what_an_agent_complains_of_is_kept_where_its_time_was(pool: World) -> None:
+    lines = (
+        LogLine(age_s=2.0, severity="warning", text="a full disk"),
+        LogLine(severity="fatal", text="of a newer agent"),
+    )
+    usage = Usage(cpu_millis=1.0, mem_mib=1.0)
+    pool.happen(UsageSeen(node="n1", usage=usage, load=0.1, age_s=10.0, log=lines))
+    node = pool.cluster.nodes["n1"]
+    assert [each for each in pool.effects if isinstance(each, LogRecord)] == [
+        LogRecord(at=pool.now_s - 12.0, node_id=node.id, severity="warning", text="a full disk"),
+        LogRecord(at=pool.now_s - 10.0, node_id=node.id, severity="error", text="of a newer agent"),
+    ]
 
 
 # run_on

@@ -15,6 +15,7 @@ from bus.messages import (
     FromAgent,
     Heartbeat,
     InputsRequest,
+    LogLine,
     Register,
     Report,
     TaskUsage,
@@ -141,6 +142,10 @@ def of_gpus(*gpus: GpuUsage) -> UsageReport:
     return UsageReport(node="n1", sampled_at=2e9, usage=USAGE, load=0.0, gpus=gpus)
 
 
+def of_log(*lines: LogLine) -> UsageReport:
+    return UsageReport(node="n1", sampled_at=2e9, usage=USAGE, load=0.0, log=lines)
+
+
 @pytest.mark.parametrize(
     ("message", "what"),
     [
@@ -162,6 +167,9 @@ def of_gpus(*gpus: GpuUsage) -> UsageReport:
         (of_gpus(GpuUsage(uuid="G", utilisation=1e99, mem_mib=0.0)), "utilisation"),
         (of_gpus(GpuUsage(uuid="G", utilisation=0.5, mem_mib=0.0, power_w=float("-inf"))), "power_w"),
         (of_gpus(*[GpuUsage(uuid="G", utilisation=0.5, mem_mib=0.0)] * 300), "number of GPUs"),
+        (of_log(*[LogLine(severity="error", text="x")] * 300), "number of lines"),
+        (of_log(LogLine(severity="error", text="x" * 2_000)), "length of a line"),
+        (of_log(LogLine(severity="error", text="x", age_s=-1.0)), "age_s"),
         (InputsRequest(node="n1", attempt=REF, after=2**40), "after"),
         (kept(name="../x"), "E_PATH"),
         (kept(name="a\nb"), "E_NAME"),

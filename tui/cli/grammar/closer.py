@@ -9,6 +9,7 @@ HEADING = "look closer"
 
 VERBS = {
     "devices": ("tui.cli.equipment", "devices"),
+    "nodelogs": ("tui.cli.node_log", "node_log"),
     "tools": ("tui.cli.equipment", "tools"),
     "timeline": ("tui.cli.timeline", "timeline"),
     "tree": ("tui.cli.tree", "tree"),
@@ -30,6 +31,20 @@ def add(verbs: Verbs, shared: Parser) -> None:
         default=500,
         metavar="N",
         help="at most so many (default: %(default)s)",
+    )
+    lines = verb(verbs, shared, "nodelogs", "what a node's agent complained of", formats=DOCUMENT)
+    lines.add_argument("node", metavar="NODE")
+    lines.add_argument("--errors", action="store_true", help="no warnings")
+    lines.add_argument(
+        "--since", type=moment("--since"), metavar="TIME", help="15m, 6h, 2026-11-22T10:00Z (default: all)"
+    )
+    lines.add_argument("--until", type=moment("--until"), metavar="TIME")
+    lines.add_argument(
+        "--limit",
+        type=whole("--limit", least=1, most=1_000),
+        default=100,
+        metavar="N",
+        help="the newest N (default: %(default)s)",
     )
     verb(
         verbs,

@@ -1,4 +1,4 @@
-"""One method for each operation about GPUs (`bus.gpus.GPU_OPERATIONS`); part of `bus.calls.Calls`."""
+"""One method for each operation of `bus.node_log.NODE_OPERATIONS`; part of `bus.calls.Calls`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from typing import TypeVar
 from msgspec import Struct
 
 from bus.gpus import Gpu, GpuQuery, Gpus, GpuSteer
+from bus.node_log import NodeLog, NodeLogQuery
 
 S = TypeVar("S", bound=Struct)
 
 
-class GpuCalls:
-    """What GPUs there are, and which of them are given out."""
+class NodeCalls:
+    """What is in nodes, and what their agents complained of."""
+
+    async def node_log(self, query: NodeLogQuery) -> NodeLog:
+        """Warnings and errors of the agent's log, oldest first."""
+        return await self._call("node.logs", query, NodeLog)
 
     async def gpus(self, query: GpuQuery | None = None) -> Gpus:
         """By node and place; see GpuQuery."""
