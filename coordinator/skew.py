@@ -6,12 +6,9 @@ them says. Further apart nobody has tried it, and an agent is refused before it 
 
 from __future__ import annotations
 
-import re
-
 from bus.errors import ApiError
 from bus.refusal import quote, refusal
-
-_VERSION = re.compile(r"(\d{1,6})\.(\d{1,6})(?:[.+-].*)?")
+from coordinator.core.releases import minor_of
 
 
 class TooFarApart(ApiError):
@@ -20,7 +17,7 @@ class TooFarApart(ApiError):
 
 def check_version(theirs: str, *, ours: str, node: str) -> str:
     """What people should be told of an agent's version; "" where it is ours. Raises TooFarApart."""
-    agent, coordinator = _minor(theirs), _minor(ours)
+    agent, coordinator = minor_of(theirs), minor_of(ours)
     if coordinator is None:
         return ""  # not an installed one: nothing to compare with
     if agent is None:
@@ -41,8 +38,3 @@ def check_version(theirs: str, *, ours: str, node: str) -> str:
             hint=f"install version {ours} of Corral on {node[:63]}, then restart its agent",
         )
     )
-
-
-def _minor(version: str) -> tuple[int, int] | None:
-    found = _VERSION.fullmatch(version)
-    return None if found is None else (int(found[1]), int(found[2]))

@@ -24,6 +24,7 @@ from bus.values import (
     TaskRef,
     Usage,
 )
+from coordinator.core.releases import features_by
 from coordinator.core.suspicion import Watch
 
 if TYPE_CHECKING:
@@ -121,9 +122,11 @@ class Node(Struct, eq=False):
 
     @property
     def features(self) -> frozenset[str]:
-        """What tasks can ask of it beside labels: "role:R", "volume:V", "can:C" where its level is whole."""
+        """What tasks can ask of it beside labels: "role:R", "volume:V", "can:C" where its level is whole, and
+        what its agent's version says."""
         able = [f"can:{name}" for name, each in self.capabilities.items() if each.verified]
-        return frozenset([*(f"role:{role}" for role in self.roles), *able, *self.volumes])
+        told = (*features_by(self.version), *able, *self.volumes)
+        return frozenset([*(f"role:{role}" for role in self.roles), *told])
 
     @property
     def offered_gpus(self) -> tuple[GpuInfo, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from bus.values import Gang, Resources, TaskSettings
+from coordinator.core.releases import RANKS
 from coordinator.core.scheduler.wishes import Wishes
 
 
@@ -33,6 +34,6 @@ def shape_of(settings: TaskSettings, wishes: Wishes | None = None) -> Shape:
         settings.gpu_mem_mib,
         wishes,
         settings.gang,
-        settings.features,
+        (*settings.features, *((RANKS,) if settings.gang is not None else ())),
         tuple(sorted(each.name for each in settings.volumes if each.exclusive)),
     )

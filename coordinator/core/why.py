@@ -18,6 +18,7 @@ from coordinator.core.gang_why import gang_blocker
 from coordinator.core.gpu_health import release_command
 from coordinator.core.groups import verdicts
 from coordinator.core.model import Attempt, Cluster, Group, Job, Node, Shape, Task
+from coordinator.core.releases import RANKS_SINCE
 from coordinator.core.scheduler.affinity import scoring
 from coordinator.core.scheduler.explain import Explanation
 from coordinator.core.scheduler.feasible import fits_now, is_model, obstacles, once_ended
@@ -263,6 +264,8 @@ def _of_nodes(cluster: Cluster, shape: Shape, code: str, nodes: list[Node], *, a
             message, remedy = f"{some}: {what} nodes run no tasks", "when a node that runs tasks joins"
         case "gpu_type" | "gpu_memory" | "gpu_share":
             message, remedy = _gpus(shape, kind, nodes, some)
+        case "ranks":
+            message, remedy = _too_old(nodes, some)
         case "gpu_quarantined":
             message, remedy = _quarantined(nodes, some)
         case "health" | "admin":
@@ -311,6 +314,15 @@ def _gpus(shape: Shape, code: str, nodes: list[Node], some: str) -> tuple[str, s
         message = f"{some} {verb} too few such GPUs with {format_size_mib(shape.gpu_mem_mib)}"
         return message, f"--gpu-memory {most}Mi or less"
     return f"{some} cannot share a GPU", "with --gpu 1; or when its agent is of a newer version"
+
+
+def _too_old(nodes: list[Node], some: str) -> tuple[str, str]:
+    """Agents of a release that knows no gangs: they would start a rank before the others are there."""
+    versions = _names(sorted({node.version for node in nodes}))
+    verb, whose = ("have agents", "their") if len(nodes) > 1 else ("has an agent", "its")
+    since = ".".join(map(str, RANKS_SINCE))
+    message = f"{some} {verb} of version {versions}, which cannot wait for the other ranks of a gang"
+    return message, f"install Corral {since} or newer there, and start {whose} agent again"
 
 
 def _quarantined(nodes: list[Node], some: str) -> tuple[str, str]:

@@ -17,6 +17,7 @@ _WHOLE = {
     "gpu_type": "GPUs of another model",
     "gpu_memory": "GPUs with too little memory",
     "gpu_share": "cannot share a GPU",
+    "ranks": "agent too old for gangs",
     "reserved": "kept free for who waits longer",
 }
 

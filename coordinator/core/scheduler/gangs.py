@@ -21,6 +21,7 @@ from msgspec import Struct
 from bus.values import GPU_MILLI, Gang, NodeHealth, NodeName, Resources
 from coordinator.core.model import Cluster, Node, Shape
 from coordinator.core.networks import SUBNET, preferred
+from coordinator.core.releases import RANKS
 from coordinator.core.scheduler.affinity import scoring, slots
 from coordinator.core.scheduler.bookings import Bookings
 from coordinator.core.scheduler.explain import Explanation, Gathered
@@ -201,12 +202,13 @@ def seats_now(cluster: Cluster, shape: Shape) -> dict[str, int]:
 def seats_ever(nodes: Iterable[Node], shape: Shape, *, released: bool = False) -> int:
     """How many ranks the nodes could hold at once if nothing else ran, up or down.
 
-    `released`: as if none of their GPUs were quarantined.
+    `released`: as if none of their GPUs were quarantined, nor any of their agents of an earlier release.
     """
     number = 0
     for node in nodes:
         out = traits_of(node).out if released else ()
-        if not [word for word in mismatches(node, shape) if not (out and word == QUARANTINED)]:
+        passing = (*((QUARANTINED,) if out else ()), *((RANKS,) if released else ()))
+        if not [word for word in mismatches(node, shape) if word not in passing]:
             gpus = len([kind for kind in gpus_of(node) + out if kind.suits(shape)])
             by_gpus = _most(shape)
             if wanted := gpus_wanted(shape):

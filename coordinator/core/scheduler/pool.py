@@ -249,6 +249,7 @@ def _lasting(node: Node) -> tuple[object, ...]:
         node.kind,
         node.labels,
         node.tools,
+        node.version,
         node.roles,
         node.capabilities,
         node.volumes,
