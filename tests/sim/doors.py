@@ -27,6 +27,7 @@ from coordinator.core.events import (
     RequeueAsked,
     RetryAsked,
 )
+from coordinator.registry import Resolved
 from coordinator.store.errors import StoreError
 from tests.sim.database import Rows, duplicate
 
@@ -79,7 +80,7 @@ class Doors:
         self._coordinator.refuse(respond, refusal("E_UNAVAILABLE", hint="try again", retry_after_s=1.0))
 
     def _submit(self, spec: JobSpec, respond: Responder) -> None:
-        sealed = seal(spec)
+        sealed = seal(Resolved(spec))
         key = spec.dedupe_key
         assert key is not None, "simulated clients name their jobs"
 

@@ -15,6 +15,7 @@ from bus.codec import decode_answer, decode_request
 from bus.errors import ApiError, DecodeError
 from bus.spec import JobSpec
 from coordinator.api.jobs import Sealed, seal
+from coordinator.registry import Resolved
 from coordinator.store.errors import StoreError
 from coordinator.submissions import FETCH_S, RETRY_S
 from tests.sim.database import Rows
@@ -123,7 +124,7 @@ class Intake:
         assert isinstance(spec, JobSpec)
         if key in self._claimed:
             return  # its first delivery decides
-        sealed = seal(spec)
+        sealed = seal(Resolved(spec))
         self._claimed.add(key)
 
         def looked_up(is_job: bool) -> None:
