@@ -179,7 +179,11 @@ class VolumeDesk:
         if why:
             message = f"not a path for a pool: {why}"
             yield Fault(code="E_PATH", message=message, field="/path", got=quote(pool.path))
-        if not 1 <= pool.replicas <= max(len(set(pool.nodes)), 1):
+        if pool.type == "replicated" and len(set(pool.nodes)) == 1:
+            message = "each volume of a replicated pool lies on two nodes at least"
+            got = quote(pool.nodes[0])
+            yield Fault(code="E_RANGE", message=message, field="/nodes", got=got, expected="2 nodes or more")
+        elif not 1 <= pool.replicas <= max(len(set(pool.nodes)), 1):
             expected = f"1 to {max(len(set(pool.nodes)), 1)}, the pool's nodes"
             yield Fault(code="E_RANGE", field="/replicas", got=quote(pool.replicas), expected=expected)
         elif pool.replicas > 1 and pool.type == "local":

@@ -81,6 +81,7 @@ async def code(shell: Shell, user: str, operation: str, **fields: Any) -> tuple[
         ({"size": 0}, ("E_RANGE", "/size")),
         ({"replicas": 0}, ("E_RANGE", "/replicas")),
         ({"replicas": 2}, ("E_RANGE", "/replicas")),
+        ({"type": "replicated", "replicas": 2}, ("E_RANGE", "/nodes")),
     ],
     ids=ascii,
 )
