@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 
 from tests.contract.conftest import Contract
@@ -190,6 +192,31 @@ async def test_states_are_checked_text_not_an_enum(corral: Contract) -> None:
         "where t.typtype = 'e' and n.nspname = 'corral'"
     )
     assert await corral.value(enums) == 0
+
+
+@pytest.mark.contract("S1.43")
+async def test_active_tasks_and_their_nodes(corral: Contract) -> None:
+    node, job = await corral.node(), await corral.job(number=1043, name="train")
+    on = {"node_id": node, "state": "running", "priority": 5}
+    hours = "2026-11-22T1{}:00Z"
+    for index, (changes, at) in enumerate(
+        [({}, 2), ({}, 1), ({"priority": 9}, 3), ({"state": "assigned"}, 0), ({"state": "completed"}, 0)]
+    ):
+        at_s = datetime.fromisoformat(hours.format(at))
+        columns = on | {"created_at": at_s} | changes
+        paths = {
+            "assigned": ["queued", "assigned"],
+            "running": ["queued", "assigned", "running"],
+            "completed": ["queued", "assigned", "running", "completed"],
+        }
+        await corral.task(job, index=index, path=paths[str(columns["state"])], **columns)
+    await corral.task(job, index=5, count=9, remaining=9)
+    assert await corral.rows("select name, job, state, node, health from corral.active_tasks") == [
+        ("1043.2", "train", "running", "n1", "healthy"),
+        ("1043.3", "train", "assigned", "n1", "healthy"),
+        ("1043.1", "train", "running", "n1", "healthy"),
+        ("1043.0", "train", "running", "n1", "healthy"),
+    ]
 
 
 @pytest.mark.contract("S2.38")

@@ -1,6 +1,6 @@
 -- Lists of items that the `for_each` of jobs points to, by the hash of their text; their jobs' specs name them in `lists`.
 
--- name: keep
+-- name: keep!
 -- A list, from now on not to be dropped for a while; twice is fine.
 insert into corral.item_lists (sha256, items, blocks) values ($1, $2, $3::bytea[])
 on conflict (sha256) do update set kept_at = now();
