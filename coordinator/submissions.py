@@ -27,6 +27,7 @@ from bus.spec import JobSpec
 from bus.subjects import publish
 from coordinator.api.access import Access
 from coordinator.api.jobs import Jobs, Sealed, seal
+from coordinator.core.job_ends import JobEnd
 from coordinator.loop import Overloaded
 from coordinator.store.audit import Audit, Refused
 from coordinator.store.errors import StoreError
@@ -58,7 +59,7 @@ class _Candidate(Struct, frozen=True):
     sealed: Sealed
     key: Key
     name: Key | None
-    ended: dict[int, bool]
+    ended: dict[int, JobEnd]
 
     @property
     def claims(self) -> tuple[_Claim, ...]:

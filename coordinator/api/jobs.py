@@ -21,6 +21,7 @@ from coordinator.api.prerequisites import Prerequisites
 from coordinator.clock import Clock, job_id
 from coordinator.core.events import CancelAsked, JobSubmitted
 from coordinator.core.intake import NO_LISTS
+from coordinator.core.job_ends import JobEnd
 from coordinator.loop import Loop, Overloaded
 from coordinator.perform import Performer
 from coordinator.registry import Resolve, Resolved
@@ -90,7 +91,7 @@ class Jobs:
         sealed: Sealed,
         asker: Asker | Waiter,
         *,
-        ended: dict[int, bool],
+        ended: dict[int, JobEnd],
         message_key: str | None = None,
     ) -> None:
         """Give a job its number and id and hand it to the loop, which answers. Raises Overloaded.

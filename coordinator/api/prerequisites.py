@@ -10,7 +10,9 @@ from bus.spec import JobSpec
 from coordinator.api.access import viewer
 from coordinator.core.after import missing
 from coordinator.core.checks import parse_after
+from coordinator.core.conditions import Condition
 from coordinator.core.effects import Fault
+from coordinator.core.job_ends import JobEnd
 from coordinator.loop import Loop
 from coordinator.replies import fault_error
 from coordinator.store.reads import Reads
@@ -24,8 +26,8 @@ class Prerequisites:
         self._loop = loop
         self._reads = reads
 
-    async def ended(self, user: UserRow, spec: JobSpec) -> dict[int, bool]:
-        """Of the jobs that `spec` runs after, those that are over: whether they completed.
+    async def ended(self, user: UserRow, spec: JobSpec) -> dict[int, JobEnd]:
+        """Of the jobs that `spec` runs after, those that are over: how they ended.
 
         Raises ApiError (E_NOT_FOUND) with every one that the user may not name, StoreUnavailable. What is
         no job's number is left for the core to refuse.
@@ -33,16 +35,20 @@ class Prerequisites:
         if not spec.after:
             return {}
         faults: list[Fault] = []
-        numbers = [number for number, _ in parse_after(spec.after, faults)]
+        said = parse_after(spec.after, faults)
         if faults:
             return {}
+        numbers = [number for number, _ in said]
+        one_by_one = [number for number, condition in said if condition is Condition.CORRESPONDING]
         live = self._loop.cluster.jobs
         seen_by = viewer(user)
-        known = await self._reads.ended([each for each in numbers if each not in live], viewer=seen_by)
+        known = await self._reads.ended(
+            [each for each in numbers if each not in live], viewer=seen_by, one_by_one=one_by_one
+        )
         for position, number in enumerate(numbers):
             job = live.get(number)
             if number not in known and (job is None or seen_by not in (None, job.owner)):
                 faults.append(missing(number, position))
         if faults:
             raise ApiError(fault_error(tuple(faults)))
-        return {number: completed for number, completed in known.items() if completed is not None}
+        return {number: end for number, end in known.items() if end is not None}

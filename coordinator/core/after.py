@@ -9,27 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from bus.values import JobState, TaskState
+from bus.values import TaskState
 from coordinator.core.changes import move_untouched
 from coordinator.core.conditions import Condition, Verdict, judge, with_condition
-from coordinator.core.corresponding import is_elementwise
+from coordinator.core.corresponding import corresponds, is_elementwise, is_sound
 from coordinator.core.effects import Effect, EventRecord, Fault
 from coordinator.core.groups import unlock
+from coordinator.core.job_ends import JobEnd, end_of
 from coordinator.core.model import Awaited, Cluster, Job
 
 ENDED_KEPT = 10_000
 """Ends remembered for jobs that are being submitted: somebody looked up what they run after a moment ago."""
 
 
-def bind(cluster: Cluster, job: Job, ended: Mapping[int, bool]) -> tuple[Fault, ...]:
+def bind(cluster: Cluster, job: Job, ended: Mapping[int, JobEnd]) -> tuple[Fault, ...]:
     """Fill in how the jobs that `job` runs after came to their ends; `ended` is what was read before.
 
     Returns a fault for each that there is not.
     """
     faults = []
     for position, each in enumerate(job.after):
-        each.completed = cluster.ended.get(each.number, ended.get(each.number))
-        if each.completed is None and each.number not in cluster.jobs:
+        each.end = cluster.ended.get(each.number, ended.get(each.number))
+        if each.end is None and each.number not in cluster.jobs:
             faults.append(missing(each.number, position))
     return tuple(faults)
 
@@ -68,7 +69,7 @@ def settle(out: list[Effect], cluster: Cluster, job: Job, *, now_s: float) -> No
         for group in job.groups:
             if group.untouched_state is TaskState.PENDING:
                 unlock(out, cluster, group, now_s=now_s)
-    elif any(each.condition is Condition.CORRESPONDING for each in job.after):
+    elif corresponds(job):
         for group in job.groups:
             if group.untouched_state is TaskState.PENDING:
                 unlock(out, cluster, group, now_s=now_s)
@@ -79,14 +80,14 @@ def settle_ended(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
     ended = [job for job in cluster.changed_jobs.values() if job.state.is_terminal]
     while ended:
         job = ended.pop()
-        completed = job.state is JobState.COMPLETED
-        _remember(cluster, job.number, completed)
+        end = end_of(job)
+        _remember(cluster, job.number, end)
         if job.after:
             _forget(cluster, job)
         for waiting in _waiting(cluster, cluster.awaited.get(job.number, ())):
             for each in waiting.after:
                 if each.number == job.number:
-                    each.completed = completed
+                    each.end = end
             settle(out, cluster, waiting, now_s=now_s)
             if waiting.state.is_terminal:
                 ended.append(waiting)
@@ -102,8 +103,8 @@ def settle_waiting(out: list[Effect], cluster: Cluster, *, now_s: float) -> None
 def verdict(cluster: Cluster, each: Awaited) -> Verdict:
     """How a condition stands. A job that was queued again is not over, whatever it once came to."""
     live = cluster.jobs.get(each.number)
-    over = each.completed is not None and (live is None or live.state.is_terminal)
-    return judge(each.condition, over=over, sound=not over or bool(each.completed))
+    over = each.end is not None and (live is None or live.state.is_terminal)
+    return judge(each.condition, over=over, sound=not over or is_sound(each))
 
 
 def unmet(each: Awaited) -> str:
@@ -146,8 +147,8 @@ def _forget(cluster: Cluster, job: Job) -> None:
     job.after = []
 
 
-def _remember(cluster: Cluster, number: int, completed: bool) -> None:
+def _remember(cluster: Cluster, number: int, end: JobEnd) -> None:
     cluster.ended.pop(number, None)
-    cluster.ended[number] = completed
+    cluster.ended[number] = end
     if len(cluster.ended) > ENDED_KEPT:
         del cluster.ended[next(iter(cluster.ended))]

@@ -12,18 +12,24 @@ from bus.values import TaskState
 from coordinator.core.changes import enqueue, move
 from coordinator.core.conditions import Condition, Verdict, judge, with_condition
 from coordinator.core.effects import Effect, Fault
+from coordinator.core.job_ends import ELEMENTS_MAX
 from coordinator.core.model import Awaited, Cluster, Group, Job
 from coordinator.core.scheduler.asking import note_arrival
-
-ELEMENTS_MAX = 100_000
-"""Tasks of a group that waits element by element: each gets a row as soon as it may start."""
 
 
 def is_elementwise(group: Group) -> bool:
     """Whether its elements are let go one by one."""
-    return Condition.CORRESPONDING in group.conditions or any(
-        each.condition is Condition.CORRESPONDING for each in group.job.after
-    )
+    return Condition.CORRESPONDING in group.conditions or corresponds(group.job)
+
+
+def corresponds(job: Job) -> bool:
+    """Whether each of its tasks runs after one of another job."""
+    return any(each.condition is Condition.CORRESPONDING for each in job.after)
+
+
+def is_sound(each: Awaited) -> bool:
+    """Whether another job completed when it last ended."""
+    return each.end is not None and each.end.completed
 
 
 def check_counts(job: Job) -> tuple[Fault, ...]:
@@ -45,27 +51,30 @@ def check_counts(job: Job) -> tuple[Fault, ...]:
 
 
 def check_jobs(cluster: Cluster, job: Job) -> tuple[Fault, ...]:
-    """A job that runs task by task after another has as many tasks, and the other is not over half done."""
+    """A job that runs task by task after another has as many tasks, and it is known how those ended."""
     found = []
     for position, each in enumerate(job.after):
         if each.condition is not Condition.CORRESPONDING:
             continue
         field, other = f"/after/{position}", cluster.jobs.get(each.number)
-        if other is None and each.completed is False:
-            found.append(
-                Fault(
-                    code="E_CONFLICT",
-                    message=f"job {each.number} is over, and not all of it has completed",
-                    field=field,
-                    hint="submit what corresponds while it runs, or name the tasks in an array of their own",
-                    status=409,
-                )
-            )
-        elif other is not None and other.total != job.total:
-            got = f"job {each.number} has {other.total} tasks, this one {job.total}"
+        total = other.total if other is not None else each.end.tasks if each.end is not None else 0
+        if total and total != job.total:
+            got = f"job {each.number} has {total} tasks, this one {job.total}"
             found.append(_fault(got, "as many tasks", field))
         elif job.total > ELEMENTS_MAX:
             found.append(_fault(f"{job.total} tasks", f"at most {ELEMENTS_MAX}", field))
+        elif other is None and not is_sound(each) and (each.end is None or each.end.done is None):
+            found.append(
+                Fault(
+                    code="E_CONFLICT",
+                    message=f"which tasks of job {each.number} completed is not known any more",
+                    field=field,
+                    got=f"{each.number}:corresponding",
+                    expected="a job that no older version archived",
+                    hint="name the tasks in an array of their own",
+                    status=409,
+                )
+            )
     return tuple(found)
 
 
@@ -130,11 +139,11 @@ def of_job(cluster: Cluster, each: Awaited, index: int) -> Verdict:
     """How task `index` of another job stands, or the job as a whole where that is asked for."""
     other = cluster.jobs.get(each.number)
     if each.condition is not Condition.CORRESPONDING:
-        over = each.completed is not None and (other is None or other.state.is_terminal)
-        return judge(each.condition, over=over, sound=not over or bool(each.completed))
+        over = each.end is not None and (other is None or other.state.is_terminal)
+        return judge(each.condition, over=over, sound=not over or is_sound(each))
     group = other.group_of(index) if other is not None else None
     if group is None:
-        return Verdict.MET if each.completed else Verdict.NEVER
+        return Verdict.MET if each.end is not None and each.end.has_completed(index) else Verdict.NEVER
     return _of_element(group, index)
 
 

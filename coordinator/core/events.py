@@ -33,6 +33,7 @@ from bus.values import (
     UserName,
 )
 from coordinator.core.effects import JobChange, NewJob, ReplyToken
+from coordinator.core.job_ends import JobEnd
 from coordinator.core.networks import Topology
 from coordinator.core.scheduler.forecast import Forecast
 from coordinator.core.scheduler.policies import Mode
@@ -119,7 +120,7 @@ class JobSubmitted(Struct, frozen=True, kw_only=True):
     """`spec_json` is what is kept; `digest` (SHA-256 of it) tells a repeated dedupe key from a clash.
 
     `message_key`: what the published message is known by; its repetition was ruled out before. `ended`: of
-    the jobs that it runs after, those that were over when somebody looked, and whether they completed.
+    the jobs that it runs after, those that were over when somebody looked, and how they ended.
     `lists`: the content that its `for_each` points to, by hash.
     """
 
@@ -130,7 +131,7 @@ class JobSubmitted(Struct, frozen=True, kw_only=True):
     spec_json: bytes
     digest: bytes
     message_key: str | None = None
-    ended: dict[int, bool] = {}
+    ended: dict[int, JobEnd] = {}
     lists: Mapping[str, ItemList] = {}
     reply: ReplyToken = 0
 
@@ -217,6 +218,7 @@ class JobOver(Struct, frozen=True, kw_only=True):
     """All that the memory of a job that is over is made of.
 
     `ended`: how many tasks of the group that begins at an index ended in a state, in rows of their own.
+    `done`: a bit for each task that completed; None where there are too many of them.
     """
 
     job: NewJob
@@ -224,6 +226,14 @@ class JobOver(Struct, frozen=True, kw_only=True):
     ended: tuple[tuple[int, TaskState, int], ...]
     ranges: tuple[RangeSeen, ...]
     lists: Mapping[str, ItemList] = {}
+    done: bytes | None = None
+
+    def done_of(self, first: int, count: int) -> bytearray | None:
+        """Those bits of one of its ranges."""
+        if self.done is None:
+            return None
+        bits = int.from_bytes(self.done, "little") >> first & ((1 << count) - 1)
+        return bytearray(bits.to_bytes((count + 7) // 8, "little"))
 
 
 class RetryAsked(Asked, frozen=True, kw_only=True):

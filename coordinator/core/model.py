@@ -32,6 +32,7 @@ from bus.values import (
 )
 from coordinator.core.conditions import Condition
 from coordinator.core.ids import range_id, task_id
+from coordinator.core.job_ends import JobEnd
 from coordinator.core.limits import Limits as Limits
 from coordinator.core.lines import Line as Line
 from coordinator.core.lines import Waiting as Waiting
@@ -314,11 +315,11 @@ class Values(Struct, frozen=True):
 
 
 class Awaited(Struct):
-    """A job that another one runs after. `completed`: how it ended when it last did."""
+    """A job that another one runs after. `end`: how it ended when it last did."""
 
     number: int
     condition: Condition
-    completed: bool | None = None
+    end: JobEnd | None = None
 
 
 class Job(Struct, eq=False):
@@ -442,7 +443,7 @@ class Cluster(Struct, eq=False):
     requeues: int = 0  # how often failed tasks were queued again: what was read before is stale
     children: dict[int, set[int]] = field(default_factory=dict)  # live jobs that tasks of a job submitted
     awaited: dict[int, set[int]] = field(default_factory=dict)  # who waits for the job of that number
-    ended: dict[int, bool] = field(default_factory=dict)  # the newest jobs that are over: did they complete?
+    ended: dict[int, JobEnd] = field(default_factory=dict)  # the newest jobs that are over
     unknown_senders: int = 0  # usage reports of nodes that never registered
     brake: Brake | None = None
     own_faults: tuple[str, ...] = ()  # what our newest check of ourselves found wanting

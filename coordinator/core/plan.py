@@ -20,6 +20,7 @@ from coordinator.core.conditions import Verdict, with_condition
 from coordinator.core.corresponding import check_counts, check_jobs
 from coordinator.core.effects import Fault
 from coordinator.core.intake import build_job, derive
+from coordinator.core.job_ends import JobEnd
 from coordinator.core.jobs import unsatisfiable
 from coordinator.core.model import Cluster, Group, Job
 from coordinator.core.placing import take
@@ -43,7 +44,7 @@ def planned_job(
     owner: UserName,
     *,
     now_s: float,
-    ended: Mapping[int, bool] | None = None,
+    ended: Mapping[int, JobEnd] | None = None,
 ) -> Job | tuple[Fault, ...]:
     """The job as it would be in line if it were submitted, or every fault; it is in no book."""
     derived = derive(spec, owner)
@@ -71,7 +72,7 @@ def plan(
     owner: UserName,
     *,
     now_s: float,
-    ended: Mapping[int, bool] | None = None,
+    ended: Mapping[int, JobEnd] | None = None,
 ) -> Plan | tuple[Fault, ...]:
     """The plan, or every fault that a submission would be refused for. `ended` as in `JobSubmitted`."""
     job = planned_job(cluster, spec, owner, now_s=now_s, ended=ended)

@@ -23,6 +23,7 @@ from coordinator.core.effects import AttemptChange, JobChange, NewJob, NodeRow
 from coordinator.core.events import JobOver, LossSeen, TaskSeen
 from coordinator.core.gathering import note_started
 from coordinator.core.intake import NO_LISTS, build_job, derive
+from coordinator.core.job_ends import JobEnd
 from coordinator.core.model import Attempt, Cluster, Group, Job, Node, Ranks
 from coordinator.core.networks import locate
 from coordinator.core.node import offering
@@ -83,7 +84,7 @@ def restore_job(
     change: JobChange,
     tasks: Iterable[TaskSeen],
     *,
-    ended: Mapping[int, bool] | None = None,
+    ended: Mapping[int, JobEnd] | None = None,
     lists: Mapping[str, ItemList] = NO_LISTS,
 ) -> None:
     """A live job with its touched tasks; raises RebuildError where rows and spec disagree.
@@ -111,7 +112,7 @@ def restore_job(
     _restore_after(cluster, job, ended or {})
 
 
-def _restore_after(cluster: Cluster, job: Job, ended: Mapping[int, bool]) -> None:
+def _restore_after(cluster: Cluster, job: Job, ended: Mapping[int, JobEnd]) -> None:
     """A job still waits for its time and for others exactly if no task of it was ever queued.
 
     What waits task by task waits as long as anything of it does.
@@ -123,7 +124,7 @@ def _restore_after(cluster: Cluster, job: Job, ended: Mapping[int, bool]) -> Non
         wait_for_time(cluster, job)
     for each in job.after:
         if each.number not in cluster.jobs:
-            each.completed = ended.get(each.number, False)  # what is long gone did not complete
+            each.end = ended.get(each.number, JobEnd(False))  # what is long gone did not complete
     wait_for(cluster, job)
 
 
@@ -139,6 +140,9 @@ def restore_over(over: JobOver) -> Job:
         group.cursor = group.end
     for first, state, tasks in over.ended:
         _count_ended(job, first, state, tasks)
+    for group in job.groups:
+        if group.is_range:
+            group.done = over.done_of(group.first, group.count)
     for seen in over.ranges:
         group = _count_ended(job, seen.first, seen.state, seen.remaining)
         group.version, group.untouched_state = seen.version, seen.state

@@ -27,11 +27,13 @@ from bus.values import (
 from coordinator.core.blame import LEASE_RAN_OUT
 from coordinator.core.effects import AccountRow, AttemptChange, JobChange, NewJob, NodeRow
 from coordinator.core.events import LossSeen
+from coordinator.core.job_ends import ELEMENTS_MAX
 from coordinator.core.scheduler.explain import Explanation
 from coordinator.store import learned
 from coordinator.store.composites import of_ledger
 from coordinator.store.connection import Session
 from coordinator.store.item_lists import item_list
+from coordinator.store.job_ends import job_end
 from coordinator.store.rows import LiveJob, Snapshot, TaskSeen, UserRow
 from sql import queries
 
@@ -63,8 +65,8 @@ async def read(connection: Connection[Record]) -> Snapshot:
         attempts=[_attempt(row) for row in await connection.fetch(attempts["live"])],
         losses=[_loss(row) for row in await connection.fetch(attempts["losses"], LEASE_RAN_OUT)],
         ended={
-            row["number"]: row["state"] == JobState.COMPLETED
-            for row in await connection.fetch(jobs["ended_before_live"])
+            row["number"]: job_end(row)
+            for row in await connection.fetch(jobs["ended_before_live"], ELEMENTS_MAX)
         },
         learned=await learned.newest(connection),
         notes=await learned.notes(connection),

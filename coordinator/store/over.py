@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from bus.values import TaskState
 from coordinator.core.events import JobOver, RangeSeen, TaskSeen
+from coordinator.core.job_ends import ELEMENTS_MAX
 from coordinator.store.connection import Session
 from coordinator.store.item_lists import item_list
+from coordinator.store.job_ends import job_end
 from coordinator.store.load import live_job, task_seen
 from sql import queries
 
@@ -35,6 +37,7 @@ class Over:
             ended = await connection.fetch(_TASKS["ended_by_group"], number)
             ranges = await connection.fetch(_TASKS["ranges_of_job"], number)
             lists = await connection.fetch(_LISTS["of_job"], number)
+            done = await connection.fetchrow(_JOBS["completed_tasks"], number, ELEMENTS_MAX)
         live = live_job(row)
         return JobOver(
             job=live.job,
@@ -45,6 +48,7 @@ class Over:
                 for each in ranges
             ),
             lists={each["sha256"]: item_list(each) for each in lists},
+            done=None if done is None else job_end(done).done,
         )
 
     async def close(self) -> None:

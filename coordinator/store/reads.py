@@ -17,7 +17,9 @@ from msgspec import Struct
 from bus import api
 from bus.messages import NeededOutput
 from bus.values import JobState, NodeName, TaskRef, UserName
+from coordinator.core.job_ends import ELEMENTS_MAX, JobEnd
 from coordinator.store.connection import Session
+from coordinator.store.job_ends import job_end
 from coordinator.store.load import user_row
 from coordinator.store.rows import Activity, UserRow
 from coordinator.store.shown import shown_attempt, shown_job, shown_result, shown_task
@@ -112,14 +114,15 @@ class Reads:
             raise AmbiguousJob(text, found)
         return found[0] if found else None
 
-    async def ended(self, numbers: Sequence[int], *, viewer: str | None) -> dict[int, bool | None]:
-        """Which of these jobs there are, and whether they completed; None: they are not over."""
-        rows = await self._session.fetch(queries("jobs")["standing"], viewer, list(numbers))
-        states = {int(row["number"]): JobState(row["state"]) for row in rows}
-        return {
-            number: state is JobState.COMPLETED if state.is_terminal else None
-            for number, state in states.items()
-        }
+    async def ended(
+        self, numbers: Sequence[int], *, viewer: str | None, one_by_one: Sequence[int] = ()
+    ) -> dict[int, JobEnd | None]:
+        """Which of these jobs there are, and how they ended, also task by task if they are in `one_by_one`;
+        None: they are not over."""
+        rows = await self._session.fetch(
+            queries("jobs")["standing"], viewer, list(numbers), list(one_by_one), ELEMENTS_MAX
+        )
+        return {row["number"]: job_end(row) if JobState(row["state"]).is_terminal else None for row in rows}
 
     async def task_by_id(self, identity: UUID, *, viewer: str | None) -> TaskRef | None:
         """The task that has a row with this id; of a range, its first."""

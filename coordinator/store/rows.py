@@ -23,6 +23,7 @@ from coordinator.core.effects import (
     TaskChange,
 )
 from coordinator.core.events import LossSeen, TaskSeen
+from coordinator.core.job_ends import JobEnd
 
 __all__ = ["Batch", "LiveJob", "LossSeen", "Snapshot", "TaskSeen", "UserRow"]
 
@@ -91,7 +92,7 @@ class Snapshot(Struct, kw_only=True):
     """All that the coordinator's memory is rebuilt from. `attempts` are the live ones (assigned, running),
     then the ranks of live gangs that are over, in the order of their ends.
 
-    `ended`: of the jobs that are over and that a live one may wait for, whether they completed. `learned`:
+    `ended`: of the jobs that are over and that a live one may wait for, how they ended. `learned`:
     the newest snapshot of it, and `notes` what was learned from since.
     """
 
@@ -104,7 +105,7 @@ class Snapshot(Struct, kw_only=True):
     losses: list[LossSeen] = []
     learned: LearnedState | None = None
     notes: tuple[LearningNotes, ...] = ()
-    ended: dict[int, bool] = {}
+    ended: dict[int, JobEnd] = {}
     accounts: list[AccountRow] = []
     lists: dict[str, ItemList] = {}  # what live jobs' `for_each` points to, by hash
 

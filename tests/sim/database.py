@@ -30,6 +30,7 @@ from coordinator.core.effects import (
     TaskChange,
 )
 from coordinator.core.events import JobOver, LossSeen, RangeSeen, TaskSeen
+from coordinator.core.job_ends import JobEnd, bits_of
 from coordinator.core.model import TERMINAL
 from coordinator.core.transitions import TASK_TRANSITIONS
 from coordinator.store.errors import NotLeader, OutcomeUnknown, StoreError, StoreUnavailable
@@ -229,7 +230,7 @@ class Rows:
             notes=tuple(self.notes),
             accounts=list(self.accounts.values()),
             ended={
-                number: counters.state is JobState.COMPLETED
+                number: self._end(number)
                 for number, counters in self.counters.items()
                 if counters.state.is_terminal
             },
@@ -273,11 +274,21 @@ class Rows:
                 state = change.state
         return state
 
-    def ended(self, after: Iterable[int | str]) -> dict[int, bool]:
-        """Of the jobs that another one runs after, those that are over: whether they completed."""
+    def _end(self, number: int) -> JobEnd:
+        completed, tasks = self.counters[number].state is JobState.COMPLETED, self.jobs[number].tasks
+        return JobEnd(completed, tasks, None if completed else self._done(number))
+
+    def _done(self, number: int) -> bytes:
+        """A bit for each task that completed."""
+        rows = self.tasks.get(number, {}).values()
+        done = [new.task.index for new, row in rows if new.count == 1 and row.state is TaskState.COMPLETED]
+        return bits_of([(index, index + 1) for index in done], self.jobs[number].tasks)
+
+    def ended(self, after: Iterable[int | str]) -> dict[int, JobEnd]:
+        """Of the jobs that another one runs after, those that are over: how they ended."""
         numbers = (int(str(each).partition(":")[0]) for each in after)
         return {
-            number: self.counters[number].state is JobState.COMPLETED
+            number: self._end(number)
             for number in numbers
             if number in self.counters and self.counters[number].state.is_terminal
         }
@@ -303,6 +314,7 @@ class Rows:
                 for new, row in rows
                 if new.count > 1
             ),
+            done=self._done(number),
         )
 
     def needed_outputs(self, number: int, groups: tuple[str, ...]) -> tuple[NeededOutput, ...]:

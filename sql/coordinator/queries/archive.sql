@@ -45,12 +45,12 @@ with gone as (
         id, number, user_id, name, kind, priority, application, image, network_policy, max_runtime_s, spec, metadata,
         dedupe_key, digest, total, pending, queued, assigned, running, completed, failed, cancelled, held, paused,
         cancel_requested, exit_code, reason, created_at, updated_at, started_at, ended_at, held_by, held_at, paused_by,
-        paused_at)
+        paused_at, completed_tasks)
     select
         id, number, user_id, name, kind, priority, application, image, network_policy, max_runtime_s, spec, metadata,
         dedupe_key, digest, total, pending, queued, assigned, running, completed, failed, cancelled, held, paused,
         cancel_requested, exit_code, reason, created_at, updated_at, started_at, ended_at, held_by, held_at, paused_by,
-        paused_at
+        paused_at, case when state <> 'completed' and total <= 100000 then corral.completed_tasks(id) end
     from gone
     returning number, state, total
 ), told as (

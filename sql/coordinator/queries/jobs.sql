@@ -40,23 +40,40 @@ from corral.dedupe_keys d
 where o.username = $1 and d.key = $2;
 
 -- name: ended_before_live
--- The jobs that are over and that one which is not may wait for: by the numbers in its `after`.
+-- The jobs that are over and that one which is not may wait for: by the numbers in its `after`. What another corresponds
+-- to also by its tasks that completed, if there are at most $1 tasks.
 with earlier as (
-    select distinct split_part(entry, ':', 1)::bigint as number
+    select split_part(entry, ':', 1)::bigint as number, bool_or(entry like '%:corresponding') as one_by_one
     from corral.jobs j cross join lateral jsonb_array_elements_text(j.spec -> 'after') as entry
     where j.state not in ('completed', 'failed', 'cancelled') and j.pending > 0 and j.spec ? 'after'
+    group by 1
 )
-select number, state from corral.jobs join earlier using (number)
+select
+    number, state, total,
+    case when one_by_one and state <> 'completed' and total <= $1 then corral.completed_tasks(id)::text end as done
+from corral.jobs join earlier using (number)
 where state in ('completed', 'failed', 'cancelled')
 union all
-select number, state from corral.jobs_archive join earlier using (number);
+select number, state, total, completed_tasks::text from corral.jobs_archive join earlier using (number);
 
 -- name: standing
--- Which of some jobs there are, among those of a user (or anybody), and their states.
-select j.number, j.state
+-- Which of some jobs there are, among those of a user (or anybody), and how they are; of those in $3 that did not complete
+-- and have at most $4 tasks also which of these did.
+select
+    j.number, j.state, j.total,
+    case
+        when j.number = any($3::bigint[]) and j.state in ('failed', 'cancelled') and j.total <= $4
+        then corral.completed_tasks(j.id)::text
+    end as done
 from corral.jobs j join corral.users o on o.id = j.user_id
 where j.number = any($2::bigint[]) and ($1::text is null or o.username = $1)
 union all
-select a.number, a.state
+select a.number, a.state, a.total, a.completed_tasks::text
 from corral.jobs_archive a join corral.users o on o.id = a.user_id
 where a.number = any($2::bigint[]) and ($1::text is null or o.username = $1);
+
+-- name: completed_tasks
+-- Of a job ($1) with at most $2 tasks, those that completed.
+select number, state, total, corral.completed_tasks(id)::text as done
+from corral.jobs
+where number = $1 and total <= $2;

@@ -11,7 +11,9 @@ import pytest
 
 from bus.values import AttemptState, JobState, TaskState
 from coordinator.core.effects import NewJob
+from coordinator.core.job_ends import JobEnd, bits_of
 from coordinator.store.archive import Archive, Before, Moved, Old
+from coordinator.store.reads import Reads
 from sql import queries
 from tests.integration.store.conftest import Leader
 from tests.store_rows import T0, attempt, change, job_change, new_job, new_task, node
@@ -88,7 +90,7 @@ async def test_a_job_goes_whole(leader: Leader, archive: Archive, database: asyn
     assert moved == [Moved(JobState.FAILED, 1, 4)]
     after = await row(database, "jobs_archive", job.number)
     assert before is not None and after is not None
-    assert after.pop("archived_at") and after == before
+    assert after.pop("archived_at") and after.pop("completed_tasks") == "{}" and after == before
     assert await count(database) == (0, 0, 0, 0, 0)
     noted = await database.fetchrow("select * from corral.audit where action = 'cluster.gc' order by id desc")
     assert noted is not None and noted["actor"] == "olga"
@@ -106,9 +108,9 @@ async def test_the_query_names_every_column(database: asyncpg.Connection) -> Non
         name: {row["column_name"] for row in rows if row["table_name"] == name}
         for name in ("jobs", "jobs_archive")
     }
-    assert columns["jobs_archive"] - {"archived_at"} == columns["jobs"]
+    assert columns["jobs_archive"] - {"archived_at"} == columns["jobs"] | {"completed_tasks"}
     named = queries("archive")["move"].split("insert into corral.jobs_archive (")[1].split(")")[0]
-    assert {name.strip() for name in named.split(",")} == columns["jobs"]
+    assert {name.strip() for name in named.split(",")} == columns["jobs"] | {"completed_tasks"}
 
 
 async def test_only_what_ended_that_way_and_long_enough_ago(
@@ -144,3 +146,38 @@ async def test_what_is_archived_keeps_its_number_and_its_end(leader: Leader, arc
     await archive.move([job.number], Before(completed=LATER), epoch=leader.store.epoch, by="x")
     snapshot = await leader.store.load()
     assert snapshot.next_number > job.number
+
+
+async def test_which_tasks_completed_is_known_for_ever(
+    leader: Leader, archive: Archive, coordinator_dsn: str, database: asyncpg.Connection
+) -> None:
+    partly = await over(leader, JobState.FAILED)
+    await database.execute("alter table corral.tasks disable trigger user")
+    await database.execute(
+        "insert into corral.tasks (job_id, index, input, state, started_at, completed_at)"
+        " select $1, i, '{\"a\": 1}', case when i in (4, 5, 9) then 'completed' else 'cancelled' end,"
+        " now(), now() from generate_series(1, 9) i",
+        partly.id,
+    )
+    await database.execute("alter table corral.tasks enable trigger user")
+    await database.execute(
+        "update corral.jobs set total = 10, completed = 3, cancelled = 6 where id = $1", partly.id
+    )
+    done = await over(leader, JobState.COMPLETED)
+    reads = Reads(coordinator_dsn)
+    numbers = [partly.number, done.number]
+    expected = {
+        partly.number: JobEnd(False, 10, bits_of([(4, 6), (9, 10)], 10)),
+        done.number: JobEnd(True, 1),
+    }
+    try:
+        assert await reads.ended(numbers, viewer=None, one_by_one=numbers) == expected
+        assert (await reads.ended(numbers, viewer=None))[partly.number] == JobEnd(False, 10)
+        before = Before(LATER, LATER, LATER)
+        await archive.move(numbers, before, epoch=leader.store.epoch, by="op")
+        assert await reads.ended(numbers, viewer=None, one_by_one=numbers) == expected
+        await database.execute("update corral.jobs_archive set completed_tasks = null")
+        found = await reads.ended(numbers, viewer=None, one_by_one=numbers)
+        assert found[partly.number] == JobEnd(False, 10), "archived by an older version"
+    finally:
+        await reads.close()

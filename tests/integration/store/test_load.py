@@ -17,6 +17,7 @@ from bus.values import (
     TaskState,
     UserName,
 )
+from coordinator.core.job_ends import JobEnd
 from coordinator.store.reads import Reads
 from tests.integration.store.conftest import Leader
 from tests.store_rows import REQUEST, T0, attempt, change, job_change, ledger, new_job, new_task, node
@@ -92,10 +93,14 @@ async def test_how_the_jobs_ended_that_a_waiting_one_runs_after(
     )
     await database.execute("delete from corral.jobs where number = $1", archived.number)
     snapshot = await leader.store.load()
-    assert snapshot.ended == {completed.number: True, failed.number: False, archived.number: True}
+    assert snapshot.ended == {
+        completed.number: JobEnd(True, 1),
+        failed.number: JobEnd(False, 1),
+        archived.number: JobEnd(True, 1),
+    }
     reads = Reads(coordinator_dsn)
     numbers = [failed.number, archived.number, live.number, 10**12]
-    expected = {failed.number: False, archived.number: True, live.number: None}
+    expected = {failed.number: JobEnd(False, 1), archived.number: JobEnd(True, 1), live.number: None}
     assert await reads.ended(numbers, viewer="alice") == expected == await reads.ended(numbers, viewer=None)
     assert await reads.ended(numbers, viewer="bob") == {}
     await reads.close()

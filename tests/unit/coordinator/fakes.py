@@ -21,6 +21,7 @@ from bus.training import RankUsage
 from bus.values import JobState, Role, TaskRef, UserName
 from coordinator.core.effects import LearnedState
 from coordinator.core.events import JobOver, TaskSeen
+from coordinator.core.job_ends import JobEnd
 from coordinator.core.verify import Flaw
 from coordinator.registry import built_in_row
 from coordinator.store.archive import Archive, Before, Moved, Old
@@ -128,7 +129,9 @@ class FakeReads(Reads):
                     return job.number
         return None
 
-    async def ended(self, numbers: Sequence[int], *, viewer: str | None) -> dict[int, bool | None]:
+    async def ended(
+        self, numbers: Sequence[int], *, viewer: str | None, one_by_one: Sequence[int] = ()
+    ) -> dict[int, JobEnd | None]:
         self._check()
         mirror = Mirror()
         for batch in self.store.batches:

@@ -33,6 +33,7 @@ from coordinator.core.events import (
     RangeSeen,
     TaskSeen,
 )
+from coordinator.core.job_ends import JobEnd, bits_of
 from coordinator.core.model import TERMINAL
 from coordinator.core.transitions import check_path
 from coordinator.store.rows import Batch, LiveJob, Snapshot
@@ -135,10 +136,24 @@ class Mirror:
                 over.append(attempt)
         return live + sorted(over, key=lambda each: (each.ended_at, each.attempt))
 
-    def ended(self) -> dict[int, bool]:
-        """The jobs that are over: whether they completed."""
+    def done(self, number: int) -> bytes:
+        """A bit for each task of a job that completed."""
+        tasks = next(job.tasks for job, _ in self.jobs.values() if job.number == number)
+        rows = [
+            new.task.index
+            for new, row in self.tasks.values()
+            if new.task.job == number and new.count == 1 and row.state is TaskState.COMPLETED
+        ]
+        return bits_of([(index, index + 1) for index in rows], tasks)
+
+    def ended(self) -> dict[int, JobEnd]:
+        """The jobs that are over: how they ended."""
         return {
-            job.number: change.state is JobState.COMPLETED
+            job.number: JobEnd(
+                change.state is JobState.COMPLETED,
+                job.tasks,
+                None if change.state is JobState.COMPLETED else self.done(job.number),
+            )
             for job, change in self.jobs.values()
             if change is not None and change.state.is_terminal
         }
@@ -181,6 +196,7 @@ class Mirror:
                 for new, row in rows
                 if new.count > 1
             ),
+            done=self.done(number),
         )
 
 

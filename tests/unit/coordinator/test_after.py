@@ -10,6 +10,7 @@ from coordinator.core import after
 from coordinator.core.effects import AnswerSubmit, EventRecord, Refuse
 from coordinator.core.events import JobSubmitted
 from coordinator.core.intake import derive
+from coordinator.core.job_ends import JobEnd
 from coordinator.core.plan import plan
 from coordinator.core.why import blockers
 from tests.unit.coordinator.conftest import World
@@ -96,7 +97,7 @@ def test_an_end_since_somebody_looked_counts(pool, submitted) -> None:
     pool.happen(submitted(JobSpec(command=["true"], after=[first]), ended={}))
     assert pool.answer(AnswerSubmit).tasks == 1
     pool.cluster.ended.clear()
-    pool.happen(submitted(JobSpec(command=["true"], after=[77, first]), ended={first: True}))
+    pool.happen(submitted(JobSpec(command=["true"], after=[77, first]), ended={first: JobEnd(True)}))
     (fault,) = pool.answer(Refuse).faults
     assert (fault.code, fault.field, fault.got, fault.status) == ("E_NOT_FOUND", "/after/0", "77", 404)
 
@@ -182,7 +183,7 @@ def test_a_new_leader_knows_what_is_waited_for(pool, compare) -> None:
     pool.end(one)
     rebuilt = pool.rebuilt()
     assert compare(rebuilt) == compare(pool.cluster)
-    assert [each.completed for each in rebuilt.jobs[waiting].after] == [None, True]
+    assert [each.end for each in rebuilt.jobs[waiting].after] == [None, JobEnd(True, 1)]
     pool.cluster = rebuilt
     finish_second = next(attempt for attempt in rebuilt.attempts())
     pool.end(pool.held["n1"][finish_second.ref], exit_code=0)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bus.spec import JobSpec, TaskSpec
 from bus.values import JobState, Resources, TaskState
 from coordinator.core.effects import Refuse
 from coordinator.core.intake import derive
+from coordinator.core.job_ends import JobEnd
+from coordinator.core.rebuild import restore_over
 from tests.unit.coordinator.conftest import World
 from tests.unit.coordinator.essence import essence
 
@@ -143,12 +146,94 @@ def test_what_is_not_alike_is_refused(pool: World) -> None:
         assert fault.code == "E_FIELD"
 
 
-def test_after_one_that_is_over_and_failed_in_part_is_refused(pool: World) -> None:
-    first = pool.submit(command=["x"], array="0-1", retries=0)
-    for placed, ok in zip(pool.schedule(), (True, False), strict=True):
+def partly(pool: World, *, retries: int = 0) -> int:
+    """A job that is over, of which the first and the last of four tasks completed."""
+    first = pool.submit(command=["x"], array="0-3%1", retries=retries)
+    for ok in (True, False, False, True):
+        (placed,) = pool.schedule()
         ends(pool, placed, ok=ok)
-    pool.happen(pool.submission(JobSpec(command=["y"], array="0-1", after=[f"{first}:corresponding"])))
-    assert pool.answer(Refuse).faults[0].code == "E_CONFLICT"
+    assert first not in pool.cluster.jobs
+    return first
+
+
+@pytest.mark.parametrize("known", ["memory", "database"])
+def test_after_one_that_is_over_and_failed_in_part(pool: World, known: str) -> None:
+    first = partly(pool)
+    if known == "database":
+        pool.cluster.ended.clear()
+    job = pool.submit(command=["y"], array="0-3", after=[f"{first}:corresponding"])
+    assert of(pool, job, places=range(4)) == [
+        TaskState.QUEUED, TaskState.CANCELLED, TaskState.CANCELLED, TaskState.QUEUED,
+    ]  # fmt: skip
+    assert "dep_failed" in pool.job(job).reason
+    assert essence(pool.rebuilt()) == essence(pool.cluster)
+    while placed := pool.schedule():
+        for each in placed:
+            ends(pool, each, ok=True)
+    assert (pool.job(job).completed, pool.job(job).cancelled) == (2, 2)
+
+
+def test_after_one_of_which_nothing_or_all_is_known_to_have_completed(pool: World) -> None:
+    first = pool.submit(command=["x"], array="0-1", retries=0)
+    for placed in pool.schedule():
+        ends(pool, placed, ok=False)
+    job = pool.submit(command=["y"], array="0-1", after=[f"{first}:corresponding"])
+    assert of(pool, job, places=range(2)) == [TaskState.CANCELLED] * 2
+    assert pool.job_state(job) is JobState.FAILED
+    pool.happen(pool.submission(JobSpec(command=["y"], array="0-2", after=[f"{first}:corresponding"])))
+    assert pool.answer(Refuse).faults[0].got == f"job {first} has 2 tasks, this one 3"
+    spec = JobSpec(command=["y"], array="0-1", after=["77:corresponding"])
+    for end, refused in ((JobEnd(True), False), (JobEnd(False, 2), True), (JobEnd(False, 2, b"\2"), False)):
+        pool.number += 1
+        pool.happen(replace(pool.submission(spec), ended={77: end}))
+        if refused:
+            (fault,) = pool.answer(Refuse).faults
+            assert (fault.code, fault.field) == ("E_CONFLICT", "/after/0")
+            continue
+        places = of(pool, pool.number, places=range(2))
+        assert places == [
+            TaskState.QUEUED if end.has_completed(index) else TaskState.CANCELLED for index in (0, 1)
+        ]
+
+
+def test_after_one_that_was_queued_again(pool: World) -> None:
+    first = partly(pool)
+    assert pool.retry(first, index=1).tasks == 1
+    job = pool.submit(command=["y"], array="0-3", after=[f"{first}:corresponding"])
+    assert of(pool, job, places=range(4)) == [
+        TaskState.QUEUED, TaskState.PENDING, TaskState.CANCELLED, TaskState.QUEUED,
+    ]  # fmt: skip
+    assert essence(pool.rebuilt()) == essence(pool.cluster)
+    again = next(each for each in pool.schedule() if each.command == ("x",))
+    ends(pool, again, ok=True)
+    assert pool.task_state(job, 1) is TaskState.QUEUED
+
+
+def test_how_a_job_of_several_parts_ended(pool: World) -> None:
+    tasks = [
+        TaskSpec(name="a", command=["a"], array="0-2"),
+        TaskSpec(name="b", command=["b"]),
+        TaskSpec(name="c", command=["c"]),
+        TaskSpec(name="d", command=["d"], array="0-8"),
+    ]
+    first = pool.submit(tasks=tasks, retries=0)
+    failed = {("a", 1), ("c", 4), ("d", 13)}
+    while placed := pool.schedule():
+        for each in placed:
+            ends(pool, each, ok=(each.command[0], each.attempt.index) not in failed)
+    end = pool.cluster.ended[first]
+    assert (end.completed, end.tasks) == (False, 14)
+    assert [index for index in range(20) if not end.has_completed(index)] == [1, 4, 13, *range(14, 20)]
+    assert end == pool.mirror.ended()[first]
+    assert JobEnd(True).has_completed(3) and not JobEnd(False).has_completed(3)
+
+
+def test_of_a_job_with_too_many_tasks_only_the_end_is_kept(pool: World) -> None:
+    job = pool.submit(command=["x"], array="0-100000", retries=0)
+    pool.cancel(job)
+    assert pool.cluster.ended[job] == JobEnd(False, 100_001)
+    over = replace(pool.mirror.over(job), done=None)
+    assert restore_over(over).groups[0].done is None
 
 
 def test_one_task_after_one_task_and_a_job_that_waits_for_another_as_a_whole(pool: World) -> None:
