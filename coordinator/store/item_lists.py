@@ -26,7 +26,7 @@ class ItemListStore:
     async def keep(self, sha256: str, items: ItemList) -> None:
         """Twice is fine."""
         try:
-            await self._session.execute(_SQL["keep"], sha256, items.count, items.blocks)
+            await self._session.fetch(_SQL["keep"], sha256, items.count, items.blocks)
         except RETRYABLE as fault:
             raise StoreUnavailable(str(fault)) from fault
 

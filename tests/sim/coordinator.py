@@ -55,6 +55,7 @@ from coordinator.core.events import (
     SnapshotDue,
     Tick,
 )
+from coordinator.core.job_ends import JobEnd
 from coordinator.core.machine import reconcile, step
 from coordinator.core.model import Cluster, Limits
 from coordinator.core.scheduler.after_state import START
@@ -269,7 +270,7 @@ class Coordinator(Process):
         sealed: Sealed,
         respond: Responder,
         *,
-        ended: dict[int, bool] | None = None,
+        ended: dict[int, JobEnd] | None = None,
         message_key: str | None = None,
     ) -> None:
         """Give a job its number and id, and let the core answer; as `coordinator.api.jobs` does."""

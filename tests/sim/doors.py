@@ -27,6 +27,7 @@ from coordinator.core.events import (
     RequeueAsked,
     RetryAsked,
 )
+from coordinator.core.job_ends import JobEnd
 from coordinator.registry import Resolved
 from coordinator.store.errors import StoreError
 from tests.sim.database import Rows, duplicate
@@ -84,10 +85,10 @@ class Doors:
         key = spec.dedupe_key
         assert key is not None, "simulated clients name their jobs"
 
-        def read(rows: Rows) -> tuple[NewJob | None, dict[int, bool]]:
+        def read(rows: Rows) -> tuple[NewJob | None, dict[int, JobEnd]]:
             return duplicate(owner_of(spec), key)(rows), rows.ended(spec.after)
 
-        def looked_up(found: tuple[NewJob | None, dict[int, bool]]) -> None:
+        def looked_up(found: tuple[NewJob | None, dict[int, JobEnd]]) -> None:
             first, ended = found
             if first is not None:
                 submitted = api.Submitted(

@@ -3,7 +3,8 @@
 -- name: keep!
 -- A list, from now on not to be dropped for a while; twice is fine.
 insert into corral.item_lists (sha256, items, blocks) values ($1, $2, $3::bytea[])
-on conflict (sha256) do update set kept_at = now();
+on conflict (sha256) do update set kept_at = now()
+returning sha256;
 
 -- name: find
 -- One, not to be dropped for a while.

@@ -20,6 +20,7 @@ from bus.spec import JobSpec
 from bus.transport import Message
 from bus.values import Role
 from coordinator.api.jobs import seal
+from coordinator.registry import Resolved
 from tests.fixtures_cluster import LiveCluster
 from tests.fixtures_postgres import GIVEN
 from tests.integration.doors.conftest import not_here
@@ -303,7 +304,7 @@ async def test_a_delivery_repeated_after_its_commit_is_no_second_job(
         ") insert into corral.message_keys (user_id, key, job_id, digest) "
         "select user_id, $1, id, $2 from made",
         f"@{stored['seq']}-{at_ns}",
-        seal(msgspec.convert(TRUE | {"name": "acknowledged late"}, JobSpec)).digest,
+        seal(Resolved(msgspec.convert(TRUE | {"name": "acknowledged late"}, JobSpec))).digest,
     )
     cluster.start_coordinator()
     await drained(cluster)

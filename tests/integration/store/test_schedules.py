@@ -14,6 +14,7 @@ from bus.schedules import Schedule
 from bus.spec import JobSpec
 from bus.values import Role, UserName
 from coordinator.api.jobs import seal
+from coordinator.registry import Resolved
 from coordinator.store.relational import RelationalStore
 from coordinator.store.rows import UserRow
 from coordinator.store.schedules import Firing, Kept, Schedules
@@ -59,7 +60,9 @@ async def made(store: Schedules, owner: UserRow, name: str, *, next_at_s: float 
         paused=False, created_at=T0,
     )  # fmt: skip
     digest = sha256(name.encode()).digest()
-    identity = await store.create(owner, told, spec=seal(SPEC).json, digest=digest, next_at_s=next_at_s)
+    identity = await store.create(
+        owner, told, spec=seal(Resolved(SPEC)).json, digest=digest, next_at_s=next_at_s
+    )
     kept = await store.find(owner.name, name)
     assert kept is not None and kept.id == identity and kept.digest == digest
     return kept
