@@ -159,9 +159,11 @@ def restore_learned(cluster: Cluster, state: LearnedState | None, notes: tuple[L
         if row.last <= learner.sequence:
             continue
         read = read_notes(row)
-        if row.last - len(read) != learner.sequence:
-            raise kept.Unreadable(f"notes {learner.sequence + 1} to {row.last - len(read)} are missing")
-        for note in read:
+        before = row.last - len(read)
+        if before > learner.sequence:
+            raise kept.Unreadable(f"notes {learner.sequence + 1} to {before} are missing")
+        # a batch has one row of notes, and may have been amid it that the snapshot was taken
+        for note in read[learner.sequence - before :]:
             learner.learn(note)
 
 

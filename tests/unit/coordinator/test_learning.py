@@ -151,6 +151,21 @@ def test_the_next_leader_knows_the_same(snapshots: bool) -> None:
     assert attempt.decided is not None and attempt.decided.state
 
 
+def test_a_snapshot_amid_the_notes_of_one_batch_is_gone_on_from() -> None:
+    """A batch writes all its notes as one row; what the snapshot has already is not learned twice."""
+    world = World()
+    world.register()
+    ran(world, 2)
+    before = tuple(world.mirror.notes)
+    state = snapshot(world.cluster, "amid", now_s=world.now_s)
+    ran(world, 2, seconds=3)
+    (joined,) = joined_notes(world.mirror.notes)
+    assert len(before) < len(world.mirror.notes) and joined.last == world.cluster.planner.sequence
+    again = Cluster()
+    restore_learned(again, state, (joined,))
+    assert kept.digest(again.planner) == kept.digest(world.cluster.planner)
+
+
 def test_missing_and_unreadable_notes_are_refused() -> None:
     world = World()
     world.register()
