@@ -69,9 +69,7 @@ async def test_a_task_that_trains_says_where_its_next_attempt_begins(fake: FakeC
         await pilot.press("colon", *f"task {training}.0", "enter")
         await showing(pilot, f"{training}.0 › details")
         await pilot.press(*["tab"] * 4)
-        await showing(
-            pilot, "[checkpoints]", "▲ step 300", "1 of 2 copies", "← the next attempt", "loss=0.31"
-        )
+        await showing(pilot, "[checkpoints]", "▲ step 300", "1/2 copies", "← the next attempt", "loss=0.31")
 
 
 async def test_what_is_no_tool_leads_to_a_node(fake: FakeCluster) -> None:

@@ -16,6 +16,7 @@ from tui.cli.connect import client
 from tui.cli.diagnostics import CommandError, Exit, note
 from tui.cli.extracting import beside
 from tui.view.amounts import NONE
+from tui.view.checkpoints import copies_text, metrics_text, state_text
 from tui.view.descriptions import facts_text
 from tui.view.instants import local, local_short
 from tui.view.log_facts import byte_text
@@ -34,7 +35,6 @@ _COLUMNS = (
     Column("NODES", flexible=True),
 )
 _SHORT_ID = 18
-_METRICS_SHOWN = 3
 
 
 async def checkpoint(arguments: Namespace) -> int:
@@ -151,19 +151,6 @@ def _named(arguments: Namespace) -> str:
     return name
 
 
-def metrics_text(one: Checkpoint, *, most: int = _METRICS_SHOWN) -> str:
-    """Its first metrics by name."""
-    shown = [f"{name}={value:g}" for name, value in sorted(one.metrics.items())]
-    return " ".join(shown[:most]) + (" …" if len(shown) > most else "") or NONE
-
-
-def copies_text(one: Checkpoint) -> str:
-    """How many copies of how many there are; of one that is not complete, how many ranks have saved."""
-    if not one.complete:
-        return f"{one.ranks}/{one.world_size} ranks"
-    return f"{one.copies}/{one.replicas + 1}"
-
-
 def _row(one: Checkpoint) -> tuple[str, ...]:
     return (
         one.id[:_SHORT_ID],
@@ -173,7 +160,7 @@ def _row(one: Checkpoint) -> tuple[str, ...]:
         byte_text(one.size),
         copies_text(one),
         "yes" if one.durable else "no",
-        metrics_text(one),
+        metrics_text(one) or NONE,
         local_short(one.at, now_s=time.time()),
         ",".join(one.nodes) or NONE,
     )
@@ -181,15 +168,14 @@ def _row(one: Checkpoint) -> tuple[str, ...]:
 
 def _described(found: CheckpointDetails) -> list[str]:
     one = found.checkpoint
-    state = "durable" if one.durable else "complete, not durable yet" if one.complete else "not complete"
     facts = facts_text(
         [
             ("checkpoint", one.id),
             ("task", f"{one.task}, attempt {one.attempt}" + ("; chosen" if one.chosen else "")),
             ("step", f"{one.step:,}"),
             ("kind", str(one.kind)),
-            ("state", f"{state}: {copies_text(one)}" + (" copies" if one.complete else "")),
-            ("metrics", metrics_text(one, most=100)),
+            ("state", state_text(one)),
+            ("metrics", metrics_text(one, most=100) or NONE),
             ("size", f"{byte_text(one.size)}  ({one.size:,} bytes)"),
             ("digest", one.digest or NONE),
             ("saved", local(one.at)),

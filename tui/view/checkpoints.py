@@ -1,4 +1,4 @@
-"""The checkpoints of a task, as the console lists them."""
+"""The checkpoints of a task: as the console lists them, and what it and the command say of each."""
 
 from __future__ import annotations
 
@@ -21,10 +21,8 @@ def checkpoint_lines(kept: Sequence[Checkpoint], *, now_s: float) -> list[Line]:
     )
     lines = []
     for each in kept:
-        glyph, tone, state = _state(each)
-        metrics = "  ".join(
-            f"{name}={value:g}" for name, value in sorted(each.metrics.items())[:_METRICS_SHOWN]
-        )
+        (glyph, tone), state = _look(each), state_text(each)
+        metrics = metrics_text(each)
         text = f"step {each.step:<9,} {each.kind:<12} {state:<22} {byte_text(each.size):>9}"
         where = f"{local_short(each.at, now_s=now_s)}  on {', '.join(each.nodes) or 'no node'}"
         here = "  ← the next attempt" if each is begin else ""
@@ -32,12 +30,32 @@ def checkpoint_lines(kept: Sequence[Checkpoint], *, now_s: float) -> list[Line]:
     return lines
 
 
-def _state(checkpoint: Checkpoint) -> tuple[str, str, str]:
-    """Glyph, tone and words."""
-    if not checkpoint.complete:
-        return "◷", "warn", f"{checkpoint.ranks} of {checkpoint.world_size} ranks"
-    if not checkpoint.copies:
-        return "✖", "bad", "on no node"
-    if not checkpoint.durable:
-        return "▲", "warn", f"{checkpoint.copies} of {checkpoint.replicas + 1} copies"
-    return "●", "ok", f"durable, {checkpoint.copies} copies" if checkpoint.copies > 1 else "durable, 1 copy"
+def copies_text(one: Checkpoint) -> str:
+    """How many copies of how many there are; of one that is not complete, how many ranks have saved."""
+    if not one.complete:
+        return f"{one.ranks}/{one.world_size} ranks"
+    return f"{one.copies}/{one.replicas + 1}"
+
+
+def metrics_text(one: Checkpoint, *, most: int = _METRICS_SHOWN) -> str:
+    """Its first metrics by name; empty: it has none."""
+    shown = [f"{name}={value:g}" for name, value in sorted(one.metrics.items())]
+    return " ".join(shown[:most]) + (" …" if len(shown) > most else "")
+
+
+def state_text(one: Checkpoint) -> str:
+    """Whether it can be gone on from, and outlives a node."""
+    if not one.complete:
+        return copies_text(one)
+    if not one.copies:
+        return "on no node"
+    return f"{'durable, ' if one.durable else ''}{copies_text(one)} copies"
+
+
+def _look(one: Checkpoint) -> tuple[str, str]:
+    """Glyph and tone."""
+    if not one.complete:
+        return "◷", "warn"
+    if not one.copies:
+        return "✖", "bad"
+    return ("●", "ok") if one.durable else ("▲", "warn")

@@ -17,6 +17,7 @@ from tui.cli import checkpoints
 from tui.cli.diagnostics import Exit
 from tui.cli.dispatch import parse, run
 from tui.cli.specification import job_spec
+from tui.view.checkpoints import checkpoint_lines, state_text
 
 SHA = hashlib.sha256(b"weights").hexdigest()
 ONE = Checkpoint(
@@ -98,7 +99,7 @@ def test_other_forms(
 def test_one_with_its_files(fake: FakeClient, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["checkpoint", "show", "7.0@1200"]) == Exit.OK
     out = capsys.readouterr().out
-    assert "durable: 2/2 copies" in out and "step-1200/w.bin  7 B  n1,n2" in out and "chosen" in out
+    assert "durable, 2/2 copies" in out and "step-1200/w.bin  7 B  n1,n2" in out and "chosen" in out
 
 
 def test_a_checkpoint_is_fetched_whole(
@@ -149,3 +150,18 @@ def test_options_of_a_job() -> None:
     assert full is not None
     assert (full.keep, full.replicas, full.interval, full.dir) == (2, 0, "10m", "v0")
     assert job_spec(parsed("submit", "--", "true")).checkpoint is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "durable, 2/2 copies"),
+        ({"durable": False, "copies": 1}, "1/2 copies"),
+        ({"durable": False, "copies": 0}, "on no node"),
+        ({"complete": False, "ranks": 1, "world_size": 4}, "1/4 ranks"),
+    ],
+)
+def test_console_and_command_say_the_same_of_a_state(changes: dict[str, object], said: str) -> None:
+    one = replace(ONE, **changes)
+    (line,) = checkpoint_lines([one], now_s=1_800_000_000.0)
+    assert state_text(one) == said and said in line.text
