@@ -1,4 +1,4 @@
-"""What the machines brought along: `node.devices` (disks and network interfaces) and `node.tools`."""
+"""What the machines brought along: `node.devices` (disks, network interfaces, GPUs) and `node.tools`."""
 
 from __future__ import annotations
 
@@ -6,22 +6,28 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from bus.gpus import Gpu
 from bus.requests import Empty, Request
 
 
 class DeviceKind(StrEnum):
     DISK = "disk"
     INTERFACE = "interface"
+    GPU = "gpu"
 
 
 class DeviceQuery(Request, kw_only=True):
-    """Devices of the nodes that `filter` (of `node.list`) lets through, by node; `kind` None: both."""
+    """Devices of the nodes that `filter` (of `node.list`) lets through, by node.
+
+    `kind` None: disks and interfaces, and with `gpus` those too; who knows of no GPUs is told of none.
+    """
 
     filter: str = ""
     kind: DeviceKind | None = None
     limit: int = 500  # 1 to 10,000
     cursor: str = ""  # the `next` of the page before
     known: str = ""  # the tag of the page as one has it; see Jobs
+    gpus: bool = False
 
 
 class ToolList(Empty):
@@ -31,13 +37,13 @@ class ToolList(Empty):
 
 
 class Device(Struct, kw_only=True):
-    """A disk has a size, an interface a speed; 0: the machine does not say."""
+    """A disk has a size, an interface a speed; 0: the machine does not say. A GPU has `gpu`."""
 
     node: str
     kind: DeviceKind
-    name: str  # where the disk is mounted, or what the interface is called
-    about: str = ""  # the file system; or what the interface is for
-    status: str = ""  # up, down, unknown: of an interface
+    name: str  # where the disk is mounted, what the interface is called, the GPU's place or UUID
+    about: str = ""  # the file system; what the interface is for; the model of the GPU
+    status: str = ""  # up, down, unknown: of an interface; the state of a GPU
     address: str = ""  # its IP
     driver: str = ""
     total_mib: int = 0
@@ -55,10 +61,11 @@ class Device(Struct, kw_only=True):
     carries_bus: bool = False
     needed: bool = False
     notes: list[str] = []  # what is not as its network was declared
+    gpu: Gpu | None = None
 
 
 class Devices(Struct, kw_only=True):
-    """`total` counts all of them, `nodes` how many machines they are on; the sums are over all as well."""
+    """`total` counts all of them, `nodes` how many machines they are on; the sums are over all disks."""
 
     devices: list[Device]
     next: str = ""
@@ -67,6 +74,7 @@ class Devices(Struct, kw_only=True):
     total_mib: int = 0
     free_mib: int = 0
     down: int = 0  # interfaces that have an address and no link
+    quarantined: int = 0  # GPUs that are given to nobody
     tag: str = ""
     unchanged: bool = False
 

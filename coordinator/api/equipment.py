@@ -13,6 +13,8 @@ from bus.errors import ApiError
 from bus.fields import NODE_FIELDS
 from bus.filter import matches, parse
 from bus.refusal import quote, refusal
+from bus.values import UserName
+from coordinator.api.access import viewer
 from coordinator.api.jobs import check_range
 from coordinator.api.listing import LIMIT_MAX
 from coordinator.api.networks import cards_of, notes_of
@@ -23,10 +25,11 @@ from coordinator.core.model import Node
 from coordinator.core.networks import Topology
 from coordinator.loop import Loop
 from coordinator.registry import Registry
-from coordinator.shown import node_shown
+from coordinator.shown import gpus_shown, node_shown
 from coordinator.store.rows import UserRow
 
 EXAMPLES_MAX = 5
+QUARANTINED = "quarantined"
 
 
 class Equipment:
@@ -49,8 +52,9 @@ class Equipment:
             device
             for _, node in sorted(self._loop.cluster.nodes.items())
             if matches(conditions, partial(value_of, node_shown(node, now_s=now_s)))
-            for device in devices_of(node, self._loop.cluster.networks)
-            if request.kind in (None, device.kind)
+            for device in devices_of(node, self._loop.cluster.networks, viewer=viewer(user))
+            if device.kind is request.kind
+            or (request.kind is None and (request.gpus or device.kind is not DeviceKind.GPU))
         ]
         start = _start(request.cursor, found)
         page = found[start : start + request.limit]
@@ -63,6 +67,7 @@ class Equipment:
             total_mib=sum(device.total_mib for device in found),
             free_mib=sum(device.free_mib for device in found),
             down=sum(_is_missed(device) for device in found),
+            quarantined=sum(device.gpu is not None and device.status == QUARANTINED for device in found),
         )
         answer.tag = tag_of(answer)
         if answer.tag == request.known:
@@ -108,13 +113,23 @@ class Equipment:
         return Tools(tools=[], tag=answer.tag, unchanged=True) if answer.tag == request.known else answer
 
 
-def devices_of(node: Node, networks: tuple[Topology, ...] = ()) -> Iterator[Device]:
-    """Its disks, then its network interfaces, by name."""
+def devices_of(
+    node: Node, networks: tuple[Topology, ...] = (), *, viewer: UserName | None = None
+) -> Iterator[Device]:
+    """Its disks, its GPUs with the tasks of `viewer` (None: of all), and its interfaces, in that order."""
     for disk in sorted(node.inventory.disks, key=lambda disk: disk.mount):
         yield Device(
             node=node.name, kind=DeviceKind.DISK, name=disk.mount, about=disk.filesystem,
             total_mib=disk.total_mib, free_mib=disk.free_mib,
         )  # fmt: skip
+    gpus = [
+        Device(
+            node=node.name, kind=DeviceKind.GPU, name=gpu.uuid if gpu.index is None else str(gpu.index),
+            about=gpu.model, status=gpu.state, gpu=gpu,
+        )
+        for gpu in gpus_shown(node, viewer=viewer)
+    ]  # fmt: skip
+    yield from sorted(gpus, key=_order)
     for card, network in cards_of(node, networks):
         yield Device(
             node=node.name, kind=DeviceKind.INTERFACE, name=card.name, about=card.kind, status=card.status,
@@ -157,4 +172,14 @@ def _start(cursor: str, found: list[Device]) -> int:
     if len(parts) != 3:
         hint = "use the `next` of the page before; or start again without"
         raise ApiError(refusal("E_CURSOR", field="/cursor", got=quote(cursor), hint=hint))
-    return sum([device.node, str(device.kind), device.name] <= parts for device in found)
+    node, kind, name = parts
+    return sum(_order(device) <= _placed(node, kind, name) for device in found)
+
+
+def _order(device: Device) -> tuple[str, str, int, str]:
+    return _placed(device.node, device.kind, device.name)
+
+
+def _placed(node: str, kind: str, name: str) -> tuple[str, str, int, str]:
+    """Disks, GPUs, interfaces; GPU 10 comes behind GPU 9, and a UUID behind both."""
+    return node, kind, len(name) if kind == DeviceKind.GPU else 0, name

@@ -51,7 +51,7 @@ LONG = "x" * 1_000_000
 TEXTS = frozenset(
     {
         *("about", "address", "created_by", "description", "driver", "hint", "message", "model"),
-        *("name", "names", "note", "owner", "path", "pool", "program", "reason"),
+        *("fault", "name", "names", "note", "notes", "owner", "path", "pool", "program", "reason", "tier"),
         *("remedy", "summary", "title", "unit", "user", "versions"),
     }
 )
@@ -64,6 +64,8 @@ ASKED = (
     "tool",
     "registered_tools",
     "volumes",
+    "pools",
+    "topologies",
     "users",
     "tokens",
     "connections",

@@ -63,6 +63,23 @@ async def test_a_modal_left_before_it_stands_takes_nobody_along(
         await showing(pilot, "n-0003")
 
 
+@pytest.mark.parametrize("keys", [("v",), ("p",), ("o",), ("t", "t", "t", "u"), ("d",)])
+async def test_what_opens_from_storage_left_before_it_stands_takes_nobody_along(
+    fake: FakeCluster, pushed: list[Screen[Any]], keys: tuple[str, ...]
+) -> None:
+    async with opened(fake) as pilot:
+        await pilot.press("8")
+        await showing(pilot, "eth0")
+        for key in keys[:-1]:
+            await pilot.press(key)
+        if len(keys) > 1:
+            await showing(pilot, "TAKEN", "n-0000")
+        await pilot.press(keys[-1])
+        await until(pilot, lambda: bool(pushed))
+        await pilot.press("2")
+        await showing(pilot, "n-0003")
+
+
 async def test_the_form_of_a_call_left_before_it_stands_takes_nobody_along(
     fake: FakeCluster, pushed: list[Screen[Any]]
 ) -> None:

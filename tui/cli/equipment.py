@@ -21,10 +21,11 @@ T = TypeVar("T", bound=Struct)
 
 
 async def devices(arguments: Namespace) -> int:
-    """Disks with what is free on them, interfaces with their speed, by node."""
+    """Disks with what is free on them, interfaces with their speed, GPUs with their state, by node."""
     kind = None if arguments.kind is None else DeviceKind(arguments.kind)
+    asked = DeviceQuery(filter=arguments.filter, kind=kind, limit=arguments.limit, gpus=True)
     async with client(arguments) as corral:
-        found = await corral.devices(DeviceQuery(filter=arguments.filter, kind=kind, limit=arguments.limit))
+        found = await corral.devices(asked)
     show(arguments, found, found.devices, DEVICES, name=lambda device: f"{device.node} {device.name}")
     if found.next:
         note(f"{found.total - len(found.devices):,} more: --filter chooses nodes, --limit shows more")

@@ -14,12 +14,14 @@ from bus.api import Submitted
 from bus.bulk import BulkSteer, BulkSteered
 from bus.codec import from_fields
 from bus.errors import ApiError, CorralError
+from bus.gpus import Gpu
 from bus.spec import JobSpec
 from bus.units import counted
 from tui.client.source import Source
 from tui.view.actions import Step
 from tui.view.arguments import Arguments
 from tui.view.deeds import Act, Deed, Journal
+from tui.view.gpus import gpu_line
 from tui.view.refusals import error_text
 from tui.view.steering import ways_back_of_all
 
@@ -45,6 +47,10 @@ async def ask(source: Source, step: Step) -> Any:
             return await source.drain(target, reason=told.reason, deadline_s=told.deadline_s)
         case "maintenance":
             return await source.maintenance(target, reason=told.reason, deadline_s=told.deadline_s)
+        case "quarantine" | "unquarantine":
+            node, _, gpu = target.partition(" ")
+            steer = source.quarantine_gpu if step.verb == "quarantine" else source.release_gpu
+            return await steer(node, gpu, reason=told.reason)
         case "call":
             return await source.submit(call_of(target, told))
         case "undrain":
@@ -117,6 +123,8 @@ def answer_text(answer: object) -> str:
         return f"{answer.changed} of {answer.matched} changed{rest}"
     if isinstance(answer, Submitted):
         return f"job {answer.number}" + (", which was there already" if answer.duplicate else "")
+    if isinstance(answer, Gpu):
+        return gpu_line(answer)
     tasks = getattr(answer, "tasks", None)
     hint = getattr(answer, "hint", "")
     done = counted(tasks, "task") if isinstance(tasks, int) else "done"

@@ -39,6 +39,7 @@ from bus.requests import EventList
 from bus.values import NodeAdmin, Role, Stream
 from tui.client import fake_world
 from tui.client.fake_actions import FakeActions
+from tui.client.fake_gpus import FakeGpus
 from tui.client.fake_kept import FakeKept
 from tui.client.fake_logs import FakeLogs
 from tui.client.fake_past import FakePast, task_then
@@ -54,7 +55,7 @@ EVERY_JOBS = 40
 """Tasks of all jobs are told of so many, the newest: the others are only made when one looks at them."""
 
 
-class FakeCluster(FakeSeries, FakePast, FakeTimeline, FakeActions, FakeLogs, FakeKept):
+class FakeCluster(FakeSeries, FakePast, FakeTimeline, FakeActions, FakeLogs, FakeKept, FakeGpus):
     """`connect` is what a Session takes. Tests may take the cluster away with `reachable`."""
 
     def __init__(self, world: World, *, role: Role = Role.ADMIN, lively: bool = False) -> None:
@@ -67,6 +68,7 @@ class FakeCluster(FakeSeries, FakePast, FakeTimeline, FakeActions, FakeLogs, Fak
         self.output: Mapping[Stream, Sequence[bytes]] = fake_world.OUTPUT
         self.refusals: dict[str, Error] = {}
         self.specs = {}
+        self.held = {}
         self.mode = "shadow"
         self._watchers: list[asyncio.Queue[Change]] = []
 

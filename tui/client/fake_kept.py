@@ -8,9 +8,18 @@ from bus.builtin import BUILT_IN, BuiltIn
 from bus.checkpoints import Checkpoint, CheckpointKind, Checkpoints
 from bus.errors import ApiError
 from bus.mounts import AccessMode
+from bus.networks import NetworkType, TopologyEntries, TopologyEntry
 from bus.refusal import quote, refusal
 from bus.registry import ToolEntries, ToolEntry, ToolSearch, ToolStats, ToolStatsQuery, ToolUse
-from bus.volumes import Snapshot, VolumeEntries, VolumeEntry, VolumeList
+from bus.volumes import (
+    PoolEntries,
+    PoolEntry,
+    PoolNode,
+    Snapshot,
+    VolumeEntries,
+    VolumeEntry,
+    VolumeList,
+)
 from tui.client.fake_world import World
 
 RENDER = ToolEntry(
@@ -111,11 +120,48 @@ class FakeKept:
             ]
         )  # fmt: skip
 
+    async def pools(self) -> PoolEntries:
+        """One that volumes lie in, one with a part that cannot be used."""
+        self._check("pools")
+        if not self.world.nodes:
+            return PoolEntries(pools=[])
+        return PoolEntries(
+            pools=[
+                PoolEntry(
+                    name="archive", type="local", path="/srv/archive", total_mib=4_000_000, used_mib=0,
+                    tier="cold", compress=True,
+                    nodes=[_part("n-0001", 0, 3_000_000), _part("n-0002", 0, 0, "no disk below /srv")],
+                ),
+                PoolEntry(
+                    name="fast", type="local", path="/scratch/volumes", total_mib=1_600_000, used_mib=524_288,
+                    tier="nvme", encrypt=True, volumes=3,
+                    nodes=[_part(f"n-{index:04d}", 131_072, 700_000) for index in (0, 1, 12)],
+                ),
+            ]
+        )  # fmt: skip
+
+    async def topologies(self, *, declared: bool = False) -> TopologyEntries:
+        """One that was declared, with a card that does not agree with it, and one that is guessed."""
+        self._check("topologies")
+        nodes = [node.name for node in self.world.nodes]
+        if not nodes:
+            return TopologyEntries(topologies=[])
+        lab = TopologyEntry(
+            name="lab", subnet="10.0.0.0/16", declared=True, type=NetworkType.ETHERNET, bandwidth_mbps=25_000,
+            latency_ms=0.1, mtu=9_000, nodes=nodes, interfaces=len(nodes), created_by="olga",
+            notes=["n-0007 eth0: MTU 1500, declared 9000"],
+        )  # fmt: skip
+        guessed = TopologyEntry(
+            name="172.16.4.0/24", subnet="172.16.4.0/24", declared=False, nodes=nodes[:2], interfaces=2
+        )
+        return TopologyEntries(topologies=[lab] if declared else [lab, guessed])
+
     async def volumes(self, query: VolumeList | None = None) -> VolumeEntries:
         """One in use, one nearly full, one whose node is away."""
         self._check("volumes")
         if not self.world.nodes:
             return VolumeEntries(volumes=[])
+        pool = query.pool if query is not None else ""
         return VolumeEntries(
             volumes=[
                 VolumeEntry(
@@ -129,8 +175,13 @@ class FakeKept:
                     ("patients", 10_240, AccessMode.READ_ONLY_MANY, "ready", "n-0001", "bob", 0.93, []),
                     ("scratch", 2_048, AccessMode.READ_WRITE_MANY, "away", "n-0012", "demo", 0.1, []),
                 )
+                if pool in ("", "fast")
             ]
         )  # fmt: skip
+
+
+def _part(node: str, given_mib: int, free_mib: int, fault: str = "") -> PoolNode:
+    return PoolNode(node=node, given_mib=given_mib, free_mib=free_mib, fault=fault)
 
 
 def _built_in(tool: BuiltIn) -> ToolEntry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 from bus.api import Error, Node, Nodes, Token, Tokens
 from bus.equipment import Device, DeviceKind, DeviceQuery, Devices, Tool, ToolKind, Tools
 from bus.errors import ApiError
+from bus.gpus import Gpu
 from bus.housekeeping import Connection, Connections
 from bus.timeline import (
     NodeSpan,
@@ -38,6 +40,7 @@ class FakeTimeline:
     """A part of the fake cluster: `timeline`, `devices` and `tools`."""
 
     world: World
+    gpus_of: Callable[[Node], list[Gpu]]
     role: Role
 
     def _check(self, operation: str) -> None:
@@ -83,18 +86,25 @@ class FakeTimeline:
         )
 
     async def devices(self, query: DeviceQuery | None = None) -> Devices:
-        """Two disks and two cards a node."""
+        """Two disks and two cards a node, and its GPUs."""
         self._check("devices")
         asked = query or DeviceQuery()
         nodes = (await self.nodes(filter=asked.filter)).nodes
-        found = [device for node in nodes for device in _devices(node) if asked.kind in (None, device.kind)]
+        found = [
+            device
+            for node in nodes
+            for device in (*_devices(node), *map(_gpu, self.gpus_of(node)))
+            if device.kind is asked.kind
+            or (asked.kind is None and (asked.gpus or device.kind is not DeviceKind.GPU))
+        ]
         start = int(asked.cursor or 0)
         page, end = found[start : start + asked.limit], start + asked.limit
         answer = Devices(
             devices=page, next=str(end) if end < len(found) else "", total=len(found),
-            nodes=len(nodes), total_mib=sum(each.total_mib for each in found),
+            nodes=len({each.node for each in found}), total_mib=sum(each.total_mib for each in found),
             free_mib=sum(each.free_mib for each in found),
             down=sum(each.status == "down" and bool(each.address) for each in found),
+            quarantined=sum(each.status == "quarantined" for each in found),
         )  # fmt: skip
         return unless_known(answer, asked.known)
 
@@ -163,6 +173,12 @@ def _tool(name: str, kind: ToolKind, nodes: list[Node], version: str = "", *, ta
     examples = [node.name for node in nodes[:5]]
     return Tool(
         name=name, kind=kind, nodes=len(nodes), ready=ready, versions=versions, examples=examples, tasks=tasks
+    )
+
+
+def _gpu(gpu: Gpu) -> Device:
+    return Device(
+        node=gpu.node, kind=DeviceKind.GPU, name=str(gpu.index), about=gpu.model, status=gpu.state, gpu=gpu
     )
 
 

@@ -30,8 +30,10 @@ from bus.bulk import BulkSteer, BulkSteered
 from bus.checkpoints import Checkpoints
 from bus.equipment import DeviceQuery, Devices, Tools
 from bus.feed import Change
+from bus.gpus import Gpu
 from bus.grep import Grep, LogGrep
 from bus.housekeeping import Connections
+from bus.networks import TopologyEntries
 from bus.past import Changes, OutputThen, Spike
 from bus.people import Users
 from bus.registry import ToolEntries, ToolEntry, ToolSearch, ToolStatsQuery, ToolUse
@@ -42,7 +44,7 @@ from bus.spec import JobSpec
 from bus.timeline import Timeline, TimelineQuery
 from bus.upcoming import Upcoming
 from bus.values import Stream
-from bus.volumes import VolumeEntries, VolumeList
+from bus.volumes import PoolEntries, VolumeEntries, VolumeList
 
 if TYPE_CHECKING:
     from bus.follow import Piece, Place
@@ -141,6 +143,10 @@ class Source(LogSource, ChangesSource, Protocol):
 
     async def checkpoints(self, target: str = "", *, limit: int = 100, cursor: str = "") -> Checkpoints: ...
 
+    async def pools(self) -> PoolEntries: ...
+
+    async def topologies(self, *, declared: bool = False) -> TopologyEntries: ...
+
     async def volumes(self, query: VolumeList | None = None) -> VolumeEntries: ...
 
     async def users(self, *, known: str = "", at: float | None = None) -> Users: ...
@@ -194,6 +200,10 @@ class Source(LogSource, ChangesSource, Protocol):
     async def maintenance(self, node: str, *, reason: str = "", deadline_s: float | None = None) -> Node: ...
 
     async def undrain(self, node: str, *, reason: str = "") -> Node: ...
+
+    async def quarantine_gpu(self, node: str, gpu: str, *, reason: str = "") -> Gpu: ...
+
+    async def release_gpu(self, node: str, gpu: str, *, reason: str = "") -> Gpu: ...
 
     def pieces(
         self, task: str | int, *, stream: Stream = Stream.STDOUT, place: Place | None = None

@@ -10,6 +10,7 @@ from textual import on
 from textual.binding import Binding
 
 from bus.api import Happened, Job, Node, Task
+from bus.equipment import Device
 from tui.screens.acting import Scope
 from tui.screens.listing import ListScreen
 from tui.view.actions import FILLED_FIRST, may_be_many
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from tui.view.deeds import Ghost
     from tui.view.steering import Steering
 
-Steered = TypeVar("Steered", Job, Task, Node, Happened)
+Steered = TypeVar("Steered", Job, Task, Node, Happened, Device)
 
 
 class SteerableList(ListScreen[Steered]):

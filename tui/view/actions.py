@@ -36,6 +36,8 @@ ACTIONS = {
     "undrain": Action("undrain", "opening", "opened", Role.OPERATOR),
     "label": Action("label", "labelling", "labelled", Role.OPERATOR),
     "resolve": Action("resolve", "resolving", "resolved"),
+    "quarantine": Action("quarantine", "quarantining", "quarantined", Role.OPERATOR),
+    "unquarantine": Action("release", "releasing", "released", Role.OPERATOR),
     "call": Action("call", "calling", "called"),
     "scheduler_mode": Action("switch", "switching", "switched", Role.OPERATOR),
 }
@@ -44,7 +46,10 @@ ACTIONS = {
 ROLES = {verb: action.role for verb, action in ACTIONS.items()}
 """The least role that may do each."""
 
-OPPOSITES = {"hold": "release", "release": "hold", "pause": "resume", "resume": "pause"}
+OPPOSITES = {
+    "hold": "release", "release": "hold", "pause": "resume", "resume": "pause",
+    "quarantine": "unquarantine", "unquarantine": "quarantine",
+}  # fmt: skip
 ADMIN_VERBS = {
     NodeAdmin.ACTIVE: "undrain",
     NodeAdmin.INACTIVE: "cordon",
@@ -102,6 +107,8 @@ def command_of(steps: Iterable[Step]) -> str:
             words = ["events", *words]
         case "call":
             words = ["tool", *words]
+        case "quarantine" | "unquarantine":
+            words = ["gpu", ACTIONS[verb].word, *first.target.split(" ")]
         case "priority":
             words.append(told.priority)
         case "label":

@@ -84,6 +84,8 @@ DEADLINE = Blank(
 BLANKS: dict[str, tuple[Blank, ...]] = {
     "priority": (Blank(field="priority", label="priority", example="1 to 10; 10 goes first"),),
     "cordon": (REASON,),
+    "quarantine": (REASON,),
+    "unquarantine": (REASON,),
     "drain": (DEADLINE, REASON),
     "maintenance": (DEADLINE, REASON),
     "label": (Blank(field="labels", label="labels", example="zone=a rack-   (rack is taken away)"),),

@@ -10,6 +10,7 @@ from typing import assert_never
 
 from bus.api import Affected, Happened, Job, Node, Outlook, Task
 from bus.bulk import BulkSteered
+from bus.equipment import Device
 from bus.values import JobState, NodeAdmin, TaskState
 from tui.view.actions import Step
 from tui.view.amounts import count, duration
@@ -18,7 +19,7 @@ from tui.view.displacement import sum_lines
 from tui.view.offers import Offered
 from tui.view.states import node_word
 
-Row = Job | Task | Node | Happened | Offered
+Row = Job | Task | Node | Happened | Offered | Device
 
 OVER = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.TIMEOUT, TaskState.CANCELLED})
 FAULTY = frozenset({TaskState.FAILED, TaskState.TIMEOUT})
@@ -40,6 +41,8 @@ def told(verb: str, rows: Sequence[Row], arguments: Arguments) -> tuple[str, ...
         return (_of_tasks(verb, some),)
     if nodes:
         return (_of_nodes(verb, nodes, arguments),)
+    if devices := [row for row in rows if isinstance(row, Device)]:
+        return (_of_gpus(verb, devices),)
     return (f"{_plural(len(rows), 'event')} dealt with, in your name",) if rows else ()
 
 
@@ -58,6 +61,8 @@ def misfit(verb: str, row: Row) -> str:
             return "is a change, not something noticed" if row.id.startswith(CHANGES) else ""
         case Offered():
             return "" if row.is_called else "cannot be called"
+        case Device():
+            return _misfit_of_device(verb, row)
         case _:
             assert_never(row)
 
@@ -73,6 +78,8 @@ def state_word(row: Row) -> str:
             return row.severity
         case Offered():
             return "called" if row.is_called else "not called"
+        case Device():
+            return row.status
         case _:
             assert_never(row)
 
@@ -207,6 +214,26 @@ def _of_nodes(verb: str, nodes: Sequence[Node], arguments: Arguments) -> str:
         "label": f"{arguments.labels}: only work that waits is placed by it; what runs stays",
     }
     return effects[verb]
+
+
+def _of_gpus(verb: str, devices: Sequence[Device]) -> str:
+    gpus = [device.gpu for device in devices if device.gpu is not None]
+    named = sorted({task for gpu in gpus for task in gpu.tasks})
+    if verb == "quarantine":
+        taken = sum(bool(gpu.taken_milli) for gpu in gpus)
+        has = f"what runs on {count(taken)} of them goes on" if taken else "nothing runs there"
+        tasks_named = f": {', '.join(named[:3])}{' …' if len(named) > 3 else ''}" if named else ""
+        return f"{_plural(len(gpus), 'GPU')} given to no new task until released; {has}{tasks_named}"
+    return f"{_plural(len(gpus), 'GPU')} given out again; refused while the agent sees that its fault lasts"
+
+
+def _misfit_of_device(verb: str, device: Device) -> str:
+    if device.gpu is None:
+        return "is no GPU"
+    is_out = device.gpu.state == "quarantined"
+    if verb == "quarantine":
+        return "is quarantined already" if is_out else ""
+    return "" if is_out else "is not quarantined"
 
 
 def _misfit_of_job(verb: str, job: Job) -> str:

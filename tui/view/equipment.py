@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bus.api import Token
 from bus.equipment import Device, DeviceKind, Tool
@@ -15,6 +16,9 @@ from bus.units import counted
 from tui.view.amounts import NONE, age, duration, mebibytes
 from tui.view.facts import fact
 from tui.view.fields import Field
+from tui.view.gpu_details import gpu_facts
+from tui.view.gpus import TONES as GPU_TONES
+from tui.view.gpus import GpuCells, gpu_cells
 from tui.view.grid import GridColumn
 from tui.view.instants import local
 from tui.view.lines import Line
@@ -44,7 +48,9 @@ def column(
 
 
 def part_full(device: Device) -> float | None:
-    """Of a disk: the share that is in use."""
+    """The share that is in use of a disk; the one that tasks have of a GPU."""
+    if device.gpu is not None:
+        return device.gpu.taken_milli / 1000
     return 1 - device.free_mib / device.total_mib if device.total_mib else None
 
 
@@ -63,6 +69,16 @@ def speed(mbps: int) -> str:
     return f"{mbps / 1000:g} Gbit/s" if mbps >= 1000 else f"{mbps} Mbit/s"
 
 
+def size_mib(device: Device) -> int:
+    """Of a disk, or of the memory of a GPU."""
+    return device.total_mib if device.gpu is None else device.gpu.mem_mib
+
+
+def _gpu_cells(device: Device, now_s: float = 0.0) -> GpuCells:
+    assert device.gpu is not None, "only GPUs are listed here"
+    return gpu_cells(device.gpu, now_s=now_s)
+
+
 def is_unused(device: Device) -> bool:
     """An interface without a link that nobody needs: free, or a bridge that nothing is plugged into."""
     is_free = not device.address or device.link == "bridge"
@@ -70,7 +86,9 @@ def is_unused(device: Device) -> bool:
 
 
 def device_tone(device: Device) -> str:
-    """Down is bad, where it was meant to be up; nearly full is a warning."""
+    """Down is bad, where it was meant to be up, and so is a quarantine; a disk nearly full is a warning."""
+    if device.gpu is not None:
+        return GPU_TONES.get(device.gpu.state, "") or "ok"
     if device.status == "down":
         return "idle" if is_unused(device) else "bad"
     if device.notes:
@@ -96,7 +114,7 @@ DEVICES: Listing[Device] = Listing(
         column("mark", "S", lambda each, _: device_mark(each), tinted=True, most=1),
         column("kind", "KIND", lambda each, _: str(each.kind), priority=4),
         column("name", "NAME", lambda each, _: each.name, most=30, least=8),
-        column("size", "SIZE", lambda each, _: mebibytes(each.total_mib) if each.total_mib else NONE,
+        column("size", "SIZE", lambda each, _: mebibytes(size_mib(each)) if size_mib(each) else NONE,
                 priority=1, right=True),
         column("free", "FREE", lambda each, _: mebibytes(each.free_mib) if each.total_mib else NONE,
                 priority=2, right=True),
@@ -111,6 +129,30 @@ DEVICES: Listing[Device] = Listing(
     key=lambda each: f"{each.node} {each.kind} {each.name}",
     tone=device_tone,
 )  # fmt: skip
+
+_BY_NAME = {each.field.name: each for each in DEVICES.columns}
+
+DISKS: Listing[Device] = replace(
+    DEVICES,
+    columns=tuple(_BY_NAME[name] for name in ("node", "mark", "name", "size", "free", "used", "about")),
+)
+
+GPUS: Listing[Device] = replace(
+    DEVICES,
+    columns=(
+        *(_BY_NAME[name] for name in ("node", "mark")),
+        column("name", "GPU", lambda each, _: each.name, most=40, right=True),
+        column("status", "STATE", lambda each, _: each.status, tinted=True, most=40),
+        column("about", "MODEL", lambda each, _: each.about or NONE, priority=2),
+        column("size", "MEMORY", lambda each, _: _gpu_cells(each).memory, priority=3, right=True),
+        column("taken", "TAKEN", lambda each, _: bar(part_full(each)), priority=2, tinted=True),
+        column("tasks", "TASKS", lambda each, _: _gpu_cells(each).tasks, priority=2, most=30),
+        column("since", "SINCE", lambda each, now_s: _gpu_cells(each, now_s).since, priority=3, right=True),
+        column("why", "WHY", lambda each, _: _gpu_cells(each).why, priority=1, most=60, least=10),
+        column("uuid", "UUID", lambda each, _: _gpu_cells(each).uuid, priority=6, most=44),
+    ),
+)  # fmt: skip
+
 
 TOOLS: Listing[Tool] = Listing(
     noun="tools",
@@ -219,9 +261,11 @@ def on_nodes(tool: Tool) -> str:
     return (", ".join(tool.examples) or "no node") + (f" and {more:,} more" if more > 0 else "")
 
 
-def device_facts(device: Device) -> list[Line]:
+def device_facts(device: Device, *, now_s: float) -> list[Line]:
     """A device in full."""
     tone = device_tone(device)
+    if device.gpu is not None:
+        return gpu_facts(device.gpu, mark=device_mark(device), tone=tone, now_s=now_s)
     facts = [
         fact(str(device.kind), device.name),
         fact("node", device.node),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from bus.gpus import Gpu, Quarantine
 from bus.units import format_gpu_millis, format_size_mib
 from tui.view.amounts import NONE, age
@@ -23,23 +25,40 @@ COLUMNS = (
 TONES = {"quarantined": "bad", "not offered": "idle", "free": "", "shared": "ok", "taken": "ok"}
 
 
+class GpuCells(NamedTuple):
+    """What stands in a line about one, as yet unsafe; in the order of COLUMNS."""
+
+    node: str
+    place: str
+    state: str
+    taken: str
+    model: str
+    memory: str
+    tasks: str
+    since: str
+    why: str
+    uuid: str
+
+
+def gpu_cells(gpu: Gpu, *, now_s: float) -> GpuCells:
+    """In words."""
+    return GpuCells(
+        gpu.node,
+        NONE if gpu.index is None else str(gpu.index),
+        gpu.state,
+        format_gpu_millis(gpu.taken_milli) if gpu.taken_milli else NONE,
+        gpu.model or NONE,
+        format_size_mib(gpu.mem_mib) if gpu.mem_mib else NONE,
+        " ".join(gpu.tasks) or NONE,
+        NONE if gpu.since is None else age(now_s - gpu.since),
+        why(gpu.kind, gpu.reason, by=gpu.by) or NONE,
+        gpu.uuid,
+    )
+
+
 def gpu_row(gpu: Gpu, *, now_s: float) -> tuple[str, ...]:
     """In the order of COLUMNS."""
-    return tuple(
-        safe_line(cell)
-        for cell in (
-            gpu.node,
-            NONE if gpu.index is None else str(gpu.index),
-            gpu.state,
-            format_gpu_millis(gpu.taken_milli) if gpu.taken_milli else NONE,
-            gpu.model or NONE,
-            format_size_mib(gpu.mem_mib) if gpu.mem_mib else NONE,
-            " ".join(gpu.tasks) or NONE,
-            NONE if gpu.since is None else age(now_s - gpu.since),
-            why(gpu.kind, gpu.reason, by=gpu.by) or NONE,
-            gpu.uuid,
-        )
-    )
+    return tuple(map(safe_line, gpu_cells(gpu, now_s=now_s)))
 
 
 def gpu_tone(gpu: Gpu) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from bus.equipment import Device
 from bus.networks import TopologyEntry
 from tui.view.amounts import NONE
-from tui.view.equipment import column, device_mark, device_tone, speed, status_word
+from tui.view.equipment import DEVICES, column, device_mark, device_tone, speed, status_word
 from tui.view.facts import fact
 from tui.view.lines import Line
 from tui.view.listings import Listing
@@ -39,6 +41,10 @@ INTERFACES: Listing[Device] = Listing(
 )
 
 
+CARDS: Listing[Device] = replace(INTERFACES, key=DEVICES.key)
+"""The same among other devices, whose names may be alike."""
+
+
 def first_address(device: Device) -> str:
     """With its prefix where that is known."""
     return device.addresses[0] if device.addresses else device.address or NONE
@@ -60,6 +66,22 @@ TOPOLOGIES: Listing[TopologyEntry] = Listing(
     key=lambda each: each.name,
     tone=lambda each: "bad" if each.down else "warn" if each.notes else "ok",
 )
+
+
+def topology_facts(entry: TopologyEntry) -> list[Line]:
+    """A network in full, and what does not agree with what was declared of it."""
+    declared = f"declared by {entry.created_by}" if entry.declared else "guessed from addresses"
+    lines = [
+        fact("network", entry.name),
+        fact("subnet", entry.subnet),
+        fact("type", f"{entry.type or 'not known'}, {declared}"),
+        fact("link", f"{speed(entry.bandwidth_mbps)}, MTU {entry.mtu or NONE}"),
+        fact("latency", latency(entry)),
+        fact("VLAN", str(entry.vlan or NONE)),
+        fact("links", links(entry), "bad" if entry.down else ""),
+        fact("nodes", nodes(entry)),
+    ]
+    return lines + [fact("note", remark, "warn") for remark in entry.notes]
 
 
 def latency(entry: TopologyEntry) -> str:

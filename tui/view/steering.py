@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from bus.api import Happened, Job, Node, Task
 from bus.bulk import BulkSteered
-from bus.equipment import ToolKind
+from bus.equipment import Device, ToolKind
 from bus.filter import LENGTH_MAX
 from bus.units import counted
 from tui.view import effects
@@ -30,6 +30,7 @@ Mode = Literal["off", "shadow", "on"]
 _NAMED_BY = {"job": "number", "node": "name"}
 """The field of a filter that names each."""
 
+_NOUNS = {"gpu": "GPU"}
 _BACK = {"scheduler_mode": "switch"}
 
 
@@ -51,7 +52,7 @@ class Steering(Struct, frozen=True, kw_only=True):
     @property
     def command(self) -> str:
         """The same from a shell; a line for each way of doing it."""
-        alike = groupby(self.steps, key=lambda step: (step.verb, step.arguments, meant_by_filter(step)))
+        alike = groupby(self.steps, key=lambda step: (step.verb, step.arguments, stands_alone(step)))
         return "\n".join(command_of(steps) for _, steps in alike)
 
 
@@ -191,9 +192,9 @@ def _naming(field: str, names: Sequence[str]) -> Iterator[tuple[int, str]]:
     yield len(some), f"{field}={','.join(some)}"
 
 
-def meant_by_filter(step: Step) -> str:
-    """The filter of a step that means all it lets through: no two of them share a command."""
-    return step.target if step.revision is not None else ""
+def stands_alone(step: Step) -> str:
+    """The target of a step that shares its command with no other: a filter, or a GPU, which is two words."""
+    return step.target if step.revision is not None or step.noun == "gpu" else ""
 
 
 def key_of(row: Row) -> str:
@@ -209,6 +210,8 @@ def key_of(row: Row) -> str:
             return row.id
         case Offered():
             return offer_key(row.tool.kind, row.tool.name)
+        case Device():
+            return f"{row.node} {row.kind} {row.name}"
 
 
 def _step(noun: str, verb: str, row: Row, arguments: Arguments, *, fits: bool) -> Step:
@@ -216,6 +219,8 @@ def _step(noun: str, verb: str, row: Row, arguments: Arguments, *, fits: bool) -
     revision: int | None = None
     if isinstance(row, Task) and row.count > 1:  # a range that shares a row is a set, not a task
         target, revision = f"job={row.job} index>={row.index} index<{row.index + row.count}", 0
+    if isinstance(row, Device):
+        target = f"{row.node} {row.name}"
     return Step(
         noun=noun,
         verb=verb,
@@ -244,11 +249,13 @@ def _back(verb: str, row: Row, arguments: Arguments) -> Back | None:
 
 def _question(noun: str, verb: str, rows: Sequence[Row]) -> str:
     if len(rows) != 1:
-        return f"{_word(verb)} {len(rows)} {noun}s?"
+        return f"{_word(verb)} {len(rows)} {_NOUNS.get(noun, noun)}s?"
     (row,) = rows
     named = f" {row.name}" if isinstance(row, Job) and row.name else ""
     if isinstance(row, Task) and row.count > 1:
         named = f" to {row.job}.{row.index + row.count - 1}"
+    if isinstance(row, Device):
+        return f"{_word(verb)} GPU {row.name} of {row.node}?"
     return f"{_word(verb)} {noun} {key_of(row)}{named}?"
 
 

@@ -1,15 +1,15 @@
-"""Volumes as the console lists them; `tui.view.storage` has them for the command."""
+"""Volumes and pools as the console lists them; `tui.view.storage` has them for the command."""
 
 from __future__ import annotations
 
 from bus.units import format_size_mib
-from bus.volumes import VolumeEntry
+from bus.volumes import PoolEntry, VolumeEntry
 from tui.view.amounts import NONE
 from tui.view.equipment import DISK_FULL, bar, column
 from tui.view.facts import fact
 from tui.view.lines import Line
 from tui.view.listings import Listing
-from tui.view.storage import MIB, tasks_text, volume_texts
+from tui.view.storage import MIB, at_rest, tasks_text, volume_texts
 
 _MARKS = {"making": "◷", "ready": "●", "away": "✖", "deleted": "⊘"}
 
@@ -54,3 +54,55 @@ def volume_facts(volume: VolumeEntry) -> list[Line]:
         fact("state", f"{_MARKS.get(volume.state, '?')} {volume.state}", volume_tone(volume)),
         *(fact(label, text, "bad" if label == "fault" else "") for label, text in volume_texts(volume)),
     ]
+
+
+def pool_tone(pool: PoolEntry) -> str:
+    """A part that cannot be used is bad; nearly all given is a warning."""
+    if any(each.fault for each in pool.nodes):
+        return "bad"
+    return "warn" if (part_given(pool) or 0.0) >= DISK_FULL else "ok"
+
+
+def part_given(pool: PoolEntry) -> float | None:
+    """Of all its room, to volumes."""
+    return pool.used_mib / pool.total_mib if pool.total_mib else None
+
+
+def _faulty(pool: PoolEntry) -> str:
+    return str(sum(bool(each.fault) for each in pool.nodes) or NONE)
+
+
+POOLS: Listing[PoolEntry] = Listing(
+    noun="pools",
+    columns=(
+        column("name", "POOL", lambda each, _: each.name, least=8),
+        column("mark", "S", lambda each, _: {"bad": "✖", "warn": "▲"}.get(pool_tone(each), "●"),
+                tinted=True, most=1),
+        column("type", "TYPE", lambda each, _: each.type, priority=3),
+        column("tier", "TIER", lambda each, _: each.tier, priority=4),
+        column("size", "SIZE", lambda each, _: format_size_mib(each.total_mib), priority=1, right=True),
+        column("given", "GIVEN", lambda each, _: bar(part_given(each)), priority=2, tinted=True),
+        column("volumes", "VOLUMES", lambda each, _: str(each.volumes), priority=2, right=True),
+        column("nodes", "NODES", lambda each, _: str(len(each.nodes)), priority=3, right=True),
+        column("faulty", "FAULTY", lambda each, _: _faulty(each), priority=3, right=True, tinted=True),
+        column("rest", "AT REST", lambda each, _: at_rest(each), priority=5),
+    ),
+    key=lambda each: each.name,
+    tone=pool_tone,
+)  # fmt: skip
+
+
+def pool_facts(pool: PoolEntry) -> list[Line]:
+    """A pool in full; faulty parts first."""
+    lines = [
+        fact("pool", f"{pool.name}, {pool.type}, {pool.tier}"),
+        fact("path", pool.path),
+        fact("size", f"{format_size_mib(pool.total_mib)}, {format_size_mib(pool.used_mib)} of it given"),
+        fact("at rest", at_rest(pool)),
+        fact("volumes", str(pool.volumes)),
+    ]
+    for each in sorted(pool.nodes, key=lambda part: (not part.fault, part.node)):
+        given = f"{each.node}: {format_size_mib(each.given_mib)} given"
+        state = each.fault or f"{format_size_mib(each.free_mib)} free on its disk"
+        lines.append(fact("node", f"{given}; {state}", "bad" if each.fault else ""))
+    return lines

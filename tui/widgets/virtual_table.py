@@ -89,23 +89,33 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
 
     def __init__(self, listing: Listing, *, id: str) -> None:  # type: ignore[type-arg]
         super().__init__(id=id)
-        self._columns: tuple[GridColumn[T], ...] = listing.columns
-        self._tone_of = listing.tone
-        self._key_of = listing.key
-        self._ghost_column = _ghost_column([column.field.name for column in self._columns])
+        self._take(listing)
         self._ghost_of: Callable[[T], Ghost | None] = lambda _: None
         self._marks: dict[str, T] = {}
         self._anchor: str | None = None
         self._rows: Sequence[T] = ()
-        self._wanted = [column.wanted_first for column in self._columns]
-        self._layout_width = -1
-        self._shown: list[tuple[int, int]] = []
         self._cells: dict[int, tuple[str, ...]] = {}
         self._painted: dict[int, Look | None] = {}
         self._cursor = 0
         self._moved_at = -SETTLED_S
         self._now_s = 0.0
         self._sort = ""
+
+    def list_as(self, listing: Listing) -> None:  # type: ignore[type-arg]
+        """Other columns, for other rows: those there are go."""
+        self._take(listing)
+        self._rows, self._cursor = (), 0
+        self._resize_virtual()
+        self._renew()
+
+    def _take(self, listing: Listing) -> None:  # type: ignore[type-arg]
+        self._columns: tuple[GridColumn[T], ...] = listing.columns
+        self._tone_of = listing.tone
+        self._key_of = listing.key
+        self._ghost_column = _ghost_column([column.field.name for column in self._columns])
+        self._wanted = [column.wanted_first for column in self._columns]
+        self._layout_width = -1
+        self._shown: list[tuple[int, int]] = []
 
     @property
     def cursor(self) -> int:
@@ -403,4 +413,4 @@ def _foreground(style: Style) -> Style:
 
 def _ghost_column(names: Sequence[str]) -> int:
     """Where it is said what is under way with a row: behind its state, else behind its kind."""
-    return next((names.index(name) for name in ("state", "kind") if name in names), 0)
+    return next((names.index(name) for name in ("state", "status", "kind") if name in names), 0)

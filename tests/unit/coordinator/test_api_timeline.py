@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from bus.gpus import Quarantine
 from bus.timeline import NodeSpan, PlacedAttempt, SpanKind, Timeline
 from bus.values import DiskInfo, GpuInfo, InterfaceInfo, NodeKind, NodeName, Resources
 from coordinator.core.model import Booking, Shape
@@ -169,6 +170,31 @@ async def test_devices_come_by_node_in_pages(shell: Shell) -> None:
     node = shell.cluster.nodes[NodeName("n2")]
     node.inventory = replace(node.inventory, interfaces=tuple(replace(card, ip=None) for card in CARDS))
     assert (await shell.ask("rita", "node.devices"))["down"] == 0, "what has no address is not used"
+
+
+async def test_gpus_are_told_to_who_asks_for_them(shell: Shell) -> None:
+    await equipped(shell)
+    node = shell.cluster.nodes[NodeName("n2")]
+    many = tuple(GpuInfo(uuid=f"g{number:02}", model="T4", mem_mib=16_000) for number in range(12))
+    node.inventory = replace(node.inventory, gpus=many)
+    node.quarantines = {"g03": Quarantine(uuid="g03", kind="ecc", reason="bits", at=1.0)}
+    before = await shell.ask("rita", "node.devices", filter="name=n2")
+    assert {each["kind"] for each in before["devices"]} == {"disk", "interface"}
+    every = await shell.ask("rita", "node.devices", filter="name=n2", gpus=True)
+    assert (every["total"], every["quarantined"], every["total_mib"]) == (15, 1, 100)
+    kinds = [each["kind"] for each in every["devices"]]
+    assert kinds == ["disk", *["gpu"] * 12, "interface", "interface"]
+    asked = await shell.ask("rita", "node.devices", filter="name=n2", kind="gpu")
+    assert [each["name"] for each in asked["devices"]] == [str(number) for number in range(12)]
+    third = asked["devices"][3]
+    assert (third["status"], third["gpu"]["kind"], third["gpu"]["reason"]) == ("quarantined", "ecc", "bits")
+    names: list[str] = []
+    cursor = ""
+    for _ in range(4):
+        page = await shell.ask("rita", "node.devices", filter="name=n2", gpus=True, limit=4, cursor=cursor)
+        names += [each["name"] for each in page["devices"]]
+        cursor = page["next"]
+    assert cursor == "" and names == [each["name"] for each in every["devices"]], "GPU 10 comes behind 9"
 
 
 async def test_tools_are_counted_with_those_that_nobody_has(shell: Shell) -> None:

@@ -7,12 +7,16 @@ from msgspec.structs import replace
 
 from bus.api import Token
 from bus.equipment import Device, DeviceKind, Tool, ToolKind
+from bus.gpus import Gpu
 from bus.housekeeping import Connection
 from bus.people import Standing, User
 from bus.values import Role
+from bus.volumes import PoolEntry, PoolNode
 from tui.view.equipment import (
     CONNECTIONS,
     DEVICES,
+    DISKS,
+    GPUS,
     TOKENS,
     TOOLS,
     USERS,
@@ -28,7 +32,9 @@ from tui.view.equipment import (
     tool_facts,
     user_facts,
 )
-from tui.view.networks import interface_facts
+from tui.view.networks import CARDS, interface_facts
+from tui.view.steering import steer, way_back
+from tui.view.volumes import POOLS, pool_facts
 
 DISK = Device(node="n1", kind=DeviceKind.DISK, name="/", total_mib=1_000, free_mib=250, about="ext4")
 CARD = Device(node="n1", kind=DeviceKind.INTERFACE, name="eth0", status="up", speed_mbps=25_000)
@@ -62,7 +68,7 @@ def test_a_disk_has_a_size_and_a_card_a_speed() -> None:
         column.title: [column.field.cell(each, 0.0) for each in (DISK, CARD)] for column in DEVICES.columns
     }
     assert cells["SIZE"] == ["1000M", "–"] and cells["SPEED"] == ["–", "25 Gbit/s"]
-    assert any("250M free of 1000M" in line.text for line in device_facts(DISK))
+    assert any("250M free of 1000M" in line.text for line in device_facts(DISK, now_s=0.0))
     assert any("25 Gbit/s" in line.text for line in interface_facts(CARD))
 
 
@@ -123,3 +129,58 @@ def test_who_is_slow_to_take_what_is_sent_stands_out() -> None:
     )
     assert CONNECTIONS.tone(slow) == "warn"
     assert "1M" in [column.field.cell(slow, 10.0) for column in CONNECTIONS.columns]
+
+
+def gpu(**fields: object) -> Device:
+    """The first GPU of n1."""
+    known = {"node": "n1", "index": 0, "uuid": "GPU-1", "model": "T4", "mem_mib": 16_384, "state": "free"}
+    state = Gpu(**(known | fields))  # type: ignore[arg-type]
+    return Device(node="n1", kind=DeviceKind.GPU, name="0", about="T4", status=state.state, gpu=state)
+
+
+def test_a_gpu_stands_among_devices_with_its_health() -> None:
+    out = gpu(state="quarantined", kind="ecc", reason="2 uncorrected", since=40.0)
+    shared = gpu(state="shared", taken_milli=500, tasks=["7.0", "8.0"])
+    cells = {
+        column.title: [column.field.cell(each, 100.0) for each in (out, shared)] for column in GPUS.columns
+    }
+    assert cells["S"] == ["✖", "●"] and cells["STATE"] == ["quarantined", "shared"]
+    assert cells["WHY"] == ["ecc: 2 uncorrected", "–"] and cells["SINCE"] == ["1m", "–"]
+    assert cells["TAKEN"][1].endswith("50%") and cells["TASKS"] == ["–", "7.0 8.0"]
+    assert [GPUS.tone(each) for each in (out, shared, gpu(), gpu(state="not offered"))] == [
+        "bad", "ok", "ok", "idle",
+    ]  # fmt: skip
+    told = "\n".join(line.text for line in device_facts(out, now_s=100.0))
+    assert "uncorrected errors of its memory" in told and "when somebody releases it" in told
+    hot = gpu(state="quarantined", kind="hot", reason="97 °C", since=0.0)
+    assert "by itself" in "\n".join(line.text for line in device_facts(hot, now_s=100.0))
+
+
+def test_columns_of_disks_stand_only_where_disks_are() -> None:
+    of_disks = {"SIZE", "FREE", "USED"}
+    assert of_disks <= {column.title for column in DISKS.columns}
+    for listing in (CARDS, GPUS):
+        assert not of_disks & {column.title for column in listing.columns}
+    assert len({listing.key(gpu()) for listing in (DEVICES, DISKS, CARDS, GPUS)}) == 1
+
+
+def test_a_pool_with_a_faulty_part_says_so() -> None:
+    parts = [PoolNode(node="n1", free_mib=9), PoolNode(node="n2", fault="no disk")]
+    pool = PoolEntry(name="p", type="local", path="/p", total_mib=100, used_mib=95, nodes=parts)
+    assert POOLS.tone(pool) == "bad" and POOLS.tone(replace(pool, nodes=parts[:1])) == "warn"
+    lines = [line.text for line in pool_facts(pool)]
+    assert any("n2" in line and "no disk" in line for line in lines)
+    assert "no disk" in lines[5], "what is faulty stands first"
+
+
+def test_of_devices_only_gpus_are_steered_and_each_has_its_command() -> None:
+    out = gpu(state="quarantined", kind="manual", index=1)
+    out = replace(out, name="1")
+    steering = steer(
+        "gpu", "quarantine", [gpu(taken_milli=500, tasks=["7.0"]), replace(gpu(), node="n2"), out, DISK]
+    )
+    assert steering.command == "corral gpu quarantine n1 0\ncorral gpu quarantine n2 0"
+    assert steering.left_out == (("n1 gpu 1", "is quarantined already"), ("n1 disk /", "is no GPU"))
+    assert "what runs on 1 of them goes on: 7.0" in steering.effect[0]
+    assert [way.verb for step in steering.steps for way in way_back(step)] == ["unquarantine"] * 2
+    assert steer("gpu", "unquarantine", [out]).command == "corral gpu release n1 1"

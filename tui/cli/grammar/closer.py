@@ -22,8 +22,8 @@ DOCUMENT = ("table", "json", "jsonl")
 
 def add(verbs: Verbs, shared: Parser) -> None:
     forms = ("table", "json", "jsonl", "name")
-    devices = verb(verbs, shared, "devices", "disks and network interfaces of the nodes", formats=forms)
-    devices.add_argument("--kind", choices=("disk", "interface"), help="only these")
+    devices = verb(verbs, shared, "devices", "disks, network interfaces and GPUs of the nodes", formats=forms)
+    devices.add_argument("--kind", choices=("disk", "interface", "gpu"), help="only these")
     devices.add_argument("--filter", default="", metavar="COND", help="of these nodes: 'label.rack=r01'")
     devices.add_argument(
         "--limit",
