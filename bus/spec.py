@@ -41,13 +41,14 @@ class ResourceSpec(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaul
     """`cpu`: millicores, or text such as "2" or "500m"; `memory` and `storage`: MiB, or "4GiB";
     `net`: Mbit/s, or "1Gbit"; `gpu`: GPUs, or a share of one such as 0.5 or "500m". `gpu_type`: models of
     which any will do, as words of the name that the driver gives ("a100"); `gpu_memory`: MiB that each GPU
-    must have."""
+    must have; `gpu_uuid`: the only GPU that will do, by the UUID that the driver gives."""
 
     cpu: int | str = 1000
     memory: int | str = 64
     gpu: int | float | str = 0
     gpu_type: str | list[str] = []
     gpu_memory: int | str = 0
+    gpu_uuid: str = ""
     storage: int | str = 0
     net: int | str = 0
 

@@ -343,6 +343,7 @@ class TaskSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     nodes: tuple[str, ...] = ()  # allowed nodes; empty means any
     gpu_types: tuple[str, ...] = ()  # models of which any will do; empty means all
     gpu_mem_mib: int = 0  # that each of its GPUs must have
+    gpu_uuid: str = ""  # the only GPU that will do
     pty: bool = False  # it lives in a terminal that people attach to
     gang: Gang | None = None  # `resources` are then of one rank
     called: str = ""  # the registered tool, as NAME@VERSION

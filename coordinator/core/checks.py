@@ -14,7 +14,7 @@ from itertools import islice
 from bus.refusal import quote
 from bus.spec import Constraints, JobSpec, OnFailure, TaskSpec
 from bus.units import ARRAY_COUNT_MAX
-from bus.values import JobKind, TaskRef, is_name
+from bus.values import GPU_MILLI, Gang, JobKind, Resources, TaskRef, is_name
 from coordinator.core.conditions import Condition, Need, split_condition
 from coordinator.core.effects import Fault
 from coordinator.core.scheduler.feasible import model_words
@@ -38,6 +38,7 @@ _LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,62}")
 _DEDUPE_KEY = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _TASK = re.compile(r"([1-9][0-9]{0,17})\.([0-9]{1,7})", re.ASCII)
 _JOB_NUMBER = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
+_GPU_UUID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:-]{0,127}")
 _DENIED_ENV = ("LD_", "CORRAL_", "NATS_", "PG")
 _DENIED_ENV_NAMES = frozenset({"PYTHONPATH", "PYTHONSTARTUP", "BASH_ENV", "ENV", "IFS"})
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -280,6 +281,24 @@ def parse_gpu_types(asked: str | list[str], field: str, faults: list[Fault]) -> 
             faults.append(Fault(code="E_VALUE", field=field, got=quote(each), expected=expected))
         found.add(words)
     return tuple(sorted(found))
+
+
+def parse_gpu_uuid(
+    asked: str, resources: Resources, gang: Gang | None, field: str, faults: list[Fault]
+) -> str:
+    """The UUID of the one GPU that a task names, as its driver says it; "" where it names none."""
+    if not asked:
+        return ""
+    if _GPU_UUID.fullmatch(asked) is None:
+        expected = "the UUID that corral gpu ls shows, such as GPU-4f1c0a77-…"
+        faults.append(Fault(code="E_VALUE", field=field, got=quote(asked), expected=expected))
+        return ""
+    if gang is not None or resources.gpu_millis > GPU_MILLI:
+        message = "one GPU is named" + (", and the ranks of a gang need one each" if gang is not None else "")
+        hint = "ask for gpu 1, or a share of it; or leave gpu_uuid out"
+        faults.append(Fault(code="E_FIELD", message=message, field=field, hint=hint))
+        return ""
+    return asked
 
 
 def check_constraints(constraints: Constraints, faults: list[Fault]) -> None:

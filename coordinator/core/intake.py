@@ -426,6 +426,9 @@ class _Deriver:
             nodes=tuple(constraints.nodes),
             gpu_types=checks.parse_gpu_types(asked.gpu_type, f"{path}/resources/gpu_type", self._faults),
             gpu_mem_mib=self._size(asked.gpu_memory, f"{path}/resources/gpu_memory"),
+            gpu_uuid=checks.parse_gpu_uuid(
+                asked.gpu_uuid, resources, gang, f"{path}/resources/gpu_uuid", self._faults
+            ),
             pty=spec.type is JobKind.INTERACTIVE and tool is None,
             gang=gang,
             container=container,
@@ -454,7 +457,7 @@ class _Deriver:
             self._parse(_gpu_millis, asked.gpu, field=f"{path}/gpu", default=GPU_MILLI), GPU_MILLI
         )
         if not (gpus or gpu_milli):
-            for name in ("gpu_type", "gpu_memory"):
+            for name in ("gpu_type", "gpu_memory", "gpu_uuid"):
                 if getattr(asked, name):
                     self._fault(
                         "E_FIELD", f"{name} without gpu", f"{path}/{name}", hint="say how many GPUs: gpu"

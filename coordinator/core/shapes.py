@@ -22,6 +22,7 @@ class Shape(Struct, frozen=True, cache_hash=True):
     gang: Gang | None = None  # `resources` are of one rank
     features: tuple[str, ...] = ()
     claims: tuple[str, ...] = ()  # volumes to which it alone writes
+    gpu_uuid: str = ""  # the only GPU that will do
 
 
 def shape_of(settings: TaskSettings, wishes: Wishes | None = None) -> Shape:
@@ -36,4 +37,5 @@ def shape_of(settings: TaskSettings, wishes: Wishes | None = None) -> Shape:
         settings.gang,
         (*settings.features, *((RANKS,) if settings.gang is not None else ())),
         tuple(sorted(each.name for each in settings.volumes if each.exclusive)),
+        settings.gpu_uuid,
     )

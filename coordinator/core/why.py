@@ -15,13 +15,13 @@ from coordinator.core import after
 from coordinator.core.amounts import RESOURCES, amount_of, describe, flag
 from coordinator.core.conditions import Condition, Verdict, with_condition
 from coordinator.core.gang_why import gang_blocker
-from coordinator.core.gpu_health import release_command
+from coordinator.core.gpu_health import label, release_command
 from coordinator.core.groups import verdicts
 from coordinator.core.model import Attempt, Cluster, Group, Job, Node, Shape, Task
 from coordinator.core.releases import RANKS_SINCE
 from coordinator.core.scheduler.affinity import scoring
 from coordinator.core.scheduler.explain import Explanation
-from coordinator.core.scheduler.feasible import fits_now, is_model, obstacles, once_ended
+from coordinator.core.scheduler.feasible import fits_now, is_model, obstacles, once_ended, other_gpu
 from coordinator.core.scheduler.order import standing
 from coordinator.core.scheduler.pool import pool_of
 from coordinator.core.scheduler.scene import own_entry
@@ -268,6 +268,13 @@ def _of_nodes(cluster: Cluster, shape: Shape, code: str, nodes: list[Node], *, a
             message, remedy = _too_old(nodes, some)
         case "gpu_quarantined":
             message, remedy = _quarantined(nodes, some)
+        case "gpu_uuid":
+            message, remedy = _elsewhere(cluster, shape, nodes, some)
+        case "gpu_uuid_quarantined":
+            held = nodes[0].quarantines[shape.gpu_uuid]
+            message = f"{label(nodes[0], shape.gpu_uuid)}, which it names, is in quarantine (E_QUARANTINED): "
+            message += held.reason or held.kind
+            remedy = release_command(nodes[0], shape.gpu_uuid)
         case "health" | "admin":
             message, remedy = _away(kind, what, nodes)
         case "declined":
@@ -325,6 +332,21 @@ def _too_old(nodes: list[Node], some: str) -> tuple[str, str]:
     return message, f"install Corral {since} or newer there, and start {whose} agent again"
 
 
+def _elsewhere(cluster: Cluster, shape: Shape, nodes: list[Node], some: str) -> tuple[str, str]:
+    """The GPU that it names is on another node, or on none."""
+    if len(nodes) < len(cluster.nodes):
+        do = "do" if len(nodes) > 1 else "does"
+        return f"{some} {do} not have the GPU that it names", "submit without --gpu-uuid"
+    there = [node for node in nodes if any(gpu.uuid == shape.gpu_uuid for gpu in node.inventory.gpus)]
+    if there:
+        name = label(there[0], shape.gpu_uuid)
+        return f"{name}, which it names, is not offered to tasks", f"corral gpu ls {there[0].name}"
+    return (
+        f"no node has the GPU {shape.gpu_uuid}, which it names",
+        "when it is found again; or without --gpu-uuid",
+    )
+
+
 def _quarantined(nodes: list[Node], some: str) -> tuple[str, str]:
     """GPUs that would be enough, if they were given out."""
     out = [(node, node.quarantines[gpu.uuid]) for node in nodes for gpu in node.withheld_gpus]
@@ -355,6 +377,11 @@ def _busy(shape: Shape, resource: str, nodes: list[Node], some: str, *, asker: U
     wanted = amount_of(shape.resources, resource)
     nearest = min(nodes, key=lambda node: (_distance(node, shape), node.name))
     free = max(amount_of(nearest.free, resource), 0)
+    ending = _ending(nearest, shape)
+    ends = [f"when {_named(ending, asker)} {'ends' if len(ending) == 1 else 'end'}"] if ending else []
+    if resource == "gpus" and shape.gpu_uuid and not other_gpu(nearest, shape):
+        name = label(nearest, shape.gpu_uuid)
+        return f"{name}, which it names, is taken", ends[0] if ends else "when it is free"
     lack = "lack" if len(nodes) > 1 else "lacks"
     message = f"{some} {lack} {describe(resource, wanted)}"
     if 0 < free < wanted:
@@ -364,10 +391,7 @@ def _busy(shape: Shape, resource: str, nodes: list[Node], some: str, *, asker: U
     ways = []
     if len(obstacles(nearest, shape)) == 1 and 0 < free < wanted:
         ways.append(f"would start with {flag(resource, free)}")
-    ending = _ending(nearest, shape)
-    if ending:
-        ways.append(f"when {_named(ending, asker)} {'ends' if len(ending) == 1 else 'end'}")
-    return message, ", or ".join(ways)
+    return message, ", or ".join(ways + ends)
 
 
 def _distance(node: Node, shape: Shape) -> tuple[int, float]:

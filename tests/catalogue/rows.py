@@ -193,6 +193,13 @@ SPEC = (
     Row("B42", "E_TYPE", "/resources/gpu_type", spec=needing(gpu=1, gpu_type=5)),
     Row("B42", "E_UNIT", "/resources/gpu_memory", spec=needing(gpu=1, gpu_memory="much")),
     Row("B42", "E_USAGE", "--gpu", argv=submit("--gpu", "a100:1", "--gpu-type", "a100")),
+    Row("B43", "E_UNSATISFIABLE", "no node has the GPU GPU-1", spec=needing(gpu=1, gpu_uuid="GPU-1")),
+    Row("B43", "E_UNSATISFIABLE", "corral gpu ls", argv=submit("--gpu", "1", "--gpu-uuid", "GPU-1")),
+    Row("B43", "E_FIELD", "gpu_uuid without gpu", spec=needing(gpu_uuid="GPU-1")),
+    Row("B43", "E_FIELD", "one GPU is named", spec=needing(gpu=2, gpu_uuid="GPU-1")),
+    Row("B43", "E_VALUE", "/resources/gpu_uuid", spec=needing(gpu=1, gpu_uuid="GPU 1")),
+    Row("B43", "E_TYPE", "/resources/gpu_uuid", spec=needing(gpu=1, gpu_uuid=7)),
+    Row("B43", "E_VALUE", "at --gpu-uuid", argv=submit("--gpu", "1", "--gpu-uuid", "x y")),
     Row("B47", "E_RANGE", "got 11; expected 0–10", spec=job(retries=11)),
     Row("B47", "E_RANGE", "0–10", spec=job(retries=-1)),
     Row("B47", "E_RANGE", "got number 2.5; expected integer 0–10", spec=job(retries=2.5)),
@@ -406,7 +413,6 @@ COMMAND = (
 ROWS = ENVELOPE + VALUES + SPEC + WEBHOOKS + NODES + COMMAND
 
 LATER: dict[str, dict[str, Any]] = {
-    "B43": needing(gpu=1, gpu_uuid="GPU-1"),
     "B65": job(secrets=["secret://nope"]),
     "B69": job(ports=[0]),
     "B73": job(resume_from="1042"),

@@ -15,6 +15,7 @@ _OPTIONS = {
     "/resources/gpu": "gpu",
     "/resources/gpu_type": "gpu_type",
     "/resources/gpu_memory": "gpu_memory",
+    "/resources/gpu_uuid": "gpu_uuid",
     "/resources/storage": "storage",
     "/resources/net": "net",
     "/constraints/labels": "label",

@@ -40,7 +40,7 @@ _AMOUNTS: dict[str, Callable[[str], object]] = {
     "grace": parse_duration_s,
     "array": parse_array,
 }
-_RESOURCE_OPTIONS = ("cpu", "memory", "gpu", "gpu_type", "gpu_memory", "storage", "net")
+_RESOURCE_OPTIONS = ("cpu", "memory", "gpu", "gpu_type", "gpu_memory", "gpu_uuid", "storage", "net")
 _GANG_OPTIONS = {
     "gang": "size",
     "gang_topology": "topology",

@@ -18,6 +18,9 @@ _WHOLE = {
     "gpu_memory": "GPUs with too little memory",
     "gpu_share": "cannot share a GPU",
     "ranks": "agent too old for gangs",
+    "gpu_quarantined": "GPUs in quarantine",
+    "gpu_uuid": "has not the GPU named",
+    "gpu_uuid_quarantined": "the GPU named is in quarantine",
     "reserved": "kept free for who waits longer",
 }
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from bus.values import NodeKind, Resources
 from coordinator.core.model import Cluster, Group, Node, Shape
-from coordinator.core.scheduler.feasible import traits_of
+from coordinator.core.scheduler.feasible import other_gpu, traits_of
 from coordinator.core.scheduler.live_gpus import request_of
 from coordinator.core.scheduler.planner import Asked
 
@@ -95,4 +95,5 @@ def _could_hold(node: Node, shape: Shape) -> bool:
         and (not shape.nodes or node.name in shape.nodes)
         and shape.resources.fits(node.declared)
         and not traits_of(node).mismatches(shape)
+        and not other_gpu(node, shape)
     )

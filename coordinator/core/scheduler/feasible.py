@@ -36,7 +36,8 @@ def avoided(node: Node, shape: Shape) -> tuple[str, ...]:
 def busy(node: Node, shape: Shape) -> tuple[str, ...]:
     """What others hold of it that `shape` lacks; of GPUs also where free ones are of no use."""
     lacking = shape.resources.lacking(node.free)
-    if "gpus" not in lacking and not gpu_mismatch(gpus_of(node), shape) and find_gpus(node, shape) is None:
+    could = not gpu_mismatch(gpus_of(node), shape) and not other_gpu(node, shape)
+    if "gpus" not in lacking and could and find_gpus(node, shape) is None:
         lacking += ("gpus",)
     return tuple(f"busy:{name}" for name in lacking)
 
@@ -64,7 +65,7 @@ def find_gpus(node: Node, shape: Shape) -> tuple[str, ...] | None:
     able = []
     for position, (gpu, kind) in enumerate(zip(node.offered_gpus, gpus_of(node), strict=True)):
         free = node.free_milli(gpu.uuid)
-        if free >= milli and kind.suits(shape):
+        if free >= milli and kind.suits(shape) and shape.gpu_uuid in ("", gpu.uuid):
             able.append((free, gpu.mem_mib, position, gpu.uuid))
     able.sort()
     return tuple([entry[3] for entry in able[:wanted]]) if len(able) >= wanted else None
@@ -146,7 +147,16 @@ def mismatches(node: Node, shape: Shape) -> tuple[str, ...]:
         for name in shape.resources.lacking(node.capacity)
         if name != "gpus" or QUARANTINED not in traits
     )
-    return (*name, *traits, *capacity)
+    named = other_gpu(node, shape)
+    return (*name, *([named] if named else ()), *traits, *capacity)
+
+
+def other_gpu(node: Node, shape: Shape) -> str:
+    """What keeps `shape` from the GPU that it names: that is elsewhere, or out; "" where it names none."""
+    uuid = shape.gpu_uuid
+    if not uuid or any(gpu.uuid == uuid for gpu in node.offered_gpus):
+        return ""
+    return NAMED_OUT if any(gpu.uuid == uuid for gpu in node.withheld_gpus) else NAMED
 
 
 class Traits(NamedTuple):
@@ -178,6 +188,7 @@ class Traits(NamedTuple):
 
 
 QUARANTINED = "gpu_quarantined"
+NAMED, NAMED_OUT = "gpu_uuid", "gpu_uuid_quarantined"
 
 
 def traits_of(node: Node) -> Traits:
@@ -194,16 +205,20 @@ def never_fits(nodes: Iterable[Node], shape: Shape) -> str | None:
     """
     nearest: tuple[int, str, tuple[str, ...]] | None = None
     models: set[str] = set()
+    is_nowhere = True
     for node in nodes:
-        passing = (*shape.features, QUARANTINED)
+        passing = (*shape.features, QUARANTINED, NAMED_OUT)
         found = tuple(word for word in mismatches(node, shape) if word not in passing)
         if not found:
             return None
+        is_nowhere &= NAMED in found
         models.update(gpu.model for gpu in gpus_of(node))
         candidate = (len(found), node.name, found)
         if nearest is None or candidate < nearest:
             nearest = candidate
     if nearest is None:
         return None
+    if is_nowhere:
+        return f"no node has the GPU {shape.gpu_uuid}; corral gpu ls shows those there are"
     there = f"; GPUs here: {', '.join(sorted(models))}" if shape.gpu_types and models else ""
     return f"no node could ever hold it; nearest is {nearest[1]}: {', '.join(nearest[2])}{there}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -17,7 +18,17 @@ from numpy.typing import NDArray
 from bus.values import GPU_MILLI, NodeHealth, NodeName, Resources
 from coordinator.core.model import Cluster, Node, Shape
 from coordinator.core.scheduler import live_gpus
-from coordinator.core.scheduler.feasible import Traits, avoided, closed, gpu_mismatch, gpus_wanted, traits_of
+from coordinator.core.scheduler.feasible import (
+    NAMED,
+    NAMED_OUT,
+    Traits,
+    avoided,
+    closed,
+    find_gpus,
+    gpu_mismatch,
+    gpus_wanted,
+    traits_of,
+)
 from coordinator.core.scheduler.gpus import GpuPool
 
 Mask = NDArray[np.bool_]
@@ -127,6 +138,8 @@ class Pool:
         found: Mask = self._matches(shape) & self._open & (self._free >= amounts(shape.resources)).all(axis=1)
         if gpus_wanted(shape):
             found &= self._gpus_of(shape).fits(shape)
+        if shape.gpu_uuid:
+            found &= self._named_free(shape)
         if not _avoids(shape):
             _remember(self._fitting, shape, (self._changes, found))
         return found
@@ -150,11 +163,17 @@ class Pool:
             counts.update(reason for node in self.nodes for reason in avoided(node, shape))
         if shape.nodes:
             counts["node"] = len(self.nodes) - len(self._rows.keys() & set(shape.nodes))
+        if shape.gpu_uuid:
+            there, held = (len(rows.get(shape.gpu_uuid, ())) for rows in self._by_uuid.values())
+            counts[NAMED_OUT], counts[NAMED] = held, len(self.nodes) - there - held
         request = np.array(amounts(shape.resources))
         short = self._free < request
         if gpus_wanted(shape):  # enough of them may be free, and lie in no useful pieces
             gpus = self._gpus_of(shape)
-            short[:, 2] |= ~gpus.mismatch(shape) & ~gpus.fits(shape)
+            fits = gpus.fits(shape)
+            if shape.gpu_uuid:
+                fits = self._named_free(shape) | ~self._named(shape)
+            short[:, 2] |= ~gpus.mismatch(shape) & ~fits
         beyond = self._capacity < request
         out = [traits.lacks_only_quarantined(shape) for traits in self._traits]
         beyond[:, 2] &= ~np.array(out, dtype=np.bool_)[self._trait]  # said already, by a better word
@@ -177,6 +196,8 @@ class Pool:
         """Where it could run, whoever else is there: that stays as long as this pool does."""
         by_trait = np.array([not traits.mismatches(shape) for traits in self._traits], dtype=np.bool_)
         found: Mask = by_trait[self._trait] & (self._capacity >= amounts(shape.resources)).all(axis=1)
+        if shape.gpu_uuid:
+            found &= self._named(shape)
         if not shape.nodes:
             return found
         rows = [row for name in set(shape.nodes) if (row := self._rows.get(NodeName(name))) is not None]
@@ -201,6 +222,32 @@ class Pool:
         for column in range(1, shares.shape[1]):
             total = total + shares[:, column]
         return total
+
+    def _named(self, shape: Shape) -> Mask:
+        """Where the GPU is that `shape` names, and is given to tasks."""
+        found = np.zeros(len(self.nodes), dtype=np.bool_)
+        found[self._by_uuid[""].get(shape.gpu_uuid, [])] = True
+        return found
+
+    def _named_free(self, shape: Shape) -> Mask:
+        """Where as much of it is free as `shape` wants."""
+        free = self._named(shape)
+        free[[row for row in np.flatnonzero(free) if find_gpus(self.nodes[row], shape) is None]] = False
+        return free
+
+    @cached_property
+    def _by_uuid(self) -> dict[str, dict[str, list[int]]]:
+        """The rows of the nodes that have each GPU: "" of those given out, NAMED_OUT of those in quarantine.
+
+        Looked up once: a job that names its GPU would else have every GPU looked at in each step of a round.
+        """
+        found: dict[str, dict[str, list[int]]] = {"": {}, NAMED_OUT: {}}
+        for row, node in enumerate(self.nodes):
+            for gpu in node.offered_gpus:
+                found[""].setdefault(gpu.uuid, []).append(row)
+            for gpu in node.withheld_gpus:
+                found[NAMED_OUT].setdefault(gpu.uuid, []).append(row)
+        return found
 
     def _gpus_of(self, shape: Shape) -> _Gpus:
         if self._gpus is None:

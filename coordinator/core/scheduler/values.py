@@ -78,11 +78,13 @@ class Values:
         return self._of(node).score
 
     def gpus(self, node: Node) -> tuple[str, ...]:
-        """Of which GPU it gets its share there; empty: it wants none, or that one is not of its kind."""
+        """Of which GPU it gets its share there; empty: it wants none, or not such a one."""
         if not self._request.shares:
             return ()
         place = self._of(node).gpu
-        return (node.offered_gpus[place].uuid,) if gpus_of(node)[place].suits(self._shape) else ()
+        uuid = node.offered_gpus[place].uuid
+        is_its_own = self._shape.gpu_uuid in ("", uuid)
+        return (uuid,) if is_its_own and gpus_of(node)[place].suits(self._shape) else ()
 
     def features(self, node: Node) -> dict[str, float]:
         """What its score is the sum of, but for the steps of Q; nothing where there is no room any more."""

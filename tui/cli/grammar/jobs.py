@@ -333,6 +333,7 @@ def _add_needs(parser: Parser) -> None:
         "--gpu-type", type=words, metavar="MODEL,…", help="models of which any will do: a100,h100"
     )
     needs.add_argument("--gpu-memory", metavar="SIZE", help="that each GPU must have: 40GiB")
+    needs.add_argument("--gpu-uuid", metavar="UUID", help="the only GPU that will do, see corral gpu ls")
     needs.add_argument("--storage", metavar="SIZE")
     needs.add_argument("--net", metavar="RATE", help="100Mbit, 1Gbit")
     needs.add_argument(
