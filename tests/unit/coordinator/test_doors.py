@@ -75,6 +75,7 @@ SOUND: dict[str, Any] = {
     "task.logs": {"task": "1.0", "stream": "stdout", "offset": 0},
     "task.follow": {"task": "1.0"},
     "node.show": {"node": "n1"},
+    "node.logs": {"node": "n1"},
     "tool.add": {
         "name": "resize",
         "command": ["resize", "{input.file}"],
