@@ -9,7 +9,7 @@ import pytest
 from bus.values import AttemptRef, Ended, Outcome, Started
 from tests.integration.store.test_past import coordinator, keep_events, recorded
 from tests.unit.coordinator.fake_agent import FakeAgent
-from tests.unit.coordinator.shell import Shell
+from tests.unit.coordinator.shell import Shell, until
 
 KEPT = ("task", "node", "attempt", "order", "rank", "decided_at", "rule", "values", "candidates")
 NOT_OF_NOW = {"fair share", "reservations", "priority", "capacity", "labels"}
@@ -26,11 +26,11 @@ def codes(told: dict[str, Any]) -> list[str]:
 
 
 async def run(shell: Shell, agent: FakeAgent, task: str, *, sequence: int) -> float:
-    """It starts; when that was."""
-    job, index = map(int, task.split("."))
+    """It starts once it was placed; when that was."""
+    attempt = AttemptRef(*map(int, task.split(".")), 1)
+    await until(lambda: any(attempt in node.attempts for node in shell.cluster.nodes.values()))
     now_s = shell.clock.now_s()
-    started = Started(attempt=AttemptRef(job, index, 1), started_at=now_s, pid=1)
-    await agent.report(started, sequence=sequence)
+    await agent.report(Started(attempt=attempt, started_at=now_s, pid=1), sequence=sequence)
     return now_s
 
 
