@@ -28,6 +28,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "task.follow": {"task": "1.0"},
     "node.list": {},
     "node.show": {"node": "n1"},
+    "node.logs": {"node": "n1"},
     "node.devices": {},
     "node.tools": {},
     "tool.add": {"name": "resize", "command": ["resize", "{input.file}"]},

@@ -44,6 +44,18 @@ def test_an_array_is_one_group_of_many() -> None:
 
 
 @pytest.mark.contract("S0.2")
+def test_each_task_finds_the_settings_of_its_part() -> None:
+    tasks = [
+        TaskSpec(name="a", command=["true"], array="0-3", grace=1.0),
+        TaskSpec(name="b", command=["false"], grace=2.0),
+    ]
+    derived = derive(JobSpec(tasks=tasks), "alice")
+    assert isinstance(derived, Derived) and derived.tasks == 5
+    assert [derived.settings_of(index).grace_s for index in (0, 3, 4)] == [1.0, 1.0, 2.0]
+    with pytest.raises(IndexError):
+        derived.settings_of(5)
+
+
 def test_a_matrix_is_one_group_whose_elements_know_their_combination() -> None:
     (part,) = parts(command=["true"], matrix={"lr": [0.1, 1e-3], "model": ["s", "l"]}, max_parallel=3)
     assert part.count == 4 and part.limit == 3
