@@ -164,6 +164,8 @@ class StreamServer:
 
     async def _serve(self, session: Session, serve: Serve) -> None:
         work = asyncio.ensure_future(serve(session))
+        # who ends us twice, as the end of a loop does, never hears how it went: that is nothing to complain of
+        work.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         broken = asyncio.ensure_future(session.stream.broken())
         try:
             await asyncio.wait({work, broken}, return_when=asyncio.FIRST_COMPLETED)
