@@ -164,7 +164,7 @@ class StreamServer:
 
     async def _serve(self, session: Session, serve: Serve) -> None:
         work = asyncio.ensure_future(serve(session))
-        # who ends us twice, as the end of a loop does, never hears how it went: that is nothing to complain of
+        # who ends us twice, as the end of a loop does, never hears how it went: nothing to complain of
         work.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         broken = asyncio.ensure_future(session.stream.broken())
         try:
