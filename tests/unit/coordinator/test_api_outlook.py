@@ -215,6 +215,7 @@ async def test_those_that_nobody_asked_about_are_foretold_too(
 ) -> None:
     """One after the other, whatever goes wrong with one of them, and the status says how true they came."""
     monkeypatch.setattr(outlook, "SAMPLE_EVERY_S", 0.0)
+    monkeypatch.setattr(outlook, "SAMPLE_SHARE", 1.0)  # else it rests for long after one that took long
     agent = await shell.agent()
     broken = iter([RuntimeError("a bug"), None])
 
