@@ -154,7 +154,9 @@ async def test_the_scheduler_is_that_of_then() -> None:
         await showing(pilot, "nothing was learned yet by then")
 
 
-@pytest.mark.parametrize(("digit", "said"), [("9", "tools as of now"), ("8", "disks and cards as of now")])
+@pytest.mark.parametrize(
+    ("digit", "said"), [("9", "tools as of now"), ("8", "disks, cards and GPUs as of now")]
+)
 @pytest.mark.parametrize("size", [(80, 24), (200, 60)])
 async def test_what_does_not_follow_says_so(digit: str, said: str, size: tuple[int, int]) -> None:
     async with opened(recent(), size=size) as pilot:

@@ -321,7 +321,8 @@ def test_cancel_timeout_and_lease_end_a_container(guard: Guard, image: str) -> N
     pid = inside(guard, KEY, "sleep 600")
     guard.send(wire.CANCEL, [spawned])
     assert guard.ended(KEY).outcome == wire.CANCELLED and not alive(pid)
-    exit_ = guard.run((7, 4, 1), "sh", "-c", "sleep 600; true", image=image, timeout_s=0.5, grace_s=600.0)
+    # long enough for it to have begun: podman loses a TERM before, and its task then ends after its grace
+    exit_ = guard.run((7, 4, 1), "sh", "-c", "sleep 600; true", image=image, timeout_s=6.0, grace_s=600.0)
     assert exit_.outcome == wire.TIMEOUT
     stubborn = "trap 'echo told' TERM; while true; do sleep 0.1; done"
     guard.spawn((7, 5, 1), "sh", "-c", stubborn, image=image)

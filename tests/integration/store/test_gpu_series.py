@@ -46,7 +46,7 @@ def sample(of: NodeRow, at: float, *percents: float | None) -> UsageRecord:
 async def asked(store: SeriesStore, of: NodeRow, *metrics: str, **other: object) -> Measured:
     names = {gpu.uuid: f"{of.name}:{place}" for place, gpu in enumerate(of.inventory.gpus)}
     fields: dict[str, object] = {
-        "kind": SeriesKind.GPU, "things": names, "nodes": (of.id,), "metrics": metrics or ("gpu",),
+        "kind": SeriesKind.GPU, "things": names, "owners": (of.id,), "metrics": metrics or ("gpu",),
         "since_s": BEGIN, "step_s": 60.0, "count": 3, "aggregate": Aggregate.MEAN,
     }  # fmt: skip
     return await store.measured(Wanted(**(fields | other)))  # type: ignore[arg-type]
