@@ -50,11 +50,11 @@ BENCHES: dict[str, Callable[[Cluster, Sizes], Coroutine[None, None, list[Figure]
     "console": console.measure,
     "history": history.measure,
     "copies": copies.measure,
-    "recovery": recovery.measure,
-    "rounds": rounds.measure,
-    "foresight": foresight.measure,
     "webhooks": webhooks.measure,
     "sessions": sessions.measure,
+    "recovery": recovery.measure,  # leaves a node that is not trusted for a while
+    "rounds": rounds.measure,
+    "foresight": foresight.measure,
     "ingest": ingest.measure,  # last: its nodes look alive for a while, and on a shared cluster get tasks
 }
 
