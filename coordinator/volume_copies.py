@@ -183,12 +183,9 @@ class VolumeCopies:
             if not await self._store.promote(row, place.node, found, epoch=self._epoch, by=by):
                 raise _conflict("another coordinator leads, or it was moved already")
             self._book.move(row, found, to=place.node)
-        except ApiError:
+        finally:  # also where the database is away: tasks would wait for it for ever
             self._book.moving.discard(row.id)
             self._place()
-            raise
-        self._book.moving.discard(row.id)
-        self._place()
         text = f"volume {row.name} is on {place.node} from now on: {row.node} is lost"
         self._event("volume_moved", "warning", text, row)
         return place.node
