@@ -84,7 +84,7 @@ class Call(PlannedForm[Steering | None]):
                 for part in self.outcome:
                     yield Static("", markup=False, id=f"form-{part}", classes="form-part")
             yield Static(
-                "ctrl-s calls it    ctrl-y copies the command    Tab next    Esc leaves it",
+                "ctrl-s calls it   ctrl-y copies the command   Tab next   Esc leaves",
                 markup=False,
                 classes="answers",
             )
