@@ -146,17 +146,15 @@ def choose_holder(
 ) -> tuple[NodeName, tuple[str, ...]] | None:
     """Who sends, and what of `wanted`, in its order: the one that has most; of equals who sends least."""
     wanted = tuple(wanted)
-    best: tuple[tuple[int, int, str], NodeName] | None = None
-    for name in {name for sha256 in wanted for name in holders.get(sha256, ())} - avoid - {asker}:
-        site = sites.get(name)
-        if site is None or not site.is_there:
-            continue
-        rank = (-sum(name in holders.get(sha256, ()) for sha256 in wanted), site.ordered, name)
-        if best is None or rank < best[0]:
-            best = rank, name
+
+    def rank(name: NodeName) -> tuple[int, int, str]:
+        return -sum(name in holders.get(sha256, ()) for sha256 in wanted), sites[name].ordered, name
+
+    having = {name for sha256 in wanted for name in holders.get(sha256, ())} - avoid - {asker}
+    best = min((name for name in having if name in sites and sites[name].is_there), key=rank, default=None)
     if best is None:
         return None
-    return best[1], tuple(sha256 for sha256 in wanted if best[1] in holders.get(sha256, ()))
+    return best, tuple(sha256 for sha256 in wanted if best in holders.get(sha256, ()))
 
 
 def _without_source(node: NodeName, sites: Mapping[NodeName, Site]) -> ReplicaState:

@@ -315,15 +315,12 @@ def test_a_note_of_a_monitor_that_is_none_says_nothing(tmp_path: Path, text: byt
     assert monitor_of(None, AttemptRef(*KEY)) == 0
 
 
-def test_cancel_timeout_and_lease_end_a_container(guard: Guard, image: str) -> None:
+def test_cancel_and_lease_end_a_container(guard: Guard, image: str) -> None:
     """Nobody inside has a handler for TERM, and as the first of its namespace would not even get it."""
     spawned = guard.spawn(KEY, "sleep", "600", image=image, grace_s=600.0)
     pid = inside(guard, KEY, "sleep 600")
     guard.send(wire.CANCEL, [spawned])
     assert guard.ended(KEY).outcome == wire.CANCELLED and not alive(pid)
-    # long enough for it to have begun: podman loses a TERM before, and its task then ends after its grace
-    exit_ = guard.run((7, 4, 1), "sh", "-c", "sleep 600; true", image=image, timeout_s=6.0, grace_s=600.0)
-    assert exit_.outcome == wire.TIMEOUT
     stubborn = "trap 'echo told' TERM; while true; do sleep 0.1; done"
     guard.spawn((7, 5, 1), "sh", "-c", stubborn, image=image)
     pid = inside(guard, (7, 5, 1), f"sh -c {stubborn}")
