@@ -12,7 +12,6 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 from msgspec import Struct
 
@@ -40,7 +39,7 @@ from bus.values import NodeHealth, NodeKind, NodeName, UserName
 from coordinator.api.access import viewer
 from coordinator.api.find import Finder
 from coordinator.api.jobs import check_range
-from coordinator.api.listing import LIMIT_MAX
+from coordinator.api.listing import LIMIT_MAX, cut, row_of
 from coordinator.api.streams import Place, Target
 from coordinator.collecting import Collector
 from coordinator.loop import Loop
@@ -116,14 +115,16 @@ class ArtifactDesk:
         """`artifact.list`: raises ApiError (E_RANGE, E_CURSOR, and what ids raise)."""
         assert isinstance(request, ArtifactList)
         check_range(request.limit, 1, LIMIT_MAX, field="/limit")
-        job = index = None
-        if request.target:
-            job, index = await self._finder.target(user, request.target, field="/target")
+        job, index = await self._finder.target_if_any(user, request.target, field="/target")
         found = await self._store.page(
-            viewer=viewer(user), job=job, index=index, limit=request.limit + 1, before=cursor(request.cursor)
+            viewer=viewer(user),
+            job=job,
+            index=index,
+            limit=request.limit + 1,
+            before=row_of(request.cursor),
         )
-        page = found[: request.limit]
-        return Artifacts(artifacts=page, next=page[-1].id if len(found) > len(page) else "")
+        page, following = cut(found, request.limit, lambda each: each.id)
+        return Artifacts(artifacts=page, next=following)
 
     async def show(self, user: UserRow, request: Struct) -> Artifact:
         """`artifact.show`: raises ApiError (E_NOT_FOUND, E_AMBIGUOUS)."""
@@ -244,14 +245,3 @@ def _upload(params: dict[str, Any]) -> tuple[str, int, str]:
             refusal("E_VALUE", field="/params/sha256", got=quote(sha256), expected="64 of 0-9, a-f")
         )
     return name, size, sha256
-
-
-def cursor(text: str) -> UUID | None:
-    """Where a page of a list begins. Raises ApiError (E_CURSOR)."""
-    if not text:
-        return None
-    try:
-        return UUID(text)
-    except ValueError:
-        hint = "use the `next` of the page before; or start again without"
-        raise ApiError(refusal("E_CURSOR", field="/cursor", got=quote(text), hint=hint)) from None

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from uuid import UUID
 
 from msgspec import Struct
 
@@ -36,7 +35,7 @@ from bus.values import RANK_STRIDE, NodeHealth, NodeName, TaskRef
 from coordinator.api.access import viewer
 from coordinator.api.find import Finder
 from coordinator.api.jobs import check_range
-from coordinator.api.listing import LIMIT_MAX
+from coordinator.api.listing import LIMIT_MAX, cut, row_of
 from coordinator.api.streams import Place, Target
 from coordinator.collecting import Collector
 from coordinator.loop import Loop
@@ -124,14 +123,16 @@ class CheckpointDesk:
         """`checkpoint.list`: raises ApiError (E_RANGE, E_CURSOR, and what ids raise)."""
         assert isinstance(request, CheckpointList)
         check_range(request.limit, 1, LIMIT_MAX, field="/limit")
-        job = index = None
-        if request.target:
-            job, index = await self._finder.target(user, request.target, field="/target")
+        job, index = await self._finder.target_if_any(user, request.target, field="/target")
         found = await self._store.page(
-            viewer=viewer(user), job=job, index=index, limit=request.limit + 1, before=_cursor(request.cursor)
+            viewer=viewer(user),
+            job=job,
+            index=index,
+            limit=request.limit + 1,
+            before=row_of(request.cursor),
         )
-        page = found[: request.limit]
-        return Checkpoints(checkpoints=page, next=page[-1].id if len(found) > len(page) else "")
+        page, following = cut(found, request.limit, lambda each: each.id)
+        return Checkpoints(checkpoints=page, next=following)
 
     async def show(self, user: UserRow, request: Struct) -> CheckpointDetails:
         """`checkpoint.show`: raises ApiError (E_NOT_FOUND, E_AMBIGUOUS)."""
@@ -266,13 +267,3 @@ def check_world(saved: int, wanted: int, *, of: str) -> None:
         raise ApiError(
             refusal("E_CKPT", "it was saved by another number of ranks", got=got, expected=expected)
         )
-
-
-def _cursor(text: str) -> UUID | None:
-    if not text:
-        return None
-    try:
-        return UUID(text)
-    except ValueError:
-        hint = "use the `next` of the page before; or start again without"
-        raise ApiError(refusal("E_CURSOR", field="/cursor", got=quote(text), hint=hint)) from None

@@ -28,9 +28,9 @@ from bus.refusal import quote, refusal
 from bus.sessions import StreamOpen
 from coordinator.api.access import viewer
 from coordinator.api.jobs import check_range
-from coordinator.api.listing import LIMIT_MAX
+from coordinator.api.listing import LIMIT_MAX, cut, row_of
 from coordinator.api.streams import Place, Target
-from coordinator.artifacts import ArtifactDesk, cursor, offset_of
+from coordinator.artifacts import ArtifactDesk, offset_of
 from coordinator.store.models import ModelRow, ModelStore
 from coordinator.store.rows import UserRow
 
@@ -77,12 +77,12 @@ class ModelDesk:
         """`model.list`: raises ApiError (E_RANGE, E_CURSOR)."""
         assert isinstance(request, ModelList)
         check_range(request.limit, 1, LIMIT_MAX, field="/limit")
-        before = cursor(request.cursor)
+        before = row_of(request.cursor)
         found = await self._store.page(
             name=request.name, tag=request.tag, limit=request.limit + 1, before=before
         )
-        page = found[: request.limit]
-        return Models(models=[row.model for row in page], next=page[-1].id if len(found) > len(page) else "")
+        page, following = cut(found, request.limit, lambda row: row.id)
+        return Models(models=[row.model for row in page], next=following)
 
     async def show(self, user: UserRow, request: Struct) -> Model:
         """`model.show`: raises ApiError (E_NOT_FOUND)."""

@@ -78,6 +78,10 @@ class Finder:
             raise bad_id(text, field, expected="a job or task, not a rank", hint=hint)
         return await self._number(user, target.job, text, field=field), target.index
 
+    async def target_if_any(self, user: UserRow, text: str, *, field: str) -> tuple[int | None, int | None]:
+        """As `target`, of a list that may be of all: "" is no job."""
+        return await self.target(user, text, field=field) if text else (None, None)
+
     async def task(self, user: UserRow, text: str, *, field: str) -> TaskRef:
         """A task; a job that has a single one stands for it, and so does a rank of it."""
         return (await self.attempt(user, text, field=field))[0].whole

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+from uuid import UUID
 
 import msgspec
 
@@ -13,6 +15,8 @@ from bus.refusal import quote, refusal
 from bus.requests import Page
 from coordinator.store.listing import CursorError, Listing, read_cursor
 from coordinator.store.rows import UserRow
+
+T = TypeVar("T")
 
 LIMIT_MAX = 10_000
 OF_A_PAGE = frozenset({"limit", "cursor", "known"})
@@ -61,3 +65,20 @@ def changes_with_time(listing: Listing, fields: Mapping[str, Field]) -> bool:
         return True  # what has lasted longest: of some until now, of others until their end
     chosen_by = (fields[condition.field.partition(".")[0]] for condition in listing.conditions)
     return any(field.kind in (Kind.DURATION, Kind.INSTANT) for field in chosen_by)
+
+
+def row_of(cursor: str) -> UUID | None:
+    """Of a list by ids: the row behind which its page begins. Raises ApiError (E_CURSOR)."""
+    if not cursor:
+        return None
+    try:
+        return UUID(cursor)
+    except ValueError:
+        hint = "use the `next` of the page before; or start again without"
+        raise ApiError(refusal("E_CURSOR", field="/cursor", got=quote(cursor), hint=hint)) from None
+
+
+def cut(found: list[T], limit: int, place: Callable[[T], str]) -> tuple[list[T], str]:
+    """The page out of what was fetched for it, one row more; and the cursor of the next, "" if none."""
+    page = found[:limit]
+    return page, place(page[-1]) if len(found) > len(page) else ""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from msgspec import Struct
 
 from bus.copies import ReplicaList, Replicas, ReplicaScrub, ReplicaScrubbed
@@ -13,7 +11,7 @@ from bus.values import NodeName
 from coordinator.api.access import viewer
 from coordinator.api.find import Finder
 from coordinator.api.jobs import check_range
-from coordinator.api.listing import LIMIT_MAX
+from coordinator.api.listing import LIMIT_MAX, cut, row_of
 from coordinator.core.replication import ReplicaState
 from coordinator.loop import Loop
 from coordinator.replication import Replication
@@ -45,9 +43,7 @@ class ReplicaDesk:
         await self._loop.barrier()
         if request.node and NodeName(request.node) not in self._loop.cluster.nodes:
             raise ApiError(refusal("E_NOT_FOUND", "no such node", field="/node", got=quote(request.node)))
-        job = index = None
-        if request.target:
-            job, index = await self._finder.target(user, request.target, field="/target")
+        job, index = await self._finder.target_if_any(user, request.target, field="/target")
         asked = Asked(
             viewer=viewer(user),
             job=job,
@@ -61,12 +57,10 @@ class ReplicaDesk:
         answer = Replicas(total=counts.total, lacking=counts.under, lost=counts.unheld)
         if request.under:
             lacking = await self._store.page_under(asked, away=away, after=request.cursor)
-            answer.under = lacking[: request.limit]
-            answer.next = answer.under[-1].sha256 if len(lacking) > request.limit else ""
+            answer.under, answer.next = cut(lacking, request.limit, lambda each: each.sha256)
         else:
-            found = await self._store.page(asked, before=_cursor(request.cursor))
-            answer.replicas = found[: request.limit]
-            answer.next = answer.replicas[-1].id if len(found) > request.limit else ""
+            found = await self._store.page(asked, before=row_of(request.cursor))
+            answer.replicas, answer.next = cut(found, request.limit, lambda each: each.id)
         return answer
 
     async def scrub(self, user: UserRow, request: Struct) -> ReplicaScrubbed:
@@ -85,13 +79,3 @@ class ReplicaDesk:
             else:
                 answer.unanswered[name] = problem
         return answer
-
-
-def _cursor(text: str) -> UUID | None:
-    if not text:
-        return None
-    try:
-        return UUID(text)
-    except ValueError:
-        hint = "use the `next` of the page before; or start again without"
-        raise ApiError(refusal("E_CURSOR", field="/cursor", got=quote(text), hint=hint)) from None

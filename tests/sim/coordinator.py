@@ -35,7 +35,6 @@ from coordinator.clock import _with_time as uuid7_of
 from coordinator.core.effects import (
     AnswerBeat,
     Effect,
-    Record,
     SendAssign,
     SendCancel,
     SendPause,
@@ -77,6 +76,7 @@ from tests.sim.network import Network, Responder
 from tests.sim.plan import Orders
 from tests.sim.standby import SimSession, look
 from tests.sim.stream import Intake, Stream
+from tests.sim.supervisor import Supervisor
 from tests.sim.timeline import Host, Process
 
 RETRY_S = (0.05, 1.0)
@@ -86,22 +86,6 @@ ROLLOUT_STEPS = 2_000
 
 WEIGHTS = write(START, [(500, 64, 1, 250), (500, 64, 1, 500), (1000, 64, 1, 1000), (1000, 512, 2, 1000)])
 """What ranks nodes where learned values do: of such work as plans have."""
-
-
-class Supervisor:
-    """Starts coordinators again; told of what they do."""
-
-    def over(self, coordinator: Coordinator) -> None: ...
-
-    def rebuilt(self, coordinator: Coordinator) -> None: ...
-
-    def stepped(self, coordinator: Coordinator, batch: Batch) -> None: ...
-
-    def recorded(self, coordinator: Coordinator, records: list[Record]) -> None: ...
-
-    def telling(self, coordinator: Coordinator, tells: list[Tell]) -> None: ...
-
-    def renewed(self, coordinator: Coordinator, node: str) -> None: ...
 
 
 class Coordinator(Process):

@@ -26,7 +26,7 @@ from coordinator.store import leadership
 from coordinator.store.rows import Batch
 from tests.sim.agent import Agent
 from tests.sim.client import Client
-from tests.sim.coordinator import Coordinator, Supervisor
+from tests.sim.coordinator import Coordinator
 from tests.sim.database import Database
 from tests.sim.invariants import Checker
 from tests.sim.machine import SIM_TREE, Machine, Task, Watcher
@@ -34,6 +34,7 @@ from tests.sim.network import Network
 from tests.sim.plan import Plan
 from tests.sim.silence import Silence
 from tests.sim.stream import Stream
+from tests.sim.supervisor import Supervisor
 from tests.sim.timeline import VIRTUAL_TIME, Host, Timeline, Violation
 
 RESTART_S = 0.5
