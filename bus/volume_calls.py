@@ -19,6 +19,7 @@ from bus.volumes import (
     VolumeList,
     VolumeQuery,
     VolumeRemove,
+    VolumeSet,
 )
 
 S = TypeVar("S", bound=Struct)
@@ -52,13 +53,18 @@ class VolumeCalls:
     async def volume(self, volume: str) -> VolumeEntry:
         return await self._call("volume.show", VolumeQuery(volume=volume), VolumeEntry)
 
-    async def remove_volume(self, volume: str, *, now: bool = False) -> VolumeEntry:
-        """It is deleted, and goes after some days; `now`: at once."""
-        return await self._call("volume.remove", VolumeRemove(volume=volume, now=now), VolumeEntry)
+    async def remove_volume(self, volume: str, *, now: bool = False, lost: bool = False) -> VolumeEntry:
+        """It goes after some days; `now`: at once. `lost`: without what lies on lost nodes."""
+        query = VolumeRemove(volume=volume, now=now, lost=lost)
+        return await self._call("volume.remove", query, VolumeEntry)
 
     async def undelete_volume(self, volume: str) -> VolumeEntry:
         """What was deleted and has not gone yet is there again."""
         return await self._call("volume.undelete", VolumeQuery(volume=volume), VolumeEntry)
+
+    async def set_volume(self, volume: str, *, snapshots: str) -> VolumeEntry:
+        """Snapshots by the clock, such as "@daily keep 7"; "": none any more."""
+        return await self._call("volume.set", VolumeSet(volume=volume, snapshots=snapshots), VolumeEntry)
 
     async def snapshot_volume(self, volume: str, snapshot: str) -> VolumeEntry:
         """It is there once the entry says so; until then ask for the volume."""

@@ -66,8 +66,9 @@ class PoolEntries(Struct, kw_only=True):
 class VolumeCreate(Request, kw_only=True):
     """`node`: where it lies ("": where most room is). `source`: VOLUME@SNAPSHOT that it begins with.
 
-    `path`: where tasks find it that do not say. `shared`: everybody's tasks may have it. `backup`: refused
-    while there is no backup. `storage_class` is a word of one's own.
+    `path`: where tasks find it that do not say. `shared`: everybody's tasks may have it. `snapshots`: taken
+    by the clock, and how many are kept (`bus.snapshot_policy`). `backup`: refused while there is no backup.
+    `storage_class` is a word of one's own.
     """
 
     name: str
@@ -95,10 +96,21 @@ class VolumeList(Request, kw_only=True):
 
 
 class VolumeRemove(Request, kw_only=True):
-    """`now`: at once, rather than after the days of grace."""
+    """`now`: at once, rather than after the days of grace.
+
+    `lost`: what lies on lost nodes is given up, for operators.
+    """
 
     volume: str
     now: bool = False
+    lost: bool = False
+
+
+class VolumeSet(Request, kw_only=True):
+    """`snapshots`: taken by the clock from now on ("": none any more); what was taken stays."""
+
+    volume: str
+    snapshots: str
 
 
 class SnapshotQuery(Request, kw_only=True):
@@ -107,13 +119,18 @@ class SnapshotQuery(Request, kw_only=True):
 
 
 class Snapshot(Struct, kw_only=True):
-    """`size` in bytes on the disk, as if it shared no blocks with others. `ready`: it is there."""
+    """`size` in bytes on the disk, as if it shared no blocks with others. `ready`: it is there.
+
+    `automatic`: the clock had it taken; `taken_at`: when its node was seen to have it.
+    """
 
     name: str
     ready: bool
     size: int = 0
     created_at: float = 0.0
     created_by: str = ""
+    automatic: bool = False
+    taken_at: float | None = None
 
 
 class VolumeCopy(Struct, kw_only=True):
@@ -131,7 +148,8 @@ class VolumeCopy(Struct, kw_only=True):
 class VolumeEntry(Struct, kw_only=True):
     """`state`: making, ready, away (its node is), deleted. `used` in bytes, as seen last.
 
-    `tasks` have it open, `writers` among them. `generation` counts the times that it was sealed.
+    `tasks` have it open, `writers` among them. `generation` counts the times that it was sealed. `policy`:
+    of snapshots by the clock, the next of which is due at `next_snapshot_at`.
     """
 
     name: str
@@ -155,6 +173,8 @@ class VolumeEntry(Struct, kw_only=True):
     generation: int = 0
     created_at: float = 0.0
     deleted_at: float | None = None
+    policy: str = ""
+    next_snapshot_at: float | None = None
 
 
 class VolumeEntries(Struct, kw_only=True):
@@ -175,6 +195,7 @@ VOLUME_OPERATIONS: dict[str, tuple[type[Struct], type[Struct], Role]] = {
     "volume.show": (VolumeQuery, VolumeEntry, Role.READONLY),
     "volume.remove": (VolumeRemove, VolumeEntry, Role.USER),
     "volume.undelete": (VolumeQuery, VolumeEntry, Role.USER),
+    "volume.set": (VolumeSet, VolumeEntry, Role.USER),
     "volume.snapshot": (SnapshotQuery, VolumeEntry, Role.USER),
     "volume.restore": (SnapshotQuery, VolumeEntry, Role.USER),
     "volume.promote": (VolumeQuery, VolumeEntry, Role.USER),

@@ -43,7 +43,6 @@ from coordinator.api.tokens import Tokens
 from coordinator.api.tools import ToolDesk
 from coordinator.api.training import TrainingDesk
 from coordinator.api.verify import Rebuild, Verifier
-from coordinator.api.volumes import VolumeDesk
 from coordinator.api.webhooks import WebhookDesk
 from coordinator.api.why import Reasons
 from coordinator.artifacts import ArtifactDesk
@@ -66,7 +65,6 @@ from coordinator.notices import Notices
 from coordinator.offspring import Offspring
 from coordinator.outputs import Outputs
 from coordinator.perform import Performer
-from coordinator.pool_drivers import make_key
 from coordinator.registry import Registry, Resolve
 from coordinator.replication import Replication
 from coordinator.resolving import Resolver
@@ -98,14 +96,12 @@ from coordinator.store.timeline import Timelines
 from coordinator.store.tokens import Tokens as TokenStore
 from coordinator.store.tools import ToolStore
 from coordinator.store.training import TrainingStore
-from coordinator.store.volumes import VolumeStore
 from coordinator.store.webhooks import Webhooks
+from coordinator.storing import Storage
 from coordinator.submissions import Intake
 from coordinator.tell import Replies, Teller
 from coordinator.tuning import Tuning
 from coordinator.versions import Versions
-from coordinator.volume_keeper import VolumeKeeper
-from coordinator.volumes import VolumeBook
 
 
 class Engine(Struct, frozen=True, kw_only=True):
@@ -166,6 +162,11 @@ def _views(
         **Equipment(engine.loop, registry, engine.clock).handlers,
         **SeriesDesk(engine.loop, finder, engine.clock, series).handlers,
     }
+
+
+def _storage(engine: Engine) -> Storage:
+    dsn, loop, clock, epoch = engine.config.dsn, engine.loop, engine.clock, engine.leader.epoch
+    return Storage(dsn, loop, engine.teller, clock, epoch=epoch, record=engine.record)
 
 
 class _Many:
@@ -320,23 +321,6 @@ class _Called:
             await store.close()
 
 
-class _Storage:
-    """Pools and volumes: what is known of them, who is asked about them, who keeps nodes at them."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._store = VolumeStore(engine.config.dsn)
-        self.book = VolumeBook()
-        loop, clock, epoch, record = engine.loop, engine.clock, engine.leader.epoch, engine.record
-        self.keeper = VolumeKeeper(
-            self.book, self._store, engine.teller, loop, clock=clock, epoch=epoch, record=record
-        )
-        desk = VolumeDesk(engine.loop, self.book, self._store, self.keeper, make_key=make_key)
-        self.handlers: dict[str, Handler] = dict(desk.handlers)
-
-    async def close(self) -> None:
-        await self._store.close()
-
-
 class Doors:
     """`open` them, let `work` run beside, `shut` them while the loop still answers, `close` their stores."""
 
@@ -356,7 +340,7 @@ class Doors:
         self._tuning, (self._series, self._roll_ups) = _tuning(engine, tuned), _gauged(engine)
         notices = Notices(engine.record, clock, loop.cluster.nodes)
         answering = engine.leader.answering
-        self._storage = _Storage(engine)
+        self._storage = _storage(engine)
         registry = Registry(loop.cluster, self._storage.book)
         self._registry = registry
         self._tools = ToolDesk(loop, registry, ToolStore(dsn), clock)

@@ -75,10 +75,7 @@ class VolumeCopies:
         """What nodes have let go of."""
         changed = False
         for place in list(self._book.copies.get(row.id, {}).values()):
-            found = self._book.found.get((row.id, place.node))
-            if not (place.removing or row.removing) or place.node in self._book.silent:
-                continue
-            if found is not None and not found.ready:
+            if (place.removing or row.removing) and self._book.is_gone(row, place.node):
                 await self._store.forget_copy(row.id, place.node)
                 self._book.found.pop((row.id, place.node), None)
                 del self._book.copies[row.id][place.node]

@@ -14,6 +14,7 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from bus.errors import BusError, DecodeError
+from bus.snapshot_policy import SnapshotPolicy
 from bus.values import NodeHealth, NodeName
 from bus.volume_wire import VolumeFound
 from coordinator.clock import Clock
@@ -21,9 +22,12 @@ from coordinator.core.effects import Record
 from coordinator.core.events import VolumesPlaced
 from coordinator.loop import Loop, Overloaded
 from coordinator.store.errors import StoreUnavailable
-from coordinator.store.volumes import VolumeRow, VolumeStore
+from coordinator.store.leftovers import LeftoverStore
+from coordinator.store.volumes import PoolRow, VolumeRow, VolumeStore
 from coordinator.tell import Teller
 from coordinator.volume_copies import VolumeCopies
+from coordinator.volume_leavings import VolumeLeavings
+from coordinator.volume_snapshots import VolumeSnapshots
 from coordinator.volumes import VolumeBook
 
 log = logging.getLogger(__name__)
@@ -42,6 +46,7 @@ class VolumeKeeper:
         self,
         book: VolumeBook,
         store: VolumeStore,
+        leftovers: LeftoverStore,
         teller: Teller,
         loop: Loop,
         *,
@@ -51,6 +56,9 @@ class VolumeKeeper:
     ) -> None:
         self._clock = clock
         self._copies = VolumeCopies(book, store, loop, clock, epoch=epoch, place=self._place, record=record)
+        self._leftovers = leftovers
+        self._leavings = VolumeLeavings(book, leftovers, clock, is_lost=self._copies.is_lost, record=record)
+        self._snapshots = VolumeSnapshots(book, store, clock, record=record)
         self._book = book
         self._store = store
         self._teller = teller
@@ -63,9 +71,17 @@ class VolumeKeeper:
         """The book as the database has it. Raises StoreUnavailable."""
         store = self._store
         self._book.put(
-            await store.pools(), await store.volumes(), await store.snapshots(), await store.copies()
+            await store.pools(),
+            await store.volumes(),
+            await store.snapshots(),
+            await store.copies(),
+            await self._leftovers.all(),
         )
         self._place()
+
+    def next_snapshot_at(self, policy: SnapshotPolicy | None) -> float | None:
+        """When the first of them is due that is asked for now; seconds of the Unix epoch."""
+        return None if policy is None else policy.cron.next_after(self._clock.now_s())
 
     def hasten(self) -> None:
         self._woken.set()
@@ -73,7 +89,7 @@ class VolumeKeeper:
     async def run(self) -> None:
         while True:
             try:
-                if self._book.pools:
+                if self._book.nodes:
                     await self.round()
             except (StoreUnavailable, Overloaded) as error:
                 log.warning("volumes: %s; again in %.0f s", error, EVERY_S)
@@ -92,6 +108,11 @@ class VolumeKeeper:
             changed = [await self._write(row, asked_s) for row in list(self._book.volumes.values())]
             if any(changed):
                 await self.read()
+            if await self._snapshots.look():
+                await self.read()
+                self._woken.set()
+            if await self._leavings.look():
+                await self.read()
             if await self._copies.look():
                 await self.read()
                 self._woken.set()  # nodes should know at once
@@ -105,6 +126,15 @@ class VolumeKeeper:
             await self.read()
             await self._copies.move(self._book.volumes[volume], by=by, force=True)
         self._woken.set()
+
+    async def give_up(self, volume: str, *, by: str) -> None:
+        """What of it lies on lost nodes. Raises ApiError (E_CONFLICT) where none is, StoreUnavailable."""
+        async with self._turn:
+            await self._leavings.give_up(self._book.volumes[volume], by=by)
+
+    async def leave(self, pool: PoolRow, *, by: str) -> None:
+        """What nodes that do not answer have of a pool that is removed. Raises StoreUnavailable."""
+        await self._leavings.leave(pool, by=by)
 
     async def ask(self, name: str) -> None:
         """One node, if it is there."""
@@ -123,14 +153,14 @@ class VolumeKeeper:
     async def _write(self, row: VolumeRow, asked_s: float) -> bool:
         """What its node says of a volume, where that is news; it was asked at `asked_s`."""
         found = self._book.found_of(row)
-        if found is None or row.node in self._book.silent:
-            return False
         if row.removing:
-            if found.ready or self._book.copies.get(row.id):
+            if not self._book.is_gone(row, row.node) or self._book.copies.get(row.id):
                 return False
             await self._store.forget(row.id)
             self._book.found.pop((row.id, row.node), None)
             return True
+        if found is None or row.node in self._book.silent:
+            return False
         known = as_found(row, found)
         changed = known != row
         if changed:

@@ -21,6 +21,7 @@ from bus.volume_wire import (
 )
 from coordinator.core.replication import ReplicaState
 from coordinator.core.volume_copies import Place
+from coordinator.store.leftovers import Leftover
 from coordinator.store.volumes import CopyRow, PoolRow, SnapshotRow, VolumeRow
 
 
@@ -36,6 +37,7 @@ class VolumeBook:
         self.pools_found: dict[tuple[str, str], PoolFound] = {}  # by pool and node
         self.keys: dict[str, bytes] = {}  # of pools that are being made: told to their nodes, then forgotten
         self.dropped: dict[str, PoolRow] = {}  # pools that are to go from their nodes
+        self.leftovers: dict[tuple[str, str], Leftover] = {}  # by volume or pool, and node
         self.silent: set[str] = set()  # nodes that did not answer when they were asked last
         self.moving: set[str] = set()  # volumes that tasks can have nowhere for the moment
         self.stuck: dict[str, str] = {}  # volumes of lost nodes, and why none of their copies takes over
@@ -46,6 +48,7 @@ class VolumeBook:
         volumes: Iterable[VolumeRow],
         snapshots: Iterable[SnapshotRow],
         copies: Iterable[CopyRow],
+        leftovers: Iterable[Leftover],
     ) -> None:
         """What there is from now on."""
         self.copies = {}
@@ -54,6 +57,7 @@ class VolumeBook:
         self.pools = {row.id: row for row in pools}
         self.volumes = {row.id: row for row in volumes}
         self.snapshots = {row.id: row for row in snapshots}
+        self.leftovers = {(each.id, each.node): each for each in leftovers}
 
     def pool(self, name: str) -> PoolRow | None:
         return next((row for row in self.pools.values() if row.name == name), None)
@@ -90,8 +94,16 @@ class VolumeBook:
 
     @property
     def nodes(self) -> list[str]:
-        """Those with a part of a pool."""
-        return sorted({node for pool in self.pools.values() for node in pool.nodes})
+        """Those with a part of a pool, or with what is to go."""
+        parts = {node for pool in self.pools.values() for node in pool.nodes}
+        return sorted(parts | {node for _, node in self.leftovers})
+
+    def is_gone(self, row: VolumeRow, node: str) -> bool:
+        """Whether a node has said that it has let go of a volume, or nobody waits for its word."""
+        if (row.id, node) in self.leftovers:
+            return True
+        found = self.found.get((row.id, node))
+        return found is not None and not found.ready and node not in self.silent
 
     def wanted(self, node: str) -> VolumesWanted:
         """All that should be on one node."""
@@ -115,6 +127,22 @@ class VolumeBook:
         )
         volumes = tuple(
             self._wanted(row, node) for row in self.volumes.values() if node in self.nodes_of(row)
+        )
+        named = {pool.id for pool in pools} | {volume.id for volume in volumes}
+        left = [
+            each
+            for (identity, there), each in self.leftovers.items()
+            if there == node and identity not in named
+        ]
+        pools += tuple(
+            PoolWanted(id=each.id, name=each.name, type="local", path=each.path, removed=True)
+            for each in left
+            if each.kind == "pool"
+        )
+        volumes += tuple(
+            VolumeWanted(id=each.id, pool=each.pool, name=each.name, size_mib=0, primary=False, removed=True)
+            for each in left
+            if each.kind == "volume"
         )
         return VolumesWanted(epoch=0, pools=pools, volumes=volumes)
 

@@ -62,6 +62,8 @@ def volume_entry(book: VolumeBook, row: VolumeRow) -> VolumeEntry:
                 size=each.size,
                 created_at=each.created_at,
                 created_by=each.created_by,
+                automatic=each.automatic,
+                taken_at=each.taken_at,
             )
             for each in book.of_volume(row.id)
         ],
@@ -73,6 +75,8 @@ def volume_entry(book: VolumeBook, row: VolumeRow) -> VolumeEntry:
         generation=row.generation,
         created_at=row.created_at,
         deleted_at=row.deleted_at,
+        policy=row.policy,
+        next_snapshot_at=row.next_snapshot_at,
     )
 
 

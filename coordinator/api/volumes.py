@@ -1,6 +1,6 @@
-"""`pool.*` and `volume.*`: what people ask of pools and volumes. `coordinator.volume_keeper` tells the nodes.
+"""`volume.*`: what people ask of volumes. `coordinator.volume_keeper` tells the nodes.
 
-Pools are the operators' (`bus.volumes`). A volume is its owner's: others see it and use it where it is
+A volume is its owner's: others see it and use it where it is
 shared, and only its owner and operators change it.
 """
 
@@ -11,17 +11,13 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from bus.api import Error
 from bus.errors import ApiError
-from bus.mounts import VOLUME_NAME, path_fault
+from bus.mounts import path_fault
 from bus.refusal import quote, refusal
-from bus.units import UnitError, format_size_mib, parse_size_mib
-from bus.values import NodeName, Role
+from bus.snapshot_policy import SnapshotPolicy, parse_policy
+from bus.units import UnitError, format_size_mib
+from bus.values import Role
 from bus.volumes import (
-    PoolCreate,
-    PoolEntries,
-    PoolEntry,
-    PoolQuery,
     SnapshotQuery,
     VolumeCreate,
     VolumeEntries,
@@ -29,22 +25,21 @@ from bus.volumes import (
     VolumeList,
     VolumeQuery,
     VolumeRemove,
+    VolumeSet,
 )
-from coordinator.api.volume_entries import pool_entry, volume_entry
+from coordinator.api.pools import PoolDesk, name_faults, size_of
+from coordinator.api.volume_entries import volume_entry
 from coordinator.core.checks import is_plain
 from coordinator.core.effects import Fault
 from coordinator.loop import Loop
-from coordinator.pool_drivers import OWN, MakeKey, driver_of
+from coordinator.pool_drivers import MakeKey
 from coordinator.replies import fault_error
 from coordinator.store.rows import UserRow
 from coordinator.store.volumes import PoolRow, SnapshotRow, VolumeRow, VolumeStore
 from coordinator.volume_keeper import VolumeKeeper
 from coordinator.volumes import VolumeBook, may_have
 
-TYPES = ("local", "replicated", "distributed", "erasure_coded")
-TIERS = ("nvme", "ssd", "standard", "cold")
 CLASS_MAX = 100
-SIZE_MAX_MIB = 1 << 40
 _SNAPSHOT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 
 
@@ -58,152 +53,30 @@ class VolumeDesk:
         self._book = book
         self._store = store
         self._keeper = keeper
-        self._make_key = make_key
+        pools = PoolDesk(loop, book, store, keeper, make_key=make_key)
+        self._find_pool = pools.find
         self.handlers = {
-            "pool.create": self.create_pool,
-            "pool.list": self.pools,
-            "pool.show": self.pool,
-            "pool.remove": self.remove_pool,
+            **pools.handlers,
             "volume.create": self.create,
             "volume.list": self.list,
             "volume.show": self.show,
             "volume.remove": self.remove,
             "volume.undelete": self.undelete,
+            "volume.set": self.set,
             "volume.snapshot": self.snapshot,
             "volume.restore": self.restore,
             "volume.unsnapshot": self.unsnapshot,
             "volume.promote": self.promote,
         }
 
-    # pools
-
-    async def create_pool(self, user: UserRow, request: Struct) -> PoolEntry:
-        """`pool.create`: raises ApiError with all that is wrong, and with what a node says against it."""
-        assert isinstance(request, PoolCreate)
-        await self._loop.barrier()
-        faults: list[Fault] = []
-        size_mib = _size(request.size, faults)
-        faults += self._pool_faults(request)
-        if faults:
-            raise ApiError(fault_error(faults))
-        if self._book.pool(request.name) is not None:
-            message = f"there is a pool {request.name}"
-            raise ApiError(refusal("E_NAME_CLASH", message, field="/name", got=quote(request.name)))
-        identity = await self._store.add_pool(request, size_mib=size_mib, by=user.name)
-        if request.encrypt:
-            self._book.keys[identity] = self._make_key()
-        try:
-            await self._keeper.round()
-            await self._keeper.read()
-            pool = self._book.pools[identity]
-            problem = self._problem(pool)
-            if problem is not None:
-                await self._drop_pool(pool, by=user.name)
-                raise ApiError(problem)
-        finally:
-            self._book.keys.pop(identity, None)
-        return pool_entry(self._book, pool)
-
-    def _problem(self, pool: PoolRow) -> Error | None:
-        for node in pool.nodes:
-            found = self._book.pools_found.get((pool.id, node))
-            if node in self._book.silent or found is None:
-                return refusal("E_UNAVAILABLE", f"node {node} does not answer", field="/nodes", got=node)
-            if found.fault:
-                code, _, message = found.fault.partition(": ")
-                known = code if code.startswith("E_") else "E_PATH"
-                hint = f"name an empty folder of {node}, or one that its agent can make"
-                text = f"node {node}: {message or code}"
-                hint = hint if known == "E_PATH" else ""
-                return refusal(known, text, field="/path", got=quote(pool.path), hint=hint)
-        return None
-
-    async def _drop_pool(self, pool: PoolRow, *, by: str) -> None:
-        await self._store.remove_pool(pool.id, by=by)
-        self._book.dropped[pool.id] = pool
-        await self._keeper.read()
-        for node in pool.nodes:
-            await self._keeper.ask(node)
-
-    async def pools(self, user: UserRow, request: Struct) -> PoolEntries:
-        """`pool.list`."""
-        await self._loop.barrier()
-        return PoolEntries(pools=[pool_entry(self._book, row) for row in self._book.pools.values()])
-
-    async def pool(self, user: UserRow, request: Struct) -> PoolEntry:
-        """`pool.show`."""
-        assert isinstance(request, PoolQuery)
-        return pool_entry(self._book, self._find_pool(request.pool))
-
-    async def remove_pool(self, user: UserRow, request: Struct) -> PoolEntry:
-        """`pool.remove`: what it was."""
-        assert isinstance(request, PoolQuery)
-        pool = self._find_pool(request.pool)
-        left = sorted({row.name for row in self._book.volumes.values() if row.pool == pool.id})
-        if left:
-            message = f"pool {pool.name} has volumes: {', '.join(left[:5])}"
-            hint = "corral volume rm NAME --now; deleted ones count until they are gone"
-            raise ApiError(refusal("E_CONFLICT", message, field="/pool", hint=hint))
-        told = pool_entry(self._book, pool)
-        await self._drop_pool(pool, by=user.name)
-        return told
-
-    def _find_pool(self, name: str, field: str = "/pool") -> PoolRow:
-        pool = self._book.pool(name)
-        if pool is None:
-            known = ", ".join(row.name for row in list(self._book.pools.values())[:5])
-            hint = f"there are: {known}" if known else "an operator makes one: corral pool create"
-            raise ApiError(refusal("E_NOT_FOUND", f"no pool {name[:80]!r}", field=field, hint=hint))
-        return pool
-
-    def _pool_faults(self, pool: PoolCreate) -> Iterator[Fault]:
-        yield from _name_faults(pool.name)
-        if pool.type not in TYPES:
-            got, expected = quote(pool.type), f"one of {', '.join(TYPES)}"
-            yield Fault(code="E_ENUM", field="/type", got=got, expected=expected)
-        elif pool.type not in OWN:
-            driver = driver_of(pool.type)
-            fault = f"no driver for pools of type {pool.type}" if driver is None else driver.fault(pool)
-            if fault:
-                yield Fault(code="E_UNSUPPORTED", message=fault, field="/type", got=pool.type)
-        if pool.tier not in TIERS:
-            expected = f"one of {', '.join(TIERS)}"
-            yield Fault(code="E_ENUM", field="/tier", got=quote(pool.tier), expected=expected)
-        if not pool.nodes:
-            yield Fault(code="E_REQUIRED", field="/nodes", expected="the nodes that have the folder")
-        for name in dict.fromkeys(pool.nodes):
-            if NodeName(name) not in self._loop.cluster.nodes:
-                got = quote(name)
-                yield Fault(code="E_NOT_FOUND", message="no such node", field="/nodes", got=got, status=404)
-        why = path_fault(pool.path)
-        if why:
-            message = f"not a path for a pool: {why}"
-            yield Fault(code="E_PATH", message=message, field="/path", got=quote(pool.path))
-        if pool.type == "replicated" and len(set(pool.nodes)) == 1:
-            message = "each volume of a replicated pool lies on two nodes at least"
-            got = quote(pool.nodes[0])
-            yield Fault(code="E_RANGE", message=message, field="/nodes", got=got, expected="2 nodes or more")
-        elif not 1 <= pool.replicas <= max(len(set(pool.nodes)), 1):
-            expected = f"1 to {max(len(set(pool.nodes)), 1)}, the pool's nodes"
-            yield Fault(code="E_RANGE", field="/replicas", got=quote(pool.replicas), expected=expected)
-        elif pool.replicas > 1 and pool.type == "local":
-            hint = "leave it out, or --type replicated"
-            yield Fault(code="E_FIELD", message="a local pool has one copy", field="/replicas", hint=hint)
-        elif pool.replicas < 2 and pool.type == "replicated":
-            message = "each volume of it lies on two nodes at least"
-            expected = f"2 to {len(set(pool.nodes))}, the pool's nodes"
-            got = quote(pool.replicas)
-            yield Fault(code="E_RANGE", message=message, field="/replicas", got=got, expected=expected)
-
-    # volumes
-
     async def create(self, user: UserRow, request: Struct) -> VolumeEntry:
         """`volume.create`: raises ApiError with all that is wrong."""
         assert isinstance(request, VolumeCreate)
         await self._loop.barrier()
         faults: list[Fault] = []
-        size_mib = _size(request.size, faults)
+        size_mib = size_of(request.size, faults)
         faults += _volume_faults(request)
+        policy = _policy(request.snapshots, faults)
         if faults:
             raise ApiError(fault_error(faults))
         pool = self._find_pool(request.pool)
@@ -233,6 +106,8 @@ class VolumeDesk:
             removing=False,
             created_at=0.0,
             deleted_at=None,
+            policy=request.snapshots,
+            next_snapshot_at=self._keeper.next_snapshot_at(policy),
         )
         await self._store.add_volume(row)
         return await self._changed(request.name)
@@ -312,8 +187,14 @@ class VolumeDesk:
         assert isinstance(request, VolumeRemove)
         row = self._own(user, request.volume)
         self._check_idle(row)
+        if request.lost:
+            _check_may_give_up(user, request)
+            await self._keeper.give_up(row.id, by=user.name)
         await self._store.delete(row.id, by=user.name, now=request.now)
-        return await self._changed(row.name)
+        told = volume_entry(self._book, row)
+        await self._keeper.round()
+        left = self._book.volumes.get(row.id)
+        return volume_entry(self._book, left) if left is not None else told
 
     async def undelete(self, user: UserRow, request: Struct) -> VolumeEntry:
         """`volume.undelete`."""
@@ -323,6 +204,18 @@ class VolumeDesk:
             raise ApiError(refusal("E_CONFLICT", f"volume {row.name} is not deleted", field="/volume"))
         if not await self._store.undelete(row.id, by=user.name):
             raise ApiError(refusal("E_CONFLICT", f"volume {row.name} is going already", field="/volume"))
+        return await self._changed(row.name)
+
+    async def set(self, user: UserRow, request: Struct) -> VolumeEntry:
+        """`volume.set`: of one's own, or by an operator."""
+        assert isinstance(request, VolumeSet)
+        row = self._own(user, request.volume)
+        faults: list[Fault] = []
+        policy = _policy(request.snapshots, faults)
+        if faults:
+            raise ApiError(fault_error(faults))
+        next_at_s = self._keeper.next_snapshot_at(policy)
+        await self._store.set_policy(row.id, request.snapshots, next_at_s, by=user.name)
         return await self._changed(row.name)
 
     async def snapshot(self, user: UserRow, request: Struct) -> VolumeEntry:
@@ -413,30 +306,34 @@ class VolumeDesk:
             raise ApiError(refusal("E_VOLUME_IN_USE", message, field="/volume"))
 
 
+def _check_may_give_up(user: UserRow, request: VolumeRemove) -> None:
+    """Raises ApiError."""
+    if user.role.rank < Role.OPERATOR.rank:
+        message = "that a node never comes back is for operators to say"
+        raise ApiError(refusal("E_FORBIDDEN", message, field="/lost"))
+    if not request.now:
+        message = "nothing of it is given up while it can be undeleted"
+        raise ApiError(refusal("E_FIELD", message, field="/lost", hint="with now: rm NAME --now --lost"))
+
+
 def _sees(user: UserRow, row: VolumeRow) -> bool:
     return may_have(row, user.name) or user.role.rank >= Role.OPERATOR.rank
 
 
-def _size(size: int | str, faults: list[Fault]) -> int:
-    """In MiB; what cannot be one is a fault."""
+def _policy(text: str, faults: list[Fault]) -> SnapshotPolicy | None:
+    """Snapshots by the clock; "" is none."""
+    if not text:
+        return None
     try:
-        found = parse_size_mib(size)
+        return parse_policy(text)
     except UnitError as error:
-        faults.append(Fault(code=error.code, field="/size", got=quote(error.got), expected=error.expected))
-        return 0
-    if not 1 <= found <= SIZE_MAX_MIB:
-        faults.append(Fault(code="E_RANGE", field="/size", got=quote(size), expected="1 MiB to 1 EiB"))
-    return found
-
-
-def _name_faults(name: str) -> Iterator[Fault]:
-    if VOLUME_NAME.fullmatch(name) is None:
-        expected = "1–63 of a–z, 0–9, _ and -, the first a letter or digit"
-        yield Fault(code="E_NAME", field="/name", got=quote(name), expected=expected)
+        got = quote(error.got)
+        faults.append(Fault(code=error.code, field="/snapshots", got=got, expected=error.expected))
+        return None
 
 
 def _volume_faults(volume: VolumeCreate) -> Iterator[Fault]:
-    yield from _name_faults(volume.name)
+    yield from name_faults(volume.name)
     why = path_fault(volume.path) if volume.path else ""
     if why:
         message = f"not a path to mount at: {why}"
@@ -446,10 +343,6 @@ def _volume_faults(volume: VolumeCreate) -> Iterator[Fault]:
         yield Fault(
             code="E_UNSUPPORTED", message=message, field="/backup", hint="snapshots, or a copy: --from"
         )
-    if volume.snapshots:
-        message = "snapshots are not taken by themselves yet"
-        hint = "a schedule that calls corral volume snapshot"
-        yield Fault(code="E_UNSUPPORTED", message=message, field="/snapshots", hint=hint)
     if len(volume.storage_class) > CLASS_MAX or not is_plain(volume.storage_class):
         expected = f"at most {CLASS_MAX} visible characters"
         yield Fault(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from msgspec import Struct
 
@@ -12,6 +14,7 @@ from bus.volume_wire import VolumeFound
 from bus.volumes import PoolCreate
 from coordinator.core.replication import ReplicaState
 from coordinator.core.volume_copies import Place
+from coordinator.core.volume_snapshots import Due
 from coordinator.store.connection import Session
 from coordinator.store.json_text import clean
 from sql import queries
@@ -67,6 +70,8 @@ class VolumeRow(Struct, frozen=True, kw_only=True):
     sealed_fill: int = 0
     sealed_at: float = 0.0
     unsealed: tuple[str, ...] = ()
+    policy: str = ""  # of snapshots by the clock
+    next_snapshot_at: float | None = None
 
 
 class CopyRow(Struct, frozen=True, kw_only=True):
@@ -95,6 +100,8 @@ class SnapshotRow(Struct, frozen=True, kw_only=True):
     created_by: str
     created_at: float
     sha256: str = ""
+    automatic: bool = False
+    taken_at: float | None = None
 
 
 class VolumeStore:
@@ -153,6 +160,8 @@ class VolumeStore:
                 sealed_fill=row["sealed_fill"],
                 sealed_at=row["sealed_at"],
                 unsealed=tuple(row["unsealed"]),
+                policy=row["snapshot_policy"],
+                next_snapshot_at=row["snapshot_next_at"],
             )
             for row in await self._session.fetch(_SQL["volumes"])
         ]
@@ -199,7 +208,13 @@ class VolumeStore:
             volume.node,
             volume.fill_volume,
             volume.fill_snapshot,
+            volume.policy,
+            volume.next_snapshot_at,
         )
+
+    async def set_policy(self, volume: str, policy: str, next_at_s: float | None, *, by: str) -> None:
+        """Snapshots by the clock from now on; "": none."""
+        await self._session.execute(_SQL["set_volume"], volume, policy, next_at_s, by)
 
     async def delete(self, volume: str, *, by: str, now: bool) -> None:
         await self._session.execute(_SQL["delete_volume"], volume, by, now)
@@ -297,6 +312,16 @@ class VolumeStore:
 
     async def add_snapshot(self, volume: str, name: str, *, by: str) -> None:
         await self._session.execute(_SQL["add_snapshot"], volume, name, by)
+
+    async def snapshot_by_clock(self, row: VolumeRow, due: Due, *, by: str) -> None:
+        """Nothing where the clock was heard by somebody else."""
+        await self._session.execute(
+            _SQL["snapshot_by_clock"], row.id, due.name, row.next_snapshot_at, due.next_at_s, by
+        )
+
+    async def outlive(self, snapshots: Sequence[str]) -> None:
+        """They are to go, since newer ones replace them."""
+        await self._session.execute(_SQL["outlive_snapshots"], list(snapshots))
 
     async def found_snapshot(self, snapshot: str, *, size: int, sha256: str) -> None:
         await self._session.execute(_SQL["found_snapshot"], snapshot, size, sha256)

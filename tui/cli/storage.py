@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from argparse import Namespace
 from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from bus.codec import from_fields
@@ -12,7 +13,8 @@ from bus.volumes import PoolCreate, PoolEntry, VolumeCreate, VolumeEntry, Volume
 from tui.cli import output
 from tui.cli.connect import client
 from tui.cli.diagnostics import CommandError, Exit
-from tui.view.storage import POOLS, VOLUMES, pool_lines, pool_row, volume_lines, volume_row
+from tui.cli.moments import EXPECTED, parse_moment
+from tui.view.storage import POOLS, VOLUMES, policy_text, pool_lines, pool_row, volume_lines, volume_row
 from tui.view.table import Column
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ async def volume(arguments: Namespace) -> int:
         "list": _list,
         "create": _create,
         "show": _show,
+        "set": _set,
         "rm": _remove,
         "undelete": _undelete,
         "snapshot": _snapshot,
@@ -93,6 +96,7 @@ async def _create(arguments: Namespace, corral: Client) -> None:
             "source": arguments.source,
             "storage_class": arguments.storage_class,
             "shared": arguments.shared,
+            "snapshots": arguments.snapshots or "",
         },
         VolumeCreate,
     )
@@ -106,8 +110,16 @@ async def _show(arguments: Namespace, corral: Client) -> None:
     output.one(arguments.output, entry, name=entry.name, text=lambda: volume_lines(entry))
 
 
+async def _set(arguments: Namespace, corral: Client) -> None:
+    if arguments.snapshots is None:
+        expected = 'what is to change: --snapshots "@daily keep 7", or "" for none'
+        raise CommandError("E_USAGE", "nothing is said", exit=Exit.USAGE, expected=expected)
+    entry = await corral.set_volume(_named(arguments.name), snapshots=arguments.snapshots)
+    _one(arguments, entry, policy_text(entry) or "no snapshots by the clock")
+
+
 async def _remove(arguments: Namespace, corral: Client) -> None:
-    gone = await corral.remove_volume(_named(arguments.name), now=arguments.now)
+    gone = await corral.remove_volume(_named(arguments.name), now=arguments.now, lost=arguments.lost)
     said = "is going" if arguments.now else f"deleted; corral volume undelete {gone.name} brings it back"
     _one(arguments, gone, said)
 
@@ -135,10 +147,33 @@ async def _unsnapshot(arguments: Namespace, corral: Client) -> None:
 
 
 async def _restore(arguments: Namespace, corral: Client) -> None:
-    name = _snapshot_name(arguments)
+    name = await _moment(arguments, corral) if arguments.at else _snapshot_name(arguments)
     entry = await corral.restore_volume(_named(arguments.name), name)
     entry = await _settled(arguments, corral, entry, lambda each: each.state == "ready")
     _one(arguments, entry, f"as in snapshot {name}" if entry.state == "ready" else "is being restored")
+
+
+async def _moment(arguments: Namespace, corral: Client) -> str:
+    """The newest snapshot that was taken at `--at` or before. Raises CommandError."""
+    if arguments.snapshot:
+        message = "a snapshot and --at are said"
+        raise CommandError("E_USAGE", message, exit=Exit.USAGE, expected="one of them")
+    try:
+        at_s = parse_moment(arguments.at, now=datetime.now().astimezone())
+    except ValueError as error:
+        raise CommandError(
+            "E_TIME", "not a time", exit=Exit.USAGE, field="--at", got=arguments.at, expected=EXPECTED
+        ) from error
+    entry = await corral.volume(_named(arguments.name))
+    before = [each for each in entry.snapshots if each.taken_at is not None and each.taken_at <= at_s]
+    newest = max(before, key=lambda each: each.taken_at or 0.0, default=None)
+    if newest is None:
+        message = f"volume {entry.name} has no snapshot of then, or of before"
+        hint = f"corral volume show {entry.name}"
+        raise CommandError(
+            "E_NOT_FOUND", message, exit=Exit.NOT_FOUND, field="--at", got=arguments.at, hint=hint
+        )
+    return newest.name
 
 
 async def _promote(arguments: Namespace, corral: Client) -> None:

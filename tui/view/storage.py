@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bus.instants import format_instant
 from bus.units import counted, format_size_mib
 from bus.volumes import PoolEntry, VolumeEntry
 from tui.view.safe import safe_text
@@ -104,6 +105,13 @@ def size_text(size: int) -> str:
     return format_size_mib(-(-size // MIB))
 
 
+def policy_text(volume: VolumeEntry) -> str:
+    """Snapshots by the clock; "" without."""
+    following = volume.next_snapshot_at
+    due = f", the next at {format_instant(following)}" if following is not None else ""
+    return f"snapshots {volume.policy}{due}" if volume.policy else ""
+
+
 def volume_lines(volume: VolumeEntry) -> list[str]:
     """`corral volume show`."""
     facts = [f"{label:<9} {safe_text(text)}" for label, text in volume_texts(volume)]
@@ -128,7 +136,10 @@ def volume_texts(volume: VolumeEntry) -> list[tuple[str, str]]:
     for copy in volume.copies:
         fault = f": {copy.fault}" if copy.fault else ""
         facts.append(("copy", f"{copy.node}: {replica_state(copy.state)}{fault}"))
+    if volume.policy:
+        facts.append(("clock", policy_text(volume)))
     for each in volume.snapshots:
-        state = size_text(each.size) if each.ready else "being taken"
-        facts.append(("snapshot", f"{each.name}: {state}"))
+        state = size_text(each.size) if each.ready else "being taken, when nobody writes"
+        taken = f", taken at {format_instant(each.taken_at)}" if each.taken_at is not None else ""
+        facts.append(("snapshot", f"{each.name}: {state}{taken}"))
     return facts

@@ -32,7 +32,8 @@ insert into corral.audit (actor, action, object) select $2, 'pool.remove', name 
 select v.id::text, v.pool_id::text as pool, v.name, v.size_mib, v.mount_path, v.access_mode, v.storage_class, v.owner,
     v.shared, v.ready, v.used_bytes, v.sealed_sha256, v.fill_number, v.fill_volume::text, v.fill_snapshot::text,
     v.generation, v.sealed_bytes, v.sealed_fill, coalesce(extract(epoch from v.sealed_at), 0)::double precision as sealed_at,
-    v.unsealed, v.removing, n.name as node, extract(epoch from v.created_at)::double precision as created_at,
+    v.unsealed, v.removing, coalesce(v.snapshot_policy, '') as snapshot_policy,
+    extract(epoch from v.snapshot_next_at)::double precision as snapshot_next_at, n.name as node, extract(epoch from v.created_at)::double precision as created_at,
     extract(epoch from v.deleted_at)::double precision as deleted_at
 from corral.storage_volumes v left join corral.nodes n on n.id = v.node_id order by v.name, v.created_at;
 
@@ -40,10 +41,10 @@ from corral.storage_volumes v left join corral.nodes n on n.id = v.node_id order
 -- A volume, and how much of its pool is given away from now on.
 with made as (
     insert into corral.storage_volumes (pool_id, name, size_mib, mount_path, access_mode, storage_class, owner, shared,
-        node_id, fill_number, fill_volume, fill_snapshot)
+        node_id, fill_number, fill_volume, fill_snapshot, snapshot_policy, snapshot_next_at)
     values ($1::text::uuid, $2, $3, nullif($4, ''), $5, nullif($6, ''), $7, $8,
         (select id from corral.nodes where name = $9), case when $10 = '' then 0 else 1 end,
-        nullif($10, '')::uuid, nullif($11, '')::uuid)
+        nullif($10, '')::uuid, nullif($11, '')::uuid, nullif($12, ''), to_timestamp($13::double precision))
     returning id, name),
 given as (update corral.storage_pools set used_mib = used_mib + $3 where id = $1::text::uuid),
 noted as (
@@ -144,10 +145,32 @@ where a.node_name = $3 and a.state = 'completed' and j.spec -> 'mounted' -> $2 -
     and (a.ended_at >= to_timestamp($4) or format('%s.%s.%s', j.number, t.index, a.fence) = any ($5::text[]))
 group by j.number, j.spec, u.username;
 
+-- name: set_volume!
+-- Its snapshots by the clock: $2 the policy ("": none), $3 when the next is due. By $4.
+with changed as (
+    update corral.storage_volumes
+    set snapshot_policy = nullif($2, ''), snapshot_next_at = to_timestamp($3::double precision)
+    where id = $1::text::uuid returning name)
+insert into corral.audit (actor, action, object, details)
+select $4, 'volume.set', name, jsonb_build_object('snapshots', $2::text) from changed;
+
+-- name: snapshot_by_clock!
+-- The clock asks for snapshot $2 ("": it is left out); the next is due at $4, if $3 was the last word. Twice is once.
+with moved as (
+    update corral.storage_volumes set snapshot_next_at = to_timestamp($4)
+    where id = $1::text::uuid and snapshot_next_at = to_timestamp($3) returning id)
+insert into corral.storage_snapshots (volume_id, name, created_by, automatic)
+select id, $2, $5, true from moved where $2 <> ''
+on conflict do nothing;
+
+-- name: outlive_snapshots!
+-- Snapshots that the clock had taken, and that newer ones replace.
+update corral.storage_snapshots set dropping = true where id = any ($1::text[]::uuid[]) and automatic;
+
 -- name: snapshots
 -- All snapshots.
-select s.id::text, s.volume_id::text as volume, s.name, s.ready, s.size_bytes, s.dropping, s.created_by,
-    coalesce(s.sealed_sha256, '') as sha256,
+select s.id::text, s.volume_id::text as volume, s.name, s.ready, s.size_bytes, s.dropping, s.created_by, s.automatic,
+    coalesce(s.sealed_sha256, '') as sha256, extract(epoch from s.taken_at)::double precision as taken_at,
     extract(epoch from s.created_at)::double precision as created_at
 from corral.storage_snapshots s order by s.created_at;
 
@@ -163,7 +186,9 @@ returning object;
 
 -- name: found_snapshot!
 -- Its node has it.
-update corral.storage_snapshots set ready = true, size_bytes = $2, sealed_sha256 = nullif($3, '') where id = $1::text::uuid;
+update corral.storage_snapshots
+set ready = true, size_bytes = $2, sealed_sha256 = nullif($3, ''), taken_at = coalesce(taken_at, now())
+where id = $1::text::uuid;
 
 -- name: drop_snapshot!
 -- It is to go.

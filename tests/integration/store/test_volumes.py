@@ -15,7 +15,9 @@ from bus.volume_wire import VolumeFound
 from bus.volumes import PoolCreate
 from coordinator.core.replication import ReplicaState
 from coordinator.core.volume_copies import Place
+from coordinator.core.volume_snapshots import Due
 from coordinator.store.errors import Disagreement
+from coordinator.store.leftovers import LeftoverStore
 from coordinator.store.volumes import VolumeRow, VolumeStore
 from tests.integration.store.conftest import Leader
 from tests.integration.store.test_results import running
@@ -75,6 +77,7 @@ async def test_a_volume_from_its_making_to_its_end(
     await store.add_snapshot(volume.id, "one", by="alice")
     (snapshot,) = await store.snapshots()
     await store.found_snapshot(snapshot.id, size=5, sha256="cd" * 32)
+    assert (await store.snapshots())[0].taken_at is not None
     await store.restore(volume.id, snapshot.id, by="alice")
     await store.add_volume(row(identity, "copy", fill_volume=volume.id, fill_snapshot=snapshot.id))
     copy, volume = await store.volumes()
@@ -124,6 +127,63 @@ async def test_the_database_refuses_what_no_pool_is(
         insert = "insert into corral.storage_volumes (pool_id, name, size_mib, access_mode)"
         await database.execute(f"{insert} values ('{identity}', 'x', 1, 'Sometimes')")
     await store.remove_pool(identity, by="olga")
+
+
+@pytest.mark.contract("S2.72")
+async def test_the_clock_asks_for_each_snapshot_once(leader: Leader, store: VolumeStore) -> None:
+    await leader.commit(nodes=(node("clock-1"),))
+    pool = PoolCreate(name="timed", nodes=["clock-1"], path="/srv/timed", size=1024)
+    identity = await store.add_pool(pool, size_mib=1024, by="olga")
+    await store.add_volume(
+        row(identity, "timed", node="clock-1", policy="@daily keep 2", next_snapshot_at=86_400.0)
+    )
+    (volume,) = await store.volumes()
+    assert (volume.policy, volume.next_snapshot_at) == ("@daily keep 2", 86_400.0)
+    asked = Due("auto-1", 86_400.0, 2 * 86_400.0)
+    for _ in range(2):
+        await store.snapshot_by_clock(volume, asked, by="clock")
+    (snapshot,) = await store.snapshots()
+    assert (snapshot.name, snapshot.automatic, snapshot.taken_at) == ("auto-1", True, None)
+    (moved,) = await store.volumes()
+    assert moved.next_snapshot_at == 2 * 86_400.0
+    await store.snapshot_by_clock(moved, Due("", 0.0, 3 * 86_400.0), by="clock")
+    assert len(await store.snapshots()) == 1, "it was left out"
+    await store.outlive([snapshot.id])
+    assert [each.dropping for each in await store.snapshots()] == [True]
+    await store.set_policy(volume.id, "", None, by="alice")
+    (stopped,) = await store.volumes()
+    assert (stopped.policy, stopped.next_snapshot_at) == ("", None)
+    with pytest.raises(Disagreement):
+        await store.set_policy(volume.id, "@daily keep 2", None, by="alice")
+    await store.forget(volume.id)
+    await store.remove_pool(identity, by="olga")
+
+
+async def test_what_is_left_on_a_lost_node_outlives_its_volume_and_its_pool(
+    leader: Leader, store: VolumeStore, coordinator_dsn: str
+) -> None:
+    await leader.commit(nodes=(node("left-1"), node("left-2")))
+    pool = PoolCreate(name="left", nodes=["left-1", "left-2"], path="/srv/left", size=1024)
+    identity = await store.add_pool(pool, size_mib=1024, by="olga")
+    await store.add_volume(row(identity, "left", node="left-1"))
+    (volume,) = await store.volumes()
+    leftovers = LeftoverStore(coordinator_dsn)
+    try:
+        for _ in range(2):
+            await leftovers.give_up(volume.id, ["left-1"], by="olga")
+        await store.forget(volume.id)
+        await leftovers.leave_pool(identity, "left", "/srv/left", nodes=["left-2"], by="olga")
+        await store.remove_pool(identity, by="olga")
+        kept = await leftovers.all()
+        assert [(each.id, each.node, each.pool, each.kind) for each in kept] == [
+            (volume.id, "left-1", identity, "volume"),
+            (identity, "left-2", identity, "pool"),
+        ]
+        for each in kept:
+            await leftovers.gone(each)
+        assert await leftovers.all() == []
+    finally:
+        await leftovers.close()
 
 
 COPIED = PoolCreate(

@@ -114,6 +114,7 @@ def test_there_is_a_method_for_every_operation() -> None:
         "volume.show": Client.volume,
         "volume.remove": Client.remove_volume,
         "volume.undelete": Client.undelete_volume,
+        "volume.set": Client.set_volume,
         "volume.snapshot": Client.snapshot_volume,
         "volume.restore": Client.restore_volume,
         "volume.promote": Client.promote_volume,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -10,7 +11,9 @@ from bus.volume_wire import VolumeFound
 from bus.volumes import PoolCreate
 from coordinator.core.replication import ReplicaState
 from coordinator.core.volume_copies import Place
+from coordinator.core.volume_snapshots import Due
 from coordinator.store.errors import Disagreement
+from coordinator.store.leftovers import Leftover, LeftoverStore
 from coordinator.store.volumes import CopyRow, PoolRow, SnapshotRow, VolumeRow, VolumeStore, Wrote
 
 
@@ -118,6 +121,21 @@ class FakeVolumes(VolumeStore):
     async def wrote(self, row: VolumeRow) -> list[Wrote]:
         return self.written
 
+    async def set_policy(self, volume: str, policy: str, next_at_s: float | None, *, by: str) -> None:
+        self.kept[volume] = replace(self.kept[volume], policy=policy, next_snapshot_at=next_at_s)
+        self.done.append((by, "volume.set"))
+
+    async def snapshot_by_clock(self, row: VolumeRow, due: Due, *, by: str) -> None:
+        self.kept[row.id] = replace(self.kept[row.id], next_snapshot_at=due.next_at_s)
+        if due.name:
+            await self.add_snapshot(row.id, due.name, by=by)
+            made = list(self.kept_snapshots.values())[-1]
+            self.kept_snapshots[made.id] = replace(made, automatic=True, created_at=due.at_s)
+
+    async def outlive(self, snapshots: Sequence[str]) -> None:
+        for each in snapshots:
+            self.kept_snapshots[each] = replace(self.kept_snapshots[each], dropping=True)
+
     async def add_snapshot(self, volume: str, name: str, *, by: str) -> None:
         made = SnapshotRow(
             id=self._id(),
@@ -146,3 +164,33 @@ class FakeVolumes(VolumeStore):
         self.kept[volume] = replace(
             row, fill_number=row.fill_number + 1, fill_volume=volume, fill_snapshot=snapshot, ready=False
         )
+
+
+class FakeLeftovers(LeftoverStore):
+    """Keeps them in memory."""
+
+    def __init__(self, volumes: FakeVolumes) -> None:
+        self._volumes = volumes
+        self.kept: list[Leftover] = []
+
+    async def close(self) -> None:
+        pass
+
+    async def all(self) -> list[Leftover]:
+        return list(self.kept)
+
+    async def give_up(self, volume: str, nodes: Sequence[str], *, by: str) -> None:
+        row = self._volumes.kept[volume]
+        self.kept += [
+            Leftover(id=volume, node=each, pool=row.pool, kind="volume", name=row.name, path="")
+            for each in nodes
+        ]
+        self._volumes.done.append((by, "volume.give_up"))
+
+    async def leave_pool(self, pool: str, name: str, path: str, *, nodes: Sequence[str], by: str) -> None:
+        self.kept += [
+            Leftover(id=pool, node=each, pool=pool, kind="pool", name=name, path=path) for each in nodes
+        ]
+
+    async def gone(self, leftover: Leftover) -> None:
+        self.kept.remove(leftover)

@@ -87,7 +87,7 @@ from tests.unit.coordinator.fake_networks import FakeNetworks
 from tests.unit.coordinator.fake_replicas import FakeReplicas
 from tests.unit.coordinator.fake_schedules import FakeSchedules
 from tests.unit.coordinator.fake_training import FakeTraining
-from tests.unit.coordinator.fake_volumes import FakeVolumes
+from tests.unit.coordinator.fake_volumes import FakeLeftovers, FakeVolumes
 from tests.unit.coordinator.fake_webhooks import FakeWebhooks, SealerInMemory
 from tests.unit.coordinator.fakes import (
     FakeArchive,
@@ -203,9 +203,11 @@ class Shell:
         self.performer = Performer(self.store, tell=self.teller.tell, record=record or self.records.extend)
         self.loop = Loop(self.cluster, self.performer, self.clock, answer_beat=self.teller.answer_beat)
         self.volumes, self.volume_store = VolumeBook(), FakeVolumes()
+        self.leftovers = FakeLeftovers(self.volume_store)
         self.keeper = VolumeKeeper(
             self.volumes,
             self.volume_store,
+            self.leftovers,
             self.teller,
             self.loop,
             clock=self.clock,

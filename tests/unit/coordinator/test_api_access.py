@@ -48,6 +48,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "volume.show": {"volume": "data"},
     "volume.remove": {"volume": "data"},
     "volume.undelete": {"volume": "data"},
+    "volume.set": {"volume": "data", "snapshots": "@daily keep 7"},
     "volume.snapshot": {"volume": "data", "snapshot": "s1"},
     "volume.restore": {"volume": "data", "snapshot": "s1"},
     "volume.promote": {"volume": "data"},

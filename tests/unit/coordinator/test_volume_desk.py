@@ -28,6 +28,7 @@ class Disk:
         self.wanted = VolumesWanted(epoch=0)
         self.keys: list[bytes] = []
         self.taken: set[tuple[str, str]] = set()  # snapshots of volumes
+        self.is_busy = False  # somebody writes: no snapshot is taken
 
     def answer(self, command: Any) -> Any:
         if not isinstance(command, VolumesWanted):
@@ -35,7 +36,8 @@ class Disk:
         self.wanted = command
         self.keys += [pool.key for pool in command.pools if pool.key]
         pools = tuple(PoolFound(id=pool.id, fault=self.fault, free_mib=5_000) for pool in command.pools)
-        self.taken |= {(each.id, snapshot) for each in command.volumes for snapshot in each.snapshots}
+        if not self.is_busy:
+            self.taken |= {(each.id, snapshot) for each in command.volumes for snapshot in each.snapshots}
         self.taken -= {(each.id, snapshot) for each in command.volumes for snapshot in each.dropped}
         volumes = tuple(
             VolumeFound(
@@ -112,7 +114,7 @@ async def test_a_driver_makes_a_type_of_pool_possible(monkeypatch: pytest.Monkey
         def fault(self, pool: Any) -> str:
             return "" if pool.path.startswith("/mnt/") else "not below /mnt"
 
-    monkeypatch.setattr("coordinator.api.volumes.driver_of", lambda kind: Driver())
+    monkeypatch.setattr("coordinator.api.pools.driver_of", lambda kind: Driver())
     async with running_shell() as shell:
         await disk(shell)
         asked = POOL | {"type": "distributed"}
@@ -132,7 +134,10 @@ async def test_a_driver_makes_a_type_of_pool_possible(monkeypatch: pytest.Monkey
         ({"path": "/usr/lib"}, ("E_PATH", "/path")),
         ({"size": "2GiB"}, ("E_POOL_FULL", "/size")),
         ({"backup": True}, ("E_UNSUPPORTED", "/backup")),
-        ({"snapshots": "1h:24"}, ("E_UNSUPPORTED", "/snapshots")),
+        ({"snapshots": "1h:24"}, ("E_VALUE", "/snapshots")),
+        ({"snapshots": "@daily keep 0"}, ("E_RANGE", "/snapshots")),
+        ({"snapshots": "61 * * * * keep 2"}, ("E_CRON", "/snapshots")),
+        ({"snapshots": "@daily Mars/Base keep 2"}, ("E_TIME", "/snapshots")),
         ({"node": "n9"}, ("E_CONSTRAINT", "/node")),
         ({"mode": "ReadOnlyMany"}, ("E_ACCESS_MODE", "/mode")),
         ({"source": "none@one"}, ("E_NOT_FOUND", "/source")),

@@ -15,7 +15,7 @@ VERBS = {
 FORMS = ("table", "json", "jsonl", "name")
 POOL_ACTIONS = ("create", "ls", "list", "show", "rm")
 VOLUME_ACTIONS = (
-    *("create", "ls", "list", "show", "rm", "undelete"),
+    *("create", "ls", "list", "show", "set", "rm", "undelete"),
     *("snapshot", "unsnapshot", "restore", "promote"),
 )
 MODES = ("ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany")
@@ -45,6 +45,15 @@ def add(verbs: Verbs, shared: Parser) -> None:
     volume.add_argument("action", choices=VOLUME_ACTIONS, metavar="ACTION", help=", ".join(VOLUME_ACTIONS))
     volume.add_argument("name", nargs="?", metavar="NAME")
     volume.add_argument("snapshot", nargs="?", metavar="SNAPSHOT", help="of snapshot, unsnapshot, restore")
+    volume.add_argument(
+        "--at", default=None, metavar="TIME", help="of restore: the newest snapshot of then (2h ago: 2h)"
+    )
+    volume.add_argument(
+        "--snapshots",
+        default=None,
+        metavar="WHEN",
+        help='of create and set: by the clock, "@daily keep 7" (set "": none)',
+    )
     volume.add_argument("--pool", metavar="POOL", help="of create and ls")
     volume.add_argument("--size", metavar="SIZE", help='of create: "10GiB"')
     volume.add_argument("--mode", choices=MODES, default=MODES[0], help="of create: who may write")
@@ -54,5 +63,6 @@ def add(verbs: Verbs, shared: Parser) -> None:
     volume.add_argument("--class", dest="storage_class", default="", metavar="WORD", help="of create")
     volume.add_argument("--shared", action="store_true", help="of create: everybody's tasks may have it")
     volume.add_argument("--now", action="store_true", help="of rm: at once, without the days of grace")
+    volume.add_argument("--lost", action="store_true", help="of rm --now: wait for no lost node (operators)")
     volume.add_argument("--deleted", action="store_true", help="of ls: those that are not gone yet, too")
     volume.add_argument("--no-wait", action="store_true", help="of create, snapshot, restore: do not wait")
