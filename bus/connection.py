@@ -37,6 +37,7 @@ from bus.errors import (
     RequestTimeout,
     TooLarge,
 )
+from bus.pressure import Pressure
 from bus.storage import DELETED, key_subject, stream_of
 from bus.transport import Handler, Message, Subscription
 from bus.trust import NoTls, Refused, begins_with_tls, client_context, expired, is_greeting, verdict_of
@@ -59,6 +60,9 @@ KV_TIMEOUT_S = 5.0
 RECONNECT_FIRST_S, RECONNECT_MAX_S = 0.05, 1.0
 PING_INTERVAL_S, PINGS_LOST_MAX = 5, 2
 """A dead peer is noticed after 15 s; a closed one at once."""
+
+PENDING_BYTES_MAX = 32 * 1024 * 1024
+"""More than the pressure lets in, with the largest message on top: nats-py itself never waits."""
 
 QUEUE_BYTES_MAX = 64 * 1024 * 1024
 _DROP_REPORT_S = 10.0
@@ -88,6 +92,7 @@ class NatsBus:
         self._credentials = credentials
         self._on_state = on_state
         self._client = NatsClient()
+        self._pressure = Pressure(self._client)
         self._inbox = self.new_inbox() + "."
         self._waiting = Waiting()
         self._denied_publishes: set[str] = set()
@@ -170,6 +175,7 @@ class NatsBus:
         if len(data) + _bytes_of(headers or {}) > self._client.max_payload:
             # nats-py counts no headers, and the server closes the connection of whoever sends too much
             raise TooLarge(f"{subject}: more bytes than the server takes")
+        await self._pressure.room(subject)
         try:
             await self._client.publish(subject, data, reply, dict(headers) if headers else None)
         except (nats_errors.Error, OSError) as error:
@@ -283,6 +289,7 @@ class NatsBus:
                 ping_interval=PING_INTERVAL_S,
                 max_outstanding_pings=PINGS_LOST_MAX,
                 connect_timeout=2,
+                pending_size=PENDING_BYTES_MAX,
                 tls_handshake_first=begin and context is not None and begins_with_tls(context),
                 tls=context,
             ),
@@ -450,6 +457,7 @@ class NatsBus:
 
     def _fail_waiting(self, error: BusError) -> None:
         self._waiting.fail(error)
+        self._pressure.lost()
         for lost in self._flushing:
             if not lost.done():
                 lost.set_result(None)

@@ -23,6 +23,10 @@ class Disconnected(BusError):
     """There is no connection now; nothing was buffered. Try again after the reconnect."""
 
 
+class Stalled(Disconnected):
+    """There is a connection, but the server takes nothing more. It was not sent: try again later."""
+
+
 class NoResponders(BusError):
     """Nobody listens on that subject: the coordinator or the agent is away."""
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from bus import server
+from bus import pressure, server
 from bus.auth import Authority
 from bus.connection import ConnectionState, NatsBus
-from bus.errors import Disconnected
+from bus.errors import Disconnected, Stalled
 from bus.transport import Message
 from bus.trust import Refused
 from bus.values import Role
@@ -197,3 +197,71 @@ async def test_a_server_that_stood_still_is_heard_again(tmp_path: Path) -> None:
         await coordinator.flush()
         for bus in (alice, coordinator):
             await bus.close()
+
+
+async def test_a_server_that_takes_nothing_holds_up_nobody(tmp_path: Path) -> None:
+    """What it could not take is refused by name; what was taken over before arrives, once, in order."""
+    async with placed(tmp_path) as (process, authority), server.running(process) as child:
+        coordinator = await NatsBus.connect(process.url, authority.mint_coordinator(), name="c")
+        alice = await NatsBus.connect(process.url, authority.mint_user("alice", Role.USER), name="a")
+        arrived: list[int] = []
+
+        async def keep(message: Message) -> None:
+            arrived.append(int(message.data[:8]))
+
+        await alice.subscribe("corral.feed.alice.>", keep)
+
+        async def publish(number: int) -> None:
+            await coordinator.publish("corral.feed.alice.job.1", b"%08d" % number + bytes(512 * 1024))
+
+        stand_still(child.pid)
+        sent = 0
+        try:
+            async with asyncio.timeout(12):
+                with pytest.raises(Stalled, match="not sent: the server has taken nothing for"):
+                    while sent < 1_000:  # until the system's own buffers and ours are full
+                        await publish(sent)
+                        sent += 1
+                with pytest.raises(Stalled):
+                    await coordinator.request("corral.node.n1.command", b"", timeout_s=1_000)
+        finally:
+            child.send_signal(signal.SIGCONT)
+        assert 4 < sent < 1_000
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    await publish(sent)
+                    break
+                except Stalled:
+                    await asyncio.sleep(0.01)
+            while len(arrived) <= sent:
+                await asyncio.sleep(0.01)
+        assert arrived == list(range(sent + 1))
+        for bus in (alice, coordinator):
+            await bus.close()
+
+
+async def test_who_waits_for_a_server_that_dies_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pressure, "STALL_S", 1_000.0)
+    async with placed(tmp_path) as (process, authority):
+        child = server.start(process)
+        await server.wait_ready(process)
+        coordinator = await NatsBus.connect(process.url, authority.mint_coordinator(), name="c")
+        stand_still(child.pid)
+
+        async def publish() -> None:
+            while True:
+                await coordinator.publish("corral.feed.alice.job.1", bytes(512 * 1024))
+
+        publishing = asyncio.create_task(publish())
+        async with asyncio.timeout(30):
+            while (waits := coordinator._pressure._flushed) is None or waits.done():
+                await asyncio.sleep(0.01)
+            child.kill()
+            child.wait()
+            with pytest.raises(Disconnected) as lost:
+                await publishing
+        assert not isinstance(lost.value, Stalled)
+        await coordinator.close()
