@@ -42,6 +42,7 @@ from agent.peers import Peers, Wanted
 from agent.presence import Presence
 from agent.reporter import Reporter
 from agent.results import Results
+from agent.roles import roles_of
 from agent.saver import Saver
 from agent.scrubbing import Scrubber
 from agent.session import Session
@@ -83,7 +84,7 @@ from bus.replication import CopyBlobs, HaveBlobs, LackedBlobs, ScrubBlobs
 from bus.sessions import SessionKind
 from bus.subjects import NodeVerb
 from bus.transport import Bus, Message
-from bus.values import AttemptRef, InterfaceInfo, NodeKind
+from bus.values import AttemptRef, InterfaceInfo
 from bus.volume_wire import VolumesWanted
 
 _log = logging.getLogger(__name__)
@@ -268,7 +269,9 @@ class Agent:
             inventory=self._containing.told(self._inventory, guard_version=guard.version),
             kind=self._config.kind,
             labels=self._config.labels,
-            roles=self._roles(guard.version),
+            roles=roles_of(
+                self._config.kind, self._capabilities, runs_commands=guard.version >= FILLS_TEMPLATES
+            ),
             tools=tuple(name for name in TOOLS if self._capabilities[name].verified),
             capabilities=self._capabilities | self._containing.capabilities(guard.version),
             live=self._executor.ledger.live(),
@@ -277,13 +280,6 @@ class Agent:
     def _on_links(self, found: tuple[InterfaceInfo, ...]) -> None:
         self._inventory = msgspec.structs.replace(self._inventory, interfaces=found)
         self._session.announce()
-
-    def _roles(self, guard_version: int) -> tuple[str, ...]:
-        """What this node is for; a guard of before runs no commands of registered tools."""
-        if self._config.kind is NodeKind.CONTROL:
-            return ()
-        executor = ("tool_executor",) if guard_version >= FILLS_TEMPLATES else ()
-        return (*executor, *(("storage",) if self._config.kind is NodeKind.STORAGE else ()))
 
     def _on_registered(self, reply: RegisterReply) -> None:
         self._meter.set_interval(reply.usage_interval_s)
