@@ -22,7 +22,7 @@ from agent.leavings import Leavings
 from bus import subjects
 from bus.codec import decode_to_agent_reply, encode
 from bus.errors import ApiError, BusError, DecodeError
-from bus.results import POINTS_MAX, Child, Point, Progress, ProgressReply, Told
+from bus.results import POINTS_MAX, Child, Line, Point, Progress, ProgressReply, Told
 from bus.subjects import NodeVerb
 from bus.transport import Bus
 from bus.values import OUTPUT_LIMIT, AttemptRef
@@ -34,8 +34,11 @@ _TIMEOUT_S = 5.0
 _POINTS_AT_ONCE = 10_000
 """Of all attempts together: such a message stays far below 1 MiB."""
 
-_SUBMITTED_AT_ONCE = 256 * 1024
-"""Bytes of jobs, likewise; one file adds at most LINE_MAX to it."""
+_TEXT_AT_ONCE = 256 * 1024
+"""Bytes of jobs and lines for the log, likewise; one file adds at most LINE_MAX to it."""
+
+_LINE_BYTES = 24
+"""Of a line for the log besides its text."""
 
 _STALE = -1
 
@@ -123,16 +126,17 @@ class Results:
 
     def _read_all(self) -> tuple[list[Told], bool]:
         told: list[Told] = []
-        points = submitted = 0
+        points = texts = 0
         for attempt, followed in list(self._followed.items()):
-            if points >= _POINTS_AT_ONCE or submitted >= _SUBMITTED_AT_ONCE:
+            if points >= _POINTS_AT_ONCE or texts >= _TEXT_AT_ONCE:
                 return told, True
             is_over = followed.over  # before looking: what is written later is seen next time
             one, is_full = self._read(attempt, followed)
             if one is not None:
                 told.append(one)
                 points += len(one.points)
-                submitted += sum(len(child.job) for child in one.children)
+                texts += sum(len(child.job) for child in one.children)
+                texts += sum(len(line.text.encode()) + _LINE_BYTES for line in one.lines)
             elif is_over and not is_full:
                 self._followed.pop(attempt, None)
         return told, points >= POINTS_MAX
@@ -161,6 +165,7 @@ class Results:
             points=tuple(Point(value.name, value.value, now_s, value.step) for value in heard.values),
             faults=heard.faults,
             fault=heard.fault,
+            lines=tuple(Line(logged.level, logged.text, now_s) for logged in heard.logs),
             children=tuple(Child(followed.place + place, job) for place, job in heard.submits),
         ), True
 

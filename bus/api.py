@@ -61,7 +61,7 @@ from bus.requests import (
     WhatIf,
     WhyQuery,
 )
-from bus.results import TaskResult
+from bus.results import LoggedLine, TaskResult
 from bus.schedules import SCHEDULE_OPERATIONS
 from bus.scheduling import (
     Exported,
@@ -71,7 +71,7 @@ from bus.scheduling import (
     SchedulerMode,
     SchedulerTest,
 )
-from bus.series import Measured, SeriesQuery, States, StatesQuery
+from bus.series import SERIES_OPERATIONS
 from bus.sessions import StreamOpen, StreamOpened
 from bus.spec import JobSpec
 from bus.timeline import Timeline, TimelineQuery
@@ -183,6 +183,7 @@ class Task(Struct, kw_only=True):
     user: str = ""  # whose job it is
     result: TaskResult | None = None  # in `task.show` only: what it told so far
     ranks: int = 0  # of a gang; in `task.show` only
+    logged: list[LoggedLine] = []  # in `task.show` only: the newest
 
 
 class Tasks(Struct, kw_only=True):
@@ -466,8 +467,7 @@ OPERATIONS: dict[str, Operation] = {
     "scheduler.export": Operation(SchedulerExport, Exported, Role.OPERATOR),
     "scheduler.import": Operation(SchedulerImport, Scheduler, Role.ADMIN),
     "event.list": Operation(EventList, Events, Role.READONLY),
-    "series.query": Operation(SeriesQuery, Measured, Role.READONLY),
-    "series.states": Operation(StatesQuery, States, Role.READONLY),
+    **SERIES_OPERATIONS,
     "past.cluster": Operation(past.PastCluster, Cluster, Role.READONLY),
     "past.jobs": Operation(past.PastJobs, Jobs, Role.READONLY),
     "past.tasks": Operation(past.PastTasks, Tasks, Role.READONLY),

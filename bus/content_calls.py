@@ -26,7 +26,7 @@ from bus.checkpoints import (
 )
 from bus.copies import ReplicaList, Replicas, ReplicaScrub, ReplicaScrubbed
 from bus.models import Model, ModelList, ModelQuery, ModelRegister, Models
-from bus.results import MetricsQuery, TaskMetrics
+from bus.results import Logged, LoggedQuery, MetricsQuery, TaskMetrics
 from bus.training_calls import TrainingCalls
 
 S = TypeVar("S", bound=Struct)
@@ -139,6 +139,10 @@ class ContentCalls(TrainingCalls):
         """What a task told of itself: the newest `points` values of each metric, oldest first."""
         query = MetricsQuery(task=str(task), names=list(names), points=points)
         return await self._call("task.metrics", query, TaskMetrics)
+
+    async def logged(self, query: LoggedQuery) -> Logged:
+        """The lines that tasks logged, oldest first; also of jobs and nodes that are gone."""
+        return await self._call("task.logged", query, Logged)
 
     async def _call(
         self, operation: str, request: Struct, kind: type[S], *, timeout_s: float | None = None

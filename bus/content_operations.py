@@ -22,7 +22,7 @@ from bus.checkpoints import (
 from bus.copies import ReplicaList, Replicas, ReplicaScrub, ReplicaScrubbed
 from bus.models import Model, ModelList, ModelQuery, ModelRegister, Models
 from bus.operation import Operation
-from bus.results import MetricsQuery, TaskMetrics
+from bus.results import Logged, LoggedQuery, MetricsQuery, TaskMetrics
 from bus.training import TRAINING_OPERATIONS
 from bus.values import Role
 from bus.volumes import VOLUME_OPERATIONS
@@ -43,6 +43,7 @@ CONTENT_OPERATIONS: dict[str, Operation] = {
     "model.remove": Operation(ModelQuery, Model, Role.USER),
     "replica.list": Operation(ReplicaList, Replicas, Role.READONLY),
     "replica.scrub": Operation(ReplicaScrub, ReplicaScrubbed, Role.OPERATOR),
+    "task.logged": Operation(LoggedQuery, Logged, Role.READONLY),
     "task.metrics": Operation(MetricsQuery, TaskMetrics, Role.READONLY),
     **TRAINING_OPERATIONS,
     **{name: Operation(*each) for name, each in VOLUME_OPERATIONS.items()},

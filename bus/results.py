@@ -8,6 +8,8 @@ restarted.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct, field
 
 from bus.requests import Request
@@ -23,6 +25,17 @@ METRIC_NAMES_MAX = 100
 """Different metrics of one task."""
 
 TEXT_MAX = 200
+
+LOGGED_AT_ONCE_MAX = 500
+"""Lines for the log in what is told of one attempt at once."""
+
+LOGGED_TEXT_MAX = 2_000
+"""Characters of such a line."""
+
+LOGGED_MAX = 1_000
+"""Lines that one answer has."""
+
+Severity = Literal["info", "warning", "error"]
 
 
 class Point(Struct, frozen=True, array_like=True):
@@ -41,6 +54,14 @@ class Child(Struct, frozen=True, array_like=True):
     job: bytes
 
 
+class Line(Struct, frozen=True, array_like=True):
+    """What a task logged; `at` by the agent's clock."""
+
+    severity: Severity
+    text: str
+    at: float
+
+
 class Told(Struct, kw_only=True):
     """What one attempt told between two places of its file (bytes). None: nothing about that.
 
@@ -56,6 +77,7 @@ class Told(Struct, kw_only=True):
     faults: int = 0
     fault: str = ""
     children: tuple[Child, ...] = ()
+    lines: tuple[Line, ...] = ()
 
 
 class Progress(Struct, kw_only=True, tag="progress"):
@@ -110,3 +132,35 @@ class MetricSeries(Struct, kw_only=True):
 class TaskMetrics(Struct, kw_only=True):
     task: str
     series: list[MetricSeries]
+
+
+class LoggedQuery(Request, kw_only=True):
+    """The newest `limit` lines that a job's tasks logged, or one task or attempt: 1042, 1042.7, 1042.7#2.
+
+    `since` and `until` are seconds of the Unix epoch. `severity`: the least that is asked for.
+    """
+
+    target: str
+    since: float | None = None
+    until: float | None = None
+    severity: Severity = "info"
+    limit: int = 100
+
+
+class LoggedLine(Struct, kw_only=True):
+    """`at`: seconds of the Unix epoch. `fence`: the attempt; `node`: where it was, which may be gone."""
+
+    at: float
+    severity: str
+    text: str
+    index: int
+    fence: int
+    node: str
+
+
+class Logged(Struct, kw_only=True):
+    """Oldest first. `more`: there are older ones in that time."""
+
+    job: int
+    lines: list[LoggedLine]
+    more: bool = False

@@ -11,7 +11,9 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
+from bus.operation import Operation
 from bus.requests import Request
+from bus.values import Role
 
 POINTS_MAX = 2_000
 VALUES_MAX = 50_000
@@ -160,3 +162,9 @@ class States(Struct, kw_only=True):
     since: float
     jobs: dict[str, int]
     tasks: dict[str, int]
+
+
+SERIES_OPERATIONS: dict[str, Operation] = {
+    "series.query": Operation(SeriesQuery, Measured, Role.READONLY),
+    "series.states": Operation(StatesQuery, States, Role.READONLY),
+}

@@ -93,7 +93,7 @@ class ArtifactDesk:
     async def _keep(self, node: NodeName, file: LeftFile) -> KeptFile:
         if file.code:
             text = f"{file.attempt} on {node}: {file.name!r} was not kept: {file.code}: {file.message}"
-            self._notices.note(node, "artifact_refused", text)
+            self._notices.note(node, "artifact_refused", text, attempt=file.attempt)
             return KeptFile()
         owner: UserName | None = None
         if file.attempt is None:
@@ -106,7 +106,7 @@ class ArtifactDesk:
         if kept.code:
             note = f"{file.attempt or owner} on {node}: {file.name!r} was not kept: {kept.code}"
             if kept.code != "E_UNAVAILABLE":
-                self._notices.note(node, "artifact_refused", note)
+                self._notices.note(node, "artifact_refused", note, attempt=file.attempt)
             return KeptFile("", kept.code, _WHY.get(kept.code, ""))
         self._uploads.pop(file.upload, None)
         return kept

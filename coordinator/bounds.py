@@ -28,7 +28,14 @@ from bus.messages import (
 )
 from bus.refusal import quote, refusal
 from bus.replication import BLOBS_AT_ONCE, HELD_AT_ONCE, Fetch, Held
-from bus.results import CHILDREN_AT_ONCE_MAX, POINTS_MAX, Progress, Told
+from bus.results import (
+    CHILDREN_AT_ONCE_MAX,
+    LOGGED_AT_ONCE_MAX,
+    LOGGED_TEXT_MAX,
+    POINTS_MAX,
+    Progress,
+    Told,
+)
 from bus.values import OUTPUT_LIMIT, Ended, GpuUsage, Resources, Returned, Started, Usage
 
 AMOUNT_MAX = 2**50
@@ -192,6 +199,10 @@ def _check_told(told: Told) -> None:
         _gauge(point.name[:NAME_MAX], point.value, most=METRIC_MAX)
         _check_instant("at", point.at)
         _within("step", point.step or 0, -(2**53), 2**53)
+    _within("number of lines", len(told.lines), 0, LOGGED_AT_ONCE_MAX)
+    for line in told.lines:
+        _within("length of a line", len(line.text), 0, LOGGED_TEXT_MAX)
+        _check_instant("at", line.at)
     _within("faults", told.faults, 0, INDEX_MAX)
     for text in (told.fault, told.message or ""):
         _within("length of a text", len(text), 0, TEXT_MAX)

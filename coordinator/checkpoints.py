@@ -110,7 +110,7 @@ class CheckpointDesk:
         if found.passed:
             text = f"{asked.attempt}: {found.passed} newer checkpoint(s) are on no node that answers"
             went = f"; it goes on from step {found.step}" if found.id else "; it begins anew"
-            self._notices.note(node, "checkpoint_passed", text + went)
+            self._notices.note(node, "checkpoint_passed", text + went, attempt=asked.attempt)
         if not found.id:
             return ResumeReply()
         task = TaskRef(asked.attempt.job, asked.attempt.index % RANK_STRIDE)
@@ -233,7 +233,7 @@ class CheckpointDesk:
 
     def _note(self, node: NodeName, saved: Saved, code: str, message: str) -> None:
         text = f"{saved.attempt} on {node}: checkpoint {saved.path!r} was not kept: {code}: {message}"
-        self._notices.note(node, "checkpoint_refused", text)
+        self._notices.note(node, "checkpoint_refused", text, attempt=saved.attempt)
 
 
 def check_usable(checkpoint: Checkpoint, task: TaskRef, *, world_size: int) -> None:

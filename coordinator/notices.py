@@ -6,12 +6,13 @@ A broken agent sends rubbish as fast as it sends anything; the history must stay
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 from msgspec import Struct
 
-from bus.values import NodeName
+from bus.values import AttemptRef, NodeName
 from coordinator.clock import Clock
-from coordinator.core.effects import EventRecord, Record
+from coordinator.core.effects import EventRecord, Record, RemarkRecord
 from coordinator.core.model import Node
 
 INTERVAL_S = 60.0
@@ -37,9 +38,23 @@ class Notices:
         self._clock = clock
         self._seen: dict[tuple[NodeName, str], _Seen] = {}
 
-    def note(self, node: NodeName, kind: str, message: str, *, severity: str = "warning") -> None:
-        """Tell it now, unless the same was told of `node` within INTERVAL_S."""
+    def note(
+        self,
+        node: NodeName,
+        kind: str,
+        message: str,
+        *,
+        severity: Literal["warning", "error"] = "warning",
+        attempt: AttemptRef | None = None,
+    ) -> None:
+        """Tell it now, unless the same was told of `node` within INTERVAL_S.
+
+        The log of the task of `attempt` has it each time.
+        """
         now_s = self._clock.now_s()
+        if attempt is not None:
+            remark = RemarkRecord(at=now_s, attempt=attempt, node=node, severity=severity, text=message)
+            self._record([remark])
         seen = self._seen.get((node, kind))
         if seen is not None and now_s - seen.told_at < INTERVAL_S:
             seen.untold += 1

@@ -67,7 +67,7 @@ class Offspring:
                 raise StoreUnavailable(one_line(refused))
             if refused is not None:
                 text = f"{told.attempt} on {node}: a job that it submitted was refused: {one_line(refused)}"
-                self._notices.note(node, "child_refused", text)
+                self._notices.note(node, "child_refused", text, attempt=told.attempt)
 
     async def _submit(self, node: NodeName, attempt: AttemptRef, child: Child) -> Error | None:
         """Why it was refused; None: there is a job. Raises ApiError, DecodeError, Overloaded, StoreError."""

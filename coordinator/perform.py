@@ -36,6 +36,7 @@ from coordinator.core.effects import (
     NodeLedger,
     NodeRow,
     Record,
+    RemarkRecord,
     TaskChange,
     Tell,
     UsageRecord,
@@ -104,7 +105,14 @@ class Joiner:
                     self._notes.append(effect)
                 case LearnedState():
                     self.batch.states.append(effect)
-                case UsageRecord() | EventRecord() | ExperienceRecord() | GaugeRecord() | LogRecord():
+                case (
+                    UsageRecord()
+                    | EventRecord()
+                    | ExperienceRecord()
+                    | GaugeRecord()
+                    | LogRecord()
+                    | RemarkRecord()
+                ):
                     self.records.append(effect)
                 case _:
                     self.tells.append(effect)

@@ -1,4 +1,6 @@
-"""What tasks tell while they run: kept, told on to who watches, and answered when asked. `task.metrics`.
+"""What tasks tell while they run: kept, told on to who watches, and answered when asked.
+
+`task.metrics`, `task.logged`.
 
 It goes past the core: nothing is decided by it. What makes it safe stands in one statement of the database:
 the attempt must be the one that counts, at the node that speaks, and the place in its file the one that was
@@ -16,20 +18,32 @@ from bus.codec import Codec, encode
 from bus.errors import ApiError, BusError
 from bus.feed import TaskChanged
 from bus.refusal import quote, refusal
-from bus.results import MetricsQuery, Place, Progress, ProgressReply, TaskMetrics, Told
+from bus.results import (
+    LOGGED_MAX,
+    Logged,
+    LoggedQuery,
+    MetricsQuery,
+    Place,
+    Progress,
+    ProgressReply,
+    TaskMetrics,
+    Told,
+)
 from bus.transport import Bus
 from bus.values import NodeName
 from coordinator.api.access import viewer
-from coordinator.api.find import Finder
+from coordinator.api.find import Finder, parse_target
 from coordinator.clock import Clock
 from coordinator.notices import Notices
 from coordinator.offspring import Offspring
-from coordinator.store.results import Heard, ResultStore
+from coordinator.store.results import Heard, ResultStore, WantedLines
 from coordinator.store.rows import UserRow
 
 log = logging.getLogger(__name__)
 
 POINTS_MAX = 5_000
+_INSTANT_MAX = 1e11
+SEVERITIES = ("info", "warning", "error")
 
 
 class ResultDesk:
@@ -51,7 +65,7 @@ class ResultDesk:
         self._clock = clock
         self._notices = notices
         self._offspring = offspring
-        self.handlers = {"task.metrics": self.metrics}
+        self.handlers = {"task.metrics": self.metrics, "task.logged": self.logged}
 
     async def hear(self, node: NodeName, progress: Progress) -> ProgressReply:
         """Keep it, then tell whoever follows its tasks. Raises StoreUnavailable: nothing of it was kept."""
@@ -61,7 +75,7 @@ class ResultDesk:
         for told, heard in zip(progress.told, found, strict=True):
             if heard.first_fault:
                 text = f"{told.attempt} on {node}: a line of CORRAL_RESULT could not be used: {told.fault}"
-                self._notices.note(node, "result_refused", text)
+                self._notices.note(node, "result_refused", text, attempt=told.attempt)
             if heard.state is not None:
                 await self._feed(node, told, heard)
         places = [Place(told.attempt, heard.place) for told, heard in zip(progress.told, found, strict=True)]
@@ -90,6 +104,39 @@ class ResultDesk:
                 )
             )
         return TaskMetrics(task=str(task), series=series)
+
+    async def logged(self, user: UserRow, request: Struct) -> Logged:
+        """`task.logged`: raises ApiError (E_RANGE, E_TIME, E_ID, E_NOT_FOUND)."""
+        assert isinstance(request, LoggedQuery)
+        if not 1 <= request.limit <= LOGGED_MAX:
+            got, expected = quote(request.limit), f"1 to {LOGGED_MAX:,} lines"
+            raise ApiError(refusal("E_RANGE", field="/limit", got=got, expected=expected))
+        for name, at_s in (("since", request.since), ("until", request.until)):
+            if at_s is not None and not 0 <= at_s <= _INSTANT_MAX:
+                raise ApiError(refusal("E_TIME", field=f"/{name}", got=quote(at_s), expected="Unix seconds"))
+        target = parse_target(request.target, field="/target")
+        if target.rank is not None:
+            hint = "of a gang, rank 0 logs for all"
+            raise ApiError(refusal("E_ID", field="/target", got=quote(request.target), hint=hint))
+        # Lines outlive their job: a number needs none.
+        by_number = target.job.isdecimal()
+        job = int(target.job) if by_number else await self._finder.job(user, target.job, field="/target")
+        lines = await self._store.logged(
+            WantedLines(
+                viewer=viewer(user),
+                job=job,
+                index=target.index,
+                since_s=request.since or 0.0,
+                until_s=_INSTANT_MAX if request.until is None else request.until,
+                severities=SEVERITIES[SEVERITIES.index(request.severity) :],
+                fence=target.attempt or 0,
+                limit=request.limit + 1,
+            )
+        )
+        if by_number and not lines:
+            await self._finder.job(user, target.job, field="/target")
+        more = len(lines) > request.limit
+        return Logged(job=job, lines=lines[more:], more=more)
 
     async def _feed(self, node: NodeName, told: Told, heard: Heard) -> None:
         assert heard.owner is not None and heard.state is not None

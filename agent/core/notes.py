@@ -1,6 +1,7 @@
 """The lines that a task appends to CORRAL_RESULT, understood. Pure.
 
     {"progress": 45.5, "metrics": {"loss": 0.0023}, "step": 1200, "message": "epoch 3"}
+    {"log": "the data has no labels", "level": "warning"}   a row of the log; info without a level
     {"artifact": "plots/loss.png"}                  into the store now, not only at the end
     {"submit": {"command": ["sh", "-c", "…"]}}      a job of the task's owner, which belongs to this task
     {"output": {"accuracy": 0.982}}                 the task's result, where CORRAL_OUTPUT was not written
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -30,13 +31,25 @@ JOB_MAX = 64 * 1024
 SUBMITS_MAX = 50
 """Jobs that are handed on at once; the next ones follow when these are committed."""
 
+LOGS_MAX = 500
+"""Lines for the log that are handed on at once, likewise."""
+
+LOG_TEXT_MAX = 2_000
+"""Characters of one: the rest of a longer one is cut."""
+
 NAMES_MAX = 100
 MESSAGE_MAX = 200
 _STEP_MAX = 2**53
 _METRIC = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]{0,49}")
 _KEYS = frozenset(
-    {"progress", "metrics", "step", "message", "artifact", "output", "submit", "checkpoint", "shard"}
+    {
+        *("progress", "metrics", "step", "message", "artifact", "output", "submit", "checkpoint", "shard"),
+        *("log", "level"),
+    }
 )
+
+
+Level = Literal["info", "warning", "error"]
 
 
 class Value(Struct, frozen=True):
@@ -56,6 +69,13 @@ class Save(Struct, frozen=True, kw_only=True):
     metrics: dict[str, float] = {}
 
 
+class Logged(Struct, frozen=True):
+    """`level`: info, warning, error."""
+
+    level: Level
+    text: str
+
+
 class Heard(Struct, kw_only=True):
     """What whole lines said. `used`: their bytes; the newest progress and message count.
 
@@ -69,6 +89,7 @@ class Heard(Struct, kw_only=True):
     artifacts: list[str] = []
     saves: list[Save] = []
     submits: list[tuple[int, bytes]] = []
+    logs: list[Logged] = []
     output: bytes | None = None
     faults: int = 0
     fault: str = ""
@@ -79,12 +100,13 @@ class _Fault(ValueError):
 
 
 def hear(data: bytes, *, values_max: int) -> Heard:
-    """Understand whole lines at the start of `data`, until there are `values_max` values or SUBMITS_MAX jobs.
+    """Understand whole lines at the start of `data`, until there are `values_max` values, SUBMITS_MAX jobs or
+    LOGS_MAX lines for the log.
 
     Where `data` is LINE_MAX without a newline, that much is one fault, and used.
     """
     heard = Heard()
-    while len(heard.values) < values_max and len(heard.submits) < SUBMITS_MAX:
+    while not _is_full(heard, values_max):
         end = data.find(b"\n", heard.used)
         if end < 0:
             break
@@ -96,6 +118,10 @@ def hear(data: bytes, *, values_max: int) -> Heard:
         heard.used = len(data)
         _note(heard, f"a line of more than {LINE_MAX} bytes")
     return heard
+
+
+def _is_full(heard: Heard, values_max: int) -> bool:
+    return len(heard.values) >= values_max or len(heard.submits) >= SUBMITS_MAX or len(heard.logs) >= LOGS_MAX
 
 
 def last_output(tail: bytes) -> bytes | None:
@@ -121,6 +147,7 @@ def _hear_line(line: bytes, heard: Heard) -> None:
         saves = _saves(said, step, values)
         artifact = _artifact(said.get("artifact"))
         submit = _submit(said.get("submit"))
+        logs = _logs(said)
     except (msgspec.MsgspecError, _Fault, RecursionError, UnicodeDecodeError) as error:
         _note(heard, str(error))
         return
@@ -129,6 +156,7 @@ def _hear_line(line: bytes, heard: Heard) -> None:
     heard.values += values
     heard.artifacts += artifact
     heard.saves += saves
+    heard.logs += logs
     heard.submits += [(heard.used, job) for job in submit]
     if "output" in said:
         heard.output = bytes(said["output"])
@@ -157,6 +185,18 @@ def _submit(raw: msgspec.Raw | None) -> list[bytes]:
     if len(job) > JOB_MAX:
         raise _Fault(f"a job of more than {JOB_MAX} bytes")
     return [job]
+
+
+def _logs(said: dict[str, msgspec.Raw]) -> list[Logged]:
+    if "log" not in said:
+        if "level" in said:
+            raise _Fault("level without log")
+        return []
+    text = msgspec.json.decode(said["log"], type=str)
+    level: Level = msgspec.json.decode(said["level"], type=Level) if "level" in said else "info"
+    if len(text) > LOG_TEXT_MAX:
+        text = text[: LOG_TEXT_MAX - 1] + "…"
+    return [Logged(level, text)]
 
 
 def _note(heard: Heard, fault: str) -> None:

@@ -3,6 +3,7 @@
     import corral_task                           # found by PYTHONPATH, which every task has
     corral_task.progress(45.5, loss=0.0023)      # per cent, and metrics if you like
     corral_task.metrics(step=1200, loss=0.0023)
+    corral_task.log("no labels", level="warning")   # a row of the task's log: info, warning or error
     corral_task.output({"accuracy": 0.982})      # the task's result; the last one counts
     corral_task.submit({"command": ["true"]})    # a job of yours that belongs to this task
     corral_task.artifact("model.bin")            # stored now; what is in CORRAL_ARTIFACTS, at the end
@@ -10,7 +11,8 @@
     corral_task.resume()                         # (path, step) of what to go on from; None: from the start
 
 From a shell: `python "$CORRAL_HELPER" progress 45.5`, `… metrics loss=0.0023 step=1200`,
-`… output '{"a": 1}'`, `… artifact FILE [NAME]`, `… checkpoint PATH step=1200 loss=0.002 [--shard]`.
+`… output '{"a": 1}'`, `… log [--level warning] TEXT`, `… artifact FILE [NAME]`,
+`… checkpoint PATH step=1200 loss=0.002 [--shard]`.
 Outside of a task everything is checked and nothing is told, so that a program runs alike. Errors are
 ValueError for what could not be understood, OSError for files.
 """
@@ -21,6 +23,8 @@ import os
 import shutil
 import sys
 from typing import Any
+
+LEVELS = ("info", "warning", "error")
 
 
 def progress(percent: float, **values: object) -> None:
@@ -34,6 +38,13 @@ def progress(percent: float, **values: object) -> None:
 def metrics(**values: object) -> None:
     """Numbers by name; `step` is your own count of how far that was."""
     _tell(_line(values))
+
+
+def log(text: str, level: str = "info") -> None:
+    """A row of the task's log that is kept with its time: info, warning or error; 2,000 characters."""
+    if level not in LEVELS:
+        raise ValueError(f"level is info, warning or error, not {level!r}")
+    _tell({"log": str(text), "level": level})
 
 
 def output(value: object) -> None:
@@ -148,6 +159,8 @@ def main(words: "list[str]") -> int:
         metrics(**{name: float(value) for name, _, value in (word.partition("=") for word in words[1:])})
     elif len(words) == 2 and words[0] == "output":
         output(json.loads(words[1]))
+    elif words[0:1] == ["log"] and len(words) >= 2:
+        _log_words(words[1:])
     elif len(words) in (2, 3) and words[0] == "artifact":
         artifact(*words[1:])
     elif len(words) >= 3 and words[0] == "checkpoint":
@@ -161,6 +174,17 @@ def main(words: "list[str]") -> int:
         sys.stderr.write(__doc__ + "\n")
         return 2
     return 0
+
+
+def _log_words(words: "list[str]") -> None:
+    level = "info"
+    if words[0] == "--level":
+        if len(words) < 2:
+            raise ValueError("say the level: --level warning")
+        level, words = words[1], words[2:]
+    if not words:
+        raise ValueError("say what is to be logged")
+    log(" ".join(words), level)
 
 
 if __name__ == "__main__":

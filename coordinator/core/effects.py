@@ -326,7 +326,17 @@ class GaugeRecord(Struct, frozen=True, kw_only=True, gc=False):
     value: float
 
 
-Record = UsageRecord | EventRecord | ExperienceRecord | GaugeRecord | LogRecord
+class RemarkRecord(Struct, frozen=True, kw_only=True, gc=False):
+    """What was noticed of an attempt, for the log of its task. `severity`: info, warning, error."""
+
+    at: float
+    attempt: AttemptRef
+    node: NodeName
+    severity: str
+    text: str
+
+
+Record = UsageRecord | EventRecord | ExperienceRecord | GaugeRecord | LogRecord | RemarkRecord
 
 
 # tells

@@ -22,10 +22,14 @@ from coordinator.store.connection import Session
 from coordinator.store.job_ends import job_end
 from coordinator.store.load import user_row
 from coordinator.store.rows import Activity, UserRow
-from coordinator.store.shown import shown_attempt, shown_job, shown_result, shown_task
+from coordinator.store.shown import logged_lines, shown_attempt, shown_job, shown_result, shown_task
 from sql import queries
 
+LOGGED_SHOWN = 5
+"""Lines that a task is shown with."""
+
 _SQL = queries("reads")
+_LOGGED = queries("results")
 _PREFIX = re.compile(r"[0-9a-f]{8,32}")
 
 _MOST_OUTPUTS = 4096
@@ -152,6 +156,9 @@ class Reads:
         task.result = shown_result(row)
         attempts = await self._session.fetch(_SQL["attempts_of_task"], row["row_id"])
         task.attempts = [shown_attempt(attempt) for attempt in attempts]
+        task.logged = logged_lines(
+            await self._session.fetch(_LOGGED["newest_logged"], row["row_id"], LOGGED_SHOWN)
+        )
         return task
 
     async def attempt_place(self, ref: TaskRef, *, fence: int, viewer: str | None) -> AttemptPlace | None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from itertools import groupby
 
+import msgspec
 from msgspec import Struct
 
-from bus.results import MetricSeries, Told
+from bus.results import LoggedLine, MetricSeries, Told
 from bus.values import AttemptRef, NodeName, TaskRef, TaskState, UserName
 from coordinator.store.connection import RETRYABLE, Session
 from coordinator.store.errors import StoreUnavailable
 from coordinator.store.json_text import clean
+from coordinator.store.shown import logged_lines
 from sql import queries
 
 _SQL = queries("results")
@@ -27,6 +29,19 @@ class Heard(Struct, frozen=True):
     owner: str | None
     state: TaskState | None
     first_fault: bool
+
+
+class WantedLines(Struct, frozen=True):
+    """As `logged` of the queries takes it: `viewer` and `index` None and `fence` 0 for all."""
+
+    viewer: str | None
+    job: int
+    index: int | None
+    since_s: float
+    until_s: float
+    severities: tuple[str, ...]
+    fence: int
+    limit: int
 
 
 class ResultStore:
@@ -73,6 +88,11 @@ class ResultStore:
             )
         return series
 
+    async def logged(self, wanted: WantedLines) -> list[LoggedLine]:
+        """The newest of them, oldest first; of jobs and nodes that are gone too."""
+        rows = await self._reads.fetch(_SQL["logged"], *msgspec.structs.astuple(wanted))
+        return logged_lines(rows)
+
     async def close(self) -> None:
         """Twice is fine."""
         await self._writes.close()
@@ -86,4 +106,6 @@ def _arguments(told: Told) -> tuple[object, ...]:
         None if told.message is None else clean(told.message), told.faults, clean(told.fault),
         [point.name for point in points], [point.value for point in points],
         [point.step for point in points], [point.at for point in points],
+        [line.severity for line in told.lines], [clean(line.text) for line in told.lines],
+        [line.at for line in told.lines],
     )  # fmt: skip

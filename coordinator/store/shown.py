@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
 from asyncpg.protocol import Record
 
 from bus import api
-from bus.results import TaskResult
+from bus.results import LoggedLine, TaskResult
 from bus.values import JobKind, JobState, TaskState
 from coordinator.store.composites import of_ledger
 
@@ -71,6 +72,21 @@ def shown_result(row: Record) -> TaskResult | None:
         fault=row["fault"],
         at=row["told_at"].timestamp(),
     )
+
+
+def logged_lines(rows: Sequence[Record]) -> list[LoggedLine]:
+    """Rows of `results.logged` or `results.newest_logged`, newest first, as lines, oldest first."""
+    return [
+        LoggedLine(
+            at=row["at_s"],
+            severity=row["severity"],
+            text=row["message"],
+            index=row["task_index"],
+            fence=row["fence"],
+            node=row["node_name"],
+        )
+        for row in reversed(rows)
+    ]
 
 
 def shown_attempt(row: Record) -> api.Attempt:

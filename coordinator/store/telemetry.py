@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,7 @@ from coordinator.core.effects import (
     GaugeRecord,
     LogRecord,
     Record,
+    RemarkRecord,
     UsageRecord,
 )
 from coordinator.core.scheduler.learner import Situation
@@ -57,6 +59,8 @@ _EXPERIENCE_TYPES = (
 )
 _METRIC_TYPES = ("timestamptz", "varchar", "float8")
 _LOG_TYPES = ("timestamptz", "uuid", "text", "text")
+
+_PLACEHOLDER = re.compile(r"\$\d+")  # in the order of their numbers, each once
 
 Row = tuple[object, ...]
 
@@ -101,6 +105,7 @@ class TelemetryStore:
             for each in records
             if isinstance(each, LogRecord)
         ]
+        remarks = [each for each in records if isinstance(each, RemarkRecord)]
         learned = [_experience_row(each) for each in records if isinstance(each, ExperienceRecord)]
         gauges: list[Row] = [
             (_instant(each.at), each.name, each.value) for each in records if isinstance(each, GaugeRecord)
@@ -120,6 +125,7 @@ class TelemetryStore:
                 learned=learned,
                 gauges=gauges,
                 lines=lines,
+                remarks=remarks,
                 oldest_s=min(rolled_up, default=None),
             )
         except (psycopg.Error, OSError) as fault:
@@ -161,6 +167,7 @@ class TelemetryStore:
         learned: list[Row],
         gauges: list[Row],
         lines: list[Row],
+        remarks: list[RemarkRecord],
         oldest_s: float | None,
     ) -> None:
         connection = await self._open()
@@ -171,6 +178,8 @@ class TelemetryStore:
             await _copy(cursor, "copy_learning_experiences", _EXPERIENCE_TYPES, learned)
             await _copy(cursor, "copy_cluster_metrics", _METRIC_TYPES, gauges)
             await _copy(cursor, "copy_node_logs", _LOG_TYPES, lines)
+            for remark in remarks:
+                await cursor.execute(_sql("remark"), _remark_row(remark))
             if oldest_s is not None and oldest_s < self._newest_s - LATE_S:
                 await cursor.execute(_sql("mark_late"), (oldest_s,))
             if events:
@@ -267,7 +276,7 @@ async def _copy(
 
 def _sql(name: str) -> bytes:
     """As bytes: psycopg types its queries as literals, and these come from a file of ours."""
-    return queries("timeseries")[name].replace("$1", "%s").encode()
+    return _PLACEHOLDER.sub("%s", queries("timeseries")[name]).encode()
 
 
 def _instant(at_s: float) -> datetime:
@@ -317,6 +326,11 @@ def _experience_row(record: ExperienceRecord) -> tuple[object, ...]:
         _situation(it.before) or Jsonb({}), Jsonb(action, dumps=_encode), it.reward, _situation(it.after),
         it.over, it.priority,
     )  # fmt: skip
+
+
+def _remark_row(remark: RemarkRecord) -> Row:
+    job, index, fence = remark.attempt.job, remark.attempt.task.whole.index, remark.attempt.fence
+    return job, index, fence, remark.node, [remark.severity], [clean(remark.text)], [remark.at]
 
 
 @lru_cache(maxsize=64)

@@ -35,7 +35,9 @@ async def people(postgres_dsn: str) -> AsyncIterator[Login]:
             for statement in (
                 "insert into corral.allocations (task_id, rank, fence, resource, amount) "
                 "values ($1, 0, 1, 'cpu', 1)",
-                "insert into corral.task_logs (at, task_id, message) values (now(), $1, 'x')",
+                "insert into corral.task_logs (at, task_id, user_id, message) "
+                "select now(), t.id, j.user_id, 'x' "
+                "from corral.tasks t join corral.jobs j on j.id = t.job_id where t.id = $1",
                 "insert into corral.task_usage (at, node_id, task_id, fence, cpu_millis, mem_mib) "
                 "values (now(), $1, $1, 1, 1, 1)",
             ):

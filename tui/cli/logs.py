@@ -1,4 +1,4 @@
-"""`logs`: what tasks printed."""
+"""`logs`: what tasks printed, and with --rows what they logged."""
 
 from __future__ import annotations
 
@@ -30,6 +30,13 @@ TAIL_PIECE = 65_536
 
 async def logs(arguments: Namespace) -> int:
     """Print tasks' stdout (or stderr, or both) so far; with --follow until the task has ended."""
+    if arguments.rows:
+        from tui.cli.logged import logged
+
+        return await logged(arguments)
+    if arguments.level is not None:
+        message = "what tasks print has no levels: it belongs to --rows"
+        raise CommandError("E_USAGE", message, exit=Exit.USAGE, field="--level")
     targets = [attempt_id(task) for task in arguments.tasks]
     if arguments.attempt is not None:
         targets = [Target(target.name, arguments.attempt) for target in targets]

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from bus.api import Job, Node, Task, TaskCounts
-from bus.results import TaskResult
+from bus.results import LoggedLine, TaskResult
 from bus.units import counted, format_cpu_millis, format_gpu_millis, format_mbps, format_size_mib
 from bus.values import Resources
 from tui.view.amounts import NONE, duration, gpu_text
@@ -18,6 +18,7 @@ from tui.view.gangs import ranks_text
 from tui.view.gpus import why
 from tui.view.instants import local
 from tui.view.rows import counts_text
+from tui.view.safe import safe_line
 from tui.view.states import node_word
 
 OUTPUT_SHOWN = 400
@@ -67,7 +68,7 @@ def describe_task(task: Task, *, now_s: float) -> list[str]:
         ("exit", exit_word(task.exit_code, task.signal)),
         ("retries", str(task.retries)),
     ]
-    facts += result_facts(task.result)
+    facts += [*result_facts(task.result), *logged_facts(task.logged)]
     if task.ranks:
         facts.insert(3, ("gang", ranks_text(task)))
     for attempt in task.attempts:
@@ -98,6 +99,11 @@ def result_facts(told: TaskResult | None) -> list[tuple[str, str]]:
     if told.faults:
         facts.append(("faults", f"{counted(told.faults, 'line')} could not be used: {told.fault}"))
     return facts
+
+
+def logged_facts(lines: Iterable[LoggedLine]) -> list[tuple[str, str]]:
+    """The newest lines that a task logged, or that were noticed of it."""
+    return [(line.severity, f"{local(line.at)}  {safe_line(line.text)}") for line in lines]
 
 
 def progress_bar(percent: float, *, cells: int = 20) -> str:

@@ -10,7 +10,7 @@ from bus.units import counted, format_gpu_millis, format_size_mib
 from bus.values import GPU_MILLI
 from tui.view.amounts import NONE, duration
 from tui.view.columns import about, exit_word, ran
-from tui.view.descriptions import result_facts
+from tui.view.descriptions import logged_facts, result_facts
 from tui.view.facts import amounts, fact, head, json_lines
 from tui.view.gantt import GLYPHS, OTHERS
 from tui.view.gpus import quarantine_text
@@ -93,6 +93,9 @@ def output_lines(task: Task) -> list[Line]:
     told = [fact(name, text) for name, text in result_facts(task.result)]
     if told:
         told = [head(f"told by attempt {task.result.fence}" if task.result else ""), *told, Line("")]
+    if task.logged:
+        lines = [fact(level, text) for level, text in logged_facts(task.logged)]
+        told += [head("logged lately"), *lines, Line("")]
     if task.output is None:
         return [
             *told,

@@ -2,7 +2,27 @@
 -- What one attempt told; see corral.hear_result.
 select * from corral.hear_result(
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::text[], $12::double precision[], $13::bigint[],
-    $14::double precision[]);
+    $14::double precision[], $15::text[], $16::text[], $17::double precision[]);
+
+-- name: logged
+-- The newest $8 lines of a job's tasks ($3: of one of them, null for all). $1: whose may be seen, null for everybody's;
+-- $4 and $5: from and until when; $6: severities; $7: the attempt, 0 for all.
+select extract(epoch from l.at)::double precision as at_s, l.severity, l.message, l.task_index, l.fence, l.node_name
+from corral.task_logs l
+where l.job_number = $2 and ($3::integer is null or l.task_index = $3)
+    and ($1::text is null or l.user_id = (select id from corral.users where username = $1))
+    and l.at >= to_timestamp($4::double precision) and l.at < to_timestamp($5::double precision)
+    and l.severity = any ($6::text[]) and ($7::integer = 0 or l.fence = $7)
+order by l.at desc, l.task_index, l.message
+limit $8;
+
+-- name: newest_logged
+-- The newest $2 lines of a task.
+select extract(epoch from at)::double precision as at_s, severity, message, task_index, fence, node_name
+from corral.task_logs
+where task_id = $1
+order by at desc, message
+limit $2;
 
 -- name: metrics
 -- The newest $4 values of each metric of a task, oldest first. $1: whose tasks may be seen, null for everybody's;

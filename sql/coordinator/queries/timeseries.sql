@@ -45,6 +45,11 @@ from stdin (format binary);
 copy corral.node_logs (at, node_id, severity, message)
 from stdin (format binary);
 
+-- name: remark
+-- What was noticed of an attempt; nothing where there is no such attempt on that node (any more).
+select corral.log_task(
+    $1::bigint, $2::integer, $3::integer, $4::text, $5::text[], $6::text[], $7::double precision[]);
+
 -- name: copy_system_events#
 -- The cluster's history.
 copy corral.system_events (at, event_type, severity, source, node_id, job_id, user_id, message, details)

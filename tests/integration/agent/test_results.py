@@ -92,3 +92,17 @@ async def test_who_is_stale_is_not_followed(world: World) -> None:
     await until(lambda: coordinator.asked_of_stale, "told once")
     await coordinator.assign(B, "sh", "-c", f"i=2; {LINE}; sleep 1000")
     await until(lambda: values(coordinator) == [2.0], "the other one")
+
+
+async def test_what_is_logged_is_told_once_in_pieces(world: World) -> None:
+    """More lines than are heard at once: the rest follows a second later, in order."""
+    coordinator = world.coordinator
+    loop = "import corral_task; [corral_task.log(str(n), 'warning') for n in range(700)]"
+    await coordinator.assign(A, "python3", "-c", loop)
+    await coordinator.ended(A)
+
+    def lines() -> list[tuple[str, str]]:
+        return [(line.severity, line.text) for told in coordinator.told for line in told.lines]
+
+    await until(lambda: len(lines()) >= 700, "all of them")
+    assert lines() == [("warning", str(n)) for n in range(700)]

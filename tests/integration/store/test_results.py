@@ -11,14 +11,16 @@ import asyncpg
 import msgspec
 import pytest
 
-from bus.results import Point, Told
+from bus.results import Line, Point, Told
 from bus.values import AttemptRef, AttemptState, JobState, NodeName, TaskState
-from coordinator.core.effects import NewTask, NodeRow
+from coordinator.core.effects import NewTask, NodeRow, RemarkRecord
 from coordinator.store.reads import Reads
-from coordinator.store.results import ResultStore
+from coordinator.store.results import ResultStore, WantedLines
+from coordinator.store.telemetry import TelemetryStore
 from tests.integration.store.conftest import Leader
 from tests.store_rows import ALICE, T0, attempt, change, job_change, new_job, new_task, node
 
+ALL = ("info", "warning", "error")
 Q, A, R, LOST = TaskState.QUEUED, TaskState.ASSIGNED, TaskState.RUNNING, TaskState.REASSIGNED
 
 
@@ -202,3 +204,83 @@ async def test_only_who_counts_speaks_for_the_owner_of_its_task(leader: Leader, 
     assert await store.speaker(on.name, ref) == ALICE
     assert await store.speaker(other.name, ref) is None
     assert await store.speaker(on.name, ref._replace(fence=2)) is None
+
+
+def wanted(
+    task: NewTask, *, viewer: str | None = ALICE, severities: tuple[str, ...] = ALL, limit: int = 9
+) -> WantedLines:
+    return WantedLines(viewer, task.task.job, None, 0.0, 1e11, severities, 0, limit)
+
+
+@pytest.mark.contract("S1.40")
+async def test_what_is_logged_outlives_node_and_job(
+    leader: Leader, store: ResultStore, reads: Reads, database: asyncpg.Connection
+) -> None:
+    on = node("log-1")
+    task = await running(leader, on)
+    now_s = time.time()
+    lines = (Line("info", "begun", now_s), Line("warning", "odd\x00", now_s), Line("error", "over", 4e9))
+    first = told(task, 0, 50, lines=lines)
+    assert [await place(store, on.name, first) for _ in range(2)] == [50, 50], "each line counts once"
+    found = await store.logged(wanted(task))
+    assert [(line.severity, line.text[:5], line.fence, line.node) for line in found] == [
+        ("info", "begun", 1, on.name),
+        ("warning", "odd\ufffd"[:5], 1, on.name),
+        ("error", "over", 1, on.name),
+    ]
+    assert all(now_s - 60 < line.at < now_s + 60 for line in found), "by a clock that may be wrong"
+    shown = await reads.task(task.task, viewer=ALICE)
+    assert shown is not None and shown.logged == found
+    await database.execute("delete from corral.nodes where id = $1", on.id)
+    await database.execute("delete from corral.jobs where number = $1", task.task.job)
+    assert await store.logged(wanted(task)) == found
+    assert await store.logged(wanted(task, viewer="bob")) == []
+    assert await store.logged(wanted(task, viewer=None, severities=("error",))) == found[2:]
+    assert await store.logged(wanted(task, limit=1)) == found[2:], "the newest"
+
+
+async def test_a_task_logs_so_much_a_day(
+    leader: Leader, store: ResultStore, database: asyncpg.Connection
+) -> None:
+    on = node("log-2")
+    task = await running(leader, on)
+    now_s = time.time()
+    for start in range(11):
+        many = tuple(Line("info", f"{start}.{number}", now_s) for number in range(499))
+        assert await place(store, on.name, told(task, start, start + 1, lines=many)) == start + 1
+    count = "select count(*) from corral.task_logs where task_id = $1"
+    assert await database.fetchval(count, task.id) == 5_001
+    (last,) = await store.logged(wanted(task, severities=("warning",)))
+    assert "5,000 lines a day" in last.text
+    await database.execute(
+        "update corral.task_results set logged_on = '2020-01-01' where task_id = $1", task.id
+    )
+    await place(store, on.name, told(task, 11, 12, lines=(Line("error", "the next day", now_s),)))
+    assert [line.text for line in await store.logged(wanted(task, severities=("error",)))] == ["the next day"]
+
+
+async def test_what_was_noticed_of_a_task_is_in_its_log(
+    leader: Leader, store: ResultStore, reads: Reads, coordinator_dsn: str
+) -> None:
+    on, other = node("log-3"), node("log-4")
+    task = await running(leader, on)
+    ref = AttemptRef(task.task.job, task.task.index, 1)
+    writer = await TelemetryStore.connect(coordinator_dsn)
+    try:
+        at = time.time()
+        await writer.write(
+            [
+                RemarkRecord(at=at, attempt=ref, node=on.name, severity="warning", text="a line\x00 was bad"),
+                RemarkRecord(at=at, attempt=ref, node=other.name, severity="error", text="not its node"),
+                RemarkRecord(
+                    at=at, attempt=ref._replace(fence=9), node=on.name, severity="error", text="no such"
+                ),
+            ]
+        )
+    finally:
+        await writer.close()
+    (line,) = await store.logged(wanted(task))
+    assert line.severity == "warning" and line.text.startswith("a line") and "\x00" not in line.text
+    shown = await reads.task(task.task, viewer=ALICE)
+    assert shown is not None and shown.logged == [line]
+    assert await place(store, on.name, told(task, 0, 5, progress=3.0)) == 5, "it is heard from the start"

@@ -114,3 +114,20 @@ def test_it_needs_nothing_but_an_old_python() -> None:
         for alias in (node.names if isinstance(node, ast.Import) else [ast.alias(node.module or "")])
     }
     assert imported <= sys.stdlib_module_names and "__future__" not in imported
+
+
+def test_lines_for_the_log(told: Path) -> None:
+    corral_task.log("begun")
+    assert corral_task.main(["log", "--level", "error", "no", "labels"]) == 0
+    assert corral_task.main(["log", "a line"]) == 0
+    found = hear(told.read_bytes(), values_max=1)
+    assert [(one.level, one.text) for one in found.logs] == [
+        ("info", "begun"),
+        ("error", "no labels"),
+        ("info", "a line"),
+    ]
+    for words in (["log", "--level"], ["log", "--level", "info"], ["log", "--level", "loud", "x"]):
+        with pytest.raises(ValueError):
+            corral_task.main(words)
+    assert hear(told.read_bytes(), values_max=1).used == found.used
+    assert corral_task.main(["log"]) == 2

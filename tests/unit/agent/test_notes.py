@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.notes import LINE_MAX, NAMES_MAX, Heard, Value, hear, last_output
+from agent.core.notes import (
+    LINE_MAX,
+    LOG_TEXT_MAX,
+    LOGS_MAX,
+    NAMES_MAX,
+    Heard,
+    Logged,
+    Value,
+    hear,
+    last_output,
+)
 
 
 def heard(*lines: str | bytes, values_max: int = 1000) -> Heard:
@@ -57,6 +67,9 @@ BAD = (
     ('{"step": 99999999999999999}', "out of range"),
     ('{"message": 1}', "str"),
     ('{"artifact": {}}', "str"),
+    ('{"log": 1}', "str"),
+    ('{"log": "x", "level": "warn"}', "warn"),
+    ('{"level": "info"}', "level without log"),
     (b'\xff\xfe{"progress": 1}', "malformed"),
     (b'{"message": "\xff"}', ""),
     ("[" * 100_000, ""),
@@ -139,3 +152,19 @@ def test_so_many_jobs_at_once_and_the_rest_later() -> None:
         counts.append(len(heard.submits))
         data = data[heard.used :]
     assert counts == [50, 50, 20]
+
+
+def test_lines_for_the_log_have_a_level_and_a_length() -> None:
+    long = "x" * (LOG_TEXT_MAX + 1)
+    found = heard(
+        '{"log": "begun"}', '{"log": "odd", "level": "warning", "progress": 3}', json.dumps({"log": long})
+    )
+    assert found.logs[:2] == [Logged("info", "begun"), Logged("warning", "odd")]
+    assert len(found.logs[2].text) == LOG_TEXT_MAX and found.logs[2].text.endswith("x…")
+    assert (found.progress, found.faults) == (3.0, 0)
+
+
+def test_so_many_lines_for_the_log_at_once() -> None:
+    line = b'{"log": "again"}\n'
+    found = hear(line * (LOGS_MAX + 1), values_max=1)
+    assert (len(found.logs), found.used) == (LOGS_MAX, LOGS_MAX * len(line))

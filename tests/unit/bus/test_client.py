@@ -39,6 +39,7 @@ def test_there_is_a_method_for_every_operation() -> None:
         "task.follow": Client.following,
         "task.why": Client.why,
         "task.metrics": Client.task_metrics,
+        "task.logged": Client.logged,
         "artifact.list": Client.artifacts,
         "artifact.show": Client.artifact,
         "artifact.remove": Client.remove_artifact,

@@ -9,12 +9,12 @@ from msgspec.structs import replace
 from bus.artifacts import Artifact, KeptFile, LeftFile
 from bus.item_lists import ItemList
 from bus.models import Model, ModelRegister
-from bus.results import MetricSeries, Told
+from bus.results import LoggedLine, MetricSeries, Told
 from bus.values import AttemptRef, NodeName, TaskRef, TaskState, UserName
 from coordinator.store.artifacts import ArtifactStore, Unnamed
 from coordinator.store.item_lists import ItemListStore
 from coordinator.store.models import ModelRow, ModelStore
-from coordinator.store.results import Heard, ResultStore
+from coordinator.store.results import Heard, ResultStore, WantedLines
 
 
 class FakeResults(ResultStore):
@@ -24,6 +24,8 @@ class FakeResults(ResultStore):
         self.told: list[tuple[NodeName, Told]] = []
         self.kept: list[MetricSeries] = []
         self.speaks: dict[AttemptRef, UserName] = {}
+        self.lines: list[LoggedLine] = []
+        self.wanted: list[WantedLines] = []
         self.heard = lambda told: Heard(told.end, "alice", TaskState.RUNNING, told.faults > 0)
 
     async def speaker(self, node: NodeName, attempt: AttemptRef) -> UserName | None:
@@ -37,6 +39,10 @@ class FakeResults(ResultStore):
         self, task: TaskRef, *, viewer: str | None, names: list[str] | None, points: int
     ) -> list[MetricSeries]:
         return [one for one in self.kept if names is None or one.name in names]
+
+    async def logged(self, wanted: WantedLines) -> list[LoggedLine]:
+        self.wanted.append(wanted)
+        return self.lines[-wanted.limit :]
 
 
 class FakeItemLists(ItemListStore):

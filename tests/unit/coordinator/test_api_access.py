@@ -87,6 +87,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "job.whatif": {"order": "sjf"},
     "task.why": {"target": "1"},
     "task.metrics": {"task": "1.0"},
+    "task.logged": {"target": "1.0"},
     "artifact.list": {},
     "artifact.show": {"artifact": "f"},
     "artifact.remove": {"artifact": "f"},

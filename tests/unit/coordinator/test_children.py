@@ -12,7 +12,7 @@ from bus.results import Child, Progress, Told
 from bus.spec import JobSpec, ResourceSpec
 from bus.values import AttemptRef, JobState, NodeName, UserName
 from coordinator.core import children
-from coordinator.core.effects import EventRecord, Refuse
+from coordinator.core.effects import EventRecord, Refuse, RemarkRecord
 from coordinator.core.plan import plan
 from tests.unit.coordinator.conftest import World
 from tests.unit.coordinator.essence import essence
@@ -135,3 +135,6 @@ async def test_a_refusal_is_told_and_what_follows_is_heard(shell: Shell) -> None
     events = [record for record in shell.records if isinstance(record, EventRecord)]
     (said,) = [event.message for event in events if event.event_type == "child_refused"]
     assert "a job that it submitted was refused: unknown field comand" in said
+    remarks = [record for record in shell.records if isinstance(record, RemarkRecord)]
+    assert [remark.attempt for remark in remarks] == [attempt, attempt], "the task's log has each of them"
+    assert said == remarks[0].text

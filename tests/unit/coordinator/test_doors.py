@@ -162,6 +162,7 @@ SOUND: dict[str, Any] = {
     "model.list": {"name": "m", "limit": 10},
     "model.show": {"model": "m@1"},
     "model.remove": {"model": "m@1"},
+    "task.logged": {"target": "1.0#1", "since": 0.0, "until": 1.0, "severity": "error", "limit": 10},
     "task.metrics": {"task": "1.0", "names": ["loss"], "points": 10},
     "node.list": {"filter": "health=healthy", "sort": "name", "limit": 10},
     "node.cordon": {"node": "n9", "reason": "disks"},

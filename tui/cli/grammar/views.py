@@ -128,6 +128,14 @@ def _add_logs(logs: Parser) -> None:
     logs.add_argument(
         "--at", type=moment("--at"), metavar="TIME", help="as far as it had come then, of the attempt of then"
     )
+    logs.add_argument(
+        "--rows",
+        action="store_true",
+        help="what tasks logged by CORRAL_RESULT instead, of jobs that are gone too",
+    )
+    logs.add_argument(
+        "--level", choices=("info", "warning", "error"), help="with --rows: only these, and what is worse"
+    )
     logs.add_argument("--raw", action="store_true", help="byte for byte, on a terminal too")
 
 
