@@ -133,6 +133,8 @@ def hostile(evil: str) -> FakeCluster:
     world = World(seed=3, now_s=time.time(), nodes=5, jobs=8)
     world.jobs = [replace(job, name=evil, user=evil, reason=evil) for job in world.jobs]
     world.jobs[-1] = replace(world.jobs[-1], state=JobState.RUNNING, ended_at=None)  # it can be cancelled
+    if evil is LONG:  # hundreds of megabytes are no answer: to make one took longer than to show it
+        del world.events[:-8]
     world.nodes = [replace(node, labels={evil: evil}, version=evil, reason=evil) for node in world.nodes]
     world.events = [replace(event, message=evil, kind=evil, user=evil) for event in world.events]
     world.events[-1] = replace(world.events[-1], kind="scheduler_mode")  # one that its screen asks for

@@ -9,7 +9,7 @@ from msgspec import Struct
 from bus.api import Cluster
 from bus.values import JobState, NodeHealth, TaskState
 from tui.view.amounts import NONE, count, share
-from tui.view.safe import safe_line
+from tui.view.safe import fit, safe_line
 from tui.view.series import exact
 from tui.view.states import JOB_BADGES, NODE_BADGES, TASK_BADGES
 
@@ -17,6 +17,7 @@ Part = tuple[str, str]
 """A text and its tone."""
 
 LABEL_CELLS = 8
+USER_CELLS = 20
 USED_CELLS_MIN = 30
 BAR_CELLS_MAX = 40
 STEPS = "▁▂▃▄▅▆▇█"
@@ -56,7 +57,9 @@ def lately_lines(lately: Lately) -> list[list[Part]]:
             day += [(text, TASK_BADGES[state].tone), ("   ", "")]
         lines.append(day)
     if lately.users:
-        named = "   ".join(f"{safe_line(name)} {used:.0%}" for name, used in lately.users)
+        named = "   ".join(
+            f"{fit(safe_line(name), USER_CELLS).rstrip()} {used:.0%}" for name, used in lately.users
+        )
         lines.append([(f"{'users':<{LABEL_CELLS}}", "label"), (named, "")])
     lines += [[(f"✖ {safe_line(each)}", "bad")] for each in lately.silent]
     return [line for line in lines if line]

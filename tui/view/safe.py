@@ -30,6 +30,10 @@ _GLUE = re.compile(f"(?<={_EMOJI})(?:{_LOOKS}*\u200d(?={_EMOJI})|{_LOOKS}+)")
 """What makes one picture of several, or another one, where a terminal knows how: the next one draws it wider
 or narrower, and the rest of the line is elsewhere. Without it all draw the same."""
 
+MARKS_MOST = 8
+"""Characters that one cell may take: a letter and the marks above and below it. What has more of them is cut,
+so that a name of a megabyte costs no more than what is seen of it."""
+
 _JOINABLE = re.compile(f"{_EMOJI}{_LOOKS}*\u200d?\\Z")
 
 
@@ -51,14 +55,19 @@ def safe_line(text: str) -> str:
 
 def fit(text: str, width: int) -> str:
     """A safe line cut or padded to exactly `width` terminal cells."""
-    if cell_len(text) > width and width > 0:
-        return set_cell_size(set_cell_size(text, width - 1).rstrip() + "…", width)
+    if width <= 0:
+        return ""
+    if text.isascii():
+        return (text if len(text) <= width else text[: width - 1].rstrip() + "…").ljust(width)
+    seen = text[: width * MARKS_MOST]
+    if len(seen) < len(text) or cell_len(seen) > width:
+        return set_cell_size(set_cell_size(seen, width - 1).rstrip() + "…", width)
     return set_cell_size(text, width)
 
 
 def text_width(text: str) -> int:
-    """Terminal cells that a safe line takes."""
-    return cell_len(text)
+    """Terminal cells that a safe line takes. ASCII, also a megabyte of it, in an instant."""
+    return len(text) if text.isascii() else cell_len(text)
 
 
 class SafeStream:

@@ -192,8 +192,12 @@ async def test_a_copy_that_cannot_be_made(world: World, code: str, is_told: bool
         assert (HeldBlob(missing, 3, code) in world.told) is is_told
         world.peers.refuses = ""
         world.offer(b"not")
-        world.copies.order(orders)
-        await until(lambda: world.store.pins(missing) == {CLUSTER})
+
+        def is_there_once_ordered_again() -> bool:
+            world.copies.order(orders)  # not heard while the first attempt is under way
+            return world.store.pins(missing) == {CLUSTER}
+
+        await until(is_there_once_ordered_again)
 
 
 def spoil(folder: Path, sha256: str) -> None:

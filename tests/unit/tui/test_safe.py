@@ -112,6 +112,18 @@ def test_a_cell_takes_exactly_its_width(text: str, width: int) -> None:
     assert text_width(fit(safe_line(text), width)) == width
 
 
+@pytest.mark.parametrize("letter", ["x", "ก", "数", "e\u0301"])
+def test_of_a_megabyte_what_one_sees_is_cut(letter: str) -> None:
+    cut = fit(letter * 500_000, 10)
+    assert text_width(cut) == 10 and cut.rstrip().endswith("…") and len(cut) <= 20
+    assert fit(letter * 3, 3 * text_width(letter)) == letter * 3
+
+
+def test_a_letter_under_a_heap_of_marks_is_cut_as_well() -> None:
+    assert text_width(heap := fit("e" + "\u0301" * 100, 2)) == 2 and heap.endswith("…")
+    assert fit("x", 0) == ""
+
+
 @given(st.binary(), st.lists(st.integers(0, 50)))
 def test_pieces_of_a_stream_read_as_the_whole(data: bytes, cuts: list[int]) -> None:
     stream, shown, rest = SafeStream(), "", data
