@@ -118,13 +118,13 @@ class Job(Struct, kw_only=True):
     reason: str = ""
     held: bool = False
     spec: dict[str, Any] | None = None  # in `job.show` only
+    parent: str = ""  # the task that submitted it, "1042.7"; "": none did
 
 
 class Jobs(Struct, kw_only=True):
     """`next` is "" on the last page; `total` counts all that the filter lets through.
 
-    `exact` False: it stopped counting there, and there are more. `revision` names all of them, for
-    `bulk.steer`; 0: they were not all counted.
+    `exact` False: there are more. `revision` names all of them, for `bulk.steer`; 0: not all were counted.
 
     `tag` names the page as it is; who asks with it as `known` hears `unchanged` and nothing else while it
     still is so. "": it changes with the time, as one chosen by age does.

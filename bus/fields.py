@@ -94,6 +94,8 @@ JOB_FIELDS: Mapping[str, Field] = {
     **_TIMES,
     "exit": _count("its exit code", optional=True),
     "reason": _text("why it is as it is"),
+    "parent": _text("the task that submitted it: 1042.7"),
+    "parent_job": _count("the number of that task's job", optional=True),
 }
 
 TASK_FIELDS: Mapping[str, Field] = {

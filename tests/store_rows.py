@@ -81,7 +81,9 @@ def job_change(job: NewJob, state: JobState, **other: Any) -> JobChange:
     return JobChange(number=job.number, id=job.id, owner=job.owner, state=state, **(fields | other))
 
 
-def new_task(job: NewJob, index: int = 0, *, size: int = 1, range_id: UUID | None = None) -> NewTask:
+def new_task(
+    job: NewJob, index: int = 0, *, size: int = 1, range_id: UUID | None = None, parent_id: UUID | None = None
+) -> NewTask:
     return NewTask(
         task=TaskRef(job.number, index),
         id=uuid4(),
@@ -96,6 +98,7 @@ def new_task(job: NewJob, index: int = 0, *, size: int = 1, range_id: UUID | Non
         resources=REQUEST,
         max_retries=3,
         created_at=T0,
+        parent_id=parent_id,
     )
 
 

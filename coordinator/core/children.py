@@ -4,8 +4,8 @@ A child names the task that it comes from in `parent`. Only a running task can b
 same owner, so nothing is its own ancestor. How many a job may have, and how deep they may go, is bounded: a
 task that submits itself again and again comes to an end.
 
-The database has the link in the child's specification. `tasks.parent_task_id` stays empty: a row that
-is deleted takes along what names it there, and a parent may be archived while a child still runs.
+The database has the link in the child's specification, and in `tasks.parent_task_id` of all its rows: what
+names a row there is deleted with it. So the archive takes a job only when those that came from it have gone.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from bus.values import TaskRef
 from coordinator.core.effects import Fault
+from coordinator.core.ids import task_id
 from coordinator.core.model import Cluster, Job
 
 CHILDREN_MAX = 1_000
@@ -59,7 +60,10 @@ def note_child(cluster: Cluster, job: Job) -> None:
     """From now on it belongs to the job of its parent, if that is live."""
     if job.parent is not None:
         above = cluster.jobs.get(job.parent.job)
-        job.depth = above.depth + 1 if above is not None else 1
+        if above is not None:
+            job.depth, job.parent_id = above.depth + 1, task_id(above.id, job.parent.index)
+        else:
+            job.depth = 1
         cluster.children.setdefault(job.parent.job, set()).add(job.number)
 
 

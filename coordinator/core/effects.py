@@ -60,6 +60,7 @@ class NewJob(Struct, frozen=True, kw_only=True, gc=False):
     tasks: int
     submitted_at: float
     message_key: str | None = None  # of the published message that it came by
+    parent_id: UUID | None = None  # of the row of the task that submitted it
 
 
 class JobChange(Struct, frozen=True, kw_only=True, gc=False):
@@ -110,6 +111,7 @@ class NewTask(Struct, frozen=True, kw_only=True, gc=False):
     created_at: float
     gpu_types: tuple[str, ...] = ()
     gpu_mem_mib: int = 0
+    parent_id: UUID | None = None  # of the row of the task that submitted its job
 
 
 class TaskChange(Struct, frozen=True, kw_only=True, gc=False):

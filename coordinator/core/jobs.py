@@ -179,6 +179,7 @@ def _new_job_row(job: Job, event: JobSubmitted, *, now_s: float) -> NewJob:
         tasks=job.total,
         submitted_at=now_s,
         message_key=event.message_key,
+        parent_id=job.parent_id,
     )
 
 

@@ -353,6 +353,7 @@ class Job(Struct, eq=False):
     after: list[Awaited] = field(default_factory=list)  # what it waits for; empty once it was let go
     start_at_s: float | None = None  # likewise: until then all of it is pending
     parent: TaskRef | None = None  # that submitted it
+    parent_id: UUID | None = None  # of that task, while its job is not archived
     depth: int = 0  # how many tasks are above it
     on_failure: OnFailure = OnFailure.CONTINUE
     max_failures: int = 0  # that `on_failure` bears

@@ -177,7 +177,7 @@ def _job(row: NewJob, change: JobChange, lists: Mapping[str, ItemList]) -> Job:
         owner=row.owner,
         submitted_at=row.submitted_at,
     )
-    job.name, job.priority = row.name, change.priority
+    job.name, job.priority, job.parent_id = row.name, change.priority, row.parent_id
     job.pending = job.queued = 0
     job.cancel_requested = change.cancel_requested
     job.started_at, job.exit_code, job.reason = change.started_at, change.exit_code, change.reason

@@ -41,6 +41,7 @@ def new_task_row(group: Group, *, now_s: float) -> NewTask:
         gpu_mem_mib=group.settings.gpu_mem_mib,
         max_retries=group.settings.max_retries,
         created_at=now_s,
+        parent_id=group.job.parent_id,
     )
 
 
@@ -63,6 +64,7 @@ def element_row(task: Task) -> NewTask:
         gpu_mem_mib=group.settings.gpu_mem_mib,
         max_retries=group.settings.max_retries,
         created_at=group.job.submitted_at,
+        parent_id=group.job.parent_id,
     )
 
 

@@ -91,7 +91,7 @@ def new_task(task: NewTask, change: TaskChange) -> Row:
         change.path, change.node, change.fence, change.retries, change.started_at,
         change.completed_at, change.exit_code, change.signal, clean(change.message),
         None if change.output is None else storable(change.output), change.changed_at,
-        task.resources.gpu_milli, ",".join(task.gpu_types) or None, task.gpu_mem_mib,
+        task.resources.gpu_milli, ",".join(task.gpu_types) or None, task.gpu_mem_mib, task.parent_id,
     )  # fmt: skip
 
 

@@ -121,6 +121,11 @@ class Lists:
                     owners.extend(owners_wanted)
                     continue
             others.append(condition)
+            if condition.field == "parent" and condition.operator is Operator.EQUAL and not condition.negated:
+                # their index is by the job of the parent alone
+                jobs = [parent_job(str(value)) for value in condition.values]
+                if None not in jobs:
+                    statement.require(f'"parent_job" = any ({statement.argument(jobs, "bigint[]")})')
         for owner in owners:
             # by the id, known beforehand: only so the index that has a user's jobs in their order is used
             row = await self._session.fetchrow(_SQL["owner"], owner)
@@ -156,6 +161,13 @@ class Lists:
         return Counted(
             states.total(), dict(states), exact=counted.exact, digest=joined((counted.digest, digest))
         )
+
+
+def parent_job(parent: str) -> int | None:
+    """The job of the task of that name; None: it is no name of a task."""
+    job, _, index = parent.partition(".")
+    named = all(part.isascii() and part.isdigit() and len(part) <= 18 for part in (job, index))
+    return int(job) if named else None
 
 
 def sort_key(row: Record, field: str) -> Value:

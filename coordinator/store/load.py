@@ -129,6 +129,7 @@ def live_job(row: Record) -> LiveJob:
         digest=row["digest"],
         tasks=row["total"],
         submitted_at=row["created_at"],
+        parent_id=row["parent_id"],
     )
     change = JobChange(
         number=row["number"],

@@ -33,6 +33,7 @@ def shown_job(row: Record) -> api.Job:
         exit_code=row["exit"],
         reason=row["reason"],
         held=row["held"],
+        parent=row["parent"],
     )
 
 

@@ -28,6 +28,8 @@ async def test_a_jobs_pages_are_turned(fake: FakeCluster) -> None:
         await pilot.press("tab", "tab")
         await showing(pilot, "[faults]")
         await pilot.press("tab")
+        await showing(pilot, "[children]", "Its tasks submitted no jobs.")
+        await pilot.press("tab")
         await showing(pilot, "[events]")
         await pilot.press("tab")
         await showing(pilot, "[job]", "priority")

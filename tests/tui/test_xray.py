@@ -6,6 +6,7 @@ from bus.api import Error
 from bus.values import Role
 from tests.tui.driving import gone, opened, painted, showing, until
 from tui.client.fake import FakeCluster
+from tui.screens.document import job_details
 from tui.screens.xray import XRayScreen
 
 
@@ -25,6 +26,29 @@ async def test_branches_are_asked_for_when_they_are_opened(fake: FakeCluster) ->
         await until(pilot, lambda: "attempt 1 on n-" in painted(pilot) or "on no node yet" in painted(pilot))
         await pilot.press("left", "left", "left", "left", "left")
         await gone(pilot, "tasks: ")
+
+
+async def test_jobs_that_a_task_submitted_are_below_it(fake: FakeCluster) -> None:
+    """There, and on a page of its job's details."""
+    child = next(job for job in fake.world.jobs if job.user == "ann")
+    child.parent = "40.0"
+    async with opened(fake) as pilot:
+        await showing(pilot, "LIVE")
+        screen = XRayScreen(fake.world.jobs[39].user)
+        pilot.app.push_screen(screen)
+        await showing(pilot, "tasks: ")
+        for key in ("40", "40.0"):
+            places = [place for place, (_, branch) in enumerate(screen.tree_view.lines) if branch.key == key]
+            screen.tree_view.action_move(-1_000)
+            screen.tree_view.action_move(places[0])
+            await pilot.press("enter")
+            await showing(pilot, f"{key}.0" if key == "40" else f"{child.number} {child.name}")
+        found = next(branch for _, branch in screen.tree_view.lines if branch.row is child)
+        assert found.can_open
+        pilot.app.push_screen(job_details("40"))
+        await showing(pilot, "[job]", "submitted")
+        await pilot.press("tab", "tab", "tab")
+        await showing(pilot, "[children]", "from 40.0")
 
 
 async def test_what_is_under_the_cursor_is_shown_explained_and_steered(fake: FakeCluster) -> None:

@@ -24,10 +24,11 @@ LAST, MORE, THROUGH, BESIDE = "└─ ", "├─ ", "   ", "│  "
 
 
 class JobTree(Struct):
-    """A job, and the first of its tasks."""
+    """A job, the first of its tasks, and the jobs that its tasks submitted."""
 
     job: Job
     tasks: list[Task] = []
+    jobs: list[JobTree] = []
 
 
 class UserTree(Struct):
@@ -52,7 +53,7 @@ async def tree(arguments: Namespace) -> int:
         case "jsonl":
             output.as_json_lines(found)
         case _:
-            output.lines(line for each in found for line in drawn(_branch(each)))
+            output.lines(line for each in found for line in drawn(branch_of(each)))
     return Exit.OK
 
 
@@ -63,19 +64,41 @@ async def _of(corral: Client, user: User, arguments: Namespace) -> UserTree:
     below = [JobTree(job) for job in jobs]
     for each in below if arguments.tasks else ():
         each.tasks = (await corral.tasks(each.job.number, limit=arguments.tasks, at=arguments.at)).tasks
-    return UserTree(user, below)
+    return UserTree(user, nested(below))
 
 
-def _branch(found: UserTree) -> Branch:
+def nested(trees: Sequence[JobTree]) -> list[JobTree]:
+    """Each below the job that it came from, where that is one of them; else where it was."""
+    known = {each.job.number: each for each in trees}
+    top: list[JobTree] = []
+    for each in trees:
+        above = known.get(int(each.job.parent.partition(".")[0])) if each.job.parent else None
+        (top if above is None else above.jobs).append(each)
+    return top
+
+
+def branch_of(found: UserTree) -> Branch:
+    """Somebody, with all that is below them."""
     branch = user_branch(found.user)
-    branch.children = [job_branch(each.job) for each in found.jobs]
-    for each, job in zip(found.jobs, branch.children, strict=True):
-        job.children = [task_branch(task) for task in each.tasks]
-        told = sum(task.count for task in each.tasks)
-        if each.tasks and told < each.job.counts.total:
-            more = each.job.counts.total - told
-            said = f"and {more:,} more: corral tasks {each.job.number}"
-            job.children.append(Branch(kind=Kind.NOTE, key="more", text=said))
+    branch.children = [_job_branch(each) for each in found.jobs]
+    return branch
+
+
+def _job_branch(found: JobTree) -> Branch:
+    """Its tasks, each with the jobs that it submitted, then the jobs of those that are not shown."""
+    branch = job_branch(found.job)
+    if found.job.parent:
+        branch.text += f"  from {found.job.parent}"
+    branch.children = [task_branch(task) for task in found.tasks]
+    shown = {below.key: below for below in branch.children}
+    told = sum(task.count for task in found.tasks)
+    if found.tasks and told < found.job.counts.total:
+        more = found.job.counts.total - told
+        said = f"and {more:,} more: corral tasks {found.job.number}"
+        branch.children.append(Branch(kind=Kind.NOTE, key="more", text=said))
+    for child in found.jobs:
+        above = shown.get(child.job.parent, branch)
+        above.children = [*(above.children or ()), _job_branch(child)]
     return branch
 
 

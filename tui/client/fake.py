@@ -295,6 +295,8 @@ def job_value(job: Job, name: str) -> Value:
         return job.counts.total
     if name == "runtime":
         return None if job.started_at is None else (job.ended_at or time.time()) - job.started_at
+    if name == "parent_job":
+        return int(job.parent.split(".")[0]) if job.parent else None
     counted: Value = getattr(job.counts, name, None)
     return counted if counted is not None and name != "total" else plain(job, name)
 

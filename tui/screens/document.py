@@ -23,6 +23,7 @@ from tui.screens.searching import Searching
 from tui.view.checkpoints import checkpoint_lines
 from tui.view.details import (
     attempts_lines,
+    children_lines,
     events_lines,
     fault_lines,
     gpu_lines,
@@ -181,7 +182,7 @@ class DetailScreen(DocumentScreen):
 
 
 def job_details(job: str) -> DocumentScreen:
-    """A job with what was submitted, what failed of it, and what happened."""
+    """A job with what was submitted, what failed of it, what its tasks submitted, and what happened."""
 
     async def overview(then: Then) -> list[Line]:
         return job_facts(replace(await then.job(job), spec=None), now_s=then.now_s)
@@ -193,6 +194,11 @@ def job_details(job: str) -> DocumentScreen:
         found = await then.tasks(job, filter="state=failed,timeout", limit=EVENTS_SHOWN)
         return fault_lines(found.tasks, total=found.total)
 
+    async def children(then: Then) -> list[Line]:
+        number = (await then.job(job)).number
+        found = await then.jobs(filter=f"parent_job={number}", limit=EVENTS_SHOWN)
+        return children_lines(found.jobs, total=found.total)
+
     async def events(then: Then) -> list[Line]:
         found = await then.events(EventList(job=job, limit=EVENTS_SHOWN))
         return events_lines(found.events, now_s=then.now_s)
@@ -201,6 +207,7 @@ def job_details(job: str) -> DocumentScreen:
         Page("job", overview),
         Page("submitted", submitted),
         Page("faults", faults),
+        Page("children", children),
         Page("events", events),
     ]
     return DetailScreen(f"{job} › details", pages)

@@ -258,7 +258,16 @@ class XRayScreen(LiveScreen):
                 tasks = await then.tasks(number, limit=limit, cursor=cursor)
                 join(branch, [task_branch(task) for task in tasks.tasks], cursor=tasks.next)
             case Task() as task:
-                join(branch, await self._places(then, task), cursor="")
+                join(branch, [*await self._places(then, task), *await self._children(then, task)], cursor="")
+
+    async def _children(self, then: Then, task: Task) -> list[Branch]:
+        """The jobs that it submitted, the newest first."""
+        found = await then.jobs(filter=f"parent={task.job}.{task.index}", limit=PAGE_ROWS)
+        branches = [job_branch(job) for job in found.jobs]
+        if (more := found.total - len(branches)) > 0:
+            text = f"and {more:,} more jobs"
+            branches.append(Branch(kind=Kind.NOTE, key="jobs", text=text, tone="idle"))
+        return branches
 
     async def _places(self, then: Then, task: Task) -> list[Branch]:
         """The nodes that its attempts were on, the newest first."""

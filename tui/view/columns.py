@@ -46,6 +46,7 @@ JOB_FIELDS: tuple[Field[Job], ...] = (
     Field("started", "STARTED", lambda job, _: local(job.started_at), wide=True),
     Field("ended", "ENDED", lambda job, _: local(job.ended_at), wide=True),
     Field("id", "ID", lambda job, _: job.id, wide=True),
+    Field("parent", "PARENT", lambda job, _: job.parent or NONE, wide=True),
     Field("reason", "REASON", lambda job, _: job.reason, flexible=True, wide=True),
 )
 

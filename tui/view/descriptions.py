@@ -45,6 +45,8 @@ def describe_job(job: Job, *, now_s: float) -> list[str]:
         ("tasks", f"{bar(job.counts)}  {job.counts.total:,}: {counts_text(job.counts)}"),
         ("submitted", f"{local(job.submitted_at)}  {duration(now_s - job.submitted_at)} ago"),
     ]
+    if job.parent:
+        facts.append(("from task", job.parent))
     if job.started_at is not None:
         ran = duration(elapsed_s(job.started_at, job.ended_at, now_s=now_s))
         facts.append(("started", f"{local(job.started_at)}  ran {ran}"))

@@ -17,6 +17,7 @@ from tui.view.gpus import quarantine_text
 from tui.view.instants import local, local_short
 from tui.view.lines import Line
 from tui.view.states import SEVERITY_BADGES, TASK_BADGES
+from tui.view.tree import job_branch
 
 BAR_CELLS = 20
 
@@ -53,6 +54,19 @@ def fault_lines(tasks: Sequence[Task], *, total: int) -> list[Line]:
         lines.append(Line(text + (f"  {task.message}" if task.message else ""), badge.tone, badge.glyph))
     if total > len(tasks):
         lines.append(Line(f"and {total - len(tasks):,} more", "idle"))
+    return lines
+
+
+def children_lines(jobs: Sequence[Job], *, total: int) -> list[Line]:
+    """The jobs that the tasks of a job submitted, newest first."""
+    if not jobs:
+        return [Line("Its tasks submitted no jobs.", "idle")]
+    lines = []
+    for job in jobs:
+        branch = job_branch(job)
+        lines.append(Line(f"{branch.text}  from {job.parent}", branch.tone, branch.glyph))
+    if total > len(jobs):
+        lines.append(Line(f"and {total - len(jobs):,} more", "idle"))
     return lines
 
 

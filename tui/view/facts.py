@@ -41,6 +41,8 @@ def job_facts(job: Job, *, now_s: float) -> list[Line]:
         fact("submitted", since(job.submitted_at, now_s=now_s)),
         fact("ran", ran(job.started_at, job.ended_at, now_s=now_s)),
     ]
+    if job.parent:
+        facts.append(fact("from task", job.parent))
     if job.reason:
         facts.append(fact("reason", job.reason, "warn"))
     if job.exit_code is not None:

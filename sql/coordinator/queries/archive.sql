@@ -2,7 +2,20 @@
 -- cancelled one must have ended; null: never.
 
 -- name: count
--- How many are old enough, by how they ended.
+-- How many are old enough, by how they ended: without those that must wait for one that came from them.
+with recursive staying(number) as (
+    select parent_job
+    from corral.jobs
+    where parent_job is not null and (ended_at < to_timestamp(case state
+        when 'completed' then $1::double precision
+        when 'failed' then $2::double precision
+        when 'cancelled' then $3::double precision
+    end)) is not true
+    union
+    select j.parent_job
+    from staying join corral.jobs j using (number)
+    where j.parent_job is not null
+)
 select state, count(*) as jobs, sum(total) as tasks
 from corral.jobs
 where ended_at < to_timestamp(greatest($1::double precision, $2::double precision, $3::double precision))
@@ -11,12 +24,13 @@ where ended_at < to_timestamp(greatest($1::double precision, $2::double precisio
         when 'failed' then $2::double precision
         when 'cancelled' then $3::double precision
     end)
+    and number not in (select number from staying)
 group by state;
 
 -- name: oldest
--- The oldest of them but for some ($4), $5 at most.
+-- The oldest of them that may go now, but for some ($4), $5 at most. A job that others came from may once they have gone.
 select number, total
-from corral.jobs
+from corral.jobs j
 where ended_at < to_timestamp(greatest($1::double precision, $2::double precision, $3::double precision))
     and ended_at < to_timestamp(case state
         when 'completed' then $1::double precision
@@ -24,15 +38,18 @@ where ended_at < to_timestamp(greatest($1::double precision, $2::double precisio
         when 'cancelled' then $3::double precision
     end)
     and number <> all($4::bigint[])
+    and not exists (select from corral.jobs c where c.parent_job = j.number)
 order by ended_at
 limit $5;
 
 -- name: move
--- Of the jobs $4 those that are still old enough, while epoch $5 leads: their rows into the archive, with what they
--- count, so that their numbers and ends are known for ever; away with their tasks and all that hangs from those. By $6.
+-- Of the jobs $4 those that are still old enough and that no other came from, while epoch $5 leads: their rows into the
+-- archive, with what they count, so that their numbers and ends are known for ever; away with their tasks and all that
+-- hangs from those. By $6.
 with gone as (
-    delete from corral.jobs
+    delete from corral.jobs j
     where number = any($4::bigint[])
+        and not exists (select from corral.jobs c where c.parent_job = j.number)
         and ended_at < to_timestamp(case state
             when 'completed' then $1::double precision
             when 'failed' then $2::double precision

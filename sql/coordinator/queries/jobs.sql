@@ -7,7 +7,9 @@ select
     extract(epoch from j.started_at)::double precision as started_at,
     extract(epoch from j.ended_at)::double precision as ended_at, j.exit_code, j.reason, j.held_by,
     extract(epoch from j.held_at)::double precision as held_at, j.paused_by,
-    extract(epoch from j.paused_at)::double precision as paused_at
+    extract(epoch from j.paused_at)::double precision as paused_at,
+    case when j.parent_job is not null then
+        (select t.parent_task_id from corral.tasks t where t.job_id = j.id and t.index = 0 limit 1) end as parent_id
 from corral.jobs j join corral.users o on o.id = j.user_id
 where j.state not in ('completed', 'failed', 'cancelled')
 order by j.number;
@@ -21,7 +23,9 @@ select
     extract(epoch from j.started_at)::double precision as started_at,
     extract(epoch from j.ended_at)::double precision as ended_at, j.exit_code, j.reason, j.held_by,
     extract(epoch from j.held_at)::double precision as held_at, j.paused_by,
-    extract(epoch from j.paused_at)::double precision as paused_at
+    extract(epoch from j.paused_at)::double precision as paused_at,
+    case when j.parent_job is not null then
+        (select t.parent_task_id from corral.tasks t where t.job_id = j.id and t.index = 0 limit 1) end as parent_id
 from corral.jobs j join corral.users o on o.id = j.user_id
 where j.number = $1;
 

@@ -12,7 +12,8 @@ select
     extract(epoch from coalesce(j.ended_at, to_timestamp($1)) - j.started_at)::double precision as runtime,
     j.exit_code as exit,
     case when j.reason <> '' then j.reason when j.held then 'held by ' || j.held_by
-        when j.paused then 'paused by ' || j.paused_by else '' end as reason
+        when j.paused then 'paused by ' || j.paused_by else '' end as reason,
+    coalesce(j.parent, '') as parent, j.parent_job
 from corral.jobs j;
 
 -- name: tasks

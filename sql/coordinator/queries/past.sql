@@ -20,7 +20,7 @@ select
     case when j.ended_at <= to_timestamp($1) then j.exit_code end as exit,
     case when j.ended_at <= to_timestamp($1) then j.reason when c.held then 'held' when c.paused then 'paused'
         else '' end as reason,
-    j.updated_at as changed
+    coalesce(j.parent, '') as parent, j.parent_job, j.updated_at as changed
 from corral.jobs j
     cross join lateral (
         select j.pending, j.queued, j.assigned, j.running, j.completed, j.failed, j.cancelled, j.held, j.paused

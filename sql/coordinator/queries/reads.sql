@@ -30,7 +30,7 @@ select
     j.created_at as submitted, j.started_at as started, j.ended_at as ended, j.exit_code as exit,
     case when j.reason <> '' then j.reason when j.held then 'held by ' || j.held_by
         when j.paused then 'paused by ' || j.paused_by else '' end as reason,
-    j.spec::text
+    coalesce(j.parent, '') as parent, j.spec::text
 from corral.jobs j join corral.users o on o.id = j.user_id
 where ($1::text is null or o.username = $1) and j.number = $2;
 

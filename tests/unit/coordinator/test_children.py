@@ -12,7 +12,8 @@ from bus.results import Child, Progress, Told
 from bus.spec import JobSpec, ResourceSpec
 from bus.values import AttemptRef, JobState, NodeName, UserName
 from coordinator.core import children
-from coordinator.core.effects import EventRecord, Refuse, RemarkRecord
+from coordinator.core.effects import EventRecord, NewTask, Refuse, RemarkRecord
+from coordinator.core.ids import task_id
 from coordinator.core.plan import plan
 from tests.unit.coordinator.conftest import World
 from tests.unit.coordinator.essence import essence
@@ -42,6 +43,23 @@ def test_it_ends_with_the_job_it_came_from_and_so_do_its_own(pool: World) -> Non
     assert pool.cluster.jobs[child].cancel_requested and not pool.cluster.jobs[other].cancel_requested
     pool.cancel(first)
     assert pool.job_state(other) is JobState.CANCELLED
+
+
+def test_every_row_of_it_names_the_task_it_came_from(pool: World) -> None:
+    """Also a row that comes later, when that task is long over and a new coordinator leads."""
+    first = pool.submit(command=["x"], array="0-1")
+    running = pool.schedule()
+    above = pool.cluster.jobs[first].groups[0]
+    pool.submit(command=["y"], array="0-9", parent=f"{first}.1")
+    (array,) = [row for row in pool.effects if isinstance(row, NewTask)]
+    assert array.parent_id == task_id(above.job.id, 1)
+    for attempt in running:
+        pool.end(attempt)
+    assert first not in pool.cluster.jobs
+    pool.cluster = pool.rebuilt()
+    pool.schedule()
+    elements = [row for row in pool.effects if isinstance(row, NewTask)]
+    assert elements and {row.parent_id for row in elements} == {array.parent_id}
 
 
 def test_only_a_running_task_of_ones_own_has_children(pool: World) -> None:

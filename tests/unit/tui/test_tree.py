@@ -6,10 +6,13 @@ import time
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bus.people import Standing, User
 from bus.values import Role, TaskState
+from tui.cli.tree import JobTree, UserTree, branch_of, drawn, nested
 from tui.client.fake_world import World
+from tui.view.details import children_lines
 from tui.view.tree import (
     Branch,
     Kind,
@@ -78,3 +81,27 @@ def test_who_waits_is_on_no_node() -> None:
         task for number in range(1, 31) for task in WORLD.tasks(number) if task.state is TaskState.QUEUED
     ]
     assert waiting and all(is_waiting(task) for task in waiting)
+
+
+def test_jobs_that_tasks_submitted_are_below_these() -> None:
+    """Below the job where the task is not shown, and at the top where the job is not."""
+    parent, child, other, orphan = (
+        replace(job, parent=above)
+        for job, above in zip(WORLD.jobs[:4], ("", "1.0", "1.1", "77.0"), strict=True)
+    )
+    trees = [JobTree(each) for each in (orphan, other, child, parent)]
+    trees[-1].tasks = [replace(WORLD.tasks(1)[0], index=0, count=1)]
+    top = nested(trees)
+    assert [each.job.number for each in top] == [4, 1]
+    assert [each.job.number for each in top[1].jobs] == [3, 2]
+    user = User(name="ann", role=Role.USER, active=True, standing=Standing(), jobs=4, running=0, queued=0)
+    lines = list(drawn(branch_of(UserTree(user, top))))
+    places = {line.split("from ")[1]: line.index(line.lstrip("│├└─ ")) for line in lines if "  from " in line}
+    assert places == {"77.0": 3, "1.0": 9, "1.1": 6}
+
+
+def test_the_children_of_a_job_are_told_with_the_task_they_came_from() -> None:
+    child = replace(WORLD.jobs[1], parent="1.0")
+    (line, more) = children_lines([child], total=3)
+    assert line.text == f"{job_branch(child).text}  from 1.0" and more.text == "and 2 more"
+    assert [each.text for each in children_lines([], total=0)] == ["Its tasks submitted no jobs."]
