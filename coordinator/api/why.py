@@ -19,6 +19,7 @@ from coordinator.core import why
 from coordinator.core.fair_share import standing_of
 from coordinator.core.model import Group
 from coordinator.core.plan import plan, planned_job
+from coordinator.core.refusals import stories
 from coordinator.core.scheduler.order import in_force, static_order
 from coordinator.core.scheduler.policies import Kind
 from coordinator.core.scheduler.values import rank_in_force
@@ -87,6 +88,9 @@ class Reasons:
         if live is not None and live.attempt is not None:
             unheard = why.unheard(self._loop.cluster, live.attempt, now_s=self._clock.now_s())
             found.summary += f"; {unheard}" if unheard else ""
+        if live is not None:
+            told = stories(self._loop.cluster, live, now_s=self._clock.now_s())
+            found.summary += "".join(f"; {each}" for each in told)
         return found
 
     def _waiting(self, group: Group, index: int) -> api.Why:
@@ -108,6 +112,6 @@ class Reasons:
             order=static_order(cluster),
             rank=rank_in_force(cluster),
             policy=force.name if force.kind is not Kind.STATIC else "",
-            candidates=why.candidates(cluster, group.shape),
+            candidates=why.candidates(cluster, group.shape if task is None else task.shape),
             standing=standing_of(cluster, group.job.owner, now_s=now_s),
         )

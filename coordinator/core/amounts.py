@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from bus.units import format_cpu_millis, format_gpu_millis, format_mbps, format_size_mib
 from bus.values import Resources
 
 RESOURCES = ("cpu_millis", "mem_mib", "gpus", "storage_mib", "net_mbps")
 """By their names in `bus.values.Resources`."""
+
+NAMED = 4
 
 _FLAGS = {
     "cpu_millis": "--cpu",
@@ -50,3 +54,11 @@ def flag(resource: str, amount: int) -> str:
         case _:
             text = f"{amount}Mi"
     return f"{_FLAGS[resource]} {text}"
+
+
+def some_of(names: Iterable[str], *, most: int = NAMED) -> str:
+    """The first of them, and how many more there are."""
+    known = list(names)
+    if len(known) > most:
+        return f"{', '.join(known[:most])} and {len(known) - most} more"
+    return ", ".join(known)

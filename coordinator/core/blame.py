@@ -25,9 +25,6 @@ from coordinator.core.suspicion import accuse
 CORRAL = "corral"
 """Who steers a node where nobody did."""
 
-LEASE_RAN_OUT = "its lease ran out on the node"
-"""The message of attempts that are lost to nobody's fault; `attempts.sql` leaves them out, too."""
-
 _INCIDENT_S = 10.0
 _KEPT_MAX = 16
 _WEIGHT = 0.3

@@ -24,7 +24,7 @@ from coordinator.core.effects import (
 )
 from coordinator.core.fair_share import charge
 from coordinator.core.forecasts import note_start
-from coordinator.core.model import TERMINAL, Attempt, Cluster, Group, Job, Line, Node, Task, Waiting
+from coordinator.core.model import TERMINAL, Attempt, Cluster, Group, Job, Node, Task, Waiting
 from coordinator.core.scheduler.explain import Explanation
 from coordinator.core.scheduler.order import in_force, key_of, standing
 from coordinator.core.task_rows import element_row
@@ -182,12 +182,17 @@ def enqueue(cluster: Cluster, entry: Group | Task, *, now_s: float) -> None:
     """Put a group's untouched elements, or one task, into the waiting line of its shape.
 
     Tasks of a held or paused job stay out of the lines. Those of a limited group wait behind its one entry,
-    which is in the line only while the limit leaves room.
+    which is in the line only while the limit leaves room; or apart, while nodes are left out for them.
     """
     group = entry if isinstance(entry, Group) else entry.group
     if group.job.withheld:
         return
-    if isinstance(entry, Task) and group.limit:
+    if isinstance(entry, Task) and group.limit and entry.own_shape is not None:
+        group.apart = group.apart or {}
+        group.apart[entry.index] = entry
+        if group.full:
+            return
+    elif isinstance(entry, Task) and group.limit:
         group.again = group.again or deque()
         group.again.append(entry)
         entry = group
@@ -201,9 +206,7 @@ def enqueue(cluster: Cluster, entry: Group | Task, *, now_s: float) -> None:
         entry.in_line = True
         sequence = entry.sequence = entry.sequence or cluster.next_sequence()
     policy = in_force(cluster)
-    line = cluster.lines.get(group.shape)
-    if line is None:
-        line = cluster.lines[group.shape] = Line(keyed_by=policy.name, keyed_s=now_s)
+    line = cluster.line_of(entry.shape, keyed_by=policy.name, now_s=now_s)
     key = key_of(cluster, policy, group, now_s=now_s)
     job = group.job
     age = standing(cluster, job)
@@ -229,6 +232,8 @@ def unpark(cluster: Cluster, group: Group, *, now_s: float) -> None:
     """A group that stood at its own limit has room again."""
     if group.limit and not group.in_line and group.wants_place:
         enqueue(cluster, group, now_s=now_s)
+    for task in group.parked() if group.apart else ():
+        enqueue(cluster, task, now_s=now_s)
 
 
 def hold(cluster: Cluster, attempt: Attempt) -> None:

@@ -123,7 +123,7 @@ def with_blockers(
             if not after.allowed[line].any():
                 key = (line, each.owner)
                 if key not in known:
-                    found = node_blockers(scratch, each.line.group.shape, asker=each.owner)
+                    found = node_blockers(scratch, each.line.shape, asker=each.owner)
                     known[key] = tuple(one for one in found if not one.code.startswith(PASSING))
                 each = replace(each, blockers=known[key])
         tasks.append(each)

@@ -17,6 +17,7 @@ from coordinator.core.effects import AnswerNode, AuditRow, Effect, Fault, Refuse
 from coordinator.core.events import NodeSteered
 from coordinator.core.model import Cluster, Node
 from coordinator.core.placing import is_unwanted, retract
+from coordinator.core.refusals import forgive
 from coordinator.core.transitions import NODE_TRANSITIONS
 from coordinator.core.yielding import yield_attempts
 
@@ -71,6 +72,7 @@ def _steer(out: list[Effect], cluster: Cluster, node: Node, event: NodeSteered, 
     node.admin, node.admin_goal, node.admin_deadline = admin, goal, deadline
     if admin is NodeAdmin.ACTIVE:
         node.admin_reason, node.admin_by, node.admin_at = "", "", None
+        forgive(cluster, node.name)
     else:
         node.admin_reason, node.admin_by, node.admin_at = reason, event.by, now_s
     cluster.dirty = True

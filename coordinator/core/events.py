@@ -35,6 +35,7 @@ from bus.values import (
 from coordinator.core.effects import JobChange, NewJob, ReplyToken
 from coordinator.core.job_ends import JobEnd
 from coordinator.core.networks import Topology
+from coordinator.core.node import Refusal
 from coordinator.core.scheduler.forecast import Forecast
 from coordinator.core.scheduler.policies import Mode
 from coordinator.core.scheduler.qlearning import QTable
@@ -198,11 +199,12 @@ class TaskSeen(Struct, frozen=True):
 
 
 class LossSeen(Struct, frozen=True):
-    """A live task that was lost on a node, as its attempt's row has it."""
+    """A live task that was lost on a node, as its rows have it; `refusal`: it did not begin there."""
 
     task: TaskRef
     node: NodeName
     at_s: float
+    refusal: Refusal | None = None
 
 
 class RangeSeen(Struct, frozen=True):

@@ -85,7 +85,7 @@ def of_task(
         return None  # the model knows of no limits
     lines = [each for each in in_line(cluster) if each.group is not group or each.place != own.place]
     place = bisect_left(lines, own.place, key=_place)
-    lines.insert(place, InLine(group, own.place, before + 1, own.since_s))
+    lines.insert(place, InLine(group, own.place, before + 1, own.since_s, entry=own.entry))
     latest = newcomers(cluster, now_s=now_s)
     ground = ground or ground_of(cluster, list(cluster.nodes.values()))
     scene = scene_of(cluster, ground, lines, now_s=now_s, latest=latest)
@@ -216,7 +216,7 @@ def _keyed(cluster: Cluster, line: InLine, policy: Policy, *, now_s: float) -> I
     """Where the same tasks would stand under another order."""
     age, priority, _, sequence = line.place
     key = key_of(cluster, policy, line.group, now_s=now_s)
-    return InLine(line.group, (age, priority, key, sequence), line.count, line.since_s)
+    return InLine(line.group, (age, priority, key, sequence), line.count, line.since_s, entry=line.entry)
 
 
 def _lines_of(cluster: Cluster, job: Job, policy: Policy, *, now_s: float) -> Iterator[InLine]:

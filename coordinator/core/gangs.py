@@ -15,7 +15,7 @@ A lost node comes before a failure, because the ranks that talked to it fail by 
 from __future__ import annotations
 
 from bus.values import AttemptRef, AttemptState, Ended, GangRestart, Outcome, TaskState
-from coordinator.core.blame import LEASE_RAN_OUT, check_node, note_loss, poison, poison_event
+from coordinator.core.blame import check_node, note_loss, poison, poison_event
 from coordinator.core.changes import end_attempt, enqueue, move, record_attempt, unpark
 from coordinator.core.effects import Effect
 from coordinator.core.gathering import note_started, overdue
@@ -24,6 +24,15 @@ from coordinator.core.learning import note_experience
 from coordinator.core.model import Attempt, Cluster, Ranks, Task
 from coordinator.core.pausing import on_late_start
 from coordinator.core.ranks import RankEnd
+from coordinator.core.refusals import (
+    FELL_SILENT,
+    LEASE_RAN_OUT,
+    choose_line,
+    note_refusal,
+    refusal_of,
+    told,
+    tried_anew,
+)
 from coordinator.core.retrying import may_retry, schedule_retry
 from coordinator.core.yielding import yield_attempts
 
@@ -103,7 +112,10 @@ def lose_rank(
     if charged and not attempt.cancelling and not noted:
         note_loss(node, task, unstarted=unstarted, now_s=now_s)
         check_node(out, cluster, node, now_s=now_s)
-    text = message or ("its node fell silent" if state is AttemptState.LOST else "")
+    refusal = refusal_of(attempt, message, now_s=now_s)
+    if charged and not attempt.cancelling and refusal is not None:
+        note_refusal(cluster, task, node.name, refusal)
+    text = message or (FELL_SILENT if state is AttemptState.LOST else "")
     end_rank(out, cluster, attempt, state, now_s=now_s, message=text)
 
 
@@ -140,6 +152,9 @@ def _conclude(out: list[Effect], cluster: Cluster, task: Task, ranks: Ranks, *, 
     else:
         first = lost or next(end for end in ends if end.state is not AttemptState.COMPLETED)
         message = _told(first) if lost is not None else first.message
+        choose_line(cluster, task, now_s=now_s)
+        if lost is not None and lost.node in (task.refusals or ()):
+            message = told(task, lost.node, message)
         move(out, cluster, task, TaskState.REASSIGNED, TaskState.QUEUED, now_s=now_s, message=message)
         enqueue(cluster, task, now_s=now_s)
     unpark(cluster, task.group, now_s=now_s)
@@ -152,7 +167,7 @@ def _fail(out: list[Effect], cluster: Cluster, task: Task, end: RankEnd, *, now_
         _over(out, cluster, task, state, end, message=message, now_s=now_s)
         return
     task.retries += 1
-    task.lost_on = ()
+    tried_anew(task)
     path = (*_path(task, state), TaskState.RETRYING)
     code, signal = end.exit_code, end.signal
     move(out, cluster, task, *path, now_s=now_s, exit_code=code, signal=signal, message=message)

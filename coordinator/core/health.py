@@ -168,12 +168,12 @@ def check_starts(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
     if not waiting:
         return
     pool = pool_of(cluster)
-    free = {shape: pool.fits(shape) for shape in {attempt.task.group.shape for attempt in waiting}}
+    free = {shape: pool.fits(shape) for shape in {attempt.task.shape for attempt in waiting}}
     places = {shape: int(mask.sum()) for shape, mask in free.items()}
     stale = [
         attempt
         for attempt in waiting
         if now_s - attempt.assigned_at >= limits.waiting_max_s
-        or places[shape := attempt.task.group.shape] > int(free[shape][pool.row(attempt.node)])
+        or places[shape := attempt.task.shape] > int(free[shape][pool.row(attempt.node)])
     ]
     retract(out, stale)

@@ -9,15 +9,13 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from msgspec import Struct, field
 
-from bus.item_lists import ItemList
-from bus.matrix import Matrix
 from bus.spec import OnFailure
-from bus.units import ArrayRange
 from bus.values import (
     AttemptRef,
     AttemptState,
@@ -31,6 +29,7 @@ from bus.values import (
     UserName,
 )
 from coordinator.core.conditions import Condition
+from coordinator.core.elements import Values as Values
 from coordinator.core.ids import range_id, task_id
 from coordinator.core.job_ends import JobEnd
 from coordinator.core.limits import Limits as Limits
@@ -38,6 +37,7 @@ from coordinator.core.lines import Line as Line
 from coordinator.core.lines import Waiting as Waiting
 from coordinator.core.node import Brake as Brake
 from coordinator.core.node import Node as Node
+from coordinator.core.node import Refusal as Refusal
 from coordinator.core.ranks import Ranks as Ranks
 from coordinator.core.scheduler.explain import Explanation
 from coordinator.core.scheduler.learner import Learner, Situation
@@ -90,6 +90,8 @@ class Task(Struct, eq=False):
     fence: int = 0
     retries: int = 0
     lost_on: tuple[NodeName, ...] = ()  # where it was lost, time after time, since it was last tried anew
+    refusals: dict[NodeName, Refusal] | None = None  # of those, where it did not begin, and what they said
+    own_shape: Shape | None = None  # while nodes are left out for it: in whose line it waits
     attempt: Attempt | None = None
     node: NodeName | None = None  # of the newest attempt, until the task waits again
     started_at: float | None = None
@@ -131,6 +133,11 @@ class Task(Struct, eq=False):
         return TaskRef(self.group.job.number, self.index)
 
     @property
+    def shape(self) -> Shape:
+        """What decides where it may run: its group's, less the nodes that are left out for it."""
+        return self.own_shape or self.group.shape
+
+    @property
     def next_task(self) -> TaskRef:
         """As of a group: who of it would start first."""
         return self.ref
@@ -138,6 +145,10 @@ class Task(Struct, eq=False):
     @property
     def wants_place(self) -> bool:
         """Whether its entry in the waiting line stands for anything that may start now."""
+        return self.waits and not self.group.full
+
+    @property
+    def waits(self) -> bool:
         return self.state is TaskState.QUEUED
 
     @property
@@ -183,6 +194,7 @@ class Group(Struct, eq=False):
     sequence: int = 0  # its place in the waiting line, kept while it has no entry there
     lost_on: dict[NodeName, float] | None = None  # when a task of it was last lost on each node
     again: deque[Task] | None = None  # of a limited group: touched tasks that wait, before the untouched
+    apart: dict[int, Task] | None = None  # of those, the ones that wait in lines of shapes of their own
     conditions: tuple[Condition, ...] = ()  # parallel to `needs`
     max_failures: int | None = None  # that it bears
     done: bytearray | None = None  # of a range: a bit for each element that has completed
@@ -253,6 +265,14 @@ class Group(Struct, eq=False):
         """As of a task."""
         return self
 
+    def parked(self) -> list[Task]:
+        """As many as its limit leaves room for of those that wait apart and are in no line now."""
+        apart, room = self.apart or {}, max(self.limit - self.live, 0)
+        gone = [each for each in apart.values() if each.own_shape is None or not each.waits]
+        for task in gone:
+            del apart[task.index]
+        return list(islice((task for task in apart.values() if not task.in_line), room))
+
     def label(self) -> str:
         """The group's name for people and for `needs`."""
         return self.name if self.name is not None else f"task{self.first}"
@@ -302,16 +322,6 @@ class Group(Struct, eq=False):
         """The task is over; its counters stay."""
         assert self.tasks is not None
         del self.tasks[task.index]
-
-
-class Values(Struct, frozen=True):
-    """What element k of a group stands for: an array index, an item of a list, a combination of a matrix."""
-
-    array: ArrayRange | None = None
-    items: tuple[str, ...] = ()
-    matrix: Matrix | None = None
-    listed: ItemList | None = None  # items as well, too many for a message
-    listed_as: str = ""  # the hash of their text
 
 
 class Awaited(Struct):
@@ -436,6 +446,8 @@ class Cluster(Struct, eq=False):
     preempt_due: bool = True  # a tick has passed since somebody was last preempted
     yielding: dict[AttemptRef, Attempt] = field(default_factory=dict)  # those of live attempts
     preemptible: dict[AttemptRef, Attempt] = field(default_factory=dict)  # likewise
+    refused: dict[TaskRef, Task] = field(default_factory=dict)  # those with `refusals`, by their refs
+    refusals_due_s: float = math.inf  # when these are looked at again
     timed: dict[AttemptRef, Attempt] = field(default_factory=dict)  # likewise: those with a walltime
     gathering: dict[TaskRef, Task] = field(default_factory=dict)  # gangs of which not all ranks have started
     volumes: dict[NodeName, frozenset[str]] = field(default_factory=dict)  # features by where volumes lie
@@ -459,6 +471,13 @@ class Cluster(Struct, eq=False):
     def booked(self) -> dict[NodeName, Shape]:
         """For whom a node was booked first."""
         return {name: each.shape for each in reversed(self.bookings) for name, _ in each.places}
+
+    def line_of(self, shape: Shape, *, keyed_by: str, now_s: float) -> Line:
+        """Where tasks of `shape` wait; a new line has keys of that policy as of now."""
+        line = self.lines.get(shape)
+        if line is None:
+            line = self.lines[shape] = Line(keyed_by=keyed_by, keyed_s=now_s)
+        return line
 
     def next_sequence(self) -> int:
         self.sequence += 1

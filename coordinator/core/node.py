@@ -220,6 +220,13 @@ class Loss(NamedTuple):
     unstarted: bool
 
 
+class Refusal(NamedTuple):
+    """When a node could not start a task, and what it said."""
+
+    at_s: float
+    why: str
+
+
 class Brake(Struct, frozen=True):
     """Nothing is replaced: so many nodes vanished at once that we suspect ourselves."""
 

@@ -26,6 +26,7 @@ from coordinator.core.networks import locate
 from coordinator.core.node import offering
 from coordinator.core.pausing import heal_pauses
 from coordinator.core.placing import resend, retract
+from coordinator.core.refusals import CAME_BACK_WITHOUT, UNKNOWN_THERE
 from coordinator.core.reports import lose
 from coordinator.core.suspicion import accuse
 from coordinator.core.volumes import place_volumes
@@ -87,7 +88,7 @@ def _inherit(cluster: Cluster, node: Node) -> None:
 def _end_former(out: list[Effect], cluster: Cluster, attempt: Attempt, *, now_s: float) -> None:
     """An attempt that the boot before had, and this one has not."""
     if attempt.former_until_s is not None and now_s >= attempt.former_until_s:
-        lose(out, cluster, attempt, AttemptState.LOST, now_s=now_s, message="its node came back without it")
+        lose(out, cluster, attempt, AttemptState.LOST, now_s=now_s, message=CAME_BACK_WITHOUT)
 
 
 def _offered(event: AgentRegistered) -> Resources:
@@ -177,7 +178,7 @@ def on_beat(out: list[Effect], cluster: Cluster, event: AgentBeat, *, now_s: flo
         elif attempt.former_until_s is not None:
             _end_former(out, cluster, attempt, now_s=now_s)
         elif _is_missing(cluster, attempt, now_s=now_s):
-            lose(out, cluster, attempt, AttemptState.LOST, now_s=now_s, message="its node does not know it")
+            lose(out, cluster, attempt, AttemptState.LOST, now_s=now_s, message=UNKNOWN_THERE)
         elif _is_doubtful(cluster, attempt, now_s=now_s):
             doubtful.append(attempt)
     if event.reply:  # before anything is sent again: whoever's leases have run out refuses that until then

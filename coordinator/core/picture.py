@@ -208,7 +208,7 @@ def _waiting(cluster: Cluster) -> Iterator[TaskRef]:
     for line in cluster.lines.values():
         for waiting in line.entries:
             if isinstance(waiting.entry, Task):
-                if waiting.entry.state is TaskState.QUEUED:
+                if waiting.wants_place:
                     yield waiting.entry.ref
             elif waiting.entry.wants_place:
                 yield TaskRef(waiting.entry.job.number, waiting.entry.first)

@@ -13,6 +13,7 @@ from coordinator.core.effects import Effect, Placement, SendAssign, SendCancel, 
 from coordinator.core.gathering import begin_gang
 from coordinator.core.learning import note_unused, situation
 from coordinator.core.model import Attempt, Cluster, Group, Shape, Task
+from coordinator.core.refusals import settle_refusals
 from coordinator.core.scheduler.explain import Sharing
 from coordinator.core.scheduler.feasible import find_gpus
 from coordinator.core.scheduler.round import decide
@@ -21,6 +22,8 @@ from coordinator.core.task_rows import element_input
 
 def on_schedule(out: list[Effect], cluster: Cluster, *, now_s: float) -> None:
     """Place what can be placed, if anything changed since the last round."""
+    if now_s >= cluster.refusals_due_s:
+        settle_refusals(cluster, now_s=now_s)
     if not cluster.dirty:
         return
     cluster.dirty = False

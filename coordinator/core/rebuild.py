@@ -6,6 +6,7 @@ leader treats every lease as renewed at takeover: nobody is declared lost for ou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -28,6 +29,7 @@ from coordinator.core.model import Attempt, Cluster, Group, Job, Node, Ranks
 from coordinator.core.networks import locate
 from coordinator.core.node import offering
 from coordinator.core.ranks import RankEnd
+from coordinator.core.refusals import note_refusal
 from coordinator.core.retrying import schedule_retry
 from coordinator.core.starting import wait_for_time
 
@@ -288,6 +290,9 @@ def restore_loss(cluster: Cluster, loss: LossSeen) -> None:
     if task is None:
         raise RebuildError(f"{loss.task} was lost on {loss.node} and is no live task")
     task.lost_on += (loss.node,)
+    if loss.refusal is not None:
+        note_refusal(cluster, task, loss.node, loss.refusal)
+        cluster.refusals_due_s = -math.inf  # it stands in its group's line
     node = cluster.nodes.get(loss.node)
     if node is not None:
         note_evidence(node, task, unstarted=False, at_s=loss.at_s)

@@ -17,7 +17,7 @@ from bus.values import (
     Started,
     TaskState,
 )
-from coordinator.core.blame import LEASE_RAN_OUT, check_node, note_loss, poison, poison_event
+from coordinator.core.blame import check_node, note_loss, poison, poison_event
 from coordinator.core.changes import (
     end_attempt,
     enqueue,
@@ -35,6 +35,15 @@ from coordinator.core.groups import on_task_over
 from coordinator.core.learning import note_experience
 from coordinator.core.model import Attempt, Cluster, Node
 from coordinator.core.pausing import on_late_start
+from coordinator.core.refusals import (
+    FELL_SILENT,
+    LEASE_RAN_OUT,
+    choose_line,
+    note_refusal,
+    refusal_of,
+    told,
+    tried_anew,
+)
 from coordinator.core.retrying import may_retry, schedule_retry, starts_again
 from coordinator.core.scheduler.prefill import note_ends
 
@@ -184,7 +193,7 @@ def _on_ended(out: list[Effect], cluster: Cluster, attempt: Attempt, report: End
     retry = again or may_retry(task, report, task_state)
     if retry:
         task.retries += not again
-        task.lost_on = ()
+        tried_anew(task)
         path.append(TaskState.RETRYING)
     if state is not AttemptState.CANCELLED:
         note_experience(cluster, attempt, now_s=now_s)
@@ -290,9 +299,12 @@ def lose(
     if attempt.yielding and charged and not cancelling:
         state, charged, message = AttemptState.PREEMPTED, False, attempt.reason or message
     end_attempt(out, cluster, attempt, state, now_s=now_s, message=message)
-    poisoned = ""
+    poisoned, refusal = "", None
     if charged and not cancelling:
         note_loss(node, task, unstarted=unstarted, now_s=now_s)
+        refusal = refusal_of(attempt, message, now_s=now_s)
+        if refusal is not None:
+            note_refusal(cluster, task, node.name, refusal)
         check_node(out, cluster, node, now_s=now_s)
         poisoned = poison(cluster, task)
     if cancelling:
@@ -301,11 +313,13 @@ def lose(
             out, cluster, task, TaskState.CANCELLED, node=node.name, message="cancelled", now_s=now_s
         )
     elif poisoned:
-        poisoned += f": {message or 'its node fell silent'}"
+        poisoned += f": {message or FELL_SILENT}"
         out.append(poison_event(task, node.name, poisoned, now_s=now_s))
         move(out, cluster, task, TaskState.FAILED, now_s=now_s, message=poisoned)
         on_task_over(out, cluster, task, TaskState.FAILED, node=node.name, message=poisoned, now_s=now_s)
     else:
-        move(out, cluster, task, TaskState.REASSIGNED, TaskState.QUEUED, now_s=now_s, message=message)
+        choose_line(cluster, task, now_s=now_s)
+        text = told(task, node.name, message) if refusal is not None else message
+        move(out, cluster, task, TaskState.REASSIGNED, TaskState.QUEUED, now_s=now_s, message=text)
         enqueue(cluster, task, now_s=now_s)
     unpark(cluster, task.group, now_s=now_s)

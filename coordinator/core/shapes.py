@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from bus.values import Gang, Resources, TaskSettings
+from bus.values import Gang, NodeName, Resources, TaskSettings
 from coordinator.core.releases import RANKS
 from coordinator.core.scheduler.wishes import Wishes
 
@@ -23,6 +23,7 @@ class Shape(Struct, frozen=True, cache_hash=True):
     features: tuple[str, ...] = ()
     claims: tuple[str, ...] = ()  # volumes to which it alone writes
     gpu_uuid: str = ""  # the only GPU that will do
+    without: tuple[NodeName, ...] = ()  # nodes that could not start such a task lately: see `refusals`
 
 
 def shape_of(settings: TaskSettings, wishes: Wishes | None = None) -> Shape:

@@ -5,30 +5,31 @@ Pure: it reads the cluster and changes nothing. What is placed is explained by w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from bus.api import Blocker, Candidate
 from bus.instants import format_instant
-from bus.units import counted, format_duration_s, format_size_mib
+from bus.units import counted, format_duration_s
 from bus.values import NodeAdmin, NodeHealth, OnDisconnect, TaskState, UserName
 from coordinator.core import after
-from coordinator.core.amounts import RESOURCES, amount_of, describe, flag
+from coordinator.core.amounts import RESOURCES, amount_of, describe, flag, some_of
 from coordinator.core.conditions import Condition, Verdict, with_condition
 from coordinator.core.gang_why import gang_blocker
 from coordinator.core.gpu_health import label, release_command
+from coordinator.core.gpu_why import elsewhere, gpus_short, quarantined
 from coordinator.core.groups import verdicts
 from coordinator.core.model import Attempt, Cluster, Group, Job, Node, Shape, Task
+from coordinator.core.refusals import lasting, stories
 from coordinator.core.releases import RANKS_SINCE
 from coordinator.core.scheduler.affinity import scoring
 from coordinator.core.scheduler.explain import Explanation
-from coordinator.core.scheduler.feasible import fits_now, is_model, obstacles, once_ended, other_gpu
+from coordinator.core.scheduler.feasible import LEFT_OUT, fits_now, obstacles, once_ended, other_gpu
 from coordinator.core.scheduler.order import standing
 from coordinator.core.scheduler.pool import pool_of
 from coordinator.core.scheduler.scene import own_entry
 from coordinator.core.scheduler.values import Values, acting
 from coordinator.core.volume_why import volume_blocker
 
-NODES_NAMED = 4
 CANDIDATES_MAX = 16
 ENDS_NAMED = 3
 
@@ -117,8 +118,19 @@ def blockers(cluster: Cluster, group: Group, index: int, *, now_s: float) -> lis
                 remedy=f"when one of them ends; or submit with a limit above %{group.limit}",
             )
         )
-    found += gang_blocker(cluster, group.shape)
-    return found + node_blockers(cluster, group.shape, asker=group.job.owner)
+    shape = group.shape if task is None else task.shape
+    found += gang_blocker(cluster, shape) + node_blockers(cluster, shape, asker=group.job.owner)
+    return [_of_refusals(cluster, task, each, now_s=now_s) for each in found]
+
+
+def _of_refusals(cluster: Cluster, task: Task | None, found: Blocker, *, now_s: float) -> Blocker:
+    """A blocker of left out nodes with what they said; any other as it is."""
+    if task is None or found.code != LEFT_OUT:
+        return found
+    left = format_duration_s(lasting(cluster, task, now_s=now_s))
+    message = "; ".join(stories(cluster, task, now_s=now_s)) or found.message
+    remedy = f"in {left}, or when no other node could take it"
+    return Blocker(code=LEFT_OUT, message=message, nodes=found.nodes, remedy=remedy)
 
 
 def line_blocker(ahead: int | None) -> list[Blocker]:
@@ -258,18 +270,18 @@ def _of_nodes(cluster: Cluster, shape: Shape, code: str, nodes: list[Node], *, a
         case "role" | "can":
             message, remedy = _unable(cluster, kind, what, nodes, some)
         case "node":
-            message = f"{some} {'are' if plural else 'is'} not among those asked for: {_names(shape.nodes)}"
+            message = f"{some} {'are' if plural else 'is'} not among those asked for: {some_of(shape.nodes)}"
             remedy = "submit without the constraint"
         case "kind":
             message, remedy = f"{some}: {what} nodes run no tasks", "when a node that runs tasks joins"
         case "gpu_type" | "gpu_memory" | "gpu_share":
-            message, remedy = _gpus(shape, kind, nodes, some)
+            message, remedy = gpus_short(shape, kind, nodes, some)
         case "ranks":
             message, remedy = _too_old(nodes, some)
         case "gpu_quarantined":
-            message, remedy = _quarantined(nodes, some)
+            message, remedy = quarantined(nodes, some)
         case "gpu_uuid":
-            message, remedy = _elsewhere(cluster, shape, nodes, some)
+            message, remedy = elsewhere(cluster, shape, nodes, some)
         case "gpu_uuid_quarantined":
             held = nodes[0].quarantines[shape.gpu_uuid]
             message = f"{label(nodes[0], shape.gpu_uuid)}, which it names, is in quarantine (E_QUARANTINED): "
@@ -277,10 +289,13 @@ def _of_nodes(cluster: Cluster, shape: Shape, code: str, nodes: list[Node], *, a
             remedy = release_command(nodes[0], shape.gpu_uuid)
         case "health" | "admin":
             message, remedy = _away(kind, what, nodes)
+        case "left_out":
+            message = f"{some} could not start it lately, and {'are' if plural else 'is'} left out"
+            remedy = "within minutes, or when no other node could take it"
         case "declined":
             message, remedy = f"{some} gave back work that it could not start", "when it is heard again"
         case _:
-            message = f"{_names(node.name for node in nodes)} is kept free for a task that has waited longer"
+            message = f"{some_of(node.name for node in nodes)} is kept free for a task that has waited longer"
             remedy = "when that task has started"
     return Blocker(code=code, message=message, nodes=len(nodes), remedy=remedy)
 
@@ -308,52 +323,13 @@ def _unable(cluster: Cluster, kind: str, what: str, nodes: list[Node], some: str
     )
 
 
-def _gpus(shape: Shape, code: str, nodes: list[Node], some: str) -> tuple[str, str]:
-    """Enough GPUs, and not such ones."""
-    verb = "have" if len(nodes) > 1 else "has"
-    there = [gpu for node in nodes for gpu in node.offered_gpus]
-    if code == "gpu_type":
-        models = _names(sorted({gpu.model for gpu in there}))
-        message = f"{some} {verb} too few GPUs of type {' or '.join(shape.gpu_types)}"
-        return message, f"ask for one of those that are there: {models}"
-    if code == "gpu_memory":
-        most = max(gpu.mem_mib for gpu in there if is_model(gpu.model, shape.gpu_types))
-        message = f"{some} {verb} too few such GPUs with {format_size_mib(shape.gpu_mem_mib)}"
-        return message, f"--gpu-memory {most}Mi or less"
-    return f"{some} cannot share a GPU", "with --gpu 1; or when its agent is of a newer version"
-
-
 def _too_old(nodes: list[Node], some: str) -> tuple[str, str]:
     """Agents of a release that knows no gangs: they would start a rank before the others are there."""
-    versions = _names(sorted({node.version for node in nodes}))
+    versions = some_of(sorted({node.version for node in nodes}))
     verb, whose = ("have agents", "their") if len(nodes) > 1 else ("has an agent", "its")
     since = ".".join(map(str, RANKS_SINCE))
     message = f"{some} {verb} of version {versions}, which cannot wait for the other ranks of a gang"
     return message, f"install Corral {since} or newer there, and start {whose} agent again"
-
-
-def _elsewhere(cluster: Cluster, shape: Shape, nodes: list[Node], some: str) -> tuple[str, str]:
-    """The GPU that it names is on another node, or on none."""
-    if len(nodes) < len(cluster.nodes):
-        do = "do" if len(nodes) > 1 else "does"
-        return f"{some} {do} not have the GPU that it names", "submit without --gpu-uuid"
-    there = [node for node in nodes if any(gpu.uuid == shape.gpu_uuid for gpu in node.inventory.gpus)]
-    if there:
-        name = label(there[0], shape.gpu_uuid)
-        return f"{name}, which it names, is not offered to tasks", f"corral gpu ls {there[0].name}"
-    return (
-        f"no node has the GPU {shape.gpu_uuid}, which it names",
-        "when it is found again; or without --gpu-uuid",
-    )
-
-
-def _quarantined(nodes: list[Node], some: str) -> tuple[str, str]:
-    """GPUs that would be enough, if they were given out."""
-    out = [(node, node.quarantines[gpu.uuid]) for node in nodes for gpu in node.withheld_gpus]
-    node, first = out[0]
-    verb = "have" if len(nodes) > 1 else "has"
-    message = f"{some} {verb} {counted(len(out), 'GPU')} in quarantine: {first.reason or first.kind}"
-    return message, release_command(node, first.uuid)
 
 
 def _avoided(shape: Shape, what: str) -> str:
@@ -361,7 +337,7 @@ def _avoided(shape: Shape, what: str) -> str:
 
 
 def _away(kind: str, what: str, nodes: list[Node]) -> tuple[str, str]:
-    names = _names(node.name for node in nodes)
+    names = some_of(node.name for node in nodes)
     verb = "are" if len(nodes) > 1 else "is"
     if kind == "health":
         back = "when it is back" if len(nodes) == 1 else "when one is back"
@@ -427,18 +403,11 @@ def _named(attempts: list[Attempt], asker: UserName) -> str:
     others = len(attempts) - len(own)
     if others:
         own.insert(0, f"{counted(others, 'task')} of {'another user' if others == 1 else 'others'}")
-    return _names(own, most=ENDS_NAMED)
+    return some_of(own, most=ENDS_NAMED)
 
 
 def _age(attempt: Attempt) -> tuple[float, str]:
     return attempt.assigned_at, str(attempt.ref)
-
-
-def _names(names: Iterable[str], *, most: int = NODES_NAMED) -> str:
-    known = list(names)
-    if len(known) > most:
-        return f"{', '.join(known[:most])} and {len(known) - most} more"
-    return ", ".join(known)
 
 
 def candidates(cluster: Cluster, shape: Shape) -> list[Candidate]:

@@ -24,10 +24,11 @@ from bus.values import (
     TaskState,
     UserName,
 )
-from coordinator.core.blame import LEASE_RAN_OUT
 from coordinator.core.effects import AccountRow, AttemptChange, JobChange, NewJob, NodeRow
 from coordinator.core.events import LossSeen
 from coordinator.core.job_ends import ELEMENTS_MAX
+from coordinator.core.node import Refusal
+from coordinator.core.refusals import LEASE_RAN_OUT, NOT_ITS_WORDS
 from coordinator.core.scheduler.explain import Explanation
 from coordinator.store import learned
 from coordinator.store.composites import of_ledger
@@ -63,7 +64,9 @@ async def read(connection: Connection[Record]) -> Snapshot:
         jobs=[live_job(row) for row in await connection.fetch(jobs["live"])],
         tasks=[task_seen(row) for row in await connection.fetch(tasks["of_live_jobs"])],
         attempts=[_attempt(row) for row in await connection.fetch(attempts["live"])],
-        losses=[_loss(row) for row in await connection.fetch(attempts["losses"], LEASE_RAN_OUT)],
+        losses=[
+            _loss(row) for row in await connection.fetch(attempts["losses"], LEASE_RAN_OUT, NOT_ITS_WORDS)
+        ],
         ended={
             row["number"]: job_end(row)
             for row in await connection.fetch(jobs["ended_before_live"], ELEMENTS_MAX)
@@ -212,4 +215,7 @@ def _account(row: Record) -> AccountRow:
 
 
 def _loss(row: Record) -> LossSeen:
-    return LossSeen(TaskRef(row["number"], row["index"]), NodeName(row["node_name"]), row["ended_at"])
+    refusal = None if row["refused_at"] is None else Refusal(row["refused_at"], row["refusal"])
+    return LossSeen(
+        TaskRef(row["number"], row["index"]), NodeName(row["node_name"]), row["ended_at"], refusal
+    )

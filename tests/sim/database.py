@@ -17,7 +17,6 @@ from msgspec.structs import astuple, replace
 
 from bus.messages import NeededOutput
 from bus.values import AttemptRef, AttemptState, JobState, Resources, TaskRef, TaskState, UserName
-from coordinator.core.blame import LEASE_RAN_OUT
 from coordinator.core.effects import (
     AccountRow,
     AttemptChange,
@@ -32,6 +31,8 @@ from coordinator.core.effects import (
 from coordinator.core.events import JobOver, LossSeen, RangeSeen, TaskSeen
 from coordinator.core.job_ends import JobEnd, bits_of
 from coordinator.core.model import TERMINAL
+from coordinator.core.node import Refusal
+from coordinator.core.refusals import LEASE_RAN_OUT, NOT_ITS_WORDS
 from coordinator.core.transitions import TASK_TRANSITIONS
 from coordinator.store.errors import NotLeader, OutcomeUnknown, StoreError, StoreUnavailable
 from coordinator.store.rows import Batch, LiveJob, Snapshot
@@ -258,10 +259,10 @@ class Rows:
                 continue
             assert attempt.ended_at is not None
             if attempt.ended_at > self.retried_at.get(attempt.task_id, float("-inf")):
-                once.setdefault(
-                    (ref.job, ref.task.whole.index, ref.fence, attempt.node),
-                    LossSeen(ref.task.whole, attempt.node, attempt.ended_at),
-                )
+                key = (ref.job, ref.task.whole.index, ref.fence, attempt.node)
+                loss = once.setdefault(key, LossSeen(ref.task.whole, attempt.node, attempt.ended_at))
+                if attempt.started_at is None and attempt.message not in NOT_ITS_WORDS:
+                    once[key] = replace(loss, refusal=Refusal(attempt.ended_at, attempt.message))
         return [once[key] for key in sorted(once)]
 
     def task_state(self, task: TaskRef) -> TaskState | None:

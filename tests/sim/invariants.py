@@ -213,6 +213,8 @@ class Checker:
         group, job = task.group, task.group.job
         if group.limit and group.live > group.limit:
             raise Violation("limit", f"{group.live} tasks of {ref.job} are live, its limit is {group.limit}")
+        if any(attempt.node in task.shape.without for attempt in task.attempts):
+            raise Violation("left out", f"{ref} is on a node that refused it, and waited for another one")
         stored = self._rows.counters.get(ref.job)
         if stored is None:
             return

@@ -21,6 +21,7 @@ _WHOLE = {
     "gpu_quarantined": "GPUs in quarantine",
     "gpu_uuid": "has not the GPU named",
     "gpu_uuid_quarantined": "the GPU named is in quarantine",
+    "left_out": "could not start it lately",
     "reserved": "kept free for who waits longer",
 }
 

@@ -141,6 +141,7 @@ def closed(node: Node) -> tuple[str, ...]:
 def mismatches(node: Node, shape: Shape) -> tuple[str, ...]:
     """What will not change by waiting for other tasks to end."""
     name = ("node",) if shape.nodes and node.name not in shape.nodes else ()
+    left_out = (LEFT_OUT,) if node.name in shape.without else ()
     traits = traits_of(node).mismatches(shape)
     capacity = (
         f"capacity:{name}"
@@ -148,7 +149,7 @@ def mismatches(node: Node, shape: Shape) -> tuple[str, ...]:
         if name != "gpus" or QUARANTINED not in traits
     )
     named = other_gpu(node, shape)
-    return (*name, *([named] if named else ()), *traits, *capacity)
+    return (*name, *left_out, *([named] if named else ()), *traits, *capacity)
 
 
 def other_gpu(node: Node, shape: Shape) -> str:
@@ -187,6 +188,7 @@ class Traits(NamedTuple):
         return left < wanted <= left + sum(gpu.suits(shape) for gpu in self.out)
 
 
+LEFT_OUT = "left_out"
 QUARANTINED = "gpu_quarantined"
 NAMED, NAMED_OUT = "gpu_uuid", "gpu_uuid_quarantined"
 

@@ -19,6 +19,7 @@ from bus.values import GPU_MILLI, NodeHealth, NodeName, Resources
 from coordinator.core.model import Cluster, Node, Shape
 from coordinator.core.scheduler import live_gpus
 from coordinator.core.scheduler.feasible import (
+    LEFT_OUT,
     NAMED,
     NAMED_OUT,
     Traits,
@@ -163,6 +164,8 @@ class Pool:
             counts.update(reason for node in self.nodes for reason in avoided(node, shape))
         if shape.nodes:
             counts["node"] = len(self.nodes) - len(self._rows.keys() & set(shape.nodes))
+        if shape.without:
+            counts[LEFT_OUT] = len(self._rows.keys() & set(shape.without))
         if shape.gpu_uuid:
             there, held = (len(rows.get(shape.gpu_uuid, ())) for rows in self._by_uuid.values())
             counts[NAMED_OUT], counts[NAMED] = held, len(self.nodes) - there - held
@@ -198,6 +201,8 @@ class Pool:
         found: Mask = by_trait[self._trait] & (self._capacity >= amounts(shape.resources)).all(axis=1)
         if shape.gpu_uuid:
             found &= self._named(shape)
+        if shape.without:
+            found &= ~self.rows(shape.without)
         if not shape.nodes:
             return found
         rows = [row for name in set(shape.nodes) if (row := self._rows.get(NodeName(name))) is not None]

@@ -49,6 +49,10 @@ class InLine(Struct, frozen=True):
     entry: Group | Task | None = None
 
     @property
+    def shape(self) -> Shape:
+        return self.entry.shape if isinstance(self.entry, Task) else self.group.shape
+
+    @property
     def first(self) -> TaskRef:
         """Who of them would start first."""
         assert self.entry is not None, "only what stands in the line is asked"
@@ -81,9 +85,8 @@ def own_entry(cluster: Cluster, group: Group, index: int) -> tuple[Waiting, int]
     task = group.find_task(index)
     if task is not None and task.state is not TaskState.QUEUED:
         return None
-    behind_group = task is None or bool(group.limit)
-    line = cluster.lines.get(group.shape)
-    entry = group if behind_group else task
+    entry = group if task is None or (group.limit and task.own_shape is None) else task
+    line = cluster.lines.get(entry.shape)
     own = next((each for each in (line.entries if line is not None else ()) if each.entry is entry), None)
     if own is None:
         return None
@@ -91,7 +94,7 @@ def own_entry(cluster: Cluster, group: Group, index: int) -> tuple[Waiting, int]
     if task is None:
         skipped = sum(each < index for each in group.skipped or ())
         return own, index - group.cursor - skipped + len(again)
-    return own, again.index(task) if behind_group else 0
+    return own, again.index(task) if entry is group else 0
 
 
 class Latest(Struct, frozen=True):
@@ -172,12 +175,12 @@ def scene_of(
     lines = _lines(entries, latest)
     found = tuple(
         Entry(
-            lines[each.group.shape],
+            lines[each.shape],
             each.count,
             runs.predicted_s(each.group),
             limit_s(each.group),
             each.at_s,
-            *_ranks(each.group.shape),
+            *_ranks(each.shape),
         )
         for each in entries
     )
@@ -206,7 +209,7 @@ def _ranks(shape: Shape) -> tuple[int, int]:
 
 def _lines(entries: Sequence[InLine], latest: Sequence[Latest]) -> dict[Shape, int]:
     """A number for each shape."""
-    shapes = dict.fromkeys([*(each.group.shape for each in entries), *(each.shape for each in latest)])
+    shapes = dict.fromkeys([*(each.shape for each in entries), *(each.shape for each in latest)])
     return {shape: number for number, shape in enumerate(shapes)}
 
 

@@ -23,8 +23,14 @@ order by a.ended_at nulls first, j.number, t.index, a.rank, a.fence;
 
 -- name: losses
 -- Where and when live tasks were lost since they were last tried anew, except for nobody's fault (message $1).
--- Ranks that a gang lost with one node are one loss.
-select j.number, t.index, a.node_name, extract(epoch from min(a.ended_at))::double precision as ended_at
+-- Ranks that a gang lost with one node are one loss. A refusal: it did not begin, and the node said why, in words
+-- that are none of $2.
+select
+    j.number, t.index, a.node_name, extract(epoch from min(a.ended_at))::double precision as ended_at,
+    extract(epoch from max(a.ended_at) filter (where a.started_at is null and a.message <> all ($2::text[])))
+        ::double precision as refused_at,
+    (array_agg(a.message order by a.ended_at desc, a.rank desc)
+        filter (where a.started_at is null and a.message <> all ($2::text[])))[1] as refusal
 from corral.jobs j
     join corral.tasks t on t.job_id = j.id
     join corral.attempts a on a.task_id = t.id

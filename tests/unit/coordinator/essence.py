@@ -64,6 +64,11 @@ def essence(cluster: Cluster) -> dict[str, Any]:
             for task in (group.tasks or {}).values()
             if task.lost_on
         },
+        "refusals": {
+            str(ref): sorted((task.refusals or {}).items())
+            for ref, task in cluster.refused.items()
+            if cluster.find_task(ref) is task and task.refusals
+        },
         "yielding": sorted((str(ref), a.reason) for ref, a in cluster.yielding.items()),
         "preemptible": sorted(map(str, cluster.preemptible)),
         "paused": {number: (job.paused_by, job.paused_at) for number, job in cluster.jobs.items()},

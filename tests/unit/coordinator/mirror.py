@@ -15,7 +15,6 @@ from bus.values import (
     Resources,
     TaskState,
 )
-from coordinator.core.blame import LEASE_RAN_OUT
 from coordinator.core.effects import (
     AccountRow,
     AttemptChange,
@@ -35,6 +34,8 @@ from coordinator.core.events import (
 )
 from coordinator.core.job_ends import JobEnd, bits_of
 from coordinator.core.model import TERMINAL
+from coordinator.core.node import Refusal
+from coordinator.core.refusals import LEASE_RAN_OUT, NOT_ITS_WORDS
 from coordinator.core.transitions import check_path
 from coordinator.store.rows import Batch, LiveJob, Snapshot
 
@@ -161,6 +162,7 @@ class Mirror:
     def losses(self) -> Iterator[LossSeen]:
         """What tasks that are not over lost since they were last tried anew, as the store reads it."""
         counted = set()  # the ranks that a gang lost with one node are one loss
+        refusals = self.refusals()
         for attempt in self.attempts.values():
             _, task = self.tasks[attempt.task_id]
             since = self.tried_anew_at.get(attempt.task_id, 0.0)
@@ -168,7 +170,17 @@ class Mirror:
             once = (attempt.task_id, attempt.attempt.fence, attempt.node)
             if lost and once not in counted and attempt.ended_at > since and task.state not in TERMINAL:
                 counted.add(once)
-                yield LossSeen(attempt.attempt.task.whole, attempt.node, attempt.ended_at)
+                yield LossSeen(attempt.attempt.task.whole, attempt.node, attempt.ended_at, refusals.get(once))
+
+    def refusals(self) -> dict[tuple[UUID, int, str], Refusal]:
+        """Of each try the nodes on which it did not begin, and the last that they said."""
+        found = {}
+        for attempt in sorted(self.attempts.values(), key=lambda each: (each.ended_at or 0.0, each.attempt)):
+            lost = attempt.state is AttemptState.LOST and attempt.started_at is None
+            if lost and attempt.message not in NOT_ITS_WORDS:
+                key = (attempt.task_id, attempt.attempt.fence, attempt.node)
+                found[key] = Refusal(attempt.ended_at, attempt.message)
+        return found
 
     def failed(self, number: int, index: int | None = None) -> tuple[TaskSeen, ...]:
         """Rows of failed tasks of a job, as the store reads them."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from bus.values import NodeAdmin, NodeHealth, NodeKind, Outcome, Resources, TaskState
-from coordinator.core.blame import LEASE_RAN_OUT, note_evidence
+from coordinator.core.blame import note_evidence
 from coordinator.core.effects import EventRecord, Placement
 from coordinator.core.events import LossSeen
 from coordinator.core.model import Brake
 from coordinator.core.rebuild import RebuildError, restore_loss
+from coordinator.core.refusals import LEASE_RAN_OUT
 from tests.unit.coordinator.conftest import World
 
 

@@ -69,6 +69,7 @@ SHAPES = st.builds(
     st.sampled_from([None, "wordcount", "other"]),
     st.sampled_from([(), ("a100",), ("T4", "h100")]),
     st.sampled_from([0, 40]),
+    without=st.sampled_from([(), ("n1",), ("elsewhere", "n2", "n3")]),
 )
 
 
