@@ -173,6 +173,17 @@ def capacity(declared: Declared, found: Inventory, scratch: Path) -> tuple[Resou
     )
 
 
+def with_speed(capacity: Resources, declared: Declared, interfaces: tuple[InterfaceInfo, ...]) -> Resources:
+    """`capacity` where the data interface has this speed now.
+
+    Without a link, or with a driver that says none, it stays: such a node is degraded, not slower.
+    """
+    speed = data_speed_mbps(interfaces)
+    if declared.net_mbps is not None or not speed:
+        return capacity
+    return msgspec.structs.replace(capacity, net_mbps=speed)
+
+
 def _or(declared: int | None, found: int) -> int:
     return found if declared is None else declared
 

@@ -28,6 +28,7 @@ from urllib.parse import urlsplit
 import psutil
 from msgspec.structs import replace
 
+from agent import rdma
 from bus.values import InterfaceInfo
 
 _log = logging.getLogger(__name__)
@@ -63,8 +64,8 @@ class _Driver(NamedTuple):
 class Interfaces:
     """`found` looks anew each time. `declared`: interface -> what it is for, by the operator.
 
-    `nats_url`: of the bus; None: nothing is needed but what was declared. `sysfs` is read where it belongs
-    to the network namespace that this process is in.
+    `nats_url`: of the bus; None: nothing is needed but what was declared. `sysfs` and `rdma` are read where
+    they belong to the network namespace that this process is in.
     """
 
     def __init__(
@@ -73,17 +74,20 @@ class Interfaces:
         *,
         nats_url: str | None = None,
         sysfs: Path = _SYSFS,
+        rdma: Path = rdma.SYSFS,
     ) -> None:
         self._declared = dict(declared or {})
         self._url = nats_url
         self._sysfs = sysfs
+        self._rdma = rdma
         self._kinds: dict[str, str] = {}
         self._carriers: set[str] = set()
         self._seen: dict[str, InterfaceInfo] = {}
 
     def found(self) -> tuple[InterfaceInfo, ...]:
         """All but the loopback and the ports of bridges that have no address, by name. Takes milliseconds."""
-        looks = {look.name: look for look in _looks(self._sysfs)}
+        roce = rdma.roce_interfaces(self._rdma)
+        looks = {look.name: look for look in _looks(self._sysfs, roce)}
         carrier = self._carrier()
         self._carriers |= {carrier} - {""}
         self._judge(looks, carrier)
@@ -164,7 +168,7 @@ def local_address(url: str) -> str:
     return ""
 
 
-def _looks(sysfs: Path) -> list[InterfaceInfo]:
+def _looks(sysfs: Path, roce: frozenset[str]) -> list[InterfaceInfo]:
     """As the kernel has them now, without what they are for."""
     addresses, stats = psutil.net_if_addrs(), psutil.net_if_stats()
     found = []
@@ -189,7 +193,7 @@ def _looks(sysfs: Path) -> list[InterfaceInfo]:
                     duplex=_DUPLEX.get(duplex, "unknown"),
                     status="unknown" if stat is None else "up" if stat.isup else "down",
                     mtu=0 if stat is None else stat.mtu,
-                    link=_link(folder, driver.name),
+                    link=_link(folder, driver.name, is_roce=name in roce),
                     driver=driver.name,
                     firmware=driver.firmware,
                     pci_slot=driver.bus if driver.bus and _PCI_SLOT.fullmatch(driver.bus) else None,
@@ -235,14 +239,14 @@ def _driver(asking: socket.socket, name: str) -> _Driver:
     return _Driver(driver or None, None if firmware in ("", "N/A") else firmware, bus or None)
 
 
-def _link(folder: Path | None, driver: str | None) -> str:
-    """What sort of interface it is: physical, bridge, bond, vlan, veth, tun, dummy, virtual, infiniband."""
+def _link(folder: Path | None, driver: str | None, *, is_roce: bool) -> str:
+    """What sort of interface it is: physical, roce, infiniband, bridge, bond, vlan, veth, tun, virtual …"""
     if folder is not None:
         with suppress(OSError, ValueError):
             if int((folder / "type").read_text()) == _INFINIBAND:
                 return "infiniband"
         if (folder / "device").exists():
-            return "physical"
+            return "roce" if is_roce else "physical"
     return _LINKS.get(driver or "", "virtual")
 
 

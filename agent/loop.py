@@ -260,6 +260,9 @@ class Agent:
 
     def _make_register(self) -> Register:
         guard = self._executor.guard
+        capacity = discover.with_speed(self._capacity, self._config.declared, self._inventory.interfaces)
+        if capacity != self._capacity and guard.fit(capacity):
+            self._capacity = capacity
         return Register(
             node=self._config.node,
             incarnation=self._incarnation,

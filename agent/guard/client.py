@@ -147,6 +147,7 @@ class GuardLink:
         self._folder = folder
         self._tasks = tasks
         self._node = node
+        self._gpus = gpus
         self._hello = wire.pack(wire.HELLO, to_amounts(capacity), gpus)
         self._on_frame = on_frame
         self._writer: asyncio.StreamWriter | None = None
@@ -214,6 +215,14 @@ class GuardLink:
     def resize(self, attempt: AttemptRef, *, rows: int, columns: int) -> None:
         """Give a terminal another size."""
         self.send(wire.pack(wire.RESIZE, attempt, rows, columns))
+
+    def fit(self, capacity: Resources) -> bool:
+        """Give out so much from now on. False where the guard cannot: what it has stays."""
+        if self.version < wire.FITS_ANEW:
+            return False
+        self._hello = wire.pack(wire.HELLO, to_amounts(capacity), self._gpus)
+        self.send(wire.pack(wire.FIT, to_amounts(capacity), self._gpus))
+        return True
 
     async def inspect(self) -> Found:
         """What the process table shows. Raises GuardError without a guard, or with one that cannot look."""

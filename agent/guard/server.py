@@ -228,6 +228,8 @@ class Server:
             case wire.HELLO:
                 keeper.resize(*parts)
                 self._send(wire.pack(wire.INVENTORY, *keeper.inventory(), wire.VERSION))
+            case wire.FIT:
+                keeper.resize(*parts)
             case wire.LEAVE:
                 self._leaving = True
             case _:

@@ -18,10 +18,10 @@ from typing import NamedTuple
 
 import msgpack
 
-VERSION = 5
+VERSION = 6
 """Of this guard. 0 (it says none): knows neither pauses nor inspections nor tasks without a lease. 1: knows
 no shares of GPUs. 2: knows no terminals. 3: knows no templates of tools and checks no files of theirs. 4:
-runs no containers, and keeps nobody off the network."""
+runs no containers, and keeps nobody off the network. 5: has the capacity that its agent greeted it with."""
 
 HAS_TERMINALS = 3
 """The first version that gives a task a terminal."""
@@ -34,6 +34,9 @@ FILLS_TEMPLATES = 4
 
 RUNS_CONTAINERS = 5
 """The first version that runs containers and gives tasks a network of their own."""
+
+FITS_ANEW = 6
+"""The first version that takes another capacity while it runs."""
 
 Key = tuple[int, int, int]
 """An attempt: job number, index, fence. A rank of a gang has RANK_STRIDE times its rank in the index."""
@@ -53,6 +56,7 @@ FRAME_LIMIT = 256 * 1024 * 1024
 
 # agent -> guard
 HELLO = "hello"  # node, capacity, gpus
+FIT = "fit"  # capacity, gpus: from now on
 SPAWN = "spawn"  # bodies, items
 NEEDS = "needs"  # key, [(group, index, output)]
 CANCEL = "cancel"  # keys

@@ -33,6 +33,9 @@ VLAN_MAX = 4094
 LATENCY_MAX_MS = 9_999.0
 _BUSY_S = 0.05
 
+_NEEDS = {"infiniband": "infiniband", "roce": "roce"}  # Omni-Path looks like InfiniBand to the kernel
+_CARDS = {"physical": "Ethernet without RDMA", "roce": "RoCE", "infiniband": "InfiniBand"}
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
@@ -60,7 +63,13 @@ class NetworkDesk:
     async def _read(self) -> None:
         self._rows = {row.name: row for row in await self._store.every()}
         networks = tuple(
-            Topology(name=row.name, subnet=row.subnet, bandwidth_mbps=row.bandwidth_mbps, mtu=row.mtu)
+            Topology(
+                name=row.name,
+                subnet=row.subnet,
+                type=row.network_type,
+                bandwidth_mbps=row.bandwidth_mbps,
+                mtu=row.mtu,
+            )
             for row in self._rows.values()
         )
         while True:
@@ -164,6 +173,8 @@ def notes_of(card: InterfaceInfo, topology: Topology) -> list[str]:
         notes.append(f"MTU {card.mtu}, not {topology.mtu} as in {topology.name}")
     if 0 < card.speed_mbps < topology.bandwidth_mbps:
         notes.append(f"{card.speed_mbps} Mbit/s, less than the {topology.bandwidth_mbps} of {topology.name}")
+    if card.link in _CARDS and topology.type in _NEEDS and card.link != _NEEDS[topology.type]:
+        notes.append(f"{_CARDS[card.link]}, no {topology.type} as {topology.name} is")
     return notes
 
 

@@ -28,6 +28,7 @@ class Topology(Struct, frozen=True, kw_only=True):
 
     name: str
     subnet: str
+    type: str = "ethernet"
     bandwidth_mbps: int = 0
     mtu: int = 0
 

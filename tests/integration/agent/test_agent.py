@@ -9,11 +9,15 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
+from agent import link_watch
+from agent.interfaces import Interfaces
 from bus import messages as m
 from bus import subjects
 from bus.codec import decode_from_agent_reply, encode
 from bus.transport import Message
-from bus.values import AttemptRef, Ended, Outcome, Returned, Started, Stream, TaskRef
+from bus.values import AttemptRef, Ended, InterfaceInfo, Outcome, Returned, Started, Stream, TaskRef
 from tests.integration.agent.harness import WAIT_S, alive
 from tests.integration.agent.world import A, B, World, guards, guards_children, until
 
@@ -209,3 +213,31 @@ async def test_output_can_be_followed_to_its_end(world: World) -> None:
         assert len(chunk.data) <= 64 * 1024
         whole[chunk.stream] += chunk.data
     assert whole == {Stream.STDOUT: bytes(150_000) + b"end\n", Stream.STDERR: b"no\n"}
+
+
+async def test_a_speed_that_changes_is_announced_and_counts(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guard has it before the coordinator does: what is placed by the new one fits."""
+    await world.node.stop()
+    speeds = [1_000]
+
+    def found(self: Interfaces) -> tuple[InterfaceInfo, ...]:
+        return (InterfaceInfo(name="eth0", mac="", kind="data", status="up", speed_mbps=speeds[-1]),)
+
+    monkeypatch.setattr(Interfaces, "found", found)
+    monkeypatch.setattr(link_watch, "_POLL_S", 0.02)
+    monkeypatch.setattr(link_watch, "_REST_S", 0.02)
+    coordinator = world.coordinator
+    world.node.start()
+
+    def offered() -> int:
+        return coordinator.registrations[-1].capacity.net_mbps
+
+    await until(lambda: offered() == 1_000, "registered")
+    speeds.append(25_000)
+    await until(lambda: offered() == 25_000, "the new speed is announced")
+    await coordinator.assign(A, "true", net_mbps=20_000)
+    assert (await coordinator.ended(A)).exit_code == 0
+    speeds.append(10_000)
+    await until(lambda: offered() == 10_000, "and a slower one")

@@ -457,3 +457,16 @@ def test_output_that_nobody_reads_is_dated_too(guard: Guard) -> None:
     first, second = guard.came(KEY)
     assert (first[0], second[0]) == (6, 13)
     assert second[1] - first[1] > 0.5, "looked at in between"
+
+
+def test_another_capacity_counts_at_once(guard: Guard) -> None:
+    """More lets the next one start; with less, what runs goes on and what no longer fits comes back."""
+    first, second, third = (KEY[0], 1, 1), (KEY[0], 2, 1), (KEY[0], 3, 1)
+    for key in (first, second, third):
+        guard.spawn(key, "sleep", "1000", resources=(1, 1, 0, 0, 6_000))
+    guard.started(first)
+    guard.send(wire.FIT, (2_000, 10_000, 2, 10_000, 12_000), ("GPU-a", "GPU-b"))
+    guard.started(second)
+    guard.send(wire.FIT, (2_000, 10_000, 2, 10_000, 5_000), ("GPU-a", "GPU-b"))
+    assert guard.ended(third).outcome == wire.RETURNED
+    assert alive(guard.started(first)) and alive(guard.started(second))

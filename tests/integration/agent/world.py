@@ -149,7 +149,7 @@ class Coordinator:
     async def assign(self, attempt: AttemptRef, *command: str, **options: object) -> None:
         body = m.Body(
             settings=TaskSettings(
-                resources=Resources(cpu_millis=1000),
+                resources=Resources(cpu_millis=1000, net_mbps=int(str(options.get("net_mbps", 0)))),
                 tool=options.get("tool"),  # type: ignore[arg-type]
                 on_disconnect=OnDisconnect.RUN_ON if options.get("run_on") else OnDisconnect.REPLACE,
                 pty=bool(options.get("pty")),

@@ -199,3 +199,15 @@ def test_the_way_to_the_bus() -> None:
     assert local_address("nats://192.0.2.1:4222") in {
         "", *(each.address for listed in interfaces.psutil.net_if_addrs().values() for each in listed)
     }  # fmt: skip
+
+
+def test_roce_is_told_from_ethernet(machine: Machine, tmp_path: Path) -> None:
+    for name in ("eth0", "eth1"):
+        machine.add(name, "10.0.0.5" if name == "eth0" else "")
+    port = tmp_path / "rdma" / "mlx5_0" / "ports" / "1"
+    for part, text in (("types", "RoCE v2"), ("ndevs", "eth1")):
+        (port / "gid_attrs" / part).mkdir(parents=True)
+        (port / "gid_attrs" / part / "0").write_text(text)
+    (port / "link_layer").write_text("Ethernet")
+    found = Interfaces(nats_url=BUS, sysfs=machine.sysfs, rdma=tmp_path / "rdma").found()
+    assert {each.name: each.link for each in found} == {"eth0": "physical", "eth1": "roce"}

@@ -10,6 +10,7 @@ from hypothesis import given
 from msgspec.structs import replace
 
 from bus.values import InterfaceInfo, Inventory, NodeName
+from coordinator.api.networks import notes_of
 from coordinator.core.events import NetworksDeclared
 from coordinator.core.gang_why import gang_blocker
 from coordinator.core.networks import Topology, declared_for, network_of, subnet_of
@@ -244,3 +245,21 @@ async def test_all_that_is_wrong_is_named_at_once(shell: Shell) -> None:
     assert [error["code"], *(each["code"] for each in error["more"])] == [
         "E_NAME", "E_VALUE", "E_UNIT", "E_RANGE", "E_RANGE"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "link", "said"),
+    [
+        ("roce", "physical", ["Ethernet without RDMA, no roce as ib is"]),
+        ("roce", "roce", []),
+        ("roce", "infiniband", ["InfiniBand, no roce as ib is"]),
+        ("infiniband", "roce", ["RoCE, no infiniband as ib is"]),
+        ("infiniband", "infiniband", []),
+        ("infiniband", "bond", []),  # of what nobody can tell
+        ("omni_path", "infiniband", []),
+        ("ethernet", "roce", []),
+    ],
+)
+def test_a_card_of_another_sort_than_its_network_is_marked(kind: str, link: str, said: list[str]) -> None:
+    found = replace(card("eth1", "10.1.0.1/16"), link=link)
+    assert notes_of(found, Topology(name="ib", subnet="10.1.0.0/16", type=kind)) == said
