@@ -3,7 +3,11 @@
 -- name: every
 -- All versions of all tools.
 select t.id, t.name, t.version, t.current, t.description, t.category, t.status, t.spec::text, t.sha256,
-    t.input_schema::text, t.output_schema::text, t.built_in, t.created_by, t.status_reason, t.status_by,
+    case when t.input_schema_text::jsonb = t.input_schema then t.input_schema_text
+        else t.input_schema::text end as input_schema,
+    case when t.output_schema_text::jsonb = t.output_schema then t.output_schema_text
+        else t.output_schema::text end as output_schema,
+    t.built_in, t.created_by, t.status_reason, t.status_by,
     extract(epoch from t.created_at)::double precision as created_at, n.name as node,
     coalesce((select array_agg(g.tag_name order by g.tag_name) from corral.tool_tags g where g.tool_id = t.id), '{}')
         as tags
@@ -17,17 +21,22 @@ select t.name, t.description, t.agent_type, t.standard, t.avg_complexity::double
 from corral.task_types t order by not t.standard, t.name;
 
 -- name: ensure
--- A built-in tool, where this version is not there yet; it becomes the current one.
+-- A built-in tool, where this version is not there yet; it becomes the current one. One that is there gets the
+-- order of its schemas' keys, where an older release wrote it without.
 with older as (
     update corral.tools set current = false
     where name = $1 and current and version <> $2 and not exists (
         select from corral.tools where name = $1 and version = $2)),
 made as (
-    insert into corral.tools (name, version, description, category, spec, input_schema, output_schema, built_in)
-    values ($1, $2, $3, $4, $5::text::jsonb, $6::text::jsonb, $7::text::jsonb, true)
-    on conflict (name, version) do nothing
+    insert into corral.tools as t (name, version, description, category, spec, input_schema, output_schema, built_in,
+        input_schema_text, output_schema_text)
+    values ($1, $2, $3, $4, $5::text::jsonb, $6::text::jsonb, $7::text::jsonb, true, $6, $7)
+    on conflict (name, version) do update
+        set input_schema_text = excluded.input_schema_text, output_schema_text = excluded.output_schema_text
+        where t.built_in and t.input_schema_text is null
     returning id)
-insert into corral.tool_tags (tool_id, tag_name) select id, tag from made, unnest($8::text[]) as tag;
+insert into corral.tool_tags (tool_id, tag_name) select id, tag from made, unnest($8::text[]) as tag
+on conflict do nothing;
 
 -- name: uncurrent!
 -- Before a higher version is added: the one that the bare name meant so far.
@@ -37,9 +46,9 @@ update corral.tools set current = false where name = $1 and current;
 -- A version of a tool.
 with made as (
     insert into corral.tools (name, version, current, description, category, spec, sha256, input_schema,
-        output_schema, target_node_id, created_by)
+        output_schema, target_node_id, created_by, input_schema_text, output_schema_text)
     values ($1, $2, $3, $4, $5, $6::text::jsonb, $7, $8::text::jsonb, $9::text::jsonb,
-        (select id from corral.nodes where name = $10), $11)
+        (select id from corral.nodes where name = $10), $11, $8, $9)
     returning id, name, version),
 tagged as (
     insert into corral.tool_tags (tool_id, tag_name) select id, tag from made, unnest($12::text[]) as tag)
