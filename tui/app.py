@@ -16,6 +16,7 @@ from textual.drivers.linux_driver import LinuxDriver
 from tui import loading
 from tui.client.session import Offline, Online, Session
 from tui.client.source import Source
+from tui.early_actions import EarlyActions
 from tui.early_driver import GoingOn
 from tui.early_picture import EarlyPicture, encoding_is_unicode
 from tui.lending import Lending
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from tui.view.deeds import Journal
 
 
-class Console(TypingAhead, Lending, loading.Ahead, Ticking, TimeCursor):
+class Console(TypingAhead, EarlyActions, Lending, loading.Ahead, Ticking, TimeCursor):
     """Holds the connection and what it last said; screens draw it."""
 
     CSS_PATH = "theme/console.tcss"

@@ -18,13 +18,14 @@ from tui.client.pages import JUMP_ROWS, PAGE_ROWS, Pages, Slice
 from tui.client.session import Deltas
 from tui.client.source import Source
 from tui.client.wake import Wake
-from tui.screens.live import LiveScreen, error_text
+from tui.screens.early import OF_A_ROW, EarlyKeys
+from tui.screens.live import error_text
 from tui.view.amounts import count
 from tui.view.lines import Line
 from tui.view.listings import SORT_BY, Listing
 from tui.view.places import Step
 from tui.view.safe import safe_line
-from tui.view.subjects import subject_of
+from tui.view.subjects import Subject, subject_of
 from tui.widgets.panes import Panes
 from tui.widgets.prompt import Prompt
 from tui.widgets.virtual_table import VirtualTable
@@ -39,7 +40,6 @@ PAST_S = 3_600.0
 
 AGES_S = 1
 TARGETS_MAX = 500
-OF_A_ROW = frozenset({"open_log", "why", "details", "steer", "call", "attach"})
 
 
 def sort_bindings(listing: Listing[T]) -> list[Binding]:
@@ -57,7 +57,7 @@ def sort_bindings(listing: Listing[T]) -> list[Binding]:
     ]
 
 
-class ListScreen(LiveScreen, Generic[T]):
+class ListScreen(EarlyKeys, Generic[T]):
     """Subclasses say what is listed, how it is asked for, and what a change does to a row."""
 
     BINDINGS = [
@@ -92,6 +92,10 @@ class ListScreen(LiveScreen, Generic[T]):
         """What the pane beside the table says of the row under the cursor."""
         raise NotImplementedError
 
+    def subject(self, row: T) -> Subject | None:
+        """What the other panes ask about it; None where nothing can be asked."""
+        return subject_of(row)
+
     def body(self) -> list[Widget]:
         """The table, a note in its place, and the pane beside it."""
         return [
@@ -120,6 +124,11 @@ class ListScreen(LiveScreen, Generic[T]):
     def is_idle(self, action: str) -> bool:
         """What is done to a row, where there is none."""
         return self.is_bare and action.partition("(")[0] in OF_A_ROW
+
+    @property
+    def awaits_rows(self) -> bool:
+        """Before the first page of this list, while there is somebody who gives it."""
+        return not self._pages.loaded and self.is_online and self.asking.error is None
 
     @property
     def pages(self) -> Pages[T]:
@@ -402,6 +411,8 @@ class ListScreen(LiveScreen, Generic[T]):
             table.focus()
         self._draw_preview()
         self.redraw_frame()
+        if pages.loaded:
+            self.catch_up()
 
     def _note(self) -> str:
         """What stands in the place of a table without rows: why, and which key helps."""
@@ -414,7 +425,7 @@ class ListScreen(LiveScreen, Generic[T]):
         panes, row = self.query_one(Panes), self.table.row
         panes.set_class(row is None, "-empty")
         if row is not None:
-            panes.show(self.preview(row), subject_of(row))
+            panes.show(self.preview(row), self.subject(row))
 
     def _source_now(self) -> Source | None:
         """None where nothing can be asked."""

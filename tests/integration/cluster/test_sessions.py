@@ -172,6 +172,13 @@ def test_the_console_lends_its_terminal_to_a_task_and_takes_it_back(cluster: Liv
         console.wait_for("STATE", "interactive")
         console.press(b"i")
         console.wait_for("alive")
+        with on_pty(command(cluster, "top")) as other:
+            other.wait_for("LIVE", "interactive")
+            other.press(b"3i")
+            other.wait_for("alive")
+            other.process.terminate()
+            assert other.wait_for_end() == 0
+            assert other.echoes, "also of one that is told to go"
         console.press(b"exit\r")
         console.wait_for(f"the terminal of {job}.0 has ended")
         console.press(b"i")
