@@ -39,6 +39,7 @@ AHEAD = (
     "tui.screens.xray",
     "tui.screens.whatif",
     "tui.screens.past",
+    "tui.screens.training",
     "tui.screens.finding",
     "tui.modals.command",
     "tui.modals.palette",

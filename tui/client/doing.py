@@ -17,6 +17,7 @@ from bus.errors import ApiError, CorralError
 from bus.gpus import Gpu
 from bus.spec import JobSpec
 from bus.units import counted
+from bus.volumes import VolumeCreate, VolumeEntry
 from tui.client.source import Source
 from tui.view.actions import Step
 from tui.view.arguments import Arguments
@@ -53,6 +54,10 @@ async def ask(source: Source, step: Step) -> Any:
             return await steer(node, gpu, reason=told.reason)
         case "call":
             return await source.submit(call_of(target, told))
+        case "create":
+            return await source.create_volume(volume_of(told))
+        case "remove" | "undelete" | "snapshot" | "unsnapshot" | "restore" | "promote":
+            return await _ask_of_volume(source, step)
         case "undrain":
             return await source.undrain(target, reason=told.reason)
         case "scheduler_mode":
@@ -60,6 +65,33 @@ async def ask(source: Source, step: Step) -> Any:
             return await source.scheduler_mode(told.mode)
         case verb:
             return await getattr(source, verb)(target)
+
+
+async def _ask_of_volume(source: Source, step: Step) -> VolumeEntry:
+    told, target = step.arguments, step.target
+    match step.verb:
+        case "remove":
+            return await source.remove_volume(target, now=bool(told.now))
+        case "undelete":
+            return await source.undelete_volume(target)
+        case "snapshot":
+            return await source.snapshot_volume(target, told.snapshot)
+        case "unsnapshot":
+            return await source.remove_snapshot(target, told.snapshot)
+        case "restore":
+            return await source.restore_volume(target, told.snapshot)
+        case _:
+            return await source.promote_volume(target)
+
+
+def volume_of(told: Arguments) -> VolumeCreate:
+    """What `corral volume create` asks for. Raises DecodeError."""
+    fields = {
+        "name": told.name, "pool": told.pool, "size": told.size, "mode": told.access, "node": told.node,
+        "path": told.path, "source": told.source, "storage_class": told.storage_class,
+        "shared": bool(told.shared),
+    }  # fmt: skip
+    return from_fields({name: value for name, value in fields.items() if value}, VolumeCreate)
 
 
 def call_of(tool: str, told: Arguments) -> JobSpec:
@@ -123,6 +155,8 @@ def answer_text(answer: object) -> str:
         return f"{answer.changed} of {answer.matched} changed{rest}"
     if isinstance(answer, Submitted):
         return f"job {answer.number}" + (", which was there already" if answer.duplicate else "")
+    if isinstance(answer, VolumeEntry):
+        return f"{answer.name} is {answer.state} on {answer.node}"
     if isinstance(answer, Gpu):
         return gpu_line(answer)
     tasks = getattr(answer, "tasks", None)

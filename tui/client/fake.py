@@ -46,6 +46,8 @@ from tui.client.fake_past import FakePast, task_then
 from tui.client.fake_series import FakeSeries
 from tui.client.fake_tags import unless_known
 from tui.client.fake_timeline import FakeTimeline
+from tui.client.fake_training import FakeTraining
+from tui.client.fake_volumes import FakeVolumes, first_volumes
 from tui.client.fake_world import World
 
 T = TypeVar("T", bound=Struct)
@@ -55,7 +57,9 @@ EVERY_JOBS = 40
 """Tasks of all jobs are told of so many, the newest: the others are only made when one looks at them."""
 
 
-class FakeCluster(FakeSeries, FakePast, FakeTimeline, FakeActions, FakeLogs, FakeKept, FakeGpus):
+class FakeCluster(
+    FakeSeries, FakePast, FakeTimeline, FakeActions, FakeLogs, FakeKept, FakeGpus, FakeTraining, FakeVolumes
+):
     """`connect` is what a Session takes. Tests may take the cluster away with `reachable`."""
 
     def __init__(self, world: World, *, role: Role = Role.ADMIN, lively: bool = False) -> None:
@@ -70,6 +74,7 @@ class FakeCluster(FakeSeries, FakePast, FakeTimeline, FakeActions, FakeLogs, Fak
         self.specs = {}
         self.held = {}
         self.mode = "shadow"
+        self.volumes_kept = first_volumes()
         self._watchers: list[asyncio.Queue[Change]] = []
 
     @asynccontextmanager
@@ -166,7 +171,7 @@ class FakeCluster(FakeSeries, FakePast, FakeTimeline, FakeActions, FakeLogs, Fak
     async def task(self, task: str | int) -> Task:
         self._check("task")
         number, _, index = str(task).partition(".")
-        return self.world.tasks(int(number))[int(index or 0)]
+        return self.world.tasks(int(number))[int(index.partition(":")[0] or 0)]
 
     async def events(self, query: EventList | None = None) -> Events:
         self._check("events")

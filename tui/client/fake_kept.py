@@ -1,4 +1,4 @@
-"""What the cluster that never was keeps: the built-in tools, checkpoints of tasks, volumes."""
+"""What the cluster that never was keeps: the built-in tools, checkpoints of tasks, pools."""
 
 from __future__ import annotations
 
@@ -7,19 +7,10 @@ import time
 from bus.builtin import BUILT_IN, BuiltIn
 from bus.checkpoints import Checkpoint, CheckpointKind, Checkpoints
 from bus.errors import ApiError
-from bus.mounts import AccessMode
 from bus.networks import NetworkType, TopologyEntries, TopologyEntry
 from bus.refusal import quote, refusal
 from bus.registry import ToolEntries, ToolEntry, ToolSearch, ToolStats, ToolStatsQuery, ToolUse
-from bus.volumes import (
-    PoolEntries,
-    PoolEntry,
-    PoolNode,
-    Snapshot,
-    VolumeEntries,
-    VolumeEntry,
-    VolumeList,
-)
+from bus.volumes import PoolEntries, PoolEntry, PoolNode
 from tui.client.fake_world import World
 
 RENDER = ToolEntry(
@@ -52,7 +43,7 @@ RENDER = ToolEntry(
 
 
 class FakeKept:
-    """What `Source` asks of tools, checkpoints and volumes."""
+    """What `Source` asks of tools, checkpoints and pools."""
 
     world: World
 
@@ -155,29 +146,6 @@ class FakeKept:
             name="172.16.4.0/24", subnet="172.16.4.0/24", declared=False, nodes=nodes[:2], interfaces=2
         )
         return TopologyEntries(topologies=[lab] if declared else [lab, guessed])
-
-    async def volumes(self, query: VolumeList | None = None) -> VolumeEntries:
-        """One in use, one nearly full, one whose node is away."""
-        self._check("volumes")
-        if not self.world.nodes:
-            return VolumeEntries(volumes=[])
-        pool = query.pool if query is not None else ""
-        return VolumeEntries(
-            volumes=[
-                VolumeEntry(
-                    name=name, id=name, pool="fast", size_mib=size_mib, mode=mode, state=state, node=node,
-                    owner=owner, used=int(size_mib * used * 2**20), sealed=name == "patients", tasks=tasks,
-                    writers=tasks[:1], snapshots=[Snapshot(name="monday", ready=True, size=3 * 2**30)],
-                    path=f"/mnt/{name}",
-                )
-                for name, size_mib, mode, state, node, owner, used, tasks in (
-                    ("data", 512_000, AccessMode.READ_WRITE_ONCE, "ready", "n-0000", "ann", 0.4, ["37.0"]),
-                    ("patients", 10_240, AccessMode.READ_ONLY_MANY, "ready", "n-0001", "bob", 0.93, []),
-                    ("scratch", 2_048, AccessMode.READ_WRITE_MANY, "away", "n-0012", "demo", 0.1, []),
-                )
-                if pool in ("", "fast")
-            ]
-        )  # fmt: skip
 
 
 def _part(node: str, given_mib: int, free_mib: int, fault: str = "") -> PoolNode:

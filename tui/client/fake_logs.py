@@ -134,7 +134,7 @@ class FakeLogs:
 
     def _shown(self, task: str | int) -> Task:
         number, _, index = str(task).partition(".")
-        return self.world.tasks(int(number))[int(index or 0)]
+        return self.world.tasks(int(number))[int(index.partition(":")[0] or 0)]
 
     def _is_made_up(self, stream: Stream) -> bool:
         return self.lively and self.output is fake_world.OUTPUT and stream is Stream.STDOUT

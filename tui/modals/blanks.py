@@ -7,13 +7,16 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
+from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import Input, Static
 
 from tui.modals.form import FormScreen
 from tui.view.arguments import Arguments, Blank, fault_of
 from tui.view.safe import safe_line
 from tui.widgets.prompt import LENGTH_MAX, SafeInput
+
+ROOMY_MAX = 3
+"""So many have a line for their labels; more stand beside theirs, and fit a small terminal all the same."""
 
 
 class Blanks(FormScreen[dict[str, str] | None]):
@@ -32,16 +35,24 @@ class Blanks(FormScreen[dict[str, str] | None]):
         with VerticalScroll(classes="box blanks", can_focus=False):
             yield Static(safe_line(self._question), markup=False, classes="question")
             for blank in self._blanks:
-                yield Static(blank.label, markup=False, classes="blank-label")
-                yield SafeInput(
-                    self._before[blank.field],
-                    placeholder=blank.example,
-                    max_length=LENGTH_MAX,
-                    compact=True,
-                    id=f"blank-{blank.field}",
-                )
+                if len(self._blanks) <= ROOMY_MAX:
+                    yield Static(blank.label, markup=False, classes="blank-label")
+                    yield self._line(blank)
+                    continue
+                with Horizontal(classes="form-line"):
+                    yield Static(blank.label, markup=False, classes="form-label")
+                    yield self._line(blank)
             yield Static("", markup=False, id="blanks-fault")
             yield Static("Enter goes on    Tab next line    Esc leaves it", markup=False, classes="answers")
+
+    def _line(self, blank: Blank) -> SafeInput:
+        return SafeInput(
+            self._before[blank.field],
+            placeholder=blank.example,
+            max_length=LENGTH_MAX,
+            compact=True,
+            id=f"blank-{blank.field}",
+        )
 
     def action_leave(self) -> None:
         """Change nothing."""
@@ -53,7 +64,9 @@ class Blanks(FormScreen[dict[str, str] | None]):
 
     @on(Input.Submitted)
     def _on_submitted(self) -> None:
-        if not self._fault():
+        if self._fault():
+            self._on_changed()
+        else:
             self.dismiss(self._texts())
 
     def _texts(self) -> dict[str, str]:

@@ -104,7 +104,7 @@ class ActingScreen(Leaving[None]):
         match action:
             case "steer":
                 return ROLES[str(parameters[0])]
-            case "undo" | "submit" | "resubmit" | "what_if" | "all_matching" | "call" | "attach":
+            case "undo" | "submit" | "resubmit" | "what_if" | "all_matching" | "call" | "attach" | "create":
                 return Role.USER
             case _:
                 return None

@@ -38,6 +38,7 @@ class JobsScreen(SteerableList[Job]):
         Binding("s", "resubmit", "submit again, edited", show=False, id="jobs.resubmit"),
         Binding("P", "steer('priority')", "priority", show=False, priority=True, id="jobs.priority"),
         Binding("Q", "steer('requeue')", "requeue what runs", show=False, id="jobs.requeue"),
+        Binding("r", "ranks", "gangs and their ranks", show=False, id="jobs.ranks"),
         Binding("b", "gantt", "gantt", show=False, id="jobs.gantt"),
         *sort_bindings(JOBS),
     ]
@@ -115,6 +116,14 @@ class JobsScreen(SteerableList[Job]):
 
         if (job := self.table.row) is not None:
             self.app.push_screen(GanttScreen(job=job.number))
+
+    def action_ranks(self) -> None:
+        """The ranks of a job's only task; of several, how far its gangs are."""
+        from tui.screens.training import GangsScreen, RanksScreen
+
+        if (job := self.table.row) is not None:
+            only = job.counts.total == 1
+            self.app.push_screen(RanksScreen(f"{job.number}.0") if only else GangsScreen(job.number))
 
     def action_details(self) -> None:
         """All that is known of it, with its command."""

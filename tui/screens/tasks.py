@@ -38,6 +38,7 @@ class TasksScreen(SteerableList[Task]):
         Binding("i", "attach", "its terminal", show=False, id="tasks.attach"),
         Binding("w", "why", "why", id="tasks.why"),
         Binding("d", "details", "details", id="tasks.details"),
+        Binding("r", "ranks", "its ranks", show=False, id="tasks.ranks"),
         Binding("c", "chart", "charts", show=False, id="tasks.chart"),
         Binding("C", "steer('cancel')", "cancel", id="tasks.cancel"),
         Binding("R", "steer('retry')", "retry", show=False, id="tasks.retry"),
@@ -105,6 +106,13 @@ class TasksScreen(SteerableList[Task]):
         """Why it waits, or why it is where it is."""
         if (task := self.table.row) is not None:
             self.app.push_screen(why(self.listing.key(task)))
+
+    def action_ranks(self) -> None:
+        """The ranks of a gang, and how far it is as a whole."""
+        from tui.screens.training import RanksScreen
+
+        if (task := self.table.row) is not None:
+            self.app.push_screen(RanksScreen(self.listing.key(task)))
 
     def action_chart(self) -> None:
         """What the marked tasks, or the one under the cursor, used."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from textual import on
+from textual import on, work
+from textual.binding import Binding
 
+from bus.errors import CorralError
 from bus.networks import TopologyEntry
 from bus.volumes import PoolEntry, VolumeEntry, VolumeList
 from tui.client.pages import Slice
@@ -11,29 +13,48 @@ from tui.client.session import Deltas
 from tui.client.source import Source
 from tui.screens.document import node_details
 from tui.screens.listing import ListScreen, ShortList
+from tui.screens.steerable import SteerableList
+from tui.view.arguments import Arguments, blanks_of_create, filled
 from tui.view.lines import Line
 from tui.view.networks import TOPOLOGIES, topology_facts
 from tui.view.shell import command
+from tui.view.steering import steer, steer_create
+from tui.view.volume_effects import DELETED, OF_SNAPSHOTS, newest_snapshot
 from tui.view.volumes import POOLS, VOLUMES, pool_facts, volume_facts
 from tui.widgets.virtual_table import VirtualTable
 
 
-class VolumesScreen(ShortList, ListScreen[VolumeEntry]):
+class VolumesScreen(ShortList, SteerableList[VolumeEntry]):
     """Enter on a volume shows its node. `pool`: only those of one."""
 
     past_note = "volumes as of now"
+    BINDINGS = [
+        Binding("c", "create", "create", id="volumes.create"),
+        Binding("s", "steer('snapshot')", "snapshot", id="volumes.snapshot"),
+        Binding("R", "steer('restore')", "restore", id="volumes.restore"),
+        Binding("D", "steer('remove')", "remove", id="volumes.remove"),
+        Binding("u", "steer('undelete')", "bring back", show=False, id="volumes.undelete"),
+        Binding("U", "steer('unsnapshot')", "remove a snapshot", show=False, id="volumes.unsnapshot"),
+        Binding("m", "steer('promote')", "have a copy take over", show=False, id="volumes.promote"),
+        Binding("t", "deleted", "deleted ones, too", show=False, id="volumes.deleted"),
+    ]
     listing = VOLUMES
-    empty = "No volumes.\n\nIn a shell: corral pool create, then corral volume create"
+    noun = "volume"
+    empty = (
+        "No volumes.\n\nc creates one in a pool. In a shell: corral pool create, then corral volume create"
+    )
 
     def __init__(self, pool: str = "") -> None:
         super().__init__()
         self._pool = pool
+        self._with_deleted = False
         self.crumb = f"{pool} › volumes" if pool else "volumes"
 
     async def fetch(self, source: Source, *, cursor: str, limit: int, known: str = "") -> Slice[VolumeEntry]:
         """All of them at once."""
-        answer = await source.volumes(VolumeList(pool=self._pool))
-        return Slice(answer.volumes, "", len(answer.volumes))
+        answer = await source.volumes(VolumeList(pool=self._pool, deleted=self._with_deleted))
+        gone = sum(each.state == DELETED for each in answer.volumes)
+        return Slice(answer.volumes, "", len(answer.volumes), {DELETED: gone} if gone else {})
 
     def absorb(self, deltas: Deltas) -> bool:
         """Tasks come to have them, and nodes to hold them."""
@@ -41,11 +62,61 @@ class VolumesScreen(ShortList, ListScreen[VolumeEntry]):
 
     def preview(self, row: VolumeEntry) -> list[Line]:
         """The volume in full."""
-        return volume_facts(row)
+        return [*self.refused(row), *volume_facts(row)]
 
     def shell_command(self) -> str:
         """The same volumes."""
-        return command("volume", "ls", pool=self._pool)
+        return command("volume", "ls", pool=self._pool, deleted=self._with_deleted)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """There is no filter that could mean all of them."""
+        return False if action == "all_matching" else super().check_action(action, parameters)
+
+    def action_steer(self, verb: str) -> None:
+        """Do it to the marked volumes, else to the one under the cursor, or with its newest snapshot."""
+        rows = self.table.chosen
+        if verb in OF_SNAPSHOTS and rows:
+            if not any(row.snapshots for row in rows):
+                said = "no snapshot is there; s takes one"
+                self.notify(said, severity="warning", markup=False)
+                return
+            if len(rows) == 1 and (newest := newest_snapshot(rows[0])):
+                self.steer(steer(self.noun, verb, rows, Arguments(snapshot=newest)))
+                return
+        super().action_steer(verb)
+
+    def action_deleted(self) -> None:
+        """Those that are deleted and not gone yet beside the others, or not."""
+        self._with_deleted = not self._with_deleted
+        self.table.mark(())
+        self._ask_for()
+
+    def action_create(self) -> None:
+        """Fill in a new volume."""
+        self.console.hold_keys()
+        self._create()
+
+    @work(group="act")
+    async def _create(self) -> None:
+        from tui.modals.blanks import Blanks
+
+        try:
+            pools = [each.name for each in (await self.session.source.pools()).pools]
+        except CorralError as error:
+            self.console.give_keys()
+            self.tell(error)
+            return
+        before = self._refused_before() or Arguments(pool=self._pool or (pools[0] if len(pools) == 1 else ""))
+        texts = await self.app.push_screen_wait(Blanks("Create a volume", blanks_of_create(pools), before))
+        if texts is not None:
+            self.steer(steer_create(filled(texts)))
+
+    def _refused_before(self) -> Arguments | None:
+        """What was filled in when the newest act here was a volume that could not be created."""
+        newest = next(iter(self.journal.acts), None)
+        if newest is None or not newest.failed or newest.steering.verb != "create":
+            return None
+        return newest.failed[0].step.arguments
 
     @on(VirtualTable.Selected)
     def open_node(self) -> None:

@@ -38,6 +38,13 @@ ACTIONS = {
     "resolve": Action("resolve", "resolving", "resolved"),
     "quarantine": Action("quarantine", "quarantining", "quarantined", Role.OPERATOR),
     "unquarantine": Action("release", "releasing", "released", Role.OPERATOR),
+    "create": Action("create", "creating", "created"),
+    "remove": Action("remove", "removing", "removed"),
+    "undelete": Action("bring back", "bringing back", "brought back"),
+    "snapshot": Action("take a snapshot of", "taking a snapshot", "snapshot taken"),
+    "unsnapshot": Action("remove a snapshot of", "removing a snapshot", "snapshot removed"),
+    "restore": Action("restore", "restoring", "restored"),
+    "promote": Action("promote a copy of", "promoting a copy", "copy promoted"),
     "call": Action("call", "calling", "called"),
     "scheduler_mode": Action("switch", "switching", "switched", Role.OPERATOR),
 }
@@ -48,7 +55,7 @@ ROLES = {verb: action.role for verb, action in ACTIONS.items()}
 
 OPPOSITES = {
     "hold": "release", "release": "hold", "pause": "resume", "resume": "pause",
-    "quarantine": "unquarantine", "unquarantine": "quarantine",
+    "quarantine": "unquarantine", "unquarantine": "quarantine", "remove": "undelete", "undelete": "remove",
 }  # fmt: skip
 ADMIN_VERBS = {
     NodeAdmin.ACTIVE: "undrain",
@@ -58,7 +65,10 @@ ADMIN_VERBS = {
 }
 """What made a node what it is."""
 
-FILLED_FIRST = frozenset({"priority", "label", "maintenance", "resolve"})
+VOLUME_WORDS = {"remove": "rm"}
+"""Where the word of the command is another."""
+
+FILLED_FIRST = frozenset({"priority", "label", "maintenance", "resolve", "snapshot", "unsnapshot", "restore"})
 """Something has to be typed before there is anything to ask."""
 
 
@@ -113,6 +123,8 @@ def command_of(steps: Iterable[Step]) -> str:
             words.append(told.priority)
         case "label":
             words += shlex.split(told.labels)
+        case _ if first.noun == "volume":
+            words = ["volume", VOLUME_WORDS.get(verb, verb), first.target, *filter(None, [told.snapshot])]
         case _:
             pass
     return shlex.join(["corral", *words, *told.options()])

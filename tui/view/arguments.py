@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct, convert
 
-from bus.units import UnitError, parse_duration_s, parse_priority
+from bus.mounts import VOLUME_NAME, AccessMode
+from bus.units import UnitError, parse_duration_s, parse_priority, parse_size_mib
+
+MODES = tuple(AccessMode)
+YES = "yes"
+_SNAPSHOT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 
 
 class Arguments(Struct, frozen=True, kw_only=True):
-    """Each as it was typed; each belongs to some actions. `key`: of what is done once only."""
+    """Each as it was typed; each belongs to some actions. `key`: of what is done once only.
+
+    From `snapshot` on of volumes; `now` and `shared` are "yes" or "".
+    """
 
     reason: str = ""
     deadline: str = ""
@@ -22,6 +31,17 @@ class Arguments(Struct, frozen=True, kw_only=True):
     input: str = ""
     key: str = ""
     mode: Literal["", "off", "shadow", "on"] = ""
+    snapshot: str = ""
+    now: str = ""
+    name: str = ""
+    pool: str = ""
+    size: str = ""
+    access: str = ""
+    node: str = ""
+    path: str = ""
+    source: str = ""
+    storage_class: str = ""
+    shared: str = ""
 
     @property
     def deadline_s(self) -> float | None:
@@ -46,9 +66,12 @@ class Arguments(Struct, frozen=True, kw_only=True):
         """As the command takes them."""
         named = (
             ("--reason", self.reason), ("--deadline", self.deadline), ("--note", self.note),
-            ("--input", self.input),
+            ("--input", self.input), ("--pool", self.pool), ("--size", self.size), ("--mode", self.access),
+            ("--node", self.node), ("--path", self.path), ("--from", self.source),
+            ("--class", self.storage_class),
         )  # fmt: skip
-        return [word for option, value in named if value for word in (option, value)]
+        flags = [flag for flag, value in (("--now", self.now), ("--shared", self.shared)) if value]
+        return [word for option, value in named if value for word in (option, value)] + flags
 
     def told(self) -> str:
         """In words, for the question."""
@@ -81,6 +104,11 @@ DEADLINE = Blank(
     example="90, 10m, 2h: what still runs then goes elsewhere; empty: never",
 )
 
+SNAPSHOT = Blank(field="snapshot", label="snapshot", example="its name, such as before-upgrade")
+AT_ONCE = Blank(
+    field="now", label="at once", example="yes: nothing brings it back; empty: after the days of grace"
+)
+
 BLANKS: dict[str, tuple[Blank, ...]] = {
     "priority": (Blank(field="priority", label="priority", example="1 to 10; 10 goes first"),),
     "cordon": (REASON,),
@@ -89,9 +117,29 @@ BLANKS: dict[str, tuple[Blank, ...]] = {
     "drain": (DEADLINE, REASON),
     "maintenance": (DEADLINE, REASON),
     "label": (Blank(field="labels", label="labels", example="zone=a rack-   (rack is taken away)"),),
+    "snapshot": (SNAPSHOT,),
+    "restore": (SNAPSHOT,),
+    "unsnapshot": (SNAPSHOT,),
+    "remove": (AT_ONCE,),
     "resolve": (Blank(field="note", label="note", example="what was done about it"),),
 }
 """What may be filled in for an action."""
+
+
+def blanks_of_create(pools: Sequence[str]) -> tuple[Blank, ...]:
+    """What may be said of a volume that is to be made."""
+    there = f"one of {', '.join(pools)}" if pools else "there is none: corral pool create"
+    return (
+        Blank(field="name", label="name", example="data"),
+        Blank(field="pool", label="pool", example=there),
+        Blank(field="size", label="size", example="10GiB"),
+        Blank(field="access", label="mode", example=f"{' | '.join(MODES)}; empty: the first"),
+        Blank(field="node", label="node", example="empty: where most room is"),
+        Blank(field="path", label="path", example="where tasks find it; empty: /volumes/NAME"),
+        Blank(field="source", label="from", example="VOLUME@SNAPSHOT that it begins with; empty: nothing"),
+        Blank(field="storage_class", label="class", example="a word of your own"),
+        Blank(field="shared", label="shared", example="yes: everybody's tasks may have it"),
+    )
 
 
 def fault_of(field: str, text: str) -> str:
@@ -104,6 +152,20 @@ def fault_of(field: str, text: str) -> str:
                 parse_duration_s(text)
             case "labels":
                 return _fault_of_labels(text)
+            case "size":
+                parse_size_mib(text)
+            case "name" if not VOLUME_NAME.fullmatch(text):
+                return "expected 1 to 63 of a–z, 0–9, _ and -, the first a letter or digit"
+            case "snapshot" if not _SNAPSHOT.fullmatch(text):
+                return "expected 1 to 63 of a–z, 0–9, _, . and -, the first a letter or digit"
+            case "pool" if not text:
+                return "expected the pool that it lies in"
+            case "access" if text and text not in MODES:
+                return f"expected one of {', '.join(MODES)}"
+            case "source" if text and not all(text.partition("@")):
+                return "expected VOLUME@SNAPSHOT"
+            case "now" | "shared" if text not in ("", YES):
+                return f"expected {YES}, or nothing"
             case _:
                 pass
     except UnitError as error:

@@ -12,14 +12,16 @@ from bus.api import Affected, Happened, Job, Node, Outlook, Task
 from bus.bulk import BulkSteered
 from bus.equipment import Device
 from bus.values import JobState, NodeAdmin, TaskState
+from bus.volumes import VolumeEntry
 from tui.view.actions import Step
 from tui.view.amounts import count, duration
 from tui.view.arguments import Arguments
 from tui.view.displacement import sum_lines
 from tui.view.offers import Offered
 from tui.view.states import node_word
+from tui.view.volume_effects import effect_of, has_come_of, misfit_of
 
-Row = Job | Task | Node | Happened | Offered | Device
+Row = Job | Task | Node | Happened | Offered | Device | VolumeEntry
 
 OVER = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.TIMEOUT, TaskState.CANCELLED})
 FAULTY = frozenset({TaskState.FAILED, TaskState.TIMEOUT})
@@ -43,6 +45,8 @@ def told(verb: str, rows: Sequence[Row], arguments: Arguments) -> tuple[str, ...
         return (_of_nodes(verb, nodes, arguments),)
     if devices := [row for row in rows if isinstance(row, Device)]:
         return (_of_gpus(verb, devices),)
+    if volumes := [row for row in rows if isinstance(row, VolumeEntry)]:
+        return effect_of(verb, volumes, arguments)
     return (f"{_plural(len(rows), 'event')} dealt with, in your name",) if rows else ()
 
 
@@ -63,6 +67,8 @@ def misfit(verb: str, row: Row) -> str:
             return "" if row.is_called else "cannot be called"
         case Device():
             return _misfit_of_device(verb, row)
+        case VolumeEntry():
+            return misfit_of(verb, row)
         case _:
             assert_never(row)
 
@@ -80,6 +86,8 @@ def state_word(row: Row) -> str:
             return "called" if row.is_called else "not called"
         case Device():
             return row.status
+        case VolumeEntry():
+            return row.state
         case _:
             assert_never(row)
 
@@ -139,6 +147,8 @@ def has_come(step: Step, row: Row) -> bool:
             return all(row.set_labels.get(name) == value for name, value in told.label_changes.items())
         case Job() if step.verb == "priority":
             return row.priority == told.priority_number
+        case VolumeEntry():
+            return has_come_of(step.verb, row, told)
         case Offered():
             return True  # a call is over with its acceptance: the job shows how it goes on
         case _:

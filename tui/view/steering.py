@@ -18,11 +18,13 @@ from bus.bulk import BulkSteered
 from bus.equipment import Device, ToolKind
 from bus.filter import LENGTH_MAX
 from bus.units import counted
+from bus.volumes import VolumeEntry
 from tui.view import effects
 from tui.view.actions import ACTIONS, ADMIN_VERBS, OPPOSITES, Back, Step, command_of
 from tui.view.actions import ROLES as ROLES
 from tui.view.arguments import NOTHING, Arguments, labels_typed
 from tui.view.offers import Offered, offer_key
+from tui.view.volume_effects import effect_of_create
 
 Row = effects.Row
 Mode = Literal["off", "shadow", "on"]
@@ -140,6 +142,19 @@ def steer_call(tool: str, given: Mapping[str, Any], *, key: str) -> Steering:
     )
 
 
+def steer_create(arguments: Arguments) -> Steering:
+    """A volume made as it was filled in."""
+    name = arguments.name
+    step = Step(noun="volume", verb="create", target=name, row=name, arguments=arguments)
+    return Steering(
+        noun="volume",
+        verb="create",
+        question=f"Create volume {name}?",
+        effect=effect_of_create(arguments),
+        steps=(step,),
+    )
+
+
 def with_arguments(steering: Steering, arguments: Arguments) -> Steering:
     """The same with other arguments; what stands for no rows takes none."""
     if not steering.rows:
@@ -193,8 +208,8 @@ def _naming(field: str, names: Sequence[str]) -> Iterator[tuple[int, str]]:
 
 
 def stands_alone(step: Step) -> str:
-    """The target of a step that shares its command with no other: a filter, or a GPU, which is two words."""
-    return step.target if step.revision is not None or step.noun == "gpu" else ""
+    """The target of a step that shares its command with no other: a filter, a volume, a GPU (two words)."""
+    return step.target if step.revision is not None or step.noun in ("gpu", "volume") else ""
 
 
 def key_of(row: Row) -> str:
@@ -212,6 +227,8 @@ def key_of(row: Row) -> str:
             return offer_key(row.tool.kind, row.tool.name)
         case Device():
             return f"{row.node} {row.kind} {row.name}"
+        case VolumeEntry():
+            return row.name
 
 
 def _step(noun: str, verb: str, row: Row, arguments: Arguments, *, fits: bool) -> Step:
@@ -234,6 +251,10 @@ def _step(noun: str, verb: str, row: Row, arguments: Arguments, *, fits: bool) -
 
 
 def _back(verb: str, row: Row, arguments: Arguments) -> Back | None:
+    if isinstance(row, VolumeEntry) and arguments.now:
+        return None
+    if verb == "snapshot":
+        return Back("unsnapshot", Arguments(snapshot=arguments.snapshot))
     if (opposite := OPPOSITES.get(verb)) is not None:
         return Back(opposite)
     if verb == "priority" and isinstance(row, Job):

@@ -69,7 +69,7 @@ def rank_rows(found: GangRanks, *, now_s: float) -> list[tuple[str, ...]]:
     if not found.ranks:
         blank = (NONE,) * (len(RANK_COLUMNS) - 3)
         return [(str(rank), NONE, "waits", *blank) for rank in found.available]
-    return [_rank_row(each, now_s=now_s) for each in found.ranks]
+    return [rank_row(each, now_s=now_s) for each in found.ranks]
 
 
 def tone(state: str) -> str:
@@ -103,7 +103,8 @@ def metrics_text(metrics: dict[str, float]) -> str:
     return " ".join(shown[:METRICS_SHOWN]) + (" …" if len(shown) > METRICS_SHOWN else "") or NONE
 
 
-def _rank_row(rank: Rank, *, now_s: float) -> tuple[str, ...]:
+def rank_row(rank: Rank, *, now_s: float) -> tuple[str, ...]:
+    """In the order of RANK_COLUMNS."""
     ran = None if rank.started_at is None else (rank.ended_at or now_s) - rank.started_at
     return _safe(
         str(rank.rank),
