@@ -23,6 +23,7 @@ from bus.auth import Authority
 from bus.values import JobState
 from tests.fixtures_cluster import LiveCluster
 from tests.fixtures_nats import NatsServer
+from tests.integration.cluster import websocket
 from tests.integration.cluster.people import QUIET, command, ended, forwarding, listening, newest, say
 from tests.tui.pty_session import on_pty
 
@@ -174,6 +175,34 @@ def test_a_forwarded_connection_carries_every_byte_both_ways(cut: Cut) -> None:
         with socket.create_connection(("127.0.0.1", local), timeout=PATIENCE_S) as again:
             again.sendall(b"and on")
             assert again.recv(100) == b"and on"
+        assert _said_at_the_end(way) == b"interrupted\n"
+
+
+def test_a_web_socket_goes_on_and_ends_one_direction_after_the_other(cut: Cut) -> None:
+    """What either side says while nats-server is dead arrives once, in order, over the same connection."""
+    with (
+        listening(cut.cluster, websocket.SERVER) as (job, port),
+        forwarding(cut.cluster, job, port) as (way, local),
+    ):
+        web = websocket.WebSocket(local)
+        web.say("hello")
+        assert web.hear() == "echo hello"
+        web.say("push 300")
+        heard = [web.hear()]
+        cut.kill()
+        web.say("while you are away")
+        cut.start()
+        heard += [web.hear() for _ in range(300)]
+        heard.remove("echo while you are away")
+        assert heard == [f"push {number}" for number in range(300)]
+        web.end()
+        assert [web.hear(), web.hear()] == ["after your end", ""]
+        assert web.at_end()
+        web.close()
+        again = websocket.WebSocket(local)
+        again.say("and on")
+        assert again.hear() == "echo and on"
+        again.close()
         assert _said_at_the_end(way) == b"interrupted\n"
 
 

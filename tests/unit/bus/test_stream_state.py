@@ -170,6 +170,30 @@ def test_an_idle_stream_gives_signs_of_life_and_stays() -> None:
     assert [end.failure for end in pair.ends] == [None, None]
 
 
+def test_a_direction_waits_for_hours_after_the_other_has_ended() -> None:
+    """As a web socket's does that is told of something now and then; each tenth word is lost."""
+    pair = Pair()
+    left, right = pair.ends
+    left.end()
+    pair.exchange()
+    assert right.at_end
+    for word in range(int(12 * 3_600 / KEEP_ALIVE_S)):
+        pair.pass_time(KEEP_ALIVE_S)
+        for side in (0, 1):
+            pair.send(side)
+            if (word + side) % 10:
+                pair.carry(side)
+            else:
+                pair.wire[side].clear()
+    assert [end.failure for end in pair.ends] == [None, None]
+    right.write(b"news")
+    right.end()
+    for _ in range(9):
+        pair.exchange()
+        pair.pass_time(RESEND_FIRST_S)
+    assert (taken(left), left.at_end, left.over, right.over) == (b"news", True, True, True)
+
+
 def test_a_peer_that_vanished_is_given_up() -> None:
     pair = Pair()
     left = pair.ends[0]
