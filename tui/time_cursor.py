@@ -42,6 +42,12 @@ class TimeCursor(Travelled):
     _time_zoom = STEP_FIRST
 
     @property
+    def now_s(self) -> float:
+        """By the coordinator's clock, which is not the one here where that is off: Unix epoch."""
+        online = self._console.online
+        return time.time() - (0.0 if online is None else online.ahead_s)
+
+    @property
     def time_step_s(self) -> float:
         """How far the cursor goes at once."""
         return STEPS_S[self._time_zoom]
@@ -60,7 +66,7 @@ class TimeCursor(Travelled):
 
     def action_time_step(self, steps: int) -> None:
         """Into the past, or towards now."""
-        self.look_at(stepped(self.moment, steps * self.time_step_s, now_s=time.time()))
+        self.look_at(stepped(self.moment, steps * self.time_step_s, now_s=self.now_s))
 
     def action_time_zoom(self, steps: int) -> None:
         """Longer or shorter steps."""
@@ -76,7 +82,7 @@ class TimeCursor(Travelled):
     def on_unmount(self) -> None:
         """Remember when somebody looked."""
         if self._path is not None:
-            keep_seen(self._path.with_name(SEEN), time.time())
+            keep_seen(self._path.with_name(SEEN), self.now_s)
 
     def action_changes(self) -> None:
         """What changed since the console was left the last time; where nobody knows, in the last hour."""
@@ -84,13 +90,13 @@ class TimeCursor(Travelled):
 
         since = None if self._path is None else read_seen(self._path.with_name(SEEN))
         if since is None:
-            self.push_screen(ChangesScreen(time.time() - HOUR_S))
+            self.push_screen(ChangesScreen(self.now_s - HOUR_S, crumb="1h00m › changes"))
         else:
             self.push_screen(ChangesScreen(since, crumb="since I last looked"))
 
     def _keep_density(self) -> None:
         """How much happened over the time that is on the bar: where there is one, and now and then."""
-        screen, now_s = self.top(), time.time()
+        screen, now_s = self.top(), self.now_s
         is_seen = self.moment is not None or self.size.width >= BAR_COLUMNS
         if screen is not None and screen.is_online and is_seen and now_s >= self._density_due_s:
             self._density_due_s = now_s + DENSITY_EVERY_S

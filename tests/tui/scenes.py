@@ -120,6 +120,9 @@ SCENES = (
     Scene(name="task", keys=_line("task 399.0"), words=("399.0",)),
     Scene(name="job", keys=_line("job 399"), words=("399",)),
     Scene(name="node", keys=_line("node n-0003"), words=("n-0003",)),
+    Scene(
+        name="node-abilities", keys=(*_line("node n-0003"), "shift+tab"), words=("container_gpus", "works")
+    ),
     Scene(name="why-placed", keys=_line("why 399.0"), words=("why",)),
     Scene(name="why-waiting", keys=_line("why 400.0"), words=("why",)),
     Scene(name="whatif", keys=("2", "W"), words=("whatif",)),

@@ -42,6 +42,16 @@ async def test_tools_say_how_many_nodes_have_them(fake: FakeCluster) -> None:
         await showing(pilot, "n-0000 › details")
 
 
+async def test_a_node_says_what_it_can(fake: FakeCluster) -> None:
+    async with opened(fake, size=(120, 40)) as pilot:
+        await showing(pilot, "LIVE")
+        await pilot.press("colon", *"node n-0001", "enter")
+        await showing(pilot, "n-0001 › details")
+        await pilot.press("shift+tab")
+        await showing(pilot, "[abilities]", "✖ container_gpus", "podman: no GPUs were found", "✔ wordcount")
+        await showing(pilot, "roles      analysis execution")
+
+
 async def test_a_tool_leads_to_what_it_takes_and_gives_and_how_its_calls_went(fake: FakeCluster) -> None:
     async with opened(fake, size=(120, 40)) as pilot:
         await showing(pilot, "LIVE")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from typing import cast
 
 import pytest
 from msgspec.structs import replace
 
-from bus.api import Error, Whoami
-from tests.tui.driving import opened, painted, showing
+from bus.api import Error, Outlook, Whoami
+from tests.tui.driving import opened, painted, showing, until
+from tui.app import Console
 from tui.client.fake import FakeCluster
 from tui.screens.live import LiveScreen
+from tui.widgets.gantt import GanttChart
 
 
 @pytest.mark.contract("S4.61")
@@ -32,16 +35,66 @@ async def test_an_older_cluster_knows_no_hours(fake: FakeCluster) -> None:
         assert "in an hour" not in painted(pilot)
 
 
-async def test_ages_are_those_of_the_clock_of_the_coordinator(fake: FakeCluster) -> None:
-    """A clock an hour behind makes nobody's job an hour younger."""
+BEHIND_S = 3_600.0
+
+
+@pytest.fixture
+def behind(fake: FakeCluster) -> FakeCluster:
+    """The clock here is an hour behind the coordinator's."""
     told = fake.whoami
 
     async def whoami() -> Whoami:
-        return replace(await told(), now=time.time() + 3_600.0)
+        return replace(await told(), now=time.time() + BEHIND_S)
 
     fake.whoami = whoami  # type: ignore[method-assign]
-    async with opened(fake) as pilot:
+    return fake
+
+
+def is_theirs(moment: float, *, ago_s: float = 0.0) -> bool:
+    """Whether it is by the coordinator's clock."""
+    return abs(moment - (time.time() + BEHIND_S - ago_s)) < 60.0
+
+
+async def test_the_gantt_chart_and_the_time_cursor_go_by_the_clock_of_the_coordinator(
+    behind: FakeCluster,
+) -> None:
+    async with opened(behind) as pilot:
+        await showing(pilot, "clock here 1h00m behind")
+        await pilot.press("2", "b")
+        await showing(pilot, "nodes › gantt", "attempts on 20 nodes")
+        chart = pilot.app.screen.query_one(GanttChart)
+        assert is_theirs(chart.story.now_s)
+        await pilot.press("escape", "comma")
+        await showing(pilot, "PAST")
+        console = cast("Console", pilot.app)
+        assert console.moment is not None and is_theirs(console.moment, ago_s=console.time_step_s)
+        await pilot.press("ctrl+t", *"-2h", "enter")
+        await until(pilot, lambda: is_theirs(console.moment or 0.0, ago_s=7_200.0))
+
+
+async def test_what_a_drain_would_delay_is_told_by_the_clock_of_the_coordinator(
+    behind: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def of_outlook(outlook: Outlook, *, now_s: float) -> tuple[str, ...]:
+        asked.append(now_s)
+        return ("looked ahead",)
+
+    monkeypatch.setattr("tui.view.effects.of_outlook", of_outlook)
+    async with opened(behind) as pilot:
+        await showing(pilot, "clock here 1h00m behind")
+        await pilot.press("2")
+        await showing(pilot, "n-0000")
+        await pilot.press("r")
+        await showing(pilot, "$ corral drain", "looked ahead")
+        assert is_theirs(asked[0])
+
+
+async def test_ages_are_those_of_the_clock_of_the_coordinator(behind: FakeCluster) -> None:
+    """A clock an hour behind makes nobody's job an hour younger."""
+    async with opened(behind) as pilot:
         await showing(pilot, "clock here 1h00m behind")
         screen = pilot.app.screen
         assert isinstance(screen, LiveScreen)
-        assert abs(screen.now_s - time.time() - 3_600.0) < 60.0
+        assert is_theirs(screen.now_s)

@@ -9,7 +9,16 @@ from bus.checkpoints import Checkpoint, CheckpointKind, Checkpoints
 from bus.errors import ApiError
 from bus.networks import NetworkType, TopologyEntries, TopologyEntry
 from bus.refusal import quote, refusal
-from bus.registry import ToolEntries, ToolEntry, ToolSearch, ToolStats, ToolStatsQuery, ToolUse
+from bus.registry import (
+    ToolEntries,
+    ToolEntry,
+    ToolSearch,
+    ToolStats,
+    ToolStatsQuery,
+    ToolUse,
+    Worker,
+    Workers,
+)
 from bus.volumes import PoolEntries, PoolEntry, PoolNode
 from tui.client.fake_world import World
 
@@ -90,6 +99,24 @@ class FakeKept:
             output_bytes=48_128,
         )
         return ToolUse(tools=[use])
+
+    async def workers(self) -> Workers:
+        """Each runs all that is built in; podman hands over no GPUs where there are none."""
+        self._check("workers")
+        return Workers(
+            workers=[
+                Worker(
+                    id=node.name, node=node.name, types=["DataAgent", "CodeAgent"], status="active",
+                    version=node.version, load=node.load, running=node.running,
+                    capacity_cpu_millis=node.capacity.cpu_millis, seen_s=node.last_heartbeat_s or 0.0,
+                    roles=["analysis", "execution"],
+                    capabilities={each.type: 1.0 for each in BUILT_IN}
+                    | {"container": 1.0, "container_gpus": float(node.capacity.gpus > 0)},
+                    faults={} if node.capacity.gpus else {"container_gpus": "podman: no GPUs were found"},
+                )
+                for node in self.world.nodes
+            ]
+        )  # fmt: skip
 
     async def checkpoints(self, target: str = "", *, limit: int = 100, cursor: str = "") -> Checkpoints:
         """Of tasks that train, one every hundred steps; the newest has no copy yet."""

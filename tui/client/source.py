@@ -36,7 +36,7 @@ from bus.housekeeping import Connections
 from bus.networks import TopologyEntries
 from bus.past import Changes, OutputThen, Spike
 from bus.people import Users
-from bus.registry import ToolEntries, ToolEntry, ToolSearch, ToolStatsQuery, ToolUse
+from bus.registry import ToolEntries, ToolEntry, ToolSearch, ToolStatsQuery, ToolUse, Workers
 from bus.requests import EventList, WhatIf
 from bus.scheduling import Scheduler
 from bus.series import Measured, SeriesQuery, States
@@ -141,6 +141,8 @@ class Source(LogSource, ChangesSource, Protocol):
     async def tool(self, tool: str) -> ToolEntry: ...
 
     async def tool_stats(self, query: ToolStatsQuery | None = None) -> ToolUse: ...
+
+    async def workers(self) -> Workers: ...
 
     async def checkpoints(self, target: str = "", *, limit: int = 100, cursor: str = "") -> Checkpoints: ...
 

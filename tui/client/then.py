@@ -16,7 +16,7 @@ from bus.api import Error, Events, Job, Jobs, Node, Task, Tasks, Why
 from bus.checkpoints import Checkpoint
 from bus.errors import ApiError
 from bus.people import Users
-from bus.registry import ToolEntry, ToolStats, ToolStatsQuery
+from bus.registry import ToolEntry, ToolStats, ToolStatsQuery, Worker
 from bus.requests import EventList
 from bus.series import Measured, SeriesKind
 from bus.then import attempt_then
@@ -81,6 +81,11 @@ class Then:
         found = await self._source.nodes(filter=f'name="{node}"', limit=1, at=self._at_s)
         then = self._only(found.nodes, f"node {node}")
         return replace(then, inventory=now.inventory, set_labels=now.set_labels)
+
+    async def worker(self, node: str) -> Worker | None:
+        """What its agent can now: of the past nothing is kept. None where nobody knows an agent of it."""
+        found = (await self._source.workers()).workers
+        return next((each for each in found if each.node == node), None)
 
     async def timeline(self, node: str, *, over_s: float, limit: int) -> Timeline:
         """What ran on a node in the time before."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -68,7 +67,7 @@ class PlannedForm(FormScreen[T]):
         except CorralError as error:
             self.say("plan", f"what would become of it is not known: {error_text(error)}")
         else:
-            lines = [line for line in plan_lines(plan, now_s=time.time()) if line]
+            lines = [line for line in plan_lines(plan, now_s=cast("Console", self.app).now_s) if line]
             self.say("plan", *lines[:PLAN_LINES])
 
     def wait(self, waited_s: float) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from datetime import datetime
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from msgspec import Struct
 from textual import on
@@ -19,6 +18,9 @@ from tui.view.instants import local
 from tui.view.moments import EXPECTED, parse_moment
 from tui.view.safe import safe_line
 from tui.widgets.prompt import SafeInput
+
+if TYPE_CHECKING:
+    from tui.app import Console
 
 
 class Chosen(Struct, frozen=True):
@@ -55,7 +57,7 @@ class TimeModal(ModalScreen[Chosen | None], Leaving[Chosen | None]):
     @on(Input.Submitted)
     def _on_submitted(self, event: Input.Submitted) -> None:
         try:
-            self.dismiss(Chosen(parse_moment(event.value, now=_now())))
+            self.dismiss(Chosen(parse_moment(event.value, now=self._now())))
         except ValueError:
             return  # what is wrong stands below the line
 
@@ -63,12 +65,12 @@ class TimeModal(ModalScreen[Chosen | None], Leaving[Chosen | None]):
         if not text.strip():
             return f"the cursor stands at {local(self._before) if self._before is not None else 'now'}"
         try:
-            moment = parse_moment(text, now=_now())
+            moment = parse_moment(text, now=self._now())
         except ValueError as fault:
             said = str(fault) if "past" in str(fault) else "not a moment"
             return f"✖ {safe_line(said)}"
         return f"→ {'now' if moment is None else local(moment)}"
 
-
-def _now() -> datetime:
-    return datetime.fromtimestamp(time.time()).astimezone()
+    def _now(self) -> datetime:
+        """By the coordinator's clock: what is typed is a time ago, or of the day."""
+        return datetime.fromtimestamp(cast("Console", self.app).now_s).astimezone()

@@ -251,7 +251,7 @@ class ActingScreen(Leaving[None]):
 
         nodes, deadline_s = [step.target for step in steps], steps[0].arguments.deadline_s
         outlook = await self.session.source.what_if(WhatIf(drain=nodes, deadline_s=deadline_s))
-        return of_outlook(outlook, now_s=time.time())
+        return of_outlook(outlook, now_s=self.console.now_s)
 
     def action_undo(self) -> None:
         """Take back what was done last."""

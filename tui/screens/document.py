@@ -20,6 +20,7 @@ from tui.client.then import Then
 from tui.client.wake import Wake
 from tui.screens.live import LiveScreen
 from tui.screens.searching import Searching
+from tui.view.abilities import ability_lines
 from tui.view.checkpoints import checkpoint_lines
 from tui.view.details import (
     attempts_lines,
@@ -245,7 +246,7 @@ def task_details(task: str) -> DocumentScreen:
 
 
 def node_details(node: str) -> DocumentScreen:
-    """A node with its inventory, its GPUs, what it runs, what happened, and its labels."""
+    """A node with its inventory, its GPUs, what it runs, what happened, its labels, and what it can."""
 
     async def overview(then: Then) -> list[Line]:
         facts = node_facts(await then.node(node), now_s=then.now_s)
@@ -265,9 +266,12 @@ def node_details(node: str) -> DocumentScreen:
     async def labels(then: Then) -> list[Line]:
         return label_lines(await then.node(node))
 
+    async def abilities(then: Then) -> list[Line]:
+        return ability_lines(await then.worker(node), (await then.node(node)).inventory)
+
     pages = [
         Page("node", overview), Page("GPUs", gpus), Page("tasks", tasks), Page("events", events),
-        Page("labels", labels),
+        Page("labels", labels), Page("abilities", abilities),
     ]  # fmt: skip
     return DetailScreen(f"{node} › details", pages)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from rich.text import Text
 from textual import on, work
 from textual.binding import Binding
@@ -135,7 +133,7 @@ class GanttScreen(LiveScreen):
         """What ran in the time that is shown; up to now where the chart goes along with it."""
         since, until = self._window()
         is_live = self._end is None and self.console.moment is None
-        now_s = time.time() if is_live else None
+        now_s = self.console.now_s if is_live else None
         return timeline_command(filter=self._filter, job=self._job, since_s=since, until_s=until, now_s=now_s)
 
     def action_zoom(self, factor: float) -> None:
@@ -190,8 +188,7 @@ class GanttScreen(LiveScreen):
     def action_tasks(self) -> None:
         """What started in the time that is shown, on the nodes that are; of a job, what of it did."""
         since, until = self._window()
-        now_s = time.time() if self.console.moment is None else self.console.moment
-        until = min(until, now_s)
+        until = min(until, self.now_s)
         if self._job is not None:
             condition = tasks_filter([], since_s=since, until_s=until)
             self.app.push_screen(TasksScreen(self._job, filter=condition))
@@ -246,8 +243,7 @@ class GanttScreen(LiveScreen):
 
     def _window(self) -> tuple[float, float]:
         """From when to when."""
-        now_s = time.time() if self.console.moment is None else self.console.moment
-        until = now_s + AHEAD * self._span_s if self._end is None else self._end
+        until = self.now_s + AHEAD * self._span_s if self._end is None else self._end
         return until - self._span_s, until
 
     @work(exclusive=True, group="keep")
@@ -280,14 +276,13 @@ class GanttScreen(LiveScreen):
             hint = "_ shows more of it, Esc goes back."
             self._empty = f"Nothing of job {self._job} ran in this time.\n\n{hint}"
             return
-        now_s = time.time() if self.console.moment is None else self.console.moment
         self._facts = f"{duration(until - since)}   {len(found.attempts)} attempts on {len(nodes)} nodes"
         if total > len(nodes):
             self._facts += f" of {total:,}: / chooses others"
         if found.truncated:
             self._facts += "   more than are told: come closer"
         self._empty = ""
-        self.chart.show(Story(found, now_s=now_s), nodes, since=since, until=until)
+        self.chart.show(Story(found, now_s=self.now_s), nodes, since=since, until=until)
 
     def _draw_note(self) -> None:
         text = self.note(self._empty) if self.is_bare else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -110,7 +109,7 @@ class LiveScreen(ActingScreen):
         """The moment that is shown: what ages are counted to, by the coordinator's clock."""
         if self.console.moment is not None:
             return self.console.moment
-        return time.time() - self.ahead_s
+        return self.console.now_s
 
     @property
     def ahead_s(self) -> float:

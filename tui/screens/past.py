@@ -36,7 +36,8 @@ class ChangesScreen(DocumentScreen):
 
     async def _page(self, source: Source) -> list[Line]:
         return changes_page(
-            await all_changes(source, self._since, self.console.moment, most=JOBS_SHOWN), now_s=time.time()
+            await all_changes(source, self._since, self.console.moment, most=JOBS_SHOWN),
+            now_s=self.console.now_s,
         )
 
 
@@ -52,7 +53,7 @@ class SpikeScreen(DocumentScreen):
         return span_command("spike", self._since, self._until)
 
     async def _page(self, source: Source) -> list[Line]:
-        return spike_page(await source.spike(self._since, self._until), now_s=time.time())
+        return spike_page(await source.spike(self._since, self._until), now_s=self.console.now_s)
 
 
 def explain_spike(since: float, until: float) -> DocumentScreen:

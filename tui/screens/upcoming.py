@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from tui.client.source import Source
 from tui.screens.document import DocumentScreen
 from tui.view.lines import Line
@@ -27,7 +25,7 @@ class UpcomingScreen(DocumentScreen):
 
     async def _page(self, source: Source) -> list[Line]:
         upcoming = await source.upcoming(TURNS)
-        lines = upcoming_lines(upcoming, now_s=time.time())
+        lines = upcoming_lines(upcoming, now_s=self.console.now_s)
         return [Line(text, "idle" if text.lstrip().startswith("STARTS") else "") for text in lines]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from textual import on
 from textual.binding import Binding
 
@@ -92,7 +90,7 @@ class TokensScreen(ShortList, ListScreen[Token]):
 
     def preview(self, row: Token) -> list[Line]:
         """The token in full."""
-        glyph, word, tone = token_state(row, time.time())
+        glyph, word, tone = token_state(row, self.console.now_s)
         return [
             fact("token", row.id),
             fact("state", f"{glyph} {word}", tone),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from rich.text import Text
 from textual import work
 from textual.binding import Binding
@@ -60,7 +58,7 @@ class WhatIfScreen(DocumentScreen):
         return what_if_command(self._node, is_drained=self._is_drained, added=added, order=order)
 
     async def _page(self, source: Source) -> list[Line]:
-        now_s = time.time()
+        now_s = self.console.now_s
         asked = WhatIf(
             drain=[self._node] if self._is_drained else [],
             deadline_s=self._wanted.deadline_s if self._is_drained else None,

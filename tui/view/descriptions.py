@@ -12,6 +12,7 @@ from bus.api import Job, Node, Task, TaskCounts
 from bus.results import LoggedLine, TaskResult
 from bus.units import counted, format_cpu_millis, format_gpu_millis, format_mbps, format_size_mib
 from bus.values import Resources
+from tui.view.abilities import CONTAINERS
 from tui.view.amounts import NONE, duration, gpu_text
 from tui.view.columns import elapsed_s, exit_word, job_state, task_name
 from tui.view.gangs import ranks_text
@@ -152,6 +153,7 @@ def describe_node(node: Node) -> list[str]:
                 for card in found.interfaces
             ),
             *(("runtime", f"{name} {version}") for name, version in found.runtimes.items()),
+            *([("containers", said)] if (said := found.isolation.get(CONTAINERS)) else []),
         ]
     return facts_text(facts)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import time
+from typing import TYPE_CHECKING, cast
 
 from rich.text import Text
 
 from tui.view.amounts import duration
 from tui.view.moments import Density, banner, bar, then_text
 from tui.widgets.one_line import OneLine
+
+if TYPE_CHECKING:
+    from tui.app import Console
 
 BAR_LEAST, BAR_MOST = 12, 60
 KEYS = "  , . step   < > zoom   n now"
@@ -38,7 +41,7 @@ class TimeBar(OneLine):
 
     def redraw(self) -> None:
         """Draw it as of now."""
-        now_s, width = time.time(), self.size.width
+        now_s, width = cast("Console", self.app).now_s, self.size.width
         said = banner_text(self._moment, now_s=now_s, width=width, note=self._note, density=self._density)
         self.say(
             bar_text(said, self._moment, step_s=self._step_s, now_s=now_s, width=width, density=self._density)
