@@ -119,6 +119,12 @@ class Executor:
         """A page of outputs that `attempt` needs."""
         self.guard.send(wire.pack(wire.NEEDS, attempt, outputs))
 
+    def tell_children(self, attempt: AttemptRef, text: bytes) -> bool:
+        """Let a task hear what became of its jobs; whether the guard can."""
+        if self.guard.version >= wire.TELLS_CHILDREN:
+            self.guard.send(wire.pack(wire.CHILDREN, attempt, text))
+        return self.guard.version >= wire.TELLS_CHILDREN
+
     async def read_log(self, attempt: AttemptRef, *, stream: int, offset: int, limit: int) -> Data:
         """A piece of an attempt's output. Raises GuardError."""
         return await self.guard.read_log(attempt, stream=stream, offset=offset, limit=limit)

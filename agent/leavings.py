@@ -24,6 +24,9 @@ DEPTH_MAX = 16
 FILES_MAX = 10_000
 """Of one attempt."""
 
+ASK_MAX = 1_000
+"""Bytes of a question."""
+
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -52,6 +55,22 @@ class Leavings:
             return None
         finally:
             os.close(folder)
+
+    def read_ask(self, attempt: AttemptRef) -> bytes:
+        """What the attempt asks of its children; empty: nothing, or no plain file."""
+        folder = self.open_job(attempt)
+        if folder is None:
+            return b""
+        try:
+            fd = open_file(f"{attempt.index}.{attempt.fence}.children.ask", at=folder)
+        except (OSError, ApiError):
+            return b""
+        finally:
+            os.close(folder)
+        try:
+            return os.pread(fd, ASK_MAX, 0)
+        finally:
+            os.close(fd)
 
     def open_artifact(self, attempt: AttemptRef, name: str) -> int:
         """A descriptor of a file that was left. Raises ApiError: E_PATH, E_NAME, E_FILETYPE, E_NOT_FOUND."""

@@ -19,6 +19,7 @@ import msgspec
 from agent import discover
 from agent.blobs import BlobStore
 from agent.bringing import bringing_of
+from agent.children import Children
 from agent.config import Config
 from agent.containing import Containing
 from agent.copies import Copies
@@ -125,6 +126,7 @@ class Agent:
             bus, config.node, config.tasks, config.data / "saves", self._store, fetch=self._fetch_saved
         )
         self._results = Results(bus, config.node, leavings, on_artifact=self._taker.add)
+        self._children = Children(bus, config.node, leavings, self._results)
         self._executor = Executor(
             config.data,
             config.tasks,
@@ -204,6 +206,7 @@ class Agent:
                 self._start("GPUs", self._gpus.run())
                 self._start("usage", self._meter.run())
                 self._start("results", self._results.run(self._executor))
+                self._start("children", self._children.run(self._executor))
                 held = set(self._executor.ledger.held)
                 self._taker.resume(held)
                 self._bringing.resume(held)

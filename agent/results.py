@@ -84,6 +84,11 @@ class Results:
             except (BusError, ApiError, DecodeError) as error:
                 _log.info("what tasks tell waits: %s", error)
 
+    def heard_to(self, attempt: AttemptRef) -> int:
+        """Up to where in its file the coordinator has what it told."""
+        followed = self._followed.get(attempt)
+        return 0 if followed is None else followed.place
+
     def output_of(self, attempt: AttemptRef) -> bytes | None:
         """The output that an attempt told which has just ended; JSON, at most OUTPUT_LIMIT bytes."""
         fd = self._leavings.open_notes(attempt)

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from bus.artifacts import Kept, KeptReply
 from bus.checkpoints import ResumeAsked, ResumeReply, Saved, SavedReply
+from bus.children import ChildrenAsked, ChildrenReply
 from bus.gpus import GpuFault
 from bus.replication import (
     CopyBlobs,
@@ -191,6 +192,7 @@ FromAgent = (
     | Held
     | Saved
     | ResumeAsked
+    | ChildrenAsked
 )
 ToAgentReply = (
     RegisterReply
@@ -203,6 +205,7 @@ ToAgentReply = (
     | HeldReply
     | SavedReply
     | ResumeReply
+    | ChildrenReply
 )
 
 

@@ -41,6 +41,7 @@ class NodeVerb(StrEnum):
     HELD = "held"
     SAVED = "saved"
     RESUME = "resume"
+    CHILDREN = "children"
     COMMAND = "command"
 
 

@@ -13,6 +13,7 @@ from bus import messages, subjects
 from bus.api import Error
 from bus.artifacts import Kept, KeptReply
 from bus.checkpoints import ResumeAsked, ResumeReply, Saved, SavedReply
+from bus.children import ChildrenAsked, ChildrenReply
 from bus.codec import codec_of, decode_from_agent
 from bus.errors import ApiError, BusError, DecodeError, one_line
 from bus.refusal import refusal
@@ -48,10 +49,11 @@ _VERBS = (
     NodeVerb.HELD,
     NodeVerb.SAVED,
     NodeVerb.RESUME,
+    NodeVerb.CHILDREN,
 )
 
-Heard = Progress | Kept | Fetch | Held | Saved | ResumeAsked
-HeardReply = ProgressReply | KeptReply | FetchReply | HeldReply | SavedReply | ResumeReply
+Heard = Progress | Kept | Fetch | Held | Saved | ResumeAsked | ChildrenAsked
+HeardReply = ProgressReply | KeptReply | FetchReply | HeldReply | SavedReply | ResumeReply | ChildrenReply
 Hear = Callable[[NodeName, Heard], Awaitable[HeardReply]]
 """Keeps what the tasks of a node tell, leave and save, and what it says of its content.
 

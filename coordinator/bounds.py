@@ -15,6 +15,7 @@ from msgspec import Struct
 from bus.artifact_names import NameFault, check_name
 from bus.artifacts import Kept, LeftFile
 from bus.checkpoints import FILES_MAX, METRICS_MAX, STEP_MAX, ResumeAsked, Saved
+from bus.children import WAITING_AT_ONCE_MAX, ChildrenAsked
 from bus.errors import ApiError
 from bus.gpus import GpuFault
 from bus.messages import (
@@ -113,6 +114,8 @@ def check(message: FromAgent) -> None:
             _check_saved(message)
         case ResumeAsked():
             pass
+        case ChildrenAsked():
+            _within("number of attempts", len(message.attempts), 0, WAITING_AT_ONCE_MAX)
         case Progress():
             for told in message.told:
                 _check_told(told)

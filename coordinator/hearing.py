@@ -6,6 +6,7 @@ from typing import assert_never
 
 from bus.artifacts import Kept
 from bus.checkpoints import ResumeAsked, Saved
+from bus.children import ChildrenAsked
 from bus.replication import Fetch, Held
 from bus.results import Progress
 from bus.values import NodeName
@@ -40,6 +41,8 @@ def hearing(
                 return reply
             case ResumeAsked():
                 return await checkpoints.resume(node, said)
+            case ChildrenAsked():
+                return await results.children(node, said)
             case _:
                 assert_never(said)
 

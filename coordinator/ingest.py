@@ -8,6 +8,7 @@ from uuid import UUID
 
 from bus.artifacts import Kept
 from bus.checkpoints import ResumeAsked, Saved
+from bus.children import ChildrenAsked
 from bus.errors import ApiError
 from bus.messages import FromAgent, Heartbeat, InputsRequest, Register, Report, UsageReport
 from bus.refusal import quote, refusal
@@ -44,6 +45,7 @@ _KINDS: dict[NodeVerb, type[FromAgent]] = {
     NodeVerb.HELD: Held,
     NodeVerb.SAVED: Saved,
     NodeVerb.RESUME: ResumeAsked,
+    NodeVerb.CHILDREN: ChildrenAsked,
 }
 
 

@@ -4,6 +4,9 @@ A task has no credentials, and needs none: its node says which attempt wrote the
 whose job it is. Whatever is fenced off is not heard. The job is committed before the place of the line is,
 under a key made of attempt and place: a line that is told again makes no second job. What is heard of a task
 that is over by then belongs to nothing any more, and stands alone.
+
+Who waits for such jobs is asked about again and again, and answered once all of them are over, out of the
+rows: nothing is kept here that a restart could lose.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import logging
 from msgspec.structs import replace
 
 from bus.api import Error, Submitted
+from bus.children import CHILDREN_TOLD_MAX, ChildrenAsked, ChildrenOf, ChildrenReply
 from bus.codec import decode_request
 from bus.errors import ApiError, DecodeError, one_line
 from bus.results import Child, Told
@@ -21,6 +25,8 @@ from bus.spec import JobSpec
 from bus.values import AttemptRef, NodeName, UserName
 from coordinator.api.access import Access
 from coordinator.api.jobs import Jobs, seal
+from coordinator.core.children import line_key, live_children, waiting_at
+from coordinator.core.events import ParentsWait
 from coordinator.loop import Loop, Overloaded
 from coordinator.notices import Notices
 from coordinator.store.errors import StoreUnavailable
@@ -32,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 class Offspring:
-    """`submit` makes jobs of what an attempt told."""
+    """`submit` makes jobs of what an attempt told, `children` says what became of them."""
 
     def __init__(
         self,
@@ -66,6 +72,7 @@ class Offspring:
             if refused is not None and refused.retryable:
                 raise StoreUnavailable(one_line(refused))
             if refused is not None:
+                await self._results.refuse(told.attempt, child.place, one_line(refused))
                 text = f"{told.attempt} on {node}: a job that it submitted was refused: {one_line(refused)}"
                 self._notices.note(node, "child_refused", text, attempt=told.attempt)
 
@@ -81,7 +88,7 @@ class Offspring:
         user = await self._access.check(owner, "job.submit")
         spec = decode_request("job.submit", child.job)
         assert isinstance(spec, JobSpec)
-        key = spec.dedupe_key or f"task:{attempt.job}.{attempt.index}.{attempt.fence}:{child.place}"
+        key = spec.dedupe_key or line_key(attempt, child.place)
         spec = replace(spec, dedupe_key=key, parent=str(attempt.task) if belongs else None)
         if await self._reads.duplicate(owner, key) is not None:
             return None
@@ -94,6 +101,26 @@ class Offspring:
         if isinstance(answer, Error) and belongs and self._live_owner(node, attempt) is None:
             return await self._submit(node, attempt, child)  # it ended meanwhile
         return answer if isinstance(answer, Error) else None
+
+    async def children(self, node: NodeName, asked: ChildrenAsked) -> ChildrenReply:
+        """What became of the jobs of tasks that wait for them. Raises StoreError, Overloaded."""
+        await self._loop.barrier()  # what is not in memory then is over, and committed
+        cluster = self._loop.cluster
+        if waiting_at(cluster, node) != set(asked.attempts):
+            self._loop.post(ParentsWait(node=node, attempts=asked.attempts))
+        found: list[ChildrenOf] = []
+        room = CHILDREN_TOLD_MAX
+        for attempt in asked.attempts:
+            if self._live_owner(node, attempt) is None:
+                found.append(ChildrenOf(attempt=attempt, stale=True))
+            elif live := len(live_children(cluster, attempt)):
+                found.append(ChildrenOf(attempt=attempt, live=live))
+            elif room > 0:
+                ended = await self._results.children(attempt, limit=CHILDREN_TOLD_MAX)
+                room -= len(ended)
+                if room >= 0:  # else it is the first that is answered one of the next times
+                    found.append(ChildrenOf(attempt=attempt, ended=tuple(ended)))
+        return ChildrenReply(found=tuple(found))
 
     def _live_owner(self, node: NodeName, attempt: AttemptRef) -> UserName | None:
         """Whose task it is; None where the attempt is not the live one, at that node."""

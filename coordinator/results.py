@@ -66,6 +66,7 @@ class ResultDesk:
         self._notices = notices
         self._offspring = offspring
         self.handlers = {"task.metrics": self.metrics, "task.logged": self.logged}
+        self.children = offspring.children
 
     async def hear(self, node: NodeName, progress: Progress) -> ProgressReply:
         """Keep it, then tell whoever follows its tasks. Raises StoreUnavailable: nothing of it was kept."""

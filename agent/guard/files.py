@@ -1,9 +1,10 @@
 """The tasks' folder: work directories, inputs, outputs and the two streams of every attempt.
 
 `<job>/<index>.<fence>.out`, `.err` (streams), `.when` (when they came), `.in` and `.result` (CORRAL_INPUT,
-CORRAL_OUTPUT), `.notes` (CORRAL_RESULT), `.stdin`, `.need.<n>` (outputs of needed tasks), `.work/` (the work
-directory), `.artifacts/` (CORRAL_ARTIFACTS). `helper/corral_task.py` is there for all tasks. Only the guard
-writes here, under the tasks' own account: a task may put a link wherever it likes and gains nothing by it.
+CORRAL_OUTPUT), `.notes` (CORRAL_RESULT), `.children` (CORRAL_CHILDREN; `.children.ask` is the question),
+`.stdin`, `.need.<n>` (outputs of needed tasks), `.work/` (the work directory), `.artifacts/`
+(CORRAL_ARTIFACTS). `helper/corral_task.py` is there for all tasks. Only the guard writes here, under the
+tasks' own account: a task may put a link wherever it likes and gains nothing by it.
 The agent reads notes and artifacts, and follows no link either.
 """
 
@@ -24,6 +25,10 @@ from agent.guard.wire import RANK_STRIDE, STDERR, STDOUT, Key
 OUTPUT_LIMIT = 512 * 1024
 """Equals `bus.values.OUTPUT_LIMIT`, which this process does not load."""
 
+_SUFFIXES = (
+    ".out", ".err", ".when", ".in", ".result", ".notes", ".stdin", ".children", ".children.ask",
+    ".children.part", ".children.ask.part",
+)  # fmt: skip
 _STDERR_TAIL = 2048
 _SPARE_MAX = 256
 _ARRIVALS_MAX = 1024 * 1024
@@ -130,6 +135,19 @@ class TaskFiles:
         _write(path, output)
         known.append((group, index, path))
 
+    def write_children(self, key: Key, text: bytes) -> None:
+        """The file for CORRAL_CHILDREN, whole or not at all: its task is looking for it."""
+        path = self.base(key) + ".children"
+        with suppress(OSError):
+            with suppress(FileNotFoundError):
+                os.unlink(path + ".part")
+            # of its own: a FIFO that a task put there would stop the guard
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            fd = os.open(path + ".part", flags, 0o600)
+            with open(fd, "wb") as file:
+                file.write(text)
+            os.rename(path + ".part", path)
+
     def write_stdin(self, key: Key, text: str) -> str:
         path = self.base(key) + ".stdin"
         _write(path, text.encode("utf-8", "surrogateescape"))
@@ -202,7 +220,7 @@ class TaskFiles:
     def remove(self, key: Key) -> None:
         """Nobody asks for this attempt any more."""
         base = self.base(key)
-        for suffix in (".out", ".err", ".when", ".in", ".result", ".notes", ".stdin"):
+        for suffix in _SUFFIXES:
             with suppress(OSError):
                 os.unlink(base + suffix)
         for _, _, path in self._needs.pop(key, []):

@@ -189,6 +189,11 @@ class Keeper:
         except OSError as error:
             self._faults[key] = f"cannot write its inputs: {error.strerror}"
 
+    def tell_children(self, key: Key, text: bytes) -> None:
+        """What a task that runs asked for; on a full disk it is told again when it asks again."""
+        if key in self._running:
+            self._files.write_children(key, text)
+
     def read(self, key: Key, stream: int, offset: int, limit: int) -> tuple[bytes, int, bool, list[Mark]]:
         """A piece of a stream, its size, whether the attempt is over, and when the piece came."""
         ended = key not in self._bodies  # asked before reading: what is over grows no more

@@ -209,6 +209,8 @@ class Server:
                 keeper.containers.use(Runtime(*parts[0]) if parts[0] else None)
             case wire.LEFTOVERS:
                 tree.end_by_start(*parts)
+            case wire.CHILDREN:
+                keeper.tell_children(*parts)
             case wire.NEEDS:
                 keeper.need(*parts)
             case wire.READ:

@@ -89,6 +89,7 @@ class Spawner:
             "CORRAL_INPUT": self._files.write_input(item.key, item.input, needs=item.needs),
             "CORRAL_OUTPUT": self._files.base(item.key) + ".result",
             "CORRAL_RESULT": self._files.base(item.key) + ".notes",
+            "CORRAL_CHILDREN": self._files.base(item.key) + ".children",
             "CORRAL_HELPER": self._files.helper,
             "PYTHONPATH": os.path.dirname(self._files.helper),
             "CORRAL_GPUS": ",".join(item.gpus),

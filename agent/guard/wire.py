@@ -18,10 +18,11 @@ from typing import NamedTuple
 
 import msgpack
 
-VERSION = 6
+VERSION = 7
 """Of this guard. 0 (it says none): knows neither pauses nor inspections nor tasks without a lease. 1: knows
 no shares of GPUs. 2: knows no terminals. 3: knows no templates of tools and checks no files of theirs. 4:
-runs no containers, and keeps nobody off the network. 5: has the capacity that its agent greeted it with."""
+runs no containers, and keeps nobody off the network. 5: has the capacity that its agent greeted it with. 6:
+tells no task what became of its jobs."""
 
 HAS_TERMINALS = 3
 """The first version that gives a task a terminal."""
@@ -37,6 +38,9 @@ RUNS_CONTAINERS = 5
 
 FITS_ANEW = 6
 """The first version that takes another capacity while it runs."""
+
+TELLS_CHILDREN = 7
+"""The first version that gives a task a file in which it hears what became of its jobs."""
 
 Key = tuple[int, int, int]
 """An attempt: job number, index, fence. A rank of a gang has RANK_STRIDE times its rank in the index."""
@@ -73,6 +77,7 @@ AWAIT = "await"  # id, key, offset, limit: a READ of stdout that is answered onc
 TYPE = "type"  # id, key, what somebody typed at a terminal
 RESIZE = "resize"  # key, rows, columns
 RUNTIME = "runtime"  # what runs containers: a `runtimes.Runtime`, or nothing
+CHILDREN = "children"  # key, JSON text for the file that CORRAL_CHILDREN names
 LEFTOVERS = "leftovers"  # (pid, start) of tasks of a dead guard, which are to end
 
 # guard -> agent

@@ -6,23 +6,31 @@
     corral_task.log("no labels", level="warning")   # a row of the task's log: info, warning or error
     corral_task.output({"accuracy": 0.982})      # the task's result; the last one counts
     corral_task.submit({"command": ["true"]})    # a job of yours that belongs to this task
+    corral_task.wait_children()                  # what became of those jobs, once all of them are over
     corral_task.artifact("model.bin")            # stored now; what is in CORRAL_ARTIFACTS, at the end
     corral_task.checkpoint("state", step=1200)   # a file or folder to go on from, if the job has `checkpoint`
     corral_task.resume()                         # (path, step) of what to go on from; None: from the start
 
 From a shell: `python "$CORRAL_HELPER" progress 45.5`, `… metrics loss=0.0023 step=1200`,
 `… output '{"a": 1}'`, `… log [--level warning] TEXT`, `… artifact FILE [NAME]`,
-`… checkpoint PATH step=1200 loss=0.002 [--shard]`.
+`… checkpoint PATH step=1200 loss=0.002 [--shard]`, `… submit '{"command": ["true"]}'`,
+`… wait_children [SECONDS]` (a line of JSON a job; exits 0 where all completed, 1 where not, 124 where they
+were not over in time).
 Outside of a task everything is checked and nothing is told, so that a program runs alike. Errors are
 ValueError for what could not be understood, OSError for files.
 """
 
+import binascii
+import contextlib
 import json
 import math
 import os
 import shutil
 import sys
+import time
 from typing import Any
+
+_POLL_S = 0.2
 
 LEVELS = ("info", "warning", "error")
 
@@ -57,6 +65,49 @@ def submit(job: object) -> None:
     if not isinstance(job, dict):
         raise ValueError("a job is a dict, such as {'command': ['true']}")
     _tell({"submit": job})
+
+
+def wait_children(timeout: "float | None" = None) -> "list[dict[str, Any]]":
+    """Wait until the jobs that this attempt submitted, and those that have a `dedupe_key`, are all over.
+
+    A dict each, by number: `job`, `name`, `key` (its dedupe_key), `state` ("completed", "failed", "cancelled"
+    or "refused": then `job` is None, and `reason` says why), `tasks`, `completed`, `failed`, `cancelled`,
+    `exit_code`, `reason`. This task holds what it asked for all the while. Raises TimeoutError after
+    `timeout` seconds, OSError on a node that cannot tell.
+    """
+    told, path = os.environ.get("CORRAL_RESULT"), os.environ.get("CORRAL_CHILDREN")
+    if told is None:
+        return []
+    if path is None:
+        raise OSError("this node's agent is of an older version, and cannot tell what became of jobs")
+    place = os.path.getsize(told) if os.path.exists(told) else 0
+    answer = _ask_of_children(path, place, timeout)
+    if "error" in answer:
+        raise ValueError(answer["error"])
+    return sorted(answer["children"], key=lambda child: child["job"] or 0)
+
+
+def _ask_of_children(path: str, place: int, timeout: "float | None") -> "dict[str, Any]":
+    """A new answer about what was submitted up to `place`, whoever of this task asked for it."""
+    mine = f"{os.getpid()}-{binascii.hexlify(os.urandom(6)).decode()}"
+    asked_at = path + ".ask"
+    start = time.monotonic()
+    before = _read_json(path).get("ask")
+    try:
+        while True:
+            answer = _read_json(path)
+            if answer.get("ask") not in (None, before) and answer["place"] >= place:
+                return answer
+            asked = _read_json(asked_at)
+            if not asked or asked.get("ask") == answer.get("ask") or asked.get("place", 0) < place:
+                _write_json(asked_at, {"ask": mine, "place": place})
+            if timeout is not None and time.monotonic() >= start + timeout:
+                raise TimeoutError(f"the jobs of this task were not over within {timeout:g} s")
+            time.sleep(_POLL_S)
+    finally:
+        if _read_json(asked_at).get("ask") == mine:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(asked_at)
 
 
 def artifact(path: str, name: "str | None" = None) -> str:
@@ -120,6 +171,24 @@ def resume() -> "tuple[str, int] | None":
     return None if path is None else (path, int(os.environ["CORRAL_RESUME_STEP"]))
 
 
+def _read_json(path: str) -> "dict[str, Any]":
+    """Empty where nothing is there."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write_json(path: str, value: object) -> None:
+    part = path + ".part"
+    with open(part, "w", encoding="utf-8") as file:
+        json.dump(value, file)
+    with contextlib.suppress(FileNotFoundError):  # another one of this task wrote just now: we come again
+        os.rename(part, path)
+
+
 def _line(values: "dict[str, Any]", **line: object) -> "dict[str, object]":
     if "message" in values:
         line["message"] = str(values.pop("message"))
@@ -151,6 +220,18 @@ def _tell(line: "dict[str, object]") -> None:
         os.close(fd)
 
 
+def _waited(timeout: "float | None" = None) -> int:
+    """The exit code of a shell that waits for children."""
+    try:
+        found = wait_children(timeout)
+    except TimeoutError as error:
+        sys.stderr.write(f"corral_task: {error}\n")
+        return 124
+    for child in found:
+        sys.stdout.write(json.dumps(child) + "\n")
+    return int(any(child["state"] != "completed" for child in found))
+
+
 def main(words: "list[str]") -> int:
     """The words of a shell. Answers the exit code."""
     if len(words) == 2 and words[0] == "progress":
@@ -161,6 +242,10 @@ def main(words: "list[str]") -> int:
         output(json.loads(words[1]))
     elif words[0:1] == ["log"] and len(words) >= 2:
         _log_words(words[1:])
+    elif len(words) == 2 and words[0] == "submit":
+        submit(json.loads(words[1]))
+    elif len(words) in (1, 2) and words[0] == "wait_children":
+        return _waited(*[_number("SECONDS", word) for word in words[1:]])
     elif len(words) in (2, 3) and words[0] == "artifact":
         artifact(*words[1:])
     elif len(words) >= 3 and words[0] == "checkpoint":

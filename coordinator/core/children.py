@@ -12,10 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bus.values import TaskRef
+from bus.values import AttemptRef, NodeName, TaskRef
 from coordinator.core.effects import Fault
+from coordinator.core.events import ParentsWait
 from coordinator.core.ids import task_id
 from coordinator.core.model import Cluster, Job
+
+LINE_KEY = "task:"
+"""How the keys begin of jobs that were given none: they are made of the attempt and the place of its line."""
 
 CHILDREN_MAX = 1_000
 """Live jobs that the tasks of one job have submitted."""
@@ -74,6 +78,37 @@ def forget_child(cluster: Cluster, job: Job) -> None:
         siblings.discard(job.number)
         if not siblings:
             cluster.children.pop(job.parent.job, None)
+
+
+def line_key(attempt: AttemptRef, place: int) -> str:
+    """The key of a job that `attempt` submitted in the line that ends at `place`."""
+    return f"{LINE_KEY}{attempt.job}.{attempt.index}.{attempt.fence}:{place}"
+
+
+def maker(key: str, parent: TaskRef | None) -> int:
+    """Which attempt of `parent` a key was made of; 0: it was given."""
+    own = f"{LINE_KEY}{parent}."
+    fence = key.removeprefix(own).partition(":")[0]
+    return int(fence) if key.startswith(own) and fence.isdecimal() else 0
+
+
+def live_children(cluster: Cluster, attempt: AttemptRef) -> list[int]:
+    """The jobs that it waits for, if it does: its own, and those with a key that any attempt may give."""
+    found = (cluster.jobs[number] for number in cluster.children.get(attempt.job, ()))
+    return [job.number for job in found if job.parent == attempt.task and job.made_by in (0, attempt.fence)]
+
+
+def waiting_at(cluster: Cluster, node: NodeName) -> set[AttemptRef]:
+    """The attempts there that are known to wait for jobs that they submitted."""
+    known = cluster.nodes.get(node)
+    return {ref for ref, attempt in known.attempts.items() if attempt.awaits} if known is not None else set()
+
+
+def on_parents_wait(cluster: Cluster, event: ParentsWait) -> None:
+    """It decides nothing, but explains why others wait."""
+    known = cluster.nodes.get(event.node)
+    for ref, attempt in known.attempts.items() if known is not None else ():
+        attempt.awaits = ref in event.attempts
 
 
 def descendants(cluster: Cluster, number: int, index: int | None = None) -> Iterator[Job]:

@@ -349,6 +349,13 @@ class SelfChecked(Struct, frozen=True):
     clock: bool
 
 
+class ParentsWait(Struct, frozen=True, kw_only=True):
+    """Of the attempts at `node` just these wait for jobs that they submitted."""
+
+    node: NodeName
+    attempts: tuple[AttemptRef, ...]
+
+
 class SharesAsked(Struct, frozen=True, kw_only=True):
     """From now on `owner` has so many shares of the cluster."""
 
@@ -392,6 +399,7 @@ Event = (
     | SnapshotDue
     | ForecastMade
     | SelfChecked
+    | ParentsWait
     | SharesAsked
     | Tick
     | ScheduleDue

@@ -40,6 +40,7 @@ from bus.units import (
 from bus.values import GPU_MILLI, JobKind, Resources, TaskSettings, TaskState, UserName
 from coordinator.core import checks, contents, tools
 from coordinator.core.checkpoint_specs import checkpointing_of
+from coordinator.core.children import maker
 from coordinator.core.conditions import Condition, Need
 from coordinator.core.container_specs import container_of, features_of, network_of
 from coordinator.core.effects import Fault
@@ -156,6 +157,7 @@ def build_job(
     if derived.start_at_s is not None and derived.start_at_s > submitted_at:
         job.start_at_s = derived.start_at_s
     job.parent = checks.parse_parent(spec.parent, [])
+    job.made_by = maker(spec.dedupe_key or "", job.parent)
     job.on_failure, job.max_failures = spec.on_failure, spec.max_failures or 0
     waits = bool(job.after) or job.start_at_s is not None
     first = 0

@@ -12,6 +12,7 @@ from typing import assert_never
 from coordinator.core.after import settle_ended, settle_waiting
 from coordinator.core.brake import on_self_checked
 from coordinator.core.changes import flush, sweep_lines
+from coordinator.core.children import on_parents_wait
 from coordinator.core.drains import check_drains, on_steered
 from coordinator.core.effects import Effect
 from coordinator.core.events import (
@@ -31,6 +32,7 @@ from coordinator.core.events import (
     NetworksDeclared,
     NodeLabelled,
     NodeSteered,
+    ParentsWait,
     PauseAsked,
     PolicyChosen,
     PriorityAsked,
@@ -129,6 +131,8 @@ def step(cluster: Cluster, event: Event, now_s: float) -> list[Effect]:
             on_snapshot(out, cluster, event, now_s=now_s)
         case ForecastMade():
             on_forecast(cluster, event)
+        case ParentsWait():
+            on_parents_wait(cluster, event)
         case SelfChecked():
             on_self_checked(cluster, event, now_s=now_s)
         case Tick():

@@ -73,6 +73,7 @@ class Attempt(Struct, eq=False):
     yielding: bool = False  # asked to end so that its task is queued again, charged to nobody
     reason: str = ""  # why it was asked to, for people
     retracting: bool = False
+    awaits: bool = False  # it waits for jobs that it submitted
     decided: Explanation | None = None  # why it is here: of what it keeps, at least who decided
 
     @property
@@ -364,6 +365,7 @@ class Job(Struct, eq=False):
     start_at_s: float | None = None  # likewise: until then all of it is pending
     parent: TaskRef | None = None  # that submitted it
     parent_id: UUID | None = None  # of that task, while its job is not archived
+    made_by: int = 0  # the attempt of that task which did; 0: it has a key of its own, any attempt means it
     depth: int = 0  # how many tasks are above it
     on_failure: OnFailure = OnFailure.CONTINUE
     max_failures: int = 0  # that `on_failure` bears

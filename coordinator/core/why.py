@@ -19,6 +19,7 @@ from coordinator.core.gpu_health import label, release_command
 from coordinator.core.gpu_why import elsewhere, gpus_short, quarantined
 from coordinator.core.groups import verdicts
 from coordinator.core.model import Attempt, Cluster, Group, Job, Node, Shape, Task
+from coordinator.core.parents_why import parents_blocker
 from coordinator.core.refusals import lasting, stories
 from coordinator.core.releases import RANKS_SINCE
 from coordinator.core.scheduler.affinity import scoring
@@ -119,7 +120,8 @@ def blockers(cluster: Cluster, group: Group, index: int, *, now_s: float) -> lis
             )
         )
     shape = group.shape if task is None else task.shape
-    found += gang_blocker(cluster, shape) + node_blockers(cluster, shape, asker=group.job.owner)
+    found += gang_blocker(cluster, shape) + parents_blocker(cluster, shape, asker=group.job.owner)
+    found += node_blockers(cluster, shape, asker=group.job.owner)
     return [_of_refusals(cluster, task, each, now_s=now_s) for each in found]
 
 

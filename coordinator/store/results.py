@@ -7,15 +7,18 @@ from itertools import groupby
 import msgspec
 from msgspec import Struct
 
+from bus.children import TEXT_MAX, ChildEnd
 from bus.results import LoggedLine, MetricSeries, Told
-from bus.values import AttemptRef, NodeName, TaskRef, TaskState, UserName
+from bus.values import AttemptRef, JobState, NodeName, TaskRef, TaskState, UserName
+from coordinator.core.children import LINE_KEY
 from coordinator.store.connection import RETRYABLE, Session
 from coordinator.store.errors import StoreUnavailable
 from coordinator.store.json_text import clean
 from coordinator.store.shown import logged_lines
 from sql import queries
 
-_SQL = queries("results")
+_SQL, _CHILDREN = queries("results"), queries("children")
+_REFUSED_MAX = 1_000
 
 
 class Heard(Struct, frozen=True):
@@ -69,6 +72,44 @@ class ResultStore:
         """Whose task it is; None where the attempt is not the one that counts, at that node."""
         row = await self._reads.fetchrow(_SQL["speaker"], node, *attempt)
         return None if row is None else UserName(row["owner"])
+
+    async def refuse(self, attempt: AttemptRef, place: int, reason: str) -> None:
+        """Keep that the job of a line was refused, once."""
+        try:
+            async with self._writes.use() as connection:
+                await connection.execute(
+                    _CHILDREN["refuse"],
+                    attempt.job,
+                    attempt.index,
+                    attempt.fence,
+                    place,
+                    clean(reason),
+                    _REFUSED_MAX,
+                )
+        except RETRYABLE as fault:
+            raise StoreUnavailable(str(fault)) from fault
+
+    async def children(self, attempt: AttemptRef, *, limit: int) -> list[ChildEnd]:
+        """What became of the jobs that it submitted, `limit` at most; what did not complete first."""
+        keys = f"{LINE_KEY}{attempt.task}."
+        rows = await self._reads.fetch(
+            _CHILDREN["of_attempt"], attempt.job, attempt.index, attempt.fence, keys, limit
+        )
+        return [
+            ChildEnd(
+                job=row["number"],
+                name=row["name"][:TEXT_MAX],
+                key=row["key"],
+                state=row["state"] and JobState(row["state"]),
+                tasks=row["total"],
+                completed=row["completed"],
+                failed=row["failed"],
+                cancelled=row["cancelled"],
+                exit_code=row["exit_code"],
+                reason=row["reason"][:TEXT_MAX],
+            )
+            for row in rows
+        ]
 
     async def metrics(
         self, task: TaskRef, *, viewer: str | None, names: list[str] | None, points: int

@@ -61,6 +61,7 @@ def test_the_environment_is_made_from_nothing(guard: Guard) -> None:
         "CORRAL_INPUT": f"{guard.folder}/tasks/no-input.json",
         "CORRAL_OUTPUT": base + ".result",
         "CORRAL_RESULT": base + ".notes",
+        "CORRAL_CHILDREN": base + ".children",
         "CORRAL_ARTIFACTS": base + ".artifacts",
         "CORRAL_HELPER": f"{guard.folder}/tasks/helper/corral_task.py",
         "PYTHONPATH": f"{guard.folder}/tasks/helper",

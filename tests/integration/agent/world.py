@@ -14,6 +14,7 @@ from bus import messages as m
 from bus import subjects
 from bus.api import ErrorReply
 from bus.artifacts import Kept, KeptFile, KeptReply, LeftFile
+from bus.children import ChildEnd, ChildrenAsked, ChildrenOf, ChildrenReply
 from bus.codec import decode_from_agent, decode_from_agent_reply, encode
 from bus.memory import MemoryBus, MemoryHub
 from bus.refusal import refusal
@@ -22,6 +23,7 @@ from bus.transport import Message
 from bus.values import AttemptRef, Ended, OnDisconnect, Resources, Started, TaskEvent, TaskSettings
 from tests.integration.agent.harness import WAIT_S, alive
 
+VERBS = ("register", "heartbeat", "report", "usage", "inputs", "progress", "kept", "children")
 A, B = AttemptRef(1, 0, 1), AttemptRef(1, 1, 1)
 
 
@@ -58,6 +60,8 @@ class Coordinator:
         self.logs: list[m.LogChunk] = []
         self.told: list[Told] = []
         self.kept: list[LeftFile] = []
+        self.waiting: tuple[AttemptRef, ...] | None = None  # for their children, as it was said last
+        self.ended_children: dict[AttemptRef, tuple[ChildEnd, ...]] = {}
         self.mute = False
         self.stale: set[AttemptRef] = set()
         self.asked_of_stale = 0
@@ -72,7 +76,7 @@ class Coordinator:
         return self.beats[-1].paused if self.beats else ()
 
     async def start(self) -> None:
-        for verb in ("register", "heartbeat", "report", "usage", "inputs", "progress", "kept"):
+        for verb in VERBS:
             await self.bus.subscribe(f"corral.node.*.{verb}", self._on)
 
     async def _on(self, message: Message) -> None:
@@ -121,6 +125,9 @@ class Coordinator:
                 reply = KeptReply(files=tuple([KeptFile("", code) for code in codes]))
                 if self.mute:
                     return
+            case ChildrenAsked():
+                self.waiting = asked.attempts
+                reply = ChildrenReply(found=tuple(self._children(each) for each in asked.attempts))
             case Progress():
                 reply = ProgressReply(
                     places=tuple(Place(told.attempt, self._heard(told)) for told in asked.told)
@@ -128,6 +135,10 @@ class Coordinator:
                 if self.mute:
                     return
         await self.bus.publish(message.reply, encode(reply))
+
+    def _children(self, attempt: AttemptRef) -> ChildrenOf:
+        ended = self.ended_children.get(attempt)
+        return ChildrenOf(attempt=attempt, live=int(ended is None), ended=ended)
 
     def _heard(self, told: Told) -> int:
         """As the database does: what follows the place that is known counts, and once."""

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,9 +101,87 @@ def test_a_shell_can_use_it(told: Path, tmp_path: Path) -> None:
         ["output", "{"],
         ["metrics", "loss"],
         ["artifact", "/missing"],
+        ["submit", "[]"],
+        ["wait_children", "soon"],
     ):
         done = subprocess.run([sys.executable, "-I", SOURCE, *words], capture_output=True, text=True)
         assert done.returncode in (1, 2) and done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def answers(told: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], object]:
+    """Answers each question about children with those in `children`, until called."""
+    path = tmp_path / "children"
+    monkeypatch.setenv("CORRAL_CHILDREN", str(path))
+    over = threading.Event()
+    told.touch()
+
+    def serve() -> None:
+        while not over.wait(0.01):
+            try:
+                ask = json.loads((tmp_path / "children.ask").read_text())
+            except (OSError, ValueError):
+                continue
+            answer = {**ask, "children": CHILDREN}
+            (tmp_path / "answer").write_text(json.dumps(answer))
+            os.replace(tmp_path / "answer", path)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+
+    def stop() -> None:
+        over.set()
+        thread.join()
+
+    return stop
+
+
+CHILDREN = [
+    {"job": 8, "state": "failed"},
+    {"job": None, "state": "refused"},
+    {"job": 7, "state": "completed"},
+]
+
+
+def test_it_waits_for_an_answer_to_its_own_question(
+    told: Path, tmp_path: Path, answers: Callable[[], object]
+) -> None:
+    """By number; also where several processes of the task wait, and one has left its question behind."""
+    (tmp_path / "children.ask").write_text('{"ask": "old", "place": 0}')
+    told.write_text("x" * 17)
+    command = [sys.executable, "-I", str(SOURCE), "wait_children", "60"]
+    others = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    try:
+        found = corral_task.wait_children(60)
+        assert [child["job"] for child in found] == [None, 7, 8]
+        for other in others:
+            said, _ = other.communicate(timeout=60)
+            assert [json.loads(line)["job"] for line in said.splitlines()] == [None, 7, 8]
+            assert other.returncode == 1
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+        answers()
+    assert json.loads((tmp_path / "children").read_text())["place"] == 17
+    assert not (tmp_path / "children.ask").exists(), "nobody asks any more"
+
+
+def test_what_is_not_answered_in_time_is_told(
+    told: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(OSError, match="older version"):
+        corral_task.wait_children()
+    monkeypatch.setenv("CORRAL_CHILDREN", str(tmp_path / "children"))
+    with pytest.raises(TimeoutError, match=r"within 0\.01 s"):
+        corral_task.wait_children(0.01)
+    assert os.listdir(tmp_path) == ["artifacts"], "it asks no longer"
+    done = subprocess.run(
+        [sys.executable, "-I", SOURCE, "wait_children", "0.01"], capture_output=True, text=True
+    )
+    assert done.returncode == 124 and "not over within" in done.stderr
+    monkeypatch.delenv("CORRAL_RESULT")
+    assert corral_task.wait_children() == [], "outside of a task nothing was submitted"
 
 
 def test_it_needs_nothing_but_an_old_python() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from bus import messages, subjects
 from bus.artifacts import Kept
 from bus.checkpoints import ResumeAsked, Saved
+from bus.children import ChildrenAsked
 from bus.codec import decode_to_agent, decode_to_agent_reply, encode
 from bus.memory import MemoryHub
 from bus.messages import CommandReply
@@ -65,6 +66,7 @@ class FakeAgent:
             Held: NodeVerb.HELD,
             Saved: NodeVerb.SAVED,
             ResumeAsked: NodeVerb.RESUME,
+            ChildrenAsked: NodeVerb.CHILDREN,
         }[type(message)]
         subject = subjects.node(self.name, verb)
         answer = await self.bus.request(subject, encode(message), timeout_s=timeout_s)

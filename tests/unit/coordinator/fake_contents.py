@@ -7,6 +7,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from bus.artifacts import Artifact, KeptFile, LeftFile
+from bus.children import ChildEnd
 from bus.item_lists import ItemList
 from bus.models import Model, ModelRegister
 from bus.results import LoggedLine, MetricSeries, Told
@@ -24,6 +25,8 @@ class FakeResults(ResultStore):
         self.told: list[tuple[NodeName, Told]] = []
         self.kept: list[MetricSeries] = []
         self.speaks: dict[AttemptRef, UserName] = {}
+        self.refused: dict[AttemptRef, list[tuple[int, str]]] = {}
+        self.ended: dict[AttemptRef, list[ChildEnd]] = {}
         self.lines: list[LoggedLine] = []
         self.wanted: list[WantedLines] = []
         self.heard = lambda told: Heard(told.end, "alice", TaskState.RUNNING, told.faults > 0)
@@ -34,6 +37,12 @@ class FakeResults(ResultStore):
     async def hear(self, node: NodeName, told: tuple[Told, ...]) -> list[Heard]:
         self.told += [(node, each) for each in told]
         return [self.heard(each) for each in told]
+
+    async def refuse(self, attempt: AttemptRef, place: int, reason: str) -> None:
+        self.refused.setdefault(attempt, []).append((place, reason))
+
+    async def children(self, attempt: AttemptRef, *, limit: int) -> list[ChildEnd]:
+        return self.ended.get(attempt, [])[:limit]
 
     async def metrics(
         self, task: TaskRef, *, viewer: str | None, names: list[str] | None, points: int

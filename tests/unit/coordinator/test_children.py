@@ -8,13 +8,17 @@ from typing import Any
 
 import pytest
 
+from bus.children import ChildEnd, ChildrenAsked, ChildrenOf, ChildrenReply
 from bus.results import Child, Progress, Told
 from bus.spec import JobSpec, ResourceSpec
-from bus.values import AttemptRef, JobState, NodeName, UserName
+from bus.values import AttemptRef, JobState, NodeName, Resources, UserName
 from coordinator.core import children
+from coordinator.core.children import waiting_at
 from coordinator.core.effects import EventRecord, NewTask, Refuse, RemarkRecord
+from coordinator.core.events import ParentsWait
 from coordinator.core.ids import task_id
 from coordinator.core.plan import plan
+from coordinator.core.why import blockers
 from tests.unit.coordinator.conftest import World
 from tests.unit.coordinator.essence import essence
 from tests.unit.coordinator.shell import Shell, running_shell, until
@@ -94,6 +98,72 @@ def test_how_deep_and_how_many(pool: World, monkeypatch: pytest.MonkeyPatch) -> 
     assert refused(pool, parent=f"{first}.0") == "E_TOO_MANY"
 
 
+def test_an_attempt_waits_for_what_it_submitted_and_for_what_has_a_key(pool: World) -> None:
+    """Not for what an earlier attempt left behind: of that the next one makes its own."""
+    small = ResourceSpec(cpu="100m")
+    job = pool.submit(command=["x"], resources=small)
+    (running,) = pool.schedule()
+    own, other = AttemptRef(job, 0, running.attempt.fence), AttemptRef(job, 0, 7)
+    mine = pool.submit(command=["y"], parent=f"{job}.0", dedupe_key=children.line_key(own, 40))
+    pool.submit(command=["y"], parent=f"{job}.0", dedupe_key=children.line_key(other, 40))
+    keyed = pool.submit(command=["y"], parent=f"{job}.0", dedupe_key="shard-1")
+    odd = pool.submit(command=["y"], parent=f"{job}.0", dedupe_key=f"task:{job}.0.x:1")
+    assert sorted(children.live_children(pool.cluster, own)) == [mine, keyed, odd]
+    rebuilt = pool.rebuilt()
+    assert sorted(children.live_children(rebuilt, own)) == [mine, keyed, odd]
+    assert children.live_children(pool.cluster, AttemptRef(job, 1, 1)) == []
+
+
+def waits(pool: World, *attempts: AttemptRef, node: str = "n1") -> None:
+    pool.happen(ParentsWait(node=NodeName(node), attempts=attempts))
+
+
+def blocker(pool: World, job: int) -> str:
+    """What a job is told of parents that wait, if anything."""
+    group = pool.cluster.jobs[job].groups[0]
+    found = blockers(pool.cluster, group, 0, now_s=pool.now_s)
+    return next((each.message for each in found if each.code == "parents_wait"), "")
+
+
+def test_whose_place_only_waiting_parents_hold_is_told(pool: World) -> None:
+    job = pool.submit(command=["x"], array="0-1")  # all of the node
+    placed = pool.schedule()
+    for each in placed:
+        pool.start(each)
+    first, second = (each.attempt for each in placed)
+    child = pool.submit(command=["y"], parent=f"{job}.0")
+    pool.schedule()
+    assert blocker(pool, child) == "", "they work"
+    waits(pool, first)
+    assert children.waiting_at(pool.cluster, NodeName("n1")) == {first}
+    assert blocker(pool, child) == "", "one of them may end"
+    waits(pool, first, second)
+    assert blocker(pool, child).endswith(f"of which none runs: {job}.0 and {job}.1")
+    waits(pool, node="n9")
+    assert children.waiting_at(pool.cluster, NodeName("n9")) == set()
+    pool.register("n2", capacity=Resources(500, 4096))
+    busy = pool.submit(command=["z"], resources=ResourceSpec(cpu="500m"), parent=f"{job}.1")
+    (elsewhere,) = pool.schedule()
+    assert blocker(pool, child) == "", "a child of one of them runs"
+    pool.end(elsewhere, node="n2")
+    assert busy not in pool.cluster.jobs and blocker(pool, child)
+    pool.register("n3")
+    assert blocker(pool, child) == "", "it has a place"
+    waits(pool)
+    assert children.waiting_at(pool.cluster, NodeName("n1")) == set()
+
+
+def test_tasks_of_others_are_counted_not_named(pool: World) -> None:
+    pool.submit(command=["x"], owner="bob")
+    pool.submit(command=["x"], array="0-4", resources=ResourceSpec(cpu="200m"))
+    running = pool.schedule()
+    job = pool.submit(command=["y"])
+    for each in running:
+        pool.start(each)
+    waits(pool, *(each.attempt for each in running))
+    assert blocker(pool, job).endswith("none runs: 2.0, 2.1, 2.2, 2 more and 1 task of others")
+
+
 @pytest.fixture
 async def shell() -> AsyncIterator[Shell]:
     async with running_shell() as running:
@@ -156,3 +226,42 @@ async def test_a_refusal_is_told_and_what_follows_is_heard(shell: Shell) -> None
     remarks = [record for record in shell.records if isinstance(record, RemarkRecord)]
     assert [remark.attempt for remark in remarks] == [attempt, attempt], "the task's log has each of them"
     assert said == remarks[0].text
+
+
+async def test_whoever_waits_hears_once_all_are_over(shell: Shell) -> None:
+    agent = await shell.agent("n1")
+    await shell.submit("alice")
+    await until(agent.assigned)
+    await shell.loop.barrier()
+    (attempt,) = agent.assigned()
+    asked = ChildrenAsked(node="n1", attempts=(attempt,))
+    waiting = {**JOB, "after": [str(attempt.job)]}
+    await shell.results.hear(NodeName("n1"), told(attempt, {"comand": ["x"]}, waiting))
+    assert [place for place, _ in shell.told.refused[attempt]] == [10]
+    answer = await agent.ask(asked)
+    assert answer == ChildrenReply(found=(ChildrenOf(attempt=attempt, live=1),))
+    await until(lambda: waiting_at(shell.cluster, NodeName("n1")) == {attempt})
+    (number,) = children.live_children(shell.cluster, attempt)
+    assert (await shell.ask("alice", "job.cancel", target=str(number)))["tasks"] == 1
+    ended = (ChildEnd(job=number, state=JobState.CANCELLED, tasks=1, cancelled=1),)
+    shell.told.ended[attempt] = list(ended)
+
+    answer = await agent.ask(asked)
+    assert answer == ChildrenReply(found=(ChildrenOf(attempt=attempt, ended=ended),))
+    await agent.ask(ChildrenAsked(node="n1", attempts=()))
+    await until(lambda: waiting_at(shell.cluster, NodeName("n1")) == set())
+
+
+async def test_who_does_not_count_hears_so_and_what_has_no_room_is_left_out(shell: Shell) -> None:
+    agent = await shell.agent("n1")
+    await shell.submit("alice", array="0-1")
+    await until(lambda: len(agent.assigned()) == 2)
+    await shell.loop.barrier()
+    first, second = agent.assigned()
+    ended = [ChildEnd(job=9, state=JobState.COMPLETED)] * 600
+    shell.told.ended = {first: ended, second: ended}
+    fenced = first._replace(fence=9)
+    answer = await agent.ask(ChildrenAsked(node="n1", attempts=(fenced, first, second)))
+    assert answer == ChildrenReply(
+        found=(ChildrenOf(attempt=fenced, stale=True), ChildrenOf(attempt=first, ended=tuple(ended)))
+    )
