@@ -27,6 +27,10 @@ from agent.guard.wire import RANK_STRIDE, Body, Item, Key
 PULL_MAX_S = 1800.0
 _REMOVE_MAX_S, _REMOVE_TRIES = 20.0, 3
 _LEAVE_MAX_S = 30.0
+_CLIENT_MAX_S = 2.0
+_FOLLOW_MAX_S = 0.5
+"""How long a monitor may outlive its removed container: one whose client ended too early waits for ever."""
+
 _SAID_MAX = 2000
 _MONITORS = frozenset(
     {"conmon", "podman", "podman pause", "catatonit", "slirp4netns", "pasta", "rootlessport"}
@@ -60,12 +64,13 @@ class _Step(NamedTuple):
 
 
 class _Made(NamedTuple):
-    """A container of a task that is not over."""
+    """A container of a task that is not over. `asked`: who was asked to end: pid and program."""
 
     name: str
     pid_file: str
     monitor_file: str
     pty: bool
+    asked: set[tuple[int, str]]
 
 
 class Containers:
@@ -80,6 +85,7 @@ class Containers:
         self._images: dict[str, str] = {}
         self._made: dict[Key, _Made] = {}
         self._leaving: dict[Key, float] = {}  # their clients have ended; until when their monitors may follow
+        self._gone: dict[Key, float] = {}  # their monitors have ended, and their clients not: since when
         self.runtime: Runtime | None = None
 
     def use(self, runtime: Runtime | None) -> None:
@@ -143,6 +149,8 @@ class Containers:
             if status and step.later and step.key in self._made:
                 with suppress(CannotStart):
                     self._begin(step.key, step.later, image="")
+            elif step.key in self._leaving:
+                self._leaving[step.key] = min(self._leaving[step.key], _now() + _FOLLOW_MAX_S)
             return None
         if status == 0 and self.runtime is not None:
             cache = f"{self._folder}/images"
@@ -185,6 +193,7 @@ class Containers:
             f"{base}.pid",
             f"{base}.monitor",
             body.pty,
+            set(),
         )
         for path in (made.pid_file, made.monitor_file):
             with suppress(OSError):
@@ -254,15 +263,35 @@ class Containers:
         monitor = self._monitor(key)
         return set(tree.children(monitor)) if monitor else set()
 
-    def insist(self, key: Key) -> None:
-        """After TERM: end those that would have ended by it, were they not the first of their namespace.
+    def ask(self, key: Key, *numbers: signal.Signals) -> bool:
+        """Signal who began it and was not asked yet: each once for each program that it is.
 
-        The kernel passes no signal on to such a process for which that has no handler.
+        A process may have been the runtime's when it was asked, and be the command's by now. Who would have
+        ended by TERM, were it not the first of its namespace, is killed: the kernel passes no signal on to it
+        without a handler. Returns whether anybody is inside.
         """
-        for pid in self.roots(key):
-            if tree.is_ended_by(pid, signal.SIGTERM):
-                with suppress(OSError):
-                    os.kill(pid, tree.KILL)
+        made = self._made.get(key)
+        roots = self.roots(key)
+        fresh = {(pid, tree.executable(pid)) for pid in roots} - (made.asked if made is not None else set())
+        # looked at first: who heeds it may drop its handler at once, and tidy up
+        heedless = [pid for pid, _ in fresh if tree.is_ended_by(pid, signal.SIGTERM)]
+        if made is not None and fresh:
+            made.asked.update(fresh)
+            tree.signal_tree({pid for pid, _ in fresh}, *numbers)
+        for pid in heedless:
+            with suppress(OSError):
+                os.kill(pid, tree.KILL)
+        return bool(roots)
+
+    def has_gone(self, key: Key, now_s: float) -> bool:
+        """Whether its monitor came and went some time ago: a client that still waits then, waits for ever.
+
+        podman does, where what it started ended before it was told to go on, or before it listened to it.
+        """
+        made = self._made.get(key)
+        if made is None or not _number(made.monitor_file) or self._monitor(key):
+            return False
+        return now_s >= self._gone.setdefault(key, now_s) + _CLIENT_MAX_S
 
     def freeze(self, key: Key, *, frozen: bool) -> None:
         """Stop it or let it go on, where the runtime itself must do that."""
@@ -277,13 +306,17 @@ class Containers:
         made, runtime = self._made.get(key), self.runtime
         if made is None or runtime is None:
             return
-        self._leaving[key] = time.clock_gettime(time.CLOCK_BOOTTIME) + _LEAVE_MAX_S
+        self._leaving[key] = _now() + _LEAVE_MAX_S
         if not by_force:
             return
         roots = self.roots(key)
         if roots:
             tree.signal_tree(roots, tree.KILL)
-        argv = runtimes.remove_argv(runtime, made.name)
+        self._remove(key)
+
+    def _remove(self, key: Key) -> None:
+        made, runtime = self._made.get(key), self.runtime
+        argv = None if made is None or runtime is None else runtimes.remove_argv(runtime, made.name)
         if argv is not None:
             with suppress(CannotStart):
                 self._begin(key, (argv,) * _REMOVE_TRIES, image="")
@@ -296,6 +329,7 @@ class Containers:
         """Its task is over."""
         made = self._made.pop(key, None)
         self._leaving.pop(key, None)
+        self._gone.pop(key, None)
         if made is not None:
             for path in (made.pid_file, made.monitor_file, made.pid_file.removesuffix("pid") + "env"):
                 with suppress(OSError):
@@ -335,9 +369,11 @@ class Containers:
         for pid, step in self._steps.items():
             if now_s >= step.until_s:
                 _kill(pid)
-        for key, until_s in self._leaving.items():
+        for key, until_s in list(self._leaving.items()):
             if now_s >= until_s and (monitor := self._monitor(key)):
                 tree.signal_tree({monitor}, tree.KILL)
+                self._leaving[key] = now_s + _LEAVE_MAX_S
+                self._remove(key)  # what the monitor may have made after it was removed
 
     def _monitor(self, key: Key) -> int:
         """The pid of its monitor, a child of ours; 0 if there is none."""
@@ -353,7 +389,7 @@ class Containers:
     def _begin(self, key: Key, argvs: tuple[tuple[str, ...], ...], *, image: str) -> None:
         runtime = self._needed()
         said = f"{self._folder}/{key[0]}.{key[1]}.{key[2]}.{'said' if image else 'gone'}"
-        until_s = time.clock_gettime(time.CLOCK_BOOTTIME) + (PULL_MAX_S if image else _REMOVE_MAX_S)
+        until_s = _now() + (PULL_MAX_S if image else _REMOVE_MAX_S)
         pid = self._spawn(runtime, argvs[0], said)
         self._steps[pid] = _Step(key, image, said, until_s, argvs[1:])
 
@@ -430,6 +466,10 @@ def _number(path: str) -> int:
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:500] if lines else ""
+
+
+def _now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _kill(pid: int) -> None:

@@ -22,6 +22,7 @@ from agent.guard.admission import Admission
 from agent.guard.arrivals import LOOK_S, Arrivals, Mark
 from agent.guard.files import TaskFiles
 from agent.guard.journal import Journal
+from agent.guard.running import Running, asking
 from agent.guard.spawn import CannotStart, Spawner
 from agent.guard.terminals import Wait
 from agent.guard.wire import Amounts, Body, Exit, Found, Item, Key, Start
@@ -32,45 +33,11 @@ _OVER_KEPT = 10_000
 _LOOKED_AT_EASE = 512
 """So many tasks' output is looked at within about a millisecond."""
 
+_ASK_AGAIN_S = 0.1
+"""A container that is to end may be on its way yet: how soon is asked who has come into it since."""
+
 _SWEEP_DELAY_S = 0.05
 """After a task's end, how soon what it left behind is looked for: one look serves many ends."""
-
-
-class Running:
-    """A task that was started. `cause` is set once we have begun to end it.
-
-    `timeout_at` is when its walltime ends; None without one, and while it is paused, when `left_s` keeps
-    what remains of it. `status`: of its client, where a container is still to go.
-    """
-
-    __slots__ = (
-        "body",
-        "cause",
-        "cpu_s",
-        "item",
-        "left_s",
-        "paused",
-        "start",
-        "status",
-        "timeout_at",
-        "used_mib",
-    )
-
-    def __init__(self, item: Item, body: Body, start: Start) -> None:
-        self.item = item
-        self.body = body
-        self.start = start
-        self.cause = ""
-        self.paused = False
-        self.timeout_at: float | None = None
-        self.left_s: float | None = None
-        self.status: int | None = None
-        self.cpu_s = 0.0
-        self.used_mib = 0.0
-
-    @property
-    def pid(self) -> int:
-        return self.start.pid
 
 
 class Keeper:
@@ -96,6 +63,8 @@ class Keeper:
         self._kill_at = 0.0
         self._lapsed = True
         self._sweep_at: float | None = None
+        self._asked: set[Key] = set()  # containers that are to end, and have not
+        self._ask_at = 0.0
         self._arrivals: dict[Key, Arrivals] = {}
         self._look_at = 0.0
         self._unwritten: list[Exit] = []
@@ -242,6 +211,8 @@ class Keeper:
         if self._sweep_at is not None and now_s >= self._sweep_at:
             self._sweep_at = None
             self._sweep(now_s)
+        if self._asked and now_s >= self._ask_at:
+            self._ask_again(now_s)
         if now_s >= self._look_at:
             self._look(now_s)
         self.containers.tick(now_s)
@@ -253,6 +224,8 @@ class Keeper:
             due.append(self._term_at)
         if self._sweep_at is not None:
             due.append(self._sweep_at)
+        if self._asked:
+            due.append(self._ask_at)
         return min(due, default=None)
 
     def reap(self, now_s: float) -> None:
@@ -342,22 +315,34 @@ class Keeper:
         for task in tasks:
             task.cause, task.paused = task.cause or wire.LEASE_EXPIRED, False
             self._at(max(now_s, self._kill_at), task.item.key, signal.SIGKILL, wire.LEASE_EXPIRED)
-        self._ask_to_end(tasks)
+        self._ask_to_end(tasks, now_s)
 
     def _begin_end(self, tasks: list[Running], cause: str, now_s: float) -> None:
         fresh = [task for task in tasks if not task.cause]
         for task in fresh:
             task.cause, task.paused = cause, False
             self._at(now_s + task.body.grace_s, task.item.key, signal.SIGKILL, cause)
-        self._ask_to_end(fresh)
+        self._ask_to_end(fresh, now_s)
 
-    def _ask_to_end(self, tasks: list[Running]) -> None:
-        """A shell at a terminal heeds no TERM: it is told that its terminal is gone."""
-        self._signal([task for task in tasks if task.body.pty], signal.SIGHUP, signal.SIGTERM, signal.SIGCONT)
-        self._signal([task for task in tasks if not task.body.pty], signal.SIGTERM, signal.SIGCONT)
+    def _ask_to_end(self, tasks: list[Running], now_s: float) -> None:
+        """The client of a container hears it only while nobody is inside: it would pass it on, or lose it."""
         for task in tasks:
+            is_inside = bool(task.body.image) and self.containers.ask(task.item.key, *asking(task))
+            if not is_inside:
+                self._signal([task], *asking(task))
             if task.body.image:
-                self.containers.insist(task.item.key)
+                self._asked.add(task.item.key)
+                self._ask_at = now_s + _ASK_AGAIN_S
+
+    def _ask_again(self, now_s: float) -> None:
+        """A runtime that is told to end before the command began forgets it: whoever comes is asked, too."""
+        self._asked &= self._running.keys()
+        for key in self._asked:
+            task = self._running[key]
+            self.containers.ask(key, *asking(task))
+            if task.status is None and self.containers.has_gone(key, now_s):
+                self._signal([task], signal.SIGKILL)
+        self._ask_at = now_s + _ASK_AGAIN_S
 
     def _signal(self, tasks: list[Running], *numbers: signal.Signals) -> None:
         if tasks:

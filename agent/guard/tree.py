@@ -109,6 +109,15 @@ def is_ended_by(pid: int, number: signal.Signals) -> bool:
     return not any(mask >> (number - 1) & 1 for mask in masks)
 
 
+def executable(pid: int) -> str:
+    """What names the program that it runs now; "" if it is gone, or may not be looked at."""
+    try:
+        found = os.stat(f"/proc/{pid}/exe")
+    except OSError:
+        return ""
+    return f"{found.st_dev}:{found.st_ino}"
+
+
 def command_name(pid: int) -> str:
     """What it calls itself; "" if it is gone."""
     try:

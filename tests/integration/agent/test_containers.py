@@ -12,6 +12,7 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -327,6 +328,50 @@ def test_cancel_and_lease_end_a_container(guard: Guard, image: str) -> None:
     guard.renew(0.1, 1.5)
     assert guard.ended((7, 5, 1)).outcome == wire.LEASE_EXPIRED and not alive(pid)
     assert guard.read((7, 5, 1))[1].startswith(b"told\n"), "it was asked first"
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.1, 0.2, 0.35, 0.5, 0.7])
+@pytest.mark.parametrize("by", ["cancel", "timeout", "client"])
+def test_a_container_that_is_to_end_before_its_command_began_ends_at_once(
+    guard: Guard, image: str, by: str, after_s: float
+) -> None:
+    """Whatever its runtime was at: making it, starting it, or done with that. Nothing of it is left."""
+    key = (8, int(after_s * 100), ("cancel", "timeout", "client").index(by) + 1)  # a name of its own
+    limit_s = max(after_s, 0.01) if by == "timeout" else None
+    guard.spawn(key, "sleep", "604", image=image, grace_s=600.0, timeout_s=limit_s)
+    guard.started(key)
+    began = time.monotonic()
+    while by != "timeout" and time.monotonic() < began + after_s:
+        time.sleep(0.01)
+    if by == "cancel":
+        guard.send(wire.CANCEL, [key])
+    elif by == "client":
+        os.kill(guard.starts[key][0], signal.SIGKILL)
+    outcome = {"cancel": wire.CANCELLED, "timeout": wire.TIMEOUT, "client": wire.SIGNALED}[by]
+    assert guard.ended(key).outcome == outcome
+
+
+def test_a_shell_that_has_run_for_a_while_ends_with_what_it_runs(guard: Guard, image: str) -> None:
+    """It waits for its command, has no handler for TERM, and is the first of its namespace."""
+    for number in range(2):
+        key = (7, number, 1)
+        guard.spawn(key, "sh", "-c", "sleep 605; true", image=image, grace_s=600.0)
+    for number in range(2):
+        inside(guard, (7, number, 1), "sleep 605")
+    guard.send(wire.CANCEL, [(7, number, 1) for number in range(2)])
+    for number in range(2):
+        assert guard.ended((7, number, 1)).outcome == wire.CANCELLED
+
+
+def test_who_heeds_the_call_to_end_hears_it_once(guard: Guard, image: str) -> None:
+    """And is not killed for having no handler any more while it tidies up."""
+    tidying = "trap - TERM; echo told; sleep 1; echo tidied; exit 7"
+    script = f"trap '{tidying}' TERM; echo up; while :; do sleep 0.1; done"
+    guard.spawn(KEY, "sh", "-c", script, image=image, grace_s=600.0)
+    wait_until(lambda: guard.started(KEY) and guard.read(KEY)[1] == b"up\n", "it runs")
+    guard.send(wire.CANCEL, [KEY])
+    exit_ = guard.ended(KEY)
+    assert (exit_.outcome, guard.read(KEY)[1]) == (wire.CANCELLED, b"up\ntold\ntidied\n")
 
 
 def test_a_container_outlives_the_agent_and_not_its_client(guard: Guard, image: str) -> None:
