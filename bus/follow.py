@@ -69,7 +69,8 @@ class Follower:
     async def pieces(self) -> AsyncGenerator[Piece, None]:
         """All bytes from the place on, in order, each once; of a later attempt from its first byte."""
         shown = await self._client.task(self._task)
-        task = TaskRef(shown.job, shown.index)
+        rank = self._task.partition(":")[2]  # of a gang: each has an output of its own
+        task = TaskRef(shown.job, shown.index).of_rank(int(rank or 0))
         self._task = str(task)
         subscriptions = await self._subscribe(task)
         try:
@@ -108,7 +109,7 @@ class Follower:
 
         return [
             await bus.subscribe(subjects.logs_of(user, task), on_live),
-            await bus.subscribe(subjects.feed_task(user, task), on_feed),
+            await bus.subscribe(subjects.feed_task(user, task.whole), on_feed),
         ]
 
     async def _renew(self) -> bool:

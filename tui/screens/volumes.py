@@ -41,7 +41,8 @@ class VolumesScreen(ShortList, SteerableList[VolumeEntry]):
     listing = VOLUMES
     noun = "volume"
     empty = (
-        "No volumes.\n\nc creates one in a pool. In a shell: corral pool create, then corral volume create"
+        "No volumes.\n\nc creates one in a pool, t shows what is deleted.\n"
+        "In a shell: corral pool create, then corral volume create"
     )
 
     def __init__(self, pool: str = "") -> None:
@@ -76,7 +77,7 @@ class VolumesScreen(ShortList, SteerableList[VolumeEntry]):
         """Do it to the marked volumes, else to the one under the cursor, or with its newest snapshot."""
         rows = self.table.chosen
         if verb in OF_SNAPSHOTS and rows:
-            if not any(row.snapshots for row in rows):
+            if not any(each.ready for row in rows for each in row.snapshots):
                 said = "no snapshot is there; s takes one"
                 self.notify(said, severity="warning", markup=False)
                 return

@@ -55,15 +55,22 @@ class FakeCoordinator:
         await self.bus.publish(subjects.feed_task("alice", TASK), encode(changed, Codec.JSON))
 
     async def say_live(
-        self, offset: int, data: bytes, *, stream: Stream = Stream.STDOUT, fence: int | None = None
+        self,
+        offset: int,
+        data: bytes,
+        *,
+        stream: Stream = Stream.STDOUT,
+        fence: int | None = None,
+        rank: int = 0,
     ) -> None:
         """The node publishes a piece of an attempt's output: the newest one's where no fence is given."""
+        task = TASK.of_rank(rank)
         fence = fence or self.fence
         size = len(self.outputs[fence])
         chunk = LogChunk(
-            task=TASK, fence=fence, stream=stream, offset=offset, data=data, size=size, came=self.came
+            task=task, fence=fence, stream=stream, offset=offset, data=data, size=size, came=self.came
         )
-        await self.agent.publish(subjects.log("n1", "alice", TASK), encode(chunk))
+        await self.agent.publish(subjects.log("n1", "alice", task), encode(chunk))
 
     async def _serve(self, message: Message) -> None:
         sender = subjects.parse(message.subject)

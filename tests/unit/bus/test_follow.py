@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from bus import follow
 from bus.api import Error
-from bus.requests import LogQuery
+from bus.requests import LogFollow, LogQuery
 from bus.values import Stream, TaskState
 from tests.unit.bus.fake_coordinator import FakeCoordinator
 
@@ -117,6 +117,21 @@ async def test_live_pieces_need_no_query(monkeypatch: pytest.MonkeyPatch) -> Non
     await fake.say_live(0, b"live")
     assert await asyncio.wait_for(first, 5) == b"live"
     assert len(fake.asked) == asked
+    await pieces.aclose()
+    await fake.stop()
+
+
+async def test_a_rank_of_a_gang_has_an_output_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "RECHECK_S", 3600.0)
+    fake = await FakeCoordinator().start()
+    pieces = fake.client.follow("7.0:2")
+    first = asyncio.ensure_future(anext(pieces))
+    await _idle(fake)
+    fake.outputs[1] = b"rank 2"
+    await fake.say_live(0, b"rank 0")
+    await fake.say_live(0, b"rank 2", rank=2)
+    assert await asyncio.wait_for(first, 5) == b"rank 2"
+    assert {request.task for request in fake.asked if isinstance(request, LogQuery | LogFollow)} == {"7.0:2"}
     await pieces.aclose()
     await fake.stop()
 
