@@ -359,6 +359,7 @@ class Agent:
                 self._copies.order(blobs)
             case ScrubBlobs():
                 self._scrubber.ask()
+                self._volumes.scrub()
             case HaveBlobs(hashes=hashes):
                 lacked = tuple([sha256 for sha256 in hashes if not self._store.has(sha256)])
                 return LackedBlobs(node=self._config.node, hashes=lacked)

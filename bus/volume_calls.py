@@ -7,6 +7,10 @@ from typing import TypeVar
 from msgspec import Struct
 
 from bus.volumes import (
+    Backup,
+    BackupCreate,
+    BackupEntries,
+    BackupList,
     PoolCreate,
     PoolEntries,
     PoolEntry,
@@ -18,6 +22,7 @@ from bus.volumes import (
     VolumeEntry,
     VolumeList,
     VolumeQuery,
+    VolumeRehome,
     VolumeRemove,
     VolumeSet,
 )
@@ -62,9 +67,17 @@ class VolumeCalls:
         """What was deleted and has not gone yet is there again."""
         return await self._call("volume.undelete", VolumeQuery(volume=volume), VolumeEntry)
 
-    async def set_volume(self, volume: str, *, snapshots: str) -> VolumeEntry:
-        """Snapshots by the clock, such as "@daily keep 7"; "": none any more."""
-        return await self._call("volume.set", VolumeSet(volume=volume, snapshots=snapshots), VolumeEntry)
+    async def set_volume(
+        self,
+        volume: str,
+        *,
+        snapshots: str | None = None,
+        backup: bool | None = None,
+        backup_pool: str | None = None,
+    ) -> VolumeEntry:
+        """Snapshots by the clock, such as "@daily keep 7" ("": none), and whether they are backed up."""
+        query = VolumeSet(volume=volume, snapshots=snapshots, backup=backup, backup_pool=backup_pool)
+        return await self._call("volume.set", query, VolumeEntry)
 
     async def snapshot_volume(self, volume: str, snapshot: str) -> VolumeEntry:
         """It is there once the entry says so; until then ask for the volume."""
@@ -72,9 +85,27 @@ class VolumeCalls:
         return await self._call("volume.snapshot", query, VolumeEntry)
 
     async def restore_volume(self, volume: str, snapshot: str) -> VolumeEntry:
-        """What is in the volume now is lost."""
+        """As in a snapshot, or a backup. What is in the volume now is lost."""
         query = SnapshotQuery(volume=volume, snapshot=snapshot)
         return await self._call("volume.restore", query, VolumeEntry)
+
+    async def rehome_volume(self, volume: str, backup: str, *, node: str = "", pool: str = "") -> VolumeEntry:
+        """A volume whose node is lost begins anew on another, with what a backup has."""
+        query = VolumeRehome(volume=volume, backup=backup, node=node, pool=pool)
+        return await self._call("volume.rehome", query, VolumeEntry)
+
+    async def backup_volume(self, volume: str, snapshot: str = "", *, pool: str = "") -> VolumeEntry:
+        """It is there once the entry says so; a snapshot that is not there is taken."""
+        query = BackupCreate(volume=volume, snapshot=snapshot, pool=pool)
+        return await self._call("volume.backup", query, VolumeEntry)
+
+    async def backups(self, volume: str = "") -> BackupEntries:
+        """All, or those of a volume, also where it is gone."""
+        return await self._call("volume.backups", BackupList(volume=volume), BackupEntries)
+
+    async def remove_backup(self, volume: str, backup: str) -> Backup:
+        query = SnapshotQuery(volume=volume, snapshot=backup)
+        return await self._call("volume.unbackup", query, Backup)
 
     async def promote_volume(self, volume: str) -> VolumeEntry:
         """The best copy of it takes over from a lost node, although that has what no copy has."""

@@ -31,11 +31,38 @@ class PoolWanted(Struct, kw_only=True, frozen=True, omit_defaults=True):
 
 
 class CopyOf(Struct, kw_only=True, frozen=True):
-    """The content of a snapshot: of which volume, and the order's number, so that it is obeyed once."""
+    """The content of a snapshot: of which volume, and the order's number, so that it is obeyed once.
+
+    With `sha256` it is that of a backup, a sealed file of `size` bytes, to be brought from where it lies;
+    `key_pool`: the pool with whose key it is sealed.
+    """
 
     volume: str
     snapshot: str
     number: int
+    sha256: str = ""
+    size: int = 0
+    key_pool: str = ""
+
+
+class BackupWanted(Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """A backup that should lie here, in a pool: a sealed file of another node's volume, to be brought."""
+
+    id: str
+    pool: str
+    sha256: str = ""
+    size: int = 0
+    removed: bool = False
+
+
+class BackupFound(Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """`ready`: it lies here. `removed`: it was to go, and is gone. `damaged`: it is not what came."""
+
+    id: str
+    ready: bool = False
+    removed: bool = False
+    damaged: bool = False
+    fault: str = ""
 
 
 class SnapshotKept(Struct, kw_only=True, frozen=True):
@@ -51,7 +78,8 @@ class VolumeWanted(Struct, kw_only=True, frozen=True, omit_defaults=True):
 
     `content`: what it is to be filled with. `snapshots` that should be taken, `dropped` ones that should not
     be there, `kept` ones to be brought where they are not. A primary that has a `sha256` and is not there was
-    lost, and is brought as well. `filled` and `used` are of that content, see `VolumeFound`.
+    lost, and is brought as well. `filled` and `used` are of that content, see `VolumeFound`. `packed`:
+    snapshots that others are to fetch, which should lie here as sealed files too.
     """
 
     id: str
@@ -69,6 +97,7 @@ class VolumeWanted(Struct, kw_only=True, frozen=True, omit_defaults=True):
     filled: int = 0
     used: int = 0
     kept: tuple[SnapshotKept, ...] = ()
+    packed: tuple[str, ...] = ()
 
 
 class VolumesWanted(Struct, kw_only=True, tag="volumes"):
@@ -77,6 +106,7 @@ class VolumesWanted(Struct, kw_only=True, tag="volumes"):
     epoch: int
     pools: tuple[PoolWanted, ...] = ()
     volumes: tuple[VolumeWanted, ...] = ()
+    backups: tuple[BackupWanted, ...] = ()
 
 
 class PoolFound(Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -103,7 +133,8 @@ class VolumeFound(Struct, kw_only=True, frozen=True, omit_defaults=True):
 
     `used` is its content in bytes; `uses` the attempts that have it open, `writers` those of them that write.
     `unsealed`: those that may have written what the sealed file does not have; `sealed_fill`: the `filled` of
-    what it has.
+    what it has. `packs`: snapshots that lie here as sealed files for others, beside the folders.
+    `damaged`: its sealed file is not what was sealed, and is used no more; `broken`: snapshots likewise.
     """
 
     id: str
@@ -119,6 +150,9 @@ class VolumeFound(Struct, kw_only=True, frozen=True, omit_defaults=True):
     snapshots: tuple[SnapshotFound, ...] = ()
     unsealed: tuple[AttemptRef, ...] = ()
     sealed_fill: int = 0
+    packs: tuple[SnapshotFound, ...] = ()
+    damaged: bool = False
+    broken: tuple[str, ...] = ()
 
 
 class VolumesFound(Struct, kw_only=True, tag="volumes_found"):
@@ -126,4 +160,5 @@ class VolumesFound(Struct, kw_only=True, tag="volumes_found"):
     epoch: int = 0
     pools: tuple[PoolFound, ...] = ()
     volumes: tuple[VolumeFound, ...] = ()
+    backups: tuple[BackupFound, ...] = ()
     error: str | None = None

@@ -67,8 +67,8 @@ class VolumeCreate(Request, kw_only=True):
     """`node`: where it lies ("": where most room is). `source`: VOLUME@SNAPSHOT that it begins with.
 
     `path`: where tasks find it that do not say. `shared`: everybody's tasks may have it. `snapshots`: taken
-    by the clock, and how many are kept (`bus.snapshot_policy`). `backup`: refused while there is no backup.
-    `storage_class` is a word of one's own.
+    by the clock, and how many are kept (`bus.snapshot_policy`). `backup`: each of those is kept on another
+    node too, in `backup_pool` ("": the volume's own). `storage_class` is a word of one's own.
     """
 
     name: str
@@ -82,6 +82,7 @@ class VolumeCreate(Request, kw_only=True):
     storage_class: str = ""
     snapshots: str = ""
     backup: bool = False
+    backup_pool: str = ""
 
 
 class VolumeQuery(Request):
@@ -107,15 +108,75 @@ class VolumeRemove(Request, kw_only=True):
 
 
 class VolumeSet(Request, kw_only=True):
-    """`snapshots`: taken by the clock from now on ("": none any more); what was taken stays."""
+    """`snapshots`: taken by the clock from now on ("": none any more); what was taken stays.
+
+    `backup`: those are backed up from now on, or are no more, in `backup_pool` ("": the volume's own). What
+    is not said stays as it is.
+    """
 
     volume: str
-    snapshots: str
+    snapshots: str | None = None
+    backup: bool | None = None
+    backup_pool: str | None = None
 
 
 class SnapshotQuery(Request, kw_only=True):
     volume: str
     snapshot: str
+
+
+class VolumeRehome(Request, kw_only=True):
+    """A volume whose node is lost begins anew with a backup.
+
+    On `node` ("": where most room is) of `pool` ("": its own).
+    """
+
+    volume: str
+    backup: str
+    node: str = ""
+    pool: str = ""
+
+
+class BackupCreate(Request, kw_only=True):
+    """`snapshot`: what is backed up; it is taken where it is not there ("": one is, named by the time).
+
+    `pool`: where the backup lies ("": as the volume says, else its own).
+    """
+
+    volume: str
+    snapshot: str = ""
+    pool: str = ""
+
+
+class BackupList(Request, kw_only=True):
+    """`volume`: only its own, also where it is gone."""
+
+    volume: str = ""
+
+
+class Backup(Struct, kw_only=True):
+    """A sealed file of `size` bytes, with what a volume had at `taken_at`.
+
+    `state`: waiting, copying, ready, damaged, away (its node is). `fault`: why it is not there yet.
+    """
+
+    volume: str
+    name: str
+    state: str
+    pool: str
+    node: str = ""
+    size: int = 0
+    used: int = 0
+    taken_at: float | None = None
+    automatic: bool = False
+    owner: str = ""
+    fault: str = ""
+    created_at: float = 0.0
+    created_by: str = ""
+
+
+class BackupEntries(Struct, kw_only=True):
+    backups: list[Backup]
 
 
 class Snapshot(Struct, kw_only=True):
@@ -146,10 +207,11 @@ class VolumeCopy(Struct, kw_only=True):
 
 
 class VolumeEntry(Struct, kw_only=True):
-    """`state`: making, ready, away (its node is), deleted. `used` in bytes, as seen last.
+    """`state`: making, ready, damaged, away (its node is), deleted, removing. `used` in bytes, as seen last.
 
     `tasks` have it open, `writers` among them. `generation` counts the times that it was sealed. `policy`:
-    of snapshots by the clock, the next of which is due at `next_snapshot_at`.
+    of snapshots by the clock, the next of which is due at `next_snapshot_at`; `backup_pool`: where those are
+    backed up ("": nowhere).
     """
 
     name: str
@@ -175,6 +237,8 @@ class VolumeEntry(Struct, kw_only=True):
     deleted_at: float | None = None
     policy: str = ""
     next_snapshot_at: float | None = None
+    backup_pool: str = ""
+    backups: list[Backup] = field(default_factory=list)
 
 
 class VolumeEntries(Struct, kw_only=True):
@@ -198,6 +262,10 @@ VOLUME_OPERATIONS: dict[str, tuple[type[Struct], type[Struct], Role]] = {
     "volume.set": (VolumeSet, VolumeEntry, Role.USER),
     "volume.snapshot": (SnapshotQuery, VolumeEntry, Role.USER),
     "volume.restore": (SnapshotQuery, VolumeEntry, Role.USER),
+    "volume.rehome": (VolumeRehome, VolumeEntry, Role.USER),
+    "volume.backup": (BackupCreate, VolumeEntry, Role.USER),
+    "volume.backups": (BackupList, BackupEntries, Role.READONLY),
+    "volume.unbackup": (SnapshotQuery, Backup, Role.USER),
     "volume.promote": (VolumeQuery, VolumeEntry, Role.USER),
     "volume.unsnapshot": (SnapshotQuery, VolumeEntry, Role.USER),
 }

@@ -10,6 +10,7 @@ from coordinator.clock import Clock
 from coordinator.core.effects import Record
 from coordinator.loop import Loop
 from coordinator.pool_drivers import make_key
+from coordinator.store.backups import BackupStore
 from coordinator.store.leftovers import LeftoverStore
 from coordinator.store.volumes import VolumeStore
 from coordinator.tell import Teller
@@ -30,14 +31,15 @@ class Storage:
         epoch: int,
         record: Callable[[Sequence[Record]], object],
     ) -> None:
-        self._store, self._leftovers = VolumeStore(dsn), LeftoverStore(dsn)
+        self._stores = VolumeStore(dsn), LeftoverStore(dsn), BackupStore(dsn)
         self.book = VolumeBook()
         self.keeper = VolumeKeeper(
-            self.book, self._store, self._leftovers, teller, loop, clock=clock, epoch=epoch, record=record
+            self.book, *self._stores, teller, loop, clock=clock, epoch=epoch, record=record
         )
-        desk = VolumeDesk(loop, self.book, self._store, self.keeper, make_key=make_key)
+        store, _, backups = self._stores
+        desk = VolumeDesk(loop, self.book, store, backups, self.keeper, make_key=make_key)
         self.handlers: dict[str, Handler] = dict(desk.handlers)
 
     async def close(self) -> None:
-        for store in (self._store, self._leftovers):
+        for store in self._stores:
             await store.close()

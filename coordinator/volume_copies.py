@@ -9,7 +9,7 @@ has; people may have it so (`force`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -84,7 +84,7 @@ class VolumeCopies:
 
     async def _settle(self, row: VolumeRow) -> bool:
         pool = self._book.pools[row.pool]
-        planned = plan_places(self._copied(row, pool), self._disks(pool))
+        planned = plan_places(self._copied(row, pool), self.disks(pool))
         known = self._book.copies.get(row.id, {})
         changed = False
         for name, place in planned.items():
@@ -111,7 +111,8 @@ class VolumeCopies:
             places=tuple(places),
         )
 
-    def _disks(self, pool: PoolRow) -> dict[str, Disk]:
+    def disks(self, pool: PoolRow) -> dict[str, Disk]:
+        """The nodes of a pool as they are now, and what is left on each."""
         disks = {}
         for name in pool.nodes:
             node = self._loop.cluster.nodes.get(NodeName(name))
@@ -166,26 +167,39 @@ class VolumeCopies:
         """
         pool = self._book.pools[row.pool]
         await self._check_lost(row)
-        place = next_primary(self._copied(row, pool), self._disks(pool), newest=not force)
+        place = next_primary(self._copied(row, pool), self.disks(pool), newest=not force)
         found = None if place is None else self._book.found.get((row.id, place.node))
         if place is None or found is None:
             what = "it" if force else "what was sealed last"
             raise _conflict(f"no node that answers has a copy of {what}")
         if not force:
             await self._check_whole(row)
+
+        async def write() -> bool:
+            done = await self._store.promote(row, place.node, found, epoch=self._epoch, by=by)
+            if done:
+                self._book.move(row, found, to=place.node)
+            return done
+
+        await self.rehome(row, write, to=place.node)
+        return place.node
+
+    async def rehome(self, row: VolumeRow, write: Callable[[], Awaitable[bool]], *, to: str) -> None:
+        """`write` that it is on another node from now on, while tasks can have it nowhere.
+
+        Raises ApiError (E_CONFLICT) where its node is not lost, StoreUnavailable, Overloaded.
+        """
         self._book.moving.add(row.id)
         self._place()
         try:
             await self._check_lost(row)  # whoever was given a task meanwhile, was so before this
-            if not await self._store.promote(row, place.node, found, epoch=self._epoch, by=by):
+            if not await write():
                 raise _conflict("another coordinator leads, or it was moved already")
-            self._book.move(row, found, to=place.node)
         finally:  # also where the database is away: tasks would wait for it for ever
             self._book.moving.discard(row.id)
             self._place()
-        text = f"volume {row.name} is on {place.node} from now on: {row.node} is lost"
+        text = f"volume {row.name} is on {to} from now on: {row.node} is lost"
         self._event("volume_moved", "warning", text, row)
-        return place.node
 
     async def _check_lost(self, row: VolumeRow) -> None:
         await self._loop.barrier()

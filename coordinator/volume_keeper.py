@@ -21,11 +21,14 @@ from coordinator.clock import Clock
 from coordinator.core.effects import Record
 from coordinator.core.events import VolumesPlaced
 from coordinator.loop import Loop, Overloaded
+from coordinator.store.backups import BackupRow, BackupStore
 from coordinator.store.errors import StoreUnavailable
 from coordinator.store.leftovers import LeftoverStore
 from coordinator.store.volumes import PoolRow, VolumeRow, VolumeStore
 from coordinator.tell import Teller
+from coordinator.volume_backups import VolumeBackups
 from coordinator.volume_copies import VolumeCopies
+from coordinator.volume_damage import VolumeDamage
 from coordinator.volume_leavings import VolumeLeavings
 from coordinator.volume_snapshots import VolumeSnapshots
 from coordinator.volumes import VolumeBook
@@ -47,6 +50,7 @@ class VolumeKeeper:
         book: VolumeBook,
         store: VolumeStore,
         leftovers: LeftoverStore,
+        backups: BackupStore,
         teller: Teller,
         loop: Loop,
         *,
@@ -56,7 +60,9 @@ class VolumeKeeper:
     ) -> None:
         self._clock = clock
         self._copies = VolumeCopies(book, store, loop, clock, epoch=epoch, place=self._place, record=record)
-        self._leftovers = leftovers
+        self._damage = VolumeDamage(book, clock, record=record)
+        self._leftovers, self._backup_store, self._epoch = leftovers, backups, epoch
+        self._backups = VolumeBackups(book, backups, clock, disks=self._copies.disks, record=record)
         self._leavings = VolumeLeavings(book, leftovers, clock, is_lost=self._copies.is_lost, record=record)
         self._snapshots = VolumeSnapshots(book, store, clock, record=record)
         self._book = book
@@ -76,8 +82,14 @@ class VolumeKeeper:
             await store.snapshots(),
             await store.copies(),
             await self._leftovers.all(),
+            await self._backup_store.all(),
         )
         self._place()
+
+    @property
+    def now_s(self) -> float:
+        """Seconds of the Unix epoch."""
+        return self._clock.now_s()
 
     def next_snapshot_at(self, policy: SnapshotPolicy | None) -> float | None:
         """When the first of them is due that is asked for now; seconds of the Unix epoch."""
@@ -111,6 +123,10 @@ class VolumeKeeper:
             if await self._snapshots.look():
                 await self.read()
                 self._woken.set()
+            self._damage.look()
+            if await self._backups.look():
+                await self.read()
+                self._woken.set()
             if await self._leavings.look():
                 await self.read()
             if await self._copies.look():
@@ -126,6 +142,30 @@ class VolumeKeeper:
             await self.read()
             await self._copies.move(self._book.volumes[volume], by=by, force=True)
         self._woken.set()
+
+    def is_lost(self, node: str) -> bool:
+        """Whether nothing goes on there that was begun."""
+        return self._copies.is_lost(node)
+
+    async def rehome(self, volume: str, backup: BackupRow, *, node: str, pool: str, by: str) -> None:
+        """A volume of a lost node begins anew on another with the content of a backup.
+
+        Raises ApiError with why it stays where it is, StoreUnavailable, Overloaded.
+        """
+        async with self._turn:
+            await self.read()
+            row = self._book.volumes[volume]
+
+            async def write() -> bool:
+                done = await self._backup_store.rehome(
+                    row, backup, node=node, pool=pool, epoch=self._epoch, by=by
+                )
+                if done:  # before tasks may have it again
+                    self._book.volumes[row.id] = replace(row, node=node, pool=pool, ready=False)
+                return done
+
+            await self._copies.rehome(row, write, to=node)
+            await self.read()
 
     async def give_up(self, volume: str, *, by: str) -> None:
         """What of it lies on lost nodes. Raises ApiError (E_CONFLICT) where none is, StoreUnavailable."""

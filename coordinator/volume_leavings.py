@@ -48,9 +48,12 @@ class VolumeLeavings:
             if each.kind == "pool":
                 part = self._book.pools_found.get((identity, node))
                 is_gone = part is not None and not part.fault
+            elif each.kind == "backup":
+                answer = self._book.backups_found.get((identity, node))
+                is_gone = answer is not None and answer.removed
             else:
                 found = self._book.found.get((identity, node))
-                is_gone = found is not None and not found.ready
+                is_gone = found is not None and not (found.ready or found.damaged)
             if not is_gone or node in self._book.silent:
                 continue
             await self._store.gone(each)

@@ -10,6 +10,8 @@ from bus.mounts import Mounted, reads, writes
 from bus.spec import JobSpec
 from bus.values import NodeName, UserName
 from bus.volume_wire import (
+    BackupFound,
+    BackupWanted,
     CopyOf,
     PoolFound,
     PoolWanted,
@@ -21,6 +23,7 @@ from bus.volume_wire import (
 )
 from coordinator.core.replication import ReplicaState
 from coordinator.core.volume_copies import Place
+from coordinator.store.backups import BackupRow
 from coordinator.store.leftovers import Leftover
 from coordinator.store.volumes import CopyRow, PoolRow, SnapshotRow, VolumeRow
 
@@ -38,6 +41,9 @@ class VolumeBook:
         self.keys: dict[str, bytes] = {}  # of pools that are being made: told to their nodes, then forgotten
         self.dropped: dict[str, PoolRow] = {}  # pools that are to go from their nodes
         self.leftovers: dict[tuple[str, str], Leftover] = {}  # by volume or pool, and node
+        self.backups: dict[str, BackupRow] = {}
+        self.backups_found: dict[tuple[str, str], BackupFound] = {}  # by backup and node
+        self.backup_faults: dict[str, str] = {}  # of those that are not there yet
         self.silent: set[str] = set()  # nodes that did not answer when they were asked last
         self.moving: set[str] = set()  # volumes that tasks can have nowhere for the moment
         self.stuck: dict[str, str] = {}  # volumes of lost nodes, and why none of their copies takes over
@@ -49,6 +55,7 @@ class VolumeBook:
         snapshots: Iterable[SnapshotRow],
         copies: Iterable[CopyRow],
         leftovers: Iterable[Leftover],
+        backups: Iterable[BackupRow],
     ) -> None:
         """What there is from now on."""
         self.copies = {}
@@ -57,6 +64,7 @@ class VolumeBook:
         self.pools = {row.id: row for row in pools}
         self.volumes = {row.id: row for row in volumes}
         self.snapshots = {row.id: row for row in snapshots}
+        self.backups = {row.id: row for row in backups}
         self.leftovers = {(each.id, each.node): each for each in leftovers}
 
     def pool(self, name: str) -> PoolRow | None:
@@ -72,6 +80,10 @@ class VolumeBook:
         """The snapshots that are not going, the oldest first."""
         return [each for each in self.snapshots.values() if each.volume == volume and not each.dropping]
 
+    def backups_of(self, volume: str) -> list[BackupRow]:
+        """The backups that are not going, the oldest first."""
+        return [each for each in self.backups.values() if each.volume == volume and not each.dropping]
+
     def nodes_of(self, row: VolumeRow) -> list[str]:
         """Its own, and those of its copies."""
         return [row.node, *self.copies.get(row.id, ())]
@@ -81,11 +93,14 @@ class VolumeBook:
         return self.found.get((row.id, row.node))
 
     def given_mib(self, pool: PoolRow, node: str) -> int:
-        """How much of the pool's room on a node volumes have, deleted ones included until they are gone."""
-        return sum(
+        """How much of the pool's room on a node is given: to volumes, until they are gone, and to backups."""
+        volumes = sum(
             each.size_mib
             for each in self.volumes.values()
             if each.pool == pool.id and node in self.nodes_of(each)
+        )
+        return volumes + sum(
+            each.size_mib for each in self.backups.values() if each.pool == pool.id and each.node == node
         )
 
     def is_copied(self, row: VolumeRow) -> bool:
@@ -103,7 +118,12 @@ class VolumeBook:
         if (row.id, node) in self.leftovers:
             return True
         found = self.found.get((row.id, node))
-        return found is not None and not found.ready and node not in self.silent
+        return found is not None and not (found.ready or found.damaged) and node not in self.silent
+
+    def is_damaged(self, row: BackupRow) -> bool:
+        """Whether its node said that a backup which was there is not whole."""
+        found = self.backups_found.get((row.id, row.node))
+        return found is not None and found.damaged
 
     def wanted(self, node: str) -> VolumesWanted:
         """All that should be on one node."""
@@ -129,6 +149,7 @@ class VolumeBook:
             self._wanted(row, node) for row in self.volumes.values() if node in self.nodes_of(row)
         )
         named = {pool.id for pool in pools} | {volume.id for volume in volumes}
+        named |= {each.id for each in self.backups.values() if each.node == node}
         left = [
             each
             for (identity, there), each in self.leftovers.items()
@@ -144,13 +165,22 @@ class VolumeBook:
             for each in left
             if each.kind == "volume"
         )
-        return VolumesWanted(epoch=0, pools=pools, volumes=volumes)
+        backups = tuple(
+            BackupWanted(
+                id=each.id, pool=each.pool, sha256=each.sha256, size=each.size, removed=each.dropping
+            )
+            for each in self.backups.values()
+            if each.node == node
+        ) + tuple(
+            BackupWanted(id=each.id, pool=each.pool, removed=True) for each in left if each.kind == "backup"
+        )
+        return VolumesWanted(epoch=0, pools=pools, volumes=volumes, backups=backups)
 
     def _wanted(self, row: VolumeRow, node: str) -> VolumeWanted:
         is_primary, is_copied = row.node == node, self.is_copied(row)
         content = None
         if row.fill_number and is_primary:
-            content = CopyOf(volume=row.fill_volume, snapshot=row.fill_snapshot, number=row.fill_number)
+            content = self._content(row)
         own = [each for each in self.snapshots.values() if each.volume == row.id]
         return VolumeWanted(
             id=row.id,
@@ -162,6 +192,7 @@ class VolumeBook:
             content=content,
             snapshots=tuple(each.id for each in own if is_primary and not each.ready and not each.dropping),
             dropped=tuple(each.id for each in own if each.dropping),
+            packed=tuple(each.snapshot for each in self.backups_of(row.id) if is_primary and not each.ready),
             generation=row.generation if is_copied else 0,
             sha256=row.sha256 if is_copied else "",
             size=row.sealed_bytes if is_copied else 0,
@@ -173,6 +204,15 @@ class VolumeBook:
                 if is_copied and each.ready and each.sha256 and not each.dropping
             ),
         )
+
+    def _content(self, row: VolumeRow) -> CopyOf:
+        """What it was filled with last: a snapshot, or a backup of one."""
+        made = CopyOf(volume=row.fill_volume, snapshot=row.fill_snapshot, number=row.fill_number)
+        backup = self.backups.get(row.fill_snapshot)
+        if backup is None:
+            return made
+        key_pool = backup.source_pool if backup.encrypted else ""
+        return replace(made, sha256=backup.sha256, size=backup.size, key_pool=key_pool)
 
     def move(self, row: VolumeRow, found: VolumeFound, *, to: str) -> None:
         """As the database has it after a copy took over."""
@@ -195,9 +235,11 @@ class VolumeBook:
 
     def may_fetch(self, node: str, sha256: str) -> bool:
         """Whether a node is to bring this content of a volume."""
-        return any(
-            sha256 == each.sha256 or any(sha256 == kept.sha256 for kept in each.kept)
-            for each in self.wanted(node).volumes
+        wanted = self.wanted(node)
+        return any(sha256 == each.sha256 and not each.removed for each in wanted.backups) or any(
+            sha256 in (each.sha256, *(kept.sha256 for kept in each.kept))
+            or (each.content is not None and sha256 == each.content.sha256)
+            for each in wanted.volumes
             if not each.removed
         )
 
@@ -206,7 +248,12 @@ class VolumeBook:
         return {
             node
             for (_, node), found in self.found.items()
-            if sha256 == found.sha256 or any(sha256 == each.sha256 for each in found.snapshots)
+            if sha256 == found.sha256
+            or any(sha256 == each.sha256 for each in (*found.snapshots, *found.packs))
+        } | {
+            row.node
+            for row in self.backups.values()
+            if row.ready and row.sha256 == sha256 and not self.is_damaged(row)
         }
 
     def hear(self, node: str, found: VolumesFound) -> None:
@@ -214,6 +261,7 @@ class VolumeBook:
         self.silent.discard(node)
         self.found |= {(each.id, node): each for each in found.volumes}
         self.pools_found |= {(each.id, node): each for each in found.pools}
+        self.backups_found |= {(each.id, node): each for each in found.backups}
 
     def features(self) -> dict[NodeName, tuple[str, ...]]:
         """Where tasks can have which volumes: those that are whole on their node."""

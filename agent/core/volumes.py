@@ -24,6 +24,8 @@ class Deed(StrEnum):
     DROP = "drop"  # a snapshot
     FETCH = "fetch"  # the sealed file that another node has
     BRING = "bring"  # a snapshot that another node has
+    PACK = "pack"  # a snapshot that is a folder, for another node to fetch
+    UNPACK = "unpack"  # that sealed file goes again
 
 
 class Step(NamedTuple):
@@ -32,17 +34,22 @@ class Step(NamedTuple):
 
 
 class Seen(Struct, frozen=True, kw_only=True):
-    """A volume as it lies on the disk. `changed`: the folder may have more than the sealed file."""
+    """A volume as it lies on the disk. `changed`: the folder may have more than the sealed file.
+
+    `damaged`: the sealed file is not what was sealed.
+    """
 
     exists: bool
     packs: bool = False
     live: bool = False
     changed: bool = False
+    damaged: bool = False
     uses: int = 0
     writers: int = 0
     filled: int = 0
     sha256: str = ""
     snapshots: frozenset[str] = frozenset()
+    packed: frozenset[str] = frozenset()
 
 
 def next_step(wanted: VolumeWanted | None, seen: Seen) -> Step | None:
@@ -55,8 +62,11 @@ def next_step(wanted: VolumeWanted | None, seen: Seen) -> Step | None:
         return None if seen.uses else Step(Deed.FILL, wanted.content.snapshot)
     if not seen.exists:
         return Step(Deed.MAKE) if wanted is not None and wanted.primary else None
-    if seen.packs and seen.changed and not seen.writers:
+    if seen.packs and (seen.changed or (seen.damaged and seen.live)) and not seen.writers:
         return Step(Deed.SEAL)
+    if seen.damaged:
+        is_elsewhere = wanted is not None and wanted.sha256 != "" and not seen.live
+        return Step(Deed.FETCH) if is_elsewhere else None
     if seen.packs and seen.live and not seen.uses:
         return Step(Deed.PUT_AWAY)
     return None if wanted is None else _further(wanted, seen)
@@ -73,5 +83,18 @@ def _further(wanted: VolumeWanted, seen: Seen) -> Step | None:
             return Step(Deed.BRING, kept.id)
     if wanted.primary:
         missing = [each for each in wanted.snapshots if each not in seen.snapshots]
-        return Step(Deed.SNAPSHOT, missing[0]) if missing and not seen.writers else None
+        if missing and not seen.writers:
+            return Step(Deed.SNAPSHOT, missing[0])
+    return _packing(wanted, seen)
+
+
+def _packing(wanted: VolumeWanted, seen: Seen) -> Step | None:
+    """Where volumes are not packed anyway."""
+    if not seen.packs:
+        for each in wanted.packed:
+            if each in seen.snapshots and each not in seen.packed:
+                return Step(Deed.PACK, each)
+    for each in sorted(seen.packed):
+        if each not in wanted.packed:
+            return Step(Deed.UNPACK, each)
     return None

@@ -29,6 +29,7 @@ def make_volumes(config: Config, peers: Peers, store: BlobStore, executor: Execu
         held=lambda: executor.ledger.held,
         end=lambda attempts, reason: executor.handle(EndAsked(attempts, reason)),
         fetch=Fetcher(peers, store).fetch,
+        scrubs=config.scrubs,
     )
 
 

@@ -12,13 +12,16 @@ import json
 import logging
 import time
 from collections.abc import Callable, Container
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import BinaryIO
 
 from agent.core.model import Order
 from agent.core.volumes import Deed, Step, next_step
-from agent.volumes.store import Volume, VolumeStore
+from agent.scrubbing import Scrubs
+from agent.volumes.backups import Backups
+from agent.volumes.fetch import Fetch
+from agent.volumes.scrubbing import VolumeScrubber
+from agent.volumes.store import VolumeStore
+from agent.volumes.volume import Volume
 from bus.errors import ApiError, BusError
 from bus.mounts import Mount, variable
 from bus.refusal import refusal
@@ -41,12 +44,6 @@ _AT_ONCE = 2
 _FAULT_MAX = 300
 _MIB = 1024 * 1024
 
-Fetch = Callable[[str, int], AbstractAsyncContextManager[BinaryIO]]
-"""Brings the sealed file of that hash and size here, verified, for as long as it is needed.
-
-Raises ApiError, BusError.
-"""
-
 
 class Volumes:
     """`held`: the attempts of this node; `end` ends some with a reason; `fetch` brings replicas."""
@@ -59,12 +56,15 @@ class Volumes:
         held: Callable[[], Container[AttemptRef]],
         end: Callable[[tuple[AttemptRef, ...], str], object],
         fetch: Fetch,
+        scrubs: Scrubs | None = None,
     ) -> None:
         self._store = store
         self._node = node
         self._held = held
         self._end = end
         self._fetch = fetch
+        self._backups = Backups(store, fetch)
+        self._scrubber = VolumeScrubber(store, scrubs or Scrubs(), alone=self._lock)
         self._wanted: dict[str, VolumeWanted] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._pools = asyncio.Lock()
@@ -88,6 +88,10 @@ class Volumes:
         """Content of a volume, or a snapshot, that lies here as a file of this hash."""
         return self._store.sealed_file(sha256)
 
+    def scrub(self) -> None:
+        """All sealed files are read again, and hashed."""
+        self._scrubber.ask()
+
     async def wanted(self, message: VolumesWanted) -> VolumesFound:
         """How all is now. What is not as it should be is worked on from here on."""
         pools: list[PoolFound] = []
@@ -103,7 +107,13 @@ class Volumes:
             except (ApiError, OSError) as error:
                 found.append(VolumeFound(id=each.id, fault=str(error)[:_FAULT_MAX]))
         self._woken.set()
-        return VolumesFound(node=self._node, epoch=message.epoch, pools=tuple(pools), volumes=tuple(found))
+        return VolumesFound(
+            node=self._node,
+            epoch=message.epoch,
+            pools=tuple(pools),
+            volumes=tuple(found),
+            backups=await self._backups.wanted(message.backups),
+        )
 
     def _want(self, volume: VolumeWanted) -> None:
         """What is fetched in vain, since something else is wanted now, is fetched no more."""
@@ -148,6 +158,8 @@ class Volumes:
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._backups.run(), name="backups")
+            group.create_task(self._scrubber.run(), name="scrub of volumes")
             while True:
                 for identity in {*self._store.volumes, *self._wanted}:
                     if not self._lock(identity).locked():
@@ -176,7 +188,7 @@ class Volumes:
                     if step is None:
                         break
                     _log.info("volume %s: %s %s", _name(volume), step.deed, step.snapshot)
-                    if step.deed in (Deed.FETCH, Deed.BRING):  # may wait for others for long: in no slot
+                    if _is_far(step, wanted):  # may wait for others for long: in no slot
                         assert wanted is not None
                         await self._fetched(step, volume, wanted)
                         continue
@@ -205,6 +217,9 @@ class Volumes:
                 del self._fetching[volume.id]  # from here on it is finished
                 await asyncio.to_thread(self._store.receive, volume, wanted, source)
             return
+        if step.deed is Deed.FILL:
+            await self._fill_from_backup(volume, wanted)
+            return
         kept = next(each for each in wanted.kept if each.id == step.snapshot)
         if self.sealed_file(kept.sha256) is not None:
             del self._fetching[volume.id]
@@ -213,6 +228,17 @@ class Volumes:
         async with self._fetch(kept.sha256, kept.size) as source:
             del self._fetching[volume.id]
             await asyncio.to_thread(self._store.receive_snapshot, volume, kept, source)
+
+    async def _fill_from_backup(self, volume: Volume, wanted: VolumeWanted) -> None:
+        assert wanted.content is not None
+        own = self.sealed_file(wanted.content.sha256)
+        if own is not None:
+            del self._fetching[volume.id]
+            await asyncio.to_thread(self._store.fill_from, volume, wanted, own)
+            return
+        async with self._fetch(wanted.content.sha256, wanted.content.size) as source:
+            del self._fetching[volume.id]
+            await asyncio.to_thread(self._store.fill_from, volume, wanted, source)
 
     def _close(self, volume: Volume) -> None:
         """For those that are over: also who was, before we were started, or while it was opened for them."""
@@ -246,6 +272,10 @@ class Volumes:
                 await asyncio.to_thread(store.take_snapshot, volume, step.snapshot)
             case Deed.DROP:
                 await asyncio.to_thread(store.drop_snapshot, volume, step.snapshot)
+            case Deed.PACK:
+                await asyncio.to_thread(store.pack_snapshot, volume, step.snapshot)
+            case Deed.UNPACK:
+                await asyncio.to_thread(store.unpack_snapshot, volume, step.snapshot)
 
     async def _look(self) -> None:
         """Whoever has filled a volume beyond its size is ended; who frees room in a full one goes on."""
@@ -278,7 +308,14 @@ class Volumes:
 
 
 def _brings(wanted: VolumeWanted) -> tuple[object, ...]:
-    return wanted.primary, wanted.removed, wanted.sha256, wanted.kept
+    return wanted.primary, wanted.removed, wanted.sha256, wanted.kept, wanted.content
+
+
+def _is_far(step: Step, wanted: VolumeWanted | None) -> bool:
+    """Whether it needs what another node has."""
+    if step.deed is Deed.FILL:
+        return wanted is not None and wanted.content is not None and bool(wanted.content.sha256)
+    return step.deed in (Deed.FETCH, Deed.BRING)
 
 
 def _name(volume: Volume) -> str:

@@ -12,7 +12,7 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -82,7 +82,7 @@ class Packer:
         _sync(target.parent)
         return Packed(hashed.digest.hexdigest(), hashed.size)
 
-    def unpack(self, source: Path, folder: Path, *, key: bytes | None, of: str) -> None:
+    def unpack(self, source: Path | BinaryIO, folder: Path, *, key: bytes | None, of: str) -> None:
         """The content of `source` becomes `folder`, which appears when it is whole.
 
         Raises ApiError (E_SEALED, E_SPACE, E_FILETYPE), OSError.
@@ -92,7 +92,7 @@ class Packer:
         self.make(part)
         argv = ("tar", "--extract", "--file=-", "--preserve-permissions", "--directory", str(part))
         with (
-            open(source, "rb") as file,
+            open(source, "rb") if isinstance(source, Path) else nullcontext(source) as file,
             self._running(argv, "unpacked", stdin=subprocess.PIPE) as tar,
             suppress(BrokenPipeError),  # it says why itself
         ):

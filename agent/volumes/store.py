@@ -1,11 +1,4 @@
-"""Pools and volumes on the disk of this node.
-
-    <pool>/.corral-pool.json          which pool this folder is
-    <pool>/<volume>/meta.json         what is known of a volume
-    <pool>/<volume>/live/             its content, of the tasks' account
-    <pool>/<volume>/sealed            its content as one file, in a pool that packs (`PoolWanted.packs`)
-    <pool>/<volume>/snapshots/<id>    a folder, or a sealed file likewise; beside that its hash, <id>.sha256
-    <pool>/<volume>/uses/<attempt>    who has it open: "ro" or "rw"
+"""Pools and volumes on the disk of this node. `agent.volumes.volume` has one volume.
 
 What this node knows of its pools, and their keys, lies in the agent's own folder: a key (0600) is never in
 the pool. Nothing here is asynchronous; callers see to it that nobody else works on the same volume.
@@ -14,152 +7,49 @@ the pool. Nothing here is asynchronous; callers see to it that nobody else works
 from __future__ import annotations
 
 import os
-import re
 import shutil
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
-from agent.core.volumes import Seen
 from agent.volumes.packing import Packer, filled
 from agent.volumes.sealing import KEY_BYTES
+from agent.volumes.volume import (
+    ASIDE,
+    Meta,
+    Pool,
+    Volume,
+    beside,
+    checked,
+    hash_beside,
+    is_id,
+    listed,
+    sealed_in,
+)
 from agent.volumes.writing import copy_whole, write_whole
 from bus.errors import ApiError
 from bus.mounts import path_fault
 from bus.refusal import refusal
 from bus.values import AttemptRef
 from bus.volume_wire import (
+    BackupWanted,
     PoolFound,
     PoolWanted,
-    SnapshotFound,
     SnapshotKept,
-    VolumeFound,
     VolumeWanted,
 )
 
 _MARKER = ".corral-pool.json"
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MIB = 1024 * 1024
+BACKUPS = "backups"
+"""Folder of a pool."""
+
+_FRESH = "fresh"
 NODE = "{node}"
 """In the path of a pool: the node's name, for agents that share a disk."""
-
-_LIVE, _SEALED = "live", "sealed"
-
-
-class Meta(Struct, omit_defaults=True):
-    """`changed`: a task that may write has had it since it was sealed; `unsealed` are all that did."""
-
-    name: str
-    size_mib: int
-    generation: int = 0
-    sha256: str = ""
-    size: int = 0
-    filled: int = 0
-    used: int = 0
-    changed: bool = False
-    unsealed: tuple[AttemptRef, ...] = ()
-    sealed_fill: int = 0  # the `filled` of what is in the sealed file
-
-
-class Pool:
-    """`facts` without the key, which is `key`."""
-
-    def __init__(self, facts: PoolWanted, key: bytes | None) -> None:
-        self.facts = facts
-        self.key = key
-        self.root = Path(facts.path)
-
-
-class Volume:
-    """One volume of this node. `meta` None: it does not exist yet."""
-
-    def __init__(self, identity: str, pool: Pool) -> None:
-        self.id = identity
-        self.pool = pool
-        self.root = pool.root / identity
-        self.live = self.root / _LIVE
-        self.sealed = self.root / _SEALED
-        self.meta = self._read()
-        self.fault = ""
-
-    def _read(self) -> Meta | None:
-        try:
-            return msgspec.json.decode((self.root / "meta.json").read_bytes(), type=Meta)
-        except FileNotFoundError:
-            return None
-        except msgspec.MsgspecError as error:
-            raise ApiError(refusal("E_SEALED", f"{self.root}/meta.json is damaged: {error}")) from error
-
-    def write(self, meta: Meta) -> None:
-        """What is known of it from now on."""
-        write_whole(self.root / "meta.json", msgspec.json.encode(meta))
-        self.meta = meta
-
-    def snapshot(self, identity: str) -> Path:
-        return self.root / "snapshots" / _checked(identity)
-
-    def uses(self) -> dict[AttemptRef, bool]:
-        """Who has it open, and whether they write."""
-        found = {}
-        for path in _listed(self.root / "uses"):
-            job, index, fence = path.name.split(".")
-            found[AttemptRef(int(job), int(index), int(fence))] = path.read_bytes() == b"rw"
-        return found
-
-    def seen(self) -> Seen:
-        """As `next_step` wants to know it."""
-        uses = self.uses()
-        return Seen(
-            exists=self.meta is not None,
-            packs=self.pool.facts.packs,
-            live=self.live.is_dir(),
-            changed=self.meta is not None and self.meta.changed,
-            uses=len(uses),
-            writers=sum(uses.values()),
-            filled=0 if self.meta is None else self.meta.filled,
-            sha256="" if self.meta is None else self.meta.sha256,
-            snapshots=frozenset(path.name for path in self._snapshots()),
-        )
-
-    def found(self) -> VolumeFound:
-        """As the coordinator is told."""
-        meta, uses = self.meta, self.uses()
-        if meta is None:
-            return VolumeFound(id=self.id, fault=self.fault)
-        return VolumeFound(
-            id=self.id,
-            generation=meta.generation,
-            sha256=meta.sha256,
-            size=meta.size,
-            used=meta.used,
-            filled=meta.filled,
-            ready=True,
-            fault=self.fault,
-            uses=tuple(sorted(uses)),
-            writers=tuple(sorted(each for each, writes in uses.items() if writes)),
-            snapshots=tuple(
-                SnapshotFound(id=path.name, size=_size(path), sha256=_hash_beside(path))
-                for path in sorted(self._snapshots())
-            ),
-            unsealed=meta.unsealed,
-            sealed_fill=meta.sealed_fill,
-        )
-
-    def sealed_files(self) -> Iterator[tuple[str, Path]]:
-        """Its content and its snapshots as other nodes may have them, by their hashes."""
-        if self.meta is not None and self.meta.sha256:
-            yield self.meta.sha256, self.sealed
-        for path in self._snapshots():
-            if sha256 := _hash_beside(path):
-                yield sha256, path
-
-    def _snapshots(self) -> list[Path]:
-        return [path for path in _listed(self.root / "snapshots") if _ID.fullmatch(path.name)]
 
 
 class VolumeStore:
@@ -178,8 +68,8 @@ class VolumeStore:
             self._load(self.pools[facts.id])
 
     def _load(self, pool: Pool) -> None:
-        for path in _listed(pool.root):
-            if _ID.fullmatch(path.name):
+        for path in listed(pool.root):
+            if is_id(path.name):
                 self.volumes[path.name] = Volume(path.name, pool)
 
     # pools
@@ -189,7 +79,7 @@ class VolumeStore:
         wanted = replace(wanted, path=wanted.path.replace(NODE, self._node))
         try:
             if wanted.removed:
-                self._drop_pool(_checked(wanted.id))
+                self._drop_pool(checked(wanted.id))
                 return PoolFound(id=wanted.id)
             pool = self.pools.get(wanted.id)
             if pool is None:
@@ -202,7 +92,7 @@ class VolumeStore:
             return PoolFound(id=wanted.id, fault=f"{wanted.path}: {error.strerror}")
 
     def _make_pool(self, wanted: PoolWanted) -> Pool:
-        identity = _checked(wanted.id)
+        identity = checked(wanted.id)
         fault = path_fault(wanted.path)
         if fault:
             raise ApiError(refusal("E_PATH", f"{wanted.path}: {fault}"))
@@ -243,6 +133,9 @@ class VolumeStore:
         if any(each.pool is pool and each.meta is not None for each in self.volumes.values()):
             raise ApiError(refusal("E_CONFLICT", "volumes are in it"))
         self.volumes = {name: each for name, each in self.volumes.items() if each.pool is not pool}
+        if sealed_in(pool.root / BACKUPS):
+            raise ApiError(refusal("E_CONFLICT", "backups are in it"))
+        shutil.rmtree(pool.root / BACKUPS, ignore_errors=True)
         (pool.root / _MARKER).unlink(missing_ok=True)
         with suppress(OSError):  # a mount point, or not ours to remove
             pool.root.rmdir()
@@ -259,7 +152,7 @@ class VolumeStore:
             pool = self.pools.get(wanted.pool)
             if pool is None:
                 raise ApiError(refusal("E_NOT_FOUND", "this node has no such pool"))
-            found = self.volumes[wanted.id] = Volume(_checked(wanted.id), pool)
+            found = self.volumes[wanted.id] = Volume(checked(wanted.id), pool)
         return found
 
     def make(self, volume: Volume, wanted: VolumeWanted) -> None:
@@ -278,20 +171,40 @@ class VolumeStore:
         snapshot = source.snapshot(wanted.content.snapshot)
         if not snapshot.exists():
             raise ApiError(refusal("E_NOT_FOUND", "the snapshot is not on this node"))
-        self._prepare(volume)
-        fresh = volume.root / "fresh"
-        self._packer.remove(fresh)
+        fresh = self._fresh(volume)
         if volume.pool.facts.packs:
             self._packer.unpack(snapshot, fresh, key=source.pool.key, of=source.id)
         else:
             self._packer.copy(snapshot, fresh)
+        self._become(volume, wanted, wanted.content.number)
+
+    def fill_from(self, volume: Volume, wanted: VolumeWanted, source: Path | BinaryIO) -> None:
+        """With the content of a backup, the sealed file `source`. Raises ApiError."""
+        content = wanted.content
+        assert content is not None
+        key_pool = self.pools.get(content.key_pool)
+        key = key_pool.key if key_pool is not None else None
+        if content.key_pool and key is None:
+            raise ApiError(refusal("E_SEALED", "the key of the backup's pool is not on this node"))
+        self._packer.unpack(source, self._fresh(volume), key=key, of=content.volume)
+        self._become(volume, wanted, content.number)
+
+    def _fresh(self, volume: Volume) -> Path:
+        self._prepare(volume)
+        fresh = volume.root / _FRESH
+        self._packer.remove(fresh)
+        return fresh
+
+    def _become(self, volume: Volume, wanted: VolumeWanted, number: int) -> None:
+        """What is fresh is its content from now on."""
+        fresh = volume.root / _FRESH
         self._packer.remove(volume.live)
         os.rename(fresh, volume.live)
         before = volume.meta or Meta(wanted.name, wanted.size_mib)
         changed = volume.pool.facts.packs
         volume.write(
             msgspec.structs.replace(
-                before, filled=wanted.content.number, changed=changed, used=self._used(volume)
+                before, filled=number, changed=changed, damaged=False, used=self._used(volume)
             )
         )
 
@@ -305,6 +218,7 @@ class VolumeStore:
         packed = self._packer.pack(
             volume.live, volume.sealed, key=volume.pool.key, compress=facts.compress, of=volume.id
         )
+        _forget_aside(volume.sealed)
         volume.write(
             msgspec.structs.replace(
                 meta,
@@ -313,6 +227,7 @@ class VolumeStore:
                 size=packed.size,
                 used=self._used(volume),
                 changed=False,
+                damaged=False,
                 unsealed=(),
                 sealed_fill=meta.filled,
             )
@@ -329,15 +244,34 @@ class VolumeStore:
         if not volume.pool.facts.packs:
             self._packer.copy(volume.live, target)
         else:
-            write_whole(_beside(target), _known(volume).sha256.encode())
+            write_whole(beside(target), _known(volume).sha256.encode())
             os.link(volume.sealed, target)  # a sealed file is replaced, and never changed
 
     def drop_snapshot(self, volume: Volume, identity: str) -> None:
-        self._packer.remove(volume.snapshot(identity))
-        _beside(volume.snapshot(identity)).unlink(missing_ok=True)
+        path = volume.snapshot(identity)
+        self._packer.remove(path)
+        path.with_name(path.name + ASIDE).unlink(missing_ok=True)
+        beside(volume.snapshot(identity)).unlink(missing_ok=True)
+
+    def pack_snapshot(self, volume: Volume, identity: str) -> None:
+        """A snapshot that is a folder, as a sealed file as well: compressed, and not encrypted."""
+        target = volume.packs() / checked(identity)
+        target.parent.mkdir(0o711, exist_ok=True)
+        packed = self._packer.pack(volume.snapshot(identity), target, key=None, compress=True, of=volume.id)
+        write_whole(beside(target), packed.sha256.encode())
+
+    def unpack_snapshot(self, volume: Volume, identity: str) -> None:
+        """That sealed file goes. Twice is fine."""
+        target = volume.packs() / checked(identity)
+        beside(target).unlink(missing_ok=True)
+        target.unlink(missing_ok=True)
 
     def sealed_file(self, sha256: str) -> Path | None:
-        """The file of this hash, of any volume that lies here."""
+        """The file of this hash, of any volume or backup that lies here."""
+        for pool in list(self.pools.values()):
+            for path in sealed_in(pool.root / BACKUPS):
+                if hash_beside(path) == sha256:
+                    return path
         for volume in list(self.volumes.values()):
             for found, path in volume.sealed_files():
                 if found == sha256:
@@ -353,6 +287,7 @@ class VolumeStore:
         """`source`, verified to be what is wanted, becomes the sealed file of this replica."""
         self._prepare(volume)
         copy_whole(source, volume.sealed)
+        _forget_aside(volume.sealed)
         self._packer.remove(volume.live)
         volume.write(
             Meta(
@@ -371,7 +306,8 @@ class VolumeStore:
         """`source`, verified to be what is wanted, becomes a snapshot here."""
         target = volume.snapshot(kept.id)
         target.parent.mkdir(0o711, exist_ok=True)
-        write_whole(_beside(target), kept.sha256.encode())
+        _forget_aside(target)
+        write_whole(beside(target), kept.sha256.encode())
         copy_whole(source, target)
 
     def keep_snapshot(self, volume: Volume, kept: SnapshotKept) -> None:
@@ -382,6 +318,62 @@ class VolumeStore:
         with open(own, "rb") as source:
             self.receive_snapshot(volume, kept, source)
 
+    # backups
+
+    def has_backup(self, backup: BackupWanted) -> bool:
+        """Raises ApiError where its pool cannot be used."""
+        path = self._backup(backup)
+        return path.exists() and hash_beside(path) == backup.sha256
+
+    def keep_backup(self, backup: BackupWanted, source: BinaryIO) -> None:
+        """`source`, verified to be what is wanted, becomes the backup. Raises ApiError, OSError."""
+        path = self._backup(backup)
+        path.parent.mkdir(0o700, exist_ok=True)
+        beside(path).unlink(missing_ok=True)
+        copy_whole(source, path)
+        write_whole(beside(path), backup.sha256.encode())
+
+    def drop_backup(self, backup: BackupWanted) -> None:
+        """Twice is fine, and so is a pool that is not here. Raises ApiError where its disk is not."""
+        if backup.pool in self.pools:
+            path = self._backup(backup)
+            beside(path).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+            _forget_aside(path)
+
+    def is_damaged(self, backup: BackupWanted) -> bool:
+        """Whether it was here, and was found to be another than what came."""
+        path = self._backup(backup)
+        return path.with_name(path.name + ASIDE).exists()
+
+    def backup_files(self) -> list[tuple[Path, str]]:
+        """All backups that lie here, with their hashes."""
+        return [
+            (path, hash_beside(path))
+            for pool in list(self.pools.values())
+            for path in sealed_in(pool.root / BACKUPS)
+        ]
+
+    def set_aside(self, path: Path) -> None:
+        """A damaged file is used no more; its operator may look at it."""
+        beside(path).unlink(missing_ok=True)
+        os.replace(path, path.with_name(path.name + ASIDE))
+
+    def condemn(self, volume: Volume, path: Path) -> None:
+        """The sealed file of a volume, of a snapshot of it, or of a pack of one, is damaged."""
+        if path != volume.sealed:
+            self.set_aside(path)
+            return
+        volume.write(msgspec.structs.replace(_known(volume), damaged=True))
+        self.set_aside(path)
+
+    def _backup(self, backup: BackupWanted) -> Path:
+        pool = self.pools.get(backup.pool)
+        if pool is None:
+            raise ApiError(refusal("E_NOT_FOUND", "this node has no such pool"))
+        self._check(pool)
+        return pool.root / BACKUPS / checked(backup.id)
+
     # tasks
 
     def open(self, volume: Volume, attempt: AttemptRef, *, writes: bool) -> Path:
@@ -389,6 +381,8 @@ class VolumeStore:
         meta = _known(volume)
         self._check(volume.pool)
         if not volume.live.is_dir():
+            if meta.damaged:
+                raise ApiError(refusal("E_SEALED", f"the sealed file of volume {meta.name} is damaged"))
             self._packer.unpack(volume.sealed, volume.live, key=volume.pool.key, of=volume.id)
         if writes and attempt not in meta.unsealed and volume.pool.facts.packs:
             unsealed = (*meta.unsealed, attempt)
@@ -420,43 +414,19 @@ class VolumeStore:
         volume.root.chmod(0o711)
 
 
+def _forget_aside(path: Path) -> None:
+    """What was damaged there has been replaced, or is wanted no more."""
+    path.with_name(path.name + ASIDE).unlink(missing_ok=True)
+
+
 def _known(volume: Volume) -> Meta:
     if volume.meta is None:
         raise ApiError(refusal("E_UNAVAILABLE", "the volume is not on this node yet", retry_after_s=1.0))
     return volume.meta
 
 
-def _checked(identity: str) -> str:
-    if _ID.fullmatch(identity) is None:
-        raise ApiError(refusal("E_ID", "not an id"))
-    return identity
-
-
 def _name(attempt: AttemptRef) -> str:
     return f"{attempt.job}.{attempt.index}.{attempt.fence}"
-
-
-def _listed(folder: Path) -> Iterator[Path]:
-    try:
-        yield from sorted(folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else filled(path, most=1 << 62).bytes
-
-
-def _beside(snapshot: Path) -> Path:
-    """Where the hash of a sealed snapshot is kept."""
-    return snapshot.with_name(f"{snapshot.name}.sha256")
-
-
-def _hash_beside(snapshot: Path) -> str:
-    try:
-        return _beside(snapshot).read_text(encoding="ascii")
-    except FileNotFoundError:
-        return ""
 
 
 def _key(path: Path) -> bytes | None:

@@ -114,9 +114,30 @@ class PoolDesk:
             message = f"pool {pool.name} has volumes: {', '.join(left[:5])}"
             hint = "corral volume rm NAME --now; deleted ones count until they are gone"
             raise ApiError(refusal("E_CONFLICT", message, field="/pool", hint=hint))
+        self._check_backups(pool)
         told = pool_entry(self._book, pool)
         await self._drop_pool(pool, by=user.name)
         return told
+
+    def _check_backups(self, pool: PoolRow) -> None:
+        """Raises ApiError where backups need it: they lie in it, are to, or are sealed with its key."""
+        rows = self._book.backups.values()
+        needing = {f"backup {row.volume_name}@{row.name}" for row in rows if row.pool == pool.id}
+        needing |= {
+            f"the key of backup {row.volume_name}@{row.name}"
+            for row in rows
+            if row.encrypted and row.source_pool == pool.id
+        }
+        needing |= {
+            f"backups of volume {row.name}"
+            for row in self._book.volumes.values()
+            if row.backup_pool == pool.id
+        }
+        if needing:
+            some = ", ".join(sorted(needing)[:3])
+            hint = "corral volume unbackup VOLUME BACKUP; corral volume set VOLUME --no-backup"
+            message = f"pool {pool.name} is needed for {some}"
+            raise ApiError(refusal("E_CONFLICT", message, field="/pool", hint=hint))
 
     def find(self, name: str, field: str = "/pool") -> PoolRow:
         """Raises ApiError (E_NOT_FOUND)."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bus.volumes import PoolEntry, PoolNode, Snapshot, VolumeCopy, VolumeEntry
+from bus.volumes import Backup, PoolEntry, PoolNode, Snapshot, VolumeCopy, VolumeEntry
+from coordinator.store.backups import BackupRow
 from coordinator.store.volumes import PoolRow, VolumeRow
 from coordinator.volumes import VolumeBook
 
@@ -77,6 +78,31 @@ def volume_entry(book: VolumeBook, row: VolumeRow) -> VolumeEntry:
         deleted_at=row.deleted_at,
         policy=row.policy,
         next_snapshot_at=row.next_snapshot_at,
+        backup_pool=book.pools[row.backup_pool].name if row.backup else "",
+        backups=[backup_entry(book, each) for each in book.backups_of(row.id)],
+    )
+
+
+def backup_entry(book: VolumeBook, row: BackupRow) -> Backup:
+    """A backup, with what its node said last."""
+    if not row.ready:
+        state = "copying" if row.node else "waiting"
+    else:
+        state = "away" if row.node in book.silent else "damaged" if book.is_damaged(row) else "ready"
+    return Backup(
+        volume=row.volume_name,
+        name=row.name,
+        state=state,
+        pool=book.pools[row.pool].name,
+        node=row.node,
+        size=row.size,
+        used=row.used,
+        taken_at=row.taken_at,
+        automatic=row.automatic,
+        owner=row.owner,
+        fault="" if row.ready else book.backup_faults.get(row.id, ""),
+        created_at=row.created_at,
+        created_by=row.created_by,
     )
 
 
@@ -85,4 +111,7 @@ def _state(book: VolumeBook, row: VolumeRow) -> str:
         return "removing" if row.removing else "deleted"
     if row.node in book.silent:
         return "away"
+    found = book.found_of(row)
+    if found is not None and found.damaged:
+        return "damaged"
     return "ready" if row.ready else "making"

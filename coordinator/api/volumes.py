@@ -6,16 +6,16 @@ shared, and only its owner and operators change it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bus.errors import ApiError
 from bus.mounts import path_fault
 from bus.refusal import quote, refusal
 from bus.snapshot_policy import SnapshotPolicy, parse_policy
-from bus.units import UnitError, format_size_mib
+from bus.units import UnitError
 from bus.values import Role
 from bus.volumes import (
     SnapshotQuery,
@@ -27,27 +27,38 @@ from bus.volumes import (
     VolumeRemove,
     VolumeSet,
 )
+from coordinator.api.backups import BackupDesk
 from coordinator.api.pools import PoolDesk, name_faults, size_of
+from coordinator.api.room import Room
 from coordinator.api.volume_entries import volume_entry
+from coordinator.api.volume_find import VolumeFinder, check_snapshot_name, sees
 from coordinator.core.checks import is_plain
 from coordinator.core.effects import Fault
 from coordinator.loop import Loop
 from coordinator.pool_drivers import MakeKey
 from coordinator.replies import fault_error
+from coordinator.store.backups import BackupStore
 from coordinator.store.rows import UserRow
-from coordinator.store.volumes import PoolRow, SnapshotRow, VolumeRow, VolumeStore
+from coordinator.store.volumes import PoolRow, VolumeRow, VolumeStore
+from coordinator.volume_backups import check_backup_pool
 from coordinator.volume_keeper import VolumeKeeper
-from coordinator.volumes import VolumeBook, may_have
+from coordinator.volumes import VolumeBook
 
 CLASS_MAX = 100
-_SNAPSHOT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 
 
 class VolumeDesk:
     """The handlers. `make_key` makes the keys of encrypted pools."""
 
     def __init__(
-        self, loop: Loop, book: VolumeBook, store: VolumeStore, keeper: VolumeKeeper, *, make_key: MakeKey
+        self,
+        loop: Loop,
+        book: VolumeBook,
+        store: VolumeStore,
+        backups: BackupStore,
+        keeper: VolumeKeeper,
+        *,
+        make_key: MakeKey,
     ) -> None:
         self._loop = loop
         self._book = book
@@ -55,8 +66,11 @@ class VolumeDesk:
         self._keeper = keeper
         pools = PoolDesk(loop, book, store, keeper, make_key=make_key)
         self._find_pool = pools.find
+        self._finder, self._room = VolumeFinder(loop, book), Room(book)
+        self._backups = BackupDesk(loop, book, (store, backups), keeper, pools=pools, changed=self._changed)
         self.handlers = {
             **pools.handlers,
+            **self._backups.handlers,
             "volume.create": self.create,
             "volume.list": self.list,
             "volume.show": self.show,
@@ -64,7 +78,6 @@ class VolumeDesk:
             "volume.undelete": self.undelete,
             "volume.set": self.set,
             "volume.snapshot": self.snapshot,
-            "volume.restore": self.restore,
             "volume.unsnapshot": self.unsnapshot,
             "volume.promote": self.promote,
         }
@@ -72,11 +85,14 @@ class VolumeDesk:
     async def create(self, user: UserRow, request: Struct) -> VolumeEntry:
         """`volume.create`: raises ApiError with all that is wrong."""
         assert isinstance(request, VolumeCreate)
+        if request.backup_pool:
+            request = replace(request, backup=True)
         await self._loop.barrier()
         faults: list[Fault] = []
         size_mib = size_of(request.size, faults)
         faults += _volume_faults(request)
         policy = _policy(request.snapshots, faults)
+        faults += _backup_faults(request.snapshots, request.backup)
         if faults:
             raise ApiError(fault_error(faults))
         pool = self._find_pool(request.pool)
@@ -84,8 +100,8 @@ class VolumeDesk:
         if there is not None and there.deleted_at is None:
             message = f"there is a volume {request.name}"
             raise ApiError(refusal("E_NAME_CLASH", message, field="/name", got=quote(request.name)))
-        source, snapshot, node = self._source(user, request, pool)
-        node = self._roomiest(pool, node, size_mib)
+        source, snapshot, node = self._source(user, request, pool, size_mib=size_mib)
+        backup_pool = self._backup_pool(request.backup_pool, pool, node) if request.backup else ""
         row = VolumeRow(
             id="",
             pool=pool.id,
@@ -108,61 +124,40 @@ class VolumeDesk:
             deleted_at=None,
             policy=request.snapshots,
             next_snapshot_at=self._keeper.next_snapshot_at(policy),
+            backup=request.backup,
+            backup_pool=backup_pool,
         )
         await self._store.add_volume(row)
         return await self._changed(request.name)
 
-    def _source(self, user: UserRow, request: VolumeCreate, pool: PoolRow) -> tuple[str, str, str]:
-        """Volume and snapshot that it begins with, and the node that has them. Raises ApiError."""
+    def _source(
+        self, user: UserRow, request: VolumeCreate, pool: PoolRow, *, size_mib: int
+    ) -> tuple[str, str, str]:
+        """Volume, and snapshot or backup, that it begins with, and the node for it. Raises ApiError."""
         if not request.source:
-            return "", "", request.node
+            return "", "", self._room.find(pool, request.node, size_mib)
         name, _, snapshot = request.source.partition("@")
-        row = self._find(user, name, field="/source")
-        found = self._snapshot(row, snapshot, field="/source")
-        if row.pool != pool.id or request.node not in ("", row.node):
-            message = f"the snapshot lies in pool {self._book.pools[row.pool].name} on {row.node}"
-            raise ApiError(refusal("E_CONSTRAINT", message, field="/source", hint="make the volume there"))
-        return row.id, found.id, row.node
+        try:
+            row = self._finder.find(user, name, field="/source")
+            found = self._finder.snapshot(row, snapshot, field="/source")
+            if row.pool != pool.id or request.node not in ("", row.node):
+                message = f"the snapshot lies in pool {self._book.pools[row.pool].name} on {row.node}"
+                hint = "make the volume there, or of a backup: corral volume backup"
+                raise ApiError(refusal("E_CONSTRAINT", message, field="/source", hint=hint))
+            return row.id, found.id, self._room.find(pool, row.node, size_mib)
+        except ApiError:
+            backup = self._finder.backup(user, name, snapshot)
+            if backup is None:
+                raise
+        self._backups.check_fits(backup, size_mib)
+        node = self._room.find(pool, request.node, size_mib, among=self._backups.openers(backup))
+        return backup.volume, backup.id, node
 
-    def _roomiest(self, pool: PoolRow, wanted: str, size_mib: int) -> str:
-        """The node of the pool with most room that is there; `wanted` if it is said. Raises ApiError."""
-        if wanted and wanted not in pool.nodes:
-            expected = ", ".join(pool.nodes)
-            raise ApiError(
-                refusal("E_CONSTRAINT", "not a node of that pool", field="/node", expected=expected)
-            )
-        left = {
-            node: pool.node_mib - self._book.given_mib(pool, node)
-            for node in pool.nodes
-            if wanted in ("", node) and self._usable(pool, node)
-        }
-        if not left:
-            message = f"no node of pool {pool.name} can be used now"
-            hint = f"corral pool show {pool.name}"
-            raise ApiError(refusal("E_UNAVAILABLE", message, hint=hint, retry_after_s=2.0))
-        node = max(left, key=lambda name: (left[name], name))
-        if left[node] < size_mib:
-            got = format_size_mib(size_mib)
-            message = f"{node} has {format_size_mib(max(left[node], 0))} left of pool {pool.name}"
-            raise ApiError(refusal("E_POOL_FULL", message, field="/size", got=got))
-        self._check_copies(pool, node, size_mib)
-        return node
-
-    def _check_copies(self, pool: PoolRow, primary: str, size_mib: int) -> None:
-        """Raises ApiError where not all copies would have room now."""
-        roomy = [
-            node
-            for node in pool.nodes
-            if node != primary and pool.node_mib - self._book.given_mib(pool, node) >= size_mib
-        ]
-        if pool.type == "replicated" and len(roomy) < pool.replicas - 1:
-            beside = f"{len(roomy)} other {'node has' if len(roomy) == 1 else 'nodes have'}"
-            message = f"{pool.replicas} copies are kept in pool {pool.name}, and {beside} room for one"
-            raise ApiError(refusal("E_POOL_FULL", message, field="/size", got=format_size_mib(size_mib)))
-
-    def _usable(self, pool: PoolRow, node: str) -> bool:
-        found = self._book.pools_found.get((pool.id, node))
-        return found is not None and not found.fault and node not in self._book.silent
+    def _backup_pool(self, name: str, own: PoolRow, node: str) -> str:
+        """Where its backups lie. Raises ApiError."""
+        pool = self._find_pool(name, "/backup_pool") if name else own
+        check_backup_pool(pool, own, node)
+        return pool.id
 
     async def list(self, user: UserRow, request: Struct) -> VolumeEntries:
         """`volume.list`: those that the user may see."""
@@ -172,7 +167,7 @@ class VolumeDesk:
         rows = [
             row
             for row in self._book.volumes.values()
-            if _sees(user, row) and pool in ("", row.pool) and (row.deleted_at is None or request.deleted)
+            if sees(user, row) and pool in ("", row.pool) and (row.deleted_at is None or request.deleted)
         ]
         return VolumeEntries(volumes=[volume_entry(self._book, row) for row in rows])
 
@@ -180,13 +175,13 @@ class VolumeDesk:
         """`volume.show`."""
         assert isinstance(request, VolumeQuery)
         await self._loop.barrier()
-        return volume_entry(self._book, self._find(user, request.volume))
+        return volume_entry(self._book, self._finder.find(user, request.volume))
 
     async def remove(self, user: UserRow, request: Struct) -> VolumeEntry:
         """`volume.remove`: of one's own, or by an operator."""
         assert isinstance(request, VolumeRemove)
-        row = self._own(user, request.volume)
-        self._check_idle(row)
+        row = self._finder.own(user, request.volume)
+        self._finder.check_idle(row)
         if request.lost:
             _check_may_give_up(user, request)
             await self._keeper.give_up(row.id, by=user.name)
@@ -199,7 +194,7 @@ class VolumeDesk:
     async def undelete(self, user: UserRow, request: Struct) -> VolumeEntry:
         """`volume.undelete`."""
         assert isinstance(request, VolumeQuery)
-        row = self._own(user, request.volume)
+        row = self._finder.own(user, request.volume)
         if row.deleted_at is None:
             raise ApiError(refusal("E_CONFLICT", f"volume {row.name} is not deleted", field="/volume"))
         if not await self._store.undelete(row.id, by=user.name):
@@ -209,49 +204,49 @@ class VolumeDesk:
     async def set(self, user: UserRow, request: Struct) -> VolumeEntry:
         """`volume.set`: of one's own, or by an operator."""
         assert isinstance(request, VolumeSet)
-        row = self._own(user, request.volume)
+        row = self._finder.own(user, request.volume)
         faults: list[Fault] = []
-        policy = _policy(request.snapshots, faults)
+        if request.snapshots is not None:
+            policy = _policy(request.snapshots, faults)
+            next_at_s = self._keeper.next_snapshot_at(policy)
+            row = replace(row, policy=request.snapshots, next_snapshot_at=next_at_s)
+        if request.backup is not None or request.backup_pool is not None:
+            row = replace(row, backup=request.backup is not False)
+        faults += _backup_faults(row.policy, row.backup)
         if faults:
             raise ApiError(fault_error(faults))
-        next_at_s = self._keeper.next_snapshot_at(policy)
-        await self._store.set_policy(row.id, request.snapshots, next_at_s, by=user.name)
+        known = self._book.pools[row.backup_pool].name if row.backup_pool else ""
+        wanted = known if request.backup_pool is None else request.backup_pool
+        pool = self._book.pools[row.pool]
+        row = replace(row, backup_pool=self._backup_pool(wanted, pool, row.node) if row.backup else "")
+        await self._store.set_policy(row, by=user.name)
         return await self._changed(row.name)
 
     async def snapshot(self, user: UserRow, request: Struct) -> VolumeEntry:
         """`volume.snapshot`: the same name twice is the same snapshot."""
         assert isinstance(request, SnapshotQuery)
-        row = self._own(user, request.volume)
-        if _SNAPSHOT.fullmatch(request.snapshot) is None:
-            expected = "1–63 of a–z, 0–9, _, . and -, the first a letter or digit"
-            got = quote(request.snapshot)
-            raise ApiError(refusal("E_NAME", field="/snapshot", got=got, expected=expected))
+        row = self._finder.own(user, request.volume)
+        check_snapshot_name(request.snapshot)
         if all(each.name != request.snapshot for each in self._book.of_volume(row.id)):
-            self._check_idle(row, writers_only=True)
+            self._finder.check_idle(row, writers_only=True)
             await self._store.add_snapshot(row.id, request.snapshot, by=user.name)
-        return await self._changed(row.name)
-
-    async def restore(self, user: UserRow, request: Struct) -> VolumeEntry:
-        """`volume.restore`: what is in it now is lost."""
-        assert isinstance(request, SnapshotQuery)
-        row = self._own(user, request.volume)
-        found = self._snapshot(row, request.snapshot, field="/snapshot")
-        self._check_idle(row)
-        await self._store.restore(row.id, found.id, by=user.name)
         return await self._changed(row.name)
 
     async def unsnapshot(self, user: UserRow, request: Struct) -> VolumeEntry:
         """`volume.unsnapshot`."""
         assert isinstance(request, SnapshotQuery)
-        row = self._own(user, request.volume)
-        found = self._snapshot(row, request.snapshot, field="/snapshot")
+        row = self._finder.own(user, request.volume)
+        found = self._finder.snapshot(row, request.snapshot, field="/snapshot")
+        if any(each.snapshot == found.id and not each.ready for each in self._book.backups_of(row.id)):
+            message = f"snapshot {found.name} is being backed up"
+            raise ApiError(refusal("E_CONFLICT", message, field="/snapshot", retry_after_s=2.0))
         await self._store.drop_snapshot(found.id, by=user.name)
         return await self._changed(row.name)
 
     async def promote(self, user: UserRow, request: Struct) -> VolumeEntry:
         """`volume.promote`: raises ApiError where its node is not lost, or nobody has a copy."""
         assert isinstance(request, VolumeQuery)
-        row = self._own(user, request.volume)
+        row = self._finder.own(user, request.volume)
         if not self._book.is_copied(row):
             message = f"pool {self._book.pools[row.pool].name} keeps no copies of its volumes"
             raise ApiError(refusal("E_CONFLICT", message, field="/volume"))
@@ -265,46 +260,6 @@ class VolumeDesk:
         assert row is not None, "a volume with tasks or content goes only when its node has said so"
         return volume_entry(self._book, row)
 
-    def _find(self, user: UserRow, name: str, *, field: str = "/volume") -> VolumeRow:
-        row = self._book.volume(name)
-        if row is None or not _sees(user, row):
-            hint = "corral volume ls shows what there is"
-            raise ApiError(refusal("E_NOT_FOUND", f"no volume {name[:80]!r}", field=field, hint=hint))
-        return row
-
-    def _own(self, user: UserRow, name: str) -> VolumeRow:
-        row = self._find(user, name)
-        if row.owner != user.name and user.role.rank < Role.OPERATOR.rank:
-            raise ApiError(refusal("E_FORBIDDEN", f"volume {name} is {row.owner}'s", field="/volume"))
-        return row
-
-    def _snapshot(self, row: VolumeRow, name: str, *, field: str) -> SnapshotRow:
-        for each in self._book.of_volume(row.id):
-            if each.name == name:
-                found = self._book.found_of(row)
-                there = found is None or any(seen.id == each.id for seen in found.snapshots)
-                if not each.ready or not there:
-                    message = f"snapshot {name} is not there yet"
-                    if each.ready:
-                        message = f"snapshot {name} is not on {row.node}, where the volume is now"
-                    raise ApiError(refusal("E_UNAVAILABLE", message, field=field, retry_after_s=2.0))
-                return each
-        raise ApiError(
-            refusal("E_NOT_FOUND", f"volume {row.name} has no snapshot {name[:80]!r}", field=field)
-        )
-
-    def _check_idle(self, row: VolumeRow, *, writers_only: bool = False) -> None:
-        """Raises ApiError (E_VOLUME_IN_USE) where tasks have it, or are about to."""
-        tasks = [
-            str(attempt.ref.task.whole)
-            for attempt in self._loop.cluster.attempts()
-            for mount in attempt.task.group.settings.volumes
-            if mount.volume == row.id and not (writers_only and mount.read_only)
-        ]
-        if tasks:
-            message = f"tasks have volume {row.name}: {', '.join(tasks[:5])}"
-            raise ApiError(refusal("E_VOLUME_IN_USE", message, field="/volume"))
-
 
 def _check_may_give_up(user: UserRow, request: VolumeRemove) -> None:
     """Raises ApiError."""
@@ -316,8 +271,11 @@ def _check_may_give_up(user: UserRow, request: VolumeRemove) -> None:
         raise ApiError(refusal("E_FIELD", message, field="/lost", hint="with now: rm NAME --now --lost"))
 
 
-def _sees(user: UserRow, row: VolumeRow) -> bool:
-    return may_have(row, user.name) or user.role.rank >= Role.OPERATOR.rank
+def _backup_faults(policy: str, backup: bool) -> Iterator[Fault]:
+    if backup and not policy:
+        message = "what is backed up is what the clock has taken"
+        expected = 'when, and how many are kept: "@daily keep 7"'
+        yield Fault(code="E_REQUIRED", message=message, field="/snapshots", expected=expected)
 
 
 def _policy(text: str, faults: list[Fault]) -> SnapshotPolicy | None:
@@ -338,11 +296,6 @@ def _volume_faults(volume: VolumeCreate) -> Iterator[Fault]:
     if why:
         message = f"not a path to mount at: {why}"
         yield Fault(code="E_PATH", message=message, field="/path", got=quote(volume.path))
-    if volume.backup:
-        message = "there is no backup of volumes yet"
-        yield Fault(
-            code="E_UNSUPPORTED", message=message, field="/backup", hint="snapshots, or a copy: --from"
-        )
     if len(volume.storage_class) > CLASS_MAX or not is_plain(volume.storage_class):
         expected = f"at most {CLASS_MAX} visible characters"
         yield Fault(

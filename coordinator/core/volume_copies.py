@@ -7,7 +7,7 @@ where its node is lost: then another node gets one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -54,7 +54,10 @@ def plan_places(volume: Copied, disks: Mapping[str, Disk]) -> dict[str, Place]:
     for each in found.values():
         if each.removing and _lacking(found, volume) > 0 and _is_usable(each.node, disks):
             found[each.node] = replace(each, removing=False)
-    while _lacking(found, volume) > 0 and (node := _roomiest(volume, disks, found)) is not None:
+    while (
+        _lacking(found, volume) > 0
+        and (node := roomiest(disks, volume.size_mib, but={volume.primary, *found})) is not None
+    ):
         found[node] = Place(node=node)
         disks[node].left_mib -= volume.size_mib
     for name in _surplus(found, volume.copies):
@@ -83,6 +86,16 @@ def next_primary(volume: Copied, disks: Mapping[str, Disk], *, newest: bool = Tr
     return max(able, key=lambda place: (place.generation, place.node), default=None)
 
 
+def roomiest(disks: Mapping[str, Disk], size_mib: int, *, but: Container[str]) -> str | None:
+    """The usable node with most room that is none of `but`; of equals the first by name."""
+    fit = [
+        (-disk.left_mib, node)
+        for node, disk in disks.items()
+        if node not in but and _is_usable(node, disks) and disk.left_mib >= size_mib
+    ]
+    return min(fit)[1] if fit else None
+
+
 def _lacking(places: Mapping[str, Place], volume: Copied) -> int:
     """How many places more are wanted."""
     good = sum(not each.removing and each.state is not ReplicaState.FAILED for each in places.values())
@@ -91,16 +104,6 @@ def _lacking(places: Mapping[str, Place], volume: Copied) -> int:
 
 def _is_usable(node: str, disks: Mapping[str, Disk]) -> bool:
     return node in disks and disks[node].there and disks[node].takes and not disks[node].lost
-
-
-def _roomiest(volume: Copied, disks: Mapping[str, Disk], taken: Mapping[str, Place]) -> str | None:
-    fit = [
-        (-disk.left_mib, node)
-        for node, disk in disks.items()
-        if node not in taken and node != volume.primary and _is_usable(node, disks)
-        if disk.left_mib >= volume.size_mib
-    ]
-    return min(fit)[1] if fit else None
 
 
 def _surplus(places: Mapping[str, Place], copies: int) -> list[str]:

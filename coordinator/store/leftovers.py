@@ -15,11 +15,11 @@ from sql import queries
 _SQL = queries("leftovers")
 
 
-LeftoverKind = Literal["volume", "pool"]
+LeftoverKind = Literal["volume", "pool", "backup"]
 
 
 class Leftover(Struct, frozen=True, kw_only=True):
-    """A volume `id` on a node, or the node's part of a pool, which is at `path`."""
+    """A volume or backup `id` on a node, or the node's part of a pool, which is at `path`."""
 
     id: str
     node: str

@@ -72,6 +72,8 @@ class VolumeRow(Struct, frozen=True, kw_only=True):
     unsealed: tuple[str, ...] = ()
     policy: str = ""  # of snapshots by the clock
     next_snapshot_at: float | None = None
+    backup: bool = False  # those are backed up, in the pool
+    backup_pool: str = ""
 
 
 class CopyRow(Struct, frozen=True, kw_only=True):
@@ -102,6 +104,7 @@ class SnapshotRow(Struct, frozen=True, kw_only=True):
     sha256: str = ""
     automatic: bool = False
     taken_at: float | None = None
+    backup_asked: bool = False
 
 
 class VolumeStore:
@@ -162,6 +165,8 @@ class VolumeStore:
                 unsealed=tuple(row["unsealed"]),
                 policy=row["snapshot_policy"],
                 next_snapshot_at=row["snapshot_next_at"],
+                backup=row["backup_enabled"],
+                backup_pool=row["backup_pool"],
             )
             for row in await self._session.fetch(_SQL["volumes"])
         ]
@@ -210,11 +215,21 @@ class VolumeStore:
             volume.fill_snapshot,
             volume.policy,
             volume.next_snapshot_at,
+            volume.backup,
+            volume.backup_pool,
         )
 
-    async def set_policy(self, volume: str, policy: str, next_at_s: float | None, *, by: str) -> None:
-        """Snapshots by the clock from now on; "": none."""
-        await self._session.execute(_SQL["set_volume"], volume, policy, next_at_s, by)
+    async def set_policy(self, row: VolumeRow, *, by: str) -> None:
+        """Snapshots by the clock from now on, and backups of them, as `row` has them."""
+        await self._session.execute(
+            _SQL["set_volume"],
+            row.id,
+            row.policy,
+            row.next_snapshot_at,
+            by,
+            row.backup,
+            row.backup_pool,
+        )
 
     async def delete(self, volume: str, *, by: str, now: bool) -> None:
         await self._session.execute(_SQL["delete_volume"], volume, by, now)

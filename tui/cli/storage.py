@@ -9,12 +9,22 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from bus.codec import from_fields
-from bus.volumes import PoolCreate, PoolEntry, VolumeCreate, VolumeEntry, VolumeList
+from bus.volumes import Backup, PoolCreate, PoolEntry, VolumeCreate, VolumeEntry, VolumeList
 from tui.cli import output
 from tui.cli.connect import client
 from tui.cli.diagnostics import CommandError, Exit
 from tui.cli.moments import EXPECTED, parse_moment
-from tui.view.storage import POOLS, VOLUMES, policy_text, pool_lines, pool_row, volume_lines, volume_row
+from tui.view.storage import (
+    BACKUPS,
+    POOLS,
+    VOLUMES,
+    backup_row,
+    policy_text,
+    pool_lines,
+    pool_row,
+    volume_lines,
+    volume_row,
+)
 from tui.view.table import Column
 
 if TYPE_CHECKING:
@@ -70,6 +80,9 @@ async def volume(arguments: Namespace) -> int:
         "undelete": _undelete,
         "snapshot": _snapshot,
         "unsnapshot": _unsnapshot,
+        "backup": _backup,
+        "backups": _backups,
+        "unbackup": _unbackup,
         "restore": _restore,
         "promote": _promote,
     }
@@ -97,6 +110,8 @@ async def _create(arguments: Namespace, corral: Client) -> None:
             "storage_class": arguments.storage_class,
             "shared": arguments.shared,
             "snapshots": arguments.snapshots or "",
+            "backup": bool(arguments.backup),
+            "backup_pool": arguments.backup_pool or "",
         },
         VolumeCreate,
     )
@@ -111,10 +126,16 @@ async def _show(arguments: Namespace, corral: Client) -> None:
 
 
 async def _set(arguments: Namespace, corral: Client) -> None:
-    if arguments.snapshots is None:
-        expected = 'what is to change: --snapshots "@daily keep 7", or "" for none'
+    changes = arguments.snapshots, arguments.backup, arguments.backup_pool
+    if all(each is None for each in changes):
+        expected = 'what is to change: --snapshots "@daily keep 7" ("" for none), --backup or --no-backup'
         raise CommandError("E_USAGE", "nothing is said", exit=Exit.USAGE, expected=expected)
-    entry = await corral.set_volume(_named(arguments.name), snapshots=arguments.snapshots)
+    entry = await corral.set_volume(
+        _named(arguments.name),
+        snapshots=arguments.snapshots,
+        backup=arguments.backup,
+        backup_pool=arguments.backup_pool,
+    )
     _one(arguments, entry, policy_text(entry) or "no snapshots by the clock")
 
 
@@ -146,15 +167,61 @@ async def _unsnapshot(arguments: Namespace, corral: Client) -> None:
     _one(arguments, entry, f"snapshot {name} removed")
 
 
+async def _backup(arguments: Namespace, corral: Client) -> None:
+    before = {each.name for each in (await corral.volume(_named(arguments.name))).backups}
+    said = arguments.snapshot or ""
+    entry = await corral.backup_volume(_named(arguments.name), said, pool=arguments.pool or "")
+    name = said or next(each.name for each in reversed(entry.backups) if each.name not in before)
+
+    def state(each: VolumeEntry) -> Backup | None:
+        return next((backup for backup in each.backups if backup.name == name), None)
+
+    def done(each: VolumeEntry) -> bool:
+        found = state(each)
+        if found is not None and found.fault:
+            raise CommandError("E_UNAVAILABLE", found.fault, exit=Exit.UNAVAILABLE, got=name)
+        return found is not None and found.state == "ready"
+
+    entry = await _settled(arguments, corral, entry, done)
+    found = state(entry)
+    ready = found is not None and found.state == "ready"
+    where = f"lies on {found.node}" if ready and found is not None else "is being made"
+    _one(arguments, entry, f"backup {name} {where}")
+
+
+async def _backups(arguments: Namespace, corral: Client) -> None:
+    found = (await corral.backups(arguments.name or "")).backups
+    names = [f"{each.volume}@{each.name}" for each in found]
+    _print(arguments, found, names, BACKUPS, map(backup_row, found))
+
+
+async def _unbackup(arguments: Namespace, corral: Client) -> None:
+    name = _said(arguments.snapshot, "BACKUP", "the backup's name")
+    gone = await corral.remove_backup(_named(arguments.name), name)
+    output.one(
+        arguments.output, gone, name=gone.name, text=lambda: [f"volume {gone.volume}: backup {name} removed"]
+    )
+
+
 async def _restore(arguments: Namespace, corral: Client) -> None:
     name = await _moment(arguments, corral) if arguments.at else _snapshot_name(arguments)
-    entry = await corral.restore_volume(_named(arguments.name), name)
+    node, pool = arguments.node, arguments.pool or ""
+    volume = _named(arguments.name)
+    if node or pool:
+        entry = await corral.rehome_volume(volume, name, node=node, pool=pool)
+    else:
+        entry = await corral.restore_volume(volume, name)
     entry = await _settled(arguments, corral, entry, lambda each: each.state == "ready")
-    _one(arguments, entry, f"as in snapshot {name}" if entry.state == "ready" else "is being restored")
+    _one(arguments, entry, f"as in {_what(entry, name)}" if entry.state == "ready" else "is being restored")
+
+
+def _what(entry: VolumeEntry, name: str) -> str:
+    taken = any(each.name == name and each.ready for each in entry.snapshots)
+    return f"{'snapshot' if taken else 'backup'} {name}"
 
 
 async def _moment(arguments: Namespace, corral: Client) -> str:
-    """The newest snapshot that was taken at `--at` or before. Raises CommandError."""
+    """The newest snapshot, or backup of one, that was taken at `--at` or before. Raises CommandError."""
     if arguments.snapshot:
         message = "a snapshot and --at are said"
         raise CommandError("E_USAGE", message, exit=Exit.USAGE, expected="one of them")
@@ -165,15 +232,16 @@ async def _moment(arguments: Namespace, corral: Client) -> str:
             "E_TIME", "not a time", exit=Exit.USAGE, field="--at", got=arguments.at, expected=EXPECTED
         ) from error
     entry = await corral.volume(_named(arguments.name))
-    before = [each for each in entry.snapshots if each.taken_at is not None and each.taken_at <= at_s]
-    newest = max(before, key=lambda each: each.taken_at or 0.0, default=None)
-    if newest is None:
-        message = f"volume {entry.name} has no snapshot of then, or of before"
+    there = [(each.taken_at, each.name) for each in entry.snapshots if each.ready]
+    there += [(each.taken_at, each.name) for each in entry.backups if each.state == "ready"]
+    before = [(taken_at, name) for taken_at, name in there if taken_at is not None and taken_at <= at_s]
+    if not before:
+        message = f"volume {entry.name} has no snapshot or backup of then, or of before"
         hint = f"corral volume show {entry.name}"
         raise CommandError(
             "E_NOT_FOUND", message, exit=Exit.NOT_FOUND, field="--at", got=arguments.at, hint=hint
         )
-    return newest.name
+    return max(before)[1]
 
 
 async def _promote(arguments: Namespace, corral: Client) -> None:

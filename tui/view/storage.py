@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bus.instants import format_instant
 from bus.units import counted, format_size_mib
-from bus.volumes import PoolEntry, VolumeEntry
+from bus.volumes import Backup, PoolEntry, VolumeEntry
 from tui.view.safe import safe_text
 from tui.view.table import Column
 
@@ -34,6 +34,32 @@ VOLUMES = (
     Column("OWNER"),
     Column("TASKS"),
 )
+
+
+BACKUPS = (
+    Column("VOLUME"),
+    Column("BACKUP"),
+    Column("STATE"),
+    Column("POOL"),
+    Column("NODE"),
+    Column("SIZE", right=True),
+    Column("TAKEN"),
+    Column("OWNER"),
+)
+
+
+def backup_row(backup: Backup) -> tuple[str, ...]:
+    """One line of `corral volume backups`."""
+    return (
+        backup.volume,
+        backup.name,
+        backup.state,
+        backup.pool,
+        backup.node,
+        size_text(backup.size),
+        format_instant(backup.taken_at) if backup.taken_at is not None else "",
+        backup.owner,
+    )
 
 
 def pool_row(pool: PoolEntry) -> tuple[str, ...]:
@@ -105,11 +131,18 @@ def size_text(size: int) -> str:
     return format_size_mib(-(-size // MIB))
 
 
+def _backup_text(backup: Backup) -> str:
+    where = f", {size_text(backup.size)} on {backup.node}" if backup.node else ""
+    taken = f", taken at {format_instant(backup.taken_at)}" if backup.taken_at is not None else ""
+    return f"{backup.name}: {backup.state}{where}{taken}" + (f": {backup.fault}" if backup.fault else "")
+
+
 def policy_text(volume: VolumeEntry) -> str:
     """Snapshots by the clock; "" without."""
     following = volume.next_snapshot_at
     due = f", the next at {format_instant(following)}" if following is not None else ""
-    return f"snapshots {volume.policy}{due}" if volume.policy else ""
+    backed = f", backed up in pool {volume.backup_pool}" if volume.backup_pool else ""
+    return f"snapshots {volume.policy}{backed}{due}" if volume.policy else ""
 
 
 def volume_lines(volume: VolumeEntry) -> list[str]:
@@ -142,4 +175,5 @@ def volume_texts(volume: VolumeEntry) -> list[tuple[str, str]]:
         state = size_text(each.size) if each.ready else "being taken, when nobody writes"
         taken = f", taken at {format_instant(each.taken_at)}" if each.taken_at is not None else ""
         facts.append(("snapshot", f"{each.name}: {state}{taken}"))
+    facts += [("backup", _backup_text(each)) for each in volume.backups]
     return facts

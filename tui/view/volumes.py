@@ -11,7 +11,7 @@ from tui.view.lines import Line
 from tui.view.listings import Listing
 from tui.view.storage import MIB, at_rest, tasks_text, volume_texts
 
-_MARKS = {"making": "◷", "ready": "●", "away": "✖", "deleted": "⊘"}
+_MARKS = {"making": "◷", "ready": "●", "away": "✖", "damaged": "✖", "deleted": "⊘"}
 
 
 def part_used(volume: VolumeEntry) -> float:
@@ -21,7 +21,7 @@ def part_used(volume: VolumeEntry) -> float:
 
 def volume_tone(volume: VolumeEntry) -> str:
     """A fault, or a node that is away, is bad; nearly full is a warning."""
-    if volume.fault or volume.state == "away":
+    if volume.fault or volume.state in ("away", "damaged"):
         return "bad"
     if volume.state != "ready":
         return "idle"

@@ -33,6 +33,7 @@ select v.id::text, v.pool_id::text as pool, v.name, v.size_mib, v.mount_path, v.
     v.shared, v.ready, v.used_bytes, v.sealed_sha256, v.fill_number, v.fill_volume::text, v.fill_snapshot::text,
     v.generation, v.sealed_bytes, v.sealed_fill, coalesce(extract(epoch from v.sealed_at), 0)::double precision as sealed_at,
     v.unsealed, v.removing, coalesce(v.snapshot_policy, '') as snapshot_policy,
+    v.backup_enabled, coalesce(v.backup_pool_id::text, '') as backup_pool,
     extract(epoch from v.snapshot_next_at)::double precision as snapshot_next_at, n.name as node, extract(epoch from v.created_at)::double precision as created_at,
     extract(epoch from v.deleted_at)::double precision as deleted_at
 from corral.storage_volumes v left join corral.nodes n on n.id = v.node_id order by v.name, v.created_at;
@@ -41,10 +42,12 @@ from corral.storage_volumes v left join corral.nodes n on n.id = v.node_id order
 -- A volume, and how much of its pool is given away from now on.
 with made as (
     insert into corral.storage_volumes (pool_id, name, size_mib, mount_path, access_mode, storage_class, owner, shared,
-        node_id, fill_number, fill_volume, fill_snapshot, snapshot_policy, snapshot_next_at)
+        node_id, fill_number, fill_volume, fill_snapshot, snapshot_policy, snapshot_next_at,
+        backup_enabled, backup_pool_id)
     values ($1::text::uuid, $2, $3, nullif($4, ''), $5, nullif($6, ''), $7, $8,
         (select id from corral.nodes where name = $9), case when $10 = '' then 0 else 1 end,
-        nullif($10, '')::uuid, nullif($11, '')::uuid, nullif($12, ''), to_timestamp($13::double precision))
+        nullif($10, '')::uuid, nullif($11, '')::uuid, nullif($12, ''), to_timestamp($13::double precision),
+        $14, nullif($15, '')::uuid)
     returning id, name),
 given as (update corral.storage_pools set used_mib = used_mib + $3 where id = $1::text::uuid),
 noted as (
@@ -146,13 +149,15 @@ where a.node_name = $3 and a.state = 'completed' and j.spec -> 'mounted' -> $2 -
 group by j.number, j.spec, u.username;
 
 -- name: set_volume!
--- Its snapshots by the clock: $2 the policy ("": none), $3 when the next is due. By $4.
+-- Its snapshots by the clock: $2 the policy ("": none), $3 when the next is due; whether they are backed up ($5), and in
+-- which pool ($6). By $4.
 with changed as (
     update corral.storage_volumes
-    set snapshot_policy = nullif($2, ''), snapshot_next_at = to_timestamp($3::double precision)
+    set snapshot_policy = nullif($2, ''), snapshot_next_at = to_timestamp($3::double precision),
+        backup_enabled = $5, backup_pool_id = nullif($6, '')::uuid
     where id = $1::text::uuid returning name)
 insert into corral.audit (actor, action, object, details)
-select $4, 'volume.set', name, jsonb_build_object('snapshots', $2::text) from changed;
+select $4, 'volume.set', name, jsonb_build_object('snapshots', $2::text, 'backup', $5::boolean) from changed;
 
 -- name: snapshot_by_clock!
 -- The clock asks for snapshot $2 ("": it is left out); the next is due at $4, if $3 was the last word. Twice is once.
@@ -169,7 +174,7 @@ update corral.storage_snapshots set dropping = true where id = any ($1::text[]::
 
 -- name: snapshots
 -- All snapshots.
-select s.id::text, s.volume_id::text as volume, s.name, s.ready, s.size_bytes, s.dropping, s.created_by, s.automatic,
+select s.id::text, s.volume_id::text as volume, s.name, s.ready, s.size_bytes, s.dropping, s.created_by, s.automatic, s.backup_asked,
     coalesce(s.sealed_sha256, '') as sha256, extract(epoch from s.taken_at)::double precision as taken_at,
     extract(epoch from s.created_at)::double precision as created_at
 from corral.storage_snapshots s order by s.created_at;

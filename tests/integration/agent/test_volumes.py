@@ -70,6 +70,9 @@ class Cluster:
                 "unsnapped": not v.snapshots,
                 "restored": v.filled == 1 and not (self.pool.packs and (self.root / "live").exists()),
                 "gone": not v.ready,
+                "damaged": v.damaged,
+                "mended": v.ready and not v.damaged and v.filled == 1,
+                "snapshot broken": bool(v.broken),
             }[condition]:
                 return
             await until(lambda: True, "the loop turns")
@@ -254,3 +257,38 @@ async def test_strings_finds_nothing(cluster: Cluster) -> None:
         ["strings", "-n", "6", str(cluster.root / "sealed")], capture_output=True, check=True
     )
     assert b"plaintext" not in found.stdout and b"secret-name" not in found.stdout
+
+
+def damage(path: Path) -> None:
+    """One bit of a file; what else has the same blocks stays as it is."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.unlink()
+    path.write_bytes(data)
+
+
+async def test_a_scrub_finds_what_is_damaged_and_nobody_is_given_it(cluster: Cluster) -> None:
+    cluster.pool = replace(cluster.pool, compress=True)
+    cluster.want(snapshots=(SNAPSHOT, OTHER))
+    await cluster.until("sealed")
+    while len(cluster.volume.snapshots) < 2:
+        await cluster.ask()
+    damage(cluster.root / "snapshots" / OTHER)
+    await cluster.world.coordinator.command(m.ScrubBlobs(epoch=1))
+    await cluster.until("snapshot broken")
+    assert [each.id for each in cluster.volume.snapshots] == [SNAPSHOT]
+    assert cluster.volume.ready and not cluster.volume.damaged
+    damage(cluster.root / "sealed")
+    await cluster.world.coordinator.command(m.ScrubBlobs(epoch=1))
+    await cluster.until("damaged")
+    assert not cluster.volume.ready and not cluster.volume.sha256 and "damaged" in cluster.volume.fault
+    await cluster.assign(A, "true")
+    ended = await cluster.world.coordinator.ended(A)
+    assert ended.outcome is Outcome.NOT_STARTED and "damaged" in ended.message
+    cluster.want(content=CopyOf(volume=VOLUME, snapshot=SNAPSHOT, number=1))
+    await cluster.until("mended")
+    await cluster.assign(B, "true")
+    assert (await cluster.world.coordinator.ended(B)).exit_code == 0
+    cluster.want(removed=True)
+    await cluster.until("gone")
+    assert not cluster.root.exists()

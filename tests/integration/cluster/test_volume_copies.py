@@ -176,3 +176,35 @@ async def test_no_copy_takes_over_that_lacks_what_a_finished_task_wrote(
         kept.before = 0  # what n2 had counts on from there
         await kept.until_copied(on="n1")
         assert len(sealed_files(folder, "held")) == 1
+
+
+async def test_a_damaged_file_is_brought_again_from_the_other_node(
+    cluster: LiveCluster, folder: Path
+) -> None:
+    async with cluster.client() as alice, cluster.client("olga") as olga:
+        kept = await keep(cluster, alice, olga, folder, "rot")
+        await kept.until_copied(on="n2")
+        await kept.write("seq 2000 > mnt/v/x")
+        await kept.until_copied(on="n2")
+        (good,) = sealed_files(folder, "rot")
+        for node, what in (("n2", "the copy of volume rot"), ("n1", "volume rot")):
+            (path,) = (folder / f"rot-{node}").glob("*/sealed")
+            data = bytearray(path.read_bytes())
+            data[len(data) // 2] ^= 1
+            path.write_bytes(data)
+            await olga.scrub_replicas(node)
+
+            async def told(expected: str = f"{what} on {node} is damaged") -> bool:
+                events = (await olga.events(EventList(filter="kind=volume_damaged", limit=5))).events
+                return any(expected == each.message for each in events)
+
+            await cluster.until(told, f"{node} found it", wait_s=60)
+
+            async def mended() -> bool:
+                paths = list(folder.glob("rot-*/*/sealed"))
+                hashes = [hashlib.sha256(each.read_bytes()).hexdigest() for each in paths]
+                return hashes == [good, good]
+
+            await cluster.until(mended, f"{node} has it again", wait_s=60)
+            await kept.until_copied(on="n2")
+        assert (await kept.read()).endswith("2000\n")

@@ -150,11 +150,11 @@ async def test_the_clock_asks_for_each_snapshot_once(leader: Leader, store: Volu
     assert len(await store.snapshots()) == 1, "it was left out"
     await store.outlive([snapshot.id])
     assert [each.dropping for each in await store.snapshots()] == [True]
-    await store.set_policy(volume.id, "", None, by="alice")
+    await store.set_policy(replace(volume, policy="", next_snapshot_at=None), by="alice")
     (stopped,) = await store.volumes()
     assert (stopped.policy, stopped.next_snapshot_at) == ("", None)
     with pytest.raises(Disagreement):
-        await store.set_policy(volume.id, "@daily keep 2", None, by="alice")
+        await store.set_policy(replace(volume, next_snapshot_at=None), by="alice")
     await store.forget(volume.id)
     await store.remove_pool(identity, by="olga")
 

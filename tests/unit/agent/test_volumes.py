@@ -81,3 +81,28 @@ def test_snapshots_are_dropped() -> None:
     wanted = replace(WANTED, dropped=("a", "b"))
     assert next_step(wanted, replace(THERE, snapshots=frozenset("b"))) == Step(Deed.DROP, "b")
     assert next_step(wanted, THERE) is None
+
+
+def test_a_snapshot_is_packed_for_others_as_long_as_they_want_it() -> None:
+    plain = replace(THERE, packs=False, snapshots=frozenset("ab"))
+    wanted = replace(WANTED, packed=("a", "b", "c"))
+    assert next_step(wanted, plain) == Step(Deed.PACK, "a")
+    assert next_step(wanted, replace(plain, packed=frozenset("a"))) == Step(Deed.PACK, "b")
+    assert next_step(wanted, replace(plain, packed=frozenset("ab"))) is None, "c is not taken yet"
+    assert next_step(WANTED, replace(plain, packed=frozenset("ba"))) == Step(Deed.UNPACK, "a")
+    assert next_step(wanted, replace(plain, packs=True)) is None, "they lie there as sealed files anyway"
+    assert next_step(replace(wanted, primary=False), plain) == Step(Deed.PACK, "a")
+
+
+def test_what_is_damaged_is_fetched_sealed_or_filled_again_and_else_left() -> None:
+    damaged = replace(THERE, damaged=True)
+    assert next_step(WANTED, damaged) is None
+    assert next_step(None, damaged) is None
+    assert next_step(replace(WANTED, sha256="old"), damaged) == Step(Deed.FETCH), "another node has it"
+    assert next_step(replace(REPLICA, sha256="old"), damaged) == Step(Deed.FETCH)
+    reading = replace(damaged, live=True, uses=1)
+    assert next_step(WANTED, reading) == Step(Deed.SEAL), "the folder has all of it"
+    assert next_step(replace(WANTED, sha256="old"), replace(reading, writers=1)) is None
+    content = CopyOf(volume="v", snapshot="s", number=1)
+    assert next_step(replace(WANTED, content=content), damaged) == Step(Deed.FILL, "s")
+    assert next_step(replace(WANTED, removed=True), damaged) == Step(Deed.REMOVE)

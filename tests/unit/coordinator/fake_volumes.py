@@ -12,6 +12,7 @@ from bus.volumes import PoolCreate
 from coordinator.core.replication import ReplicaState
 from coordinator.core.volume_copies import Place
 from coordinator.core.volume_snapshots import Due
+from coordinator.store.backups import BackupRow, BackupStore
 from coordinator.store.errors import Disagreement
 from coordinator.store.leftovers import Leftover, LeftoverStore
 from coordinator.store.volumes import CopyRow, PoolRow, SnapshotRow, VolumeRow, VolumeStore, Wrote
@@ -30,7 +31,7 @@ class FakeVolumes(VolumeStore):
         self.done: list[tuple[str, str]] = []
         self._last = 0
 
-    def _id(self) -> str:
+    def new_id(self) -> str:
         self._last += 1
         return str(UUID(int=self._last))
 
@@ -48,7 +49,7 @@ class FakeVolumes(VolumeStore):
 
     async def add_pool(self, pool: PoolCreate, *, size_mib: int, by: str) -> str:
         made = PoolRow(
-            id=self._id(),
+            id=self.new_id(),
             name=pool.name,
             type=pool.type,
             path=pool.path,
@@ -72,7 +73,7 @@ class FakeVolumes(VolumeStore):
     async def add_volume(self, volume: VolumeRow) -> None:
         if any(each.name == volume.name and each.deleted_at is None for each in self.kept.values()):
             raise Disagreement("storage_volumes_current")
-        identity = self._id()
+        identity = self.new_id()
         filled = int(bool(volume.fill_volume))
         self.kept[identity] = replace(volume, id=identity, fill_number=filled, created_at=float(self._last))
         self.done.append((volume.owner, "volume.create"))
@@ -121,8 +122,8 @@ class FakeVolumes(VolumeStore):
     async def wrote(self, row: VolumeRow) -> list[Wrote]:
         return self.written
 
-    async def set_policy(self, volume: str, policy: str, next_at_s: float | None, *, by: str) -> None:
-        self.kept[volume] = replace(self.kept[volume], policy=policy, next_snapshot_at=next_at_s)
+    async def set_policy(self, row: VolumeRow, *, by: str) -> None:
+        self.kept[row.id] = row
         self.done.append((by, "volume.set"))
 
     async def snapshot_by_clock(self, row: VolumeRow, due: Due, *, by: str) -> None:
@@ -138,7 +139,7 @@ class FakeVolumes(VolumeStore):
 
     async def add_snapshot(self, volume: str, name: str, *, by: str) -> None:
         made = SnapshotRow(
-            id=self._id(),
+            id=self.new_id(),
             volume=volume,
             name=name,
             ready=False,
@@ -155,6 +156,11 @@ class FakeVolumes(VolumeStore):
 
     async def drop_snapshot(self, snapshot: str, *, by: str) -> None:
         self.kept_snapshots[snapshot] = replace(self.kept_snapshots[snapshot], dropping=True)
+
+    async def remove_snapshots(self, volume: str) -> None:
+        """Those of one volume."""
+        kept = self.kept_snapshots.items()
+        self.kept_snapshots = {name: each for name, each in kept if each.volume != volume}
 
     async def forget_snapshot(self, snapshot: str) -> None:
         del self.kept_snapshots[snapshot]
@@ -194,3 +200,86 @@ class FakeLeftovers(LeftoverStore):
 
     async def gone(self, leftover: Leftover) -> None:
         self.kept.remove(leftover)
+
+
+class FakeBackups(BackupStore):
+    """Keeps them in memory."""
+
+    def __init__(self, volumes: FakeVolumes, leftovers: FakeLeftovers) -> None:
+        self._volumes = volumes
+        self._leftovers = leftovers
+        self.kept: dict[str, BackupRow] = {}
+        self.others_lead = False
+
+    async def close(self) -> None:
+        pass
+
+    async def all(self) -> list[BackupRow]:
+        return list(self.kept.values())
+
+    async def add(self, snapshot: str, pool: str, *, by: str, automatic: bool = False) -> None:
+        known = self._volumes.kept_snapshots[snapshot]
+        self._volumes.kept_snapshots[snapshot] = replace(known, backup_asked=True)
+        volume = self._volumes.kept[known.volume]
+        if any((each.volume, each.name) == (volume.id, known.name) for each in self.kept.values()):
+            return
+        row = BackupRow(
+            id=self._volumes.new_id(),
+            volume=volume.id,
+            volume_name=volume.name,
+            owner=volume.owner,
+            name=known.name,
+            snapshot=snapshot,
+            source_pool=volume.pool,
+            encrypted=self._volumes.kept_pools[volume.pool].encrypt,
+            pool=pool,
+            automatic=automatic,
+            created_by=by,
+            created_at=known.created_at,
+        )
+        self.kept[row.id] = row
+
+    async def place(self, backup: str, node: str, *, sha256: str, size: int, used: int) -> None:
+        self.kept[backup] = replace(
+            self.kept[backup], node=node, sha256=sha256, size=size, used=used, taken_at=1.0
+        )
+
+    async def backed_up(self, backup: str) -> None:
+        self.kept[backup] = replace(self.kept[backup], ready=True)
+
+    async def drop(self, backup: str, *, by: str) -> None:
+        self.kept[backup] = replace(self.kept[backup], dropping=True)
+        self._volumes.done.append((by, "volume.unbackup"))
+
+    async def outlive(self, backups: Sequence[str]) -> None:
+        for each in backups:
+            self.kept[each] = replace(self.kept[each], dropping=True)
+
+    async def displace(self, row: BackupRow, *, left: bool) -> None:
+        if left:
+            name = f"{row.volume_name}@{row.name}"
+            self._leftovers.kept.append(
+                Leftover(id=row.id, node=row.node, pool=row.pool, kind="backup", name=name, path="")
+            )
+        self.kept[row.id] = replace(row, node="", sha256="", ready=False)
+
+    async def forget(self, backup: str) -> None:
+        del self.kept[backup]
+
+    async def rehome(
+        self, row: VolumeRow, backup: BackupRow, *, node: str, pool: str, epoch: int, by: str
+    ) -> bool:
+        if self.others_lead:
+            return False
+        self._volumes.kept[row.id] = replace(
+            row,
+            node=node,
+            pool=pool,
+            ready=False,
+            fill_number=row.fill_number + 1,
+            fill_volume=backup.volume,
+            fill_snapshot=backup.id,
+        )
+        await self._leftovers.give_up(row.id, [row.node], by=by)
+        await self._volumes.remove_snapshots(row.id)
+        return True

@@ -87,7 +87,7 @@ from tests.unit.coordinator.fake_networks import FakeNetworks
 from tests.unit.coordinator.fake_replicas import FakeReplicas
 from tests.unit.coordinator.fake_schedules import FakeSchedules
 from tests.unit.coordinator.fake_training import FakeTraining
-from tests.unit.coordinator.fake_volumes import FakeLeftovers, FakeVolumes
+from tests.unit.coordinator.fake_volumes import FakeBackups, FakeLeftovers, FakeVolumes
 from tests.unit.coordinator.fake_webhooks import FakeWebhooks, SealerInMemory
 from tests.unit.coordinator.fakes import (
     FakeArchive,
@@ -204,10 +204,12 @@ class Shell:
         self.loop = Loop(self.cluster, self.performer, self.clock, answer_beat=self.teller.answer_beat)
         self.volumes, self.volume_store = VolumeBook(), FakeVolumes()
         self.leftovers = FakeLeftovers(self.volume_store)
+        self.backups = FakeBackups(self.volume_store, self.leftovers)
         self.keeper = VolumeKeeper(
             self.volumes,
             self.volume_store,
             self.leftovers,
+            self.backups,
             self.teller,
             self.loop,
             clock=self.clock,
@@ -367,7 +369,12 @@ class Shell:
                 **ToolDesk(self.loop, self.registry, FakeTools(), self.clock).handlers,
                 **NetworkDesk(self.loop, FakeNetworks()).handlers,
                 **VolumeDesk(
-                    self.loop, self.volumes, self.volume_store, self.keeper, make_key=lambda: bytes(32)
+                    self.loop,
+                    self.volumes,
+                    self.volume_store,
+                    self.backups,
+                    self.keeper,
+                    make_key=lambda: bytes(32),
                 ).handlers,
                 **Pasts(self.loop, self.jobs.finder, self.past, self.clock).handlers,
                 **PastReasons(self.loop, self.jobs.finder, self.reads, self.past, self.clock).handlers,

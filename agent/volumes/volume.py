@@ -1,0 +1,208 @@
+"""A volume as it lies on the disk of this node.
+
+<pool>/.corral-pool.json          which pool this folder is
+<pool>/<volume>/meta.json         what is known of a volume
+<pool>/<volume>/live/             its content, of the tasks' account
+<pool>/<volume>/sealed            its content as one file, in a pool that packs (`PoolWanted.packs`)
+<pool>/<volume>/snapshots/<id>    a folder, or a sealed file likewise; beside that its hash, <id>.sha256
+<pool>/<volume>/packs/<id>        a snapshot as a sealed file too, and its hash, while others fetch it
+<pool>/<volume>/uses/<attempt>    who has it open: "ro" or "rw"
+<pool>/backups/<id>               a sealed file of a volume of another node, and its hash, <id>.sha256
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from agent.core.volumes import Seen
+from agent.volumes.packing import filled
+from agent.volumes.writing import write_whole
+from bus.errors import ApiError
+from bus.refusal import refusal
+from bus.values import AttemptRef
+from bus.volume_wire import PoolWanted, SnapshotFound, VolumeFound
+
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+ASIDE = ".damaged"
+"""What is damaged has this behind its name."""
+
+_DAMAGED = "E_SEALED: its sealed file is damaged"
+_LIVE, _SEALED, _PACKS = "live", "sealed", "packs"
+
+
+class Meta(Struct, omit_defaults=True):
+    """`changed`: a task that may write has had it since it was sealed; `unsealed` are all that did.
+
+    `damaged`: the sealed file was found to be another than was sealed, and is out of the way.
+    """
+
+    name: str
+    size_mib: int
+    generation: int = 0
+    sha256: str = ""
+    size: int = 0
+    filled: int = 0
+    used: int = 0
+    changed: bool = False
+    unsealed: tuple[AttemptRef, ...] = ()
+    sealed_fill: int = 0  # the `filled` of what is in the sealed file
+    damaged: bool = False
+
+
+class Pool:
+    """`facts` without the key, which is `key`."""
+
+    def __init__(self, facts: PoolWanted, key: bytes | None) -> None:
+        self.facts = facts
+        self.key = key
+        self.root = Path(facts.path)
+
+
+class Volume:
+    """One volume of this node. `meta` None: it does not exist yet."""
+
+    def __init__(self, identity: str, pool: Pool) -> None:
+        self.id = identity
+        self.pool = pool
+        self.root = pool.root / identity
+        self.live = self.root / _LIVE
+        self.sealed = self.root / _SEALED
+        self.meta = self._read()
+        self.fault = ""
+
+    def _read(self) -> Meta | None:
+        try:
+            return msgspec.json.decode((self.root / "meta.json").read_bytes(), type=Meta)
+        except FileNotFoundError:
+            return None
+        except msgspec.MsgspecError as error:
+            raise ApiError(refusal("E_SEALED", f"{self.root}/meta.json is damaged: {error}")) from error
+
+    def write(self, meta: Meta) -> None:
+        """What is known of it from now on."""
+        write_whole(self.root / "meta.json", msgspec.json.encode(meta))
+        self.meta = meta
+
+    def snapshot(self, identity: str) -> Path:
+        return self.root / "snapshots" / checked(identity)
+
+    def uses(self) -> dict[AttemptRef, bool]:
+        """Who has it open, and whether they write."""
+        found = {}
+        for path in listed(self.root / "uses"):
+            job, index, fence = path.name.split(".")
+            found[AttemptRef(int(job), int(index), int(fence))] = path.read_bytes() == b"rw"
+        return found
+
+    def seen(self) -> Seen:
+        """As `next_step` wants to know it."""
+        uses = self.uses()
+        return Seen(
+            exists=self.meta is not None,
+            packs=self.pool.facts.packs,
+            live=self.live.is_dir(),
+            changed=self.meta is not None and self.meta.changed,
+            damaged=self.meta is not None and self.meta.damaged,
+            uses=len(uses),
+            writers=sum(uses.values()),
+            filled=0 if self.meta is None else self.meta.filled,
+            sha256="" if self.meta is None else self.meta.sha256,
+            snapshots=frozenset(path.name for path in self._snapshots()),
+            packed=frozenset(path.name for path in sealed_in(self.packs())),
+        )
+
+    def found(self) -> VolumeFound:
+        """As the coordinator is told."""
+        meta, uses = self.meta, self.uses()
+        if meta is None:
+            return VolumeFound(id=self.id, fault=self.fault)
+        return VolumeFound(
+            id=self.id,
+            generation=meta.generation,
+            sha256="" if meta.damaged else meta.sha256,
+            size=meta.size,
+            used=meta.used,
+            filled=meta.filled,
+            ready=not meta.damaged or self.live.is_dir(),
+            damaged=meta.damaged,
+            fault=self.fault or (_DAMAGED if meta.damaged else ""),
+            uses=tuple(sorted(uses)),
+            writers=tuple(sorted(each for each, writes in uses.items() if writes)),
+            snapshots=tuple(
+                SnapshotFound(id=path.name, size=_size(path), sha256=hash_beside(path))
+                for path in sorted(self._snapshots())
+            ),
+            unsealed=meta.unsealed,
+            sealed_fill=meta.sealed_fill,
+            packs=tuple(
+                SnapshotFound(id=path.name, size=_size(path), sha256=hash_beside(path))
+                for path in sealed_in(self.packs())
+            ),
+            broken=tuple(
+                path.name.removesuffix(ASIDE)
+                for path in listed(self.root / "snapshots")
+                if path.name.endswith(ASIDE)
+            ),
+        )
+
+    def sealed_files(self) -> Iterator[tuple[str, Path]]:
+        """Its content and its snapshots as other nodes may have them, by their hashes."""
+        if self.meta is not None and self.meta.sha256 and not self.meta.damaged:
+            yield self.meta.sha256, self.sealed
+        for path in (*self._snapshots(), *sealed_in(self.packs())):
+            if sha256 := hash_beside(path):
+                yield sha256, path
+
+    def packs(self) -> Path:
+        """Where snapshots lie as sealed files for others."""
+        return self.root / _PACKS
+
+    def _snapshots(self) -> list[Path]:
+        return [path for path in listed(self.root / "snapshots") if _ID.fullmatch(path.name)]
+
+
+def is_id(name: str) -> bool:
+    """Whether it is one of ours."""
+    return _ID.fullmatch(name) is not None
+
+
+def checked(identity: str) -> str:
+    """Raises ApiError (E_ID)."""
+    if _ID.fullmatch(identity) is None:
+        raise ApiError(refusal("E_ID", "not an id"))
+    return identity
+
+
+def listed(folder: Path) -> Iterator[Path]:
+    """What is in it, by name; nothing where it is not there."""
+    try:
+        yield from sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else filled(path, most=1 << 62).bytes
+
+
+def sealed_in(folder: Path) -> list[Path]:
+    """Sealed files with their hashes beside them: they are whole."""
+    return [path for path in listed(folder) if _ID.fullmatch(path.name) and beside(path).exists()]
+
+
+def beside(snapshot: Path) -> Path:
+    """Where the hash of a sealed snapshot is kept."""
+    return snapshot.with_name(f"{snapshot.name}.sha256")
+
+
+def hash_beside(snapshot: Path) -> str:
+    """Nothing of one that is no sealed file, or not whole."""
+    try:
+        return beside(snapshot).read_text(encoding="ascii")
+    except FileNotFoundError:
+        return ""

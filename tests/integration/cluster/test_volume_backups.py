@@ -1,0 +1,164 @@
+"""A node that dies for good: what was backed up is there again on another one, bit for bit."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bus.client import Client
+from bus.errors import ApiError
+from bus.requests import EventList
+from bus.volumes import Backup, PoolCreate, VolumeCreate
+from tests.fixtures_cluster import LiveCluster
+from tests.fixtures_nats import NatsServer
+
+WAIT_S = 90.0
+WRITE = (
+    "cd mnt/v && mkdir -p deep/er && head -c 3000000 /dev/urandom > deep/er/random && : > empty"
+    " && ln -sfn er/random deep/link && printf 'x\\ny' > 'a name' && chmod 750 deep"
+    " && truncate -s 5000000 sparse"
+)
+SUM = (
+    "cd mnt/v && find . -printf '%P %y %m %l\\n' | sort"
+    " && find . -type f -print0 | sort -z | xargs -0 sha256sum"
+)
+
+
+@pytest.fixture(scope="module")
+def cluster(
+    cluster_folder: Path, nats_server: NatsServer, coordinator_dsn: str, postgres_dsn: str
+) -> Iterator[LiveCluster]:
+    live = LiveCluster(cluster_folder, nats_server, coordinator_dsn, postgres_dsn)
+    try:
+        live.start({name: ["--cpu", "1", "--memory", "512MiB"] for name in ("n1", "n2", "n3")})
+        yield live
+    finally:
+        live.stop()
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """Through which the tasks' account passes; all agents are on this machine."""
+    made = Path(tempfile.mkdtemp(prefix="corral-pool-", dir="/tmp"))
+    made.chmod(0o711)
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+async def run(client: Client, volume: str, script: str) -> str:
+    job = await client.submit(command=["sh", "-c", script], volumes=[f"{volume}:/mnt/v"])
+    ended = await client.wait(job.number)
+    said = (await client.logs(f"{job.number}.0")).data.decode()
+    assert ended.state == "completed", said
+    return said
+
+
+async def backed_up(cluster: LiveCluster, client: Client, volume: str, name: str) -> Backup:
+    """Until it is there."""
+    found: list[Backup] = []
+
+    async def ready() -> bool:
+        found[:] = [each for each in (await client.backups(volume)).backups if each.name == name]
+        return bool(found) and found[0].state == "ready"
+
+    await cluster.until(ready, f"backup {name} of {volume} is there", wait_s=WAIT_S)
+    return found[0]
+
+
+@pytest.mark.contract("S2.72")
+async def test_a_node_dies_for_good_and_its_volumes_begin_anew_elsewhere(
+    cluster: LiveCluster, folder: Path
+) -> None:
+    async with cluster.client() as alice, cluster.client("olga") as olga:
+        pools = {"plain": ["n1", "n2"], "safe": ["n1", "n3"], "vault": ["n2", "n3"]}
+        for name, nodes in pools.items():
+            await olga.create_pool(
+                PoolCreate(
+                    name=name,
+                    nodes=nodes,
+                    path=f"{folder}/{name}-{{node}}",
+                    size="200MiB",
+                    encrypt=name == "safe",
+                )
+            )
+        for name, pool in (("data", "plain"), ("secret", "safe")):
+            await alice.create_volume(VolumeCreate(name=name, pool=pool, size="50MiB", node="n1"))
+        sums: dict[str, list[str]] = {"data": [], "secret": []}
+        for moment in ("first", "second"):
+            for volume, found in sums.items():
+                await run(alice, volume, WRITE)
+                found.append(await run(alice, volume, SUM))
+                await alice.backup_volume(volume, moment, pool="vault")
+                placed = await backed_up(cluster, alice, volume, moment)
+                assert placed.node in ("n2", "n3") and placed.pool == "vault"
+        assert sums["data"][0] != sums["data"][1]
+        stored = [path.read_bytes() for path in folder.glob("vault-*/backups/*") if not path.suffix]
+        assert len(stored) == 4
+
+        cluster.kill_node("n1")
+        shutil.rmtree(folder / "plain-n1")
+        shutil.rmtree(folder / "safe-n1")
+
+        async def lost() -> bool:
+            try:
+                await alice.rehome_volume("data", "first", node="n2")
+            except ApiError as error:
+                assert "is not lost" in str(error)
+                return False
+            return True
+
+        await cluster.until(lost, "its node is lost, and it begins anew on another", wait_s=WAIT_S)
+        assert (await alice.rehome_volume("secret", "second", node="n3")).node == "n3"
+        assert await run(alice, "data", SUM) == sums["data"][0]
+        assert await run(alice, "secret", SUM) == sums["secret"][1]
+        await alice.restore_volume("data", "second")  # it has another node by now, which answers
+        assert await run(alice, "data", SUM) == sums["data"][1]
+        made = VolumeCreate(name="fresh", pool="vault", size="50MiB", source="data@first", node="n3")
+        await alice.create_volume(made)
+        assert await run(alice, "fresh", SUM) == sums["data"][0]
+        wrong = VolumeCreate(name="wrong", pool="vault", size="50MiB", source="secret@first", node="n2")
+        with pytest.raises(ApiError, match="has the key"):
+            await alice.create_volume(wrong)
+
+        async def told() -> bool:  # history is written a moment after what it tells of
+            return len((await olga.events(EventList(filter="kind=volume_moved", limit=5))).events) == 2
+
+        await cluster.until(told, "the history has it", wait_s=WAIT_S)
+
+
+async def test_what_a_lost_node_has_is_given_up_and_let_go_when_it_is_back(
+    cluster: LiveCluster, folder: Path
+) -> None:
+    async with cluster.client() as alice, cluster.client("olga") as olga:
+        pool = PoolCreate(name="left", nodes=["n3"], path=f"{folder}/left", size="100MiB")
+        await olga.create_pool(pool)
+        await alice.create_volume(VolumeCreate(name="stays", pool="left", size="50MiB"))
+        await run(alice, "stays", "echo x > mnt/v/x")
+        cluster.kill_node("n3")
+        try:
+            await alice.remove_volume("stays", now=True)
+
+            async def given_up() -> bool:
+                try:
+                    await olga.remove_volume("stays", now=True, lost=True)
+                except ApiError as error:
+                    assert "is lost" in str(error)
+                    return False
+                return True
+
+            await cluster.until(given_up, "its node is lost", wait_s=WAIT_S)
+            with pytest.raises(ApiError, match="no volume"):
+                await olga.volume("stays")
+            await olga.remove_pool("left")
+            assert list((folder / "left").glob("*/live/x"))
+        finally:
+            cluster.start_agent("n3", *cluster.nodes["n3"])
+
+        async def gone() -> bool:
+            return not (folder / "left").exists()
+
+        await cluster.until(gone, "the node that is back let go of it", wait_s=WAIT_S)
