@@ -19,7 +19,7 @@ from agent.config import Declared
 from agent.core.gpus import Look
 from agent.gpu_looks import NvmlLooks
 from agent.gpus import GpuProcess, GpuSample
-from agent.interfaces import data_speed_mbps
+from agent.net_offer import NetOffer
 from bus.values import DiskInfo, GpuInfo, InterfaceInfo, Inventory, Resources
 
 _log = logging.getLogger(__name__)
@@ -28,8 +28,6 @@ _MIB = 1024 * 1024
 _PSEUDO_FILESYSTEMS = frozenset({"squashfs", "overlay", "tmpfs", "devtmpfs", "iso9660"})
 _RUNTIMES = ("docker", "podman", "apptainer", "singularity", "nerdctl", "runc", "crun")
 _VERSION_TIMEOUT_S = 3.0
-_NET_MBPS = 1000
-"""Where no driver says how fast it is, as in most virtual machines."""
 
 
 class NvmlGpus:
@@ -167,21 +165,10 @@ def capacity(declared: Declared, found: Inventory, scratch: Path) -> tuple[Resou
             mem_mib=_or(declared.mem_mib, psutil.virtual_memory().total // _MIB),
             gpus=len(gpus),
             storage_mib=_or(declared.storage_mib, shutil.disk_usage(scratch).free // _MIB),
-            net_mbps=_or(declared.net_mbps, data_speed_mbps(found.interfaces) or _NET_MBPS),
+            net_mbps=NetOffer(declared.net_mbps).of(found.interfaces),
         ),
         tuple(gpus),
     )
-
-
-def with_speed(capacity: Resources, declared: Declared, interfaces: tuple[InterfaceInfo, ...]) -> Resources:
-    """`capacity` where the data interface has this speed now.
-
-    Without a link, or with a driver that says none, it stays: such a node is degraded, not slower.
-    """
-    speed = data_speed_mbps(interfaces)
-    if declared.net_mbps is not None or not speed:
-        return capacity
-    return msgspec.structs.replace(capacity, net_mbps=speed)
 
 
 def _or(declared: int | None, found: int) -> int:

@@ -32,13 +32,14 @@ from agent.gangs import free_port
 from agent.gpu_watch import GpuWatch
 from agent.gpus import GpuDriver, SimulatedGpus
 from agent.guard.client import GuardError
-from agent.guard.wire import FILLS_TEMPLATES
+from agent.guard.wire import FILLS_TEMPLATES, FITS_ANEW
 from agent.inputs import InputFetcher
 from agent.interfaces import Interfaces
 from agent.leavings import Leavings
 from agent.link_watch import LinkWatch
 from agent.logs import Logs
 from agent.metering import Meter
+from agent.net_offer import NetOffer
 from agent.peers import Peers, Wanted
 from agent.presence import Presence
 from agent.reporter import Reporter
@@ -85,7 +86,7 @@ from bus.replication import CopyBlobs, HaveBlobs, LackedBlobs, ScrubBlobs
 from bus.sessions import SessionKind
 from bus.subjects import NodeVerb
 from bus.transport import Bus, Message
-from bus.values import AttemptRef, InterfaceInfo
+from bus.values import AttemptRef, InterfaceInfo, Resources
 from bus.volume_wire import VolumesWanted
 
 _log = logging.getLogger(__name__)
@@ -114,6 +115,7 @@ class Agent:
         interfaces = Interfaces(config.interfaces, nats_url=config.nats_url)
         self._inventory = discover.inventory(self._driver.gpus(), interfaces.found())
         self._links = LinkWatch(interfaces, self._inventory.interfaces, on_change=self._on_links)
+        self._net = NetOffer(config.declared.net_mbps)
         self._capacity, gpus = discover.capacity(config.declared, self._inventory, config.data)
         self._spool = Spool(str(config.data / "state.db"), self._boot_id)
         leavings = Leavings(config.tasks)
@@ -263,7 +265,7 @@ class Agent:
 
     def _make_register(self) -> Register:
         guard = self._executor.guard
-        capacity = discover.with_speed(self._capacity, self._config.declared, self._inventory.interfaces)
+        capacity = self._offered()
         if capacity != self._capacity and guard.fit(capacity):
             self._capacity = capacity
         return Register(
@@ -287,7 +289,13 @@ class Agent:
         self._inventory = msgspec.structs.replace(self._inventory, interfaces=found)
         self._session.announce()
 
+    def _offered(self) -> Resources:
+        return msgspec.structs.replace(self._capacity, net_mbps=self._net.of(self._inventory.interfaces))
+
     def _on_registered(self, reply: RegisterReply) -> None:
+        self._net.terms = reply.network
+        if self._executor.guard.version >= FITS_ANEW and self._offered() != self._capacity:
+            self._session.announce()
         self._meter.set_interval(reply.usage_interval_s)
         self._presence.show()
         self._reporter.resume()

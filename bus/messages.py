@@ -33,6 +33,7 @@ from bus.values import (
     GpuUsage,
     Inventory,
     Meeting,
+    NetworkTerms,
     NodeKind,
     Resources,
     Stream,
@@ -81,6 +82,7 @@ class RegisterReply(Struct, kw_only=True, tag="registered"):
     term_after_s: float  # silence after which the guard sends TERM …
     kill_after_s: float  # … and KILL
     drop: tuple[AttemptRef, ...] = ()
+    network: NetworkTerms | None = None  # None: nothing is declared of it
 
 
 class Heartbeat(Struct, kw_only=True, tag="heartbeat"):

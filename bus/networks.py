@@ -19,7 +19,10 @@ class NetworkType(StrEnum):
 
 
 class TopologyAdd(Request, kw_only=True):
-    """`bandwidth` of one link, such as "10Gbit" or 10000 (Mbit/s). `subnet`: "10.1.0.0/16"."""
+    """`bandwidth` of one link, such as "10Gbit" or 10000 (Mbit/s). `subnet`: "10.1.0.0/16".
+
+    `share`: per cent of each link that tasks may be given, 1 to 100.
+    """
 
     name: str
     subnet: str
@@ -28,6 +31,7 @@ class TopologyAdd(Request, kw_only=True):
     vlan: int | None = None
     latency_ms: float | None = None
     mtu: int = 1500
+    share: int = 100
 
 
 class TopologyQuery(Request, kw_only=True):
@@ -57,6 +61,7 @@ class TopologyEntry(Struct, kw_only=True):
     vlan: int | None = None
     latency_ms: float | None = None
     mtu: int = 0
+    share: int = 100
     nodes: list[str] = []
     interfaces: int = 0
     down: int = 0

@@ -1,8 +1,7 @@
 """The vocabulary that every Corral program shares: names, states, resources, usage.
 
 Nothing here does I/O, reads a clock or draws randomness; both cores import this module.
-Units are fixed everywhere: millicores, MiB, GPUs and thousandths of one, Mbit/s, seconds (UTC for
-instants).
+Units are fixed: millicores, MiB, GPUs and thousandths of one, Mbit/s, seconds (UTC for instants).
 """
 
 from __future__ import annotations
@@ -24,8 +23,7 @@ UserName = NewType("UserName", str)
 RANK_STRIDE = 1 << 20
 """Between the places of two ranks of a gang: more than a job has tasks."""
 
-RANKS_MAX = 1024
-"""Of one gang: its places fit into 31 bits."""
+RANKS_MAX = 1024  # of one gang: its places fit into 31 bits
 
 
 class TaskRef(NamedTuple):
@@ -388,6 +386,13 @@ class InterfaceInfo(Struct, frozen=True, kw_only=True):
     numa_node: int | None = None
     carries_bus: bool = False  # the coordinator is reached through it
     needed: bool = False
+
+
+class NetworkTerms(Struct, frozen=True, kw_only=True):
+    """What is declared of a node's network. `share`: per cent of its links that tasks may be given."""
+
+    bandwidth_mbps: int = 0
+    share: int = 100
 
 
 class DiskInfo(Struct, frozen=True, kw_only=True):

@@ -88,6 +88,7 @@ def answer_of(tell: Answer, *, epoch: int, limits: Limits) -> Struct:
                 term_after_s=limits.term_after_s,
                 kill_after_s=limits.kill_after_s,
                 drop=tell.drop,
+                network=tell.network,
             )
         case Refuse():
             return fault_error(tell.faults)

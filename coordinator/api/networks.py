@@ -69,6 +69,7 @@ class NetworkDesk:
                 type=row.network_type,
                 bandwidth_mbps=row.bandwidth_mbps,
                 mtu=row.mtu,
+                share=row.share,
             )
             for row in self._rows.values()
         )
@@ -93,6 +94,7 @@ class NetworkDesk:
             vlan_id=request.vlan,
             latency_ms=request.latency_ms,
             mtu=request.mtu,
+            share=request.share,
             created_by=user.name,
         )
         async with self._writing:
@@ -188,6 +190,7 @@ def _entry(row: NetworkRow) -> TopologyEntry:
         vlan=row.vlan_id,
         latency_ms=row.latency_ms,
         mtu=row.mtu,
+        share=row.share,
         created_at=row.created_at,
         created_by=row.created_by,
     )
@@ -211,6 +214,7 @@ def _faults(asked: TopologyAdd) -> Iterator[Fault]:
         yield Fault(code=error.code, field="/bandwidth", got=quote(error.got), expected=error.expected)
     for field, value, least, most in (
         ("mtu", asked.mtu, MTU_MIN, MTU_MAX),
+        ("share", asked.share, 1, 100),
         ("vlan", asked.vlan, 1, VLAN_MAX),
         ("latency_ms", asked.latency_ms, 0, LATENCY_MAX_MS),
     ):

@@ -25,6 +25,7 @@ from bus.values import (
     JobKind,
     JobState,
     Meeting,
+    NetworkTerms,
     NodeAdmin,
     NodeHealth,
     NodeKind,
@@ -396,6 +397,7 @@ class SendStart(Struct, frozen=True, kw_only=True, gc=False):
 class AnswerRegister(Struct, frozen=True, kw_only=True, gc=False):
     reply: ReplyToken
     drop: tuple[AttemptRef, ...]
+    network: NetworkTerms | None = None
 
 
 class AnswerBeat(Struct, frozen=True, kw_only=True, gc=False):

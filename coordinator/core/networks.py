@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from bus.values import Gang, InterfaceInfo, Inventory
+from bus.values import Gang, InterfaceInfo, Inventory, NetworkTerms
 
 if TYPE_CHECKING:
     from coordinator.core.events import NetworksDeclared
@@ -31,6 +31,7 @@ class Topology(Struct, frozen=True, kw_only=True):
     type: str = "ethernet"
     bandwidth_mbps: int = 0
     mtu: int = 0
+    share: int = 100  # per cent of its links that tasks may be given
 
 
 def on_declared(cluster: Cluster, event: NetworksDeclared) -> None:
@@ -45,6 +46,10 @@ def on_declared(cluster: Cluster, event: NetworksDeclared) -> None:
 def locate(cluster: Cluster, node: Node) -> None:
     """Find the node's network again: it, or what is declared, is new."""
     node.network = network_of(node.inventory, cluster.networks)
+    declared = next((each for each in cluster.networks if each.name == node.network), None)
+    node.terms = None
+    if declared is not None:
+        node.terms = NetworkTerms(bandwidth_mbps=declared.bandwidth_mbps, share=declared.share)
 
 
 def network_of(inventory: Inventory, declared: tuple[Topology, ...]) -> str:

@@ -16,6 +16,7 @@ from bus.values import (
     GpuInfo,
     InterfaceInfo,
     Inventory,
+    NetworkTerms,
     NodeAdmin,
     NodeHealth,
     NodeKind,
@@ -86,6 +87,8 @@ class Node(Struct, eq=False):
     over_share: frozenset[AttemptRef] = frozenset()  # that use more of a GPU's memory than their part
     holding: int = 0  # how many attempts are in the ledger; the others wait
     network: str = ""  # that it is in, see `networks`
+    terms: NetworkTerms | None = None  # what is declared of that network …
+    told_terms: NetworkTerms | None = None  # … and what its agent knows of it
     trouble: str = ""  # what is wrong with the machine, for as long as that lasts
 
     def __post_init__(self) -> None:

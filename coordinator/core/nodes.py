@@ -70,7 +70,8 @@ def on_registered(out: list[Effect], cluster: Cluster, event: AgentRegistered, *
         elif attempt.confirmed_at is None:
             doubtful.append(attempt)
     if event.reply:
-        out.append(AnswerRegister(reply=event.reply, drop=unknown))
+        node.told_terms = node.terms
+        out.append(AnswerRegister(reply=event.reply, drop=unknown, network=node.terms))
     resend(out, cluster, doubtful)
 
 
@@ -183,7 +184,8 @@ def on_beat(out: list[Effect], cluster: Cluster, event: AgentBeat, *, now_s: flo
             doubtful.append(attempt)
     if event.reply:  # before anything is sent again: whoever's leases have run out refuses that until then
         drop = tuple(ref for ref in event.live if ref not in node.attempts)
-        out.append(AnswerBeat(reply=event.reply, sequence=event.sequence, drop=drop, register_again=False))
+        news = node.terms != node.told_terms  # what it offers may depend on it
+        out.append(AnswerBeat(reply=event.reply, sequence=event.sequence, drop=drop, register_again=news))
     if doubtful:
         resend(out, cluster, doubtful)
     if stuck:

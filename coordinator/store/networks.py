@@ -20,6 +20,7 @@ class NetworkRow(Struct, frozen=True, kw_only=True):
     vlan_id: int | None = None
     latency_ms: float | None = None
     mtu: int = 1500
+    share: int = 100
     created_by: str = ""
     created_at: float = 0.0
 
@@ -51,6 +52,7 @@ class NetworkStore:
                 row.latency_ms,
                 row.mtu,
                 row.created_by,
+                row.share,
             )
             await connection.execute(_SQL["place"])
 

@@ -60,6 +60,7 @@ def _asked(arguments: Namespace) -> TopologyAdd:
         vlan=arguments.vlan,
         latency_ms=arguments.latency,
         mtu=arguments.mtu,
+        share=arguments.share,
     )
 
 

@@ -56,7 +56,7 @@ TOPOLOGIES: Listing[TopologyEntry] = Listing(
         column("name", "NAME", lambda each, _: each.name, least=8, most=43),
         column("type", "TYPE", lambda each, _: str(each.type or "guessed"), priority=1),
         column("subnet", "SUBNET", lambda each, _: each.subnet, priority=1, most=43),
-        column("bandwidth", "BANDWIDTH", lambda each, _: speed(each.bandwidth_mbps), priority=2, right=True),
+        column("bandwidth", "BANDWIDTH", lambda each, _: bandwidth(each), priority=2, right=True),
         column("mtu", "MTU", lambda each, _: str(each.mtu or NONE), priority=3, right=True),
         column("vlan", "VLAN", lambda each, _: str(each.vlan or NONE), priority=5, right=True),
         column("latency", "LATENCY", lambda each, _: latency(each), priority=5, right=True),
@@ -75,13 +75,18 @@ def topology_facts(entry: TopologyEntry) -> list[Line]:
         fact("network", entry.name),
         fact("subnet", entry.subnet),
         fact("type", f"{entry.type or 'not known'}, {declared}"),
-        fact("link", f"{speed(entry.bandwidth_mbps)}, MTU {entry.mtu or NONE}"),
+        fact("link", f"{bandwidth(entry)}, MTU {entry.mtu or NONE}"),
         fact("latency", latency(entry)),
         fact("VLAN", str(entry.vlan or NONE)),
         fact("links", links(entry), "bad" if entry.down else ""),
         fact("nodes", nodes(entry)),
     ]
     return lines + [fact("note", remark, "warn") for remark in entry.notes]
+
+
+def bandwidth(entry: TopologyEntry) -> str:
+    """Of one link, and how much of that is for tasks: "10 Gbit/s, tasks 50 %"."""
+    return speed(entry.bandwidth_mbps) + (f", tasks {entry.share} %" if entry.share < 100 else "")
 
 
 def latency(entry: TopologyEntry) -> str:

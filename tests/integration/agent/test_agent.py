@@ -17,7 +17,17 @@ from bus import messages as m
 from bus import subjects
 from bus.codec import decode_from_agent_reply, encode
 from bus.transport import Message
-from bus.values import AttemptRef, Ended, InterfaceInfo, Outcome, Returned, Started, Stream, TaskRef
+from bus.values import (
+    AttemptRef,
+    Ended,
+    InterfaceInfo,
+    NetworkTerms,
+    Outcome,
+    Returned,
+    Started,
+    Stream,
+    TaskRef,
+)
 from tests.integration.agent.harness import WAIT_S, alive
 from tests.integration.agent.world import A, B, World, guards, guards_children, until
 
@@ -241,3 +251,24 @@ async def test_a_speed_that_changes_is_announced_and_counts(
     assert (await coordinator.ended(A)).exit_code == 0
     speeds.append(10_000)
     await until(lambda: offered() == 10_000, "and a slower one")
+
+
+async def test_what_is_declared_of_its_network_is_obeyed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told with the answer to its registration: it offers that much from then on, and registers once more."""
+    await world.node.stop()
+    card = InterfaceInfo(name="eth0", mac="", kind="data", status="up")
+    monkeypatch.setattr(Interfaces, "found", lambda self: (card,))
+    coordinator = world.coordinator
+    coordinator.network = NetworkTerms(bandwidth_mbps=10_000, share=50)
+    before = len(coordinator.registrations)
+    world.node.start()
+
+    def offered() -> list[int]:
+        return [one.capacity.net_mbps for one in coordinator.registrations[before:]]
+
+    await until(lambda: offered() == [1_000, 5_000], "what nobody measured is what was declared")
+    await coordinator.assign(A, "true", net_mbps=4_000)
+    assert (await coordinator.ended(A)).exit_code == 0
+    assert offered() == [1_000, 5_000]

@@ -20,7 +20,16 @@ from bus.memory import MemoryBus, MemoryHub
 from bus.refusal import refusal
 from bus.results import Place, Progress, ProgressReply, Told
 from bus.transport import Message
-from bus.values import AttemptRef, Ended, OnDisconnect, Resources, Started, TaskEvent, TaskSettings
+from bus.values import (
+    AttemptRef,
+    Ended,
+    NetworkTerms,
+    OnDisconnect,
+    Resources,
+    Started,
+    TaskEvent,
+    TaskSettings,
+)
 from tests.integration.agent.harness import WAIT_S, alive
 
 VERBS = ("register", "heartbeat", "report", "usage", "inputs", "progress", "kept", "children")
@@ -45,6 +54,7 @@ class Coordinator:
         self.bus = bus
         self.epoch = 1
         self.deaf = False
+        self.network: NetworkTerms | None = None
         self.away = False
         self.renewing = True
         self.fences: set[str] = set()
@@ -98,6 +108,7 @@ class Coordinator:
                     term_after_s=self.term_after_s,
                     kill_after_s=self.term_after_s + 0.3,
                     drop=self.drop,
+                    network=self.network,
                 )
             case m.Heartbeat():
                 self.beats.append(asked)

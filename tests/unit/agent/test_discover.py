@@ -16,7 +16,7 @@ from agent import discover
 from agent.config import Declared
 from agent.gpus import GpuProcess, SimulatedGpus, parse_simulated
 from agent.usage import UsageSampler
-from bus.values import AttemptRef, GpuInfo, GpuUsage, InterfaceInfo, Inventory, Resources
+from bus.values import AttemptRef, GpuInfo, GpuUsage, InterfaceInfo, Inventory
 
 
 def test_this_machine_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,15 +172,3 @@ def test_a_tasks_usage_is_that_of_its_whole_tree(tmp_path: Path) -> None:
     assert tasks[0].usage.mem_mib > 0
     assert node.mem_mib > 0 and node.cpu_millis >= 0 and node.gpu_temperature_c == 30.0
     assert gpus == [GpuUsage(uuid="GPU-sim-n-0", utilisation=0.0, mem_mib=0.0, temperature_c=30.0)]
-
-
-@pytest.mark.parametrize(
-    ("declared", "speed", "offered"), [(None, 25_000, 25_000), (None, 0, 1_000), (7_000, 25_000, 1_000)]
-)
-def test_the_speed_of_now_counts_where_nobody_declared_one(
-    declared: int | None, speed: int, offered: int
-) -> None:
-    card = InterfaceInfo(name="eth0", mac="", kind="data", speed_mbps=speed)
-    before = Resources(cpu_millis=1, net_mbps=1_000)
-    after = discover.with_speed(before, Declared(net_mbps=declared), (card,))
-    assert after == msgspec.structs.replace(before, net_mbps=offered)

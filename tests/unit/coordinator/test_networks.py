@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from msgspec.structs import replace
 
-from bus.values import InterfaceInfo, Inventory, NodeName
+from bus.values import InterfaceInfo, Inventory, NetworkTerms, NodeName
 from coordinator.api.networks import notes_of
+from coordinator.core.effects import AnswerRegister
 from coordinator.core.events import NetworksDeclared
 from coordinator.core.gang_why import gang_blocker
 from coordinator.core.networks import Topology, declared_for, network_of, subnet_of
@@ -228,6 +229,8 @@ async def test_names_and_subnets_are_taken_once(shell: Shell) -> None:
         ({"bandwidth": -1}, "E_RANGE", "/bandwidth"),
         ({"type": "token_ring"}, "E_ENUM", "/type"),
         ({"mtu": 67}, "E_RANGE", "/mtu"),
+        ({"share": 0}, "E_RANGE", "/share"),
+        ({"share": 101}, "E_RANGE", "/share"),
         ({"vlan": 4095}, "E_RANGE", "/vlan"),
         ({"latency_ms": -0.1}, "E_RANGE", "/latency_ms"),
     ],
@@ -263,3 +266,24 @@ async def test_all_that_is_wrong_is_named_at_once(shell: Shell) -> None:
 def test_a_card_of_another_sort_than_its_network_is_marked(kind: str, link: str, said: list[str]) -> None:
     found = replace(card("eth1", "10.1.0.1/16"), link=link)
     assert notes_of(found, Topology(name="ib", subnet="10.1.0.0/16", type=kind)) == said
+
+
+def test_agents_are_told_what_is_declared_of_their_network(pool: World) -> None:
+    """With the answer to their registration; one that knows something else is asked to register again."""
+
+    def told() -> NetworkTerms | None:
+        pool.register("n1", inventory=replace(INVENTORY, ip="10.1.0.5"))
+        (answer,) = [tell for tell in pool.tells if isinstance(tell, AnswerRegister)]
+        return answer.network
+
+    assert told() is None and not pool.beat().register_again
+    lab = replace(LAB, share=40)
+    pool.happen(NetworksDeclared(networks=(lab,)))
+    assert pool.beat().register_again
+    assert told() == NetworkTerms(bandwidth_mbps=10_000, share=40)
+    assert not pool.beat().register_again
+    pool.happen(NetworksDeclared(networks=(replace(lab, mtu=1500),)))
+    assert not pool.beat().register_again, "that is not for agents"
+    pool.happen(NetworksDeclared(networks=()))
+    assert pool.beat().register_again
+    assert told() is None and not pool.beat().register_again

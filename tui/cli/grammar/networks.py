@@ -45,6 +45,10 @@ def add(verbs: Verbs, shared: Parser) -> None:
         "--mtu", type=whole("--mtu", least=68, most=65_535), default=1500, metavar="BYTES",
         help="create: that its interfaces should have (default: %(default)s)",
     )  # fmt: skip
+    topology.add_argument(
+        "--share", type=whole("--share", least=1, most=100), default=100, metavar="PERCENT",
+        help="create: of each link, that tasks may be given; the rest is for others (default: %(default)s)",
+    )  # fmt: skip
     topology.add_argument("--vlan", type=whole("--vlan", least=1, most=4094), metavar="N", help="create")
     topology.add_argument("--latency", type=float, metavar="MS", help="create: between two nodes, in ms")
     topology.add_argument("--declared", action="store_true", help="ls: without those that are guessed")
