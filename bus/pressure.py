@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from bus.errors import Disconnected, Stalled
 
 LIMIT_BYTES = 2 * 1024 * 1024
-STALL_S = 2.0
+STALL_S = 5.0
 
 
 class Sender(Protocol):

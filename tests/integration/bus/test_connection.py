@@ -199,8 +199,11 @@ async def test_a_server_that_stood_still_is_heard_again(tmp_path: Path) -> None:
             await bus.close()
 
 
-async def test_a_server_that_takes_nothing_holds_up_nobody(tmp_path: Path) -> None:
+async def test_a_server_that_takes_nothing_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What it could not take is refused by name; what was taken over before arrives, once, in order."""
+    monkeypatch.setattr(pressure, "STALL_S", 1.0)
     async with placed(tmp_path) as (process, authority), server.running(process) as child:
         coordinator = await NatsBus.connect(process.url, authority.mint_coordinator(), name="c")
         alice = await NatsBus.connect(process.url, authority.mint_user("alice", Role.USER), name="a")
