@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bus import subjects
 from bus.api import (
@@ -31,8 +32,10 @@ from bus.feed import Change as Change
 from bus.follow import Follower, Piece, Place
 from bus.layout import find_client_settings, read_secret
 from bus.limits import BYTES_MAX
+from bus.outlook import Outlook
 from bus.patience import outlast
 from bus.patience import wait_for_event as wait_for_event
+from bus.requests import WhatIf
 from bus.spec import JobSpec
 from bus.subjects import FeedSubject, Noun, SubjectError
 from bus.transport import Bus, Message
@@ -128,6 +131,15 @@ class Client(Calls):
 
         async with shortened(self, spec) as short:
             return await super().plan(short)
+
+    async def what_if(self, change: WhatIf) -> Outlook:
+        """What would become of what waits; nothing is changed."""
+        from bus.long_lists import shortened
+
+        if change.job is None:
+            return await super().what_if(change)
+        async with shortened(self, change.job) as short:
+            return await super().what_if(replace(change, job=short))
 
     async def follow(
         self, task: str | int, *, stream: Stream = Stream.STDOUT, place: Place | None = None

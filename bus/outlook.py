@@ -149,6 +149,7 @@ class PlannedGroup(Struct, kw_only=True):
     waits: int = 0
     blockers: list[Blocker] = []
     candidates: list[Candidate] = []
+    cancelled: int = 0  # at once: what they run after, each after its own, did not complete
 
 
 class Plan(Struct, kw_only=True):

@@ -24,6 +24,7 @@ from bus.upcoming import LIMIT_MAX, Turn, Upcoming, UpcomingQuery
 from bus.values import NodeAdmin, NodeName, TaskRef, UserName
 from coordinator.api.access import viewer
 from coordinator.api.prerequisites import Prerequisites
+from coordinator.api.repeating import cron_of
 from coordinator.api.steer import check_deadline
 from coordinator.clock import Clock
 from coordinator.core.events import ForecastMade
@@ -36,6 +37,7 @@ from coordinator.core.scheduler.ground import Ground, ground_of, joined, slices
 from coordinator.core.scheduler.policies import POLICIES
 from coordinator.core.upcoming import Played, turns_of
 from coordinator.loop import Loop, Overloaded
+from coordinator.registry import Resolve
 from coordinator.replies import fault_error
 from coordinator.store.reads import Reads
 from coordinator.store.rows import UserRow
@@ -53,8 +55,11 @@ log = logging.getLogger(__name__)
 class Outlook:
     """Asks the model, and keeps count of how right it was."""
 
-    def __init__(self, loop: Loop, reads: Reads, prerequisites: Prerequisites, clock: Clock) -> None:
+    def __init__(
+        self, loop: Loop, reads: Reads, prerequisites: Prerequisites, clock: Clock, *, resolve: Resolve
+    ) -> None:
         self._loop = loop
+        self._resolve = resolve
         self._reads = reads
         self._prerequisites = prerequisites
         self._clock = clock
@@ -82,8 +87,10 @@ class Outlook:
         cluster = self._loop.cluster
         change = _change(cluster, request)
         if request.job is not None:
-            ended = await self._prerequisites.ended(user, request.job)
-            job = planned_job(cluster, request.job, user.name, now_s=self._clock.now_s(), ended=ended)
+            spec = request.job if request.job.cron is None else cron_of(request.job)[1]
+            spec = (await self._resolve(user, spec)).spec
+            ended = await self._prerequisites.ended(user, spec)
+            job = planned_job(cluster, spec, user.name, now_s=self._clock.now_s(), ended=ended)
             if isinstance(job, tuple):
                 raise ApiError(fault_error(job))
             change = replace(change, job=job)

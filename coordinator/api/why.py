@@ -41,7 +41,7 @@ class Reasons:
         self._prerequisites = Prerequisites(loop, reads)
         self._clock = clock
         self._placed = Placed(reads)
-        self._outlook = Outlook(loop, reads, self._prerequisites, clock)
+        self._outlook = Outlook(loop, reads, self._prerequisites, clock, resolve=resolve)
         self.what_if = self._outlook.what_if
         self.upcoming = self._outlook.upcoming
         self.run = self._outlook.run

@@ -16,8 +16,8 @@ from bus.values import TaskState, UserName
 from coordinator.core import after
 from coordinator.core.changes import enqueue
 from coordinator.core.children import check_parent
-from coordinator.core.conditions import Verdict, with_condition
-from coordinator.core.corresponding import check_counts, check_jobs
+from coordinator.core.conditions import Condition, Verdict, with_condition
+from coordinator.core.corresponding import check_counts, check_jobs, is_sound, of_job
 from coordinator.core.effects import Fault
 from coordinator.core.intake import build_job, derive
 from coordinator.core.job_ends import JobEnd
@@ -97,10 +97,11 @@ def plan(
             limit=group.limit,
             resources=group.settings.resources,
             now=now,
-            waits=group.count - sum(now.values()),
+            waits=group.count - group.cancelled - sum(now.values()),
+            cancelled=group.cancelled,
         )
         if group.settings.gang is not None:
-            planned.ranks, planned.waits = group.settings.gang.size, 0 if now else 1
+            planned.ranks, planned.waits = group.settings.gang.size, 0 if now or group.cancelled else 1
         if position < EXPLAINED_MAX:
             planned.candidates = seen[position]
             for candidate in planned.candidates:
@@ -111,13 +112,20 @@ def plan(
     return Plan(
         name=job.name,
         tasks=job.total,
-        starts_now=sum(each.count - each.waits for each in groups),
+        starts_now=sum(each.count - each.waits - each.cancelled for each in groups),
         groups=groups,
     )
 
 
 def _let_go(cluster: Cluster, job: Job) -> None:
-    """Queue what waits only for jobs that are over as it wants them."""
+    """Queue what waits only for jobs that are over as it wants them; what will never run is cancelled."""
+    partly = [each for each in job.after if each.condition is Condition.CORRESPONDING and not is_sound(each)]
+    partly = [each for each in partly if after.verdict(cluster, each) is Verdict.MET]
+    for group in job.groups if partly else ():
+        for index in range(group.first, group.end):
+            if any(of_job(cluster, each, index) is Verdict.NEVER for each in partly):
+                group.forget(group.touch(index))
+                group.cancelled += 1
     job.after = [each for each in job.after if after.verdict(cluster, each) is not Verdict.MET]
     for group in job.groups:
         if not job.after and job.start_at_s is None and not group.needs:

@@ -143,6 +143,10 @@ def _group_lines(group: PlannedGroup, *, width: int | None) -> list[str]:
         lines.append(f"  after    {', '.join(group.needs)}")
     now = ", ".join(f"{count:,} on {node}" for node, count in group.now.items())
     lines.append(f"  now      {now or 'none'}{f'; {group.waits:,} would wait' if group.waits else ''}")
+    if group.cancelled:
+        lines.append(
+            f"  never    {group.cancelled:,} would be cancelled: what they run after did not complete"
+        )
     lines += [f"  {line}" if line else "" for line in blockers_lines(group.blockers, width=width)]
     lines += [f"  {line}" if line else "" for line in candidates_lines(group.candidates, width=width)]
     return lines

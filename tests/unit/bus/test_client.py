@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 
 import pytest
+from msgspec.structs import replace
 
-from bus import patience
+from bus import long_lists, patience
 from bus.api import OPERATIONS, Error, JobChanged, NodeChanged, TaskChanged
+from bus.calls import Calls
 from bus.client import Client
 from bus.codec import Codec, encode
 from bus.errors import ApiError, CredentialsError, DecodeError, NoResponders, TooLarge
-from bus.requests import Cancel, JobList, TaskList
+from bus.requests import Cancel, JobList, TaskList, WhatIf
 from bus.spec import JobSpec, ResourceSpec
 from bus.values import JobState, NodeAdmin, NodeHealth, TaskState
 from tests.unit.bus.fake_coordinator import FakeCoordinator
@@ -338,3 +340,24 @@ async def test_wait_ends_early_where_what_is_waited_for_holds(
     fake.job_state = JobState.FAILED
     ended = await asyncio.wait_for(fake.client.wait(7, until=lambda job: False), 5)
     assert ended.state is JobState.FAILED, "a job that is over becomes nothing else"
+
+
+async def test_a_what_if_sends_a_long_list_ahead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[WhatIf] = []
+
+    @asynccontextmanager
+    async def shortened(_: Client, spec: JobSpec) -> AsyncIterator[JobSpec]:
+        yield replace(spec, for_each="corral://list")
+
+    async def what_if(_: Calls, change: WhatIf) -> None:
+        asked.append(change)
+
+    monkeypatch.setattr(long_lists, "shortened", shortened)
+    monkeypatch.setattr(Calls, "what_if", what_if)
+    client = object.__new__(Client)
+    await client.what_if(WhatIf(order="sjf", job=JobSpec(command=["cat"], for_each=["a"])))
+    await client.what_if(WhatIf(drain=["n1"]))
+    assert [each.job and each.job.for_each for each in asked] == ["corral://list", None]
+    assert (asked[0].order, asked[1].drain) == ("sjf", ["n1"])

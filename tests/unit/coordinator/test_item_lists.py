@@ -184,6 +184,10 @@ async def test_a_list_is_read_once_and_kept(shell: Shell, holder: Holder) -> Non
     )["tasks"] == 1_501
     planned = await shell.ask("alice", "job.plan", command=["cat"], for_each=WORD)
     assert planned["tasks"] == 1_500
+    outlook = await shell.ask("alice", "job.whatif", order="sjf", job={"command": ["cat"], "for_each": WORD})
+    assert outlook["effect"]["tasks"] >= 0 and "error" not in outlook
+    missing = {"command": ["cat"], "for_each": "corral://missing"}
+    assert (await shell.ask("alice", "job.whatif", job=missing))["error"]["code"] == "E_NOT_FOUND"
     assert len(holder.opened) == 1, "it is with a live job"
     groups = [job.groups[0].values for job in shell.cluster.jobs.values()]
     assert len({id(values.listed) for values in groups if values is not None}) == 1, "once in memory"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bus.api import Plan, PlannedGroup
-from bus.spec import JobSpec, ResourceSpec, TaskSpec
+from bus.spec import GangSpec, JobSpec, ResourceSpec, TaskSpec
 from bus.values import Resources, UserName
 from coordinator.core.effects import Refuse, SendAssign
 from coordinator.core.plan import EXPLAINED_MAX, STARTS_MAX, plan
@@ -109,3 +109,31 @@ def test_of_many_groups_the_first_are_explained(pool: World) -> None:
     assert found.starts_now == 2
     assert [bool(group.candidates) for group in found.groups] == [True] * EXPLAINED_MAX + [False] * 3
     assert [bool(group.blockers) for group in found.groups] == [False] * 2 + [True] * 48 + [False] * 3
+
+
+def test_what_would_be_cancelled_at_once_does_not_start(pool: World) -> None:
+    """Of a job that runs task by task after one that failed in part: the same as when it is submitted."""
+    first = pool.submit(command=["x"], array="0-5%1", retries=0)
+    while placed := pool.schedule():
+        for each in placed:
+            pool.end(each, exit_code=int(each.attempt.index in (0, 2, 5)))
+    spec = JobSpec(command=["y"], array="0-5", after=[f"{first}:corresponding"])
+    found = planned(pool, spec)
+    (group,) = found.groups
+    assert (found.tasks, found.starts_now, group.cancelled, group.waits, group.now) == (6, 2, 3, 1, {"n1": 2})
+    job = pool.submit(spec)
+    pool.schedule()
+    assert (pool.job(job).cancelled, pool.job(job).running + pool.job(job).assigned) == (3, 3), (
+        "one waits there"
+    )
+    assert group.first == 0 and codes(group) == ["busy:cpu_millis"]
+
+
+def test_where_all_would_be_cancelled_nothing_waits(pool: World) -> None:
+    first = pool.submit(command=["x"], retries=0)
+    for each in pool.schedule():
+        pool.end(each, exit_code=1)
+    for resources in (None, GangSpec(size=1)):
+        found = planned(pool, JobSpec(command=["y"], gang=resources, after=[f"{first}:corresponding"]))
+        (group,) = found.groups
+        assert (found.starts_now, group.cancelled, group.waits, group.blockers) == (0, 1, 0, [])
