@@ -72,6 +72,7 @@ console: $(VENV)/.dev-installed
 
 services: $(VENV)/.dev-installed
 	@$(STEP) "podman, for containers" .ci/debian podman podman runc busybox-static
+	@$(STEP) "docker, for containers" .ci/debian dockerd docker.io
 	@$(STEP) "tests against real servers" $(BIN)/python -m pytest $(SERVICES)
 
 database: $(VENV)/.dev-installed

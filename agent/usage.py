@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections import defaultdict
 from contextlib import suppress
@@ -21,6 +22,9 @@ _TICKS_S = os.sysconf("SC_CLK_TCK")
 _PAGE_MIB = os.sysconf("SC_PAGE_SIZE") / _MIB
 _MONITOR = "conmon"
 _PID_DIGITS_MAX = 10
+_ID_DIGITS = 64
+_HEX = frozenset("0123456789abcdef")
+_GROUP_ID = re.compile(r"[0-9a-f]{64}")
 _CPU_SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "acpitz")
 
 
@@ -103,6 +107,7 @@ class UsageSampler:
 
     def _tasks(self, running: dict[AttemptRef, int], span_s: float) -> list[TaskUsage]:
         watched = {attempt: monitor_of(self._folder, attempt) for attempt in running}
+        boxed = _in_groups({attempt: container_of(self._folder, attempt) for attempt in running})
         trees = _trees({*running.values(), *watched.values()} - {0})
         on_gpus = self._driver.processes()
         found: list[TaskUsage] = []
@@ -111,6 +116,7 @@ class UsageSampler:
             members = trees.get(pid)
             if monitor := watched[attempt]:  # what runs the container is no part of it
                 members = [process for process in trees.get(monitor, ()) if process.pid != monitor]
+            members = boxed.get(attempt, members)
             if not members:
                 continue  # it ended between two looks
             cpu_s = cpu_of[attempt] = sum(process.cpu_s for process in members)
@@ -172,17 +178,44 @@ def monitor_of(tasks: Path | None, attempt: AttemptRef) -> int:
 
     The guard notes it below `tasks`. Tasks may write there, too: no link is followed, nothing waited for.
     """
-    if tasks is None:
-        return 0
-    path = tasks / "containers" / f"{attempt.job}.{attempt.index}.{attempt.fence}.monitor"
+    text = _note_of(tasks, attempt, "monitor", _PID_DIGITS_MAX)
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(fd, "rb") as file:
-            text = (file.read(_PID_DIGITS_MAX + 1) or b"").strip()
         pid = int(text) if text.isdigit() and len(text) <= _PID_DIGITS_MAX else 0
         return pid if pid and Path(f"/proc/{pid}/comm").read_text().strip() == _MONITOR else 0
     except OSError:
         return 0
+
+
+def container_of(tasks: Path | None, attempt: AttemptRef) -> str:
+    """The id of the container that a daemon runs for an attempt; "" if it runs none."""
+    text = _note_of(tasks, attempt, "pid", _ID_DIGITS)
+    found = text.decode(errors="replace")
+    return found if len(found) == _ID_DIGITS and set(found) <= _HEX else ""
+
+
+def _note_of(tasks: Path | None, attempt: AttemptRef, kind: str, most: int) -> bytes:
+    """At most a byte more than `most` of what is noted of its container."""
+    if tasks is None:
+        return b""
+    path = tasks / "containers" / f"{attempt.job}.{attempt.index}.{attempt.fence}.{kind}"
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(fd, "rb") as file:
+            return (file.read(most + 1) or b"").strip()
+    except OSError:
+        return b""
+
+
+def _in_groups(ids: dict[AttemptRef, str]) -> dict[AttemptRef, list[_Process]]:
+    """The processes of containers that are no descendants of ours, by the names of their control groups."""
+    attempts = {text: attempt for attempt, text in ids.items() if text}
+    found: dict[AttemptRef, list[_Process]] = {attempt: [] for attempt in attempts.values()}
+    for process in _processes() if attempts else ():
+        with suppress(OSError):
+            words = _GROUP_ID.findall(Path(f"/proc/{process.pid}/cgroup").read_text())
+            if own := next((attempts[word] for word in words if word in attempts), None):
+                found[own].append(process)
+    return found
 
 
 def members(leaders: set[int]) -> frozenset[int]:

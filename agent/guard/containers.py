@@ -2,7 +2,8 @@
 
 The runtime's client is the task's process as far as the keeper can see. Where it keeps a monitor (podman's
 conmon), that leaves the client, becomes the guard's child, since the guard is a subreaper, and the command
-is a child of the monitor: so signals reach it as they reach any task. A container that must end is killed
+is a child of the monitor: so signals reach it as they reach any task. Where a daemon starts it (docker) it is
+known by its control group, and of our account all the same. A container that must end is killed
 with its client, and removed by its name; its task is over when neither removal nor monitor is left.
 """
 
@@ -260,6 +261,9 @@ class Containers:
 
     def roots(self, key: Key) -> set[int]:
         """The processes that the container of `key` began with; empty while, or where, they are not ours."""
+        made = self._made.get(key)
+        if made is not None and self.runtime is not None and self.runtime.kind == DOCKER:
+            return tree.in_group(_read(made.pid_file).strip())
         monitor = self._monitor(key)
         return set(tree.children(monitor)) if monitor else set()
 
@@ -351,6 +355,7 @@ class Containers:
             code = 127 if "not found" in tail else code
         elif runtime.kind == DOCKER:
             failed = code in (125, 126, 127) and "docker: " in tail
+            tail = next((line for line in tail.splitlines() if line.startswith("docker: ")), tail)
         else:
             failed = code in (125, 126, 127) and not began
         if not failed:

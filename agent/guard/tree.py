@@ -31,6 +31,8 @@ CAUGHT = (
 """Signals of which the guard has its own notion, and what it starts has not."""
 
 _ROUNDS_MAX = 20
+_ID_DIGITS = 64
+_HEX = frozenset("0123456789abcdef")
 _ENVIRON_LIMIT = 1024 * 1024
 
 
@@ -134,6 +136,19 @@ def children(pid: int) -> list[int]:
             return [int(child) for child in file.read().split()]
     except OSError:  # a kernel built without this file
         return [process.pid for process in processes() if process.parent == pid]
+
+
+def in_group(container: str) -> set[int]:
+    """Who began the container of that id, by the name of its control group; empty for what is no id."""
+    if len(container) != _ID_DIGITS or not set(container) <= _HEX:
+        return set()
+    inside = set()
+    for process in processes():
+        with suppress(OSError), open(f"/proc/{process.pid}/cgroup", "rb") as file:
+            if not process.zombie and container.encode() in file.read():
+                inside.add(process)
+    pids = {process.pid for process in inside}
+    return {process.pid for process in inside if process.parent not in pids}
 
 
 def members(roots: set[int], among: list[Process]) -> set[int]:

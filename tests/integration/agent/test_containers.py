@@ -26,7 +26,7 @@ import pytest
 from agent.containing import RuntimeRecord, look
 from agent.gpus import SimulatedGpus
 from agent.guard import wire
-from agent.usage import UsageSampler, monitor_of
+from agent.usage import UsageSampler, container_of, monitor_of
 from bus.server import free_port
 from bus.values import AttemptRef
 from tests.images import busybox_archive
@@ -310,6 +310,8 @@ def test_a_note_of_a_monitor_that_is_none_says_nothing(tmp_path: Path, text: byt
     note = tmp_path / "containers" / "7.3.2.monitor"
     note.write_bytes(text)
     assert monitor_of(tmp_path, AttemptRef(*KEY)) == 0
+    (tmp_path / "containers" / "7.3.2.pid").write_bytes(text or b"G" * 64)
+    assert container_of(tmp_path, AttemptRef(*KEY)) == ""
     note.unlink()
     os.mkfifo(note)
     assert monitor_of(tmp_path, AttemptRef(*KEY)) == 0

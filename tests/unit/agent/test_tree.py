@@ -45,3 +45,9 @@ def test_processes_are_counted_by_session_and_mark(child: subprocess.Popen[bytes
     finally:
         marked.kill()
         marked.wait()
+
+
+def test_who_began_a_container_is_nobody_where_its_name_is_none() -> None:
+    """The file that names it is not written yet, or is anything: a word that many groups have."""
+    for name in ("", "/", "memory", "0" * 64, "g" * 64):
+        assert tree.in_group(name) == set()
