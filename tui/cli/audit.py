@@ -40,7 +40,7 @@ async def audit(arguments: Namespace) -> int:
             )
             return Page(answer.audits, answer.next)
 
-        return await show(AUDIT, chosen, arguments, fetch)
+        return await show(AUDIT, chosen, arguments, fetch, corral=corral)
 
 
 def _told(entry: Audited) -> list[str]:

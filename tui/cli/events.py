@@ -17,7 +17,7 @@ from bus.api import Happened
 from bus.errors import BusError
 from bus.patience import outlast, wait_for_event
 from bus.requests import EventList
-from tui.cli import output
+from tui.cli import clock, output
 from tui.cli.connect import client
 from tui.cli.diagnostics import CommandError, Exit
 from tui.cli.ids import job_id, task_id
@@ -61,7 +61,7 @@ async def events(arguments: Namespace) -> int:
             answer = await corral.events(asked)
             return Page(answer.events, answer.next)
 
-        return await show(EVENTS, chosen, arguments, fetch)
+        return await show(EVENTS, chosen, arguments, fetch, corral=corral)
 
 
 def event_query(arguments: Namespace) -> EventList:
@@ -88,9 +88,10 @@ async def _follow(
     stirred = asyncio.Event()
     listening = asyncio.create_task(_listen(corral, stirred), name="feed")
     try:
+        ahead_s = time.time() - await clock.now_s(corral, arguments)
         found = (await corral.events(query)).events
         newest_s = max((event.at for event in found), default=query.since or time.time())
-        _print(arguments, chosen, found[::-1], heads=True)
+        _print(arguments, chosen, found[::-1], ahead_s=ahead_s, heads=True)
         # older than the list that was shown, but young enough to be looked at again
         passed = await _since(corral, query, newest_s - OVERLAP_S)
         seen.update((event.id, None) for event in passed if event.at <= newest_s)
@@ -102,7 +103,7 @@ async def _follow(
             found = await outlast(partial(_since, corral, query, newest_s - OVERLAP_S))
             fresh = [event for event in found if event.id not in seen]
             newest_s = max([newest_s, *(event.at for event in fresh)])
-            _print(arguments, chosen, fresh[::-1], heads=False)
+            _print(arguments, chosen, fresh[::-1], ahead_s=ahead_s, heads=False)
     finally:
         listening.cancel()
 
@@ -131,7 +132,12 @@ async def _listen(corral: Client, stirred: asyncio.Event) -> None:
 
 
 def _print(
-    arguments: Namespace, chosen: Sequence[Field[Happened]], found: Sequence[Happened], *, heads: bool
+    arguments: Namespace,
+    chosen: Sequence[Field[Happened]],
+    found: Sequence[Happened],
+    *,
+    ahead_s: float,
+    heads: bool,
 ) -> None:
     match arguments.output:
         case "jsonl":
@@ -139,5 +145,5 @@ def _print(
         case "name":
             output.lines(event.id for event in found)
         case _:
-            print_rows(EVENTS, chosen, found, heads=heads)
+            print_rows(EVENTS, chosen, found, now_s=time.time() - ahead_s, heads=heads)
     output.finish()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from argparse import Namespace
 
-from tui.cli import output
+from tui.cli import clock, output
 from tui.cli.connect import client
 from tui.cli.diagnostics import Exit
 from tui.cli.ids import task_id
@@ -17,7 +16,7 @@ async def why(arguments: Namespace) -> int:
     targets = [task_id(target) for target in arguments.targets]
     async with client(arguments) as corral:
         found = [await corral.why(target, at=arguments.at) for target in targets]
-    now_s = time.time() if arguments.at is None else arguments.at
+        now_s = await clock.now_s(corral, arguments) if arguments.at is None else arguments.at
     output.each(
         arguments.output,
         found,

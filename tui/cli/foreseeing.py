@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from argparse import Namespace
 
 from bus.requests import WhatIf
-from tui.cli import output
+from tui.cli import clock, output
 from tui.cli.connect import client
 from tui.cli.diagnostics import Exit
 from tui.view.outlooks import outlook_lines
@@ -16,7 +15,7 @@ async def print_outlook(arguments: Namespace, change: WhatIf) -> int:
     """Nothing is changed."""
     async with client(arguments) as corral:
         answer = await corral.what_if(change)
-    now_s = time.time()
+        now_s = await clock.now_s(corral, arguments)
     output.one(
         arguments.output,
         answer,

@@ -67,7 +67,7 @@ async def jobs(arguments: Namespace) -> int:
             )
             return Page(answer.jobs, answer.next, answer.total, answer.states, answer.exact)
 
-        return await show(JOBS, chosen, arguments, fetch)
+        return await show(JOBS, chosen, arguments, fetch, corral=corral)
 
 
 async def job(arguments: Namespace) -> int:
@@ -129,7 +129,7 @@ async def _show_tasks(
             )
             return Page(answer.tasks, answer.next, answer.total, answer.states, answer.exact)
 
-        return await show(listing, chosen, arguments, fetch)
+        return await show(listing, chosen, arguments, fetch, corral=corral)
 
 
 async def task(arguments: Namespace) -> int:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from argparse import Namespace
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 from msgspec import Struct
 
-from tui.cli import output
+from tui.cli import clock, output
 from tui.cli.diagnostics import CommandError, Exit, note
 from tui.cli.options import LIMIT_MAX
+from tui.client.clocks import Asked
 from tui.view.fields import Field, UnknownField, cells, choose, columns
 
 T = TypeVar("T")
@@ -45,8 +45,13 @@ Fetch = Callable[[int, str], Awaitable[Page[T]]]
 """Asks for at most so many rows from a cursor on."""
 
 
-async def show(listing: Listing[T], chosen: Sequence[Field[T]], arguments: Namespace, fetch: Fetch[T]) -> int:
-    """Print the rows that `--limit`, `--cursor` and `--all` ask for; says on stderr what was left out."""
+async def show(
+    listing: Listing[T], chosen: Sequence[Field[T]], arguments: Namespace, fetch: Fetch[T], *, corral: Asked
+) -> int:
+    """Print the rows that `--limit`, `--cursor` and `--all` ask for; says on stderr what was left out.
+
+    `corral` tells what ages in a table are counted to.
+    """
     pages = _pages(arguments, fetch)
     if arguments.output in ("jsonl", "name"):
         return await _stream(listing, arguments, pages)
@@ -60,7 +65,7 @@ async def show(listing: Listing[T], chosen: Sequence[Field[T]], arguments: Names
             {listing.noun: rows} | {name: value for name, value in known.items() if value is not None}
         )
         return Exit.OK
-    print_rows(listing, chosen, rows)
+    print_rows(listing, chosen, rows, now_s=await clock.now_s(corral, arguments))
     _tell_rest(arguments, last, sum(map(listing.size, rows)))
     return Exit.OK
 
@@ -78,10 +83,9 @@ def chosen_fields(listing: Listing[T], arguments: Namespace) -> tuple[Field[T], 
 
 
 def print_rows(
-    listing: Listing[T], chosen: Sequence[Field[T]], rows: Sequence[T], *, heads: bool = True
+    listing: Listing[T], chosen: Sequence[Field[T]], rows: Sequence[T], *, now_s: float, heads: bool = True
 ) -> None:
     """A table of rows that are here already; without `heads`, one that goes on."""
-    now_s = time.time()
     output.table(
         columns(chosen),
         [cells(chosen, row, now_s=now_s) for row in rows],

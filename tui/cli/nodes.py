@@ -37,7 +37,7 @@ async def nodes(arguments: Namespace) -> int:
             )
             return Page(answer.nodes, answer.next, answer.total, answer.states, True)
 
-        return await show(NODES, chosen, arguments, fetch)
+        return await show(NODES, chosen, arguments, fetch, corral=corral)
 
 
 async def node(arguments: Namespace) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from bus.refusal import quote
 from bus.requests import WhatIf
 from bus.units import counted
 from bus.values import Stream
-from tui.cli import diagnostics, output
+from tui.cli import clock, diagnostics, output
 from tui.cli.connect import client
 from tui.cli.diagnostics import CommandError, Exit
 from tui.cli.flags import check_effect
@@ -64,7 +63,7 @@ async def plan(arguments: Namespace) -> int:
     spec = job_spec(arguments)
     async with client(arguments) as corral:
         answer = await corral.plan(spec)
-    now_s = time.time()
+        now_s = await clock.now_s(corral, arguments)
     output.one(arguments.output, answer, name=answer.name, text=lambda: plan_lines(answer, now_s=now_s))
     return Exit.OK
 
@@ -78,7 +77,7 @@ async def _upcoming(arguments: Namespace) -> int:
         raise CommandError("E_USAGE", message, exit=Exit.USAGE, field="--next", hint=hint)
     async with client(arguments) as corral:
         answer = await corral.upcoming(arguments.next)
-    now_s = time.time()
+        now_s = await clock.now_s(corral, arguments)
     match arguments.output:
         case "json":
             output.as_json(answer)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from argparse import Namespace
 
-from tui.cli import output
+from tui.cli import clock, output
 from tui.cli.connect import client
 from tui.cli.diagnostics import Exit, note
 from tui.view.training import (
@@ -26,6 +25,7 @@ async def train(arguments: Namespace) -> int:
 async def _status(arguments: Namespace) -> int:
     async with client(arguments) as corral:
         found = await corral.training(arguments.target, limit=arguments.limit)
+        now_s = await clock.now_s(corral, arguments)
     match arguments.output:
         case "json":
             output.as_json(found)
@@ -34,7 +34,6 @@ async def _status(arguments: Namespace) -> int:
         case "name":
             output.lines(each.task for each in found.gangs)
         case _:
-            now_s = time.time()
             rows = [gang_row(each, now_s=now_s) for each in found.gangs]
             output.table(GANG_COLUMNS, rows, tones=[tone(each.state) for each in found.gangs])
     if found.next:
@@ -45,6 +44,7 @@ async def _status(arguments: Namespace) -> int:
 async def _ranks(arguments: Namespace) -> int:
     async with client(arguments) as corral:
         found = await corral.ranks(arguments.target)
+        now_s = await clock.now_s(corral, arguments)
     match arguments.output:
         case "json":
             output.as_json(found)
@@ -55,7 +55,7 @@ async def _ranks(arguments: Namespace) -> int:
         case _:
             output.table(
                 RANK_COLUMNS,
-                rank_rows(found, now_s=time.time()),
+                rank_rows(found, now_s=now_s),
                 tones=[tone(each.state) for each in found.ranks] or [""] * len(found.available),
             )
             if available := available_text(found):

@@ -28,15 +28,13 @@ from bus.feed import Change
 from bus.patience import wait_for_event
 from bus.trust import LOGIN_HINT
 from bus.values import Role, TaskRef
+from tui.client.clocks import ahead_of, skew_of
 from tui.client.source import Connect, Source
 from tui.view.refusals import OTHER_VERSION
 
 GATHER_S = 0.25
 POLL_S = 2.0
 RETRY_FIRST_S, RETRY_MAX_S = 0.5, 5.0
-
-SKEWED_S = 5.0
-"""Instants come from the coordinator's clock: ours so much off is said, and ages are set right."""
 
 
 class Online(Struct, frozen=True):
@@ -54,7 +52,7 @@ class Online(Struct, frozen=True):
     @property
     def ahead_s(self) -> float:
         """What the clock here is off by, where that is more than the way of an answer could explain."""
-        return self.skew_s if abs(self.skew_s) >= SKEWED_S else 0.0
+        return ahead_of(self.skew_s)
 
 
 class Offline(Struct, frozen=True):
@@ -134,7 +132,7 @@ class Session:
         """Until the connection fails: raises CorralError."""
         before_s = time.time()
         me = await source.whoami()
-        skew_s = (before_s + time.time()) / 2 - me.now if me.now else 0.0
+        skew_s = skew_of(before_s, me.now, time.time())
         listening = asyncio.create_task(self._listen(source, me.role), name="console feed")
         loop = asyncio.get_running_loop()
         try:

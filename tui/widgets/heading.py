@@ -6,7 +6,8 @@ import time
 
 from rich.text import Text
 
-from tui.client.session import SKEWED_S, Offline, Online
+from tui.client.clocks import SKEWED_S
+from tui.client.session import Offline, Online
 from tui.ticking import Ticking
 from tui.view.amounts import age, count, share
 from tui.view.safe import safe_line, text_width

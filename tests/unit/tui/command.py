@@ -11,12 +11,12 @@ import pytest
 from msgspec import Struct
 
 from bus import subjects
-from bus.api import Error, Job, Task, TaskCounts
+from bus.api import Error, Job, Task, TaskCounts, Whoami
 from bus.client import Client
 from bus.codec import answer, codec_of, decode_request
 from bus.memory import MemoryHub
 from bus.transport import Message
-from bus.values import JobKind, JobState, Resources, TaskState
+from bus.values import JobKind, JobState, Resources, Role, TaskState
 from tui.cli import dispatch
 
 Answer = Callable[[Struct], Struct | None]
@@ -54,8 +54,13 @@ class Silence(Exception):
     """Raised instead of an answer: the coordinator says nothing."""
 
 
-def connection(answer_to: Answer) -> Callable[..., AbstractAsyncContextManager[Client]]:
-    """A stand-in for `Client.connect` whose coordinator answers what `answer_to` says, else E_NOT_FOUND."""
+def connection(
+    answer_to: Answer, *, now: Callable[[], float] = lambda: 0.0
+) -> Callable[..., AbstractAsyncContextManager[Client]]:
+    """A stand-in for `Client.connect` whose coordinator answers what `answer_to` says, else E_NOT_FOUND.
+
+    Its clock stands at `now`; 0: it tells none.
+    """
 
     @asynccontextmanager
     async def connect(*_: object, **__: object) -> AsyncIterator[Client]:
@@ -66,7 +71,10 @@ def connection(answer_to: Answer) -> Callable[..., AbstractAsyncContextManager[C
             sender = subjects.parse(message.subject)
             assert isinstance(sender, subjects.ApiSubject)
             try:
-                said = answer_to(decode_request(sender.operation, message.data))
+                if sender.operation == "user.whoami":
+                    said: Struct | None = Whoami(user="alice", role=Role.USER, now=now())
+                else:
+                    said = answer_to(decode_request(sender.operation, message.data))
             except Silence:
                 return
             said = said or Error(code="E_NOT_FOUND", message="no such thing", status=404)
@@ -85,13 +93,17 @@ def connection(answer_to: Answer) -> Callable[..., AbstractAsyncContextManager[C
 
 
 class Corral:
-    """Runs command lines; `asked` are the requests that reached the coordinator."""
+    """Runs command lines; `asked` are the requests that reached the coordinator.
+
+    Its clock, which tables ask for, is not among them: at `now_s`; 0: it tells none.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
         self.asked: list[Struct] = []
         self.answer: Answer = lambda request: None
+        self.now_s = 0.0
         self._capfd = capfd
-        monkeypatch.setattr(Client, "connect", connection(self._answer))
+        monkeypatch.setattr(Client, "connect", connection(self._answer, now=lambda: self.now_s))
 
     def __call__(self, *argv: str) -> tuple[int, str, str]:
         """Exit code, stdout, stderr."""
