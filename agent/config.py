@@ -15,7 +15,8 @@ from msgspec import Struct
 from agent.gpus import GpuSetError, parse_simulated
 from agent.scrubbing import Scrubs
 from bus import units
-from bus.setting_kinds import CAPABILITY, parse_interfaces
+from bus.declared_pools import PoolDeclared
+from bus.setting_kinds import CAPABILITY, parse_interfaces, parse_pool
 from bus.values import GpuInfo, NodeKind, NodeName, is_name
 
 MIB = 1024 * 1024
@@ -57,6 +58,7 @@ class Config(Struct, frozen=True, kw_only=True):
     scrubs: Scrubs = Scrubs()
     can: tuple[str, ...] = ()  # what its operator says that it can, for tools that ask for it
     files: tuple[Path, ...] = ()  # folders whose files tasks may be brought
+    pools: tuple[PoolDeclared, ...] = ()  # that it announces
     buckets: tuple[str, ...] = ()  # BUCKET or BUCKET/PREFIX, likewise
     s3_endpoint: str = ""
     store_bytes: int | None = None  # what all content may take; None: what the disk has
@@ -107,6 +109,7 @@ def parse_arguments(arguments: Sequence[str]) -> Config:
         scrubs=scrubs,
         can=tuple(_capability(text) for text in given.can),
         files=tuple(Path(folder) for folder in _folders(given.files)),
+        pools=tuple(_pool(text) for text in given.pool),
         buckets=tuple(given.bucket),
         s3_endpoint=given.s3_endpoint,
         store_bytes=None if store_mib is None else store_mib * 1024 * 1024,
@@ -162,6 +165,13 @@ def _parser() -> _Parser:
         help="jobs may have its files, as file://…; repeatable",
     )
     parser.add_argument(
+        "--pool",
+        action="append",
+        default=[],
+        metavar="NAME=/PATH:SIZE",
+        help="a folder for volumes, announced to the cluster; then :TIER, :compress; repeatable",
+    )
+    parser.add_argument(
         "--bucket",
         action="append",
         default=[],
@@ -193,6 +203,13 @@ def _interfaces(said: Sequence[str]) -> dict[str, str]:
         except ValueError as error:
             raise ConfigError(f"--interface {text!r}: expected {error}") from None
     return found
+
+
+def _pool(text: str) -> PoolDeclared:
+    try:
+        return parse_pool(text)
+    except ValueError as error:
+        raise ConfigError(f"--pool {text!r}: expected {error}") from None
 
 
 def _folders(texts: Sequence[str]) -> list[str]:

@@ -20,6 +20,7 @@ from agent.core.gpus import Look
 from agent.gpu_looks import NvmlLooks
 from agent.gpus import GpuProcess, GpuSample
 from agent.net_offer import NetOffer
+from bus.declared_pools import PoolDeclared
 from bus.values import DiskInfo, GpuInfo, InterfaceInfo, Inventory, Resources
 
 _log = logging.getLogger(__name__)
@@ -130,7 +131,12 @@ def _text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def inventory(gpus: tuple[GpuInfo, ...], interfaces: tuple[InterfaceInfo, ...]) -> Inventory:
+def inventory(
+    gpus: tuple[GpuInfo, ...],
+    interfaces: tuple[InterfaceInfo, ...],
+    *,
+    pools: tuple[PoolDeclared, ...] = (),
+) -> Inventory:
     """Everything about this machine that changes seldom. Takes up to a few seconds, for the runtimes."""
     return Inventory(
         hostname=socket.gethostname(),
@@ -146,6 +152,7 @@ def inventory(gpus: tuple[GpuInfo, ...], interfaces: tuple[InterfaceInfo, ...]) 
         disks=disks(),
         runtimes=_runtimes(),
         isolation=_isolation(),
+        pools=pools,
     )
 
 

@@ -113,7 +113,7 @@ class Agent:
         )
         self._capabilities = selftest.capabilities(also=config.can)
         interfaces = Interfaces(config.interfaces, nats_url=config.nats_url)
-        self._inventory = discover.inventory(self._driver.gpus(), interfaces.found())
+        self._inventory = discover.inventory(self._driver.gpus(), interfaces.found(), pools=config.pools)
         self._links = LinkWatch(interfaces, self._inventory.interfaces, on_change=self._on_links)
         self._net = NetOffer(config.declared.net_mbps)
         self._capacity, gpus = discover.capacity(config.declared, self._inventory, config.data)

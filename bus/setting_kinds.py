@@ -10,6 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bus.contents import BUCKET
+from bus.declared_pools import PoolDeclared
+from bus.mounts import VOLUME_NAME, path_fault
 from bus.units import UnitError, parse_size_mib
 
 Value = str | int
@@ -40,6 +42,7 @@ DAYS_MAX = 9999
 HOURS_MAX = 8760
 RATE_MAX_MIB = 9999
 MASK = "****"
+POOL_TIERS = ("nvme", "ssd", "standard", "cold")
 
 
 class Kind(StrEnum):
@@ -56,6 +59,7 @@ class Kind(StrEnum):
     CAPABILITIES = "names, as a list or with commas between"
     INTERFACES = "pairs, as a list or with commas between"
     FOLDERS = "absolute paths, as a list or with commas between"
+    POOLS = "pools, as a list or with commas between"
     BUCKETS = "buckets, as a list or with commas between"
     WEB_URL = "address of a web server"
     SIZE = "size"
@@ -83,6 +87,8 @@ def convert(kind: Kind, value: Any, *, choices: tuple[str, ...] = (), base: Path
         return _interfaces(value)
     if kind is Kind.FOLDERS:
         return _folders(value)
+    if kind is Kind.POOLS:
+        return _pools(value)
     if kind is Kind.BUCKETS:
         return _buckets(value)
     if kind is Kind.HOSTS:
@@ -161,6 +167,32 @@ def parse_interfaces(text: str) -> dict[str, str]:
             raise ValueError(f"NAME=TYPE such as eth1=data; TYPE is one of {', '.join(INTERFACE_KINDS)}")
         found[name] = kind
     return found
+
+
+def _pools(value: Any) -> str:
+    words = _words(value)
+    for word in words:
+        parse_pool(word)
+    return ",".join(words)
+
+
+def parse_pool(text: str) -> PoolDeclared:
+    """ "fast=/srv/fast:100GiB", then :TIER, :compress. Raises ValueError saying what is expected."""
+    name, _, rest = text.partition("=")
+    path, _, rest = rest.partition(":")
+    size, *words = rest.split(":")
+    compress = words[-1:] == ["compress"]
+    tiers = words[:-1] if compress else words
+    try:
+        size_mib = parse_size_mib(size)
+    except UnitError:
+        size_mib = 0
+    is_sound = VOLUME_NAME.fullmatch(name) is not None and not path_fault(path) and size_mib >= 1
+    if not is_sound or len(tiers) > 1 or not set(tiers) <= set(POOL_TIERS):
+        tier = "|".join(POOL_TIERS)
+        raise ValueError(f"NAME=/PATH:SIZE[:{tier}][:compress], such as fast=/srv/fast:100GiB:nvme")
+    tier = tiers[0] if tiers else "standard"
+    return PoolDeclared(name=name, path=path, size_mib=size_mib, tier=tier, compress=compress)
 
 
 def _words(value: Any) -> list[str]:

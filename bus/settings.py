@@ -106,6 +106,12 @@ _TABLE = (
         meaning="folders whose files jobs may have as file://… on this machine (default: none)",
     ),
     Setting(
+        key="agent.pools",
+        kind=Kind.POOLS,
+        meaning="folders that this machine's agents announce as pools of volumes: fast=/srv/fast:100GiB,"
+        " then :nvme or another tier, then :compress; {node} in the path is the node's name (default: none)",
+    ),
+    Setting(
         key="agent.buckets",
         kind=Kind.BUCKETS,
         meaning="buckets, or BUCKET/PREFIX, whose objects jobs may have as s3://… here (default: none)",

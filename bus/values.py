@@ -14,6 +14,7 @@ from msgspec import Struct
 from bus.checkpointing import Checkpointing
 from bus.containers import Container, NetworkPolicy
 from bus.contents import Content
+from bus.declared_pools import PoolDeclared
 from bus.mounts import Mount
 from bus.names import is_name as is_name
 
@@ -403,10 +404,8 @@ class DiskInfo(Struct, frozen=True, kw_only=True):
 
 
 class Capability(Struct, frozen=True, kw_only=True):
-    """Something that an agent says it can. `level`: the share of its own tests that it passed, 0 to 1.
-
-    `verified`: there are tests, and all of them were passed. `fault`: of the first that was not.
-    """
+    """What an agent says it can. `level`: the share of its own tests that it passed, 0 to 1; `verified`: it
+    has tests, and passed all. `fault`: of the first that it did not."""
 
     level: float
     verified: bool = False
@@ -429,6 +428,7 @@ class Inventory(Struct, frozen=True, kw_only=True):
     disks: tuple[DiskInfo, ...] = ()
     runtimes: dict[str, str] = {}  # container runtime -> version
     isolation: dict[str, str] = {}  # cgroup, namespaces …: what this node can enforce
+    pools: tuple[PoolDeclared, ...] = ()
 
 
 class Usage(Struct, frozen=True, kw_only=True):

@@ -254,6 +254,7 @@ def agent_options(settings: Settings) -> list[str]:
         "agent.interfaces": "--interface",
         "agent.files": "--files",
         "agent.buckets": "--bucket",
+        "agent.pools": "--pool",
         "agent.containers": "--containers",
     }
     once = {

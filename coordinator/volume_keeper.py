@@ -22,10 +22,11 @@ from coordinator.core.effects import Record
 from coordinator.core.events import VolumesPlaced
 from coordinator.loop import Loop, Overloaded
 from coordinator.store.backups import BackupRow, BackupStore
-from coordinator.store.errors import StoreUnavailable
+from coordinator.store.errors import Disagreement, StoreUnavailable
 from coordinator.store.leftovers import LeftoverStore
 from coordinator.store.volumes import PoolRow, VolumeRow, VolumeStore
 from coordinator.tell import Teller
+from coordinator.volume_announced import AnnouncedPools
 from coordinator.volume_backups import VolumeBackups
 from coordinator.volume_copies import VolumeCopies
 from coordinator.volume_damage import VolumeDamage
@@ -60,6 +61,7 @@ class VolumeKeeper:
     ) -> None:
         self._clock = clock
         self._copies = VolumeCopies(book, store, loop, clock, epoch=epoch, place=self._place, record=record)
+        self._announced = AnnouncedPools(book, store, loop, clock, record=record)
         self._damage = VolumeDamage(book, clock, record=record)
         self._leftovers, self._backup_store, self._epoch = leftovers, backups, epoch
         self._backups = VolumeBackups(book, backups, clock, disks=self._copies.disks, record=record)
@@ -86,6 +88,10 @@ class VolumeKeeper:
         )
         self._place()
 
+    def announcers(self, pool: str) -> list[str]:
+        """Nodes that announce a pool of that name."""
+        return self._announced.of(pool)
+
     @property
     def now_s(self) -> float:
         """Seconds of the Unix epoch."""
@@ -101,9 +107,9 @@ class VolumeKeeper:
     async def run(self) -> None:
         while True:
             try:
-                if self._book.nodes:
+                if self._book.nodes or self._announced.any():
                     await self.round()
-            except (StoreUnavailable, Overloaded) as error:
+            except (StoreUnavailable, Overloaded, Disagreement) as error:
                 log.warning("volumes: %s; again in %.0f s", error, EVERY_S)
             with suppress(TimeoutError):
                 async with asyncio.timeout(EVERY_S):
@@ -115,6 +121,9 @@ class VolumeKeeper:
         async with self._turn:
             await self._store.expire(grace_s=GRACE_S)
             await self.read()
+            if await self._announced.look():
+                await self.read()
+                self._woken.set()
             asked_s = self._clock.now_s()
             await asyncio.gather(*(self.ask(node) for node in self._book.nodes))
             changed = [await self._write(row, asked_s) for row in list(self._book.volumes.values())]

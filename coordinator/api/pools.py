@@ -115,6 +115,11 @@ class PoolDesk:
             hint = "corral volume rm NAME --now; deleted ones count until they are gone"
             raise ApiError(refusal("E_CONFLICT", message, field="/pool", hint=hint))
         self._check_backups(pool)
+        announcers = self._keeper.announcers(pool.name)
+        if announcers:
+            message = f"{', '.join(announcers[:5])} announce pool {pool.name}"
+            hint = "take it out of agent.pools there, and start those agents anew"
+            raise ApiError(refusal("E_CONFLICT", message, field="/pool", hint=hint))
         told = pool_entry(self._book, pool)
         await self._drop_pool(pool, by=user.name)
         return told

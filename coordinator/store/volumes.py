@@ -195,6 +195,10 @@ class VolumeStore:
         assert row is not None
         return str(row["id"])
 
+    async def join_pool(self, pool: str, node: str, *, by: str) -> None:
+        """A node becomes a part of it. Twice is fine."""
+        await self._session.execute(_SQL["join_pool"], pool, node, by)
+
     async def remove_pool(self, pool: str, *, by: str) -> None:
         await self._session.execute(_SQL["remove_pool"], pool, by)
 

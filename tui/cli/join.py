@@ -148,4 +148,6 @@ def agent_options(arguments: Namespace) -> list[str]:
         options += ["--can", capability]
     for interface in filter(None, (arguments.settings.text("agent.interfaces") or "").split(",")):
         options += ["--interface", interface]
+    for pool in filter(None, (arguments.settings.text("agent.pools") or "").split(",")):
+        options += ["--pool", pool]
     return options

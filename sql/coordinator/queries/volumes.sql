@@ -22,6 +22,16 @@ noted as (
     select $10, 'pool.create', name, jsonb_build_object('path', path, 'nodes', $9::text[]) from made)
 select id::text from made;
 
+-- name: join_pool!
+-- Node $2 becomes a part of a pool ($1). By $3.
+with joined as (
+    update corral.storage_pools p
+    set node_ids = p.node_ids || n.id, total_mib = p.total_mib + p.node_mib
+    from corral.nodes n
+    where p.id = $1::text::uuid and n.name = $2 and n.id <> all (p.node_ids) returning p.name)
+insert into corral.audit (actor, action, object, details)
+select $3, 'pool.join', name, jsonb_build_object('node', $2::text) from joined;
+
 -- name: remove_pool!
 -- A pool without volumes, also none that are deleted and not gone.
 with gone as (delete from corral.storage_pools where id = $1::text::uuid returning name)

@@ -29,24 +29,26 @@ SUM = (
 
 
 @pytest.fixture(scope="module")
-def cluster(
-    cluster_folder: Path, nats_server: NatsServer, coordinator_dsn: str, postgres_dsn: str
-) -> Iterator[LiveCluster]:
-    live = LiveCluster(cluster_folder, nats_server, coordinator_dsn, postgres_dsn)
-    try:
-        live.start({name: ["--cpu", "1", "--memory", "512MiB"] for name in ("n1", "n2", "n3")})
-        yield live
-    finally:
-        live.stop()
-
-
-@pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     """Through which the tasks' account passes; all agents are on this machine."""
     made = Path(tempfile.mkdtemp(prefix="corral-pool-", dir="/tmp"))
     made.chmod(0o711)
     yield made
     shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def cluster(
+    cluster_folder: Path, folder: Path, nats_server: NatsServer, coordinator_dsn: str, postgres_dsn: str
+) -> Iterator[LiveCluster]:
+    live = LiveCluster(cluster_folder, nats_server, coordinator_dsn, postgres_dsn)
+    try:
+        pool = f"said={folder}/said-{{node}}:50MiB:ssd"
+        own = {"n1": [], "n2": ["--pool", pool], "n3": ["--pool", pool]}
+        live.start({name: ["--cpu", "1", "--memory", "512MiB", *more] for name, more in own.items()})
+        yield live
+    finally:
+        live.stop()
 
 
 async def run(client: Client, volume: str, script: str) -> str:
@@ -67,6 +69,20 @@ async def backed_up(cluster: LiveCluster, client: Client, volume: str, name: str
 
     await cluster.until(ready, f"backup {name} of {volume} is there", wait_s=WAIT_S)
     return found[0]
+
+
+@pytest.mark.contract("S2.64", "S2.68")
+async def test_what_agents_announce_is_a_pool(cluster: LiveCluster) -> None:
+    async with cluster.client() as alice:
+
+        async def shared() -> bool:
+            found = [each for each in (await alice.pools()).pools if each.name == "said"]
+            parts = {each.node: each.fault for each in found[0].nodes} if found else {}
+            return parts == {"n2": "", "n3": ""} and found[0].tier == "ssd"
+
+        await cluster.until(shared, "both nodes are part of it", wait_s=WAIT_S)
+        await alice.create_volume(VolumeCreate(name="said-data", pool="said", size="10MiB", node="n3"))
+        assert "hello" in await run(alice, "said-data", "echo hello > mnt/v/x; cat mnt/v/x")
 
 
 @pytest.mark.contract("S2.72")

@@ -66,6 +66,10 @@ class FakeVolumes(VolumeStore):
         self.done.append((by, "pool.create"))
         return made.id
 
+    async def join_pool(self, pool: str, node: str, *, by: str) -> None:
+        row = self.kept_pools[pool]
+        self.kept_pools[pool] = replace(row, nodes=(*row.nodes, node))
+
     async def remove_pool(self, pool: str, *, by: str) -> None:
         del self.kept_pools[pool]
         self.done.append((by, "pool.remove"))
