@@ -2,7 +2,8 @@
 
 `shortened` brings each long list of a job's `for_each` to a node, and has the job point to it. Once the job
 is in, the coordinator has the list, and the content goes again; that of a schedule stays, for each of its
-jobs reads it anew.
+jobs reads it anew. What a client that dies leaves behind is collected a day later, by the name that it has
+here.
 """
 
 from __future__ import annotations

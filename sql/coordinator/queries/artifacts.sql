@@ -49,12 +49,12 @@ select $2, 'artifact.remove', id::text, jsonb_build_object('name', name, 'sha256
 returning object;
 
 -- name: orphans
--- What tasks left that are archived or gone.
-select count(*) from corral.artifacts where task_id is null and fence is not null;
+-- What tasks left that are archived or gone, and lists whose submission died.
+select count(*) from corral.artifacts a where task_id is null and corral.is_left_behind(a);
 
 -- name: remove_orphans
 -- They go.
-with gone as (delete from corral.artifacts where task_id is null and fence is not null returning 1)
+with gone as (delete from corral.artifacts a where task_id is null and corral.is_left_behind(a) returning 1)
 select count(*) from gone;
 
 -- name: unnamed
@@ -63,7 +63,7 @@ select b.sha256, n.name as node, b.size_bytes
 from corral.blobs b join corral.nodes n on n.id = b.node_id
 where not exists (
         select from corral.artifacts a
-        where a.sha256 = b.sha256 and not ($1 and a.task_id is null and a.fence is not null))
+        where a.sha256 = b.sha256 and not ($1 and a.task_id is null and corral.is_left_behind(a)))
     and not exists (select from corral.model_versions m where m.sha256 = b.sha256 and m.removed_at is null)
     and not exists (select from corral.contents_in_use c where c.sha256 = b.sha256)
     and not exists (select from corral.checkpoint_files f where f.sha256 = b.sha256)

@@ -158,6 +158,30 @@ async def test_content_goes_only_when_nothing_names_it(
     assert sha256 in await unnamed()
 
 
+async def test_a_list_whose_submission_died_goes_unless_a_schedule_points_to_it(
+    leader: Leader, store: ArtifactStore, database: asyncpg.Connection
+) -> None:
+    on = node("art-8")
+    await running(leader, on)
+    names = {f"for_each-{name}.txt": f"8{name[-1]}" * 32 for name in ("0123456789aa", "0123456789ab", "c")}
+    for name, sha256 in names.items():
+        await keep(store, on.name, left(None, name, sha256), "alice")
+    lost, scheduled, _ = names.values()
+    assert await store.orphans(remove=False) == 0, "somebody may just be submitting"
+    await database.execute("update corral.artifacts set created_at = now() - interval '25 hours'")
+    await database.execute(
+        "insert into corral.schedules (user_id, name, cron, spec, digest, next_at)"
+        " select id, 'nightly', '0 0 * * *', jsonb_build_object('for_each', 'corral://' || $1::text), '',"
+        " now() from corral.users where username = 'alice'",
+        scheduled,
+    )
+    assert await store.orphans(remove=False) == 1
+    assert lost in {blob.sha256 for blob in await store.unnamed(with_orphans=True)}
+    assert await store.orphans(remove=True) == 1
+    found = {blob.sha256 for blob in await store.unnamed(with_orphans=False)}
+    assert lost in found and found.isdisjoint({scheduled, names["for_each-c.txt"]})
+
+
 @pytest.mark.contract("S3.39")
 async def test_what_has_lost_what_it_belongs_to_is_counted_and_named(
     leader: Leader, store: ArtifactStore, database: asyncpg.Connection
