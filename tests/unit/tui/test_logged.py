@@ -6,7 +6,9 @@ import pytest
 from msgspec import Struct
 
 from bus.results import Logged, LoggedLine, LoggedQuery
-from tests.unit.tui.command import Corral
+from tests.unit.tui.command import Corral, a_task
+from tui.view.descriptions import describe_task
+from tui.view.details import output_lines
 
 LINES = [
     LoggedLine(at=1_000.0, severity="info", text="begun\x1b[2J", index=0, fence=1, node="n1"),
@@ -50,3 +52,12 @@ def test_scripts_get_a_line_each(tasks: Corral) -> None:
 def test_what_goes_together_with_bytes_only(tasks: Corral, words: tuple[str, ...], field: str) -> None:
     code, said, noted = tasks("logs", "7", *words)
     assert (code, said, tasks.asked) == (2, "", []) and field in noted
+
+
+def test_the_newest_stand_in_the_task_in_full_and_in_the_consoles_details() -> None:
+    task = a_task(logged=LINES)
+    said = "\n".join(describe_task(task, now_s=2_000.0))
+    assert "begun" in said and "no␊labels" in said and "\x1b" not in said
+    shown = [line.text for line in output_lines(task)]
+    assert any("logged lately" in text for text in shown)
+    assert any(text.startswith("error") and "no␊labels" in text for text in shown)

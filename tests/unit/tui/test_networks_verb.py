@@ -12,7 +12,7 @@ from bus.equipment import Device, DeviceKind, DeviceQuery, Devices
 from bus.networks import NetworkType, TopologyAdd, TopologyEntries, TopologyEntry, TopologyList, TopologyQuery
 from tests.unit.tui.command import Corral
 from tui.view.equipment import device_tone
-from tui.view.networks import interface_facts, latency, links, nodes
+from tui.view.networks import bandwidth, interface_facts, latency, links, nodes
 
 CARD = Device(
     node="n1", kind=DeviceKind.INTERFACE, name="eth1", about="data", status="up", address="10.1.0.5",
@@ -27,6 +27,10 @@ LAB = TopologyEntry(
     notes=["n1 eth1: MTU 1500, not 9000 as in lab"],
 )  # fmt: skip
 GUESSED = TopologyEntry(name="10.9.0.0/24", subnet="10.9.0.0/24", declared=False, nodes=["n77"])
+
+
+def test_a_share_stands_beside_the_bandwidth() -> None:
+    assert (bandwidth(LAB), bandwidth(replace(LAB, share=40))) == ("10 Gbit/s", "10 Gbit/s, tasks 40 %")
 
 
 def answer(request: Struct) -> Struct | None:
@@ -66,12 +70,12 @@ def test_topologies_are_listed_with_what_does_not_agree(networks: Corral) -> Non
 
 
 def test_one_is_declared_and_forgotten(networks: Corral) -> None:
-    said = "--subnet 10.1.0.0/16 --bandwidth 10Gbit --type roce --mtu 9000 --vlan 7 --latency 0.05"
+    said = "--subnet 10.1.0.0/16 --bandwidth 10Gbit --type roce --mtu 9000 --vlan 7 --latency 0.05 --share 40"
     assert networks("topology", "create", "lab", *said.split())[0] == 0
     assert networks.asked == [
         TopologyAdd(
             name="lab", subnet="10.1.0.0/16", bandwidth="10Gbit", type=NetworkType.ROCE, vlan=7,
-            latency_ms=0.05, mtu=9000,
+            latency_ms=0.05, mtu=9000, share=40,
         )
     ]  # fmt: skip
     assert "lab" in networks("topology", "rm", "lab")[1]
