@@ -260,10 +260,12 @@ async def test_who_waits_for_a_server_that_dies_is_told(
 
         publishing = asyncio.create_task(publish())
         async with asyncio.timeout(30):
-            while (waits := coordinator._pressure._flushed) is None or waits.done():
-                await asyncio.sleep(0.01)
-            child.kill()
-            child.wait()
+            try:
+                while (waits := coordinator._pressure._flushed) is None or waits.done():
+                    await asyncio.sleep(0.01)
+            finally:
+                child.kill()
+                child.wait()
             with pytest.raises(Disconnected) as lost:
                 await publishing
         assert not isinstance(lost.value, Stalled)
