@@ -2,8 +2,8 @@
 
 `shortened` brings each long list of a job's `for_each` to a node, and has the job point to it. Once the job
 is in, the coordinator has the list, and the content goes again; that of a schedule stays, for each of its
-jobs reads it anew. What a client that dies leaves behind is collected a day later, by the name that it has
-here.
+jobs reads it anew. What a client that dies leaves behind is collected a day later: it is known by its name,
+which has the beginning of its own hash, so that no file of somebody's is taken for one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import secrets
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -96,5 +97,6 @@ async def _point(
     with tempfile.TemporaryFile() as file:
         file.write(text)
         file.seek(0)
-        brought.append(await store(client, file, f"for_each-{secrets.token_hex(6)}.txt"))
+        name = f"for_each-{secrets.token_hex(6)}-{sha256(text).hexdigest()[:12]}.txt"
+        brought.append(await store(client, file, name))
     return f"{Scheme.CORRAL}://{brought[-1].sha256}"
