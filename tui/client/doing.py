@@ -89,7 +89,7 @@ def volume_of(told: Arguments) -> VolumeCreate:
     fields = {
         "name": told.name, "pool": told.pool, "size": told.size, "mode": told.access, "node": told.node,
         "path": told.path, "source": told.source, "storage_class": told.storage_class,
-        "shared": bool(told.shared),
+        "shared": bool(told.shared), "snapshots": told.snapshots, "backup": bool(told.backup),
     }  # fmt: skip
     return from_fields({name: value for name, value in fields.items() if value}, VolumeCreate)
 

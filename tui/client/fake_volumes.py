@@ -50,6 +50,7 @@ class FakeVolumes:
                 name=volume.name, id=volume.name, pool=volume.pool, size_mib=parse_size_mib(volume.size),
                 mode=volume.mode, state="ready", node=volume.node or self.world.nodes[0].name, owner="demo",
                 path=volume.path, shared=volume.shared, storage_class=volume.storage_class,
+                policy=volume.snapshots, backup_pool=volume.pool if volume.backup else "",
                 created_at=time.time(),
             ),
         )  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Literal
 from msgspec import Struct, convert
 
 from bus.mounts import VOLUME_NAME, AccessMode
+from bus.snapshot_policy import parse_policy
 from bus.units import UnitError, parse_duration_s, parse_priority, parse_size_mib
 
 MODES = tuple(AccessMode)
@@ -20,7 +21,7 @@ _SNAPSHOT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 class Arguments(Struct, frozen=True, kw_only=True):
     """Each as it was typed; each belongs to some actions. `key`: of what is done once only.
 
-    From `snapshot` on of volumes; `now` and `shared` are "yes" or "".
+    From `snapshot` on of volumes; `now`, `shared` and `backup` are "yes" or "".
     """
 
     reason: str = ""
@@ -42,6 +43,8 @@ class Arguments(Struct, frozen=True, kw_only=True):
     source: str = ""
     storage_class: str = ""
     shared: str = ""
+    snapshots: str = ""
+    backup: str = ""
 
     @property
     def deadline_s(self) -> float | None:
@@ -68,9 +71,10 @@ class Arguments(Struct, frozen=True, kw_only=True):
             ("--reason", self.reason), ("--deadline", self.deadline), ("--note", self.note),
             ("--input", self.input), ("--pool", self.pool), ("--size", self.size), ("--mode", self.access),
             ("--node", self.node), ("--path", self.path), ("--from", self.source),
-            ("--class", self.storage_class),
+            ("--class", self.storage_class), ("--snapshots", self.snapshots),
         )  # fmt: skip
-        flags = [flag for flag, value in (("--now", self.now), ("--shared", self.shared)) if value]
+        said = (("--now", self.now), ("--shared", self.shared), ("--backup", self.backup))
+        flags = [flag for flag, value in said if value]
         return [word for option, value in named if value for word in (option, value)] + flags
 
     def told(self) -> str:
@@ -139,6 +143,8 @@ def blanks_of_create(pools: Sequence[str]) -> tuple[Blank, ...]:
         Blank(field="source", label="from", example="VOLUME@SNAPSHOT that it begins with; empty: nothing"),
         Blank(field="storage_class", label="class", example="a word of your own"),
         Blank(field="shared", label="shared", example="yes: everybody's tasks may have it"),
+        Blank(field="snapshots", label="snapshots", example="by the clock: @daily keep 7; empty: none"),
+        Blank(field="backup", label="backup", example="yes: those are kept on another node, too"),
     )
 
 
@@ -164,7 +170,9 @@ def fault_of(field: str, text: str) -> str:
                 return f"expected one of {', '.join(MODES)}"
             case "source" if text and not all(text.partition("@")):
                 return "expected VOLUME@SNAPSHOT"
-            case "now" | "shared" if text not in ("", YES):
+            case "snapshots" if text:
+                parse_policy(text)
+            case "now" | "shared" | "backup" if text not in ("", YES):
                 return f"expected {YES}, or nothing"
             case _:
                 pass

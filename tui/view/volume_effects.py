@@ -86,7 +86,9 @@ def effect_of_create(arguments: Arguments) -> tuple[str, ...]:
     where = f"on {arguments.node}" if arguments.node else "where most room is"
     begins = f", as {arguments.source} is" if arguments.source else ", empty"
     whose = "everybody's tasks may have it" if arguments.shared else "for your tasks alone"
-    return (f"{arguments.size} of pool {arguments.pool} {where}{begins}; {whose}",)
+    kept = ", kept on another node, too" if arguments.backup else ""
+    clock = (f"snapshots {arguments.snapshots}{kept}",) if arguments.snapshots or kept else ()
+    return (f"{arguments.size} of pool {arguments.pool} {where}{begins}; {whose}", *clock)
 
 
 def _snapshots(volumes: Sequence[VolumeEntry]) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ GONE = replace(VOLUME, state="deleted", deleted_at=1.0)
 BUSY = replace(VOLUME, tasks=["7.0", "8.0"], writers=["7.0"])
 WISH = Arguments(
     name="data", pool="fast", size="1GiB", access="ReadWriteMany", node="n1", path="/a b", source="x@y",
-    storage_class="w", shared="yes",
+    storage_class="w", shared="yes", snapshots="@daily keep 7", backup="yes",
 )  # fmt: skip
 VERBS = ("remove", "undelete", "snapshot", "unsnapshot", "restore", "promote")
 
@@ -64,11 +64,16 @@ def test_a_volume_to_be_made_is_what_the_command_would_make() -> None:
     )  # fmt: skip
     assert (options["path"], options["source"], options["storage_class"]) == ("/a b", "x@y", "w")
     assert options["shared"] and options["node"] == "n1"
+    assert options["backup"] and options["snapshots"] == "@daily keep 7"
     wanted = volume_of(WISH)
     assert (wanted.name, wanted.path, wanted.shared, wanted.mode) == (
         "data", "/a b", True, AccessMode.READ_WRITE_MANY,
     )  # fmt: skip
-    assert asked.effect == ("1GiB of pool fast on n1, as x@y is; everybody's tasks may have it",)
+    assert asked.effect == (
+        "1GiB of pool fast on n1, as x@y is; everybody's tasks may have it",
+        "snapshots @daily keep 7, kept on another node, too",
+    )
+    assert (wanted.snapshots, wanted.backup) == ("@daily keep 7", True)
     bare = Arguments(name="d", pool="p", size="20")
     assert steer_create(bare).effect == ("20 of pool p where most room is, empty; for your tasks alone",)
     assert volume_of(bare).mode is AccessMode.READ_WRITE_ONCE
@@ -82,6 +87,7 @@ def test_a_volume_to_be_made_is_what_the_command_would_make() -> None:
     [
         ("name", ""), ("name", "Data"), ("name", "a.b"), ("pool", ""), ("size", ""), ("size", "much"),
         ("access", "rw"), ("source", "x"), ("source", "@y"), ("source", "x@"), ("shared", "no"),
+        ("snapshots", "daily"), ("snapshots", "@daily keep 0"), ("backup", "no"),
         ("now", "y"), ("snapshot", ""), ("snapshot", "a b"),
     ],
 )  # fmt: skip
