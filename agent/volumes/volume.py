@@ -121,6 +121,13 @@ class Volume:
         meta, uses = self.meta, self.uses()
         if meta is None:
             return VolumeFound(id=self.id, fault=self.fault)
+        snapshots = sorted(self._snapshots())
+        # looked for after them: one that is set aside between the two looks is not told as both
+        broken = tuple(
+            path.name.removesuffix(ASIDE)
+            for path in listed(self.root / "snapshots")
+            if path.name.endswith(ASIDE)
+        )
         return VolumeFound(
             id=self.id,
             generation=meta.generation,
@@ -135,7 +142,8 @@ class Volume:
             writers=tuple(sorted(each for each, writes in uses.items() if writes)),
             snapshots=tuple(
                 SnapshotFound(id=path.name, size=_size(path), sha256=hash_beside(path))
-                for path in sorted(self._snapshots())
+                for path in snapshots
+                if path.name not in broken
             ),
             unsealed=meta.unsealed,
             sealed_fill=meta.sealed_fill,
@@ -143,11 +151,7 @@ class Volume:
                 SnapshotFound(id=path.name, size=_size(path), sha256=hash_beside(path))
                 for path in sealed_in(self.packs())
             ),
-            broken=tuple(
-                path.name.removesuffix(ASIDE)
-                for path in listed(self.root / "snapshots")
-                if path.name.endswith(ASIDE)
-            ),
+            broken=broken,
         )
 
     def sealed_files(self) -> Iterator[tuple[str, Path]]:

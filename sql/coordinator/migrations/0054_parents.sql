@@ -7,6 +7,9 @@ return case
     when spec ->> 'parent' ~ '^[1-9][0-9]{0,17}\.[0-9]{1,7}\Z' then split_part(spec ->> 'parent', '.', 1)::bigint
 end;
 
+-- The rows are written anew, which some servers refuse while a function takes one of them. Made again below, as it was.
+drop function corral.about_job(corral.jobs);
+
 alter table corral.jobs
     add column parent text generated always as (
         corral.parent_job(spec) || '.' || split_part(spec ->> 'parent', '.', 2)::integer) stored,
@@ -20,6 +23,16 @@ alter table corral.jobs_archive
         corral.parent_job(spec) || '.' || split_part(spec ->> 'parent', '.', 2)::integer) stored,
     add column parent_job bigint generated always as (corral.parent_job(spec)) stored;
 create index jobs_archive_parent on corral.jobs_archive (parent_job) where parent_job is not null;
+
+create function corral.about_job(j corral.jobs) returns jsonb
+language sql stable
+return jsonb_build_object('job', jsonb_build_object(
+    'number', j.number, 'id', j.id, 'name', j.name, 'state', j.state, 'reason', j.reason,
+    'user', (select u.username from corral.users u where u.id = j.user_id),
+    'exit', j.exit_code, 'tasks', j.total, 'completed', j.completed, 'failed', j.failed, 'cancelled', j.cancelled,
+    'submitted_at', corral.rfc3339(j.created_at), 'started_at', corral.rfc3339(j.started_at),
+    'ended_at', corral.rfc3339(j.ended_at),
+    'metadata', case when pg_column_size(j.metadata) <= 8192 then j.metadata end));
 
 -- Until now the rows did not say it. Those whose parent is in the archive already stay without. Not as a change of theirs:
 -- they were as they are.
