@@ -91,9 +91,8 @@ async def test_a_restarted_agent_adopts_and_reports_exactly_once(world: World, n
     await coordinator.started(A)
     await world.node.stop()
     (node_folder / "agent/tasks/1/go").touch()
-    world.node.start()
-    await until(lambda: len(coordinator.registrations) == 2, "registered again")
-    assert set(coordinator.registrations[1].live) >= {B}
+    await world.start_again()
+    assert set(coordinator.registrations[-1].live) >= {B}
     assert (await coordinator.ended(A)).exit_code == 7
     assert alive(pid)
     await coordinator.command(m.Cancel(epoch=1, attempts=(B,)))
@@ -126,8 +125,7 @@ async def test_a_silent_coordinator_ends_the_lease(world: World) -> None:
     coordinator = world.coordinator
     await world.node.stop()
     coordinator.term_after_s = 0.5
-    world.node.start()
-    await until(lambda: len(coordinator.registrations) == 2, "registered with a short lease")
+    await world.start_again()
     await coordinator.assign(A, "sleep", "1000")
     pid = await coordinator.started(A)
     world.node.bus.set_connected(False)

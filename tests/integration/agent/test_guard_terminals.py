@@ -39,12 +39,13 @@ def test_what_was_shown_last_is_kept(guard: Guard) -> None:
 
 
 def test_ctrl_c_goes_to_what_runs_in_front(guard: Guard) -> None:
-    shell(guard)
+    pid = shell(guard)
     guard.type(KEY, b"sleep 600; echo interrupted $?\n")
     guard.shown(KEY, b"sleep 600")
     front = wait_for_child(guard)
     guard.type(KEY, b"\x03")
     wait_until(lambda: not alive(front), "the sleep ended")
+    wait_until(lambda: in_front(pid) == pid, "the shell is back: what is typed before it forgets")
     guard.type(KEY, b"echo still here\n")
     guard.shown(KEY, b"\r\nstill here")
 

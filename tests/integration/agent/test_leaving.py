@@ -30,8 +30,7 @@ async def test_a_stop_is_announced_and_what_waits_is_given_back(world: World) ->
     assert coordinator.beats[-1] is farewell, "nothing is said after it"
     await world.node.stop()
     assert all(map(alive, pids))
-    world.node.start()
-    await until(lambda: len(coordinator.registrations) == 2, "another agent comes")
+    await world.start_again()
     assert set(coordinator.registrations[-1].live) == {A, B}
 
 
@@ -48,9 +47,8 @@ async def restarted(world: World) -> Agent:
     """Another agent, which is not due to say anything for a long time."""
     world.coordinator.interval_s = 1000.0
     await world.node.stop()
-    world.node.start()
+    await world.start_again()
     assert world.node.agent is not None
-    await until(lambda: len(world.coordinator.registrations) == 2, "it is registered")
     return world.node.agent
 
 

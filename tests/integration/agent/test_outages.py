@@ -215,8 +215,7 @@ async def test_a_state_file_that_is_lost_costs_nothing_that_runs(world: World) -
     await world.node.stop()
     for path in world.node.config.data.glob("state.db*"):
         path.unlink()
-    world.node.start()
-    await until(lambda: len(coordinator.registrations) == 2, "registered again")
+    await world.start_again()
     assert coordinator.registrations[-1].live == (A,) and alive(pid)
     await coordinator.assign(A, "sh", "-c", "exit 1")
     await coordinator.assign(B, "sh", "-c", "exit 1")
@@ -243,8 +242,7 @@ async def test_an_older_copy_of_the_state_file_changes_nothing(world: World) -> 
         path.unlink()
     (data / "copy").replace(data / "state.db")
     ends = len(coordinator.ends())
-    world.node.start()
-    await until(lambda: len(coordinator.registrations) == 3, "registered again")
+    await world.start_again()
     assert B in coordinator.registrations[-1].live and alive(pid), "what runs is adopted"
     # The copy believes that A runs. Its end is told as a loss, which finds no such attempt any more.
     lost = [event for event in coordinator.events if isinstance(event, Ended) and event.attempt == A]

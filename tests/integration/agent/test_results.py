@@ -32,8 +32,7 @@ async def test_lost_answers_and_a_restart_repeat_nothing(world: World) -> None:
     await until(lambda: values(coordinator) == [1.0, 2.0, 3.0], "taken")
     await world.node.stop()
     coordinator.mute = False
-    world.node.start()
-    await until(lambda: len(coordinator.registrations) == 2, "registered again")
+    await world.start_again()
     notes = world.node.config.tasks / "1" / "0.1.notes"
     with notes.open("a") as file:
         file.write('{"progress": 4, "metrics": {"loss": 4}}\n')

@@ -234,6 +234,12 @@ class World:
         agent = self.node.agent
         return () if agent is None else agent._executor.ledger.held
 
+    async def start_again(self) -> None:
+        """Another agent, registered: it may be so more than once, for what it finds out about its machine."""
+        before = len(self.coordinator.registrations)
+        self.node.start()
+        await until(lambda: len(self.coordinator.registrations) > before, "registered again")
+
     async def end_all(self) -> None:
         """Whatever a test left running, so that the guard can go."""
         agent = self.node.agent
