@@ -33,6 +33,7 @@ from bus.transport import Bus
 from bus.values import NodeName
 from coordinator.api.access import viewer
 from coordinator.api.find import Finder, parse_target
+from coordinator.api.jobs import INSTANT_MAX, check_instants
 from coordinator.clock import Clock
 from coordinator.notices import Notices
 from coordinator.offspring import Offspring
@@ -42,7 +43,6 @@ from coordinator.store.rows import UserRow
 log = logging.getLogger(__name__)
 
 POINTS_MAX = 5_000
-_INSTANT_MAX = 1e11
 SEVERITIES = ("info", "warning", "error")
 
 
@@ -112,9 +112,7 @@ class ResultDesk:
         if not 1 <= request.limit <= LOGGED_MAX:
             got, expected = quote(request.limit), f"1 to {LOGGED_MAX:,} lines"
             raise ApiError(refusal("E_RANGE", field="/limit", got=got, expected=expected))
-        for name, at_s in (("since", request.since), ("until", request.until)):
-            if at_s is not None and not 0 <= at_s <= _INSTANT_MAX:
-                raise ApiError(refusal("E_TIME", field=f"/{name}", got=quote(at_s), expected="Unix seconds"))
+        check_instants(since=request.since, until=request.until)
         target = parse_target(request.target, field="/target")
         if target.rank is not None:
             hint = "of a gang, rank 0 logs for all"
@@ -128,7 +126,7 @@ class ResultDesk:
                 job=job,
                 index=target.index,
                 since_s=request.since or 0.0,
-                until_s=_INSTANT_MAX if request.until is None else request.until,
+                until_s=INSTANT_MAX if request.until is None else request.until,
                 severities=SEVERITIES[SEVERITIES.index(request.severity) :],
                 fence=target.attempt or 0,
                 limit=request.limit + 1,

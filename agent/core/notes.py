@@ -17,10 +17,12 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec import Struct
+
+from bus.results import LOGGED_AT_ONCE_MAX, LOGGED_TEXT_MAX, Severity
 
 LINE_MAX = 600 * 1024
 """Bytes of a line: an output has at most 512 KiB."""
@@ -30,12 +32,6 @@ JOB_MAX = 64 * 1024
 
 SUBMITS_MAX = 50
 """Jobs that are handed on at once; the next ones follow when these are committed."""
-
-LOGS_MAX = 500
-"""Lines for the log that are handed on at once, likewise."""
-
-LOG_TEXT_MAX = 2_000
-"""Characters of one: the rest of a longer one is cut."""
 
 NAMES_MAX = 100
 MESSAGE_MAX = 200
@@ -47,9 +43,6 @@ _KEYS = frozenset(
         *("log", "level"),
     }
 )
-
-
-Level = Literal["info", "warning", "error"]
 
 
 class Value(Struct, frozen=True):
@@ -72,7 +65,7 @@ class Save(Struct, frozen=True, kw_only=True):
 class Logged(Struct, frozen=True):
     """`level`: info, warning, error."""
 
-    level: Level
+    level: Severity
     text: str
 
 
@@ -101,7 +94,7 @@ class _Fault(ValueError):
 
 def hear(data: bytes, *, values_max: int) -> Heard:
     """Understand whole lines at the start of `data`, until there are `values_max` values, SUBMITS_MAX jobs or
-    LOGS_MAX lines for the log.
+    LOGGED_AT_ONCE_MAX lines for the log.
 
     Where `data` is LINE_MAX without a newline, that much is one fault, and used.
     """
@@ -121,7 +114,11 @@ def hear(data: bytes, *, values_max: int) -> Heard:
 
 
 def _is_full(heard: Heard, values_max: int) -> bool:
-    return len(heard.values) >= values_max or len(heard.submits) >= SUBMITS_MAX or len(heard.logs) >= LOGS_MAX
+    return (
+        len(heard.values) >= values_max
+        or len(heard.submits) >= SUBMITS_MAX
+        or len(heard.logs) >= LOGGED_AT_ONCE_MAX
+    )
 
 
 def last_output(tail: bytes) -> bytes | None:
@@ -193,9 +190,9 @@ def _logs(said: dict[str, msgspec.Raw]) -> list[Logged]:
             raise _Fault("level without log")
         return []
     text = msgspec.json.decode(said["log"], type=str)
-    level: Level = msgspec.json.decode(said["level"], type=Level) if "level" in said else "info"
-    if len(text) > LOG_TEXT_MAX:
-        text = text[: LOG_TEXT_MAX - 1] + "…"
+    level: Severity = msgspec.json.decode(said["level"], type=Severity) if "level" in said else "info"
+    if len(text) > LOGGED_TEXT_MAX:
+        text = text[: LOGGED_TEXT_MAX - 1] + "…"
     return [Logged(level, text)]
 
 

@@ -29,6 +29,9 @@ from coordinator.store.reads import DuplicateOf, Reads
 from coordinator.store.rows import UserRow
 from coordinator.tell import Asker, Replies, Waiter
 
+INSTANT_MAX = 1e11
+"""Seconds of the Unix epoch: no answer is about later."""
+
 
 class Sealed(Struct, frozen=True):
     """A spec as it is kept, and the digest that two equal ones share."""
@@ -185,3 +188,10 @@ def check_range(value: int, low: int, high: int, *, field: str) -> None:
     """`low` ≤ value ≤ `high`. Raises ApiError."""
     if not low <= value <= high:
         raise ApiError(refusal("E_RANGE", field=field, got=quote(value), expected=f"{low}–{high}"))
+
+
+def check_instants(**instants: float | None) -> None:
+    """Seconds of the Unix epoch, by the names of their fields. Raises ApiError."""
+    for name, at_s in instants.items():
+        if at_s is not None and not 0 <= at_s <= INSTANT_MAX:
+            raise ApiError(refusal("E_TIME", field=f"/{name}", got=quote(at_s), expected="Unix seconds"))

@@ -25,6 +25,7 @@ from bus.values import NodeName, TaskRef
 from coordinator.api.access import viewer
 from coordinator.api.find import Finder, parse_target
 from coordinator.api.gpu_series import gpus_meant, without_gpus
+from coordinator.api.jobs import INSTANT_MAX, check_instants
 from coordinator.api.node_list import value_of
 from coordinator.clock import Clock
 from coordinator.core.model import Node
@@ -45,7 +46,6 @@ TASKS_MAX = 50
 
 STEP_MAX_S = 366 * 86_400.0
 WINDOW_S = (60.0, 30 * 86_400.0)
-_INSTANT_MAX = 1e11
 
 
 Things = Mapping[UUID, str] | Mapping[str, str]
@@ -106,9 +106,7 @@ class SeriesDesk:
         if not 1 <= request.limit <= LINES_MAX:
             got, expected = quote(request.limit), f"1 to {LINES_MAX:,}"
             raise ApiError(refusal("E_RANGE", field="/limit", got=got, expected=expected))
-        for name, at_s in (("since", request.since), ("until", request.until)):
-            if at_s is not None and not 0 <= at_s <= _INSTANT_MAX:
-                raise ApiError(refusal("E_TIME", field=f"/{name}", got=quote(at_s), expected="Unix seconds"))
+        check_instants(since=request.since, until=request.until)
         await self._loop.barrier()
         node = self._loop.cluster.nodes.get(NodeName(request.node))
         if node is None:
@@ -116,7 +114,7 @@ class SeriesDesk:
         lines = await self._store.node_lines(
             node.id,
             since_s=0.0 if request.since is None else request.since,
-            until_s=_INSTANT_MAX if request.until is None else request.until,
+            until_s=INSTANT_MAX if request.until is None else request.until,
             severities=("error",) if request.severity == "error" else ("warning", "error"),
             limit=request.limit + 1,
         )
@@ -137,7 +135,7 @@ class SeriesDesk:
         """Since when, how wide and how many: buckets begin at whole multiples of their width."""
         until_s = self._clock.now_s() if request.until is None else request.until
         for instant, field in ((request.since, "/since"), (until_s, "/until")):
-            if not (math.isfinite(instant) and abs(instant) <= _INSTANT_MAX):
+            if not (math.isfinite(instant) and abs(instant) <= INSTANT_MAX):
                 expected = "seconds of the Unix epoch"
                 raise ApiError(refusal("E_TIME", field=field, got=quote(instant), expected=expected))
         if until_s <= request.since:

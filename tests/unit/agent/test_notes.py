@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 
 from agent.core.notes import (
     LINE_MAX,
-    LOG_TEXT_MAX,
-    LOGS_MAX,
     NAMES_MAX,
     Heard,
     Logged,
@@ -19,6 +17,7 @@ from agent.core.notes import (
     hear,
     last_output,
 )
+from bus.results import LOGGED_AT_ONCE_MAX, LOGGED_TEXT_MAX
 
 
 def heard(*lines: str | bytes, values_max: int = 1000) -> Heard:
@@ -155,16 +154,16 @@ def test_so_many_jobs_at_once_and_the_rest_later() -> None:
 
 
 def test_lines_for_the_log_have_a_level_and_a_length() -> None:
-    long = "x" * (LOG_TEXT_MAX + 1)
+    long = "x" * (LOGGED_TEXT_MAX + 1)
     found = heard(
         '{"log": "begun"}', '{"log": "odd", "level": "warning", "progress": 3}', json.dumps({"log": long})
     )
     assert found.logs[:2] == [Logged("info", "begun"), Logged("warning", "odd")]
-    assert len(found.logs[2].text) == LOG_TEXT_MAX and found.logs[2].text.endswith("x…")
+    assert len(found.logs[2].text) == LOGGED_TEXT_MAX and found.logs[2].text.endswith("x…")
     assert (found.progress, found.faults) == (3.0, 0)
 
 
 def test_so_many_lines_for_the_log_at_once() -> None:
     line = b'{"log": "again"}\n'
-    found = hear(line * (LOGS_MAX + 1), values_max=1)
-    assert (len(found.logs), found.used) == (LOGS_MAX, LOGS_MAX * len(line))
+    found = hear(line * (LOGGED_AT_ONCE_MAX + 1), values_max=1)
+    assert (len(found.logs), found.used) == (LOGGED_AT_ONCE_MAX, LOGGED_AT_ONCE_MAX * len(line))
