@@ -6,6 +6,7 @@ the pool. Nothing here is asynchronous; callers see to it that nobody else works
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from contextlib import suppress
@@ -42,6 +43,7 @@ from bus.volume_wire import (
     VolumeWanted,
 )
 
+_log = logging.getLogger(__name__)
 _MARKER = ".corral-pool.json"
 _MIB = 1024 * 1024
 BACKUPS = "backups"
@@ -70,7 +72,10 @@ class VolumeStore:
     def _load(self, pool: Pool) -> None:
         for path in listed(pool.root):
             if is_id(path.name):
-                self.volumes[path.name] = Volume(path.name, pool)
+                try:
+                    self.volumes[path.name] = Volume(path.name, pool)
+                except ApiError as error:  # told when it is asked for: the others are sound
+                    _log.warning("volume %s: %s", path.name, error)
 
     # pools
 

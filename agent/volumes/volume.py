@@ -13,7 +13,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -28,6 +29,7 @@ from bus.values import AttemptRef
 from bus.volume_wire import PoolWanted, SnapshotFound, VolumeFound
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_USE = re.compile(r"\d+\.\d+\.\d+")
 ASIDE = ".damaged"
 """What is damaged has this behind its name."""
 
@@ -95,8 +97,12 @@ class Volume:
         """Who has it open, and whether they write."""
         found = {}
         for path in listed(self.root / "uses"):
-            job, index, fence = path.name.split(".")
-            found[AttemptRef(int(job), int(index), int(fence))] = path.read_bytes() == b"rw"
+            # beside them lies what is being written, or was when power went
+            if _USE.fullmatch(path.name) is None:
+                continue
+            with suppress(FileNotFoundError):  # over since it was listed
+                attempt = AttemptRef(*map(int, path.name.split(".")))
+                found[attempt] = path.read_bytes() == b"rw"
         return found
 
     def seen(self) -> Seen:
@@ -140,17 +146,10 @@ class Volume:
             fault=self.fault or (_DAMAGED if meta.damaged else ""),
             uses=tuple(sorted(uses)),
             writers=tuple(sorted(each for each, writes in uses.items() if writes)),
-            snapshots=tuple(
-                SnapshotFound(id=path.name, size=_size(path), sha256=hash_beside(path))
-                for path in snapshots
-                if path.name not in broken
-            ),
+            snapshots=tuple(_told(path for path in snapshots if path.name not in broken)),
             unsealed=meta.unsealed,
             sealed_fill=meta.sealed_fill,
-            packs=tuple(
-                SnapshotFound(id=path.name, size=_size(path), sha256=hash_beside(path))
-                for path in sealed_in(self.packs())
-            ),
+            packs=tuple(_told(sealed_in(self.packs()))),
             broken=broken,
         )
 
@@ -188,6 +187,13 @@ def listed(folder: Path) -> Iterator[Path]:
         yield from sorted(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return
+
+
+def _told(snapshots: Iterable[Path]) -> Iterator[SnapshotFound]:
+    """Without those that went since they were listed."""
+    for path in snapshots:
+        with suppress(FileNotFoundError):
+            yield SnapshotFound(id=path.name, size=_size(path), sha256=hash_beside(path))
 
 
 def _size(path: Path) -> int:

@@ -205,6 +205,32 @@ async def test_a_dead_agents_tasks_keep_their_volumes_and_lose_them_with_their_e
     await cluster.until("sealed")
 
 
+async def test_what_a_dead_agent_was_writing_is_no_task(cluster: Cluster) -> None:
+    """Power went while the mark of a task's use was written: the agent starts, and the volume has no user."""
+    await cluster.until("ready")
+    await cluster.world.node.stop()
+    (cluster.root / "uses").mkdir(exist_ok=True)
+    (cluster.root / "uses" / "7.0.1.part").write_bytes(b"r")
+    cluster.world.node.start()
+    await until(lambda: len(cluster.world.coordinator.registrations) > 1, "the agent is there again")
+    await cluster.until("closed")
+    assert not cluster.volume.fault
+
+
+async def test_a_damaged_volume_stops_no_other_one(cluster: Cluster) -> None:
+    cluster.volumes[OTHER] = replace(cluster.volumes[VOLUME], id=OTHER, name="other")
+    while not (cluster.found.volumes and cluster.of(VOLUME).ready and cluster.of(OTHER).ready):
+        await cluster.ask()
+    await cluster.world.node.stop()
+    (cluster.root / "meta.json").write_bytes(b'{"name": "da')
+    cluster.world.node.start()
+    await until(lambda: len(cluster.world.coordinator.registrations) > 1, "the agent is there again")
+    await cluster.until("faulty")
+    assert "meta.json is damaged" in cluster.volume.fault
+    while not cluster.of(OTHER).ready:
+        await cluster.ask()
+
+
 @pytest.mark.contract("S2.70")
 @pytest.mark.parametrize(
     ("path", "why"),
