@@ -366,6 +366,10 @@ class NatsBus:
         # without this wait the ping overtakes it, and the server's denial comes after the answer
         pause_s = 0.0
         while self._client.pending_data_size and self._client.is_connected:
+            flusher = self._client._flusher_task
+            if flusher is None or flusher.done():
+                # nobody writes this any more: a loop that is shut down cancels all tasks at once
+                raise nats_errors.ConnectionClosedError
             await asyncio.sleep(pause_s)
             pause_s = 0.001
         if self._client.is_closed:

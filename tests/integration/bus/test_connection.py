@@ -270,3 +270,21 @@ async def test_who_waits_for_a_server_that_dies_is_told(
                 await publishing
         assert not isinstance(lost.value, Stalled)
         await coordinator.close()
+
+
+async def test_what_is_cancelled_beside_it_holds_no_close_up(tmp_path: Path) -> None:
+    """As a loop that is shut down does: all tasks at once, so nobody writes what `close` still says."""
+    async with placed(tmp_path) as (process, authority):
+        child = server.start(process)
+        try:
+            await server.wait_ready(process)
+            alice = await NatsBus.connect(process.url, authority.mint_user("alice", Role.USER), name="a")
+            subscription = await alice.subscribe("corral.feed.alice.>", lambda _: asyncio.sleep(0))
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+            async with asyncio.timeout(20):
+                await subscription.unsubscribe()
+                await alice.close()
+        finally:
+            child.kill()
+            child.wait()
