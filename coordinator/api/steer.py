@@ -120,8 +120,8 @@ class Steer:
     async def _hold(self, user: UserRow, text: str, *, held: bool) -> Struct:
         self._jobs.check_database()
         number = await self._jobs.finder.job(user, text, field="/job")
-        self._check_live(number, "nothing of it waits", field="/job")
-        return await self.ask(HoldAsked(job=number, held=held, by=user.name, role=user.role))
+        event = HoldAsked(job=number, held=held, by=user.name, role=user.role)
+        return await self._ask_live(event, "nothing of it waits", field="/job")
 
     async def pause(self, user: UserRow, request: Struct) -> Struct:
         """`job.pause`."""
@@ -136,16 +136,16 @@ class Steer:
     async def _pause(self, user: UserRow, text: str, *, paused: bool) -> Struct:
         self._jobs.check_database()
         number = await self._jobs.finder.job(user, text, field="/job")
-        self._check_live(number, "nothing of it runs", field="/job")
-        return await self.ask(PauseAsked(job=number, paused=paused, by=user.name, role=user.role))
+        event = PauseAsked(job=number, paused=paused, by=user.name, role=user.role)
+        return await self._ask_live(event, "nothing of it runs", field="/job")
 
     async def requeue(self, user: UserRow, request: Struct) -> Struct:
         """`job.requeue`: what runs is ended and waits again, what waits or is over stays as it is."""
         assert isinstance(request, requests.Requeue)
         self._jobs.check_database()
         number, index = await self._jobs.finder.target(user, request.target, field="/target")
-        self._check_live(number, "nothing of it runs", field="/target")
-        return await self.ask(RequeueAsked(job=number, index=index, by=user.name, role=user.role))
+        event = RequeueAsked(job=number, index=index, by=user.name, role=user.role)
+        return await self._ask_live(event, "nothing of it runs", field="/target")
 
     async def prioritize(self, user: UserRow, request: Struct) -> Struct:
         """`job.priority`: what waits moves in the line, what is placed keeps its place."""
@@ -153,10 +153,19 @@ class Steer:
         self._jobs.check_database()
         check_range(request.priority, 1, PRIORITY_MAX, field="/priority")
         number = await self._jobs.finder.job(user, request.job, field="/job")
-        self._check_live(number, "nothing of it waits", field="/job")
-        return await self.ask(
-            PriorityAsked(job=number, priority=request.priority, by=user.name, role=user.role)
-        )
+        event = PriorityAsked(job=number, priority=request.priority, by=user.name, role=user.role)
+        return await self._ask_live(event, "nothing of it waits", field="/job")
+
+    async def _ask_live(
+        self, event: HoldAsked | PauseAsked | RequeueAsked | PriorityAsked, why: str, *, field: str
+    ) -> Struct:
+        """Raises ApiError for a job that is over, and says so also where it ended while this was asked."""
+        self._check_live(event.job, why, field=field)
+        try:
+            return await self.ask(event)
+        except ApiError:
+            self._check_live(event.job, why, field=field)
+            raise
 
     def _check_live(self, number: int, why: str, *, field: str) -> None:
         """Raises ApiError for a job that is over."""

@@ -10,7 +10,8 @@ import pytest
 
 from bus.codec import Codec
 from bus.messages import Cancel, Pause, Resume
-from bus.values import Ended, Outcome, Started
+from bus.values import Ended, Outcome, Role, Started
+from coordinator.core.events import CancelAsked, Event
 from coordinator.store.errors import StoreUnavailable
 from tests.unit.coordinator.fake_agent import FakeAgent
 from tests.unit.coordinator.shell import Shell, collect, running_shell, until
@@ -89,6 +90,32 @@ async def test_what_runs_is_requeued(shell: Shell) -> None:
     await until(lambda: [each for each in agent.commands if isinstance(each, Cancel)])
     await agent.report(Ended(attempt=ref, outcome=Outcome.CANCELLED, started_at=1.0, ended_at=2.0))
     await until(lambda: len(agent.assigned()) == 2)
+
+
+@pytest.mark.parametrize(
+    ("operation", "fields"),
+    [
+        ("job.hold", {"job": "1"}),
+        ("job.pause", {"job": "1"}),
+        ("job.priority", {"job": "1", "priority": 5}),
+        ("job.requeue", {"target": "1"}),
+    ],
+)
+async def test_what_ends_while_one_asks_is_over_not_unknown(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, operation: str, fields: dict[str, object]
+) -> None:
+    """It was there when it was looked for, and is gone when its turn comes."""
+    number = await shell.submit()
+    post = shell.loop.post
+
+    def after_its_end(event: Event) -> None:
+        post(CancelAsked(job=number, index=None, by="alice", role=Role.USER))
+        post(event)
+
+    monkeypatch.setattr(shell.loop, "post", after_its_end)
+    answer = await shell.ask("alice", operation, **fields)
+    assert (number, refusal(answer)[:2]) == (1, ("E_CONFLICT", 409))
+    assert "job 1 is over" in answer["error"]["message"]
 
 
 async def test_a_deadline_and_a_goal_are_shown(shell: Shell) -> None:
