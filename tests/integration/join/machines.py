@@ -22,6 +22,9 @@ import pytest
 ROOT = Path(__file__).parents[3]
 WAIT_S = 40.0
 PORT = 4271
+# A cluster in the system's own folder comes before a login: what this machine holds there is hidden.
+# (`ip netns exec` gives a mount namespace of its own, so nobody else loses sight of it.)
+HIDDEN = ("sh", "-c", 'mount -t tmpfs hidden /var/lib && exec "$@"', "sh")
 
 
 def ip(*words: str) -> subprocess.CompletedProcess[bytes]:
@@ -55,6 +58,7 @@ class Machine:
         self.address = f"10.213.7.{index + 1}"
         self.folder = folder / f"m{index}"
         self.folder.mkdir(mode=0o755)
+        self.started: list[subprocess.Popen[bytes]] = []
 
     def make(self, bridge: str) -> None:
         for words in (
@@ -78,11 +82,20 @@ class Machine:
         return kept | ({"CORRAL_DATA": str(self.folder / "data")} if own_folder else {})
 
     def start(self, *words: str, own_folder: bool = True) -> subprocess.Popen[bytes]:
-        command = ["ip", "netns", "exec", self.namespace, sys.executable, "-m", "tui", *words]
-        return subprocess.Popen(
+        hidden = () if own_folder else HIDDEN
+        command = ["ip", "netns", "exec", self.namespace, *hidden, sys.executable, "-m", "tui", *words]
+        child = subprocess.Popen(
             command, cwd="/", env=self.environment(own_folder=own_folder), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
+        self.started = [each for each in self.started if each.returncode is None] + [child]
+        return child
+
+    def end(self) -> None:
+        """What a test that failed left running here."""
+        for child in self.started:
+            with child:  # closes its pipes, which would be told of in another test
+                child.kill()
 
     def __call__(self, *words: str, own_folder: bool = True) -> tuple[int, str, str]:
         child = self.start(*words, own_folder=own_folder)
@@ -117,6 +130,7 @@ class Place:
     def remove(self) -> None:
         for machine in reversed(self.machines):
             machine("down")
+            machine.end()
             ip("netns", "del", machine.namespace)
         ip("link", "del", self.bridge)
 
