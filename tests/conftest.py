@@ -9,7 +9,12 @@ import signal
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.fixtures_nats", "tests.fixtures_postgres", "tests.fixtures_cluster"]
+pytest_plugins = [
+    "tests.watchdog",
+    "tests.fixtures_nats",
+    "tests.fixtures_postgres",
+    "tests.fixtures_cluster",
+]
 
 # how long an example takes tells how busy the machine is
 settings.register_profile(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import faulthandler
 import signal
 import statistics
 import sys
@@ -58,6 +59,9 @@ BENCHES: dict[str, Callable[[Cluster, Sizes], Coroutine[None, None, list[Figure]
     "ingest": ingest.measure,  # last: its nodes look alive for a while, and on a shared cluster get tasks
 }
 
+HANGS_S = 1_800.0
+"""A bench that takes longer hangs: it is ended, with the stacks of its threads."""
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run the named benches, or all; returns the process's exit code."""
@@ -92,12 +96,14 @@ def _run(names: list[str], sizes: Sizes, *, quick: bool) -> Run:
     with running() if quick else nullcontext() as shared:
         for name in names:
             begin = time.monotonic()
+            faulthandler.dump_traceback_later(HANGS_S, exit=True)
             with running() if shared is None else nullcontext(shared) as cluster:
                 found = asyncio.run(BENCHES[name](cluster, sizes))
             assert found and all(figure.value >= 0 for figure in found), found
             figures += found
             limits.append(limit.measure(sizes))
             _say(f"{name}: {time.monotonic() - begin:.1f} s")
+    faulthandler.cancel_dump_traceback_later()
     samples = tuple(sample for figure in limits for sample in figure.samples)
     median = replace(limits[0], value=statistics.median(samples), samples=samples)
     return Run(
