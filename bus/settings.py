@@ -211,6 +211,12 @@ _TABLE = (
         meaning="seconds of silence after which a node is unreachable; heartbeats and leases scale with it",
         default=10,
     ),
+    Setting(
+        key="volumes.backup_again_after",
+        kind=Kind.MINUTES,
+        meaning="minutes after which backups on a node that is lost are made again on another",
+        default=10,
+    ),
     *(
         Setting(
             key=f"jobs.keep_{state}",

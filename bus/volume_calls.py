@@ -74,9 +74,16 @@ class VolumeCalls:
         snapshots: str | None = None,
         backup: bool | None = None,
         backup_pool: str | None = None,
+        backup_copies: int | None = None,
     ) -> VolumeEntry:
         """Snapshots by the clock, such as "@daily keep 7" ("": none), and whether they are backed up."""
-        query = VolumeSet(volume=volume, snapshots=snapshots, backup=backup, backup_pool=backup_pool)
+        query = VolumeSet(
+            volume=volume,
+            snapshots=snapshots,
+            backup=backup,
+            backup_pool=backup_pool,
+            backup_copies=backup_copies,
+        )
         return await self._call("volume.set", query, VolumeEntry)
 
     async def snapshot_volume(self, volume: str, snapshot: str) -> VolumeEntry:
@@ -94,9 +101,11 @@ class VolumeCalls:
         query = VolumeRehome(volume=volume, backup=backup, node=node, pool=pool)
         return await self._call("volume.rehome", query, VolumeEntry)
 
-    async def backup_volume(self, volume: str, snapshot: str = "", *, pool: str = "") -> VolumeEntry:
+    async def backup_volume(
+        self, volume: str, snapshot: str = "", *, pool: str = "", copies: int = 0
+    ) -> VolumeEntry:
         """It is there once the entry says so; a snapshot that is not there is taken."""
-        query = BackupCreate(volume=volume, snapshot=snapshot, pool=pool)
+        query = BackupCreate(volume=volume, snapshot=snapshot, pool=pool, copies=copies)
         return await self._call("volume.backup", query, VolumeEntry)
 
     async def backups(self, volume: str = "") -> BackupEntries:

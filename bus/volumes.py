@@ -68,7 +68,8 @@ class VolumeCreate(Request, kw_only=True):
 
     `path`: where tasks find it that do not say. `shared`: everybody's tasks may have it. `snapshots`: taken
     by the clock, and how many are kept (`bus.snapshot_policy`). `backup`: each of those is kept on another
-    node too, in `backup_pool` ("": the volume's own). `storage_class` is a word of one's own.
+    node too, in `backup_pool` ("": the volume's own), or on `backup_copies`. `storage_class` is a word of
+    one's own.
     """
 
     name: str
@@ -83,6 +84,7 @@ class VolumeCreate(Request, kw_only=True):
     snapshots: str = ""
     backup: bool = False
     backup_pool: str = ""
+    backup_copies: int = 1
 
 
 class VolumeQuery(Request):
@@ -110,14 +112,15 @@ class VolumeRemove(Request, kw_only=True):
 class VolumeSet(Request, kw_only=True):
     """`snapshots`: taken by the clock from now on ("": none any more); what was taken stays.
 
-    `backup`: those are backed up from now on, or are no more, in `backup_pool` ("": the volume's own). What
-    is not said stays as it is.
+    `backup`: those are backed up from now on, or are no more, in `backup_pool` ("": the volume's own) on
+    `backup_copies` nodes, which also holds for what there is. What is not said stays as it is.
     """
 
     volume: str
     snapshots: str | None = None
     backup: bool | None = None
     backup_pool: str | None = None
+    backup_copies: int | None = None
 
 
 class SnapshotQuery(Request, kw_only=True):
@@ -140,12 +143,13 @@ class VolumeRehome(Request, kw_only=True):
 class BackupCreate(Request, kw_only=True):
     """`snapshot`: what is backed up; it is taken where it is not there ("": one is, named by the time).
 
-    `pool`: where the backup lies ("": as the volume says, else its own).
+    `pool`: where the backup lies ("": as the volume says, else its own), on `copies` nodes (0: as it says).
     """
 
     volume: str
     snapshot: str = ""
     pool: str = ""
+    copies: int = 0
 
 
 class BackupList(Request, kw_only=True):
@@ -155,9 +159,10 @@ class BackupList(Request, kw_only=True):
 
 
 class Backup(Struct, kw_only=True):
-    """A sealed file of `size` bytes, with what a volume had at `taken_at`.
+    """A copy of a backup: a sealed file of `size` bytes, with what a volume had at `taken_at`.
 
-    `state`: waiting, copying, ready, damaged, away (its node is). `fault`: why it is not there yet.
+    `state`: waiting, copying, ready, damaged, away (its node is). `fault`: why it is not there, and what
+    comes of that. There should be so many `copies`.
     """
 
     volume: str
@@ -173,6 +178,7 @@ class Backup(Struct, kw_only=True):
     fault: str = ""
     created_at: float = 0.0
     created_by: str = ""
+    copies: int = 1
 
 
 class BackupEntries(Struct, kw_only=True):
@@ -211,7 +217,7 @@ class VolumeEntry(Struct, kw_only=True):
 
     `tasks` have it open, `writers` among them. `generation` counts the times that it was sealed. `policy`:
     of snapshots by the clock, the next of which is due at `next_snapshot_at`; `backup_pool`: where those are
-    backed up ("": nowhere).
+    backed up ("": nowhere), on `backup_copies` nodes.
     """
 
     name: str
@@ -239,6 +245,7 @@ class VolumeEntry(Struct, kw_only=True):
     next_snapshot_at: float | None = None
     backup_pool: str = ""
     backups: list[Backup] = field(default_factory=list)
+    backup_copies: int = 1
 
 
 class VolumeEntries(Struct, kw_only=True):

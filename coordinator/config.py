@@ -57,6 +57,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     keep: Keep = Keep()
     webhook_hosts: tuple[str, ...] = ()  # names and networks that may be called
     unreachable_after_s: Annotated[int, Meta(ge=5, le=600)] = 10  # heartbeats and leases scale with it
+    backup_again_after_min: Annotated[float, Meta(ge=0, le=100_000)] = 10.0  # of a node that is lost
 
 
 def load_config(data: Path) -> Config:

@@ -166,7 +166,15 @@ def _views(
 
 def _storage(engine: Engine) -> Storage:
     dsn, loop, clock, epoch = engine.config.dsn, engine.loop, engine.clock, engine.leader.epoch
-    return Storage(dsn, loop, engine.teller, clock, epoch=epoch, record=engine.record)
+    return Storage(
+        dsn,
+        loop,
+        engine.teller,
+        clock,
+        epoch=epoch,
+        record=engine.record,
+        backup_again_after_s=engine.config.backup_again_after_min * 60.0,
+    )
 
 
 class _Many:

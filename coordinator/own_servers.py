@@ -67,6 +67,7 @@ class OwnServers(Struct, frozen=True, kw_only=True):
     ageing_min: int = 240
     fair_share_half_life_days: int = 7
     unreachable_after_s: int = 10
+    backup_again_after_min: int = 10
     keep: Keep = Keep()
     webhook_hosts: tuple[str, ...] = ()
 
@@ -95,6 +96,7 @@ def own_servers(settings: Settings) -> OwnServers:
         ageing_min=int(settings.text("scheduler.ageing") or 240),
         fair_share_half_life_days=int(settings.text("scheduler.fair_share_half_life") or 0),
         unreachable_after_s=int(settings.text("nodes.unreachable_after") or 10),
+        backup_again_after_min=int(settings.text("volumes.backup_again_after") or 10),
         keep=Keep(
             completed=int(settings.text("jobs.keep_completed") or 0),
             failed=int(settings.text("jobs.keep_failed") or 0),

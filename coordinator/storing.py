@@ -30,11 +30,19 @@ class Storage:
         *,
         epoch: int,
         record: Callable[[Sequence[Record]], object],
+        backup_again_after_s: float,
     ) -> None:
         self._stores = VolumeStore(dsn), LeftoverStore(dsn), BackupStore(dsn)
         self.book = VolumeBook()
         self.keeper = VolumeKeeper(
-            self.book, *self._stores, teller, loop, clock=clock, epoch=epoch, record=record
+            self.book,
+            *self._stores,
+            teller,
+            loop,
+            clock=clock,
+            epoch=epoch,
+            record=record,
+            backup_again_after_s=backup_again_after_s,
         )
         store, _, backups = self._stores
         desk = VolumeDesk(loop, self.book, store, backups, self.keeper, make_key=make_key)

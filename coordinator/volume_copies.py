@@ -9,6 +9,7 @@ has; people may have it so (`force`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec.structs import replace
@@ -143,6 +144,13 @@ class VolumeCopies:
             and cluster.brake is None
             and unrenewed_s >= cluster.limits.lease_s
         )
+
+    def away_s(self, name: str) -> float:
+        """For how long a node that is lost has not been heard of, in seconds; 0: it is not lost."""
+        if not self.is_lost(name):
+            return 0.0
+        node = self._loop.cluster.nodes.get(NodeName(name))
+        return math.inf if node is None else self._clock.now_s() - node.lease_from_s
 
     async def _move_by_itself(self, row: VolumeRow) -> bool:
         try:

@@ -27,7 +27,7 @@ from coordinator.store.leftovers import LeftoverStore
 from coordinator.store.volumes import PoolRow, VolumeRow, VolumeStore
 from coordinator.tell import Teller
 from coordinator.volume_announced import AnnouncedPools
-from coordinator.volume_backups import VolumeBackups
+from coordinator.volume_backups import BACKUP_AGAIN_AFTER_S, VolumeBackups
 from coordinator.volume_copies import VolumeCopies
 from coordinator.volume_damage import VolumeDamage
 from coordinator.volume_leavings import VolumeLeavings
@@ -58,13 +58,16 @@ class VolumeKeeper:
         clock: Clock,
         epoch: int,
         record: Callable[[Sequence[Record]], object],
+        backup_again_after_s: float = BACKUP_AGAIN_AFTER_S,
     ) -> None:
         self._clock = clock
         self._copies = VolumeCopies(book, store, loop, clock, epoch=epoch, place=self._place, record=record)
         self._announced = AnnouncedPools(book, store, loop, clock, record=record)
         self._damage = VolumeDamage(book, clock, record=record)
         self._leftovers, self._backup_store, self._epoch = leftovers, backups, epoch
-        self._backups = VolumeBackups(book, backups, clock, disks=self._copies.disks, record=record)
+        self._backups = VolumeBackups(
+            book, backups, clock, nodes=self._copies, again_after_s=backup_again_after_s, record=record
+        )
         self._leavings = VolumeLeavings(book, leftovers, clock, is_lost=self._copies.is_lost, record=record)
         self._snapshots = VolumeSnapshots(book, store, clock, record=record)
         self._book = book

@@ -68,7 +68,7 @@ class VolumeSnapshots:
 
     def _taken(self, row: VolumeRow) -> list[Taken]:
         used = {each.fill_snapshot for each in self._book.volumes.values() if not each.ready}
-        used |= {each.snapshot for each in self._book.backups_of(row.id) if not each.ready}
+        used |= {each.snapshot for each in self._book.backups_of(row.id) if self._book.is_first(each)}
         return [
             Taken(id=each.id, asked_at_s=each.created_at, ready=each.ready, used=each.id in used)
             for each in self._book.of_volume(row.id)

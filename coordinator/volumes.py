@@ -84,6 +84,18 @@ class VolumeBook:
         """The backups that are not going, the oldest first."""
         return [each for each in self.backups.values() if each.volume == volume and not each.dropping]
 
+    def copies_of(self, row: BackupRow) -> list[BackupRow]:
+        """The other copies of a backup that are not going."""
+        return [each for each in self.backups_of(row.volume) if each.name == row.name and each.id != row.id]
+
+    def is_whole(self, row: BackupRow) -> bool:
+        """Whether a copy of a backup can be read now."""
+        return row.ready and row.node not in self.silent and not self.is_damaged(row)
+
+    def is_first(self, row: BackupRow) -> bool:
+        """Whether a copy of a backup is not there, nor any other that it could be made of."""
+        return not row.ready and not any(map(self.is_whole, self.copies_of(row)))
+
     def nodes_of(self, row: VolumeRow) -> list[str]:
         """Its own, and those of its copies."""
         return [row.node, *self.copies.get(row.id, ())]
@@ -192,7 +204,9 @@ class VolumeBook:
             content=content,
             snapshots=tuple(each.id for each in own if is_primary and not each.ready and not each.dropping),
             dropped=tuple(each.id for each in own if each.dropping),
-            packed=tuple(each.snapshot for each in self.backups_of(row.id) if is_primary and not each.ready),
+            packed=tuple(
+                each.snapshot for each in self.backups_of(row.id) if is_primary and self.is_first(each)
+            ),
             generation=row.generation if is_copied else 0,
             sha256=row.sha256 if is_copied else "",
             size=row.sealed_bytes if is_copied else 0,

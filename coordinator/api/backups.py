@@ -27,7 +27,7 @@ from coordinator.loop import Loop
 from coordinator.store.backups import BackupRow, BackupStore, mib
 from coordinator.store.rows import UserRow
 from coordinator.store.volumes import VolumeStore
-from coordinator.volume_backups import check_backup_pool
+from coordinator.volume_backups import COPIES_MAX, check_backup_pool
 from coordinator.volume_keeper import VolumeKeeper
 from coordinator.volumes import VolumeBook
 
@@ -74,7 +74,11 @@ class BackupDesk:
         pool = self._book.pools[row.backup_pool] if row.backup_pool else own
         if request.pool:
             pool = self._pools.find(request.pool)
-        check_backup_pool(pool, own, row.node)
+        copies = request.copies or row.backup_copies
+        if not 1 <= copies <= COPIES_MAX:
+            expected = f"1 to {COPIES_MAX}"
+            raise ApiError(refusal("E_RANGE", field="/copies", got=str(copies), expected=expected))
+        check_backup_pool(pool, own, row.node, copies=copies, field="/copies")
         if row.deleted_at is not None:
             raise ApiError(refusal("E_CONFLICT", f"volume {row.name} is deleted", field="/volume"))
         if all(each.name != name for each in self._book.of_volume(row.id)):
@@ -82,7 +86,7 @@ class BackupDesk:
             await self._store.add_snapshot(row.id, name, by=user.name)
             await self._keeper.read()
         snapshot = next(each for each in self._book.of_volume(row.id) if each.name == name)
-        await self._backups.add(snapshot.id, pool.id, by=user.name)
+        await self._backups.add(snapshot.id, pool.id, by=user.name, copies=copies)
         return await self._changed(row.name)
 
     async def list(self, user: UserRow, request: Struct) -> BackupEntries:
@@ -97,7 +101,7 @@ class BackupDesk:
         return BackupEntries(backups=[backup_entry(self._book, row) for row in rows])
 
     async def remove(self, user: UserRow, request: Struct) -> Backup:
-        """`volume.unbackup`: what it was."""
+        """`volume.unbackup`: what it was. All copies go."""
         assert isinstance(request, SnapshotQuery)
         rows = [
             row
@@ -110,7 +114,8 @@ class BackupDesk:
             hint = "corral volume backups shows what there is"
             raise ApiError(refusal("E_NOT_FOUND", message, field="/snapshot", hint=hint))
         row = rows[-1]
-        if any(each.fill_snapshot == row.id and not each.ready for each in self._book.volumes.values()):
+        copies = {row.id, *(each.id for each in self._book.copies_of(row))}
+        if any(each.fill_snapshot in copies and not each.ready for each in self._book.volumes.values()):
             message = f"a volume is being filled with backup {row.name}"
             raise ApiError(refusal("E_CONFLICT", message, field="/snapshot", retry_after_s=2.0))
         told = backup_entry(self._book, row)

@@ -79,6 +79,7 @@ def volume_entry(book: VolumeBook, row: VolumeRow) -> VolumeEntry:
         policy=row.policy,
         next_snapshot_at=row.next_snapshot_at,
         backup_pool=book.pools[row.backup_pool].name if row.backup else "",
+        backup_copies=row.backup_copies,
         backups=[backup_entry(book, each) for each in book.backups_of(row.id)],
     )
 
@@ -100,7 +101,8 @@ def backup_entry(book: VolumeBook, row: BackupRow) -> Backup:
         taken_at=row.taken_at,
         automatic=row.automatic,
         owner=row.owner,
-        fault="" if row.ready else book.backup_faults.get(row.id, ""),
+        fault=book.backup_faults.get(row.id, ""),
+        copies=row.copies,
         created_at=row.created_at,
         created_by=row.created_by,
     )

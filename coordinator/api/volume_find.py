@@ -55,7 +55,10 @@ class VolumeFinder:
         )
 
     def backup(self, user: UserRow, volume: str, name: str) -> BackupRow | None:
-        """One that is there, also of a volume that is gone; of several of that name, the newest."""
+        """One that is there, also of a volume that is gone; of several of that name, the newest.
+
+        Of its copies, one on a node that answers.
+        """
         row = self._book.volume(volume)
         current = row.id if row is not None and sees(user, row) else ""
         found = [
@@ -65,7 +68,11 @@ class VolumeFinder:
             if not self._book.is_damaged(each)
             if is_theirs(user, each) or each.volume == current
         ]
-        return max(found, key=lambda each: (each.volume == current, each.created_at), default=None)
+        return max(
+            found,
+            key=lambda each: (each.volume == current, each.created_at, self._book.is_whole(each)),
+            default=None,
+        )
 
     def check_idle(self, row: VolumeRow, *, writers_only: bool = False) -> None:
         """E_VOLUME_IN_USE where tasks have it, or are about to."""

@@ -40,7 +40,7 @@ from coordinator.replies import fault_error
 from coordinator.store.backups import BackupStore
 from coordinator.store.rows import UserRow
 from coordinator.store.volumes import PoolRow, VolumeRow, VolumeStore
-from coordinator.volume_backups import check_backup_pool
+from coordinator.volume_backups import COPIES_MAX, check_backup_pool
 from coordinator.volume_keeper import VolumeKeeper
 from coordinator.volumes import VolumeBook
 
@@ -85,14 +85,14 @@ class VolumeDesk:
     async def create(self, user: UserRow, request: Struct) -> VolumeEntry:
         """`volume.create`: raises ApiError with all that is wrong."""
         assert isinstance(request, VolumeCreate)
-        if request.backup_pool:
+        if request.backup_pool or request.backup_copies != 1:
             request = replace(request, backup=True)
         await self._loop.barrier()
         faults: list[Fault] = []
         size_mib = size_of(request.size, faults)
         faults += _volume_faults(request)
         policy = _policy(request.snapshots, faults)
-        faults += _backup_faults(request.snapshots, request.backup)
+        faults += _backup_faults(request.snapshots, request.backup, request.backup_copies)
         if faults:
             raise ApiError(fault_error(faults))
         pool = self._find_pool(request.pool)
@@ -101,7 +101,9 @@ class VolumeDesk:
             message = f"there is a volume {request.name}"
             raise ApiError(refusal("E_NAME_CLASH", message, field="/name", got=quote(request.name)))
         source, snapshot, node = self._source(user, request, pool, size_mib=size_mib)
-        backup_pool = self._backup_pool(request.backup_pool, pool, node) if request.backup else ""
+        backup_pool = ""
+        if request.backup:
+            backup_pool = self._backup_pool(request.backup_pool, pool, node, copies=request.backup_copies)
         row = VolumeRow(
             id="",
             pool=pool.id,
@@ -126,6 +128,7 @@ class VolumeDesk:
             next_snapshot_at=self._keeper.next_snapshot_at(policy),
             backup=request.backup,
             backup_pool=backup_pool,
+            backup_copies=request.backup_copies,
         )
         await self._store.add_volume(row)
         return await self._changed(request.name)
@@ -153,10 +156,10 @@ class VolumeDesk:
         node = self._room.find(pool, request.node, size_mib, among=self._backups.openers(backup))
         return backup.volume, backup.id, node
 
-    def _backup_pool(self, name: str, own: PoolRow, node: str) -> str:
+    def _backup_pool(self, name: str, own: PoolRow, node: str, *, copies: int) -> str:
         """Where its backups lie. Raises ApiError."""
         pool = self._find_pool(name, "/backup_pool") if name else own
-        check_backup_pool(pool, own, node)
+        check_backup_pool(pool, own, node, copies=copies)
         return pool.id
 
     async def list(self, user: UserRow, request: Struct) -> VolumeEntries:
@@ -210,15 +213,21 @@ class VolumeDesk:
             policy = _policy(request.snapshots, faults)
             next_at_s = self._keeper.next_snapshot_at(policy)
             row = replace(row, policy=request.snapshots, next_snapshot_at=next_at_s)
-        if request.backup is not None or request.backup_pool is not None:
+        asked = request.backup, request.backup_pool, request.backup_copies
+        if any(each is not None for each in asked):
             row = replace(row, backup=request.backup is not False)
-        faults += _backup_faults(row.policy, row.backup)
+        if request.backup_copies is not None:
+            row = replace(row, backup_copies=request.backup_copies)
+        faults += _backup_faults(row.policy, row.backup, row.backup_copies)
         if faults:
             raise ApiError(fault_error(faults))
         known = self._book.pools[row.backup_pool].name if row.backup_pool else ""
         wanted = known if request.backup_pool is None else request.backup_pool
         pool = self._book.pools[row.pool]
-        row = replace(row, backup_pool=self._backup_pool(wanted, pool, row.node) if row.backup else "")
+        where = ""
+        if row.backup:
+            where = self._backup_pool(wanted, pool, row.node, copies=row.backup_copies)
+        row = replace(row, backup_pool=where)
         await self._store.set_policy(row, by=user.name)
         return await self._changed(row.name)
 
@@ -237,7 +246,9 @@ class VolumeDesk:
         assert isinstance(request, SnapshotQuery)
         row = self._finder.own(user, request.volume)
         found = self._finder.snapshot(row, request.snapshot, field="/snapshot")
-        if any(each.snapshot == found.id and not each.ready for each in self._book.backups_of(row.id)):
+        if any(
+            each.snapshot == found.id and self._book.is_first(each) for each in self._book.backups_of(row.id)
+        ):
             message = f"snapshot {found.name} is being backed up"
             raise ApiError(refusal("E_CONFLICT", message, field="/snapshot", retry_after_s=2.0))
         await self._store.drop_snapshot(found.id, by=user.name)
@@ -271,7 +282,10 @@ def _check_may_give_up(user: UserRow, request: VolumeRemove) -> None:
         raise ApiError(refusal("E_FIELD", message, field="/lost", hint="with now: rm NAME --now --lost"))
 
 
-def _backup_faults(policy: str, backup: bool) -> Iterator[Fault]:
+def _backup_faults(policy: str, backup: bool, copies: int) -> Iterator[Fault]:
+    if not 1 <= copies <= COPIES_MAX:
+        expected = f"1 to {COPIES_MAX}"
+        yield Fault(code="E_RANGE", field="/backup_copies", got=str(copies), expected=expected)
     if backup and not policy:
         message = "what is backed up is what the clock has taken"
         expected = 'when, and how many are kept: "@daily keep 7"'

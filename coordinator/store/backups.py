@@ -16,10 +16,10 @@ _MIB = 1024 * 1024
 
 
 class BackupRow(Struct, frozen=True, kw_only=True):
-    """The sealed file `sha256` of a snapshot, in `pool` on `node` ("": it has no place yet).
+    """A copy of a backup: the sealed file `sha256` of a snapshot, in `pool` on `node` ("": no place yet).
 
     It is of `volume`, which may be gone; `encrypted`: with the key of `source_pool`. `size` in bytes of the
-    sealed file, `used` of its content; `taken_at`: the moment that it goes back to.
+    sealed file, `used` of its content; `taken_at`: the moment that it goes back to. It should have `copies`.
     """
 
     id: str
@@ -38,6 +38,7 @@ class BackupRow(Struct, frozen=True, kw_only=True):
     ready: bool = False
     dropping: bool = False
     automatic: bool = False
+    copies: int = 1
     taken_at: float | None = None
     created_by: str = ""
     created_at: float = 0.0
@@ -67,9 +68,19 @@ class BackupStore:
         """The oldest first."""
         return [msgspec.convert(dict(row), BackupRow) for row in await self._session.fetch(_SQL["backups"])]
 
-    async def add(self, snapshot: str, pool: str, *, by: str, automatic: bool = False) -> None:
+    async def add(
+        self, snapshot: str, pool: str, *, by: str, automatic: bool = False, copies: int = 1
+    ) -> None:
         """Of a snapshot that there is, or that is being taken; nothing where there is one."""
-        await self._session.fetchrow(_SQL["add_backup"], snapshot, pool, by, automatic)
+        await self._session.fetchrow(_SQL["add_backup"], snapshot, pool, by, automatic, copies)
+
+    async def copy(self, backup: str) -> None:
+        """One copy more of it, which has no place yet."""
+        await self._session.execute(_SQL["copy_backup"], backup)
+
+    async def drop_copies(self, backups: Sequence[str]) -> None:
+        """They are to go, where a copy is left that is ready."""
+        await self._session.execute(_SQL["drop_copies"], list(backups))
 
     async def place(self, backup: str, node: str, *, sha256: str, size: int, used: int) -> None:
         await self._session.execute(_SQL["place_backup"], backup, node, sha256, size, used, mib(size))
@@ -78,7 +89,7 @@ class BackupStore:
         await self._session.execute(_SQL["backed_up"], backup)
 
     async def drop(self, backup: str, *, by: str) -> None:
-        """It is to go."""
+        """It is to go, with all of its copies."""
         await self._session.execute(_SQL["drop_backup"], backup, by)
 
     async def outlive(self, backups: Sequence[str]) -> None:

@@ -74,6 +74,7 @@ class VolumeRow(Struct, frozen=True, kw_only=True):
     next_snapshot_at: float | None = None
     backup: bool = False  # those are backed up, in the pool
     backup_pool: str = ""
+    backup_copies: int = 1
 
 
 class CopyRow(Struct, frozen=True, kw_only=True):
@@ -167,6 +168,7 @@ class VolumeStore:
                 next_snapshot_at=row["snapshot_next_at"],
                 backup=row["backup_enabled"],
                 backup_pool=row["backup_pool"],
+                backup_copies=row["backup_copies"],
             )
             for row in await self._session.fetch(_SQL["volumes"])
         ]
@@ -221,6 +223,7 @@ class VolumeStore:
             volume.next_snapshot_at,
             volume.backup,
             volume.backup_pool,
+            volume.backup_copies,
         )
 
     async def set_policy(self, row: VolumeRow, *, by: str) -> None:
@@ -233,6 +236,7 @@ class VolumeStore:
             by,
             row.backup,
             row.backup_pool,
+            row.backup_copies,
         )
 
     async def delete(self, volume: str, *, by: str, now: bool) -> None:

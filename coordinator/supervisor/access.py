@@ -74,6 +74,7 @@ class Access:
             f"ageing_min = {servers.ageing_min}\n"
             f"fair_share_half_life_days = {servers.fair_share_half_life_days}\n"
             f"unreachable_after_s = {servers.unreachable_after_s}\n"
+            f"backup_again_after_min = {servers.backup_again_after_min}\n"
             f"webhook_hosts = {json.dumps(servers.webhook_hosts)}\n"
             f"keys = {_toml(str(self._layout.keys))}\n\n"
             f"[keep]\ncompleted = {keep.completed}\nfailed = {keep.failed}\ncancelled = {keep.cancelled}\n\n"

@@ -112,6 +112,7 @@ async def _create(arguments: Namespace, corral: Client) -> None:
             "snapshots": arguments.snapshots or "",
             "backup": bool(arguments.backup),
             "backup_pool": arguments.backup_pool or "",
+            "backup_copies": arguments.copies or 1,
         },
         VolumeCreate,
     )
@@ -126,7 +127,7 @@ async def _show(arguments: Namespace, corral: Client) -> None:
 
 
 async def _set(arguments: Namespace, corral: Client) -> None:
-    changes = arguments.snapshots, arguments.backup, arguments.backup_pool
+    changes = arguments.snapshots, arguments.backup, arguments.backup_pool, arguments.copies
     if all(each is None for each in changes):
         expected = 'what is to change: --snapshots "@daily keep 7" ("" for none), --backup or --no-backup'
         raise CommandError("E_USAGE", "nothing is said", exit=Exit.USAGE, expected=expected)
@@ -135,6 +136,7 @@ async def _set(arguments: Namespace, corral: Client) -> None:
         snapshots=arguments.snapshots,
         backup=arguments.backup,
         backup_pool=arguments.backup_pool,
+        backup_copies=arguments.copies,
     )
     _one(arguments, entry, policy_text(entry) or "no snapshots by the clock")
 
@@ -170,22 +172,25 @@ async def _unsnapshot(arguments: Namespace, corral: Client) -> None:
 async def _backup(arguments: Namespace, corral: Client) -> None:
     before = {each.name for each in (await corral.volume(_named(arguments.name))).backups}
     said = arguments.snapshot or ""
-    entry = await corral.backup_volume(_named(arguments.name), said, pool=arguments.pool or "")
+    entry = await corral.backup_volume(
+        _named(arguments.name), said, pool=arguments.pool or "", copies=arguments.copies or 0
+    )
     name = said or next(each.name for each in reversed(entry.backups) if each.name not in before)
 
-    def state(each: VolumeEntry) -> Backup | None:
-        return next((backup for backup in each.backups if backup.name == name), None)
+    def copies(each: VolumeEntry) -> list[Backup]:
+        return [backup for backup in each.backups if backup.name == name]
 
     def done(each: VolumeEntry) -> bool:
-        found = state(each)
-        if found is not None and found.fault:
-            raise CommandError("E_UNAVAILABLE", found.fault, exit=Exit.UNAVAILABLE, got=name)
-        return found is not None and found.state == "ready"
+        found = copies(each)
+        coming = [backup for backup in found if backup.state in ("waiting", "copying")]
+        fault = next((backup.fault for backup in coming if backup.fault), "")
+        if fault:
+            raise CommandError("E_UNAVAILABLE", fault, exit=Exit.UNAVAILABLE, got=name)
+        return bool(found) and not coming and len(found) >= found[0].copies
 
     entry = await _settled(arguments, corral, entry, done)
-    found = state(entry)
-    ready = found is not None and found.state == "ready"
-    where = f"lies on {found.node}" if ready and found is not None else "is being made"
+    there = ", ".join(each.node for each in copies(entry) if each.state == "ready")
+    where = f"lies on {there}" if there and done(entry) else "is being made"
     _one(arguments, entry, f"backup {name} {where}")
 
 

@@ -45,6 +45,7 @@ BACKUPS = (
     Column("SIZE", right=True),
     Column("TAKEN"),
     Column("OWNER"),
+    Column("WHY"),
 )
 
 
@@ -59,6 +60,7 @@ def backup_row(backup: Backup) -> tuple[str, ...]:
         size_text(backup.size),
         format_instant(backup.taken_at) if backup.taken_at is not None else "",
         backup.owner,
+        safe_text(backup.fault),
     )
 
 
@@ -141,7 +143,8 @@ def policy_text(volume: VolumeEntry) -> str:
     """Snapshots by the clock; "" without."""
     following = volume.next_snapshot_at
     due = f", the next at {format_instant(following)}" if following is not None else ""
-    backed = f", backed up in pool {volume.backup_pool}" if volume.backup_pool else ""
+    twice = f" on {volume.backup_copies} nodes" if volume.backup_copies > 1 else ""
+    backed = f", backed up in pool {volume.backup_pool}{twice}" if volume.backup_pool else ""
     return f"snapshots {volume.policy}{backed}{due}" if volume.policy else ""
 
 

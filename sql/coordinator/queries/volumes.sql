@@ -43,7 +43,7 @@ select v.id::text, v.pool_id::text as pool, v.name, v.size_mib, v.mount_path, v.
     v.shared, v.ready, v.used_bytes, v.sealed_sha256, v.fill_number, v.fill_volume::text, v.fill_snapshot::text,
     v.generation, v.sealed_bytes, v.sealed_fill, coalesce(extract(epoch from v.sealed_at), 0)::double precision as sealed_at,
     v.unsealed, v.removing, coalesce(v.snapshot_policy, '') as snapshot_policy,
-    v.backup_enabled, coalesce(v.backup_pool_id::text, '') as backup_pool,
+    v.backup_enabled, coalesce(v.backup_pool_id::text, '') as backup_pool, v.backup_copies,
     extract(epoch from v.snapshot_next_at)::double precision as snapshot_next_at, n.name as node, extract(epoch from v.created_at)::double precision as created_at,
     extract(epoch from v.deleted_at)::double precision as deleted_at
 from corral.storage_volumes v left join corral.nodes n on n.id = v.node_id order by v.name, v.created_at;
@@ -53,11 +53,11 @@ from corral.storage_volumes v left join corral.nodes n on n.id = v.node_id order
 with made as (
     insert into corral.storage_volumes (pool_id, name, size_mib, mount_path, access_mode, storage_class, owner, shared,
         node_id, fill_number, fill_volume, fill_snapshot, snapshot_policy, snapshot_next_at,
-        backup_enabled, backup_pool_id)
+        backup_enabled, backup_pool_id, backup_copies)
     values ($1::text::uuid, $2, $3, nullif($4, ''), $5, nullif($6, ''), $7, $8,
         (select id from corral.nodes where name = $9), case when $10 = '' then 0 else 1 end,
         nullif($10, '')::uuid, nullif($11, '')::uuid, nullif($12, ''), to_timestamp($13::double precision),
-        $14, nullif($15, '')::uuid)
+        $14, nullif($15, '')::uuid, $16::smallint)
     returning id, name),
 given as (update corral.storage_pools set used_mib = used_mib + $3 where id = $1::text::uuid),
 noted as (
@@ -164,8 +164,11 @@ group by j.number, j.spec, u.username;
 with changed as (
     update corral.storage_volumes
     set snapshot_policy = nullif($2, ''), snapshot_next_at = to_timestamp($3::double precision),
-        backup_enabled = $5, backup_pool_id = nullif($6, '')::uuid
-    where id = $1::text::uuid returning name)
+        backup_enabled = $5, backup_pool_id = nullif($6, '')::uuid, backup_copies = $7::smallint
+    where id = $1::text::uuid returning id, name),
+kept as (
+    update corral.storage_backups b set copies = $7::smallint from changed
+    where b.volume_id = changed.id and b.automatic and $5 and b.copies <> $7::smallint)
 insert into corral.audit (actor, action, object, details)
 select $4, 'volume.set', name, jsonb_build_object('snapshots', $2::text, 'backup', $5::boolean) from changed;
 

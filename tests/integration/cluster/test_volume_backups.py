@@ -17,6 +17,8 @@ from tests.fixtures_cluster import LiveCluster
 from tests.fixtures_nats import NatsServer
 
 WAIT_S = 90.0
+AGAIN_AFTER_MIN = 0.3
+"""Somewhat later than a node is lost."""
 WRITE = (
     "cd mnt/v && mkdir -p deep/er && head -c 3000000 /dev/urandom > deep/er/random && : > empty"
     " && ln -sfn er/random deep/link && printf 'x\\ny' > 'a name' && chmod 750 deep"
@@ -42,6 +44,7 @@ def cluster(
     cluster_folder: Path, folder: Path, nats_server: NatsServer, coordinator_dsn: str, postgres_dsn: str
 ) -> Iterator[LiveCluster]:
     live = LiveCluster(cluster_folder, nats_server, coordinator_dsn, postgres_dsn)
+    live.settings = f"backup_again_after_min = {AGAIN_AFTER_MIN}\n"
     try:
         pool = f"said={folder}/said-{{node}}:50MiB:ssd"
         own = {"n1": [], "n2": ["--pool", pool], "n3": ["--pool", pool]}
@@ -83,6 +86,50 @@ async def test_what_agents_announce_is_a_pool(cluster: LiveCluster) -> None:
         await cluster.until(shared, "both nodes are part of it", wait_s=WAIT_S)
         await alice.create_volume(VolumeCreate(name="said-data", pool="said", size="10MiB", node="n3"))
         assert "hello" in await run(alice, "said-data", "echo hello > mnt/v/x; cat mnt/v/x")
+
+
+async def test_a_backup_on_a_node_that_is_lost_is_made_again_on_another(
+    cluster: LiveCluster, folder: Path
+) -> None:
+    async with cluster.client() as alice, cluster.client("olga") as olga:
+        path = f"{folder}/again-{{node}}"
+        await olga.create_pool(
+            PoolCreate(name="again", nodes=["n1", "n2", "n3"], path=path, size="50MiB", encrypt=True)
+        )
+        await alice.create_volume(VolumeCreate(name="kept", pool="again", size="30MiB", node="n1"))
+        await run(alice, "kept", WRITE)
+        wanted = await run(alice, "kept", SUM)
+        await alice.backup_volume("kept", "one")
+        where = (await backed_up(cluster, alice, "kept", "one")).node
+        other = "n3" if where == "n2" else "n2"
+
+        async def lies(*nodes: str) -> bool:
+            found = (await alice.backups("kept")).backups
+            return sorted((each.node, each.state) for each in found) == [(node, "ready") for node in nodes]
+
+        cluster.kill_node(where)
+        try:
+            await cluster.until(lambda: lies(other), f"another lies on {other}", wait_s=WAIT_S)
+            await alice.restore_volume("kept", "one")
+            assert await run(alice, "kept", SUM) == wanted
+        finally:
+            cluster.start_agent(where, *cluster.nodes[where])
+
+        async def let_go() -> bool:
+            return not list(folder.glob(f"again-{where}/backups/*"))
+
+        await cluster.until(let_go, "who is back let go of what it had", wait_s=WAIT_S)
+        await alice.set_volume("kept", snapshots="@daily keep 2", backup_copies=2)
+        await alice.backup_volume("kept", "two")
+        await cluster.until(lambda: both(alice), "both nodes have the other one", wait_s=WAIT_S)
+        (of_one,) = [each for each in (await alice.backups("kept")).backups if each.name == "one"]
+        assert of_one.node == other, "what people asked for stays as they asked for it"
+
+
+async def both(client: Client) -> bool:
+    """Whether backup `two` lies on two nodes, each beside the volume's."""
+    found = [each for each in (await client.backups("kept")).backups if each.name == "two"]
+    return sorted((each.node, each.state) for each in found) == [("n2", "ready"), ("n3", "ready")]
 
 
 @pytest.mark.contract("S2.72")

@@ -16,6 +16,7 @@ from bus.volumes import PoolCreate
 from coordinator.core.replication import ReplicaState
 from coordinator.core.volume_copies import Place
 from coordinator.core.volume_snapshots import Due
+from coordinator.store.backups import BackupStore
 from coordinator.store.errors import Disagreement
 from coordinator.store.leftovers import LeftoverStore
 from coordinator.store.volumes import VolumeRow, VolumeStore
@@ -49,6 +50,13 @@ def row(pool: str, name: str = "data", **changes: object) -> VolumeRow:
         deleted_at=None,
     )
     return replace(made, **changes)
+
+
+@pytest.fixture
+async def backups(coordinator_dsn: str) -> AsyncIterator[BackupStore]:
+    made = BackupStore(coordinator_dsn)
+    yield made
+    await made.close()
 
 
 @pytest.fixture
@@ -264,3 +272,53 @@ async def test_who_wrote_since_a_volume_was_sealed(
     assert await store.wrote(replace(volume, id="0" * 8, sealed_at=999.0)) == []
     await store.forget(volume.id)
     await store.remove_pool(identity, by="olga")
+
+
+async def test_backups_have_copies_that_go_and_come(
+    store: VolumeStore, backups: BackupStore, leader: Leader
+) -> None:
+    await leader.commit(nodes=tuple(node(name) for name in ("back-1", "back-2", "back-3")))
+    pool = await store.add_pool(
+        replace(POOL, name="backed", nodes=["back-1", "back-2", "back-3"]), size_mib=1024, by="olga"
+    )
+    await store.add_volume(
+        row(
+            pool,
+            name="kept",
+            node="back-1",
+            backup=True,
+            backup_pool=pool,
+            backup_copies=2,
+            policy="@daily keep 2",
+            next_snapshot_at=9e9,
+        )
+    )
+    (volume,) = [each for each in await store.volumes() if each.name == "kept"]
+    assert (volume.backup_copies, volume.backup) == (2, True)
+    await store.add_snapshot(volume.id, "one", by="alice")
+    (snapshot,) = [each for each in await store.snapshots() if each.volume == volume.id]
+    for _ in range(2):  # twice is once
+        await backups.add(snapshot.id, pool, by="clock", automatic=True, copies=2)
+    (first,) = await backups.all()
+    await store.found_snapshot(snapshot.id, size=1, sha256="")
+    await backups.place(first.id, "back-2", sha256="ab" * 32, size=3_000_000, used=7)
+    await backups.backed_up(first.id)
+    await backups.copy(first.id)
+    placed, second = await backups.all()
+    assert (second.name, second.node, second.ready, second.copies) == ("one", "", False, 2)
+    assert second.taken_at == placed.taken_at is not None and second.created_at == placed.created_at
+    await backups.drop_copies([placed.id, second.id])
+    assert not any(each.dropping for each in await backups.all()), "one has to stay"
+    await store.drop_snapshot(snapshot.id, by="alice")
+    await store.forget_snapshot(snapshot.id)
+    await backups.place(second.id, "back-3", sha256="ab" * 32, size=3_000_000, used=7)
+    await backups.backed_up(second.id)
+    there = {each.node: each for each in await backups.all()}
+    assert there["back-3"].taken_at == there["back-2"].taken_at, "although its snapshot is gone"
+    await store.set_policy(replace(volume, backup_copies=1), by="alice")
+    assert {each.copies for each in await backups.all()} == {1}
+    await backups.drop_copies([there["back-2"].id])
+    assert [each.node for each in await backups.all() if not each.dropping] == ["back-3"]
+    await backups.copy(there["back-3"].id)
+    await backups.drop(there["back-3"].id, by="alice")
+    assert all(each.dropping for each in await backups.all()), "with all of its copies"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -28,6 +28,7 @@ class FakeVolumes(VolumeStore):
         self.kept_copies: dict[tuple[str, str], Place] = {}
         self.written: list[Wrote] = []
         self.others_lead = False
+        self.on_policy: Callable[[VolumeRow], object] = lambda _: None
         self.done: list[tuple[str, str]] = []
         self._last = 0
 
@@ -128,6 +129,7 @@ class FakeVolumes(VolumeStore):
 
     async def set_policy(self, row: VolumeRow, *, by: str) -> None:
         self.kept[row.id] = row
+        self.on_policy(row)
         self.done.append((by, "volume.set"))
 
     async def snapshot_by_clock(self, row: VolumeRow, due: Due, *, by: str) -> None:
@@ -214,6 +216,12 @@ class FakeBackups(BackupStore):
         self._leftovers = leftovers
         self.kept: dict[str, BackupRow] = {}
         self.others_lead = False
+        volumes.on_policy = self._copies
+
+    def _copies(self, row: VolumeRow) -> None:
+        for each in list(self.kept.values()):
+            if each.volume == row.id and each.automatic and row.backup:
+                self.kept[each.id] = replace(each, copies=row.backup_copies)
 
     async def close(self) -> None:
         pass
@@ -221,7 +229,9 @@ class FakeBackups(BackupStore):
     async def all(self) -> list[BackupRow]:
         return list(self.kept.values())
 
-    async def add(self, snapshot: str, pool: str, *, by: str, automatic: bool = False) -> None:
+    async def add(
+        self, snapshot: str, pool: str, *, by: str, automatic: bool = False, copies: int = 1
+    ) -> None:
         known = self._volumes.kept_snapshots[snapshot]
         self._volumes.kept_snapshots[snapshot] = replace(known, backup_asked=True)
         volume = self._volumes.kept[known.volume]
@@ -238,10 +248,19 @@ class FakeBackups(BackupStore):
             encrypted=self._volumes.kept_pools[volume.pool].encrypt,
             pool=pool,
             automatic=automatic,
+            copies=copies,
             created_by=by,
             created_at=known.created_at,
         )
         self.kept[row.id] = row
+
+    async def copy(self, backup: str) -> None:
+        made = replace(self.kept[backup], id=self._volumes.new_id(), node="", sha256="", ready=False)
+        self.kept[made.id] = made
+
+    async def drop_copies(self, backups: Sequence[str]) -> None:
+        for each in backups:
+            self.kept[each] = replace(self.kept[each], dropping=True)
 
     async def place(self, backup: str, node: str, *, sha256: str, size: int, used: int) -> None:
         self.kept[backup] = replace(
@@ -252,7 +271,10 @@ class FakeBackups(BackupStore):
         self.kept[backup] = replace(self.kept[backup], ready=True)
 
     async def drop(self, backup: str, *, by: str) -> None:
-        self.kept[backup] = replace(self.kept[backup], dropping=True)
+        known = self.kept[backup]
+        for each in list(self.kept.values()):
+            if (each.volume, each.name) == (known.volume, known.name):
+                self.kept[each.id] = replace(each, dropping=True)
         self._volumes.done.append((by, "volume.unbackup"))
 
     async def outlive(self, backups: Sequence[str]) -> None:

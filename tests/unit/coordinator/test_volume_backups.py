@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from bus.values import NodeHealth, NodeName
 from bus.volume_wire import BackupFound, BackupWanted, SnapshotFound, VolumesFound
+from coordinator.core.volume_backups import AT_ONCE, Lying, Plan, plan_backup
 from tests.unit.coordinator.shell import Shell, running_shell
 from tests.unit.coordinator.test_volume_desk import Disk, code, lose
 from tests.unit.coordinator.test_volume_snapshots import DAY_S, Days, told
@@ -24,6 +25,7 @@ class Node(Disk):
         super().__init__()
         self.lies: set[str] = set()
         self.trouble = ""
+        self.broken: set[str] = set()
         self.size = 3_000_000
 
     def answer(self, command: Any) -> Any:
@@ -47,11 +49,44 @@ class Node(Disk):
     def look(self, backup: BackupWanted) -> BackupFound:
         if backup.removed:
             self.lies.discard(backup.id)
+            self.broken.discard(backup.id)
             return BackupFound(id=backup.id, removed=True)
         if self.trouble:
             return BackupFound(id=backup.id, fault=self.trouble)
+        if backup.id in self.broken:
+            return BackupFound(id=backup.id, damaged=True)
         self.lies.add(backup.id)
         return BackupFound(id=backup.id, ready=True)
+
+
+def plan(*copies: Lying, wanted: int = 1, has_source: bool = True, most: int = 4) -> Plan:
+    return plan_backup(copies, wanted=wanted, has_source=has_source, most=most, grace_s=600.0)
+
+
+WHOLE, COMING = Lying(id="a"), Lying(id="c", ready=False)
+AWAY = Lying(id="b", there=False, away_s=599.9)
+LOST = Lying(id="b", there=False, away_s=600.0)
+
+
+def test_who_is_away_for_a_while_costs_nothing() -> None:
+    assert plan(WHOLE) == plan(AWAY) == plan(Lying(id="b", there=False)) == Plan()
+    assert plan(LOST) == Plan(begin=1, lost=("b",))
+    assert plan(LOST, COMING) == Plan(lost=("b",)), "one is being made"
+    assert plan(LOST, has_source=False) == plan(LOST, most=0) == plan(LOST, most=-1) == Plan(lost=("b",))
+    assert plan(LOST, WHOLE) == Plan(drop=("b",)), "as many as are wanted are there"
+    assert plan(replace(LOST, used=True), WHOLE) == Plan(), "a volume is being filled with it"
+    assert plan(WHOLE, COMING) == Plan(drop=("c",)), "who was away is back"
+
+
+def test_so_many_copies_are_made_as_are_wanted() -> None:
+    assert plan(COMING, wanted=3) == Plan(begin=2)
+    assert plan(WHOLE, wanted=3, most=1) == Plan(begin=1)
+    assert plan(WHOLE, AWAY, wanted=2) == Plan()
+    assert plan(WHOLE, LOST, wanted=2) == Plan(begin=1, lost=("b",))
+    damaged = Lying(id="d", damaged=True)
+    assert plan(WHOLE, damaged, wanted=2) == Plan(), "it is repaired where it lies"
+    assert plan(WHOLE, damaged) == Plan(drop=("d",))
+    assert plan(WHOLE, Lying(id="e")) == Plan(drop=("e",)), "fewer are wanted than before"
 
 
 async def nodes(shell: Shell, *names: str) -> list[Node]:
@@ -240,6 +275,151 @@ async def test_what_cannot_be_backed_up_yet_says_why() -> None:
         back(shell, "n2")
         await rounds(shell)
         assert not shell.leftovers.kept
+
+
+def later(shell: Shell, days: Days, name: str, seconds: float) -> None:
+    """A node is lost for so long."""
+    lose(shell, name)
+    shell.cluster.nodes[NodeName(name)].lease_from_s = days.now - seconds
+
+
+async def lying(shell: Shell) -> list[tuple[str, str]]:
+    found = await shell.ask("alice", "volume.backups", volume="data")
+    return sorted((each.get("node", ""), each["state"]) for each in found["backups"])
+
+
+THREE = {"nodes": ["n1", "n2", "n3"]}
+
+
+async def three(shell: Shell, **backup: Any) -> tuple[list[Node], Days]:
+    """A volume `data` on n1 with a backup `one`; nodes n2 and n3 may have it."""
+    made = await nodes(shell, "n1", "n2", "n3")
+    days = Days(shell)
+    await shell.ask("olga", "pool.create", **(WIDE | THREE))
+    await shell.ask("alice", "volume.create", name="data", pool="wide", size="100MiB", node="n1")
+    await shell.ask("alice", "volume.backup", volume="data", snapshot="one", **backup)
+    await rounds(shell)
+    return made, days
+
+
+async def test_a_backup_whose_node_is_lost_for_long_is_made_again_on_another() -> None:
+    async with running_shell() as shell:
+        (_, second, third), days = await three(shell)
+        assert await lying(shell) == [("n2", "ready")]
+        later(shell, days, "n2", 599.0)
+        await rounds(shell)
+        assert await lying(shell) == [("n2", "away")], "who only reboots is waited for"
+        (backup,) = (await shown(shell))["backups"]
+        assert backup["fault"] == "n2 is lost: another copy is made if it is not back in 1 min"
+        later(shell, days, "n2", 600.0)
+        await shell.keeper.round()
+        assert await lying(shell) == [("", "waiting"), ("n2", "away")]
+        await rounds(shell)
+        assert await lying(shell) == [("n3", "ready")] and third.lies
+        assert told(shell, "volume_backup_lost") == 1 and told(shell, "volume_backed_up") == 2
+        back(shell, "n2")
+        await rounds(shell)
+        assert not second.lies and not shell.leftovers.kept, "it let go of what it had"
+
+
+async def test_a_node_that_is_back_meanwhile_keeps_its_backup() -> None:
+    async with running_shell() as shell:
+        (_, second, third), days = await three(shell)
+        third.trouble = "E_SPACE: no room"
+        later(shell, days, "n2", 700.0)
+        await rounds(shell)
+        assert await lying(shell) == [("n2", "away"), ("n3", "copying")]
+        taken = {"volume": "data", "snapshot": "one"}
+        assert await code(shell, "alice", "volume.unsnapshot", **taken) == ("E_CONFLICT", "/snapshot")
+        back(shell, "n2")
+        await rounds(shell)
+        assert await lying(shell) == [("n2", "ready")] and second.lies
+        (backup,) = (await shown(shell))["backups"]
+        assert not backup.get("fault")
+
+
+async def test_a_backup_without_snapshot_is_made_again_of_another_copy_only() -> None:
+    async with running_shell() as shell:
+        _, days = await three(shell)
+        await shell.ask("alice", "volume.unsnapshot", volume="data", snapshot="one")
+        later(shell, days, "n2", 700.0)
+        await rounds(shell)
+        assert await lying(shell) == [("n2", "away")]
+        (backup,) = (await shown(shell))["backups"]
+        assert backup["fault"].endswith("no other copy can be made: its snapshot is gone")
+        assert told(shell, "volume_backup_lost") == 1
+
+
+async def test_a_backup_on_two_nodes_outlives_all_else() -> None:
+    async with running_shell() as shell:
+        (first, _, _), days = await three(shell, copies=2)
+        assert await lying(shell) == [("n2", "ready"), ("n3", "ready")]
+        await shell.ask("alice", "volume.remove", volume="data", now=True)
+        await rounds(shell)
+        assert not shell.volume_store.kept, "volume and snapshot are gone"
+        later(shell, days, "n3", 700.0)
+        await rounds(shell, 6)
+        assert await lying(shell) == [("n1", "ready"), ("n2", "ready")] and first.lies
+        again = {"name": "again", "pool": "wide", "size": "100MiB", "source": "data@one", "node": "n2"}
+        assert (await shell.ask("alice", "volume.create", **again))["state"] == "ready"
+        await shell.ask("alice", "volume.unbackup", volume="data", snapshot="one")
+        await rounds(shell)
+        assert await lying(shell) == [] and not shell.backups.kept
+
+
+async def test_what_is_damaged_is_made_anew_of_its_other_copy() -> None:
+    async with running_shell() as shell:
+        (_, second, _), days = await three(shell, copies=2)
+        await shell.ask("alice", "volume.unsnapshot", volume="data", snapshot="one")
+        await rounds(shell)
+        second.broken |= second.lies
+        await rounds(shell, 6)
+        assert await lying(shell) == [("n2", "ready"), ("n3", "ready")] and not second.broken
+        assert days.now > 0 and told(shell, "volume_damaged") == 1
+
+
+async def test_so_many_copies_as_a_volume_says() -> None:
+    async with running_shell() as shell:
+        await nodes(shell, "n1", "n2", "n3")
+        days = Days(shell)
+        await shell.ask("olga", "pool.create", **(WIDE | THREE))
+        data = {"name": "data", "pool": "wide", "size": "100MiB", "node": "n1", "snapshots": "@daily keep 2"}
+        for copies, refused in ((0, "E_RANGE"), (6, "E_RANGE"), (3, "E_CONSTRAINT")):
+            wrong = await code(shell, "alice", "volume.create", **data, backup_copies=copies)
+            assert wrong == (refused, "/backup_copies")
+        made = await shell.ask("alice", "volume.create", **data, backup_copies=2)
+        assert (made["backup_pool"], made["backup_copies"]) == ("wide", 2)
+        for _ in range(3):
+            days.now += DAY_S
+            await rounds(shell, 6)
+        assert await lying(shell) == [("n2", "ready")] * 2 + [("n3", "ready")] * 2
+        for copies in (1, 2):
+            await shell.ask("alice", "volume.set", volume="data", backup_copies=copies)
+            await rounds(shell, 6)
+            assert len(await lying(shell)) == 2 * copies
+        assert await code(shell, "alice", "volume.backup", volume="data", copies=3) == (
+            "E_CONSTRAINT",
+            "/copies",
+        )
+        assert await code(shell, "alice", "volume.backup", volume="data", copies=-1) == ("E_RANGE", "/copies")
+
+
+async def test_few_are_made_again_at_a_time() -> None:
+    async with running_shell() as shell:
+        (_, _, third), days = await three(shell)
+        third.trouble = "E_SPACE: no room"
+        shell.cluster.nodes[NodeName("n3")].health = NodeHealth.DEGRADED
+        for number in range(AT_ONCE + 2):
+            await shell.ask("alice", "volume.backup", volume="data", snapshot=f"more-{number}")
+        await rounds(shell)
+        assert await lying(shell) == [("n2", "ready")] * (AT_ONCE + 3)
+        back(shell, "n3")
+        later(shell, days, "n2", 700.0)
+        await rounds(shell)
+        assert (await lying(shell)).count(("n3", "copying")) == AT_ONCE
+        third.trouble = ""
+        await rounds(shell, 12)
+        assert await lying(shell) == [("n3", "ready")] * (AT_ONCE + 3)
 
 
 async def test_a_lost_node_keeps_no_backup_that_is_to_go() -> None:

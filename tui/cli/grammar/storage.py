@@ -79,6 +79,13 @@ def add(verbs: Verbs, shared: Parser) -> None:
         metavar="POOL",
         help="of create and set (default: its own)",
     )
+    volume.add_argument(
+        "--copies",
+        type=whole("--copies", least=1, most=5),
+        default=None,
+        metavar="N",
+        help="of create, set and backup: on how many nodes a backup lies (default: 1)",
+    )
     volume.add_argument("--now", action="store_true", help="of rm: at once, without the days of grace")
     volume.add_argument("--lost", action="store_true", help="of rm --now: wait for no lost node (operators)")
     volume.add_argument("--deleted", action="store_true", help="of ls: those that are not gone yet, too")
