@@ -18,7 +18,7 @@ from agent.executor import Executor
 from agent.leavings import Leavings
 from agent.results import Results
 from bus import subjects
-from bus.children import WAITING_AT_ONCE_MAX, ChildEnd, ChildrenAsked, ChildrenReply
+from bus.children import NOT_RANK_0, WAITING_AT_ONCE_MAX, ChildEnd, ChildrenAsked, ChildrenReply
 from bus.codec import decode_to_agent_reply, encode
 from bus.errors import ApiError, BusError, DecodeError
 from bus.subjects import NodeVerb
@@ -29,7 +29,6 @@ _log = logging.getLogger(__name__)
 
 INTERVAL_S = 1.0
 _TIMEOUT_S = 5.0
-NOT_RANK_0 = "only rank 0 of a gang submits jobs and waits for them"
 
 
 class Ask(Struct, frozen=True):

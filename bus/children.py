@@ -19,6 +19,9 @@ CHILDREN_TOLD_MAX = 1_000
 TEXT_MAX = 100
 """Characters of a name, or of a reason."""
 
+NOT_RANK_0 = "only rank 0 of a gang submits jobs and waits for them"
+"""What another rank is told."""
+
 
 class ChildrenAsked(Struct, kw_only=True, tag="children"):
     """An agent asks for the children of its attempts that wait for them."""

@@ -101,10 +101,14 @@ class ProgressReply(Struct, kw_only=True, tag="progress_ok"):
 
 
 class TaskResult(Struct, kw_only=True):
-    """How far a task is: by the attempt that counts. `metrics` has the newest value of each."""
+    """How far a task is, or a rank of a gang: by the attempt that counts. A gang is as far as its rank 0.
+
+    `metrics` has the newest value of each; `step`: that the newest with one belongs to.
+    """
 
     fence: int
     progress: float | None = None
+    step: int | None = None
     message: str = ""
     metrics: dict[str, float] = {}
     faults: int = 0  # lines that could not be used …
@@ -113,7 +117,10 @@ class TaskResult(Struct, kw_only=True):
 
 
 class MetricsQuery(Request, kw_only=True):
-    """Values of a task's own metrics over time: of `names`, or of all; the newest `points` of each."""
+    """Values of a task's own metrics over time: of `names`, or of all; the newest `points` of each.
+
+    `task` may be a rank of a gang: 1042.0:3. Of the gang itself, its rank 0 is meant.
+    """
 
     task: str
     names: list[str] = field(default_factory=list)
@@ -130,12 +137,13 @@ class MetricSeries(Struct, kw_only=True):
 
 
 class TaskMetrics(Struct, kw_only=True):
-    task: str
+    task: str  # with its rank, where another than 0 was asked for
     series: list[MetricSeries]
 
 
 class LoggedQuery(Request, kw_only=True):
-    """The newest `limit` lines that a job's tasks logged, or one task or attempt: 1042, 1042.7, 1042.7#2.
+    """The newest `limit` lines of a job's tasks, or of one task, rank or attempt: 1042, 1042.7, 1042.7:3,
+    1042.7#2. Of a gang without a rank, those of all its ranks.
 
     `since` and `until` are seconds of the Unix epoch. `severity`: the least that is asked for.
     """
@@ -156,6 +164,7 @@ class LoggedLine(Struct, kw_only=True):
     index: int
     fence: int
     node: str
+    rank: int = 0  # of a gang
 
 
 class Logged(Struct, kw_only=True):

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from bus.operation import Operation
 from bus.requests import Request
+from bus.results import TaskResult
 from bus.values import Role, TaskState
 
 
@@ -66,7 +67,7 @@ class RankUsage(Struct, kw_only=True):
 
 class Rank(Struct, kw_only=True):
     """One rank of the newest try. `state`: of its attempt. `checkpoint`: the name of what it saved last in
-    this try, `metrics` what it told with that."""
+    this try, `metrics` what it told with that. `told`: what it told of itself in it, None: nothing."""
 
     rank: int
     node: str
@@ -80,6 +81,7 @@ class Rank(Struct, kw_only=True):
     checkpoint: str = ""
     metrics: dict[str, float] = {}
     usage: RankUsage | None = None
+    told: TaskResult | None = None
 
 
 class GangRanks(Struct, kw_only=True):

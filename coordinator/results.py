@@ -35,6 +35,7 @@ from coordinator.api.access import viewer
 from coordinator.api.find import Finder, parse_target
 from coordinator.api.jobs import INSTANT_MAX, check_instants
 from coordinator.clock import Clock
+from coordinator.core.children import fit_to_submit
 from coordinator.notices import Notices
 from coordinator.offspring import Offspring
 from coordinator.store.results import Heard, ResultStore, WantedLines
@@ -70,16 +71,17 @@ class ResultDesk:
 
     async def hear(self, node: NodeName, progress: Progress) -> ProgressReply:
         """Keep it, then tell whoever follows its tasks. Raises StoreUnavailable: nothing of it was kept."""
-        for told in progress.told:
+        every = tuple(map(fit_to_submit, progress.told))
+        for told in every:
             await self._offspring.submit(node, told)
-        found = await self._store.hear(node, progress.told)
-        for told, heard in zip(progress.told, found, strict=True):
+        found = await self._store.hear(node, every)
+        for told, heard in zip(every, found, strict=True):
             if heard.first_fault:
                 text = f"{told.attempt} on {node}: a line of CORRAL_RESULT could not be used: {told.fault}"
                 self._notices.note(node, "result_refused", text, attempt=told.attempt)
-            if heard.state is not None:
+            if heard.state is not None and not told.attempt.rank:  # a gang is as far as its rank 0
                 await self._feed(node, told, heard)
-        places = [Place(told.attempt, heard.place) for told, heard in zip(progress.told, found, strict=True)]
+        places = [Place(told.attempt, heard.place) for told, heard in zip(every, found, strict=True)]
         return ProgressReply(places=tuple(places))
 
     async def metrics(self, user: UserRow, request: Struct) -> TaskMetrics:
@@ -88,7 +90,7 @@ class ResultDesk:
         if not 1 <= request.points <= POINTS_MAX:
             got, expected = quote(request.points), f"1 to {POINTS_MAX:,} points"
             raise ApiError(refusal("E_RANGE", field="/points", got=got, expected=expected))
-        task = await self._finder.task(user, request.task, field="/task")
+        task = await self._finder.rank(user, request.task, field="/task")
         series = await self._store.metrics(
             task, viewer=viewer(user), names=request.names or None, points=request.points
         )
@@ -114,9 +116,6 @@ class ResultDesk:
             raise ApiError(refusal("E_RANGE", field="/limit", got=got, expected=expected))
         check_instants(since=request.since, until=request.until)
         target = parse_target(request.target, field="/target")
-        if target.rank is not None:
-            hint = "of a gang, rank 0 logs for all"
-            raise ApiError(refusal("E_ID", field="/target", got=quote(request.target), hint=hint))
         # Lines outlive their job: a number needs none.
         by_number = target.job.isdecimal()
         job = int(target.job) if by_number else await self._finder.job(user, target.job, field="/target")
@@ -130,9 +129,12 @@ class ResultDesk:
                 severities=SEVERITIES[SEVERITIES.index(request.severity) :],
                 fence=target.attempt or 0,
                 limit=request.limit + 1,
+                rank=target.rank,
             )
         )
-        if by_number and not lines:
+        if not lines and target.rank:
+            await self._finder.rank(user, request.target, field="/target")
+        elif not lines and by_number:
             await self._finder.job(user, target.job, field="/target")
         more = len(lines) > request.limit
         return Logged(job=job, lines=lines[more:], more=more)

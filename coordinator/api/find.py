@@ -108,6 +108,20 @@ class Finder:
             index = 0
         return TaskRef(number, index).of_rank(target.rank or 0), target.attempt or 0
 
+    async def rank(self, user: UserRow, text: str, *, field: str) -> TaskRef:
+        """A task, or a rank that it has; as `attempt`."""
+        ref, _ = await self.attempt(user, text, field=field)
+        if not ref.rank:
+            return ref
+        task = await self._reads.task(ref.whole, viewer=viewer(user))
+        ranks = task.ranks if task is not None else 0
+        if ref.rank >= ranks:
+            expected = f"{ref.whole}:0 to {ref.whole}:{ranks - 1}" if ranks else "no rank: it is no gang"
+            raise ApiError(
+                refusal("E_NOT_FOUND", "no such rank", field=field, got=quote(text), expected=expected)
+            )
+        return ref
+
     async def _number(self, user: UserRow, ident: str, text: str, *, field: str) -> int:
         await self._loop.barrier()
         # the last job is one's own, whoever asks

@@ -12,6 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
+from bus.children import NOT_RANK_0
+from bus.results import Told
 from bus.values import AttemptRef, NodeName, TaskRef
 from coordinator.core.effects import Fault
 from coordinator.core.events import ParentsWait
@@ -78,6 +82,14 @@ def forget_child(cluster: Cluster, job: Job) -> None:
         siblings.discard(job.number)
         if not siblings:
             cluster.children.pop(job.parent.job, None)
+
+
+def fit_to_submit(told: Told) -> Told:
+    """The same where it is rank 0 that told it; else its jobs are lines that could not be used."""
+    if not told.attempt.rank or not told.children:
+        return told
+    faults = told.faults + len(told.children)
+    return replace(told, children=(), faults=faults, fault=told.fault or NOT_RANK_0)
 
 
 def line_key(attempt: AttemptRef, place: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 import msgspec
+from asyncpg.protocol import Record
 from msgspec import Struct
 
 from bus.children import TEXT_MAX, ChildEnd
@@ -35,7 +36,7 @@ class Heard(Struct, frozen=True):
 
 
 class WantedLines(Struct, frozen=True):
-    """As `logged` of the queries takes it: `viewer` and `index` None and `fence` 0 for all."""
+    """As `logged` of the queries takes it: `viewer`, `index` and `rank` None and `fence` 0 for all."""
 
     viewer: str | None
     job: int
@@ -45,6 +46,7 @@ class WantedLines(Struct, frozen=True):
     severities: tuple[str, ...]
     fence: int
     limit: int
+    rank: int | None = None
 
 
 class ResultStore:
@@ -55,18 +57,16 @@ class ResultStore:
 
     async def hear(self, node: NodeName, told: tuple[Told, ...]) -> list[Heard]:
         """Keep all of it in one transaction."""
-        found: list[Heard] = []
+        # By task: whoever else counts lines of several tasks locks them in the same order.
+        order = sorted(range(len(told)), key=lambda place: _in_order(told[place]))
+        arguments = [(node, *_arguments(told[place])) for place in order]
         try:
             async with self._writes.use() as connection, connection.transaction():
-                for each in told:
-                    row = await connection.fetchrow(_SQL["hear"], node, *_arguments(each))
-                    state = row["state"]
-                    found.append(
-                        Heard(row["place"], row["owner"], state and TaskState(state), row["first_fault"])
-                    )
+                rows = await connection.fetchmany(_SQL["hear"], arguments)
         except RETRYABLE as fault:  # the agent says it again in a second
             raise StoreUnavailable(str(fault)) from fault
-        return found
+        found = dict(zip(order, map(_heard, rows), strict=True))
+        return [found[place] for place in range(len(told))]
 
     async def speaker(self, node: NodeName, attempt: AttemptRef) -> UserName | None:
         """Whose task it is; None where the attempt is not the one that counts, at that node."""
@@ -114,8 +114,10 @@ class ResultStore:
     async def metrics(
         self, task: TaskRef, *, viewer: str | None, names: list[str] | None, points: int
     ) -> list[MetricSeries]:
-        """The newest values of a task's metrics, by name."""
-        rows = await self._reads.fetch(_SQL["metrics"], viewer, task.job, task.index, points, names)
+        """The newest values of the metrics of a task, or of a rank of it, by name."""
+        rows = await self._reads.fetch(
+            _SQL["metrics"], viewer, task.job, task.whole.index, points, names, task.rank
+        )
         series = []
         for name, of_name in groupby(rows, key=lambda row: row["name"]):
             values = list(of_name)
@@ -140,11 +142,20 @@ class ResultStore:
         await self._reads.close()
 
 
+def _in_order(told: Told) -> tuple[TaskRef, int]:
+    return told.attempt.task.whole, told.attempt.rank
+
+
+def _heard(row: Record) -> Heard:
+    state = row["state"]
+    return Heard(row["place"], row["owner"], state and TaskState(state), row["first_fault"])
+
+
 def _arguments(told: Told) -> tuple[object, ...]:
     attempt, points = told.attempt, told.points
     return (
-        attempt.job, attempt.index, attempt.fence, told.start, told.end, told.progress,
-        None if told.message is None else clean(told.message), told.faults, clean(told.fault),
+        attempt.job, attempt.task.whole.index, attempt.rank, attempt.fence, told.start, told.end,
+        told.progress, None if told.message is None else clean(told.message), told.faults, clean(told.fault),
         [point.name for point in points], [point.value for point in points],
         [point.step for point in points], [point.at for point in points],
         [line.severity for line in told.lines], [clean(line.text) for line in told.lines],

@@ -61,12 +61,13 @@ def shown_task(row: Record, job: int) -> api.Task:
 
 
 def shown_result(row: Record) -> TaskResult | None:
-    """What the attempt that counts has told, of a row of `reads.show_task`."""
+    """What the attempt that counts has told, of a row of `reads.show_task` or `training.ranks`."""
     if row["told_by"] is None:
         return None
     return TaskResult(
         fence=row["told_by"],
         progress=row["progress"],
+        step=row["step"],
         message=row["told"],
         metrics=msgspec.json.decode(row["metrics"]),
         faults=row["faults"],
@@ -85,6 +86,7 @@ def logged_lines(rows: Sequence[Record]) -> list[LoggedLine]:
             index=row["task_index"],
             fence=row["fence"],
             node=row["node_name"],
+            rank=row["rank"],
         )
         for row in reversed(rows)
     ]

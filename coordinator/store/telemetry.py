@@ -105,7 +105,9 @@ class TelemetryStore:
             for each in records
             if isinstance(each, LogRecord)
         ]
+        # By task, as ResultStore.hear has them: who locks the same rows in one order is never stuck.
         remarks = [each for each in records if isinstance(each, RemarkRecord)]
+        remarks.sort(key=lambda each: each.attempt.task.whole)
         learned = [_experience_row(each) for each in records if isinstance(each, ExperienceRecord)]
         gauges: list[Row] = [
             (_instant(each.at), each.name, each.value) for each in records if isinstance(each, GaugeRecord)
@@ -329,8 +331,11 @@ def _experience_row(record: ExperienceRecord) -> tuple[object, ...]:
 
 
 def _remark_row(remark: RemarkRecord) -> Row:
-    job, index, fence = remark.attempt.job, remark.attempt.task.whole.index, remark.attempt.fence
-    return job, index, fence, remark.node, [remark.severity], [clean(remark.text)], [remark.at]
+    it = remark.attempt
+    return (
+        it.job, it.task.whole.index, it.rank, it.fence, remark.node, [remark.severity], [clean(remark.text)],
+        [remark.at],
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=64)

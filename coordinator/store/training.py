@@ -12,7 +12,7 @@ from msgspec import Struct
 from bus.training import GangProgress, Rank
 from bus.values import TaskRef, TaskState
 from coordinator.store.connection import Session
-from coordinator.store.shown import instant_s
+from coordinator.store.shown import instant_s, shown_result
 from sql import queries
 
 _SQL = queries("training")
@@ -88,9 +88,10 @@ def _rank(row: Record) -> Rank:
         ended_at=instant_s(row["ended_at"]),
         exit_code=row["exit_code"],
         signal=row["signal"],
-        message=row["message"],
+        message=row["why"],
         checkpoint=row["checkpoint_path"],
-        metrics=_numbers(row["metrics"]),
+        metrics=_numbers(row["saved_metrics"]),
+        told=shown_result(row),
     )
 
 

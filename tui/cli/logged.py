@@ -72,7 +72,7 @@ def _print(form: str, found: list[Logged]) -> None:
 def _row(job: int, line: LoggedLine, *, now_s: float) -> tuple[str, ...]:
     return (
         local_short(line.at, now_s=now_s),
-        f"{job}.{line.index}#{line.fence}",
+        f"{job}.{line.index}{f':{line.rank}' if line.rank else ''}#{line.fence}",
         line.severity,
         safe_line(line.node),
         safe_line(line.text),

@@ -7,6 +7,7 @@ import time
 from bus.api import Task
 from bus.errors import ApiError
 from bus.refusal import quote, refusal
+from bus.results import TaskResult
 from bus.training import GangPage, GangProgress, GangRanks, Rank, RankUsage
 from bus.values import JobKind, TaskState
 from tui.client.fake_world import World
@@ -82,7 +83,9 @@ def _rank(task: Task, rank: int, node: str, *, live: bool) -> Rank:
     return Rank(
         rank=rank, node=node, state=str(task.state), assigned_at=started_at - 0.4, started_at=started_at,
         ended_at=task.ended_at, exit_code=task.exit_code, message=task.message,
-        checkpoint=f"step-{saved}" if live else "", metrics={"loss": 0.31 + rank / 100} if live else {},
+        checkpoint=f"step-{saved}" if live else "",
+        told=TaskResult(fence=2, progress=42.0, step=SAVING_STEP + 12 - rank,
+                        metrics={"loss": 0.31 + rank / 100}) if live else None,
         usage=RankUsage(at=time.time() - 4, cpu_millis=7_900.0 - 40 * rank, mem_mib=18_432.0, gpus=0.97,
                         gpu_mem_mib=61_440.0) if live else None,
     )  # fmt: skip

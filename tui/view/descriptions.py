@@ -98,15 +98,23 @@ def result_facts(told: TaskResult | None) -> list[tuple[str, str]]:
         facts.append(("progress", f"{progress_bar(told.progress)} {told.progress:g} %"))
     if told.message:
         facts.append(("says", told.message))
+    if told.step is not None:
+        facts.append(("step", str(told.step)))
     facts += [(name, f"{value:.6g}") for name, value in told.metrics.items()]
     if told.faults:
-        facts.append(("faults", f"{counted(told.faults, 'line')} could not be used: {told.fault}"))
+        facts.append(("faults", faults_text(told)))
     return facts
+
+
+def faults_text(told: TaskResult) -> str:
+    """How many of its lines, and why the first."""
+    return f"{counted(told.faults, 'line')} could not be used: {told.fault}"
 
 
 def logged_facts(lines: Iterable[LoggedLine]) -> list[tuple[str, str]]:
     """The newest lines that a task logged, or that were noticed of it."""
-    return [(line.severity, f"{local(line.at)}  {safe_line(line.text)}") for line in lines]
+    said = [(line, f"rank {line.rank}: " if line.rank else "") for line in lines]
+    return [(line.severity, f"{local(line.at)}  {rank}{safe_line(line.text)}") for line, rank in said]
 
 
 def progress_bar(percent: float, *, cells: int = 20) -> str:

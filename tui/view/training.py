@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bus.results import TaskResult
 from bus.training import GangProgress, GangRanks, Rank, RankUsage
 from bus.values import TaskState
 from tui.view.amounts import NONE, age, duration, mebibytes
 from tui.view.columns import exit_word
+from tui.view.descriptions import faults_text
 from tui.view.safe import safe_line
 from tui.view.table import Column
 
@@ -37,7 +39,9 @@ RANK_COLUMNS = (
     Column("GPUS", right=True),
     Column("GPU MEMORY", right=True),
     Column("CHECKPOINT", flexible=True),
+    Column("STEP", right=True),
     Column("METRICS", flexible=True),
+    Column("SAYS", flexible=True),
     Column("WHY", flexible=True),
 )
 _OVER = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.TIMEOUT, TaskState.CANCELLED})
@@ -104,7 +108,8 @@ def metrics_text(metrics: dict[str, float]) -> str:
 
 
 def rank_row(rank: Rank, *, now_s: float) -> tuple[str, ...]:
-    """In the order of RANK_COLUMNS."""
+    """In the order of RANK_COLUMNS. METRICS: what it told last, else what it told with its checkpoint."""
+    told = rank.told
     ran = None if rank.started_at is None else (rank.ended_at or now_s) - rank.started_at
     return _safe(
         str(rank.rank),
@@ -114,9 +119,20 @@ def rank_row(rank: Rank, *, now_s: float) -> tuple[str, ...]:
         exit_word(rank.exit_code, rank.signal) if rank.ended_at is not None else NONE,
         *_usage(rank.usage),
         rank.checkpoint or NONE,
-        metrics_text(rank.metrics),
+        NONE if told is None or told.step is None else str(told.step),
+        metrics_text((told and told.metrics) or rank.metrics),
+        said_text(told),
         rank.message or NONE,
     )
+
+
+def said_text(told: TaskResult | None) -> str:
+    """How far a rank is, what it says, and which of its lines could not be used."""
+    if told is None:
+        return NONE
+    progress = "" if told.progress is None else f"{told.progress:g} %"
+    said = [progress, told.message, faults_text(told) if told.faults else ""]
+    return ", ".join(filter(None, said)) or NONE
 
 
 def _usage(usage: RankUsage | None) -> tuple[str, str, str, str]:

@@ -95,7 +95,9 @@ RANKS: Listing[RankRow] = Listing(
         column("gpus", "GPUS", _rank_cell("GPUS"), priority=4, right=True),
         column("gpu_memory", "GPU MEM", _rank_cell("GPU MEMORY"), priority=5, right=True),
         column("checkpoint", "CHECKPOINT", _rank_cell("CHECKPOINT"), priority=4, least=10),
-        column("metrics", "METRICS", _rank_cell("METRICS"), priority=6, least=10, most=60),
+        column("step", "STEP", _rank_cell("STEP"), priority=2, right=True),
+        column("metrics", "METRICS", _rank_cell("METRICS"), priority=3, least=10, most=60),
+        column("says", "SAYS", _rank_cell("SAYS"), priority=6, least=10, most=60),
         column("why", "WHY", _rank_cell("WHY"), priority=5, least=10, most=60),
     ),
     key=lambda each: str(each.number),
@@ -189,7 +191,10 @@ def rank_facts(row: RankRow, *, now_s: float) -> list[Line]:
     if row.rank is None:
         return facts
     cells = dict(zip((each.title for each in RANK_COLUMNS), rank_row(row.rank, now_s=now_s), strict=True))
-    shown = ("NODE", "RAN", "EXIT", "CPU", "MEMORY", "GPUS", "GPU MEMORY", "CHECKPOINT", "METRICS", "WHY")
+    shown = (
+        "NODE", "RAN", "EXIT", "CPU", "MEMORY", "GPUS", "GPU MEMORY", "CHECKPOINT", "STEP", "METRICS", "SAYS",
+        "WHY",
+    )  # fmt: skip
     return facts + [fact(title.lower(), cells[title]) for title in shown if cells[title] != NONE]
 
 

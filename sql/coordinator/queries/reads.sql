@@ -41,13 +41,13 @@ select
     t.retries, j.priority, t.cpu_millis as cpu, t.mem_mib as memory, t.gpus * 1000 + t.gpu_milli as gpus, t.storage_mib as storage,
     t.net_mbps as net, t.created_at as submitted, t.started_at as started, t.completed_at as ended,
     t.exit_code as exit, t.signal, coalesce(t.error_message, '') as message, t.output::text,
-    r.fence as told_by, r.progress, r.message as told, r.metrics::text, r.faults, r.fault, r.updated_at as told_at,
+    r.fence as told_by, r.progress, r.step, r.message as told, r.metrics::text, r.faults, r.fault, r.updated_at as told_at,
     coalesce((t.parameters -> 'gang' ->> 'size')::integer, 0) as ranks
 from corral.tasks t
     join corral.jobs j on j.id = t.job_id
     join corral.users o on o.id = j.user_id
     left join corral.nodes n on n.id = t.node_id
-    left join corral.task_results r on r.task_id = t.id and r.fence = t.fence
+    left join corral.task_results r on r.task_id = t.id and r.rank = 0 and r.fence = t.fence
 where ($1::text is null or o.username = $1) and j.number = $2 and t.index <= $3 and t.index + t.count > $3
 order by (t.range_id is not null) desc
 limit 1;

@@ -48,7 +48,7 @@ from stdin (format binary);
 -- name: remark
 -- What was noticed of an attempt; nothing where there is no such attempt on that node (any more).
 select corral.log_task(
-    $1::bigint, $2::integer, $3::integer, $4::text, $5::text[], $6::text[], $7::double precision[]);
+    $1::bigint, $2::integer, $3::smallint, $4::integer, $5::text, $6::text[], $7::text[], $8::double precision[]);
 
 -- name: copy_system_events#
 -- The cluster's history.

@@ -10,7 +10,7 @@ select
 from corral.gang_progress p
     join corral.jobs j on j.id = p.job_id
     join corral.users o on o.id = j.user_id
-    left join corral.task_results r on r.task_id = p.task_id and r.fence = p.fence
+    left join corral.task_results r on r.task_id = p.task_id and r.rank = 0 and r.fence = p.fence
     left join lateral (
         select c.step, c.completed_at from corral.checkpoints c
         where c.task_id = p.task_id and c.complete
@@ -29,13 +29,16 @@ order by p.index
 limit $5;
 
 -- name: ranks
--- The ranks of the newest try ($2) of a gang, in order.
+-- The ranks of the newest try ($2) of a gang, in order, with what each told in it.
 select
-    rank, node_name, state, assigned_at, started_at, ended_at, exit_code, signal, message,
-    coalesce(checkpoint_path, '') as checkpoint_path, coalesce(metrics, '{}')::text as metrics
-from corral.attempts
-where task_id = $1 and fence = $2
-order by rank;
+    a.rank, a.node_name, a.state, a.assigned_at, a.started_at, a.ended_at, a.exit_code, a.signal, a.message as why,
+    coalesce(a.checkpoint_path, '') as checkpoint_path, coalesce(a.metrics, '{}')::text as saved_metrics,
+    r.fence as told_by, r.progress, r.step, r.message as told, r.metrics::text, r.faults, r.fault,
+    r.updated_at as told_at
+from corral.attempts a
+    left join corral.task_results r on r.task_id = a.task_id and r.rank = a.rank and r.fence = a.fence
+where a.task_id = $1 and a.fence = $2
+order by a.rank;
 
 -- name: available
 -- The ranks of a gang that nobody has.

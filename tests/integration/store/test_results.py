@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
-import msgspec
 import pytest
 
 from bus.results import Line, Point, Told
@@ -129,25 +128,6 @@ async def test_only_who_counts_is_heard(leader: Leader, store: ResultStore, read
     shown = await reads.task(task.task, viewer=None)
     assert shown is not None and shown.result is not None
     assert (shown.result.progress, shown.result.fence) == (3.0, 2)
-
-
-async def test_of_a_gang_rank_0_is_heard(leader: Leader, store: ResultStore, reads: Reads) -> None:
-    """The others' lines neither count nor take the place of its own; nor do they submit jobs."""
-    first, second = node("tell-gang-1"), node("tell-gang-2")
-    task = await running(leader, first)
-    other = attempt(task, second, AttemptState.RUNNING, new=True, started_at=T0 + 2)
-    rank = AttemptRef(*task.task.of_rank(1), 1)
-    await leader.commit(nodes=[second], attempts=[msgspec.structs.replace(other, attempt=rank)])
-    assert await place(store, first.name, told(task, 0, 9, progress=10.0, points=losses(2.0))) == 9
-    said = Told(attempt=rank, start=0, end=9, progress=90.0, points=losses(7.0))
-    assert await place(store, second.name, said) == -1
-    assert await place(store, second.name, told(task, 9, 18, progress=90.0)) == -1
-    shown = await reads.task(task.task, viewer=ALICE)
-    assert shown is not None and shown.result is not None
-    assert (shown.result.progress, shown.result.metrics) == (10.0, {"loss": 2.0})
-    assert await store.speaker(first.name, told(task, 0, 9).attempt) == ALICE
-    assert await store.speaker(second.name, told(task, 0, 9).attempt) is None
-    assert await store.speaker(second.name, rank) is None
 
 
 async def test_faults_are_announced_once(leader: Leader, store: ResultStore, reads: Reads) -> None:

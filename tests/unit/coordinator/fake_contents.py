@@ -19,11 +19,12 @@ from coordinator.store.results import Heard, ResultStore, WantedLines
 
 
 class FakeResults(ResultStore):
-    """Keeps what is told; `heard` answers for it, `kept` are the metrics of every task."""
+    """Keeps what is told; `heard` answers for it, `kept` are the metrics of every task, asked for `of`."""
 
     def __init__(self) -> None:
         self.told: list[tuple[NodeName, Told]] = []
         self.kept: list[MetricSeries] = []
+        self.of: list[TaskRef] = []
         self.speaks: dict[AttemptRef, UserName] = {}
         self.refused: dict[AttemptRef, list[tuple[int, str]]] = {}
         self.ended: dict[AttemptRef, list[ChildEnd]] = {}
@@ -47,6 +48,7 @@ class FakeResults(ResultStore):
     async def metrics(
         self, task: TaskRef, *, viewer: str | None, names: list[str] | None, points: int
     ) -> list[MetricSeries]:
+        self.of.append(task)
         return [one for one in self.kept if names is None or one.name in names]
 
     async def logged(self, wanted: WantedLines) -> list[LoggedLine]:

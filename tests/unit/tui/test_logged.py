@@ -12,7 +12,7 @@ from tui.view.details import output_lines
 
 LINES = [
     LoggedLine(at=1_000.0, severity="info", text="begun\x1b[2J", index=0, fence=1, node="n1"),
-    LoggedLine(at=1_001.0, severity="error", text="no\nlabels", index=3, fence=2, node="n2"),
+    LoggedLine(at=1_001.0, severity="error", text="no\nlabels", index=3, fence=2, node="n2", rank=5),
 ]
 
 
@@ -31,13 +31,13 @@ def test_rows_are_shown_oldest_first_and_drive_no_terminal(tasks: Corral) -> Non
     assert code == 0 and "\x1b" not in said and "--tail or --until" in noted
     head, first, second = said.splitlines()
     assert head.split() == ["WHEN", "TASK", "LEVEL", "NODE", "LINE"]
-    assert "7.0#1" in first and second.split()[-4:] == ["7.3#2", "error", "n2", "no␊labels"]
+    assert "7.0#1" in first and second.split()[-4:] == ["7.3:5#2", "error", "n2", "no␊labels"]
 
 
 def test_scripts_get_a_line_each(tasks: Corral) -> None:
-    _, said, _ = tasks("logs", "--rows", "7.3", "8", "--attempt", "2", "-o", "jsonl")
+    _, said, _ = tasks("logs", "--rows", "7.3:5", "8", "--attempt", "2", "-o", "jsonl")
     assert [line.count("severity") for line in said.splitlines()] == [1, 1, 1, 1]
-    assert [query.target for query in tasks.asked if isinstance(query, LoggedQuery)] == ["7.3#2", "8#2"]
+    assert [query.target for query in tasks.asked if isinstance(query, LoggedQuery)] == ["7.3:5#2", "8#2"]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_what_goes_together_with_bytes_only(tasks: Corral, words: tuple[str, ...
 def test_the_newest_stand_in_the_task_in_full_and_in_the_consoles_details() -> None:
     task = a_task(logged=LINES)
     said = "\n".join(describe_task(task, now_s=2_000.0))
-    assert "begun" in said and "no␊labels" in said and "\x1b" not in said
+    assert "  begun" in said and "rank 5: no␊labels" in said and "\x1b" not in said
     shown = [line.text for line in output_lines(task)]
     assert any("logged lately" in text for text in shown)
     assert any(text.startswith("error") and "no␊labels" in text for text in shown)

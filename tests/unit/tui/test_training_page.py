@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from bus.api import Task
+from bus.results import TaskResult
 from bus.training import GangProgress, GangRanks, Rank
 from bus.values import Resources, TaskState
 from tui.view.lines import Line
@@ -96,6 +97,12 @@ def test_rows_of_ranks_before_and_after_a_try() -> None:
 def test_a_rank_and_a_gang_in_full() -> None:
     said = texts(rank_facts(RankRow(task="7.0", number=3, rank=RANK), now_s=60.0))
     assert "7.0:3" in said and "✖ failed" in said and "n1" in said and "memory" not in said
+    told = replace(
+        RANK, told=TaskResult(fence=3, step=9, progress=50.0, message="lost", metrics={"loss": 2.5})
+    )
+    said = texts(rank_facts(RankRow(task="7.0", number=3, rank=told), now_s=60.0))
+    for words in ("step       9", "metrics    loss=2.5", "says       50 %, lost"):
+        assert words in said
     waits = texts(rank_facts(RankRow(task="7.0", number=0), now_s=60.0))
     assert "7.0:0" in waits and "○ waits" in waits
     facts = texts(gang_facts(GANG, now_s=1_000.0))

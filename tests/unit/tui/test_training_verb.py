@@ -8,10 +8,11 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bus.results import TaskResult
 from bus.training import GangPage, GangProgress, GangQuery, GangRanks, Rank, RankQuery, RankUsage
 from bus.values import TaskState
 from tests.unit.tui.command import Corral
-from tui.view.training import available_text, gang_row, rank_rows, spans
+from tui.view.training import RANK_COLUMNS, available_text, gang_row, rank_row, rank_rows, said_text, spans
 
 GANG = GangProgress(
     task="7.0", name="net\x1b[31m", state=TaskState.RUNNING, attempt=2, ranks=4, nodes=2, live=3, running=3,
@@ -25,7 +26,9 @@ RANKS = [
     ),
     Rank(
         rank=1, node="n2", state="failed", assigned_at=1.0, started_at=10.0, ended_at=13.0, exit_code=3,
-        message="exit code 3",
+        message="exit code 3", checkpoint="step-10", metrics={"saved": 0.5},
+        told=TaskResult(fence=2, progress=45.5, step=17, message="epoch\x1b3", metrics={"lag": 0.125},
+                        faults=2, fault="no JSON"),
     ),
 ]  # fmt: skip
 FOUND = GangRanks(gang=GANG, ranks=RANKS, available=[1, 2, 3])
@@ -62,6 +65,11 @@ def test_rank_by_rank(train: Corral) -> None:
     assert code == 0 and train.asked == [RankQuery(task="7.0")]
     for words in ("n1", "1.50", "2.0G", "512M", "step-1200", "failed", "3.0s", "exit code 3"):
         assert words in said
+    head, first, second = said.splitlines()
+    assert first.split()[head.split().index("STEP") :][:3] == ["–"] * 3, "it has told nothing"
+    for words in ("17", "lag=0.125", "45.5 %, epoch", "2 lines could not be used: no JSON"):
+        assert words in second
+    assert "saved=" not in second and "\x1b" not in said
     assert told.strip() == "3 of 4 ranks have no place now: 1-3"
     assert len(json.loads(train("train", "ranks", "7", "-o", "json")[1])["ranks"]) == 2
     assert len(train("train", "ranks", "7", "-o", "jsonl")[1].splitlines()) == 2
@@ -72,6 +80,23 @@ def test_before_the_first_try_every_rank_waits() -> None:
     rows = rank_rows(replace(FOUND, ranks=[], available=[0, 1]), now_s=60.0)
     assert [row[:3] for row in rows] == [("0", "–", "waits"), ("1", "–", "waits")]
     assert len({len(row) for row in rows} | {len(rank_rows(FOUND, now_s=60.0)[0])}) == 1
+
+
+def test_what_a_rank_told_last_comes_before_what_it_saved() -> None:
+    silent, failed = RANKS
+    assert failed.told is not None
+    saved = replace(failed, told=replace(failed.told, metrics={}))
+    place = [each.title for each in RANK_COLUMNS].index("METRICS")
+    shown = [
+        rank_row(each, now_s=60.0)[place] for each in (silent, failed, saved, replace(failed, told=None))
+    ]
+    assert shown == ["–", "lag=0.125", "saved=0.5", "saved=0.5"]
+
+
+def test_what_a_rank_says() -> None:
+    assert said_text(None) == said_text(TaskResult(fence=1)) == "–"
+    assert said_text(TaskResult(fence=1, progress=100.0)) == "100 %"
+    assert said_text(TaskResult(fence=1, faults=1, fault="x")) == "1 line could not be used: x"
 
 
 def test_what_was_never_told_is_a_dash() -> None:
