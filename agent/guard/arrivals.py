@@ -67,5 +67,5 @@ def unpack_arrivals(data: bytes) -> Arrivals:
         marks = msgpack.unpackb(data, use_list=False)
         out, err = marks
         return Arrivals(([(int(s), float(a)) for s, a in out], [(int(s), float(a)) for s, a in err]))
-    except (ValueError, TypeError, msgpack.UnpackException):
+    except (ValueError, TypeError, OverflowError, msgpack.UnpackException):
         return Arrivals()

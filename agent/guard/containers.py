@@ -32,6 +32,7 @@ _CLIENT_MAX_S = 2.0
 _FOLLOW_MAX_S = 0.5
 """How long a monitor may outlive its removed container: one whose client ended too early waits for ever."""
 
+_RUNTIME_MAX = 64 * 1024
 _SAID_MAX = 2000
 _MONITORS = frozenset(
     {"conmon", "podman", "podman pause", "catatonit", "slirp4netns", "pasta", "rootlessport"}
@@ -93,8 +94,8 @@ class Containers:
         """What runs containers from now on; kept for a guard after us, which ends what we leave."""
         self.runtime = runtime
         self._images.clear()
-        os.makedirs(self._folder, 0o700, exist_ok=True)
         with suppress(OSError):
+            os.makedirs(self._folder, 0o700, exist_ok=True)
             _write(f"{self._folder}/runtime", msgpack.packb(runtime))
 
     @property
@@ -105,12 +106,11 @@ class Containers:
     def end_leftovers(self, *, within_s: float = 10.0) -> None:
         """End what a guard before us left running in a runtime that keeps containers by itself."""
         try:
-            with open(f"{self._folder}/runtime", "rb") as file:
-                kept = msgpack.unpackb(file.read(), use_list=False)
+            kept = msgpack.unpackb(_read_raw(f"{self._folder}/runtime", _RUNTIME_MAX), use_list=False)
             runtime = Runtime(*kept) if kept else None
-        except (OSError, ValueError, TypeError):
+            argv = None if runtime is None else runtimes.list_argv(runtime, self._guard)
+        except (ValueError, TypeError, AttributeError):  # of nothing, or of what rot or a task made of it
             return
-        argv = None if runtime is None else runtimes.list_argv(runtime, self._guard)
         if runtime is None or argv is None:
             return
         until_s = time.monotonic() + within_s
@@ -133,8 +133,12 @@ class Containers:
         if not steps:
             message = f"E_IMAGE: {runtime.kind} on node {self._node} cannot run {body.image}"
             raise CannotStart(wire.NOT_EXECUTABLE, message, 126)
-        for folder in (self._folder, f"{self._folder}/images"):
-            os.makedirs(folder, 0o700, exist_ok=True)
+        try:
+            for folder in (self._folder, f"{self._folder}/images"):
+                os.makedirs(folder, 0o700, exist_ok=True)
+        except OSError as error:
+            message = f"cannot prepare {self._folder}: {error.strerror}"
+            raise CannotStart(wire.NOT_STARTED, message) from error
         self._begin(key, steps, image=body.image)
         return False
 
@@ -450,17 +454,24 @@ def _write_env(path: str, env: dict[str, str]) -> None:
 
 
 def _write(path: str, data: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    fd = os.open(path, flags, 0o600)  # a pipe that somebody put there stops nobody
     with os.fdopen(fd, "wb") as file:
         file.write(data)
 
 
 def _read(path: str) -> str:
+    return _read_raw(path, 64 * _SAID_MAX)[-_SAID_MAX:].decode(errors="replace")
+
+
+def _read_raw(path: str, most: int) -> bytes:
+    """Of a plain file: one that a task put there follows no link and stops nobody. Empty: there is none."""
     try:
-        with open(path, "rb") as file:
-            return file.read(64 * _SAID_MAX)[-_SAID_MAX:].decode(errors="replace")
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(fd, "rb") as file:
+            return file.read(most) or b""
     except OSError:
-        return ""
+        return b""
 
 
 def _number(path: str) -> int:

@@ -14,6 +14,7 @@ import errno
 import json
 import os
 import stat
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -73,10 +74,8 @@ class TaskFiles:
         self._resting: list[str] = []
         self._spare: list[str] = []
         self.helper = f"{folder}/helper/corral_task.py"
-        _write(self._no_input, _NO_INPUT)
-        os.makedirs(os.path.dirname(self.helper), 0o700, exist_ok=True)
-        if _read_regular(self.helper, 0, len(_HELPER) + 1)[0] != _HELPER:  # a full disk still has the old one
-            _write(self.helper, _HELPER)
+        _put(self._no_input, _NO_INPUT)
+        _put(self.helper, _HELPER, folder=os.path.dirname(self.helper))
 
     def base(self, key: Key) -> str:
         """The common start of an attempt's paths."""
@@ -232,8 +231,32 @@ class TaskFiles:
             os.rmdir(os.path.dirname(base))  # only after the job's last attempt
 
 
+def _put(path: str, data: bytes, *, folder: str = "") -> None:
+    """A file that all tasks share, whatever a task has put in its place, or in that of its `folder`.
+
+    On a full disk the old one serves, or none: tasks start all the same.
+    """
+    if _read_regular(path, 0, len(data) + 1)[0] == data:
+        return
+    try:
+        if folder:
+            if os.path.lexists(folder) and not stat.S_ISDIR(os.lstat(folder).st_mode):
+                os.unlink(folder)
+            os.makedirs(folder, 0o700, exist_ok=True)
+        if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+            if stat.S_ISDIR(os.lstat(path).st_mode):
+                _remove_tree(path)
+            else:
+                os.unlink(path)
+        _write(path, data)
+    except OSError as error:
+        sys.stderr.write(f"{path} cannot be written: {error.strerror}\n")
+        sys.stderr.flush()
+
+
 def _write(path: str, data: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    fd = os.open(path, flags, 0o600)  # a pipe that somebody put there stops nobody
     try:
         view = memoryview(data)
         while view:
@@ -253,6 +276,8 @@ def _read_regular(path: str, offset: int, limit: int) -> tuple[bytes, int]:
         if not stat.S_ISREG(status.st_mode):
             return b"", 0
         return os.pread(fd, limit, offset), status.st_size
+    except (OSError, OverflowError):  # a disk that cannot read it; a place that no file has
+        return b"", 0
     finally:
         os.close(fd)
 

@@ -252,10 +252,13 @@ class Keeper:
                 self._preparing[item.key] = item
                 return
             pid = self._spawner.start(item, body)
-        except CannotStart as error:
+        except (CannotStart, OSError, ValueError) as error:  # whatever this one meets, the others run on
             self._admission.release(item.key)
             self.containers.forget(item.key)
-            self._end_unstarted(item.key, error.outcome, message=str(error), exit_code=error.exit_code)
+            outcome, code = wire.NOT_STARTED, None
+            if isinstance(error, CannotStart):
+                outcome, code = error.outcome, error.exit_code
+            self._end_unstarted(item.key, outcome, message=str(error), exit_code=code)
             return
         start = Start(item.key, pid, started_at, tree.start_ticks(pid))
         task = self._running[item.key] = self._by_pid[pid] = Running(item, body, start)

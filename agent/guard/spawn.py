@@ -50,10 +50,13 @@ class Spawner:
             stdin = self._files.write_stdin(item.key, body.stdin) if body.stdin is not None else "/dev/null"
         except OSError as error:
             raise CannotStart(wire.NOT_STARTED, f"cannot prepare its folder: {error.strerror}") from error
+        except ValueError as error:  # a NUL, or half a character, in a name
+            raise CannotStart(wire.NOT_STARTED, f"cannot prepare its folder: {error}") from error
         try:
             os.chdir(workdir if body.image else body.workdir or workdir)
-        except OSError as error:
-            message = f"work directory {body.workdir}: {error.strerror}"
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            message = f"work directory {ascii(body.workdir)[1:-1]}: {why}"
             raise CannotStart(wire.NOT_STARTED, message) from error
         if body.file:
             self._pins.check(body.file, body.sha256)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgpack
 import pytest
 
 from agent.guard import journal, wire
@@ -88,3 +89,44 @@ def test_half_a_record_on_a_full_disk_is_cut_off_and_written_again(
     first.append([exit_of(3)])
     first.close()
     assert keys(Journal(str(tmp_path))) == [(1, index, 1) for index in range(4)]
+
+
+@pytest.mark.parametrize(
+    "rot",
+    [
+        b"\xdd\xff\xff\xff\xff",  # the head of an array of four thousand million
+        b"\xdf\xff\xff\xff\xff",
+        b"\xc1\xff rubbish",
+        msgpack.packb(["key", "exited", 2.0]),
+        msgpack.packb(exit_of(5)._replace(outcome="exitee")),
+        msgpack.packb(exit_of(5)._replace(key=(1, "x", 1))),
+        msgpack.packb(exit_of(5)._replace(key=(1, 2))),
+        msgpack.packb(exit_of(5)._replace(stdout_size=None)),
+        msgpack.packb(exit_of(5)._replace(message=7)),
+    ],
+)
+def test_rot_costs_what_it_hid_and_is_told(
+    tmp_path: Path, rot: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = Journal(str(tmp_path))
+    first.append([exit_of(0)])
+    first.close()
+    path = tmp_path / "journal.0"
+    sound = path.read_bytes()
+    path.write_bytes(sound + rot + msgpack.packb(exit_of(1)))
+    second = Journal(str(tmp_path))
+    assert keys(second) == [(1, 0, 1)]
+    assert path.read_bytes() == sound
+    second.close()
+    assert "journal.0: " in capsys.readouterr().err
+
+
+def test_what_is_no_file_is_put_aside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "journal.0").mkdir()
+    (tmp_path / "journal.1").symlink_to("nowhere")
+    made = Journal(str(tmp_path))
+    made.append([exit_of(0)])
+    made.close()
+    assert keys(Journal(str(tmp_path))) == [(1, 0, 1)]
+    assert len(list(tmp_path.glob("journal.?.damaged-*"))) == 2
+    assert capsys.readouterr().err.count("a new one begins") == 2
