@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -44,10 +45,13 @@ from msgspec import Struct
 
 from agent.core.keeping import Kept, Limits, make_room, unused
 from agent.core.media import HEAD_BYTES, media_type
+from agent.records import UNREADABLE
 from bus.errors import ApiError
 from bus.refusal import quote, refusal
 
 PIECE = 1024 * 1024
+_log = logging.getLogger(__name__)
+_FIRST = re.compile(r"[0-9a-f]{2}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _PIN = re.compile(r"[a-z0-9][a-zA-Z0-9._-]{0,120}")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -81,6 +85,7 @@ class BlobStore:
     def __init__(
         self, folder: Path, *, limits: Limits | None = None, free: Callable[[], int] | None = None
     ) -> None:
+        self._folder = folder
         self._limits = limits or Limits()
         self._free = free or (lambda: shutil.disk_usage(folder).free)
         self._lock = threading.Lock()
@@ -137,12 +142,14 @@ class BlobStore:
 
     @contextmanager
     def open(self, sha256: str) -> Iterator[BinaryIO]:
-        """Its bytes, from the start. Raises ApiError (E_NOT_FOUND)."""
+        """Its bytes, from the start. Raises ApiError (E_NOT_FOUND), OSError where it cannot be read now."""
         entry = self._entry(sha256)
         try:
             fd = os.open(_path(sha256), _READ, dir_fd=self._root)
         except OSError as error:
-            raise _gone(sha256) from error
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, *UNREADABLE):
+                raise _gone(sha256) from error
+            raise
         entry.used_at = time.time()
         with os.fdopen(fd, "rb", buffering=0) as file:
             yield file
@@ -188,11 +195,11 @@ class BlobStore:
             offset = 0
             while piece := os.pread(source, PIECE, offset):
                 if offset + len(piece) > before.st_size:
-                    raise _changed()
+                    raise ApiError(refusal("E_CHANGED"))
                 incoming.write(piece)
                 offset += len(piece)
             if _stamp(os.fstat(source)) != _stamp(before) or offset != before.st_size:
-                raise _changed()
+                raise ApiError(refusal("E_CHANGED"))
             return incoming.finish(pin=pin)
 
     def receive(self, size: int, sha256: str | None = None) -> Incoming:
@@ -265,7 +272,9 @@ class BlobStore:
         return gone
 
     def scrub(self, sha256: str, *, pause: Callable[[int], object] = lambda size: None) -> bool:
-        """Read it again. False: it was damaged, and is not here any more. Raises ApiError (E_NOT_FOUND).
+        """Read it again. False: it was damaged, and is not here any more.
+
+        Raises ApiError (E_NOT_FOUND); OSError where it cannot be read just now.
 
         `pause` is called with the size of each piece that was read. That it was read is no use of it.
         """
@@ -277,7 +286,9 @@ class BlobStore:
                     digest.update(piece)
                     pause(len(piece))
             fine = digest.hexdigest() == sha256
-        except (OSError, ApiError):  # a disk that cannot read it, or somebody removed it under us
+        except (OSError, ApiError) as error:  # a disk that cannot read it, or somebody removed it under us
+            if isinstance(error, OSError) and error.errno not in UNREADABLE:
+                raise
             fine = False
         with self._lock:
             if fine:
@@ -293,13 +304,18 @@ class BlobStore:
     # inside
 
     def _load(self) -> None:
+        """What is no blob of ours is left alone; what cannot be read is not here: where pinned, `missing`."""
         for folder in os.listdir(self._root):
-            if len(folder) != 2:
+            if _FIRST.fullmatch(folder) is None:
                 continue
-            for name in _listed(folder, at=self._root):
-                if _SHA256.fullmatch(name):
-                    status = os.stat(f"{folder}/{name}", dir_fd=self._root, follow_symlinks=False)
-                    self._entries[name] = _Entry(status.st_size, status.st_mtime, set())
+            try:
+                for name in _listed(folder, at=self._root):
+                    if _SHA256.fullmatch(name) and name.startswith(folder):
+                        status = os.stat(f"{folder}/{name}", dir_fd=self._root, follow_symlinks=False)
+                        if stat.S_ISREG(status.st_mode):
+                            self._entries[name] = _Entry(status.st_size, status.st_mtime, set())
+            except OSError as error:
+                _log.error("content in %s/%s cannot be read: %s", self._folder, folder, error.strerror)
         for sha256, pin in self._listed_pins():
             if sha256 in self._entries:
                 self._entries[sha256].pins.add(pin)
@@ -307,7 +323,8 @@ class BlobStore:
     def _listed_pins(self) -> Iterator[tuple[str, str]]:
         for name in os.listdir(self._pins):
             sha256, _, pin = name.partition(".")
-            yield sha256, pin
+            if _SHA256.fullmatch(sha256) and _PIN.fullmatch(pin):
+                yield sha256, pin
 
     def _kept(self) -> list[Kept]:
         return [
@@ -477,10 +494,6 @@ def _check(sha256: str, pin: str | None = None) -> None:
 
 def _stamp(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-def _changed() -> ApiError:
-    return ApiError(refusal("E_CHANGED"))
 
 
 def _gone(sha256: str) -> ApiError:

@@ -16,6 +16,7 @@ that no task can put something else there. Where agent and tasks have one accoun
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 import stat
@@ -44,6 +45,8 @@ from bus.errors import ApiError
 from bus.models import variable
 from bus.refusal import quote, refusal
 from bus.values import AttemptRef, Capability
+
+_log = logging.getLogger(__name__)
 
 FOLDER = "brought"
 """Below the tasks' folder."""
@@ -140,21 +143,27 @@ class Bringing:
         """After a start: what is left of attempts that are not `held` goes."""
         self._shown = set(held)
         keep = {_pin(attempt) for attempt in self._shown}
-        for sha256 in self._store.names:
-            for pin in self._store.pins(sha256):
-                if pin.startswith(_PIN) and pin not in keep:
-                    self._store.unpin(sha256, pin)
         folder = self._tasks / FOLDER
-        for left in os.listdir(folder) if folder.is_dir() else ():
-            if f"{_PIN}{left}" not in keep:
-                shutil.rmtree(folder / left, ignore_errors=True)
+        try:
+            for sha256 in self._store.names:
+                for pin in self._store.pins(sha256):
+                    if pin.startswith(_PIN) and pin not in keep:
+                        self._store.unpin(sha256, pin)
+            for left in os.listdir(folder) if folder.is_dir() else ():
+                if f"{_PIN}{left}" not in keep:
+                    shutil.rmtree(folder / left, ignore_errors=True)
+        except OSError as error:  # it takes room, and nothing else
+            _log.error("what was brought for tasks that are over stays: %s", error)
 
     def _forget(self, attempt: AttemptRef) -> None:
         shutil.rmtree(self._tasks / FOLDER / _name(attempt), ignore_errors=True)
         pin = _pin(attempt)
-        for sha256 in self._store.names:
-            if pin in self._store.pins(sha256):
-                self._store.unpin(sha256, pin)
+        try:
+            for sha256 in self._store.names:
+                if pin in self._store.pins(sha256):
+                    self._store.unpin(sha256, pin)
+        except OSError as error:
+            _log.error("what was brought for %s stays: %s", attempt, error)
 
     async def _from_pointer(self, pointer: Pointer, pin: str) -> str:
         """The hash of what it names, which the store has now."""

@@ -101,7 +101,7 @@ class Children:
                 continue
             try:
                 ask = _ask.decode(data)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
+            except (ValueError, RecursionError):
                 continue  # half of one; or none of the helper's
             if self._answered.get(attempt) != ask.ask:
                 found[attempt] = ask

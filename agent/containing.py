@@ -89,9 +89,19 @@ async def look(tasks: Path, *, choice: str) -> Looked:
     env = {name: value for name in _GIVEN if (value := os.getenv(name))}
     env["PYTHONPATH"] = os.pathsep.join(map(str, sources))
     arguments = ("-S", "-P", "-m", "agent.guard.probing", str(tasks), ",".join(kinds))
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, env=env, start_new_session=True
-    )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *arguments,
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
+            env=env,
+            start_new_session=True,
+        )
+    except OSError as error:
+        why = f"the probe cannot be started: {error.strerror}"
+        return Looked(faults={choice: why}, cut_off=why)
     wrong = b""
     try:
         async with asyncio.timeout(_TIMEOUT_S):
@@ -99,7 +109,7 @@ async def look(tasks: Path, *, choice: str) -> Looked:
         return msgspec.json.decode(said, type=Looked)
     except TimeoutError:
         return Looked(faults={choice: f"no answer within {_TIMEOUT_S:g} s"}, cut_off="not found out")
-    except msgspec.MsgspecError:
+    except ValueError:
         lines = wrong.decode(errors="replace").strip().splitlines()
         why = lines[-1][:_FAULT_MAX] if lines else f"the probe ended with {process.returncode}"
         return Looked(faults={choice: why}, cut_off=why)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from agent.blobs import BlobStore
 from agent.peers import Peers, Wanted
@@ -83,8 +84,12 @@ class Copies:
             await asyncio.sleep(_RETRY_S)
 
     async def _tell_again(self) -> None:
-        untold = [sha256 for sha256 in self._store.names if COPY in self._store.pins(sha256)]
-        await self._have([Wanted(sha256, self._store.size(sha256)) for sha256 in untold])
+        untold: list[Wanted] = []
+        for sha256 in self._store.names:
+            if COPY in self._store.pins(sha256):
+                with suppress(ApiError):  # a scrub found it damaged just now, and tells
+                    untold.append(Wanted(sha256, self._store.size(sha256)))
+        await self._have(untold)
 
     async def _work(self) -> None:
         while True:
@@ -120,12 +125,21 @@ class Copies:
                 await self.tell([HeldBlob(each.sha256, each.size, code) for each in lacking])
         await self._have([each for each in batch if self._store.has(each.sha256)])
 
+    async def _let_go(self, sha256: str) -> None:
+        try:
+            await asyncio.to_thread(self._store.unpin, sha256, COPY)
+        except OSError as error:
+            _log.warning("a copy that is gone keeps its mark: %s", error)
+
     async def _have(self, blobs: list[Wanted]) -> None:
         counted = await self.tell([HeldBlob(each.sha256, each.size) for each in blobs])
         for each, counts in zip(blobs, counted, strict=True):
             try:
                 if counts:
                     await asyncio.to_thread(self._store.pin, each.sha256, CLUSTER)
+                await asyncio.to_thread(self._store.unpin, each.sha256, COPY)
             except ApiError as error:  # a scrub found it damaged just now, and tells
                 _log.warning("a copy is gone again: %s", error)
-            await asyncio.to_thread(self._store.unpin, each.sha256, COPY)
+                await self._let_go(each.sha256)
+            except OSError as error:  # a full disk: it keeps its pin, and is told again after a start
+                _log.warning("a copy is not marked as counted: %s", error)

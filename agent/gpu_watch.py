@@ -60,7 +60,12 @@ class GpuWatch:
         while True:
             self._wanted.clear()
             waiting = self._waiting()
-            await self._look(waiting)
+            try:
+                await self._look(waiting)
+            except Exception:  # noqa: BLE001 - a probe of this machine: no task is to pay for it
+                _log.exception("GPUs cannot be looked at")
+                await asyncio.sleep(LOOK_S)
+                continue
             pace_s = _AGAIN_S if self._waiting() else LOOK_S if self._known else None
             try:
                 async with asyncio.timeout(pace_s):

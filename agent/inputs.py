@@ -4,6 +4,7 @@ and whatever further steps bring to this node."""
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -23,6 +24,8 @@ _TIMEOUT_S = 10.0
 _RETRY_S = 0.5
 _REFUSED_FOR_GOOD = range(400, 500)
 _AT_ONCE = 4
+_PASSING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
+"""Of what a disk says: it may go by. Whatever else, and the attempt does not start here."""
 
 
 class Nowhere(ApiError):
@@ -66,6 +69,13 @@ class InputFetcher:
                     if error.error.status in _REFUSED_FOR_GOOD:
                         nowhere = isinstance(error, Nowhere)
                         refused = InputsRefused(order.attempt, f"what it needs: {error}", nowhere=nowhere)
+                        self._executor.handle(refused)
+                        return
+                    _log.warning("what %s needs: %s", order.attempt, error)
+                    await asyncio.sleep(_RETRY_S)
+                except OSError as error:
+                    if error.errno not in _PASSING:
+                        refused = InputsRefused(order.attempt, f"what it needs: {error}", nowhere=False)
                         self._executor.handle(refused)
                         return
                     _log.warning("what %s needs: %s", order.attempt, error)

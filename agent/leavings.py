@@ -8,6 +8,7 @@ a regular file of one name that belongs to the folder's owner is read.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
@@ -27,6 +28,7 @@ FILES_MAX = 10_000
 ASK_MAX = 1_000
 """Bytes of a question."""
 
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -39,7 +41,7 @@ class Left(Struct, frozen=True):
 
 
 class Leavings:
-    """`tasks`: the folder of all tasks. Raises OSError only where that cannot be read at all."""
+    """`tasks`: the folder of all tasks."""
 
     def __init__(self, tasks: Path) -> None:
         self._tasks = tasks
@@ -57,7 +59,7 @@ class Leavings:
             os.close(folder)
 
     def read_ask(self, attempt: AttemptRef) -> bytes:
-        """What the attempt asks of its children; empty: nothing, or no plain file."""
+        """What the attempt asks of its children; empty: nothing, or nothing that can be read."""
         folder = self.open_job(attempt)
         if folder is None:
             return b""
@@ -69,6 +71,8 @@ class Leavings:
             os.close(folder)
         try:
             return os.pread(fd, ASK_MAX, 0)
+        except OSError:
+            return b""
         finally:
             os.close(fd)
 
@@ -141,23 +145,23 @@ class Leavings:
     def attempts(self) -> list[AttemptRef]:
         """Every attempt that has a folder of artifacts."""
         found: list[AttemptRef] = []
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             for job in os.listdir(self._tasks):
-                if not job.isdecimal():
+                if _NUMBER.fullmatch(job) is None:
                     continue
                 with suppress(OSError):
                     for name in os.listdir(self._tasks / job):
                         index, _, rest = name.partition(".")
                         fence, _, suffix = rest.partition(".")
-                        if suffix == "artifacts" and index.isdecimal() and fence.isdecimal():
-                            found.append(AttemptRef(int(job), int(index), int(fence)))
+                        if suffix == "artifacts" and (attempt := attempt_of(job, index, fence)):
+                            found.append(attempt)
         return found
 
     def open_job(self, attempt: AttemptRef) -> int | None:
-        """A descriptor of the folder of its job; None: there is none."""
+        """A descriptor of the folder of its job; None: there is none, or it cannot be read."""
         try:
             tasks = os.open(self._tasks, _FOLDER)
-        except FileNotFoundError:
+        except OSError:
             return None
         try:
             return os.open(str(attempt.job), _FOLDER, dir_fd=tasks)
@@ -176,6 +180,13 @@ class Leavings:
             return None
         finally:
             os.close(job)
+
+
+def attempt_of(job: str, index: str, fence: str) -> AttemptRef | None:
+    """As names of files say it; None: no number of ours, such as one that a task made up."""
+    if all(_NUMBER.fullmatch(part) for part in (job, index, fence)):
+        return AttemptRef(int(job), int(index), int(fence))
+    return None
 
 
 def open_file(name: str, *, at: int) -> int:

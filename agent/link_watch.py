@@ -57,7 +57,11 @@ class LinkWatch:
                         await self._woken.wait()
                         await asyncio.sleep(_SETTLE_S)
                 self._woken.clear()
-                found = await asyncio.to_thread(self._interfaces.found)
+                try:
+                    found = await asyncio.to_thread(self._interfaces.found)
+                except (OSError, ValueError) as error:  # they change while they are looked at
+                    _log.warning("interfaces cannot be looked at: %s", error)
+                    continue
                 if found != self._known:
                     self._known = found
                     self._on_change(found)

@@ -92,7 +92,6 @@ from bus.volume_wire import VolumesWanted
 _log = logging.getLogger(__name__)
 
 _PRUNE_INTERVAL_S = 600.0
-_FAULT_MAX = 500
 _NOT_AT_GUARD = (Phase.BLOCKED, Phase.PREPARING, Phase.GATHERED, Phase.CLEARING)
 _GIVE_BACK_LOOKS, _GIVE_BACK_POLL_S = 100, 0.01
 
@@ -312,10 +311,8 @@ class Agent:
 
     def _faults(self) -> tuple[str, ...]:
         """What is wrong here and would else be seen in our log only."""
-        disk = f"state.db cannot be written: {self._spool.fault[:_FAULT_MAX]}" if self._spool.fault else ""
-        return tuple(
-            filter(None, (disk, self._watch.fault, self._taker.fault, self._saver.fault, self._volumes.fault))
-        )
+        told = (self._watch.fault, self._taker.fault, self._saver.fault, self._volumes.fault)
+        return tuple(filter(None, (self._spool.trouble, *told)))
 
     def _description(self) -> dict[str, str]:
         """This agent as `local_config` shows it."""

@@ -82,7 +82,11 @@ class Meter:
             await self._known.wait()
             while True:
                 await asyncio.sleep(self._interval_s)
-                report = await self._measure()
+                try:
+                    report = await self._measure()
+                except Exception:  # noqa: BLE001 - a probe of this machine: no task is to pay for it
+                    _log.exception("this machine cannot be measured")
+                    continue
                 self._unwritten.append(replace(report, tasks=()))
                 self._note_heard()
                 await self._write()

@@ -24,4 +24,7 @@ class Presence:
 
     def clear(self) -> None:
         """It has not, or the connection is gone."""
-        self._path.unlink(missing_ok=True)
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as error:  # a disk that takes nothing, or a folder of that name: likewise
+            _log.warning("%s: %s", self._path, error)

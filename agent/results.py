@@ -98,6 +98,9 @@ class Results:
         try:
             size = os.fstat(fd).st_size
             output = last_output(os.pread(fd, LINE_MAX, max(0, size - LINE_MAX)))
+        except OSError as error:
+            _log.error("what %s told cannot be read: %s", attempt, error.strerror)
+            return None
         finally:
             os.close(fd)
         return output if output is not None and len(output) <= OUTPUT_LIMIT else None
@@ -152,6 +155,9 @@ class Results:
             return None, False
         try:
             data = os.pread(fd, LINE_MAX, followed.place)
+        except OSError as error:  # looked at again in a second, while it runs
+            _log.error("what %s tells cannot be read: %s", attempt, error.strerror)
+            return None, False
         finally:
             os.close(fd)
         if followed.over and data and not data.endswith(b"\n") and len(data) < LINE_MAX:

@@ -23,7 +23,8 @@ from agent.core import saving
 from agent.core.model import Order
 from agent.core.notes import LINE_MAX, hear
 from agent.core.saving import Saving, Wanted, due
-from agent.leavings import Leavings
+from agent.leavings import Leavings, attempt_of
+from agent.records import PART, Damaged, read_record, sweep, write_whole
 from agent.saved_folders import SavedFolders
 from agent.taking import CLUSTER
 from bus import subjects
@@ -86,12 +87,11 @@ class Saver:
                 if pin.startswith(_PIN):  # of before: what it was taken for is taken anew
                     store.unpin(sha256, pin)
         records.mkdir(0o700, parents=True, exist_ok=True)
+        sweep(records.glob(f"*{PART}"))
         for path in records.glob("*.json"):
-            attempt = _attempt_of(path.stem)
+            attempt = attempt_of(*path.stem.split(".", 2)) if path.stem.count(".") == 2 else None
             if attempt is not None:
-                with suppress(msgspec.MsgspecError):
-                    state = msgspec.json.decode(path.read_bytes(), type=Saving)
-                    self._watched[attempt] = _Watched(state, asyncio.Lock())
+                self._watched[attempt] = _Watched(_recorded(path), asyncio.Lock())
 
     @property
     def fault(self) -> str:
@@ -137,7 +137,7 @@ class Saver:
         else:
             await asyncio.to_thread(self._folders.make, attempt)
         self._watched[attempt] = _Watched(state, asyncio.Lock())
-        self._record(attempt, state)
+        await asyncio.to_thread(self._record, attempt, state)
         env = {"CORRAL_CHECKPOINT_DIR": self._folders.path(attempt)}
         if settings.interval_s is not None:
             env["CORRAL_CHECKPOINT_INTERVAL"] = f"{settings.interval_s:g}"
@@ -165,8 +165,12 @@ class Saver:
         while True:
             for attempt, watched in list(self._watched.items()):
                 is_over = watched.over
-                if await self._look(attempt, watched) and is_over:
-                    await asyncio.to_thread(self._forget, attempt)
+                try:
+                    if await self._look(attempt, watched) and is_over:
+                        await asyncio.to_thread(self._forget, attempt)
+                except Exception as error:  # noqa: BLE001 - top of its loop: what others save is taken
+                    watched.fault = f"what {attempt} saved waits: {error!r}"[:500]
+                    _log.exception("what %s saved", attempt)
             await asyncio.sleep(INTERVAL_S)
 
     async def _take_all(self, attempt: AttemptRef, watched: _Watched) -> None:
@@ -252,7 +256,7 @@ class Saver:
             _log.info("%s of %s is not kept: %s %s", ascii(said.path), attempt, reply.code, reply.message)
         watched.untold = None
         saving.settle(watched.state, wanted, now_s=time.monotonic())
-        self._record(attempt, watched.state)
+        await asyncio.to_thread(self._record, attempt, watched.state)
 
     def _keep(self, attempt: AttemptRef, said: Saved, reply: SavedReply) -> None:
         for file in said.files:
@@ -303,16 +307,17 @@ class Saver:
 
     def _record(self, attempt: AttemptRef, state: Saving) -> None:
         """On a full disk it is not written: then what was taken is told again after a restart, once."""
-        path = self._records / f"{_stem(attempt)}.json"
         with suppress(OSError):
-            part = path.with_suffix(".part")
-            part.write_bytes(msgspec.json.encode(state))
-            part.rename(path)
+            write_whole(self._records / f"{_stem(attempt)}.json", msgspec.json.encode(state))
 
     def _forget(self, attempt: AttemptRef) -> None:
         self._watched.pop(attempt, None)
-        self._folders.remove(attempt)
-        (self._records / f"{_stem(attempt)}.json").unlink(missing_ok=True)
+        path = self._records / f"{_stem(attempt)}.json"
+        try:
+            self._folders.remove(attempt)
+            path.unlink(missing_ok=True)
+        except OSError as error:  # an agent after us finds it, and nothing in it
+            _log.warning("%s stays: %s", path, error)
 
 
 def _pin(attempt: AttemptRef) -> str:
@@ -323,8 +328,10 @@ def _stem(attempt: AttemptRef) -> str:
     return f"{attempt.job}.{attempt.index}.{attempt.fence}"
 
 
-def _attempt_of(stem: str) -> AttemptRef | None:
-    parts = stem.split(".")
-    if len(parts) != 3 or not all(part.isdecimal() for part in parts):
-        return None
-    return AttemptRef(*map(int, parts))
+def _recorded(path: Path) -> Saving:
+    """What is known of an attempt. Of one whose record is damaged all that lies there is taken again."""
+    try:
+        return read_record(path, Saving)
+    except (Damaged, FileNotFoundError) as error:
+        _log.error("%s; what its attempt saved is taken again, where it was not told of a folder", error)
+        return Saving()

@@ -111,6 +111,9 @@ class Scrubber:
             is_fine = await asyncio.to_thread(self._store.scrub, sha256, pause=self._pause)
         except ApiError:
             return  # it was let go meanwhile
+        except OSError as error:  # of this moment: the next round reads it
+            _log.error("content %s cannot be read again: %s", sha256, error)
+            return
         if is_fine:
             self._fine.append(HeldBlob(sha256, size))
             if len(self._fine) >= HELD_AT_ONCE:

@@ -13,7 +13,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from functools import lru_cache, partial
@@ -35,6 +35,7 @@ R = TypeVar("R")
 _log = logging.getLogger(__name__)
 
 _RETRY_S = 1.0
+_FAULT_MAX = 500
 _GATHER_S = 0.02
 """Between two writes: an idle node writes at once, a busy one many events for one flush of the disk."""
 SAMPLES_KEPT = 17_280
@@ -45,6 +46,9 @@ _ATTEMPTS_KEPT_S = 7 * 24 * 3600.0
 _PRUNED_AT_ONCE = 1000
 _BACKFILLED_AT_ONCE = 200
 _SIDE_FILES = ("-wal", "-shm")
+
+_ROTTEN = (ValueError, RecursionError)
+"""What the decoding of bytes raises that we never wrote."""
 
 _EVENT = msgspec.msgpack.Decoder(TaskEvent)
 _SAMPLE = msgspec.msgpack.Decoder(UsageReport)
@@ -85,14 +89,16 @@ class _Batch(Struct):
 class Spool:
     """Open it, `load` once, then `add` effects; `on_saved` hears of ends that are on the disk.
 
-    `fault` says why nothing can be written, while that is so. `cgroup` is where the tasks' processes live.
+    `fault` says why nothing can be written, while that is so; `lost` what was found damaged at the start.
+    `cgroup` is where the tasks' processes live.
     """
 
     def __init__(self, path: str, boot_id: str) -> None:
         self._path = path
         self._boot_id = boot_id
         self._sql = _named_queries()
-        self._database = _open_or_set_aside(path)
+        self._remove_leftovers()
+        self._database, self.lost = _open_or_set_aside(path)
         self._place = _place_of(path)
         self.fault = ""
         self.cgroup = ""
@@ -102,20 +108,45 @@ class Spool:
         self._written_at = 0.0
         self._has_work = asyncio.Event()
 
+    @property
+    def trouble(self) -> str:
+        """In a few words for people; empty: nothing."""
+        return (f"state.db cannot be written: {self.fault}" if self.fault else self.lost)[:_FAULT_MAX]
+
     def load(self) -> Restored:
-        """What was here when the agent died."""
+        """What was here when the agent died; nothing, where the rows are not what we wrote."""
+        try:
+            return self._load()
+        except (sqlite3.DatabaseError, ValueError, TypeError) as error:
+            self._database.close()
+            self._database, self.lost = _set_aside(self._path, str(error))
+            self._place = _place_of(self._path)
+            return self._load()
+
+    def _load(self) -> Restored:
         rows = self._database.execute(self._sql["live_sessions"], {"boot_id": self._boot_id}).fetchall()
         sessions = [(AttemptRef(*row[:3]), *row[3:]) for row in rows]
         fences = self._database.execute(self._sql["newest_fences"]).fetchall()
         events = self._database.execute(self._sql["events"]).fetchall()
         return Restored(
-            epoch=int(self.config("epoch") or 0),
+            epoch=_number(self.config("epoch")),
             sequence=self._database.execute(self._sql["last_sequence"]).fetchone()[0],
             starts=tuple(Start(ref, pid, at, ticks) for ref, pid, at, ticks in sessions if at is not None),
             unstarted=tuple(ref for ref, _, at, _ in sessions if at is None),
             fences=tuple((TaskRef(job, index), fence) for job, index, fence in fences),
-            events=tuple((number, _EVENT.decode(event)) for number, event in events),
+            events=tuple(self._sound(events)),
         )
+
+    def _sound(self, rows: Iterable[tuple[int, str, bytes]]) -> Iterator[tuple[int, TaskEvent]]:
+        """Without reports that rot has got at: the coordinator asks again what became of such attempts."""
+        for number, attempt, packed in rows:
+            try:
+                yield number, _EVENT.decode(packed)
+            except _ROTTEN as error:
+                self.lost = f"{self._path}: a report of attempt {attempt} is damaged and was left out"
+                _log.error("%s: %s", self.lost, error)
+                self._batch.removed.append(number)
+                self._has_work.set()
 
     def config(self, key: str) -> str | None:
         """A value of `local_config`; only before `run`."""
@@ -235,9 +266,7 @@ class Spool:
         """Somebody removed or replaced the file: what we hold is newer than whatever is there now."""
         _log.error("%s was taken away or replaced; it is put back as it was", self._path)
         fresh = f"{self._path}.new"
-        for leftover in (fresh, f"{fresh}-journal"):
-            with suppress(FileNotFoundError):
-                os.unlink(leftover)
+        self._remove_leftovers()
         with closing(sqlite3.connect(fresh)) as copy:
             self._database.backup(copy)
         self._database.close()  # it removes its own log by name: before there is another of that name
@@ -247,6 +276,12 @@ class Spool:
         os.replace(fresh, self._path)
         self._database = _open(self._path)
         self._place = _place_of(self._path)
+
+    def _remove_leftovers(self) -> None:
+        """Of a file that was being put back."""
+        for leftover in (f"{self._path}.new", f"{self._path}.new-journal"):
+            with suppress(FileNotFoundError):
+                os.unlink(leftover)
 
     def _write(self, batch: _Batch) -> None:
         now = time.time()
@@ -292,7 +327,18 @@ class Spool:
 
     def _read_unheard(self, after: float) -> list[UsageReport]:
         limits = {"after": after, "limit": _BACKFILLED_AT_ONCE}
-        return [_SAMPLE.decode(row[1]) for row in self._database.execute(self._sql["unsent_samples"], limits)]
+        found: list[UsageReport] = []
+        rotten: list[dict[str, float]] = []
+        for at, packed in self._database.execute(self._sql["unsent_samples"], limits).fetchall():
+            try:
+                found.append(_SAMPLE.decode(packed))
+            except _ROTTEN as error:
+                _log.error("%s: the sample of %s is damaged and was left out: %s", self._path, at, error)
+                rotten.append({"timestamp": at})
+        if rotten:  # else they would be read for ever
+            with self._database as database:
+                database.executemany(self._sql["mark_sent"], rotten)
+        return found or (self._read_unheard(after) if rotten else [])
 
     def _prune(self) -> list[AttemptRef]:
         limits = {
@@ -346,30 +392,46 @@ def _place_of(path: str) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _open_or_set_aside(path: str) -> sqlite3.Connection:
-    """The database; a new one where the old one is damaged. Raises SpoolError.
+def _open_or_set_aside(path: str) -> tuple[sqlite3.Connection, str]:
+    """The database; a new one, and why, where the old one is damaged. Raises SpoolError.
 
     Without it the guard still knows what runs and what ended; the coordinator gives out again, under a new
     fence, whatever was lost with it.
     """
+    lost = ""
+    with suppress(OSError):
+        if os.stat(path).st_size == 0:
+            lost = f"{path} was empty: what it held, if it held anything, is lost"
+            _log.error("%s", lost)
     try:
         database = _open(path)
         (verdict,) = database.execute("pragma quick_check(1)").fetchone()
         if verdict == "ok":
-            return database
+            return database, lost
         database.close()
     except sqlite3.DatabaseError as error:
         verdict = str(error)
+    return _set_aside(path, verdict)
+
+
+def _set_aside(path: str, verdict: str) -> tuple[sqlite3.Connection, str]:
+    """A new database in the place of a damaged one, which is kept; and what is to be told of it."""
     aside = f"{path}.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
-    _log.error("%s is damaged (%s): it is kept as %s, and a new one begins", path, verdict, aside)
+    lost = f"{path} is damaged ({verdict}): it is kept as {aside}, and a new one begins"
+    _log.error("%s", lost)
     os.replace(path, aside)
     for suffix in _SIDE_FILES:
         with suppress(FileNotFoundError):
             os.replace(path + suffix, aside + suffix)
     try:
-        return _open(path)
+        return _open(path), lost
     except sqlite3.DatabaseError as error:
         raise SpoolError(f"{path}: {error}") from error
+
+
+def _number(text: str | None) -> int:
+    """0 where there is none, or rot has made something else of it."""
+    return int(text) if text is not None and text.isascii() and text.isdigit() else 0
 
 
 def _open(path: str) -> sqlite3.Connection:
@@ -384,7 +446,10 @@ def _open(path: str) -> sqlite3.Connection:
             os.chmod(path, 0o600)
             _migrate(database, path)
         except sqlite3.OperationalError as error:
-            raise SpoolError(f"{path}: {error}") from error
+            if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # its tables are not those of its version
+                raise sqlite3.DatabaseError(str(error)) from error
+            hint = "see to it, or move the file away: the agent begins a new one then"
+            raise SpoolError(f"{path}: {error}; {hint}") from error
         on_failure.pop_all()
     return database
 

@@ -77,9 +77,12 @@ class Taker:
                 try:
                     await (self._take_all(attempt) if name is None else self._take_one(attempt, name))
                     self._hindered.pop(attempt, None)
-                except (ApiError, BusError, DecodeError, OSError) as error:
-                    self._hindered[attempt] = f"what {attempt} left waits: {error}"[:500]
-                    _log.warning("%s", self._hindered[attempt])
+                except Exception as error:  # noqa: BLE001 - top of its loop: what others left is taken
+                    known = isinstance(error, ApiError | BusError | DecodeError | OSError)
+                    self._hindered[attempt] = f"what {attempt} left waits: {error if known else repr(error)}"[
+                        :500
+                    ]
+                    _log.warning("%s", self._hindered[attempt], exc_info=not known)
                     is_full = isinstance(error, ApiError) and error.error.code == "E_SPACE"
                     later.create_task(self._again(attempt, name, _FULL_RETRY_S if is_full else _RETRY_S))
 

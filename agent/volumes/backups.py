@@ -47,11 +47,11 @@ class Backups:
             if backup.removed:
                 if self._bringing is not None and self._bringing[0].id == backup.id:
                     return BackupFound(id=backup.id)  # it is being stopped
-                await asyncio.to_thread(self._store.drop_backup, backup)
+                await asyncio.to_thread(self._store.backups.drop, backup)
                 return BackupFound(id=backup.id, removed=True)
-            if await asyncio.to_thread(self._store.has_backup, backup):
+            if await asyncio.to_thread(self._store.backups.has, backup):
                 return BackupFound(id=backup.id, ready=True)
-            if await asyncio.to_thread(self._store.is_damaged, backup):
+            if await asyncio.to_thread(self._store.backups.is_damaged, backup):
                 return BackupFound(id=backup.id, damaged=True)
         except (ApiError, OSError) as error:
             return BackupFound(id=backup.id, fault=str(error)[:_FAULT_MAX])
@@ -84,12 +84,11 @@ class Backups:
         error = task.exception()
         if error is None:
             self._left.pop(backup.id, None)
-        elif isinstance(error, ApiError | BusError | OSError):
-            self._faults[backup.id] = str(error)[:_FAULT_MAX]
-            _log.warning("backup %s: %s", backup.id, error)
-        else:
-            raise error
+        else:  # whatever it is, the other backups are not to wait for it
+            known = error if isinstance(error, ApiError | BusError | OSError) else None
+            self._faults[backup.id] = str(known or repr(error))[:_FAULT_MAX]
+            _log.warning("backup %s: %s", backup.id, error, exc_info=None if known else error)
 
     async def _receive(self, backup: BackupWanted) -> None:
         async with self._fetch(backup.sha256, backup.size) as source:
-            await asyncio.to_thread(self._store.keep_backup, backup, source)
+            await asyncio.to_thread(self._store.backups.keep, backup, source)

@@ -72,6 +72,7 @@ class Volumes:
         self._fetching: dict[str, asyncio.Task[None]] = {}
         self._woken = asyncio.Event()
         self._look_at_s = 0.0
+        self._cleared: set[str] = set()  # of what an agent before us left half done
         self._before: dict[tuple[str, AttemptRef], int] = {}  # how much was in a volume when a task came
 
     @property
@@ -182,6 +183,11 @@ class Volumes:
                 return  # of a pool that is not here: the coordinator is told when it asks
             try:
                 await asyncio.to_thread(self._close, volume)
+                if identity not in self._cleared:
+                    await asyncio.to_thread(self._store.clear_up, volume)
+                    self._cleared.add(identity)
+                if volume.damage and await self._is_damaged(volume):
+                    return
                 while True:
                     wanted = self._wanted.get(identity)
                     step = next_step(wanted, await asyncio.to_thread(volume.seen))
@@ -198,6 +204,20 @@ class Volumes:
             except (ApiError, BusError, OSError) as error:
                 volume.fault = str(error)[:_FAULT_MAX]
                 _log.warning("volume %s: %s", _name(volume), volume.fault)
+            except Exception as error:  # noqa: BLE001 - top of its loop: the other volumes are sound
+                volume.fault = repr(error)[:_FAULT_MAX]
+                _log.exception("volume %s", _name(volume))
+
+    async def _is_damaged(self, volume: Volume) -> bool:
+        """Nothing is done to one of which nothing is known, but that it goes where it is wanted no more."""
+        await asyncio.to_thread(volume.read)
+        volume.fault = volume.damage[:_FAULT_MAX]
+        wanted = self._wanted.get(volume.id)
+        is_wanted = wanted is None or not wanted.removed
+        if volume.damage and not is_wanted and not await asyncio.to_thread(volume.uses):
+            await self._do(Step(Deed.REMOVE), volume, wanted)
+            volume.damage = volume.fault = ""
+        return bool(volume.damage)
 
     async def _fetched(self, step: Step, volume: Volume, wanted: VolumeWanted) -> None:
         """From another node, unless something else is wanted meanwhile."""
@@ -283,10 +303,11 @@ class Volumes:
         for volume in list(self._store.volumes.values()):
             if volume.meta is None or self._lock(volume.id).locked():
                 continue
-            writers = tuple([each for each, writes in volume.uses().items() if writes])
-            if not writers:
-                continue
             try:
+                uses = await asyncio.to_thread(volume.uses)
+                writers = tuple([each for each, writes in uses.items() if writes])
+                if not writers:
+                    continue
                 meta = await asyncio.to_thread(self._store.measure, volume)
             except (ApiError, OSError) as error:
                 _log.warning("volume %s cannot be measured: %s", _name(volume), error)

@@ -16,9 +16,10 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from agent.core.pacing import Pace
+from agent.records import UNREADABLE
 from agent.scrubbing import Scrubs
 from agent.volumes.store import VolumeStore
-from agent.volumes.volume import Volume
+from agent.volumes.volume import Volume, set_aside
 from bus.errors import ApiError
 
 _log = logging.getLogger(__name__)
@@ -63,20 +64,33 @@ class VolumeScrubber:
                 wait_s = min(_RETRY_S, self._every_s)
 
     async def _round(self) -> None:
+        """All of it; what cannot be read now keeps nothing else from being read. Raises OSError."""
+        unread = 0
         for volume in list(self._store.volumes.values()):
-            for sha256, path in list(volume.sealed_files()):
+            try:
+                for sha256, path in await asyncio.to_thread(volume.all_sealed_files):
+                    if not await asyncio.to_thread(self._is_whole, path, sha256, paced=True):
+                        await self._condemn(volume, path)
+            except (ApiError, OSError) as error:
+                unread += 1
+                _log.error("volume %s cannot be read again: %s", volume.id, error)
+        for path, sha256 in await asyncio.to_thread(self._store.backups.all):
+            try:
                 if not await asyncio.to_thread(self._is_whole, path, sha256, paced=True):
-                    await self._condemn(volume, path)
-        for path, sha256 in await asyncio.to_thread(self._store.backup_files):
-            if not await asyncio.to_thread(self._is_whole, path, sha256, paced=True):
-                _log.error("backup %s is damaged: it is out of the way", path.name)
-                await asyncio.to_thread(self._store.set_aside, path)
+                    _log.error("backup %s is damaged: it is out of the way", path.name)
+                    await asyncio.to_thread(set_aside, path)
+            except OSError as error:
+                unread += 1
+                _log.error("backup %s cannot be read again: %s", path.name, error)
         self.rounds += 1
+        if unread:
+            raise OSError(f"{unread} volumes and backups wait for the next round")
 
     async def _condemn(self, volume: Volume, path: Path) -> None:
         """Looked at once more, now that nobody replaces it."""
         async with self._alone(volume.id):
-            current = {found: sha256 for sha256, found in volume.sealed_files()}
+            found = await asyncio.to_thread(volume.all_sealed_files)
+            current = {path: sha256 for sha256, path in found}
             if path not in current or await asyncio.to_thread(self._is_whole, path, current[path]):
                 return
             _log.error("%s is damaged: it is out of the way", path)
@@ -93,4 +107,8 @@ class VolumeScrubber:
                         time.sleep(self._pace.take(len(piece), time.monotonic()))
         except FileNotFoundError:
             return True
+        except OSError as error:
+            if error.errno not in UNREADABLE:
+                raise
+            return False
         return digest.hexdigest() == sha256

@@ -16,27 +16,30 @@ from typing import BinaryIO
 import msgspec
 from msgspec.structs import replace
 
+from agent.records import PART, Damaged, copy_whole, read_record, sweep, write_whole
+from agent.volumes.backup_files import BackupFiles
 from agent.volumes.packing import Packer, filled
 from agent.volumes.sealing import KEY_BYTES
 from agent.volumes.volume import (
     ASIDE,
+    BACKUPS,
     Meta,
     Pool,
     Volume,
     beside,
     checked,
-    hash_beside,
+    forget_aside,
     is_id,
+    is_part,
     listed,
     sealed_in,
+    set_aside,
 )
-from agent.volumes.writing import copy_whole, write_whole
 from bus.errors import ApiError
 from bus.mounts import path_fault
 from bus.refusal import refusal
 from bus.values import AttemptRef
 from bus.volume_wire import (
-    BackupWanted,
     PoolFound,
     PoolWanted,
     SnapshotKept,
@@ -46,9 +49,6 @@ from bus.volume_wire import (
 _log = logging.getLogger(__name__)
 _MARKER = ".corral-pool.json"
 _MIB = 1024 * 1024
-BACKUPS = "backups"
-"""Folder of a pool."""
-
 _FRESH = "fresh"
 NODE = "{node}"
 """In the path of a pool: the node's name, for agents that share a disk."""
@@ -64,18 +64,36 @@ class VolumeStore:
         folder.mkdir(0o700, parents=True, exist_ok=True)
         self.pools: dict[str, Pool] = {}
         self.volumes: dict[str, Volume] = {}
+        self.backups = BackupFiles(self.pools, self._check)
+        sweep(folder.glob(f"*{PART}"))
         for path in sorted(folder.glob("*.json")):
-            facts = msgspec.json.decode(path.read_bytes(), type=PoolWanted)
-            self.pools[facts.id] = Pool(facts, _key(path.with_suffix(".key")))
-            self._load(self.pools[facts.id])
+            try:
+                facts = read_record(path, PoolWanted)
+            except (Damaged, FileNotFoundError) as error:
+                _log.error("%s; the pool is known again once the coordinator tells of it", error)
+            else:
+                self._take_up(Pool(facts, _key(path.with_suffix(".key"))))
 
-    def _load(self, pool: Pool) -> None:
-        for path in listed(pool.root):
-            if is_id(path.name):
-                try:
-                    self.volumes[path.name] = Volume(path.name, pool)
-                except ApiError as error:  # told when it is asked for: the others are sound
-                    _log.warning("volume %s: %s", path.name, error)
+    def _take_up(self, pool: Pool) -> None:
+        """With the volumes that lie in it, as far as its disk can be read."""
+        self.pools[pool.facts.id] = pool
+        try:
+            names = [path.name for path in listed(pool.root)]
+        except OSError as error:
+            _log.error("pool %s cannot be read: %s", pool.facts.name, error)
+            return
+        sweep(path for path in listed(pool.root / BACKUPS) if is_part(path))
+        for name in filter(is_id, names):
+            volume = self.volumes[name] = Volume(name, pool)
+            if volume.damage:  # told when it is asked for: the others are sound
+                _log.error("volume %s: %s", name, volume.damage)
+
+    def clear_up(self, volume: Volume) -> None:
+        """What was left half done in it goes. Nobody may be at work there. Raises OSError, ApiError."""
+        for part in (*volume.parts(), volume.root / _FRESH):
+            if os.path.lexists(part):
+                _log.info("%s was left half done, and goes", part)
+                self._packer.remove(part)
 
     # pools
 
@@ -102,12 +120,16 @@ class VolumeStore:
         if fault:
             raise ApiError(refusal("E_PATH", f"{wanted.path}: {fault}"))
         key = wanted.key or None
+        if wanted.encrypt and key is None:
+            key = _key(self._folder / f"{identity}.key")
         if wanted.encrypt and (key is None or len(key) != KEY_BYTES):
             raise ApiError(
                 refusal("E_SEALED", "this node has no key of the pool: remove it and make it anew")
             )
         root = Path(wanted.path)
         root.mkdir(0o711, parents=True, exist_ok=True)
+        if self._is_of(root, identity):  # what we knew of it was lost or damaged
+            return self._adopt(wanted)
         if any(path.name != "lost+found" for path in root.iterdir()):
             raise ApiError(refusal("E_PATH", f"{wanted.path} is not empty, and is not this pool"))
         _check_passable(root)
@@ -120,12 +142,35 @@ class VolumeStore:
         self.pools[identity] = pool
         return pool
 
+    def _is_of(self, root: Path, identity: str) -> bool:
+        """Whether that folder is this very pool already."""
+        try:
+            return read_record(root / _MARKER, PoolWanted).id == identity
+        except (Damaged, FileNotFoundError):
+            return False
+
+    def _adopt(self, wanted: PoolWanted) -> Pool:
+        facts = replace(wanted, key=b"")
+        key_file = self._folder / f"{facts.id}.key"
+        pool = Pool(facts, _key(key_file))
+        if wanted.key and pool.key is None:
+            write_whole(key_file, wanted.key)
+            pool.key = wanted.key
+        write_whole(self._folder / f"{facts.id}.json", msgspec.json.encode(facts))
+        self._take_up(pool)
+        _log.warning("pool %s at %s is known again, with all that lies in it", facts.name, facts.path)
+        return pool
+
     def _check(self, pool: Pool) -> None:
         """Raises ApiError where the disk under it is another than it was, or the key is lost."""
         try:
-            there = msgspec.json.decode((pool.root / _MARKER).read_bytes(), type=PoolWanted)
-        except (FileNotFoundError, msgspec.MsgspecError):
+            there = read_record(pool.root / _MARKER, PoolWanted)
+        except FileNotFoundError:
             raise ApiError(refusal("E_PATH", f"{pool.root} is not this pool: is its disk mounted?")) from None
+        except Damaged as error:
+            known = self._folder / f"{pool.facts.id}.json"
+            message = f"{error}: where it is the disk of pool {pool.facts.name}, put a copy of {known} there"
+            raise ApiError(refusal("E_PATH", message)) from error
         if there.id != pool.facts.id:
             raise ApiError(refusal("E_PATH", f"{pool.root} is pool {there.name} ({there.id[:8]})"))
         if pool.facts.encrypt and pool.key is None:
@@ -135,7 +180,7 @@ class VolumeStore:
         pool = self.pools.get(identity)
         if pool is None:
             return
-        if any(each.pool is pool and each.meta is not None for each in self.volumes.values()):
+        if any(each.pool is pool and (each.meta or each.damage) for each in self.volumes.values()):
             raise ApiError(refusal("E_CONFLICT", "volumes are in it"))
         self.volumes = {name: each for name, each in self.volumes.items() if each.pool is not pool}
         if sealed_in(pool.root / BACKUPS):
@@ -161,8 +206,11 @@ class VolumeStore:
         return found
 
     def make(self, volume: Volume, wanted: VolumeWanted) -> None:
-        """Empty; sealed at once where its pool packs."""
+        """Empty; sealed at once where its pool packs. Raises ApiError."""
         self._prepare(volume)
+        if volume.sealed.exists() or any(listed(volume.live)):  # a volume begins with neither
+            message = f"{volume.root}/meta.json is gone, and content lies there: put it back, or move it away"
+            raise ApiError(refusal("E_SEALED", message))
         self._packer.remove(volume.live)
         self._packer.make(volume.live)
         volume.write(Meta(wanted.name, wanted.size_mib, changed=volume.pool.facts.packs))
@@ -223,7 +271,7 @@ class VolumeStore:
         packed = self._packer.pack(
             volume.live, volume.sealed, key=volume.pool.key, compress=facts.compress, of=volume.id
         )
-        _forget_aside(volume.sealed)
+        forget_aside(volume.sealed)
         volume.write(
             msgspec.structs.replace(
                 meta,
@@ -273,14 +321,14 @@ class VolumeStore:
 
     def sealed_file(self, sha256: str) -> Path | None:
         """The file of this hash, of any volume or backup that lies here."""
-        for pool in list(self.pools.values()):
-            for path in sealed_in(pool.root / BACKUPS):
-                if hash_beside(path) == sha256:
-                    return path
+        for path, found in self.backups.all():
+            if found == sha256:
+                return path
         for volume in list(self.volumes.values()):
-            for found, path in volume.sealed_files():
-                if found == sha256:
-                    return path
+            with suppress(OSError):  # its disk cannot be read: another may have it
+                for found, path in volume.sealed_files():
+                    if found == sha256:
+                        return path
         return None
 
     def remove(self, volume: Volume) -> None:
@@ -292,7 +340,7 @@ class VolumeStore:
         """`source`, verified to be what is wanted, becomes the sealed file of this replica."""
         self._prepare(volume)
         copy_whole(source, volume.sealed)
-        _forget_aside(volume.sealed)
+        forget_aside(volume.sealed)
         self._packer.remove(volume.live)
         volume.write(
             Meta(
@@ -311,7 +359,7 @@ class VolumeStore:
         """`source`, verified to be what is wanted, becomes a snapshot here."""
         target = volume.snapshot(kept.id)
         target.parent.mkdir(0o711, exist_ok=True)
-        _forget_aside(target)
+        forget_aside(target)
         write_whole(beside(target), kept.sha256.encode())
         copy_whole(source, target)
 
@@ -323,61 +371,13 @@ class VolumeStore:
         with open(own, "rb") as source:
             self.receive_snapshot(volume, kept, source)
 
-    # backups
-
-    def has_backup(self, backup: BackupWanted) -> bool:
-        """Raises ApiError where its pool cannot be used."""
-        path = self._backup(backup)
-        return path.exists() and hash_beside(path) == backup.sha256
-
-    def keep_backup(self, backup: BackupWanted, source: BinaryIO) -> None:
-        """`source`, verified to be what is wanted, becomes the backup. Raises ApiError, OSError."""
-        path = self._backup(backup)
-        path.parent.mkdir(0o700, exist_ok=True)
-        beside(path).unlink(missing_ok=True)
-        copy_whole(source, path)
-        write_whole(beside(path), backup.sha256.encode())
-
-    def drop_backup(self, backup: BackupWanted) -> None:
-        """Twice is fine, and so is a pool that is not here. Raises ApiError where its disk is not."""
-        if backup.pool in self.pools:
-            path = self._backup(backup)
-            beside(path).unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
-            _forget_aside(path)
-
-    def is_damaged(self, backup: BackupWanted) -> bool:
-        """Whether it was here, and was found to be another than what came."""
-        path = self._backup(backup)
-        return path.with_name(path.name + ASIDE).exists()
-
-    def backup_files(self) -> list[tuple[Path, str]]:
-        """All backups that lie here, with their hashes."""
-        return [
-            (path, hash_beside(path))
-            for pool in list(self.pools.values())
-            for path in sealed_in(pool.root / BACKUPS)
-        ]
-
-    def set_aside(self, path: Path) -> None:
-        """A damaged file is used no more; its operator may look at it."""
-        beside(path).unlink(missing_ok=True)
-        os.replace(path, path.with_name(path.name + ASIDE))
-
     def condemn(self, volume: Volume, path: Path) -> None:
         """The sealed file of a volume, of a snapshot of it, or of a pack of one, is damaged."""
         if path != volume.sealed:
-            self.set_aside(path)
+            set_aside(path)
             return
         volume.write(msgspec.structs.replace(_known(volume), damaged=True))
-        self.set_aside(path)
-
-    def _backup(self, backup: BackupWanted) -> Path:
-        pool = self.pools.get(backup.pool)
-        if pool is None:
-            raise ApiError(refusal("E_NOT_FOUND", "this node has no such pool"))
-        self._check(pool)
-        return pool.root / BACKUPS / checked(backup.id)
+        set_aside(path)
 
     # tasks
 
@@ -419,12 +419,9 @@ class VolumeStore:
         volume.root.chmod(0o711)
 
 
-def _forget_aside(path: Path) -> None:
-    """What was damaged there has been replaced, or is wanted no more."""
-    path.with_name(path.name + ASIDE).unlink(missing_ok=True)
-
-
 def _known(volume: Volume) -> Meta:
+    if volume.damage:
+        raise ApiError(refusal("E_SEALED", volume.damage.removeprefix("E_SEALED: ")))
     if volume.meta is None:
         raise ApiError(refusal("E_UNAVAILABLE", "the volume is not on this node yet", retry_after_s=1.0))
     return volume.meta
@@ -435,9 +432,13 @@ def _name(attempt: AttemptRef) -> str:
 
 
 def _key(path: Path) -> bytes | None:
+    """None: it is lost, or damaged. Told as a fault of its pool."""
     try:
         key = path.read_bytes()
     except FileNotFoundError:
+        return None
+    except OSError as error:
+        _log.error("%s cannot be read: %s", path, error.strerror)
         return None
     return key if len(key) == KEY_BYTES else None
 

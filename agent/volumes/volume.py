@@ -21,17 +21,22 @@ import msgspec
 from msgspec import Struct
 
 from agent.core.volumes import Seen
+from agent.records import PART, Damaged, read_record, write_whole
 from agent.volumes.packing import filled
-from agent.volumes.writing import write_whole
 from bus.errors import ApiError
 from bus.refusal import refusal
 from bus.values import AttemptRef
 from bus.volume_wire import PoolWanted, SnapshotFound, VolumeFound
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_USE = re.compile(r"\d+\.\d+\.\d+")
+_USE = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
+_WRITTEN = re.compile(rf"meta\.json|live|sealed|fresh|{_USE.pattern}|{_ID.pattern}(\.sha256)?")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 ASIDE = ".damaged"
 """What is damaged has this behind its name."""
+
+BACKUPS = "backups"
+"""Folder of a pool."""
 
 _DAMAGED = "E_SEALED: its sealed file is damaged"
 _LIVE, _SEALED, _PACKS = "live", "sealed", "packs"
@@ -66,7 +71,7 @@ class Pool:
 
 
 class Volume:
-    """One volume of this node. `meta` None: it does not exist yet."""
+    """One volume of this node. `meta` None: it does not exist yet; or nobody can tell, as `damage` says."""
 
     def __init__(self, identity: str, pool: Pool) -> None:
         self.id = identity
@@ -74,21 +79,27 @@ class Volume:
         self.root = pool.root / identity
         self.live = self.root / _LIVE
         self.sealed = self.root / _SEALED
-        self.meta = self._read()
-        self.fault = ""
+        self.meta: Meta | None = None
+        self.damage = ""
+        self.read()
+        self.fault = self.damage
 
-    def _read(self) -> Meta | None:
+    def read(self) -> None:
+        """What is known of it, from the disk."""
+        self.meta, self.damage = None, ""
         try:
-            return msgspec.json.decode((self.root / "meta.json").read_bytes(), type=Meta)
+            self.meta = read_record(self.root / "meta.json", Meta)
         except FileNotFoundError:
-            return None
-        except msgspec.MsgspecError as error:
-            raise ApiError(refusal("E_SEALED", f"{self.root}/meta.json is damaged: {error}")) from error
+            pass
+        except Damaged as error:
+            self.damage = (
+                f"E_SEALED: {error}; its content lies beside it: put the file back, or remove the volume"
+            )
 
     def write(self, meta: Meta) -> None:
         """What is known of it from now on."""
         write_whole(self.root / "meta.json", msgspec.json.encode(meta))
-        self.meta = meta
+        self.meta, self.damage = meta, ""
 
     def snapshot(self, identity: str) -> Path:
         return self.root / "snapshots" / checked(identity)
@@ -102,7 +113,7 @@ class Volume:
                 continue
             with suppress(FileNotFoundError):  # over since it was listed
                 attempt = AttemptRef(*map(int, path.name.split(".")))
-                found[attempt] = path.read_bytes() == b"rw"
+                found[attempt] = path.read_bytes() != b"ro"  # of a damaged one nobody knows
         return found
 
     def seen(self) -> Seen:
@@ -129,11 +140,14 @@ class Volume:
             return VolumeFound(id=self.id, fault=self.fault)
         snapshots = sorted(self._snapshots())
         # looked for after them: one that is set aside between the two looks is not told as both
-        broken = tuple(
+        aside = {
             path.name.removesuffix(ASIDE)
             for path in listed(self.root / "snapshots")
             if path.name.endswith(ASIDE)
-        )
+        }
+        if self.pool.facts.packs:  # without its hash nobody can tell whether it is whole
+            aside |= {path.name for path in snapshots if path.exists() and not hash_beside(path)}
+        broken = tuple(sorted(aside))
         return VolumeFound(
             id=self.id,
             generation=meta.generation,
@@ -161,6 +175,15 @@ class Volume:
             if sha256 := hash_beside(path):
                 yield sha256, path
 
+    def all_sealed_files(self) -> list[tuple[str, Path]]:
+        """As `sealed_files`. Raises OSError."""
+        return list(self.sealed_files())
+
+    def parts(self) -> list[Path]:
+        """What was being written, or brought here, when power went or we were killed."""
+        folders = (self.root, self.root / "uses", self.root / "snapshots", self.packs())
+        return [path for folder in folders for path in listed(folder) if is_part(path)]
+
     def packs(self) -> Path:
         """Where snapshots lie as sealed files for others."""
         return self.root / _PACKS
@@ -174,6 +197,12 @@ def is_id(name: str) -> bool:
     return _ID.fullmatch(name) is not None
 
 
+def is_part(path: Path) -> bool:
+    """Whether it has the name of what we write; whatever else lies there is none of ours."""
+    name = path.name.removesuffix(PART)
+    return name != path.name and _WRITTEN.fullmatch(name) is not None
+
+
 def checked(identity: str) -> str:
     """Raises ApiError (E_ID)."""
     if _ID.fullmatch(identity) is None:
@@ -182,7 +211,7 @@ def checked(identity: str) -> str:
 
 
 def listed(folder: Path) -> Iterator[Path]:
-    """What is in it, by name; nothing where it is not there."""
+    """What is in it, by name; nothing where it is not there. Raises OSError."""
     try:
         yield from sorted(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
@@ -211,8 +240,20 @@ def beside(snapshot: Path) -> Path:
 
 
 def hash_beside(snapshot: Path) -> str:
-    """Nothing of one that is no sealed file, or not whole."""
+    """Nothing of one that is no sealed file, or not whole, or whose hash cannot be read."""
     try:
-        return beside(snapshot).read_text(encoding="ascii")
-    except FileNotFoundError:
+        sha256 = beside(snapshot).read_bytes().decode(errors="replace")
+    except OSError:
         return ""
+    return sha256 if _SHA256.fullmatch(sha256) else ""
+
+
+def set_aside(path: Path) -> None:
+    """A damaged file is used no more; its operator may look at it."""
+    beside(path).unlink(missing_ok=True)
+    path.replace(path.with_name(path.name + ASIDE))
+
+
+def forget_aside(path: Path) -> None:
+    """What was damaged there has been replaced, or is wanted no more."""
+    path.with_name(path.name + ASIDE).unlink(missing_ok=True)

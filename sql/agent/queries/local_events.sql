@@ -9,7 +9,7 @@ delete from local_events where event_id = :event_id;
 
 -- name: events
 -- What is still to be reported, oldest first.
-select event_id, event from local_events order by event_id;
+select event_id, session_id, event from local_events order by event_id;
 
 -- name: last_sequence
 -- The highest number ever written.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -319,3 +321,45 @@ class Kept(RuleBasedStateMachine):
 
 TestKept = Kept.TestCase
 TestKept.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
+
+
+def test_what_is_no_blob_of_ours_is_left_alone(tmp_path: Path, store: BlobStore) -> None:
+    name = keep(store, b"sound")
+    folder = tmp_path / "blobs"
+    other = "ab" * 32
+    (folder / "zz").write_bytes(b"a file")
+    (folder / ("aa" if name[:2] != "aa" else "bb")).symlink_to("nowhere")
+    (folder / "pins" / "lost+found").mkdir()
+    (folder / "pins" / "core.cluster").write_bytes(b"")
+    (folder / "pins" / f"{other}.cluster").write_bytes(b"")
+    (folder / name[:2] / other).write_bytes(b"in the wrong folder")
+    (folder / name[:2] / f"{name[:2]}{'0' * 62}").mkdir()
+    (folder / name[:2] / f"{name[:2]}{'1' * 62}").symlink_to("nowhere")
+    again = BlobStore(folder, limits=Limits(keep_free=0))
+    assert again.names == (name,) and read(again, name) == b"sound"
+    assert again.missing() == {other: {"cluster"}}
+    again.close()
+
+
+def test_what_cannot_be_read_just_now_is_not_condemned(
+    store: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = keep(store, b"sound")
+
+    opened = os.open
+
+    def failing(number: int) -> None:
+        def open_(path: str, *rest: Any, **named: Any) -> int:
+            if str(path).endswith(name):
+                raise OSError(number, os.strerror(number))
+            return opened(path, *rest, **named)
+
+        monkeypatch.setattr(os, "open", open_)
+
+    failing(errno.EMFILE)
+    with pytest.raises(OSError, match="Too many open files"):
+        store.scrub(name)
+    assert store.has(name)
+    failing(errno.EIO)
+    assert not store.scrub(name)
+    assert store.missing() == {name: {"p"}}

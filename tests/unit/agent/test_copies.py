@@ -271,3 +271,28 @@ async def test_caches_nobody_used_go(world: World, monkeypatch: pytest.MonkeyPat
     async with world.running():
         await until(lambda: not world.store.has(cache))
     assert world.store.has(needed)
+
+
+async def test_a_full_disk_costs_a_copy_no_mark(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be marked as counted keeps the mark that it has, and the agent lives."""
+    (wanted,) = world.offer(b"copied")
+    pin, pinned = world.store.pin, asyncio.Event()
+
+    def full(sha256: str, name: str) -> None:
+        if name == CLUSTER:
+            loop.call_soon_threadsafe(pinned.set)
+            raise OSError(28, "No space left on device")
+        pin(sha256, name)
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(world.store, "pin", full)
+    async with world.running():
+        world.copies.order([wanted])
+        await asyncio.wait_for(pinned.wait(), WAIT_S)
+        monkeypatch.setattr(world.store, "pin", pin)
+        world.copies.order(world.offer(b"next"))
+        await until(lambda: world.store.pins(sha(b"next")) == {CLUSTER})
+        assert world.store.pins(wanted[0]) == {COPY}
+    world.copies = Copies(world.bus, "n1", world.store, world.peers)
+    async with world.running():
+        await until(lambda: world.store.pins(wanted[0]) == {CLUSTER})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 import pytest
@@ -29,14 +30,14 @@ class Executor:
         self.heard.append(event)
 
 
-async def fetched(*answers: ApiError | dict[str, str]) -> list[InputsArrived | InputsRefused]:
+async def fetched(*answers: ApiError | OSError | dict[str, str]) -> list[InputsArrived | InputsRefused]:
     """What is told of an order where what brings it answers so, one after the other."""
     executor: Any = Executor()
     left = list(answers)
 
     async def bring(order: Order) -> dict[str, str]:
         answer = left.pop(0)
-        if isinstance(answer, ApiError):
+        if isinstance(answer, ApiError | OSError):
             raise answer
         return answer
 
@@ -57,3 +58,12 @@ async def test_what_is_not_here_is_told_from_what_is_nowhere(kind: type[ApiError
 async def test_what_may_change_by_itself_is_tried_again() -> None:
     away = ApiError(refusal("E_UNAVAILABLE", "no node that has it answers"))
     assert await fetched(away, {"WHERE": "/there"}) == [InputsArrived(A, {"WHERE": "/there"})]
+
+
+async def test_a_full_disk_delays_and_a_failing_one_refuses() -> None:
+    """Neither ends the agent, which has other tasks."""
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert await fetched(full, {}) == [InputsArrived(A, {})]
+    (event,) = await fetched(NotADirectoryError(errno.ENOTDIR, "Not a directory", "7.1.checkpoints"))
+    assert isinstance(event, InputsRefused) and not event.nowhere
+    assert event.reason == "what it needs: [Errno 20] Not a directory: '7.1.checkpoints'"

@@ -199,9 +199,11 @@ async def test_a_restarted_agent_goes_on_and_tidies_up(world: World) -> None:
         incoming.finish(pin="saved-7.0.1")
     (world.folder / "saves" / "odd.json").write_bytes(b"{}")
     (world.folder / "saves" / "9.0.1.json").write_bytes(b"damaged")
+    (world.folder / "saves" / "9.0.1.json.part").write_bytes(b'{"fol')
     again = world.made()
+    assert not (world.folder / "saves" / "9.0.1.json.part").exists()
     assert world.store.pins(sha(b"four")) == frozenset()
-    assert again.holds(FIRST) and not again.holds(AttemptRef(9, 0, 1))
+    assert again.holds(FIRST) and again.holds(AttemptRef(9, 0, 1)), "what is damaged is not forgotten"
     again.ending([FIRST, SECOND])
     running = asyncio.create_task(again.run())
     await world.until_heard(1)

@@ -327,3 +327,74 @@ def test_what_was_confirmed_survives_kill_9(tmp_path: Path) -> None:
         again = Spool(str(path), "boot-1")
         assert len(again.load().fences) >= confirmed + 1
         again.close()
+
+
+async def damaged(opened: Opened, path: Path, *statements: str) -> Spool:
+    """The file with other rows than we wrote, opened again."""
+    opened.spool.add([effects.SaveEpoch(9), effects.SaveOrder(Order(attempt=A, work=WORK))])
+    opened.spool.add([effects.SaveEnd(B), effects.SaveEvent(1, STARTED), effects.SaveEvent(2, ENDED)])
+    await opened.spool.saved()
+    await opened.add(sample(1.0), sample(2.0))
+    await opened.close()
+    with sqlite3.connect(path) as database:
+        for statement in statements:
+            database.execute(statement)
+    database.close()
+    return Spool(str(path), "boot-1")
+
+
+async def test_a_report_that_rotted_is_left_out_and_told(opened: Opened, tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    again = await damaged(opened, path, "update local_events set event = x'ffff' where event_id = 2")
+    restored = again.load()
+    assert (restored.events, restored.sequence, restored.epoch) == (((1, STARTED),), 2, 9)
+    assert again.trouble == f"{path}: a report of attempt {B} is damaged and was left out"
+    again.close()
+    assert rows(path, "select event_id from local_events") == [(1,)]
+
+
+async def test_rows_that_are_none_of_ours_cost_the_file_and_no_agent(opened: Opened, tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    again = await damaged(opened, path, "update local_config set value = cast(x'ff' as text)")
+    assert again.load() == Restored(epoch=0, sequence=0)
+    assert "is damaged" in again.trouble and "a new one begins" in again.trouble
+    again.close()
+    assert list(tmp_path.glob("state.db.damaged-*"))
+
+
+async def test_an_epoch_that_is_no_number_is_the_first(opened: Opened, tmp_path: Path) -> None:
+    again = await damaged(opened, tmp_path / "state.db", "update local_config set value = 'x'")
+    assert again.load().epoch == 0 and not again.trouble
+    again.close()
+
+
+async def test_a_version_that_rotted_is_damage(opened: Opened, tmp_path: Path) -> None:
+    """Its tables are there already: making them again would fail at each start."""
+    again = await damaged(opened, tmp_path / "state.db", "pragma user_version = 0")
+    assert again.load() == Restored(epoch=0, sequence=0)
+    again.close()
+    assert list(tmp_path.glob("state.db.damaged-*"))
+
+
+async def test_a_sample_that_rotted_is_left_out_for_good(opened: Opened, tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    again = await damaged(opened, path, "update local_resources set sample = x'ff' where timestamp = 1")
+    assert [report.sampled_at for report in await again.unheard_samples(0.0)] == [2.0]
+    again.close()
+    assert rows(path, "select timestamp from local_resources where sent = 0") == [(2.0,)]
+
+
+def test_an_empty_file_is_told_of_and_leftovers_go(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    for name in ("state.db", "state.db.new", "state.db.new-journal"):
+        (tmp_path / name).write_bytes(b"")
+    made = Spool(str(path), "boot-1")
+    assert made.trouble.startswith(f"{path} was empty")
+    made.close()
+    assert not list(tmp_path.glob("state.db.new*"))
+
+
+def test_what_cannot_be_opened_says_which_file_and_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "state.db").mkdir()
+    with pytest.raises(SpoolError, match=r"state\.db: .*; see to it, or move the file away"):
+        Spool(str(tmp_path / "state.db"), "boot-1")
