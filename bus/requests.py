@@ -46,7 +46,8 @@ class JobList(Page, kw_only=True):
 
 
 class TaskQuery(Request):
-    """`task`: "1042.7"; a job with a single task may be named by its number alone."""
+    """`task`: "1042.7"; a job with a single task may be named by its number alone. "1042.7:3" is a rank:
+    what that told, its attempts and its newest lines."""
 
     task: str
 

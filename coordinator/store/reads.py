@@ -142,9 +142,12 @@ class Reads:
         return job
 
     async def task(self, ref: TaskRef, *, viewer: str | None) -> api.Task | None:
-        """One task with its output and attempts; an untouched element of a range as a task of its own."""
+        """One task with its output and attempts; an untouched element of a range as a task of its own.
+
+        Of a rank above 0 it has what that told and logged itself; else what rank 0 told, and lines of all.
+        """
         index = ref.whole.index
-        row = await self._session.fetchrow(_SQL["show_task"], viewer, ref.job, index)
+        row = await self._session.fetchrow(_SQL["show_task"], viewer, ref.job, index, ref.rank)
         if row is None:
             return None
         task = shown_task(row, ref.job)
@@ -157,7 +160,7 @@ class Reads:
         attempts = await self._session.fetch(_SQL["attempts_of_task"], row["row_id"])
         task.attempts = [shown_attempt(attempt) for attempt in attempts]
         task.logged = logged_lines(
-            await self._session.fetch(_LOGGED["newest_logged"], row["row_id"], LOGGED_SHOWN)
+            await self._session.fetch(_LOGGED["newest_logged"], row["row_id"], LOGGED_SHOWN, ref.rank or None)
         )
         return task
 

@@ -29,7 +29,7 @@ SUBJECTS = {
     subjects.node("n1", NodeVerb.KEPT): ("request", "agent → coordinator", "`Kept`: files that the node has in its store, or could not take; answered after the commit"),
     subjects.node("n1", NodeVerb.SAVED): ("request", "agent → coordinator", "`Saved`: a checkpoint of an attempt, or of one rank of it, that the node has in its store; answered after the commit"),
     subjects.node("n1", NodeVerb.RESUME): ("request", "agent → coordinator", "`ResumeAsked`: from which checkpoint an attempt goes on; all its ranks hear the same"),
-    subjects.node("n1", NodeVerb.PROGRESS): ("request", "agent → coordinator", "`Progress`: what running tasks told, from the place that was heard before; answered after the commit"),
+    subjects.node("n1", NodeVerb.PROGRESS): ("request", "agent → coordinator", "`Progress`: what running tasks told, each rank of a gang for itself, from the place that was heard before; answered after the commit"),
     subjects.node("n1", NodeVerb.CHILDREN): ("request", "agent → coordinator", "`ChildrenAsked`: what became of the jobs of tasks there that wait for them"),
     subjects.node("n1", NodeVerb.FETCH): ("request", "agent → coordinator", "`Fetch`: content that it was told to copy, or that a task there goes on from; the reply names who sends it"),
     subjects.node("n1", NodeVerb.HELD): ("request", "agent → coordinator", "`Held`: copies that it has made, and what it found when it read its content again; answered after the commit"),

@@ -35,7 +35,8 @@ from corral.jobs j join corral.users o on o.id = j.user_id
 where ($1::text is null or o.username = $1) and j.number = $2;
 
 -- name: show_task
--- One task, or the range that it lies in untouched. Its own row comes before the range's.
+-- One task, or the range that it lies in untouched. Its own row comes before the range's. $4: whose of its ranks is shown
+-- what it told.
 select
     t.id as row_id, t.count, t.index, t.group_name as name, t.state, n.name as node, t.fence as attempt,
     t.retries, j.priority, t.cpu_millis as cpu, t.mem_mib as memory, t.gpus * 1000 + t.gpu_milli as gpus, t.storage_mib as storage,
@@ -47,7 +48,7 @@ from corral.tasks t
     join corral.jobs j on j.id = t.job_id
     join corral.users o on o.id = j.user_id
     left join corral.nodes n on n.id = t.node_id
-    left join corral.task_results r on r.task_id = t.id and r.rank = 0 and r.fence = t.fence
+    left join corral.task_results r on r.task_id = t.id and r.rank = $4::smallint and r.fence = t.fence
 where ($1::text is null or o.username = $1) and j.number = $2 and t.index <= $3 and t.index + t.count > $3
 order by (t.range_id is not null) desc
 limit 1;

@@ -19,10 +19,10 @@ order by l.at desc, l.task_index, l.rank, l.message
 limit $8;
 
 -- name: newest_logged
--- The newest $2 lines of a task.
+-- The newest $2 lines of a task; $3: of which of its ranks, null for all.
 select extract(epoch from at)::double precision as at_s, severity, message, task_index, rank, fence, node_name
 from corral.task_logs
-where task_id = $1
+where task_id = $1 and ($3::integer is null or rank = $3)
 order by at desc, rank, message
 limit $2;
 

@@ -102,6 +102,9 @@ async def test_each_rank_tells_for_itself(
     shown = await reads.task(task.task, viewer=ALICE)
     assert shown is not None and shown.result is not None
     assert (shown.result.progress, shown.result.metrics, shown.result.faults) == (10.0, {"loss": 2.0}, 0)
+    alone = await reads.task(task.task.of_rank(2), viewer=ALICE)
+    assert alone is not None and alone.result is not None, "a rank that is asked for has what it told itself"
+    assert (alone.result.message, alone.result.metrics, alone.result.faults) == ("third", {"loss": 7.0}, 1)
     (gang,) = await training.gangs(viewer=ALICE, job=task.task.job, index=None, after=-1, limit=9)
     assert (gang.shown.progress, gang.shown.metrics) == (10.0, {"loss": 2.0})
     ranks = [each.told for each in await training.ranks(gang)]
@@ -183,6 +186,8 @@ async def test_lines_say_their_rank_and_are_bounded_together(
     assert await lines(2) == [(2, "two")] and await lines(0) == [(0, "zero")] and await lines(3) == []
     shown = await reads.task(task.task, viewer=ALICE)
     assert shown is not None and [line.rank for line in shown.logged] == [2, 0, 1]
+    shown = await reads.task(task.task.of_rank(1), viewer=ALICE)
+    assert shown is not None and [line.text for line in shown.logged] == ["one"]
     for rank in range(3):
         for start in range(1, 5):
             await log(rank, start, *[f"{start}.{number}" for number in range(450)])

@@ -90,7 +90,12 @@ def add(verbs: Verbs, shared: Parser) -> None:
 
 
 def _add_logs(logs: Parser) -> None:
-    logs.add_argument("tasks", nargs="+", metavar="TASK")
+    logs.add_argument(
+        "tasks",
+        nargs="+",
+        metavar="TASK",
+        help="1042.7, a rank of it (1042.7:3) or an attempt (1042.7#2); with --rows also jobs",
+    )
     logs.add_argument("-f", "--follow", action="store_true", help="go on until the task ends")
     logs.add_argument("--stderr", action="store_true", help="its stderr instead of its stdout")
     logs.add_argument("--both", action="store_true", help="both by their times; lines of stderr begin with !")
@@ -141,7 +146,10 @@ def _add_logs(logs: Parser) -> None:
 
 def _add_metrics(metrics: Parser) -> None:
     metrics.add_argument(
-        "things", nargs="*", metavar="NODE|GPU|TASK", help="nodes, GPUs (n1:0) or tasks; none: the cluster"
+        "things",
+        nargs="*",
+        metavar="NODE|GPU|TASK",
+        help="nodes, GPUs (n1:0), tasks, ranks (1042.0:3); none: the cluster",
     )
     metrics.add_argument(
         "--metric",
