@@ -6,18 +6,20 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STEP   := .ci/step
 
-# How many checks run at a time, on two cores: most of them wait more than they work, chaos most of all.
-JOBS   ?= 3
-CHECKS := chaos-short coverage console services simulation cluster database benches
+# How many checks run at a time, on two cores: most of them wait more than they work, chaos most of all. The longest
+# begin, so that none is left alone at the end.
+JOBS   ?= 4
+CHECKS := chaos-short cluster console services coverage $(MORE) rest database simulation benches
 
 # Tests that start real servers run without the coverage tracer: it would distort their timing.
 SERVERS  := tests/integration tests/contract tests/chaos
 DATABASE := tests/integration/sql tests/integration/store tests/contract
+CORES    := tests/unit/coordinator tests/unit/agent
 CLUSTER  := tests/integration/cluster tests/integration/console tests/integration/recovery
 SERVICES := tests/integration $(patsubst %,--ignore=%,$(DATABASE) $(CLUSTER))
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status test timescale format lint types imports unit coverage console simulation sim \
+.PHONY: help up down status test timescale format lint types imports unit coverage rest console simulation sim \
     services database cluster chaos-short chaos benches bench documents clean side-by-side
 
 help:  ## show these targets
@@ -37,9 +39,9 @@ test: $(VENV)/.dev-installed  ## install what checks need and run every check
 
 # One that fails stops no other.
 side-by-side: $(VENV)/.dev-installed
-	@echo '== $(JOBS) at a time, each prints when it ends: $(CHECKS) $(MORE)'
+	@echo '== $(JOBS) at a time, each prints when it ends: $(CHECKS)'
 	@$(MAKE) --no-print-directory --keep-going --jobs=$(JOBS) \
-	    $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) $(CHECKS) $(MORE)
+	    $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) $(CHECKS)
 
 format: $(VENV)/.dev-installed
 	@$(STEP) "ruff format" $(BIN)/ruff format --check .
@@ -54,7 +56,12 @@ imports: $(VENV)/.dev-installed
 	@$(STEP) "import contracts" $(BIN)/lint-imports
 
 unit: $(VENV)/.dev-installed
-	@$(STEP) "tests (branch coverage)" $(BIN)/coverage run -m pytest $(SERVERS:%=--ignore=%) \
+	@$(STEP) "tests (branch coverage)" $(BIN)/coverage run -m pytest $(CORES)
+
+rest: $(VENV)/.dev-installed
+	@$(STEP) "zsh, for completion" .ci/debian zsh zsh
+	@$(STEP) "fish, for completion" .ci/debian fish fish
+	@$(STEP) "tests of all else" $(BIN)/python -m pytest $(patsubst %,--ignore=%,$(SERVERS) $(CORES)) \
 	    --ignore=tests/sim --ignore=tests/tui
 
 coverage: unit

@@ -179,6 +179,25 @@ def test_bad_specs_are_refused(fields, code) -> None:
 
 
 @pytest.mark.contract("S4.25")
+@pytest.mark.parametrize(
+    ("fields", "where", "said"),
+    [
+        ({"cron": "@daily"}, "/cron", "only a schedule repeats"),
+        ({"zone": "Asia/Bangkok"}, "/zone", "zone without cron"),
+        ({"overlap": "skip"}, "/overlap", "overlap without cron"),
+        ({"array": "0-3", "for_each": ["a"]}, "/for_each", "array and for_each exclude each other"),
+        ({"array": "0-3", "matrix": {"a": [1]}}, "/matrix", "array and matrix exclude each other"),
+        ({"max_parallel": 2}, "/max_parallel", "nothing to bound"),
+        ({"array": "0-3%2", "max_parallel": 2}, "/max_parallel", "the array says % already"),
+        ({"matrix": {"a b": [1]}}, "/matrix", ""),
+    ],
+)
+def test_what_does_not_go_together_is_named(fields: dict[str, object], where: str, said: str) -> None:
+    faults = derive(JobSpec(command=["true"], **fields), "alice")
+    assert isinstance(faults, tuple), faults
+    assert [fault for fault in faults if fault.field == where and said in fault.message], faults
+
+
 @pytest.mark.parametrize(("word", "priority"), [("low", 2), ("normal", 5), ("high", 8), (1, 1), (10, 10)])
 def test_priorities_have_names(word: int | str, priority: int) -> None:
     derived = derive(JobSpec(command=["true"], priority=word), "alice")
