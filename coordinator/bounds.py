@@ -71,10 +71,10 @@ def check(message: FromAgent) -> None:
     match message:
         case Heartbeat():
             _gauge("load", message.load)
-            _within("number of faults", len(message.faults), 0, FAULTS_MAX)
+            within("number of faults", len(message.faults), 0, FAULTS_MAX)
             for fault in message.faults:
-                _within("length of a fault", len(fault), 0, TEXT_MAX)
-            _within("number of faults of GPUs", len(message.gpus or ()), 0, GPUS_MAX)
+                within("length of a fault", len(fault), 0, TEXT_MAX)
+            within("number of faults of GPUs", len(message.gpus or ()), 0, GPUS_MAX)
             for each in message.gpus or ():
                 _check_gpu_fault(each)
         case Report():
@@ -83,31 +83,31 @@ def check(message: FromAgent) -> None:
         case UsageReport():
             _gauge("load", message.load)
             _check_instant("sampled_at", message.sampled_at)
-            _within("age_s", message.age_s, 0, AGE_MAX_S)
+            within("age_s", message.age_s, 0, AGE_MAX_S)
             for usage in (message.usage, *(sample.usage for sample in message.tasks)):
                 _check_usage(usage)
-            _within("number of GPUs", len(message.gpus), 0, GPUS_MAX)
+            within("number of GPUs", len(message.gpus), 0, GPUS_MAX)
             for gpu in message.gpus:
                 _check_gpu(gpu)
-            _within("number of lines", len(message.log), 0, LINES_MAX)
+            within("number of lines", len(message.log), 0, LINES_MAX)
             for line in message.log:
-                _within("age_s", line.age_s, 0, AGE_MAX_S)
-                _within("length of a line", len(line.text), 0, TEXT_MAX)
+                within("age_s", line.age_s, 0, AGE_MAX_S)
+                within("length of a line", len(line.text), 0, TEXT_MAX)
         case Register():
             _check_register(message)
         case InputsRequest():
-            _within("after", message.after, -1, INDEX_MAX)
+            within("after", message.after, -1, INDEX_MAX)
         case Kept():
-            _within("number of files", len(message.files), 0, COUNT_MAX)
+            within("number of files", len(message.files), 0, COUNT_MAX)
             for file in message.files:
                 _check_left(file)
         case Fetch():
-            _within("number of blobs", len(message.blobs), 1, BLOBS_AT_ONCE)
-            _within("number of nodes", len(message.avoid), 0, COUNT_MAX)
+            within("number of blobs", len(message.blobs), 1, BLOBS_AT_ONCE)
+            within("number of nodes", len(message.avoid), 0, COUNT_MAX)
             for sha256, offset in message.blobs:
                 _check_blob(sha256, offset, "")
         case Held():
-            _within("number of blobs", len(message.blobs), 0, HELD_AT_ONCE)
+            within("number of blobs", len(message.blobs), 0, HELD_AT_ONCE)
             for blob in message.blobs:
                 _check_blob(blob.sha256, blob.size, blob.code)
         case Saved():
@@ -115,7 +115,7 @@ def check(message: FromAgent) -> None:
         case ResumeAsked():
             pass
         case ChildrenAsked():
-            _within("number of attempts", len(message.attempts), 0, WAITING_AT_ONCE_MAX)
+            within("number of attempts", len(message.attempts), 0, WAITING_AT_ONCE_MAX)
         case Progress():
             for told in message.told:
                 _check_told(told)
@@ -128,27 +128,27 @@ def _check_gpu_fault(fault: GpuFault) -> None:
         expected = "up to 50 of a-z, 0-9 and _"
         raise OutOfBounds(refusal("E_RANGE", "kind of a fault", got=quote(fault.kind), expected=expected))
     for name, text in (("UUID", fault.uuid), ("mark", fault.mark), ("reason", fault.reason)):
-        _within(f"length of a {name}", len(text), 0, TEXT_MAX)
+        within(f"length of a {name}", len(text), 0, TEXT_MAX)
 
 
 def _check_event(event: Started | Ended | Returned) -> None:
     if not isinstance(event, Ended):
         return
     if event.exit_code is not None:
-        _within("exit_code", event.exit_code, 0, 255)
+        within("exit_code", event.exit_code, 0, 255)
     if event.signal is not None:
-        _within("signal", event.signal, 1, 64)
-    _within("length of message", len(event.message), 0, MESSAGE_MAX)
-    _within("length of fault", len(event.fault), 0, MESSAGE_MAX)
-    _within("length of output", len(event.output or b""), 0, OUTPUT_LIMIT)
+        within("signal", event.signal, 1, 64)
+    within("length of message", len(event.message), 0, MESSAGE_MAX)
+    within("length of fault", len(event.fault), 0, MESSAGE_MAX)
+    within("length of output", len(event.output or b""), 0, OUTPUT_LIMIT)
 
 
 def _check_left(file: LeftFile) -> None:
     for text in (file.code, file.message, file.upload, file.media_type):
-        _within("length of a text", len(text), 0, TEXT_MAX)
-    _within("size", file.size, 0, PLACE_MAX)
+        within("length of a text", len(text), 0, TEXT_MAX)
+    within("size", file.size, 0, PLACE_MAX)
     if file.code:
-        _within("length of a name", len(file.name), 0, TEXT_MAX)
+        within("length of a name", len(file.name), 0, TEXT_MAX)
         return
     _check_path(file.name)
     if _SHA256.fullmatch(file.sha256) is None or _MEDIA_TYPE.fullmatch(file.media_type) is None:
@@ -157,28 +157,28 @@ def _check_left(file: LeftFile) -> None:
 
 
 def _check_blob(sha256: str, size: int, code: str) -> None:
-    _within("size", size, 0, PLACE_MAX)
+    within("size", size, 0, PLACE_MAX)
     if _SHA256.fullmatch(sha256) is None or code not in _HELD_CODES:
         raise OutOfBounds(refusal("E_VALUE", "no hash, or no code", got=quote(f"{sha256[:20]} {code[:20]}")))
 
 
 def _check_saved(saved: Saved) -> None:
-    _within("step", saved.step, 0, STEP_MAX)
+    within("step", saved.step, 0, STEP_MAX)
     for text in (saved.code, saved.message):
-        _within("length of a text", len(text), 0, TEXT_MAX)
+        within("length of a text", len(text), 0, TEXT_MAX)
     metrics = saved.metrics or {}
-    _within("number of metrics", len(metrics), 0, METRICS_MAX)
+    within("number of metrics", len(metrics), 0, METRICS_MAX)
     for name, value in metrics.items():
-        _within("length of a metric's name", len(name), 1, NAME_MAX)
+        within("length of a metric's name", len(name), 1, NAME_MAX)
         _gauge(name[:NAME_MAX], value, most=METRIC_MAX)
     if saved.code:
-        _within("length of a path", len(saved.path), 0, MESSAGE_MAX)
+        within("length of a path", len(saved.path), 0, MESSAGE_MAX)
         return
-    _within("number of files", len(saved.files), 1, FILES_MAX)
+    within("number of files", len(saved.files), 1, FILES_MAX)
     for name in (saved.path, *(file.name for file in saved.files)):
         _check_path(name)
     for file in saved.files:
-        _within("size", file.size, 0, PLACE_MAX)
+        within("size", file.size, 0, PLACE_MAX)
         if _SHA256.fullmatch(file.sha256) is None:
             raise OutOfBounds(refusal("E_VALUE", "no hash", got=quote(file.sha256[:70])))
 
@@ -191,24 +191,24 @@ def _check_path(name: str) -> None:
 
 
 def _check_told(told: Told) -> None:
-    _within("end", told.end, max(0, told.start), PLACE_MAX)
-    _within("start", told.start, 0, PLACE_MAX)
+    within("end", told.end, max(0, told.start), PLACE_MAX)
+    within("start", told.start, 0, PLACE_MAX)
     if told.progress is not None:
-        _within("progress", told.progress, 0, 100)
-    _within("number of jobs", len(told.children), 0, CHILDREN_AT_ONCE_MAX)
-    _within("number of points", len(told.points), 0, POINTS_MAX)
+        within("progress", told.progress, 0, 100)
+    within("number of jobs", len(told.children), 0, CHILDREN_AT_ONCE_MAX)
+    within("number of points", len(told.points), 0, POINTS_MAX)
     for point in told.points:
-        _within("length of a metric's name", len(point.name), 1, NAME_MAX)
+        within("length of a metric's name", len(point.name), 1, NAME_MAX)
         _gauge(point.name[:NAME_MAX], point.value, most=METRIC_MAX)
         _check_instant("at", point.at)
-        _within("step", point.step or 0, -(2**53), 2**53)
-    _within("number of lines", len(told.lines), 0, LOGGED_AT_ONCE_MAX)
+        within("step", point.step or 0, -(2**53), 2**53)
+    within("number of lines", len(told.lines), 0, LOGGED_AT_ONCE_MAX)
     for line in told.lines:
-        _within("length of a line", len(line.text), 0, LOGGED_TEXT_MAX)
+        within("length of a line", len(line.text), 0, LOGGED_TEXT_MAX)
         _check_instant("at", line.at)
-    _within("faults", told.faults, 0, INDEX_MAX)
+    within("faults", told.faults, 0, INDEX_MAX)
     for text in (told.fault, told.message or ""):
-        _within("length of a text", len(text), 0, TEXT_MAX)
+        within("length of a text", len(text), 0, TEXT_MAX)
 
 
 def _check_usage(usage: Usage) -> None:
@@ -219,7 +219,7 @@ def _check_usage(usage: Usage) -> None:
 
 
 def _check_gpu(gpu: GpuUsage) -> None:
-    _within("length of a GPU's UUID", len(gpu.uuid), 1, TEXT_MAX)
+    within("length of a GPU's UUID", len(gpu.uuid), 1, TEXT_MAX)
     for name in ("utilisation", "mem_mib", "temperature_c", "power_w"):
         value = getattr(gpu, name)
         if value is not None:
@@ -240,23 +240,23 @@ def _check_register(message: Register) -> None:
             )
         )
     _check_amounts(message.capacity)
-    _within("number of labels", len(message.labels), 0, LABELS_MAX)
+    within("number of labels", len(message.labels), 0, LABELS_MAX)
     inventory = message.inventory
-    _within("cpu_cores", inventory.cpu_cores, 0, COUNT_MAX)
+    within("cpu_cores", inventory.cpu_cores, 0, COUNT_MAX)
     for gpu in inventory.gpus:
-        _within("mem_mib of a GPU", gpu.mem_mib, 0, AMOUNT_MAX)
+        within("mem_mib of a GPU", gpu.mem_mib, 0, AMOUNT_MAX)
     for interface in inventory.interfaces:
-        _within("speed_mbps", interface.speed_mbps, 0, INDEX_MAX)
-        _within("mtu", interface.mtu, 0, INDEX_MAX)
-        _within("numa_node", interface.numa_node or 0, 0, COUNT_MAX)
+        within("speed_mbps", interface.speed_mbps, 0, INDEX_MAX)
+        within("mtu", interface.mtu, 0, INDEX_MAX)
+        within("numa_node", interface.numa_node or 0, 0, COUNT_MAX)
     for text in _texts(message):
-        _within("length of a text", len(text), 0, TEXT_MAX)
+        within("length of a text", len(text), 0, TEXT_MAX)
 
 
 def _check_amounts(amounts: Resources) -> None:
     most = {"cpu_millis": 1000 * COUNT_MAX, "gpus": COUNT_MAX}
     for name in amounts.__struct_fields__:
-        _within(name, getattr(amounts, name), 0, most.get(name, AMOUNT_MAX))
+        within(name, getattr(amounts, name), 0, most.get(name, AMOUNT_MAX))
 
 
 def _check_instant(name: str, at: float) -> None:
@@ -269,7 +269,8 @@ def _gauge(name: str, value: float, *, most: float = GAUGE_MAX) -> None:
         raise _out(name, value, f"{-most:g} to {most:g}")
 
 
-def _within(name: str, value: float, low: int, high: int) -> None:
+def within(name: str, value: float, low: int, high: int) -> None:
+    """Raises OutOfBounds."""
     if not low <= value <= high:
         raise _out(name, value, f"{low} to {high}")
 

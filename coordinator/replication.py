@@ -161,6 +161,9 @@ class Replication:
             except StoreError as error:
                 log.warning("copies are planned later: %s", error)
                 more = False
+            except Exception:  # whatever nodes said, nobody shall be without a coordinator for it
+                log.exception("copies are planned later")
+                more = False
             if not more:
                 try:
                     async with asyncio.timeout(ROUND_S):
@@ -225,12 +228,12 @@ class Replication:
         after = ""
         while page := await self._store.believed(node.name, after=after, limit=_LOOKED_AT_ONCE):
             try:
-                lacked = await self._teller.lacked_blobs(node.name, page)
+                said = await self._teller.lacked_blobs(node.name, page)
             except (BusError, DecodeError) as error:
                 log.warning("node %s was not asked what it has: %s", node.name, error)
                 return False
-            if lacked:
-                blobs = tuple([HeldBlob(sha256, 0, "E_NOT_FOUND") for sha256 in lacked])
+            if lacked := set(page).intersection(said):  # what it was not asked for is none of its business
+                blobs = tuple([HeldBlob(sha256, 0, "E_NOT_FOUND") for sha256 in sorted(lacked)])
                 await self.held(node.name, Held(node=node.name, blobs=blobs))
             after = page[-1]
         return True

@@ -24,6 +24,8 @@ from bus.subjects import NodeVerb
 from bus.transport import Bus
 from bus.values import AttemptRef, NodeName, Stream, TaskRef
 from bus.volume_wire import VolumesFound, VolumesWanted
+from coordinator.answers import check_answer
+from coordinator.bounds import OutOfBounds
 from coordinator.core.effects import (
     AnswerBeat,
     JobChange,
@@ -201,13 +203,22 @@ class Teller:
     ) -> tuple[str | None, tuple[tuple[AttemptRef, int], ...]]:
         """Why it was not obeyed, if so; and the ports that its answer names."""
         try:
-            answer = await self._bus.request(
-                subjects.node(node, NodeVerb.COMMAND), encode(command), timeout_s=COMMAND_TIMEOUT_S
-            )
-            reply = decode_from_agent_reply(answer.data, subject=answer.subject)
+            reply = await self._ask(node, command)
         except (BusError, DecodeError) as error:
             return str(error), ()
         return (reply.error, reply.ports) if isinstance(reply, messages.CommandReply) else (None, ())
+
+    async def _ask(self, node: NodeName, command: messages.ToAgent) -> messages.FromAgentReply:
+        """What a node answers, where that can be. Raises BusError, DecodeError."""
+        answer = await self._bus.request(
+            subjects.node(node, NodeVerb.COMMAND), encode(command), timeout_s=COMMAND_TIMEOUT_S
+        )
+        reply = decode_from_agent_reply(answer.data, subject=answer.subject)
+        try:
+            check_answer(reply)
+        except OutOfBounds as error:
+            raise BusError(f"{node} answers what cannot be: {error}") from error
+        return reply
 
     async def fetch_log(
         self, node: NodeName, task: TaskRef, *, fence: int, stream: Stream, offset: int, limit: int
@@ -216,10 +227,7 @@ class Teller:
         command = messages.FetchLog(
             epoch=self._epoch, task=task, fence=fence, stream=stream, offset=offset, limit=limit
         )
-        answer = await self._bus.request(
-            subjects.node(node, NodeVerb.COMMAND), encode(command), timeout_s=COMMAND_TIMEOUT_S
-        )
-        chunk = decode_from_agent_reply(answer.data, subject=answer.subject)
+        chunk = await self._ask(node, command)
         if isinstance(chunk, messages.LogChunk):
             return chunk
         raise BusError(chunk.error or "the node answered something else")
@@ -241,22 +249,14 @@ class Teller:
     async def lacked_blobs(self, node: NodeName, hashes: Sequence[str]) -> tuple[str, ...]:
         """What of it a node does not have. Raises BusError, DecodeError."""
         command = HaveBlobs(epoch=self._epoch, hashes=tuple(hashes))
-        answer = await self._bus.request(
-            subjects.node(node, NodeVerb.COMMAND), encode(command), timeout_s=COMMAND_TIMEOUT_S
-        )
-        reply = decode_from_agent_reply(answer.data, subject=answer.subject)
+        reply = await self._ask(node, command)
         if isinstance(reply, LackedBlobs):
             return reply.hashes
         raise BusError(reply.error or "the node answered something else")
 
     async def keep_volumes(self, node: NodeName, wanted: VolumesWanted) -> VolumesFound:
         """Have a node keep its volumes so; how they are now. Raises BusError, DecodeError."""
-        answer = await self._bus.request(
-            subjects.node(node, NodeVerb.COMMAND),
-            encode(replace(wanted, epoch=self._epoch)),
-            timeout_s=COMMAND_TIMEOUT_S,
-        )
-        found = decode_from_agent_reply(answer.data, subject=answer.subject)
+        found = await self._ask(node, replace(wanted, epoch=self._epoch))
         if isinstance(found, VolumesFound):
             return found
         raise BusError(found.error or "the node answered something else")
@@ -264,22 +264,14 @@ class Teller:
     async def inspect(self, node: NodeName) -> messages.Inspection:
         """What really runs on a node. Raises BusError, DecodeError."""
         command = messages.Inspect(epoch=self._epoch)
-        answer = await self._bus.request(
-            subjects.node(node, NodeVerb.COMMAND), encode(command), timeout_s=COMMAND_TIMEOUT_S
-        )
-        found = decode_from_agent_reply(answer.data, subject=answer.subject)
+        found = await self._ask(node, command)
         if isinstance(found, messages.Inspection):
             return found
         raise BusError(found.error or "the node answered something else")
 
     async def open_stream(self, node: NodeName, command: messages.OpenStream) -> messages.StreamReply:
         """Have the node prepare its end of a stream. Raises BusError, DecodeError."""
-        answer = await self._bus.request(
-            subjects.node(node, NodeVerb.COMMAND),
-            encode(replace(command, epoch=self._epoch)),
-            timeout_s=COMMAND_TIMEOUT_S,
-        )
-        reply = decode_from_agent_reply(answer.data, subject=answer.subject)
+        reply = await self._ask(node, replace(command, epoch=self._epoch))
         if isinstance(reply, messages.StreamReply):
             return reply
         raise BusError(reply.error or "the node answered something else")

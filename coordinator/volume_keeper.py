@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from msgspec.structs import replace
@@ -17,12 +17,13 @@ from bus.errors import BusError, DecodeError
 from bus.snapshot_policy import SnapshotPolicy
 from bus.values import NodeHealth, NodeName
 from bus.volume_wire import VolumeFound
+from coordinator.answers import heard_of
 from coordinator.clock import Clock
 from coordinator.core.effects import Record
 from coordinator.core.events import VolumesPlaced
 from coordinator.loop import Loop, Overloaded
 from coordinator.store.backups import BackupRow, BackupStore
-from coordinator.store.errors import Disagreement, StoreUnavailable
+from coordinator.store.errors import Disagreement, NotLeader, StoreUnavailable
 from coordinator.store.leftovers import LeftoverStore
 from coordinator.store.volumes import PoolRow, VolumeRow, VolumeStore
 from coordinator.tell import Teller
@@ -114,6 +115,10 @@ class VolumeKeeper:
                     await self.round()
             except (StoreUnavailable, Overloaded, Disagreement) as error:
                 log.warning("volumes: %s; again in %.0f s", error, EVERY_S)
+            except NotLeader:
+                raise
+            except Exception:  # whatever nodes said, nobody shall be without a coordinator for it
+                log.exception("volumes are looked at again in %.0f s", EVERY_S)
             with suppress(TimeoutError):
                 async with asyncio.timeout(EVERY_S):
                     await self._woken.wait()
@@ -124,26 +129,35 @@ class VolumeKeeper:
         async with self._turn:
             await self._store.expire(grace_s=GRACE_S)
             await self.read()
-            if await self._announced.look():
+            if await self._apart(self._announced.look(), "pools that nodes announce"):
                 await self.read()
                 self._woken.set()
             asked_s = self._clock.now_s()
             await asyncio.gather(*(self.ask(node) for node in self._book.nodes))
-            changed = [await self._write(row, asked_s) for row in list(self._book.volumes.values())]
+            rows = list(self._book.volumes.values())
+            changed = [await self._apart(self._write(row, asked_s), f"volume {row.name}") for row in rows]
             if any(changed):
                 await self.read()
-            if await self._snapshots.look():
+            if await self._apart(self._snapshots.look(), "snapshots"):
                 await self.read()
                 self._woken.set()
             self._damage.look()
-            if await self._backups.look():
+            if await self._apart(self._backups.look(), "backups"):
                 await self.read()
                 self._woken.set()
-            if await self._leavings.look():
+            if await self._apart(self._leavings.look(), "what was left over"):
                 await self.read()
-            if await self._copies.look():
+            if await self._apart(self._copies.look(), "copies"):
                 await self.read()
                 self._woken.set()  # nodes should know at once
+
+    async def _apart(self, work: Awaitable[bool], what: str) -> bool:
+        """What the database does not take of one keeps no other waiting. Raises StoreUnavailable."""
+        try:
+            return await work
+        except Disagreement as error:
+            log.warning("%s: %s; looked at again in %.0f s", what, error, EVERY_S)
+            return False
 
     async def move(self, volume: str, *, by: str) -> None:
         """To the best copy there is, although that loses what only the lost node has.
@@ -194,13 +208,14 @@ class VolumeKeeper:
         if node is None or node.health is NodeHealth.UNREACHABLE:
             self._book.silent.add(name)
             return
+        wanted = self._book.wanted(name)
         try:
-            found = await self._teller.keep_volumes(node.name, self._book.wanted(name))
+            found = await self._teller.keep_volumes(node.name, wanted)
         except (BusError, DecodeError) as error:
             self._book.silent.add(name)
             log.warning("volumes of %s: %s", name, error)
         else:
-            self._book.hear(name, found)
+            self._book.hear(name, heard_of(found, wanted))
 
     async def _write(self, row: VolumeRow, asked_s: float) -> bool:
         """What its node says of a volume, where that is news; it was asked at `asked_s`."""

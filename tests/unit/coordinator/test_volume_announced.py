@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from bus.declared_pools import PoolDeclared
 from bus.setting_kinds import parse_pool
 from bus.values import NodeName
+from coordinator.store.errors import Disagreement
 from tests.unit.coordinator.shell import Shell, running_shell
 from tests.unit.coordinator.test_volume_backups import WIDE, Node, nodes, rounds
 from tests.unit.coordinator.test_volume_desk import code, lose
@@ -116,3 +117,20 @@ def test_how_a_pool_is_said(text: str, means: PoolDeclared) -> None:
 def test_what_is_no_pool(text: str) -> None:
     with pytest.raises(ValueError, match="NAME=/PATH:SIZE"):
         parse_pool(text)
+
+
+async def test_a_pool_that_the_database_refuses_keeps_no_volume_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running_shell() as shell:
+        await nodes(shell, "n1", "n2")
+        await shell.ask("olga", "pool.create", name="wide", nodes=["n1"], path="/srv/wide", size="1GiB")
+
+        async def refuses(pool: object, **more: object) -> str:
+            raise Disagreement("storage_pools_path_check")
+
+        monkeypatch.setattr(shell.volume_store, "add_pool", refuses)
+        announce(shell, "n2", FAST)
+        made = await shell.ask("alice", "volume.create", name="data", pool="wide", size=1, node="n1")
+        await rounds(shell, 2)
+        assert made["state"] == "ready"
