@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from bus.units import format_cpu_millis, format_gpu_millis, format_size_mib
 from bus.values import GPU_MILLI, GpuInfo, Resources
@@ -79,3 +79,9 @@ def share(used: Resources, total: Resources) -> tuple[str, str, str]:
         f"{mebibytes(used.mem_mib)}/{mebibytes(total.mem_mib)}",
         f"{format_gpu_millis(used.gpu_millis)}/{total.gpus}" if total.gpus else NONE,
     )
+
+
+def first_of(names: Sequence[str], most: int, *, of: int = 0) -> str:
+    """ "n1, n2 and 5 more": `most` of them. `of`: how many there are, where `names` are only some."""
+    more = max(of, len(names)) - min(most, len(names))
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more else "")

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from bus.api import Happened
 from bus.series import METRICS, Aggregate, Measured, Series, SeriesKind, SeriesQuery
+from tui.view.amounts import first_of
 from tui.view.series import Curve, Mark, Panel
 from tui.view.words import WordError, choose
 
@@ -113,7 +114,7 @@ class Subject(Struct, frozen=True):
     def __str__(self) -> str:
         if self.kind is SeriesKind.CLUSTER:
             return LEARNING if self.is_learning else "cluster"
-        return ", ".join(self.ids[:3]) + (f" and {len(self.ids) - 3} more" if len(self.ids) > 3 else "")
+        return first_of(self.ids, 3)
 
 
 _TASK = re.compile(r"[0-9]+(\.[0-9]+(:[0-9]+)?)?")

@@ -13,7 +13,7 @@ from bus.equipment import Device, DeviceKind, Tool
 from bus.housekeeping import Connection
 from bus.people import User
 from bus.units import counted
-from tui.view.amounts import NONE, age, duration, mebibytes
+from tui.view.amounts import NONE, age, duration, first_of, mebibytes
 from tui.view.facts import fact
 from tui.view.fields import Field
 from tui.view.gpu_details import gpu_facts
@@ -257,8 +257,7 @@ def pending(connection: Connection) -> str:
 
 def on_nodes(tool: Tool) -> str:
     """The first few that have it, and how many more."""
-    more = tool.nodes - len(tool.examples)
-    return (", ".join(tool.examples) or "no node") + (f" and {more:,} more" if more > 0 else "")
+    return first_of(tool.examples, len(tool.examples), of=tool.nodes) if tool.examples else "no node"
 
 
 def device_facts(device: Device, *, now_s: float) -> list[Line]:

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from bus.equipment import Device
 from bus.networks import TopologyEntry
-from tui.view.amounts import NONE
+from tui.view.amounts import NONE, first_of
 from tui.view.equipment import DEVICES, column, device_mark, device_tone, speed, status_word
 from tui.view.facts import fact
 from tui.view.lines import Line
@@ -102,8 +102,7 @@ def links(entry: TopologyEntry) -> str:
 
 def nodes(entry: TopologyEntry) -> str:
     """The first few, and how many more."""
-    more = len(entry.nodes) - NODES_NAMED
-    return ", ".join(entry.nodes[:NODES_NAMED]) + (f" and {more:,} more" if more > 0 else "") or NONE
+    return first_of(entry.nodes, NODES_NAMED) or NONE
 
 
 def interface_facts(device: Device) -> list[Line]:

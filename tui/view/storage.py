@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from bus.instants import format_instant
 from bus.units import counted, format_size_mib
 from bus.volumes import Backup, PoolEntry, VolumeEntry
+from tui.view.amounts import first_of
 from tui.view.safe import safe_text
 from tui.view.table import Column
 
@@ -67,8 +68,7 @@ def backup_row(backup: Backup) -> tuple[str, ...]:
 def pool_row(pool: PoolEntry) -> tuple[str, ...]:
     """One line of `corral pool ls`."""
     faulty = [each.node for each in pool.nodes if each.fault]
-    nodes = ", ".join(each.node for each in pool.nodes[:4])
-    more = f" and {len(pool.nodes) - 4} more" if len(pool.nodes) > 4 else ""
+    nodes = first_of([each.node for each in pool.nodes], 4)
     return (
         pool.name,
         pool.type,
@@ -77,7 +77,7 @@ def pool_row(pool: PoolEntry) -> tuple[str, ...]:
         format_size_mib(pool.used_mib),
         str(pool.volumes),
         at_rest(pool),
-        f"{nodes}{more}" + (f" ({len(faulty)} faulty)" if faulty else ""),
+        nodes + (f" ({len(faulty)} faulty)" if faulty else ""),
     )
 
 
@@ -124,8 +124,7 @@ def replica_state(state: str) -> str:
 
 def tasks_text(tasks: Sequence[str]) -> str:
     """The first few."""
-    more = f" and {len(tasks) - 3} more" if len(tasks) > 3 else ""
-    return ", ".join(tasks[:3]) + more
+    return first_of(tasks, 3)
 
 
 def size_text(size: int) -> str:

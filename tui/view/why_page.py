@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from bus.api import Blocker, Candidate, Forecast, Why
 from bus.units import counted
-from tui.view.amounts import NONE, duration
+from tui.view.amounts import NONE, duration, first_of
 from tui.view.explanations import not_kept
 from tui.view.facts import fact, head
 from tui.view.instants import local
@@ -124,7 +124,6 @@ def node_lines(candidates: Sequence[Candidate]) -> Iterator[Line]:
         if each.obstacles and not each.chosen:
             reasons[tuple(each.obstacles)].append(each.node)
     for obstacles, nodes in sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0])):
-        named = ", ".join(sorted(nodes)[:REJECTED_NAMED])
-        more = f" and {len(nodes) - REJECTED_NAMED} more" if len(nodes) > REJECTED_NAMED else ""
+        named = first_of(sorted(nodes), REJECTED_NAMED)
         against = ", ".join(map(obstacle_words, obstacles))
-        yield Line(f"{against}  ({counted(len(nodes), 'node')}: {named}{more})", "idle", "✖")
+        yield Line(f"{against}  ({counted(len(nodes), 'node')}: {named})", "idle", "✖")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bus.api import Job, Node, Task, TaskCounts
 from bus.values import JobKind, JobState, NodeAdmin, NodeHealth, NodeKind, Resources, TaskState
-from tui.view.amounts import count, duration, mebibytes
+from tui.view.amounts import count, duration, first_of, mebibytes
 from tui.view.descriptions import summary
 from tui.view.document import document
 from tui.view.rows import JOB_COLUMNS, NODE_COLUMNS, TASK_COLUMNS, counts_text, job_row, node_row, task_row
@@ -155,3 +155,9 @@ def test_a_document_names_every_amount() -> None:
 def test_a_job_that_ended_is_one_line(counts: TaskCounts, state: JobState, reason: str, told: str) -> None:
     ended = job(counts=counts, state=state, reason=reason, started_at=1010.0, ended_at=1013.5)
     assert summary(ended) == told
+
+
+def test_the_first_of_many_are_named_and_the_rest_counted() -> None:
+    assert first_of([], 3) == "" and first_of(["a", "b"], 2) == "a, b"
+    assert first_of(["a", "b", "c"], 2) == "a, b and 1 more"
+    assert first_of(["a"], 3, of=1_200) == "a and 1,199 more"
