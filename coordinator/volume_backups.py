@@ -182,7 +182,7 @@ class VolumeBackups:
                 self._tell(row, "volume_backup_lost", "warning", f"is away: {why}")
         elif lying.away_s > 0.0:
             left_min = math.ceil(max(self._again_after_s - lying.away_s, 0.0) / 60.0)
-            why = f"{row.node} is lost: another copy is made if it is not back in {left_min} min"
+            why = f"{row.node} is lost: made again elsewhere in {left_min} min"
         if why:
             self._book.backup_faults[row.id] = why
         else:

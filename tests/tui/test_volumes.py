@@ -159,3 +159,116 @@ async def test_who_only_looks_changes_nothing(fake: FakeCluster, keys: str) -> N
         await told(pilot, "needs user")
         assert "create" not in painted(pilot).splitlines()[-1]
     assert fake.done == []
+
+
+async def test_policies_of_a_volume_are_set_by_the_same_form_and_taken_back(fake: FakeCluster) -> None:
+    async with opened(fake, size=(200, 60)) as pilot:
+        await to_volumes(pilot)
+        await pilot.press("e")
+        await showing(pilot, "Snapshots and backups of volume data", "@daily keep 7; empty: none")
+        await fill(pilot, "daily")
+        await showing(pilot, "snapshots: expected")
+        await pilot.press(*["backspace"] * 5)
+        await fill(pilot, "@daily keep 3", "yes", "archive", "9")
+        await showing(pilot, "copies: expected 1 to 5")
+        await pilot.press("backspace")
+        await fill(pilot, "2")
+        await showing(
+            pilot, "Set the policies of volume data?", "each is kept on 2 other nodes of pool archive"
+        )
+        await showing(pilot, "corral volume set data --snapshots '@daily keep 3' --backup", "now: none")
+        assert fake.done == []
+        await pilot.press("y")
+        await showing(pilot, "snapshots @daily keep 3", "in pool archive on 2 nodes")
+        await pilot.press("e")
+        await showing(pilot, "Snapshots and backups of volume data", "archive")
+        await pilot.press("escape", "z")
+        await showing(pilot, "Take back: set the policies of volume data?", "--snapshots '' --no-backup")
+        await pilot.press("y")
+        await gone(pilot, "snapshots @daily keep 3")
+    assert fake.done == [("set", "data"), ("set", "data")]
+
+
+async def test_policies_that_are_refused_stand_in_the_form_again(fake: FakeCluster) -> None:
+    fake.refusals["set_volume"] = Error(code="E_CONSTRAINT", message="pool fast is on n1 alone", status=409)
+    async with opened(fake, size=(120, 40)) as pilot:
+        await to_volumes(pilot)
+        await pilot.press("space", "space", "e")
+        await showing(pilot, "Snapshots and backups of 2 volumes")
+        await fill(pilot, "@hourly keep 9", "yes")
+        await showing(pilot, "Set the policies of 2 volumes?", "corral volume set patients")
+        await pilot.press("escape")
+        await gone(pilot, "Set the policies of 2 volumes?")
+        await pilot.press("escape", "g", "e")
+        await showing(pilot, "Snapshots and backups of volume data")
+        await fill(pilot, "", "yes")
+        await showing(pilot, "refused: what is backed up is what the clock has taken")
+        await pilot.press("y")
+        await showing(pilot, "✖ not policies set", "pool fast is on n1 alone")
+        await pilot.press("e")
+        await showing(pilot, "backup    yes")
+
+
+async def to_pools(pilot: Pilot[None]) -> None:
+    """The list, the cursor on the first: `archive`."""
+    await showing(pilot, "LIVE")
+    await pilot.press("8", "p")
+    await showing(pilot, "storage › pools", "▌archive", "fast")
+
+
+async def test_a_pool_is_created_by_a_form_and_taken_back(fake: FakeCluster) -> None:
+    async with opened(fake, size=(200, 60)) as pilot:
+        await to_pools(pilot)
+        await pilot.press("c")
+        await showing(pilot, "Create a pool", "n-0000,n-0001,n-0002: those that have the folder")
+        await fill(pilot, "quick", "n-0000,", "/srv/quick", "10GiB")
+        await showing(pilot, "nodes: expected the nodes that have the folder")
+        await pilot.press("escape")
+        await gone(pilot, "Create a pool")
+        await pilot.press("c")
+        await showing(pilot, "Create a pool")
+        await fill(pilot, "quick", "n-0000,n-0001", "/srv/quick", "10GiB", "", "", "yes")
+        await showing(pilot, "Create pool quick?", "10GiB on each of 2 nodes, encrypted at rest")
+        await showing(
+            pilot, "corral pool create quick --size 10GiB --path /srv/quick --nodes n-0000,n-0001 --encrypt"
+        )
+        await pilot.press("y")
+        await told(pilot, "pool quick on 2 nodes")
+        await showing(pilot, "quick")
+        await pilot.press("z")
+        await showing(pilot, "Take back: create pool quick?", "$ corral pool rm quick")
+        await pilot.press("y")
+        await gone(pilot, "quick")
+    assert fake.done == [("pool_create", "quick"), ("pool_remove", "quick")]
+
+
+async def test_a_pool_is_removed_and_made_again(fake: FakeCluster) -> None:
+    fake.refusals["remove_pool"] = Error(code="E_CONFLICT", message="3 volumes are in it", status=409)
+    async with opened(fake, size=(200, 60)) as pilot:
+        await to_pools(pilot)
+        await pilot.press("j", "D")
+        await showing(pilot, "Remove pool fast?", "refused while volumes are in it: fast")
+        await pilot.press("y")
+        await showing(pilot, "✖ not removed", "3 volumes are in it")
+        fake.refusals.clear()
+        await pilot.press("k", "D")
+        await showing(pilot, "$ corral pool rm archive")
+        await pilot.press("y")
+        await gone(pilot, "archive")
+        await pilot.press("z")
+        await showing(
+            pilot, "Take back: remove pool archive?", "made again", "--size 2000000MiB --path /srv/archive"
+        )
+        await pilot.press("y")
+        await showing(pilot, "archive")
+    assert fake.done == [("pool_remove", "archive"), ("pool_create", "archive")]
+
+
+@pytest.mark.parametrize("keys", ["c", "D"])
+async def test_pools_are_made_by_operators(fake: FakeCluster, keys: str) -> None:
+    fake.role = Role.USER
+    async with opened(fake, size=(120, 40)) as pilot:
+        await to_pools(pilot)
+        await pilot.press(*keys)
+        await told(pilot, "needs operator")
+    assert fake.done == []

@@ -18,6 +18,7 @@ from tui.view.storage import (
     BACKUPS,
     POOLS,
     VOLUMES,
+    backed_text,
     backup_row,
     policy_text,
     pool_lines,
@@ -138,7 +139,8 @@ async def _set(arguments: Namespace, corral: Client) -> None:
         backup_pool=arguments.backup_pool,
         backup_copies=arguments.copies,
     )
-    _one(arguments, entry, policy_text(entry) or "no snapshots by the clock")
+    backed = f", backed up {backed_text(entry)}" if entry.backup_pool else ""
+    _one(arguments, entry, f"{policy_text(entry)}{backed}" if entry.policy else "no snapshots by the clock")
 
 
 async def _remove(arguments: Namespace, corral: Client) -> None:

@@ -17,7 +17,7 @@ from bus.errors import ApiError, CorralError
 from bus.gpus import Gpu
 from bus.spec import JobSpec
 from bus.units import counted
-from bus.volumes import VolumeCreate, VolumeEntry
+from bus.volumes import PoolCreate, PoolEntry, VolumeCreate, VolumeEntry
 from tui.client.source import Source
 from tui.view.actions import Step
 from tui.view.arguments import Arguments
@@ -56,7 +56,11 @@ async def ask(source: Source, step: Step) -> Any:
             return await source.submit(call_of(target, told))
         case "create":
             return await source.create_volume(volume_of(told))
-        case "remove" | "undelete" | "snapshot" | "unsnapshot" | "restore" | "promote":
+        case "pool_create":
+            return await source.create_pool(pool_of(target, told))
+        case "pool_remove":
+            return await source.remove_pool(target)
+        case "remove" | "undelete" | "snapshot" | "unsnapshot" | "restore" | "promote" | "set":
             return await _ask_of_volume(source, step)
         case "undrain":
             return await source.undrain(target, reason=told.reason)
@@ -80,6 +84,14 @@ async def _ask_of_volume(source: Source, step: Step) -> VolumeEntry:
             return await source.remove_snapshot(target, told.snapshot)
         case "restore":
             return await source.restore_volume(target, told.snapshot)
+        case "set":
+            return await source.set_volume(
+                target,
+                snapshots=told.snapshots,
+                backup=bool(told.backup),
+                backup_pool=told.backup_pool if told.backup else None,
+                backup_copies=int(told.copies or "1") if told.backup else None,
+            )
         case _:
             return await source.promote_volume(target)
 
@@ -90,8 +102,20 @@ def volume_of(told: Arguments) -> VolumeCreate:
         "name": told.name, "pool": told.pool, "size": told.size, "mode": told.access, "node": told.node,
         "path": told.path, "source": told.source, "storage_class": told.storage_class,
         "shared": bool(told.shared), "snapshots": told.snapshots, "backup": bool(told.backup),
+        "backup_pool": told.backup_pool, "backup_copies": int(told.copies or "0"),
     }  # fmt: skip
     return from_fields({name: value for name, value in fields.items() if value}, VolumeCreate)
+
+
+def pool_of(name: str, told: Arguments) -> PoolCreate:
+    """What `corral pool create` asks for. Raises DecodeError."""
+    replicated = told.pool_type == "replicated"
+    fields = {
+        "name": name, "type": told.pool_type, "nodes": told.nodes.split(","), "path": told.path,
+        "size": told.size, "tier": told.tier, "compress": bool(told.compress), "encrypt": bool(told.encrypt),
+        "replicas": int(told.replicas or ("2" if replicated else "0")),
+    }  # fmt: skip
+    return from_fields({name: value for name, value in fields.items() if value}, PoolCreate)
 
 
 def call_of(tool: str, told: Arguments) -> JobSpec:
@@ -157,6 +181,8 @@ def answer_text(answer: object) -> str:
         return f"job {answer.number}" + (", which was there already" if answer.duplicate else "")
     if isinstance(answer, VolumeEntry):
         return f"{answer.name} is {answer.state} on {answer.node}"
+    if isinstance(answer, PoolEntry):
+        return f"pool {answer.name} on {counted(len(answer.nodes), 'node')}"
     if isinstance(answer, Gpu):
         return gpu_line(answer)
     tasks = getattr(answer, "tasks", None)

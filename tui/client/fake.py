@@ -47,7 +47,7 @@ from tui.client.fake_series import FakeSeries
 from tui.client.fake_tags import unless_known
 from tui.client.fake_timeline import FakeTimeline
 from tui.client.fake_training import FakeTraining
-from tui.client.fake_volumes import FakeVolumes, first_volumes
+from tui.client.fake_volumes import FakeVolumes, first_pools, first_volumes
 from tui.client.fake_world import World
 
 T = TypeVar("T", bound=Struct)
@@ -75,6 +75,7 @@ class FakeCluster(
         self.held = {}
         self.mode = "shadow"
         self.volumes_kept = first_volumes()
+        self.pools_kept = first_pools()
         self._watchers: list[asyncio.Queue[Change]] = []
 
     @asynccontextmanager

@@ -1,4 +1,4 @@
-"""What the cluster that never was keeps: the built-in tools, checkpoints of tasks, pools."""
+"""What the cluster that never was keeps: the built-in tools, checkpoints of tasks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from bus.registry import (
     Worker,
     Workers,
 )
-from bus.volumes import PoolEntries, PoolEntry, PoolNode
 from tui.client.fake_world import World
 
 RENDER = ToolEntry(
@@ -52,7 +51,7 @@ RENDER = ToolEntry(
 
 
 class FakeKept:
-    """What `Source` asks of tools, checkpoints and pools."""
+    """What `Source` asks of tools and checkpoints."""
 
     world: World
 
@@ -138,26 +137,6 @@ class FakeKept:
             ]
         )  # fmt: skip
 
-    async def pools(self) -> PoolEntries:
-        """One that volumes lie in, one with a part that cannot be used."""
-        self._check("pools")
-        if not self.world.nodes:
-            return PoolEntries(pools=[])
-        return PoolEntries(
-            pools=[
-                PoolEntry(
-                    name="archive", type="local", path="/srv/archive", total_mib=4_000_000, used_mib=0,
-                    tier="cold", compress=True,
-                    nodes=[_part("n-0001", 0, 3_000_000), _part("n-0002", 0, 0, "no disk below /srv")],
-                ),
-                PoolEntry(
-                    name="fast", type="local", path="/scratch/volumes", total_mib=1_600_000, used_mib=524_288,
-                    tier="nvme", encrypt=True, volumes=3,
-                    nodes=[_part(f"n-{index:04d}", 131_072, 700_000) for index in (0, 1, 12)],
-                ),
-            ]
-        )  # fmt: skip
-
     async def topologies(self, *, declared: bool = False) -> TopologyEntries:
         """One that was declared, with a card that does not agree with it, and one that is guessed."""
         self._check("topologies")
@@ -173,10 +152,6 @@ class FakeKept:
             name="172.16.4.0/24", subnet="172.16.4.0/24", declared=False, nodes=nodes[:2], interfaces=2
         )
         return TopologyEntries(topologies=[lab] if declared else [lab, guessed])
-
-
-def _part(node: str, given_mib: int, free_mib: int, fault: str = "") -> PoolNode:
-    return PoolNode(node=node, given_mib=given_mib, free_mib=free_mib, fault=fault)
 
 
 def _built_in(tool: BuiltIn) -> ToolEntry:

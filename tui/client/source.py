@@ -45,7 +45,15 @@ from bus.timeline import Timeline, TimelineQuery
 from bus.training import GangPage, GangRanks
 from bus.upcoming import Upcoming
 from bus.values import Stream
-from bus.volumes import PoolEntries, VolumeCreate, VolumeEntries, VolumeEntry, VolumeList
+from bus.volumes import (
+    PoolCreate,
+    PoolEntries,
+    PoolEntry,
+    VolumeCreate,
+    VolumeEntries,
+    VolumeEntry,
+    VolumeList,
+)
 
 if TYPE_CHECKING:
     from bus.follow import Piece, Place
@@ -154,6 +162,10 @@ class Source(LogSource, ChangesSource, Protocol):
 
     async def topologies(self, *, declared: bool = False) -> TopologyEntries: ...
 
+    async def create_pool(self, pool: PoolCreate) -> PoolEntry: ...
+
+    async def remove_pool(self, pool: str) -> PoolEntry: ...
+
     async def volumes(self, query: VolumeList | None = None) -> VolumeEntries: ...
 
     async def create_volume(self, volume: VolumeCreate) -> VolumeEntry: ...
@@ -167,6 +179,16 @@ class Source(LogSource, ChangesSource, Protocol):
     async def remove_snapshot(self, volume: str, snapshot: str) -> VolumeEntry: ...
 
     async def restore_volume(self, volume: str, snapshot: str) -> VolumeEntry: ...
+
+    async def set_volume(
+        self,
+        volume: str,
+        *,
+        snapshots: str | None = None,
+        backup: bool | None = None,
+        backup_pool: str | None = None,
+        backup_copies: int | None = None,
+    ) -> VolumeEntry: ...
 
     async def promote_volume(self, volume: str) -> VolumeEntry: ...
 

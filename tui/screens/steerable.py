@@ -11,7 +11,7 @@ from textual.binding import Binding
 
 from bus.api import Happened, Job, Node, Task
 from bus.equipment import Device
-from bus.volumes import VolumeEntry
+from bus.volumes import PoolEntry, VolumeEntry
 from tui.screens.acting import Scope
 from tui.screens.listing import ListScreen
 from tui.view.actions import FILLED_FIRST, may_be_many
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tui.view.deeds import Ghost
     from tui.view.steering import Steering
 
-Steered = TypeVar("Steered", Job, Task, Node, Happened, Device, VolumeEntry)
+Steered = TypeVar("Steered", Job, Task, Node, Happened, Device, VolumeEntry, PoolEntry)
 
 
 class SteerableList(ListScreen[Steered]):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from msgspec.structs import replace
 from textual import on, work
 from textual.binding import Binding
 
 from bus.errors import CorralError
 from bus.networks import TopologyEntry
+from bus.units import counted
+from bus.values import Role
 from bus.volumes import PoolEntry, VolumeEntry, VolumeList
 from tui.client.pages import Slice
 from tui.client.session import Deltas
@@ -14,12 +19,12 @@ from tui.client.source import Source
 from tui.screens.document import node_details
 from tui.screens.listing import ListScreen, ShortList
 from tui.screens.steerable import SteerableList
-from tui.view.arguments import Arguments, blanks_of_create, filled
+from tui.view.arguments import POLICIES, Arguments, blanks_of_create, blanks_of_pool, filled
 from tui.view.lines import Line
 from tui.view.networks import TOPOLOGIES, topology_facts
 from tui.view.shell import command
-from tui.view.steering import steer, steer_create
-from tui.view.volume_effects import DELETED, OF_SNAPSHOTS, newest_snapshot
+from tui.view.steering import steer, steer_create, steer_create_pool
+from tui.view.volume_effects import DELETED, OF_SNAPSHOTS, newest_snapshot, policies_of
 from tui.view.volumes import POOLS, VOLUMES, pool_facts, volume_facts
 from tui.widgets.virtual_table import VirtualTable
 
@@ -33,6 +38,7 @@ class VolumesScreen(ShortList, SteerableList[VolumeEntry]):
         Binding("s", "steer('snapshot')", "snapshot", id="volumes.snapshot"),
         Binding("R", "steer('restore')", "restore", id="volumes.restore"),
         Binding("D", "steer('remove')", "remove", id="volumes.remove"),
+        Binding("e", "steer('set')", "policies", id="volumes.set"),
         Binding("u", "steer('undelete')", "bring back", show=False, id="volumes.undelete"),
         Binding("U", "steer('unsnapshot')", "remove a snapshot", show=False, id="volumes.unsnapshot"),
         Binding("m", "steer('promote')", "have a copy take over", show=False, id="volumes.promote"),
@@ -76,6 +82,10 @@ class VolumesScreen(ShortList, SteerableList[VolumeEntry]):
     def action_steer(self, verb: str) -> None:
         """Do it to the marked volumes, else to the one under the cursor, or with its newest snapshot."""
         rows = self.table.chosen
+        if verb == "set" and rows:
+            self.console.hold_keys()
+            self._set(rows)
+            return
         if verb in OF_SNAPSHOTS and rows:
             if not any(each.ready for row in rows for each in row.snapshots):
                 said = "no snapshot is there; s takes one"
@@ -96,6 +106,21 @@ class VolumesScreen(ShortList, SteerableList[VolumeEntry]):
         """Fill in a new volume."""
         self.console.hold_keys()
         self._create()
+
+    @work(group="act")
+    async def _set(self, rows: Sequence[VolumeEntry]) -> None:
+        """Have the policies filled in, beginning with what they are of the first."""
+        from tui.modals.blanks import Blanks
+
+        whose = f"volume {rows[0].name}" if len(rows) == 1 else counted(len(rows), "volume")
+        refused = self.journal.refused(self.noun, rows[0])
+        before = policies_of(rows[0])
+        if refused is not None and refused.step.verb == "set":
+            before = refused.step.arguments
+        form = Blanks(f"Snapshots and backups of {whose}", POLICIES, before)
+        texts = await self.app.push_screen_wait(form)
+        if texts is not None:
+            self.steer(steer(self.noun, "set", rows, filled(texts)))
 
     @work(group="act")
     async def _create(self) -> None:
@@ -126,13 +151,18 @@ class VolumesScreen(ShortList, SteerableList[VolumeEntry]):
             self.app.push_screen(node_details(volume.node))
 
 
-class PoolsScreen(ShortList, ListScreen[PoolEntry]):
-    """Enter on a pool shows its volumes."""
+class PoolsScreen(ShortList, SteerableList[PoolEntry]):
+    """Enter on a pool shows its volumes; operators create and remove pools."""
 
     past_note = "pools as of now"
+    BINDINGS = [
+        Binding("c", "create", "create", id="pools.create"),
+        Binding("D", "steer('pool_remove')", "remove", id="pools.remove"),
+    ]
     listing = POOLS
+    noun = "pool"
     crumb = "pools"
-    empty = "No pools.\n\nIn a shell: corral pool create"
+    empty = "No pools.\n\nOperators: c creates one, or in a shell: corral pool create"
 
     async def fetch(self, source: Source, *, cursor: str, limit: int, known: str = "") -> Slice[PoolEntry]:
         """All of them at once."""
@@ -145,11 +175,47 @@ class PoolsScreen(ShortList, ListScreen[PoolEntry]):
 
     def preview(self, row: PoolEntry) -> list[Line]:
         """The pool in full, with its part on each node."""
-        return pool_facts(row)
+        return [*self.refused(row), *pool_facts(row)]
 
     def shell_command(self) -> str:
         """The same pools."""
         return command("pool", "ls")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """There is no filter that could mean all of them."""
+        return False if action == "all_matching" else super().check_action(action, parameters)
+
+    def least_role(self, action: str, parameters: tuple[object, ...]) -> Role | None:
+        """Pools are made by operators."""
+        return Role.OPERATOR if action == "create" else super().least_role(action, parameters)
+
+    def action_create(self) -> None:
+        """Fill in a new pool."""
+        self.console.hold_keys()
+        self._create()
+
+    @work(group="act")
+    async def _create(self) -> None:
+        from tui.modals.blanks import Blanks
+
+        try:
+            nodes = [each.name for each in (await self.session.source.nodes(limit=3)).nodes]
+        except CorralError as error:
+            self.console.give_keys()
+            self.tell(error)
+            return
+        form = Blanks("Create a pool", blanks_of_pool(nodes), self._refused_before())
+        texts = await self.app.push_screen_wait(form)
+        if texts is not None:
+            self.steer(steer_create_pool(filled(texts)))
+
+    def _refused_before(self) -> Arguments:
+        """What was filled in when the newest act here was a pool that could not be created."""
+        newest = next(iter(self.journal.acts), None)
+        if newest is None or not newest.failed or newest.steering.verb != "pool_create":
+            return Arguments()
+        step = newest.failed[0].step
+        return replace(step.arguments, name=step.target)
 
     @on(VirtualTable.Selected)
     def open_volumes(self) -> None:

@@ -45,6 +45,9 @@ ACTIONS = {
     "unsnapshot": Action("remove a snapshot of", "removing a snapshot", "snapshot removed"),
     "restore": Action("restore", "restoring", "restored"),
     "promote": Action("promote a copy of", "promoting a copy", "copy promoted"),
+    "set": Action("set the policies of", "setting policies", "policies set"),
+    "pool_create": Action("create", "creating", "created", Role.OPERATOR),
+    "pool_remove": Action("remove", "removing", "removed", Role.OPERATOR),
     "call": Action("call", "calling", "called"),
     "scheduler_mode": Action("switch", "switching", "switched", Role.OPERATOR),
 }
@@ -66,6 +69,7 @@ ADMIN_VERBS = {
 """What made a node what it is."""
 
 VOLUME_WORDS = {"remove": "rm"}
+POOL_WORDS = {"pool_create": "create", "pool_remove": "rm"}
 """Where the word of the command is another."""
 
 FILLED_FIRST = frozenset({"priority", "label", "maintenance", "resolve", "snapshot", "unsnapshot", "restore"})
@@ -123,8 +127,20 @@ def command_of(steps: Iterable[Step]) -> str:
             words.append(told.priority)
         case "label":
             words += shlex.split(told.labels)
+        case "set":
+            return shlex.join(["corral", "volume", "set", first.target, *policy_options(told)])
+        case "pool_create" | "pool_remove":
+            words = ["pool", POOL_WORDS[verb], first.target]
         case _ if first.noun == "volume":
             words = ["volume", VOLUME_WORDS.get(verb, verb), first.target, *filter(None, [told.snapshot])]
         case _:
             pass
     return shlex.join(["corral", *words, *told.options()])
+
+
+def policy_options(told: Arguments) -> list[str]:
+    """All of a volume's policies, also those that are none: what is not said stays as it is."""
+    if not told.backup:
+        return ["--snapshots", told.snapshots, "--no-backup"]
+    where = ["--backup-pool", told.backup_pool] if told.backup_pool else []
+    return ["--snapshots", told.snapshots, "--backup", *where, "--copies", told.copies or "1"]

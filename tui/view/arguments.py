@@ -15,13 +15,15 @@ from bus.units import UnitError, parse_duration_s, parse_priority, parse_size_mi
 
 MODES = tuple(AccessMode)
 YES = "yes"
+COPIES_MAX, REPLICAS_MAX = 5, 100
 _SNAPSHOT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 
 
 class Arguments(Struct, frozen=True, kw_only=True):
     """Each as it was typed; each belongs to some actions. `key`: of what is done once only.
 
-    From `snapshot` on of volumes; `now`, `shared` and `backup` are "yes" or "".
+    From `snapshot` on of volumes, from `pool_type` on of pools; `now`, `shared`, `backup`, `compress` and
+    `encrypt` are "yes" or "".
     """
 
     reason: str = ""
@@ -45,6 +47,14 @@ class Arguments(Struct, frozen=True, kw_only=True):
     shared: str = ""
     snapshots: str = ""
     backup: str = ""
+    backup_pool: str = ""
+    copies: str = ""
+    pool_type: str = ""
+    nodes: str = ""
+    tier: str = ""
+    compress: str = ""
+    encrypt: str = ""
+    replicas: str = ""
 
     @property
     def deadline_s(self) -> float | None:
@@ -72,8 +82,13 @@ class Arguments(Struct, frozen=True, kw_only=True):
             ("--input", self.input), ("--pool", self.pool), ("--size", self.size), ("--mode", self.access),
             ("--node", self.node), ("--path", self.path), ("--from", self.source),
             ("--class", self.storage_class), ("--snapshots", self.snapshots),
+            ("--backup-pool", self.backup_pool), ("--copies", self.copies), ("--type", self.pool_type),
+            ("--nodes", self.nodes), ("--tier", self.tier), ("--replicas", self.replicas),
         )  # fmt: skip
-        said = (("--now", self.now), ("--shared", self.shared), ("--backup", self.backup))
+        said = (
+            ("--now", self.now), ("--shared", self.shared), ("--backup", self.backup),
+            ("--compress", self.compress), ("--encrypt", self.encrypt),
+        )  # fmt: skip
         flags = [flag for flag, value in said if value]
         return [word for option, value in named if value for word in (option, value)] + flags
 
@@ -113,6 +128,14 @@ AT_ONCE = Blank(
     field="now", label="at once", example="yes: nothing brings it back; empty: after the days of grace"
 )
 
+POLICIES = (
+    Blank(field="snapshots", label="snapshots", example="by the clock: @daily keep 7; empty: none any more"),
+    Blank(field="backup", label="backup", example="yes: those are kept on another node, too; empty: no more"),
+    Blank(field="backup_pool", label="in pool", example="that backups lie in; empty: the volume's own"),
+    Blank(field="copies", label="copies", example="on how many nodes a backup lies; empty: 1"),
+)
+"""Of a volume: what is kept of it by the clock, and where."""
+
 BLANKS: dict[str, tuple[Blank, ...]] = {
     "priority": (Blank(field="priority", label="priority", example="1 to 10; 10 goes first"),),
     "cordon": (REASON,),
@@ -124,6 +147,7 @@ BLANKS: dict[str, tuple[Blank, ...]] = {
     "snapshot": (SNAPSHOT,),
     "restore": (SNAPSHOT,),
     "unsnapshot": (SNAPSHOT,),
+    "set": POLICIES,
     "remove": (AT_ONCE,),
     "resolve": (Blank(field="note", label="note", example="what was done about it"),),
 }
@@ -143,8 +167,23 @@ def blanks_of_create(pools: Sequence[str]) -> tuple[Blank, ...]:
         Blank(field="source", label="from", example="VOLUME@SNAPSHOT that it begins with; empty: nothing"),
         Blank(field="storage_class", label="class", example="a word of your own"),
         Blank(field="shared", label="shared", example="yes: everybody's tasks may have it"),
-        Blank(field="snapshots", label="snapshots", example="by the clock: @daily keep 7; empty: none"),
-        Blank(field="backup", label="backup", example="yes: those are kept on another node, too"),
+        *POLICIES,
+    )
+
+
+def blanks_of_pool(nodes: Sequence[str]) -> tuple[Blank, ...]:
+    """What may be said of a pool that is to be made, with examples of nodes."""
+    some = ",".join(nodes[:3]) or "n1,n2"
+    return (
+        Blank(field="name", label="name", example="fast"),
+        Blank(field="nodes", label="nodes", example=f"{some}: those that have the folder"),
+        Blank(field="path", label="path", example="/srv/fast, or /srv/{node}/fast: it is made"),
+        Blank(field="size", label="size", example="10GiB: what volumes may have on each"),
+        Blank(field="tier", label="tier", example="nvme, ssd, standard, cold …; empty: standard"),
+        Blank(field="compress", label="compress", example="yes: at rest, with Zstandard"),
+        Blank(field="encrypt", label="encrypt", example="yes: at rest, with a key that only the nodes have"),
+        Blank(field="pool_type", label="type", example="replicated, local …; empty: local"),
+        Blank(field="replicas", label="replicas", example="on how many nodes each volume lies"),
     )
 
 
@@ -172,7 +211,13 @@ def fault_of(field: str, text: str) -> str:
                 return "expected VOLUME@SNAPSHOT"
             case "snapshots" if text:
                 parse_policy(text)
-            case "now" | "shared" | "backup" if text not in ("", YES):
+            case "nodes" if not all(text.split(",")):
+                return "expected the nodes that have the folder: n1,n2"
+            case "copies" if text and not _is_number(text, most=COPIES_MAX):
+                return f"expected 1 to {COPIES_MAX}"
+            case "replicas" if text and not _is_number(text, most=REPLICAS_MAX):
+                return f"expected 1 to {REPLICAS_MAX}"
+            case "now" | "shared" | "backup" | "compress" | "encrypt" if text not in ("", YES):
                 return f"expected {YES}, or nothing"
             case _:
                 pass
@@ -201,6 +246,10 @@ def _fault_of_labels(text: str) -> str:
         if not (name if equals else name.endswith("-") and name.removesuffix("-")):
             return f"{word}: expected NAME=VALUE, or NAME- to take it away"
     return "" if words else "expected NAME=VALUE, or NAME- to take it away"
+
+
+def _is_number(text: str, *, most: int) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most
 
 
 def _number_or_word(text: str) -> int | str:

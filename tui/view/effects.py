@@ -12,16 +12,16 @@ from bus.api import Affected, Happened, Job, Node, Outlook, Task
 from bus.bulk import BulkSteered
 from bus.equipment import Device
 from bus.values import JobState, NodeAdmin, TaskState
-from bus.volumes import VolumeEntry
+from bus.volumes import PoolEntry, VolumeEntry
 from tui.view.actions import Step
 from tui.view.amounts import count, duration
 from tui.view.arguments import Arguments
 from tui.view.displacement import sum_lines
 from tui.view.offers import Offered
 from tui.view.states import node_word
-from tui.view.volume_effects import effect_of, has_come_of, misfit_of
+from tui.view.volume_effects import effect_of, effect_of_pool, has_come_of, misfit_of
 
-Row = Job | Task | Node | Happened | Offered | Device | VolumeEntry
+Row = Job | Task | Node | Happened | Offered | Device | VolumeEntry | PoolEntry
 
 OVER = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.TIMEOUT, TaskState.CANCELLED})
 FAULTY = frozenset({TaskState.FAILED, TaskState.TIMEOUT})
@@ -47,6 +47,8 @@ def told(verb: str, rows: Sequence[Row], arguments: Arguments) -> tuple[str, ...
         return (_of_gpus(verb, devices),)
     if volumes := [row for row in rows if isinstance(row, VolumeEntry)]:
         return effect_of(verb, volumes, arguments)
+    if pools := [row for row in rows if isinstance(row, PoolEntry)]:
+        return effect_of_pool(verb, pools, arguments)
     return (f"{_plural(len(rows), 'event')} dealt with, in your name",) if rows else ()
 
 
@@ -69,6 +71,8 @@ def misfit(verb: str, row: Row) -> str:
             return _misfit_of_device(verb, row)
         case VolumeEntry():
             return misfit_of(verb, row)
+        case PoolEntry():
+            return ""
         case _:
             assert_never(row)
 
@@ -88,6 +92,8 @@ def state_word(row: Row) -> str:
             return row.status
         case VolumeEntry():
             return row.state
+        case PoolEntry():
+            return "faulty" if any(each.fault for each in row.nodes) else "ready"
         case _:
             assert_never(row)
 
@@ -149,6 +155,8 @@ def has_come(step: Step, row: Row) -> bool:
             return row.priority == told.priority_number
         case VolumeEntry():
             return has_come_of(step.verb, row, told)
+        case PoolEntry():
+            return step.verb == "pool_create"  # one that is removed has no row any more
         case Offered():
             return True  # a call is over with its acceptance: the job shows how it goes on
         case _:

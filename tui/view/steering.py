@@ -18,13 +18,13 @@ from bus.bulk import BulkSteered
 from bus.equipment import Device, ToolKind
 from bus.filter import LENGTH_MAX
 from bus.units import counted
-from bus.volumes import VolumeEntry
+from bus.volumes import PoolEntry, VolumeEntry
 from tui.view import effects
 from tui.view.actions import ACTIONS, ADMIN_VERBS, OPPOSITES, Back, Step, command_of
 from tui.view.actions import ROLES as ROLES
 from tui.view.arguments import NOTHING, Arguments, labels_typed
 from tui.view.offers import Offered, offer_key
-from tui.view.volume_effects import effect_of_create
+from tui.view.volume_effects import effect_of_create, effect_of_pool, policies_of, said_of
 
 Row = effects.Row
 Mode = Literal["off", "shadow", "on"]
@@ -33,7 +33,12 @@ _NAMED_BY = {"job": "number", "node": "name"}
 """The field of a filter that names each."""
 
 _NOUNS = {"gpu": "GPU"}
-_BACK = {"scheduler_mode": "switch"}
+_BACK = {
+    "scheduler_mode": "switch",
+    "set": "its policies",
+    "pool_create": "made again",
+    "pool_remove": "removed",
+}
 
 
 class Steering(Struct, frozen=True, kw_only=True):
@@ -155,6 +160,20 @@ def steer_create(arguments: Arguments) -> Steering:
     )
 
 
+def steer_create_pool(arguments: Arguments) -> Steering:
+    """A pool made as it was filled in."""
+    verb, name = "pool_create", arguments.name
+    said = replace(arguments, name="")
+    step = Step(noun="pool", verb=verb, target=name, row=name, arguments=said, back=Back("pool_remove"))
+    return Steering(
+        noun="pool",
+        verb=verb,
+        question=f"Create pool {name}?",
+        effect=effect_of_pool(verb, (), said),
+        steps=(step,),
+    )
+
+
 def with_arguments(steering: Steering, arguments: Arguments) -> Steering:
     """The same with other arguments; what stands for no rows takes none."""
     if not steering.rows:
@@ -208,8 +227,8 @@ def _naming(field: str, names: Sequence[str]) -> Iterator[tuple[int, str]]:
 
 
 def stands_alone(step: Step) -> str:
-    """The target of a step that shares its command with no other: a filter, a volume, a GPU (two words)."""
-    return step.target if step.revision is not None or step.noun in ("gpu", "volume") else ""
+    """The target of a step that shares its command with no other: a filter, a volume, a pool, a GPU."""
+    return step.target if step.revision is not None or step.noun in ("gpu", "volume", "pool") else ""
 
 
 def key_of(row: Row) -> str:
@@ -227,7 +246,7 @@ def key_of(row: Row) -> str:
             return offer_key(row.tool.kind, row.tool.name)
         case Device():
             return f"{row.node} {row.kind} {row.name}"
-        case VolumeEntry():
+        case VolumeEntry() | PoolEntry():
             return row.name
 
 
@@ -253,6 +272,10 @@ def _step(noun: str, verb: str, row: Row, arguments: Arguments, *, fits: bool) -
 def _back(verb: str, row: Row, arguments: Arguments) -> Back | None:
     if isinstance(row, VolumeEntry) and arguments.now:
         return None
+    if isinstance(row, VolumeEntry) and verb == "set":
+        return Back(verb, policies_of(row))
+    if isinstance(row, PoolEntry):
+        return Back("pool_create", said_of(row))
     if verb == "snapshot":
         return Back("unsnapshot", Arguments(snapshot=arguments.snapshot))
     if (opposite := OPPOSITES.get(verb)) is not None:

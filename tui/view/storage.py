@@ -132,19 +132,26 @@ def size_text(size: int) -> str:
     return format_size_mib(-(-size // MIB))
 
 
-def _backup_text(backup: Backup) -> str:
-    where = f", {size_text(backup.size)} on {backup.node}" if backup.node else ""
+def _backup_texts(backup: Backup) -> list[tuple[str, str]]:
+    """Where and how it is first: a narrow panel has no more of a line."""
+    where = f" on {backup.node}" if backup.node else ""
+    size = f", {size_text(backup.size)}" if backup.node else ""
     taken = f", taken at {format_instant(backup.taken_at)}" if backup.taken_at is not None else ""
-    return f"{backup.name}: {backup.state}{where}{taken}" + (f": {backup.fault}" if backup.fault else "")
+    facts = [("backup", f"{backup.name}{where}: {backup.state}{size}{taken}")]
+    return facts + ([("", backup.fault)] if backup.fault else [])
 
 
 def policy_text(volume: VolumeEntry) -> str:
     """Snapshots by the clock; "" without."""
     following = volume.next_snapshot_at
     due = f", the next at {format_instant(following)}" if following is not None else ""
-    twice = f" on {volume.backup_copies} nodes" if volume.backup_copies > 1 else ""
-    backed = f", backed up in pool {volume.backup_pool}{twice}" if volume.backup_pool else ""
-    return f"snapshots {volume.policy}{backed}{due}" if volume.policy else ""
+    return f"snapshots {volume.policy}{due}" if volume.policy else ""
+
+
+def backed_text(volume: VolumeEntry) -> str:
+    """Where those are backed up; "" nowhere."""
+    many = f" on {volume.backup_copies} nodes" if volume.backup_copies > 1 else ""
+    return f"in pool {volume.backup_pool}{many}" if volume.backup_pool else ""
 
 
 def volume_lines(volume: VolumeEntry) -> list[str]:
@@ -173,9 +180,11 @@ def volume_texts(volume: VolumeEntry) -> list[tuple[str, str]]:
         facts.append(("copy", f"{copy.node}: {replica_state(copy.state)}{fault}"))
     if volume.policy:
         facts.append(("clock", policy_text(volume)))
+        if backed := backed_text(volume):
+            facts.append(("backed up", backed))
     for each in volume.snapshots:
         state = size_text(each.size) if each.ready else "being taken, when nobody writes"
         taken = f", taken at {format_instant(each.taken_at)}" if each.taken_at is not None else ""
         facts.append(("snapshot", f"{each.name}: {state}{taken}"))
-    facts += [("backup", _backup_text(each)) for each in volume.backups]
+    facts += [fact for each in volume.backups for fact in _backup_texts(each)]
     return facts

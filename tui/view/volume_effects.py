@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bus.units import counted
-from bus.volumes import VolumeEntry
-from tui.view.arguments import Arguments
-from tui.view.storage import size_text, tasks_text
+from bus.volumes import PoolEntry, VolumeEntry
+from tui.view.arguments import YES, Arguments
+from tui.view.storage import backed_text, size_text, tasks_text
 
 OF_SNAPSHOTS = frozenset({"restore", "unsnapshot"})
 """These need one that is there."""
@@ -37,6 +37,8 @@ def effect_of(verb: str, volumes: Sequence[VolumeEntry], arguments: Arguments) -
             return (effect, *_open(volumes))
         case "undelete":
             return (f"{said} there again, as before",)
+        case "set":
+            return _policies(volumes, arguments)
         case _:
             return ("the best copy takes over; what only the lost node has is lost",)
 
@@ -71,8 +73,91 @@ def has_come_of(verb: str, volume: VolumeEntry, arguments: Arguments) -> bool:
             return volume.state == "ready"
         case "promote":
             return True  # with its answer it lies elsewhere
+        case "set":
+            return policies_of(volume) == named_policies(volume, arguments)
         case _:
             return bool(misfit_of(verb, volume))
+
+
+def policies_of(volume: VolumeEntry) -> Arguments:
+    """What is kept of it now, as one fills it in."""
+    if not volume.backup_pool:
+        return Arguments(snapshots=volume.policy)
+    return Arguments(
+        snapshots=volume.policy,
+        backup=YES,
+        backup_pool=volume.backup_pool,
+        copies=str(volume.backup_copies),
+    )
+
+
+def named_policies(volume: VolumeEntry, told: Arguments) -> Arguments:
+    """The same with all that is left empty, as the volume's row would say it."""
+    if not told.backup:
+        return Arguments(snapshots=told.snapshots)
+    return Arguments(
+        snapshots=told.snapshots,
+        backup=YES,
+        backup_pool=told.backup_pool or volume.pool,
+        copies=told.copies or "1",
+    )
+
+
+def _policy_of(volume: VolumeEntry) -> str:
+    backed = f", backed up {backed_text(volume)}" if volume.backup_pool else ""
+    return f"snapshots {volume.policy}{backed}" if volume.policy else "none"
+
+
+def _policies(volumes: Sequence[VolumeEntry], told: Arguments) -> tuple[str, ...]:
+    clock = f"snapshots {told.snapshots}" if told.snapshots else "no snapshots by the clock any more"
+    kept = "none of them is backed up"
+    if told.backup:
+        where = f"pool {told.backup_pool}" if told.backup_pool else "the same pool"
+        number = told.copies or "1"
+        on = "another node" if number == "1" else f"{number} other nodes"
+        kept = f"each is kept on {on} of {where}"
+    before = sorted({_policy_of(each) for each in volumes})
+    said = (
+        f"{clock}; {kept}; what there is stays"
+        if told.snapshots or told.backup
+        else f"{clock}; what there is stays"
+    )
+    refused = (
+        ("refused: what is backed up is what the clock has taken",)
+        if told.backup and not told.snapshots
+        else ()
+    )
+    return (said, *(f"now: {each}" for each in before[:SHOWN_MAX]), *refused)
+
+
+def effect_of_pool(verb: str, pools: Sequence[PoolEntry], arguments: Arguments) -> tuple[str, ...]:
+    """What comes of pools that are made, or go."""
+    if verb == "pool_remove":
+        used = [each.name for each in pools if each.volumes]
+        refused = (f"refused while volumes are in it: {', '.join(used[:SHOWN_MAX])}",) if used else ()
+        return (f"{counted(len(pools), 'pool')}: its folder goes from each node, empty as it is", *refused)
+    nodes = arguments.nodes.split(",")
+    rest = [word for word, on in (("compressed", arguments.compress), ("encrypted", arguments.encrypt)) if on]
+    at_rest = f", {' and '.join(rest)} at rest" if rest else ""
+    copies = f"; each volume lies on {arguments.replicas} nodes" if arguments.replicas else ""
+    return (
+        f"{arguments.size} on each of {counted(len(nodes), 'node')}{at_rest}{copies}",
+        f"folder {arguments.path}",
+    )
+
+
+def said_of(pool: PoolEntry) -> Arguments:
+    """What a pool like this one is made with."""
+    return Arguments(
+        pool_type="" if pool.type == "local" else pool.type,
+        nodes=",".join(each.node for each in pool.nodes),
+        path=pool.path,
+        size=f"{pool.total_mib // max(len(pool.nodes), 1)}MiB",
+        tier=pool.tier,
+        compress=YES if pool.compress else "",
+        encrypt=YES if pool.encrypt else "",
+        replicas=str(pool.replicas) if pool.replicas > 1 else "",
+    )
 
 
 def newest_snapshot(volume: VolumeEntry) -> str:
@@ -86,7 +171,12 @@ def effect_of_create(arguments: Arguments) -> tuple[str, ...]:
     where = f"on {arguments.node}" if arguments.node else "where most room is"
     begins = f", as {arguments.source} is" if arguments.source else ", empty"
     whose = "everybody's tasks may have it" if arguments.shared else "for your tasks alone"
-    kept = ", kept on another node, too" if arguments.backup else ""
+    kept = ""
+    if arguments.backup:
+        on = f"{arguments.copies} other nodes" if arguments.copies not in ("", "1") else "another node"
+        kept = f", kept on {on}, too" + (
+            f", in pool {arguments.backup_pool}" if arguments.backup_pool else ""
+        )
     clock = (f"snapshots {arguments.snapshots}{kept}",) if arguments.snapshots or kept else ()
     return (f"{arguments.size} of pool {arguments.pool} {where}{begins}; {whose}", *clock)
 

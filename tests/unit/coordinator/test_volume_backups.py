@@ -310,7 +310,7 @@ async def test_a_backup_whose_node_is_lost_for_long_is_made_again_on_another() -
         await rounds(shell)
         assert await lying(shell) == [("n2", "away")], "who only reboots is waited for"
         (backup,) = (await shown(shell))["backups"]
-        assert backup["fault"] == "n2 is lost: another copy is made if it is not back in 1 min"
+        assert backup["fault"] == "n2 is lost: made again elsewhere in 1 min"
         later(shell, days, "n2", 600.0)
         await shell.keeper.round()
         assert await lying(shell) == [("", "waiting"), ("n2", "away")]
