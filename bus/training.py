@@ -85,7 +85,10 @@ class Rank(Struct, kw_only=True):
 
 
 class GangRanks(Struct, kw_only=True):
-    """`ranks`: all of the newest try, none before the first. `available`: those that nobody has now."""
+    """`ranks`: all of the newest try, none before the first. `available`: those that nobody has now.
+
+    Where ranks have more than 20,000 metrics together, each has its first ones by name, all equally many.
+    """
 
     gang: GangProgress
     ranks: list[Rank]

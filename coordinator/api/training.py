@@ -19,6 +19,9 @@ LIMIT_MAX = 1_000
 USED_WITHIN_S = 120.0
 """Samples of running ranks are some seconds apart."""
 
+VALUES_MAX = 20_000
+"""Metrics of all ranks together, of what they told and of what they saved each: an answer is bounded."""
+
 
 class TrainingDesk:
     """The handlers."""
@@ -57,13 +60,21 @@ class TrainingDesk:
         usage = await self._series.usage_of_ranks(
             gang.id, gang.shown.attempt, since_s=self._used_since_s(gang)
         )
+        most = VALUES_MAX // max(len(ranks), 1)
         for rank in ranks:
             rank.usage = usage.get(rank.rank)
+            rank.metrics = _first(rank.metrics, most)
+            if rank.told is not None:
+                rank.told.metrics = _first(rank.told.metrics, most)
         return GangRanks(gang=gang.shown, ranks=ranks, available=await self._store.available(gang))
 
     def _used_since_s(self, gang: GangRow) -> float:
         until_s = self._clock.now_s() if gang.ended_at is None else gang.ended_at
         return until_s - USED_WITHIN_S
+
+
+def _first(metrics: dict[str, float], most: int) -> dict[str, float]:
+    return metrics if len(metrics) <= most else dict(sorted(metrics.items())[:most])
 
 
 def _no_gang(what: str, field: str) -> ApiError:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from uuid import UUID
 
+from msgspec.structs import replace
+
+from bus.results import TaskResult
+from bus.server import MAX_PAYLOAD_BYTES
 from bus.training import GangProgress, Rank, RankUsage
 from bus.values import TaskState
 from coordinator.store.training import GangRow
@@ -60,6 +65,23 @@ async def test_ranks_come_with_what_they_use_and_who_is_free() -> None:
         assert answer["available"] == [2] and answer["gang"]["task"] == "1.0"
         (asked,) = shell.series.of_ranks
         assert asked[:2] == (GANG, 2) and before_s <= asked[2] + 120.0 <= shell.clock.now_s()
+
+
+async def test_metrics_of_many_ranks_fit_into_one_answer() -> None:
+    every = {f"{'m' * 47}{number:03}": float(number) for number in range(100)}
+    async with running_shell() as shell:
+        await shell.submit()
+        shell.training.found = [gang(0)]
+        for ranks, shown in ((200, 100), (201, 99), (1_024, 19)):
+            shell.training.members = [
+                replace(rank(number), metrics=every, told=TaskResult(fence=2, metrics=every))
+                for number in range(ranks)
+            ]
+            answer = await shell.ask("alice", "train.ranks", task="1")
+            first = sorted(every)[:shown]
+            for each in answer["ranks"]:
+                assert sorted(each["metrics"]) == sorted(each["told"]["metrics"]) == first
+            assert len(json.dumps(answer)) < MAX_PAYLOAD_BYTES
 
 
 async def test_of_a_gang_that_is_over_what_it_used_last_is_shown() -> None:
