@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from bus.api import Task
+from bus.api import Attempt, Task
 from bus.results import TaskResult
 from bus.training import GangProgress, GangRanks, Rank
 from bus.values import Resources, TaskState
+from tui.view.gangs import ranks_text
 from tui.view.lines import Line
 from tui.view.training_page import (
     GANGS,
@@ -110,3 +111,14 @@ def test_a_rank_and_a_gang_in_full() -> None:
     cells = {each.title: each.field.cell(GANG, 1_000.0) for each in GANGS.columns}
     assert (cells["RANKS"], cells["STEP"], cells["SAVED"]) == ("4/4", "1200", "1m ago")
     assert (GANGS.key(GANG), GANGS.tone(GANG)) == ("7.0", "busy")
+
+
+def test_a_gang_in_a_line_and_one_of_its_ranks_alone() -> None:
+    tries = [
+        Attempt(fence=fence, rank=number, node="n1", state=state, assigned_at=1.0)
+        for fence, number, state in ((2, 0, "lost"), (3, 0, "running"), (3, 1, "running"), (3, 2, "assigned"))
+    ]
+    assert ranks_text(replace(TASK, ranks=3)) == "3 ranks"
+    assert ranks_text(replace(TASK, ranks=3, attempts=tries)) == "3 ranks: 2 running, 1 assigned"
+    assert ranks_text(replace(TASK, ranks=3, attempts=tries[-1:])) == "rank 2 of 3: assigned"
+    assert ranks_text(replace(TASK, ranks=1, attempts=tries[:2])) == "1 rank: 1 running"
