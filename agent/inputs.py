@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from agent.core.events import InputsArrived, InputsRefused
 from agent.core.model import Order, Phase
 from agent.executor import Executor
+from agent.words import WORDS_MAX, plain
 from bus import subjects
 from bus.codec import decode_to_agent_reply, encode
 from bus.errors import ApiError, BusError, DecodeError
@@ -68,14 +69,14 @@ class InputFetcher:
                 except ApiError as error:
                     if error.error.status in _REFUSED_FOR_GOOD:
                         nowhere = isinstance(error, Nowhere)
-                        refused = InputsRefused(order.attempt, f"what it needs: {error}", nowhere=nowhere)
+                        refused = InputsRefused(order.attempt, _why(error), nowhere=nowhere)
                         self._executor.handle(refused)
                         return
                     _log.warning("what %s needs: %s", order.attempt, error)
                     await asyncio.sleep(_RETRY_S)
                 except OSError as error:
                     if error.errno not in _PASSING:
-                        refused = InputsRefused(order.attempt, f"what it needs: {error}", nowhere=False)
+                        refused = InputsRefused(order.attempt, _why(error), nowhere=False)
                         self._executor.handle(refused)
                         return
                     _log.warning("what %s needs: %s", order.attempt, error)
@@ -107,3 +108,7 @@ class InputFetcher:
     def _is_wanted(self, order: Order) -> bool:
         held = self._executor.ledger.held.get(order.attempt)
         return held is not None and held.phase is Phase.PREPARING
+
+
+def _why(error: Exception) -> str:
+    return plain(f"what it needs: {error}", WORDS_MAX)

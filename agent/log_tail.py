@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from msgspec.structs import replace
 
+from agent.words import plain
 from bus.messages import LogLine
 
 LINES_KEPT = 200
@@ -34,7 +35,7 @@ class LogTail(logging.Handler):
         except Exception:  # noqa: BLE001 - a line that cannot be made must not end who logs
             self.handleError(record)
             return
-        self._put(record.created, LogLine(severity=severity, text=text[:TEXT_MAX]))
+        self._put(record.created, LogLine(severity=severity, text=plain(text, TEXT_MAX)))
 
     def take(self, now_s: float) -> tuple[LogLine, ...]:
         """The oldest LINES_AT_ONCE, each with how long ago it was."""

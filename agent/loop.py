@@ -60,6 +60,7 @@ from agent.translate import to_assigned, to_found
 from agent.usage import UsageSampler
 from agent.volumes.fetching import make_volumes
 from agent.watch import GuardWatch
+from agent.words import plain
 from bus import subjects
 from bus.checkpoints import SavedFile
 from bus.codec import decode_to_agent, encode
@@ -92,6 +93,7 @@ from bus.volume_wire import VolumesWanted
 _log = logging.getLogger(__name__)
 
 _PRUNE_INTERVAL_S = 600.0
+_FAULT_MAX = 500
 _NOT_AT_GUARD = (Phase.BLOCKED, Phase.PREPARING, Phase.GATHERED, Phase.CLEARING)
 _GIVE_BACK_LOOKS, _GIVE_BACK_POLL_S = 100, 0.01
 
@@ -312,7 +314,7 @@ class Agent:
     def _faults(self) -> tuple[str, ...]:
         """What is wrong here and would else be seen in our log only."""
         told = (self._watch.fault, self._taker.fault, self._saver.fault, self._volumes.fault)
-        return tuple(filter(None, (self._spool.trouble, *told)))
+        return tuple([plain(each, _FAULT_MAX) for each in (self._spool.trouble, *told) if each])
 
     def _description(self) -> dict[str, str]:
         """This agent as `local_config` shows it."""

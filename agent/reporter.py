@@ -9,6 +9,7 @@ from itertools import islice
 
 from agent.core.events import Answered
 from agent.executor import Executor
+from agent.words import WORDS_MAX, plain
 from bus import subjects
 from bus.codec import decode_to_agent_reply, encode
 from bus.errors import ApiError, BusError, DecodeError
@@ -25,6 +26,10 @@ _OUTPUTS_MAX = 512 * 1024
 _QUICK_S = 0.005
 _TIMEOUT_S = 5.0
 _BACKOFF_S = (0.1, 2.0)
+_UNFIT = frozenset(
+    {"E_RANGE", "E_CHAR", "E_NUMBER", "E_VALUE", "E_TYPE", "E_ENCODING", "E_TOO_LARGE", "E_DEPTH"}
+)
+"""What the coordinator calls a report that it will never take, as often as it is said."""
 
 
 class Reporter:
@@ -37,6 +42,7 @@ class Reporter:
         self._subject = subjects.node(node, subjects.NodeVerb.REPORT)
         self._wanted = asyncio.Event()
         self._known = asyncio.Event()
+        self._singly = 0  # so many go one by one, since one among them is refused
 
     def wake(self) -> None:
         self._wanted.set()
@@ -61,7 +67,7 @@ class Reporter:
                 await self._await_news()
                 batch = next_batch(self._executor.ledger.outbox)
             try:
-                await self._report(batch)
+                await self._report_fit(batch[: 1 if self._singly else None])
                 backoff_s = _BACKOFF_S[0]
             except (BusError, ApiError, DecodeError) as error:
                 _log.warning("report not answered: %s; again in %.1f s", error, backoff_s)
@@ -77,6 +83,23 @@ class Reporter:
         except TimeoutError:
             self._wanted.set()
 
+    async def _report_fit(self, batch: list[tuple[int, TaskEvent]]) -> None:
+        """One event that is never taken holds up no other: it is found, and told without its words."""
+        try:
+            await self._report(batch)
+        except ApiError as error:
+            if error.error.code not in _UNFIT:
+                raise
+            if len(batch) > 1:
+                self._singly = len(batch)
+                return
+            number, event = batch[0]
+            if not isinstance(event, Ended):
+                raise
+            _log.error("what was told of the end of %s is refused: %s", event.attempt, error)
+            await self._report([(number, _bare(event, error))])
+        self._singly = max(0, self._singly - len(batch))
+
     async def _report(self, batch: list[tuple[int, TaskEvent]]) -> None:
         report = make_report(self._node, batch)
         answer = await self._bus.request(self._subject, encode(report), timeout_s=_TIMEOUT_S)
@@ -84,6 +107,19 @@ class Reporter:
         if not isinstance(reply, ReportReply):
             raise BusError(f"a report was answered with {type(reply).__name__}")
         self._executor.handle(Answered(epoch=reply.epoch, drop=reply.drop, acknowledged=reply.acknowledged))
+
+
+def _bare(event: Ended, error: ApiError) -> Ended:
+    """How it ended, and nothing that anybody wrote."""
+    return Ended(
+        attempt=event.attempt,
+        outcome=event.outcome,
+        ended_at=event.ended_at,
+        started_at=event.started_at,
+        exit_code=event.exit_code,
+        signal=event.signal,
+        message=plain(f"output and message were refused: {error}", WORDS_MAX),
+    )
 
 
 def next_batch(outbox: Iterable[tuple[int, TaskEvent]]) -> list[tuple[int, TaskEvent]]:

@@ -35,7 +35,6 @@ R = TypeVar("R")
 _log = logging.getLogger(__name__)
 
 _RETRY_S = 1.0
-_FAULT_MAX = 500
 _GATHER_S = 0.02
 """Between two writes: an idle node writes at once, a busy one many events for one flush of the disk."""
 SAMPLES_KEPT = 17_280
@@ -111,7 +110,7 @@ class Spool:
     @property
     def trouble(self) -> str:
         """In a few words for people; empty: nothing."""
-        return (f"state.db cannot be written: {self.fault}" if self.fault else self.lost)[:_FAULT_MAX]
+        return f"state.db cannot be written: {self.fault}" if self.fault else self.lost
 
     def load(self) -> Restored:
         """What was here when the agent died; nothing, where the rows are not what we wrote."""

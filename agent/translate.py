@@ -13,6 +13,7 @@ from agent.core.model import Order, Work
 from agent.gangs import rank_environment
 from agent.guard import wire
 from agent.guard.client import ExitRecord, FoundRecord, StartRecord, to_amounts
+from agent.words import WORDS_MAX, plain
 from bus.matrix import Parameter, parameter_text
 from bus.messages import Assign, FoundTask
 from bus.values import AttemptRef, Ended, OnDisconnect, Outcome, Returned
@@ -188,7 +189,7 @@ def to_end(
     """
     if record.outcome == wire.RETURNED:
         return Returned(attempt=record.attempt)
-    output, message = record.output, record.message
+    output, message = record.output, plain(record.message, WORDS_MAX)
     if record.started_at is not None:  # always asked: whoever answers learns of the end by it
         said = told(record.attempt)
         output = said if output is None else output

@@ -71,7 +71,9 @@ class Journal:
             for record in unpacker:
                 exit_ = _checked(record)
                 whole = unpacker.tell()
-                if exit_.key not in self.exits:
+                if exit_.outcome not in _OUTCOMES:
+                    _say(f"journal.{number}: {exit_.key} ended in a way that this guard does not know")
+                elif exit_.key not in self.exits:
                     self._note(number, exit_)
         except (ValueError, TypeError, msgpack.UnpackException):
             pass
@@ -152,7 +154,7 @@ def _checked(record: object) -> Exit:
         isinstance(value, kinds) and not isinstance(value, bool)
         for value, kinds in zip(exit_, _KINDS, strict=True)
     )
-    if not is_sound or exit_.outcome not in _OUTCOMES:
+    if not is_sound:
         raise ValueError("no exit")
     if [type(part) for part in exit_.key] != [int] * 3 or min(exit_.key) < 0:
         raise ValueError("no attempt")

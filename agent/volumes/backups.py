@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from agent.volumes.fetch import Fetch
 from agent.volumes.store import VolumeStore
+from agent.words import plain
 from bus.errors import ApiError, BusError
 from bus.volume_wire import BackupFound, BackupWanted
 
@@ -54,7 +55,7 @@ class Backups:
             if await asyncio.to_thread(self._store.backups.is_damaged, backup):
                 return BackupFound(id=backup.id, damaged=True)
         except (ApiError, OSError) as error:
-            return BackupFound(id=backup.id, fault=str(error)[:_FAULT_MAX])
+            return BackupFound(id=backup.id, fault=plain(str(error), _FAULT_MAX))
         self._left[backup.id] = backup
         return BackupFound(id=backup.id, fault=self._faults.get(backup.id, ""))
 
@@ -86,7 +87,7 @@ class Backups:
             self._left.pop(backup.id, None)
         else:  # whatever it is, the other backups are not to wait for it
             known = error if isinstance(error, ApiError | BusError | OSError) else None
-            self._faults[backup.id] = str(known or repr(error))[:_FAULT_MAX]
+            self._faults[backup.id] = plain(str(known or repr(error)), _FAULT_MAX)
             _log.warning("backup %s: %s", backup.id, error, exc_info=None if known else error)
 
     async def _receive(self, backup: BackupWanted) -> None:

@@ -22,6 +22,7 @@ from agent.volumes.fetch import Fetch
 from agent.volumes.scrubbing import VolumeScrubber
 from agent.volumes.store import VolumeStore
 from agent.volumes.volume import Volume
+from agent.words import plain
 from bus.errors import ApiError, BusError
 from bus.mounts import Mount, variable
 from bus.refusal import refusal
@@ -106,7 +107,7 @@ class Volumes:
                 volume = self._store.volume(each)
                 found.append(await asyncio.to_thread(volume.found))
             except (ApiError, OSError) as error:
-                found.append(VolumeFound(id=each.id, fault=str(error)[:_FAULT_MAX]))
+                found.append(VolumeFound(id=each.id, fault=plain(str(error), _FAULT_MAX)))
         self._woken.set()
         return VolumesFound(
             node=self._node,
@@ -202,16 +203,16 @@ class Volumes:
                         await self._do(step, volume, wanted)
                 volume.fault = ""
             except (ApiError, BusError, OSError) as error:
-                volume.fault = str(error)[:_FAULT_MAX]
+                volume.fault = plain(str(error), _FAULT_MAX)
                 _log.warning("volume %s: %s", _name(volume), volume.fault)
             except Exception as error:  # noqa: BLE001 - top of its loop: the other volumes are sound
-                volume.fault = repr(error)[:_FAULT_MAX]
+                volume.fault = plain(repr(error), _FAULT_MAX)
                 _log.exception("volume %s", _name(volume))
 
     async def _is_damaged(self, volume: Volume) -> bool:
         """Nothing is done to one of which nothing is known, but that it goes where it is wanted no more."""
         await asyncio.to_thread(volume.read)
-        volume.fault = volume.damage[:_FAULT_MAX]
+        volume.fault = plain(volume.damage, _FAULT_MAX)
         wanted = self._wanted.get(volume.id)
         is_wanted = wanted is None or not wanted.removed
         if volume.damage and not is_wanted and not await asyncio.to_thread(volume.uses):

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgpack
 import pytest
 
+from agent import translate
 from agent.guard import wire
 from bus.values import AttemptRef, Outcome
 from tests.integration.agent.harness import Guard
@@ -142,3 +143,31 @@ def _lay(trap: str, path: Path) -> None:
             path.write_bytes(b"rubbish")
     owner = path.parent.stat()
     os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
+async def test_an_end_with_too_many_words_is_told_with_fewer(world: World) -> None:
+    """A report that is never taken would be said for ever, and no other of this node be heard."""
+    await world.coordinator.assign(A, "nowhere", env={"PATH": "/x:" * 20_000})
+    ended = await world.coordinator.ended(A)
+    assert ended.outcome is Outcome.NOT_FOUND and ended.message.startswith("nowhere not found on node")
+    assert len(ended.message) < 8_192
+    await works(world, B)
+
+
+@pytest.mark.parametrize("words", ["x" * 9_000, "a \0 in it"])
+async def test_a_report_that_is_never_taken_holds_up_no_other(
+    world: World, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(translate, "plain", lambda text, most: words)
+    world.coordinator.deaf = True
+    for each in (A, B):
+        await world.coordinator.assign(each, "true")
+    agent = world.node.agent
+    assert agent is not None
+    await until(lambda: len(agent._executor.ledger.outbox) == 4, "both have ended, and nobody has heard it")
+    world.coordinator.deaf = False
+    monkeypatch.undo()
+    for each in (A, B):
+        ended = await world.coordinator.ended(each)
+        assert ended.exit_code == 0 and "were refused: E_" in ended.message
+    await works(world, AttemptRef(1, 2, 1))

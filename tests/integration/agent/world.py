@@ -16,6 +16,7 @@ from bus.api import ErrorReply
 from bus.artifacts import Kept, KeptFile, KeptReply, LeftFile
 from bus.children import ChildEnd, ChildrenAsked, ChildrenOf, ChildrenReply
 from bus.codec import decode_from_agent, decode_from_agent_reply, encode
+from bus.errors import ApiError, DecodeError
 from bus.memory import MemoryBus, MemoryHub
 from bus.refusal import refusal
 from bus.results import Place, Progress, ProgressReply, Told
@@ -30,6 +31,7 @@ from bus.values import (
     TaskEvent,
     TaskSettings,
 )
+from coordinator.bounds import check
 from tests.integration.agent.harness import WAIT_S, alive
 
 VERBS = ("register", "heartbeat", "report", "usage", "inputs", "progress", "kept", "children")
@@ -90,9 +92,19 @@ class Coordinator:
             await self.bus.subscribe(f"corral.node.*.{verb}", self._on)
 
     async def _on(self, message: Message) -> None:
-        asked = decode_from_agent(message.data)
         if self.away:
             return
+        try:
+            asked = decode_from_agent(message.data)
+            check(asked)
+        except DecodeError as error:
+            await self.bus.publish(message.reply, encode(ErrorReply(error=error.to_error())))
+        except ApiError as error:
+            await self.bus.publish(message.reply, encode(ErrorReply(error=error.error)))
+        else:
+            await self._answer(asked, message)
+
+    async def _answer(self, asked: m.FromAgent, message: Message) -> None:
         reply: m.ToAgentReply | ErrorReply
         match asked:
             case m.Register(incarnation=incarnation) if incarnation in self.fences:
@@ -175,6 +187,7 @@ class Coordinator:
                 tool=options.get("tool"),  # type: ignore[arg-type]
                 on_disconnect=OnDisconnect.RUN_ON if options.get("run_on") else OnDisconnect.REPLACE,
                 pty=bool(options.get("pty")),
+                env=options.get("env") or {},  # type: ignore[arg-type]
             ),
             command=command,
             needs=("count",) if options.get("needs") else (),

@@ -98,7 +98,6 @@ def test_half_a_record_on_a_full_disk_is_cut_off_and_written_again(
         b"\xdf\xff\xff\xff\xff",
         b"\xc1\xff rubbish",
         msgpack.packb(["key", "exited", 2.0]),
-        msgpack.packb(exit_of(5)._replace(outcome="exitee")),
         msgpack.packb(exit_of(5)._replace(key=(1, "x", 1))),
         msgpack.packb(exit_of(5)._replace(key=(1, 2))),
         msgpack.packb(exit_of(5)._replace(stdout_size=None)),
@@ -130,3 +129,13 @@ def test_what_is_no_file_is_put_aside(tmp_path: Path, capsys: pytest.CaptureFixt
     assert keys(Journal(str(tmp_path))) == [(1, 0, 1)]
     assert len(list(tmp_path.glob("journal.?.damaged-*"))) == 2
     assert capsys.readouterr().err.count("a new one begins") == 2
+
+
+def test_an_end_of_another_sort_costs_only_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bit of it has rotted, or a guard of a later version wrote it: the agent would not understand it."""
+    odd = msgpack.packb(exit_of(0)._replace(outcome="exitee"))
+    (tmp_path / "journal.0").write_bytes(odd + msgpack.packb(exit_of(1)))
+    made = Journal(str(tmp_path))
+    assert keys(made) == [(1, 1, 1)]
+    made.close()
+    assert "(1, 0, 1) ended in a way" in capsys.readouterr().err

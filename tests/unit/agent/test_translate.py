@@ -180,3 +180,17 @@ def test_who_shares_a_gpu_is_told_its_part_of_the_memory() -> None:
     }
     assert environment(("a",), quarter, b=81_920) == {"A": "1"}, "nobody knows how large it is"
     assert environment(("a",), Resources(100, 1, 1), a=81_920) == {"A": "1"}, "a whole one is its own"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("sound", "sound"),
+        ("a \0 b", "a \N{REPLACEMENT CHARACTER} b"),
+        ("half \udcff", "half ?"),
+        ("x" * 5_000, "x" * 4_095 + "…"),
+    ],
+)
+def test_words_are_such_as_every_message_takes(said: str, told: str) -> None:
+    end = to_end(record(message=said))
+    assert isinstance(end, Ended) and end.message == told
