@@ -29,6 +29,7 @@ EXIT_ANOTHER = 75
 EXIT_FENCED = 6
 
 _CONNECT_RETRY_S = 1.0
+_NEW_CREDENTIALS = "corral up makes those of its own machine anew, corral join URL TOKEN those of another one"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stderr.write(f"another agent uses {config.data}\n")
             return EXIT_ANOTHER
         return _run(config)
-    except (ConfigError, CredentialsError, OSError) as error:
+    except CredentialsError as error:
+        sys.stderr.write(f"error: {error}\nhint: {_NEW_CREDENTIALS}\n")
+        return EXIT_CONFIG
+    except (ConfigError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return EXIT_CONFIG
 
@@ -117,7 +121,7 @@ async def _serve(config: Config) -> int:
 
     ending = asyncio.create_task(end_in_order(), name="end")
     with suppress(asyncio.CancelledError):
-        credentials = parse_credentials(read_secret(config.credentials))
+        credentials = _identity(config)
         bus = await _connect(config, credentials, on_state)
         agent = Agent(config, bus, version=_version(), key=credentials.public_key)
         try:
@@ -130,6 +134,15 @@ async def _serve(config: Config) -> int:
         assert bus.refusal is not None
         raise bus.refusal
     return EXIT_FENCED if agent is not None and agent.fenced else 0
+
+
+def _identity(config: Config) -> Credentials:
+    """Who this agent is. Raises CredentialsError, which names the file."""
+    text = read_secret(config.credentials)
+    try:
+        return parse_credentials(text)
+    except CredentialsError as error:
+        raise CredentialsError(error.code, f"{config.credentials}: {error}", error.hint) from error
 
 
 async def _connect(config: Config, credentials: Credentials, on_state: StateCallback) -> NatsBus:

@@ -35,6 +35,7 @@ R = TypeVar("R")
 _log = logging.getLogger(__name__)
 
 _RETRY_S = 1.0
+_TOLD_S = 60.0
 _GATHER_S = 0.02
 """Between two writes: an idle node writes at once, a busy one many events for one flush of the disk."""
 SAMPLES_KEPT = 17_280
@@ -96,6 +97,7 @@ class Spool:
         self._path = path
         self._boot_id = boot_id
         self._sql = _named_queries()
+        self._told_until_s = time.monotonic() + _TOLD_S
         self._remove_leftovers()
         self._database, self.lost = _open_or_set_aside(path)
         self._place = _place_of(path)
@@ -109,8 +111,10 @@ class Spool:
 
     @property
     def trouble(self) -> str:
-        """In a few words for people; empty: nothing."""
-        return f"state.db cannot be written: {self.fault}" if self.fault else self.lost
+        """In a few words for people; empty: nothing. What was lost is told for a while: none can mend it."""
+        if self.fault:
+            return f"state.db cannot be written: {self.fault}"
+        return self.lost if time.monotonic() < self._told_until_s else ""
 
     def load(self) -> Restored:
         """What was here when the agent died; nothing, where the rows are not what we wrote."""
@@ -416,7 +420,8 @@ def _open_or_set_aside(path: str) -> tuple[sqlite3.Connection, str]:
 def _set_aside(path: str, verdict: str) -> tuple[sqlite3.Connection, str]:
     """A new database in the place of a damaged one, which is kept; and what is to be told of it."""
     aside = f"{path}.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
-    lost = f"{path} is damaged ({verdict}): it is kept as {aside}, and a new one begins"
+    why = " ".join(verdict.split())
+    lost = f"{path} is damaged ({why}): it is kept as {aside}, and a new one begins"
     _log.error("%s", lost)
     os.replace(path, aside)
     for suffix in _SIDE_FILES:

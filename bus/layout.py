@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import stat
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -12,6 +15,9 @@ from msgspec import Struct
 from bus.errors import CredentialsError
 from bus.subjects import SubjectError
 from bus.values import is_name
+
+_LEFT_AFTER_S = 60.0
+"""Nobody takes so long to write a secret."""
 
 
 class ClientSettings(Struct, frozen=True, kw_only=True):
@@ -126,6 +132,7 @@ def write_secret(path: Path, text: str, *, owner: tuple[int, int] | None = None)
     # two programs may write at once (each renews a login): neither may put the other's half in place
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     partial.unlink(missing_ok=True)
+    _sweep(path)
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         if owner is not None:
@@ -135,6 +142,15 @@ def write_secret(path: Path, text: str, *, owner: tuple[int, int] | None = None)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+
+
+def _sweep(path: Path) -> None:
+    """Halves of this file that programs were writing when they, or the machine, ended: they hold a secret."""
+    before = time.time() - _LEFT_AFTER_S
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with suppress(OSError):  # its writer has just put it in place, or somebody else swept
+            if left.lstat().st_mtime < before:
+                left.unlink()
 
 
 def read_secret(path: Path) -> str:

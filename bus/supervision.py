@@ -131,7 +131,7 @@ def read_status(path: Path) -> SupervisorStatus | None:
     """What the last supervisor wrote; None where none ever did or the file cannot be understood."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=SupervisorStatus)
-    except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, RecursionError):
         return None
 
 
@@ -144,7 +144,7 @@ def read_coordinator_state(path: Path) -> CoordinatorState | None:
     """The last word of a coordinator; None where it has not said any."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=CoordinatorState)
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, RecursionError):
         return None
 
 

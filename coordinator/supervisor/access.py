@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pwd
 import socket
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -14,6 +16,7 @@ from bus.api import Cluster, Node
 from bus.auth import Authority
 from bus.client import Client
 from bus.credentials import Credentials, parse_credentials, with_ca
+from bus.errors import CredentialsError
 from bus.layout import (
     ClientSettings,
     Layout,
@@ -25,6 +28,8 @@ from bus.layout import (
 from bus.values import Role
 from coordinator.own_servers import Addresses, OwnServers
 from coordinator.supervisor.setup import legal_name
+
+log = logging.getLogger(__name__)
 
 
 class Access:
@@ -105,12 +110,20 @@ class Access:
     def _kept(self, path: Path, mint: Callable[[], Credentials]) -> Path:
         """The credentials at `path`, minted at the first call, with the rights of this version.
 
-        A file that others can read is refused.
+        A file that others can read is refused. A damaged one is set aside: we are who mints them.
         """
-        if not path.exists():
+        try:
+            kept = parse_credentials(read_secret(path)) if path.exists() else None
+        except CredentialsError as error:
+            if error.code == "E_TOKEN_MODE":
+                raise
+            aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
+            log.error("%s is damaged (%s): it is kept as %s, and made anew", path, error, aside)
+            path.rename(aside)
+            kept = None
+        if kept is None:
             write_secret(path, mint().text)
             return path
-        kept = parse_credentials(read_secret(path))
         # minted by an earlier version, or for a server that another authority signed
         today = with_ca(self._authority.renewed(kept), self._authority.ca)
         if (today.jwt, today.ca) != (kept.jwt, kept.ca):

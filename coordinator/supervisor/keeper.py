@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
+from bus.errors import CorralError
 from bus.supervision import ProcessHealth, ProcessStatus
 from coordinator.supervisor.child import Child, Launch
 
@@ -107,7 +108,7 @@ class Keeper:
         self._set(ProcessHealth.STARTING)
         try:
             self._child = Child(await self.service.launch())
-        except (LaunchFailed, OSError) as error:
+        except (LaunchFailed, CorralError, OSError) as error:  # of this service: the others are kept
             return self._on_failure(str(error))
         self.status.identity = self._child.identity
         self._changed()

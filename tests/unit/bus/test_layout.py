@@ -119,3 +119,13 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(CredentialsError) as caught:
         read_client_settings(layout)
     assert caught.value.code == "E_CONFIG"
+
+
+def test_what_a_killed_writer_left_of_a_secret_goes(tmp_path: Path) -> None:
+    old, fresh, other = (tmp_path / name for name in (".s.1.part", ".s.2.part", ".t.1.part"))
+    for path in (old, fresh, other):
+        path.write_text("half of a secr")
+    for path in (old, other):
+        os.utime(path, (0, 0))
+    write_secret(tmp_path / "s", "secret")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".s.2.part", ".t.1.part", "s"]
