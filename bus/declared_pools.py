@@ -8,7 +8,7 @@ from msgspec import Struct
 class PoolDeclared(Struct, frozen=True, kw_only=True):
     """A folder of a node that is to be a part of a pool; `{node}` in its path is the node's name.
 
-    `size_mib`: what volumes may be given of it.
+    `size_mib`: what volumes may be given of it. With `replicas` beyond 1 each volume lies on so many nodes.
     """
 
     name: str
@@ -16,3 +16,5 @@ class PoolDeclared(Struct, frozen=True, kw_only=True):
     size_mib: int
     tier: str = "standard"
     compress: bool = False
+    encrypt: bool = False
+    replicas: int = 1

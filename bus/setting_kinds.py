@@ -25,6 +25,7 @@ SYSTEM = "system"
 CAPABILITY = re.compile(r"[a-z0-9_]{2,50}")
 """What a tool asks of an agent by this name (whole string)."""
 
+_REPLICAS = re.compile(r"replicas=([2-9]|[1-9][0-9]|100)")
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:-]{0,14}")
 
 INTERFACE_KINDS = ("management", "data", "storage", "cluster")
@@ -177,22 +178,36 @@ def _pools(value: Any) -> str:
 
 
 def parse_pool(text: str) -> PoolDeclared:
-    """ "fast=/srv/fast:100GiB", then :TIER, :compress. Raises ValueError saying what is expected."""
+    """ "fast=/srv/fast:100GiB", then :TIER, :compress, :encrypt, :replicas=2 in any order.
+
+    Raises ValueError saying what is expected.
+    """
     name, _, rest = text.partition("=")
     path, _, rest = rest.partition(":")
     size, *words = rest.split(":")
-    compress = words[-1:] == ["compress"]
-    tiers = words[:-1] if compress else words
+    tiers = [word for word in words if word in POOL_TIERS]
+    counts = [int(found[1]) for word in words if (found := _REPLICAS.fullmatch(word))]
+    flags = [word for word in words if word in ("compress", "encrypt")]
     try:
         size_mib = parse_size_mib(size)
     except UnitError:
         size_mib = 0
     is_sound = VOLUME_NAME.fullmatch(name) is not None and not path_fault(path) and size_mib >= 1
-    if not is_sound or len(tiers) > 1 or not set(tiers) <= set(POOL_TIERS):
+    is_said = len(words) == len(tiers) + len(counts) + len(flags) and len(set(flags)) == len(flags)
+    if not is_sound or not is_said or len(tiers) > 1 or len(counts) > 1:
         tier = "|".join(POOL_TIERS)
-        raise ValueError(f"NAME=/PATH:SIZE[:{tier}][:compress], such as fast=/srv/fast:100GiB:nvme")
-    tier = tiers[0] if tiers else "standard"
-    return PoolDeclared(name=name, path=path, size_mib=size_mib, tier=tier, compress=compress)
+        raise ValueError(
+            f"NAME=/PATH:SIZE[:{tier}][:compress][:encrypt][:replicas=N], such as fast=/srv/fast:100GiB:nvme"
+        )
+    return PoolDeclared(
+        name=name,
+        path=path,
+        size_mib=size_mib,
+        tier=tiers[0] if tiers else "standard",
+        compress="compress" in flags,
+        encrypt="encrypt" in flags,
+        replicas=counts[0] if counts else 1,
+    )
 
 
 def _words(value: Any) -> list[str]:

@@ -109,7 +109,8 @@ _TABLE = (
         key="agent.pools",
         kind=Kind.POOLS,
         meaning="folders that this machine's agents announce as pools of volumes: fast=/srv/fast:100GiB,"
-        " then :nvme or another tier, then :compress; {node} in the path is the node's name (default: none)",
+        " then :nvme or another tier, :compress, :encrypt, :replicas=2; {node} in the path is the node's name"
+        " (default: none)",
     ),
     Setting(
         key="agent.buckets",

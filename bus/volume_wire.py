@@ -12,7 +12,10 @@ from bus.values import AttemptRef
 
 
 class PoolWanted(Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """A pool. `key`: of an encrypted one, told once, when it is made; the node keeps it in a file."""
+    """A pool. `key`: of an encrypted one, told to nodes that lack it; they keep it in a file.
+
+    `tell_key`: the node is to say it, for another that lacks it.
+    """
 
     id: str
     name: str
@@ -23,6 +26,7 @@ class PoolWanted(Struct, kw_only=True, frozen=True, omit_defaults=True):
     size_mib: int = 0
     key: bytes = b""
     removed: bool = False
+    tell_key: bool = False
 
     @property
     def packs(self) -> bool:
@@ -110,11 +114,16 @@ class VolumesWanted(Struct, kw_only=True, tag="volumes"):
 
 
 class PoolFound(Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """`fault`: why it cannot be used; `free_mib` of the file system under it."""
+    """`fault`: why it cannot be used; `free_mib` of the file system under it.
+
+    `keyless`: it is encrypted, and its key is not here. `key`, where it was asked for.
+    """
 
     id: str
     fault: str = ""
     free_mib: int = 0
+    keyless: bool = False
+    key: bytes = b""
 
 
 class SnapshotFound(Struct, kw_only=True, frozen=True, omit_defaults=True):

@@ -18,6 +18,7 @@ from bus.replication import LackedBlobs
 from bus.volume_wire import BackupFound, PoolFound, SnapshotFound, VolumeFound, VolumesFound, VolumesWanted
 from coordinator.bounds import PLACE_MAX, TEXT_MAX, OutOfBounds, within
 
+KEY_BYTES = 32
 PORT_MAX = 65_535
 SNAPSHOTS_MAX = 100_000
 USERS_MAX = 100_000
@@ -71,6 +72,8 @@ def _check_text(found: PoolFound | VolumeFound | BackupFound) -> None:
 def _check_pool(found: PoolFound) -> None:
     _check_text(found)
     within("free_mib", found.free_mib, 0, PLACE_MAX)
+    if found.key:
+        within("length of a key", len(found.key), KEY_BYTES, KEY_BYTES)
 
 
 def _check_volume(found: VolumeFound) -> None:

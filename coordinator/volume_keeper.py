@@ -22,6 +22,8 @@ from coordinator.clock import Clock
 from coordinator.core.effects import Record
 from coordinator.core.events import VolumesPlaced
 from coordinator.loop import Loop, Overloaded
+from coordinator.pool_drivers import MakeKey, make_key
+from coordinator.pool_keys import PoolKeys
 from coordinator.store.backups import BackupRow, BackupStore
 from coordinator.store.errors import Disagreement, NotLeader, StoreUnavailable
 from coordinator.store.leftovers import LeftoverStore
@@ -60,10 +62,12 @@ class VolumeKeeper:
         epoch: int,
         record: Callable[[Sequence[Record]], object],
         backup_again_after_s: float = BACKUP_AGAIN_AFTER_S,
+        make_key: MakeKey = make_key,
     ) -> None:
         self._clock = clock
         self._copies = VolumeCopies(book, store, loop, clock, epoch=epoch, place=self._place, record=record)
         self._announced = AnnouncedPools(book, store, loop, clock, record=record)
+        self._keys = PoolKeys(book, make_key)
         self._damage = VolumeDamage(book, clock, record=record)
         self._leftovers, self._backup_store, self._epoch = leftovers, backups, epoch
         self._backups = VolumeBackups(
@@ -138,6 +142,8 @@ class VolumeKeeper:
             changed = [await self._apart(self._write(row, asked_s), f"volume {row.name}") for row in rows]
             if any(changed):
                 await self.read()
+            if self._keys.look():
+                self._woken.set()
             if await self._apart(self._snapshots.look(), "snapshots"):
                 await self.read()
                 self._woken.set()

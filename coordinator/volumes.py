@@ -38,7 +38,8 @@ class VolumeBook:
         self.copies: dict[str, dict[str, Place]] = {}  # by volume and node
         self.found: dict[tuple[str, str], VolumeFound] = {}  # by volume and node
         self.pools_found: dict[tuple[str, str], PoolFound] = {}  # by pool and node
-        self.keys: dict[str, bytes] = {}  # of pools that are being made: told to their nodes, then forgotten
+        self.keys: dict[str, bytes] = {}  # of pools with nodes that lack it: told to them, then forgotten
+        self.key_holders: dict[str, str] = {}  # by pool: the node that is to tell its key, for another
         self.dropped: dict[str, PoolRow] = {}  # pools that are to go from their nodes
         self.leftovers: dict[tuple[str, str], Leftover] = {}  # by volume or pool, and node
         self.backups: dict[str, BackupRow] = {}
@@ -149,6 +150,7 @@ class VolumeBook:
                 encrypt=pool.encrypt,
                 size_mib=pool.node_mib,
                 key=self.keys.get(pool.id, b""),
+                tell_key=self.key_holders.get(pool.id) == node,
             )
             for pool in self.pools.values()
             if node in pool.nodes
@@ -274,7 +276,10 @@ class VolumeBook:
         """What a node has said."""
         self.silent.discard(node)
         self.found |= {(each.id, node): each for each in found.volumes}
-        self.pools_found |= {(each.id, node): each for each in found.pools}
+        for each in found.pools:
+            if each.key and self.key_holders.get(each.id) == node:
+                self.keys[each.id] = each.key
+            self.pools_found[each.id, node] = replace(each, key=b"")
         self.backups_found |= {(each.id, node): each for each in found.backups}
 
     def features(self) -> dict[NodeName, tuple[str, ...]]:

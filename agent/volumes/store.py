@@ -49,6 +49,7 @@ from bus.volume_wire import (
 _log = logging.getLogger(__name__)
 _MARKER = ".corral-pool.json"
 _MIB = 1024 * 1024
+_KEYLESS = "E_SEALED: this node has no key of the pool yet"
 _FRESH = "fresh"
 NODE = "{node}"
 """In the path of a pool: the node's name, for agents that share a disk."""
@@ -105,10 +106,19 @@ class VolumeStore:
                 self._drop_pool(checked(wanted.id))
                 return PoolFound(id=wanted.id)
             pool = self.pools.get(wanted.id)
+            key_file = self._folder / f"{checked(wanted.id)}.key"
+            known = pool.key if pool is not None else _key(key_file)
+            if wanted.encrypt and known is None and len(wanted.key) != KEY_BYTES:
+                return PoolFound(id=wanted.id, fault=_KEYLESS, keyless=True)
             if pool is None:
                 pool = self._make_pool(wanted)
+            elif wanted.encrypt and pool.key is None:
+                write_whole(key_file, wanted.key)
+                pool.key = wanted.key
             self._check(pool)
-            return PoolFound(id=wanted.id, free_mib=shutil.disk_usage(pool.root).free // _MIB)
+            key = pool.key if wanted.tell_key else None
+            free_mib = shutil.disk_usage(pool.root).free // _MIB
+            return PoolFound(id=wanted.id, free_mib=free_mib, key=key or b"")
         except ApiError as error:
             return PoolFound(id=wanted.id, fault=str(error))
         except OSError as error:
@@ -122,10 +132,6 @@ class VolumeStore:
         key = wanted.key or None
         if wanted.encrypt and key is None:
             key = _key(self._folder / f"{identity}.key")
-        if wanted.encrypt and (key is None or len(key) != KEY_BYTES):
-            raise ApiError(
-                refusal("E_SEALED", "this node has no key of the pool: remove it and make it anew")
-            )
         root = Path(wanted.path)
         root.mkdir(0o711, parents=True, exist_ok=True)
         if self._is_of(root, identity):  # what we knew of it was lost or damaged
@@ -162,7 +168,7 @@ class VolumeStore:
         return pool
 
     def _check(self, pool: Pool) -> None:
-        """Raises ApiError where the disk under it is another than it was, or the key is lost."""
+        """Raises ApiError where the disk under it is another than it was."""
         try:
             there = read_record(pool.root / _MARKER, PoolWanted)
         except FileNotFoundError:
@@ -173,8 +179,6 @@ class VolumeStore:
             raise ApiError(refusal("E_PATH", message)) from error
         if there.id != pool.facts.id:
             raise ApiError(refusal("E_PATH", f"{pool.root} is pool {there.name} ({there.id[:8]})"))
-        if pool.facts.encrypt and pool.key is None:
-            raise ApiError(refusal("E_SEALED", f"the key of pool {pool.facts.name} is lost on this node"))
 
     def _drop_pool(self, identity: str) -> None:
         pool = self.pools.get(identity)

@@ -47,7 +47,9 @@ def cluster(
     live.settings = f"backup_again_after_min = {AGAIN_AFTER_MIN}\n"
     try:
         pool = f"said={folder}/said-{{node}}:50MiB:ssd"
-        own = {"n1": [], "n2": ["--pool", pool], "n3": ["--pool", pool]}
+        safe = f"sealed={folder}/sealed-{{node}}:50MiB:encrypt:replicas=2"
+        said = ["--pool", pool, "--pool", safe]
+        own = {"n1": [], "n2": said, "n3": said}
         live.start({name: ["--cpu", "1", "--memory", "512MiB", *more] for name, more in own.items()})
         yield live
     finally:
@@ -86,6 +88,29 @@ async def test_what_agents_announce_is_a_pool(cluster: LiveCluster) -> None:
         await cluster.until(shared, "both nodes are part of it", wait_s=WAIT_S)
         await alice.create_volume(VolumeCreate(name="said-data", pool="said", size="10MiB", node="n3"))
         assert "hello" in await run(alice, "said-data", "echo hello > mnt/v/x; cat mnt/v/x")
+
+
+async def test_what_agents_announce_can_be_encrypted_and_replicated(
+    cluster: LiveCluster, folder: Path
+) -> None:
+    async with cluster.client() as alice:
+
+        async def shared() -> bool:
+            found = [each for each in (await alice.pools()).pools if each.name == "sealed"]
+            parts = {each.node: each.fault for each in found[0].nodes} if found else {}
+            return parts == {"n2": "", "n3": ""} and found[0].encrypt and found[0].replicas == 2
+
+        await cluster.until(shared, "both nodes are part of it, and have its key", wait_s=WAIT_S)
+        await alice.create_volume(VolumeCreate(name="secret-said", pool="sealed", size="10MiB", node="n2"))
+        await run(alice, "secret-said", "seq 1 100000 > mnt/v/story")
+
+        async def copied() -> bool:
+            copies = (await alice.volume("secret-said")).copies
+            return [(each.node, str(each.state)) for each in copies] == [("n3", "active")]
+
+        await cluster.until(copied, "the other node has a copy", wait_s=WAIT_S)
+        stored = [path.read_bytes() for path in folder.glob("sealed-*/**/*") if path.is_file()]
+        assert stored and not any(b"99998\n99999" in each for each in stored)
 
 
 async def test_a_backup_on_a_node_that_is_lost_is_made_again_on_another(
@@ -188,7 +213,8 @@ async def test_a_node_dies_for_good_and_its_volumes_begin_anew_elsewhere(
             await alice.create_volume(wrong)
 
         async def told() -> bool:  # history is written a moment after what it tells of
-            return len((await olga.events(EventList(filter="kind=volume_moved", limit=5))).events) == 2
+            found = (await olga.events(EventList(filter="kind=volume_moved"))).events
+            return all(any(f"volume {name} is on" in each.message for each in found) for name in sums)
 
         await cluster.until(told, "the history has it", wait_s=WAIT_S)
 
