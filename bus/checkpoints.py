@@ -91,6 +91,7 @@ class Checkpoint(Struct, kw_only=True):
     """`copies`: on how many nodes each of its files lies at least; durable with `replicas` beyond the first.
 
     `nodes` have some or all of it. `chosen`: the next attempt goes on from it rather than from the newest.
+    `best`: by what the job keeps beside the newest.
     """
 
     id: str
@@ -112,6 +113,7 @@ class Checkpoint(Struct, kw_only=True):
     at: float
     metrics: dict[str, float] = {}
     nodes: list[str] = []
+    best: bool = False
 
 
 class CheckpointFile(Struct, kw_only=True):

@@ -97,12 +97,14 @@ class CheckpointSpec(Struct, kw_only=True, forbid_unknown_fields=True, omit_defa
     """What tasks save to go on from: whatever appears below CORRAL_CHECKPOINT_DIR, or in the folder `dir`
     there.
 
-    The newest `keep` stay, with `replicas` copies on other nodes. `interval`: of those that are found there,
+    The newest `keep` stay, with `replicas` copies on other nodes, and the best by `keep_best` ("loss:min",
+    "accuracy:max"). `interval`: of those that are found there,
     rather than told, at most one in that time.
     """
 
     dir: str = ""
     keep: int = 3
+    keep_best: str = ""
     replicas: int = 1
     interval: float | str | None = None
 

@@ -186,4 +186,5 @@ def _checkpoint(row: Record) -> Checkpoint:
         at=(row["completed_at"] or row["created_at"]).timestamp(),
         metrics={} if row["metrics"] is None else msgspec.json.decode(row["metrics"]),
         nodes=list(row["nodes"]),
+        best=row["best"],
     )

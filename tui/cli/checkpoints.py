@@ -16,7 +16,7 @@ from tui.cli.connect import client
 from tui.cli.diagnostics import CommandError, Exit, note
 from tui.cli.extracting import beside
 from tui.view.amounts import NONE
-from tui.view.checkpoints import copies_text, metrics_text, state_text
+from tui.view.checkpoints import copies_text, kind_text, metrics_text, state_text
 from tui.view.descriptions import facts_text
 from tui.view.instants import local, local_short
 from tui.view.log_facts import byte_text
@@ -156,7 +156,7 @@ def _row(one: Checkpoint) -> tuple[str, ...]:
         one.id[:_SHORT_ID],
         f"{one.task}#{one.attempt}",
         f"{one.step}" + (" *" if one.chosen else ""),
-        str(one.kind),
+        kind_text(one),
         byte_text(one.size),
         copies_text(one),
         "yes" if one.durable else "no",
@@ -173,7 +173,7 @@ def _described(found: CheckpointDetails) -> list[str]:
             ("checkpoint", one.id),
             ("task", f"{one.task}, attempt {one.attempt}" + ("; chosen" if one.chosen else "")),
             ("step", f"{one.step:,}"),
-            ("kind", str(one.kind)),
+            ("kind", kind_text(one)),
             ("state", state_text(one)),
             ("metrics", metrics_text(one, most=100) or NONE),
             ("size", f"{byte_text(one.size)}  ({one.size:,} bytes)"),

@@ -51,6 +51,7 @@ _GANG_OPTIONS = {
 _CHECKPOINT_OPTIONS = {
     "checkpoint_dir": "dir",
     "checkpoint_keep": "keep",
+    "checkpoint_keep_best": "keep_best",
     "checkpoint_replicas": "replicas",
     "checkpoint_interval": "interval",
 }

@@ -23,11 +23,16 @@ def checkpoint_lines(kept: Sequence[Checkpoint], *, now_s: float) -> list[Line]:
     for each in kept:
         (glyph, tone), state = _look(each), state_text(each)
         metrics = metrics_text(each)
-        text = f"step {each.step:<9,} {each.kind:<12} {state:<22} {byte_text(each.size):>9}"
+        text = f"step {each.step:<9,} {kind_text(each):<12} {state:<22} {byte_text(each.size):>9}"
         where = f"{local_short(each.at, now_s=now_s)}  on {', '.join(each.nodes) or 'no node'}"
         here = "  ← the next attempt" if each is begin else ""
         lines.append(Line(f"{text}  {where}{'  ' if metrics else ''}{metrics}{here}", tone, glyph))
     return lines
+
+
+def kind_text(one: Checkpoint) -> str:
+    """What saved it, and whether it stays as the best."""
+    return f"{one.kind}, best" if one.best else str(one.kind)
 
 
 def copies_text(one: Checkpoint) -> str:

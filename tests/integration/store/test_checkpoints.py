@@ -190,6 +190,37 @@ async def test_the_newest_are_kept(
 
 
 @pytest.mark.contract("S1.35")
+@pytest.mark.parametrize(("keep_best", "stays"), [("loss:min", 2), ("loss:max", 1), ("", 0), ("f1:max", 0)])
+async def test_the_best_stays_beside_the_newest(
+    leader: Leader, store: CheckpointStore, database: asyncpg.Connection, keep_best: str, stays: int
+) -> None:
+    name = f"best-{keep_best.replace(':', '-') or 'none'}"
+    task = await running(leader, node(name))
+    await settle(database, task, keep=1, keep_best=keep_best)
+    losses = {1: 0.9, 2: 0.1, 3: 0.5, 4: None, 5: 0.4}
+    gone: list[str] = []
+    for step, loss in losses.items():
+        metrics = {} if loss is None else {"loss": loss}
+        kept = await store.keep(NodeName(name), saved(task, step, metrics=metrics))
+        assert kept.complete
+        gone += kept.gone
+    page = await store.page(viewer=None, job=task.task.job, index=task.task.index, limit=100, before=None)
+    assert [one.step for one in page if one.complete] == [5, stays][: 1 + bool(stays)]
+    assert [one.step for one in page if one.best] == ([stays] if stays else [])
+    assert gone == [f"step-{step}" for step in (1, 2, 3, 4) if step != stays], "the task's folder follows"
+
+
+async def test_of_equals_the_newest_is_the_best(
+    leader: Leader, store: CheckpointStore, database: asyncpg.Connection
+) -> None:
+    task = await running(leader, node("best-equal"))
+    await settle(database, task, keep=2, keep_best="loss:min")
+    for step in (1, 2, 3):
+        await store.keep(NodeName("best-equal"), saved(task, step, metrics={"loss": 0.5}))
+    page = await store.page(viewer=None, job=task.task.job, index=task.task.index, limit=100, before=None)
+    assert [(one.step, one.best) for one in page] == [(3, True), (2, False)]
+
+
 async def test_the_newest_of_a_completed_task_is_final(
     leader: Leader, store: CheckpointStore, database: asyncpg.Connection
 ) -> None:

@@ -26,9 +26,11 @@ def test_saying_nothing_keeps_three_with_a_copy_each() -> None:
 
 
 def test_all_of_it() -> None:
-    found, faults = asked(dir="lightning/version_0", keep=1, replicas=0, interval="10m")
+    found, faults = asked(dir="lightning/version_0", keep=1, replicas=0, interval="10m", keep_best="a:b:max")
     assert faults == []
-    assert found == Checkpointing(folder="lightning/version_0", keep=1, replicas=0, interval_s=600.0)
+    assert found == Checkpointing(
+        folder="lightning/version_0", keep=1, replicas=0, interval_s=600.0, keep_best="a:b:max"
+    )
 
 
 @pytest.mark.parametrize(
@@ -36,6 +38,11 @@ def test_all_of_it() -> None:
     [
         ({"keep": 0}, "E_RANGE", "/checkpoint/keep"),
         ({"keep": 1001}, "E_RANGE", "/checkpoint/keep"),
+        ({"keep_best": "loss"}, "E_VALUE", "/checkpoint/keep_best"),
+        ({"keep_best": ":min"}, "E_VALUE", "/checkpoint/keep_best"),
+        ({"keep_best": "loss:least"}, "E_VALUE", "/checkpoint/keep_best"),
+        ({"keep_best": "a\nb:min"}, "E_VALUE", "/checkpoint/keep_best"),
+        ({"keep_best": "a" * 201 + ":min"}, "E_VALUE", "/checkpoint/keep_best"),
         ({"replicas": -1}, "E_RANGE", "/checkpoint/replicas"),
         ({"replicas": 11}, "E_RANGE", "/checkpoint/replicas"),
         ({"interval": 0}, "E_RANGE", "/checkpoint/interval"),

@@ -17,7 +17,7 @@ from tui.cli import checkpoints
 from tui.cli.diagnostics import Exit
 from tui.cli.dispatch import parse, run
 from tui.cli.specification import job_spec
-from tui.view.checkpoints import checkpoint_lines, state_text
+from tui.view.checkpoints import checkpoint_lines, kind_text, state_text
 
 SHA = hashlib.sha256(b"weights").hexdigest()
 ONE = Checkpoint(
@@ -145,11 +145,20 @@ def parsed(*argv: str) -> Namespace:
 def test_options_of_a_job() -> None:
     plain = job_spec(parsed("submit", "--checkpoint", "--", "true"))
     assert plain.checkpoint is not None and plain.checkpoint.keep == 3
+    best = job_spec(parsed("submit", "--checkpoint-keep-best", "loss:min", "--", "true")).checkpoint
+    assert best is not None and (best.keep, best.keep_best) == (3, "loss:min")
     words = ["--checkpoint-keep", "2", "--checkpoint-replicas", "0", "--checkpoint-interval", "10m"]
     full = job_spec(parsed("submit", *words, "--checkpoint-dir", "v0", "--", "true")).checkpoint
     assert full is not None
     assert (full.keep, full.replicas, full.interval, full.dir) == (2, 0, "10m", "v0")
     assert job_spec(parsed("submit", "--", "true")).checkpoint is None
+
+
+def test_the_best_that_stays_is_marked() -> None:
+    best = replace(ONE, best=True)
+    assert "regular, best" in checkpoint_lines([best], now_s=1_800_000_000.0)[0].text
+    assert "best" not in checkpoint_lines([ONE], now_s=1_800_000_000.0)[0].text
+    assert (kind_text(best), kind_text(ONE)) == ("regular, best", "regular")
 
 
 @pytest.mark.parametrize(

@@ -294,6 +294,11 @@ def _add_checkpoint_options(parser: Parser) -> None:
         help="keep what it saves in CORRAL_CHECKPOINT_DIR, and go on from it",
     )
     group.add_argument("--checkpoint-keep", type=int, metavar="N", help="so many, the newest (3)")
+    group.add_argument(
+        "--checkpoint-keep-best",
+        metavar="METRIC:min|max",
+        help="and the best by a metric, however old: loss:min",
+    )
     group.add_argument("--checkpoint-replicas", type=int, metavar="N", help="copies on other nodes (1)")
     group.add_argument(
         "--checkpoint-interval", metavar="TIME", help="of those that it does not tell of, one in this time"
