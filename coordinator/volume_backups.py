@@ -307,10 +307,11 @@ def check_backup_pool(
     others = [each for each in pool.nodes if each != node]
     if others and len(others) < copies:
         message = (
-            f"each copy lies on another node than its volume, and pool {pool.name} has {len(others)} more"
+            f"each copy lies on another node than its volume, and {len(others)} others have pool {pool.name}"
         )
         got, expected = str(copies), f"at most {len(others)}"
-        raise ApiError(refusal("E_CONSTRAINT", message, field=field, got=got, expected=expected))
+        hint = "fewer copies, or a pool on more nodes"
+        raise ApiError(refusal("E_CONSTRAINT", message, field=field, got=got, expected=expected, hint=hint))
     if not others:
         message = f"a backup lies on another node than its volume, and pool {pool.name} is on {node} alone"
         hint = "another pool: --backup-pool NAME"
