@@ -72,6 +72,7 @@ class Results:
         self._on_artifact = on_artifact
         self._subject = subjects.node(node, NodeVerb.PROGRESS)
         self._followed: dict[AttemptRef, _Followed] = {}
+        self._broken: set[AttemptRef] = set()  # what they wrote cannot be understood at all
 
     async def run(self, executor: Executor) -> None:
         """Look and tell each second."""
@@ -127,7 +128,8 @@ class Results:
         running = {
             a for a, held in executor.ledger.held.items() if held.phase is Phase.RUNNING and not held.silent
         }
-        for attempt in running - self._followed.keys():
+        self._broken &= running
+        for attempt in running - self._followed.keys() - self._broken:
             self._followed[attempt] = _Followed()
         for attempt in self._followed.keys() - running:
             self._followed[attempt].over = True
@@ -139,7 +141,13 @@ class Results:
             if points >= _POINTS_AT_ONCE or texts >= _TEXT_AT_ONCE:
                 return told, True
             is_over = followed.over  # before looking: what is written later is seen next time
-            one, is_full = self._read(attempt, followed)
+            try:
+                one, is_full = self._read(attempt, followed)
+            except Exception:  # noqa: BLE001 - whatever a task wrote there: the others are heard
+                _log.exception("what %s tells is not heard any more", attempt)
+                self._broken.add(attempt)
+                self._followed.pop(attempt, None)
+                continue
             if one is not None:
                 told.append(one)
                 points += len(one.points)

@@ -27,6 +27,7 @@ from agent.leavings import Leavings, attempt_of
 from agent.records import PART, Damaged, read_record, sweep, write_whole
 from agent.saved_folders import SavedFolders
 from agent.taking import CLUSTER
+from agent.words import plain
 from bus import subjects
 from bus.checkpoints import ResumeAsked, ResumeReply, Saved, SavedFile, SavedReply
 from bus.codec import decode_to_agent_reply, encode
@@ -221,7 +222,7 @@ class Saver:
             node=self._node,
             attempt=attempt,
             step=wanted.step,
-            path=wanted.path.encode(errors="replace").decode()[:1000],
+            path=plain(wanted.path, 1000),
             emergency=watched.ending,
             shard=wanted.shard,
             metrics=wanted.metrics,

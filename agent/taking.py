@@ -15,6 +15,7 @@ from enum import Enum
 
 from agent.blobs import Blob, BlobStore
 from agent.leavings import Leavings
+from agent.words import plain
 from bus import subjects
 from bus.artifacts import Kept, KeptFile, KeptReply, LeftFile
 from bus.codec import decode_to_agent_reply, encode
@@ -155,5 +156,5 @@ class Taker:
     async def _refuse(self, attempt: AttemptRef, name: str, error: ApiError) -> None:
         """It is not taken: the coordinator tells its owner why."""
         said = error.error
-        shown = name.encode(errors="replace").decode()[:200] or "?"
+        shown = plain(name, 200) or "?"
         await self.keep(LeftFile(name=shown, attempt=attempt, code=said.code, message=said.message[:200]))

@@ -15,7 +15,6 @@ yet.
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
@@ -36,6 +35,8 @@ SUBMITS_MAX = 50
 NAMES_MAX = 100
 MESSAGE_MAX = 200
 _STEP_MAX = 2**53
+_NUMBER_MAX = 1.7e308
+"""As the coordinator bounds it: what it refuses of one task would be said for ever, with all of others'."""
 _METRIC = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]{0,49}")
 _KEYS = frozenset(
     {
@@ -164,7 +165,7 @@ def _saves(said: dict[str, msgspec.Raw], step: int | None, values: list[Value]) 
         if "shard" in said:
             raise _Fault("shard without checkpoint")
         return []
-    path = msgspec.json.decode(said["checkpoint"], type=str)
+    path = _name(said["checkpoint"])
     if step is not None and step < 0:
         raise _Fault("the step of a checkpoint is negative")
     shard = msgspec.json.decode(said["shard"], type=bool) if "shard" in said else False
@@ -189,7 +190,7 @@ def _logs(said: dict[str, msgspec.Raw]) -> list[Logged]:
         if "level" in said:
             raise _Fault("level without log")
         return []
-    text = msgspec.json.decode(said["log"], type=str)
+    text = _text(said["log"])
     level: Severity = msgspec.json.decode(said["level"], type=Severity) if "level" in said else "info"
     if len(text) > LOGGED_TEXT_MAX:
         text = text[: LOGGED_TEXT_MAX - 1] + "…"
@@ -233,14 +234,29 @@ def _values(raw: msgspec.Raw | None, step: int | None) -> list[Value]:
 
 def _number(raw: msgspec.Raw, name: str) -> float:
     value: Any = msgspec.json.decode(raw)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise _Fault(f"{name} is not a finite number")
+    if not -_NUMBER_MAX <= value <= _NUMBER_MAX:  # also of an integer that no float holds
+        raise _Fault(f"{name} is not a finite number of at most {_NUMBER_MAX:g}")
     return float(value)
 
 
 def _message(raw: msgspec.Raw | None) -> str | None:
-    return None if raw is None else msgspec.json.decode(raw, type=str)[:MESSAGE_MAX]
+    return None if raw is None else _text(raw)[:MESSAGE_MAX]
+
+
+def _text(raw: msgspec.Raw) -> str:
+    """For people; no message of ours takes a NUL."""
+    return msgspec.json.decode(raw, type=str).replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _name(raw: msgspec.Raw) -> str:
+    """Of a file."""
+    name = msgspec.json.decode(raw, type=str)
+    if "\0" in name:
+        raise _Fault("a name with a NUL in it")
+    return name
 
 
 def _artifact(raw: msgspec.Raw | None) -> list[str]:
-    return [] if raw is None else [msgspec.json.decode(raw, type=str)]
+    return [] if raw is None else [_name(raw)]

@@ -27,7 +27,9 @@ for job in ("99999999999999999999999999", "1" * 200, "²", "１"):
         put(f"{tasks}/{job}/{name}/x")
 notes = base + ".notes"
 put(notes, b'{"progress":\xff}\n' + b"[" * 100_000 + b'\n{"artifact":"a\\u0000b"}\n{"log":"\xed\xa0\x80"}\n'
-    + b'{"progress":' + b"9" * 5000 + b'}\n{"metrics":{"x":1e999}}\n{"step":1}\n{"checkpoint":"\\ud800"}\n')
+    + b'{"progress":' + b"9" * 5000 + b'}\n{"metrics":{"x":1e999}}\n{"step":1}\n{"checkpoint":"\\ud800"}\n'
+    + b'{"progress":' + b"9" * 400 + b'}\n{"metrics":{"x":1.75e308}}\n{"message":"a\\u0000b"}\n'
+    + b'{"message":"last"}\n')
 put(base + ".children.ask", b'{"ask":"x","place":' + b"9" * 400 + b',"y":' + b"[" * 500)
 artifacts = os.environ["CORRAL_ARTIFACTS"]
 put(os.fsencode(artifacts) + b"/\xff\xfe\n", b"odd name")
@@ -54,7 +56,7 @@ async def test_whatever_a_task_leaves_the_agent_goes_on_and_starts_again(world: 
     ended = await world.coordinator.ended(A)
     assert ended.exit_code == 0, ended.stderr_tail
     await until(lambda: "honest" in {file.name for file in world.coordinator.kept if not file.code}, "taken")
-    await until(lambda: any(told.faults for told in world.coordinator.told), "its notes are read")
+    await until(lambda: any(told.message == "last" for told in world.coordinator.told), "all of it is heard")
     await works(world, B)
     before = len(world.coordinator.kept)
     await world.node.stop()

@@ -167,3 +167,57 @@ def test_so_many_lines_for_the_log_at_once() -> None:
     line = b'{"log": "again"}\n'
     found = hear(line * (LOGGED_AT_ONCE_MAX + 1), values_max=1)
     assert (len(found.logs), found.used) == (LOGGED_AT_ONCE_MAX, LOGGED_AT_ONCE_MAX * len(line))
+
+
+@pytest.mark.parametrize("digits", [309, 400, 4_000])
+def test_a_number_that_no_float_holds_is_a_fault(digits: int) -> None:
+    for line in ('{"progress": %s}', '{"metrics": {"x": -%s}}', '{"metrics": {"x": 1}, "step": %s}'):
+        found = heard(line % ("9" * digits), '{"message": "next"}')
+        assert (found.faults, found.message, found.values) == (1, "next", [])
+    assert heard('{"metrics": {"x": 1.75e308}}').fault.startswith("x is not a finite number of at most")
+    assert heard('{"metrics": {"x": -1.7e308}}').values == [Value("x", -1.7e308, None)]
+
+
+def test_no_word_has_a_nul_that_no_message_takes() -> None:
+    found = heard(r'{"message": "a\u0000b", "log": "c\u0000d"}')
+    assert found.message == "a\N{REPLACEMENT CHARACTER}b"
+    assert [each.text for each in found.logs] == ["c\N{REPLACEMENT CHARACTER}d"]
+    for line in (r'{"artifact": "a\u0000b"}', r'{"checkpoint": "a\u0000b", "step": 1}'):
+        found = heard(line)
+        assert (found.fault, found.artifacts, found.saves) == ("a name with a NUL in it", [], [])
+    assert "\0" not in heard(r'{"a\u0000b": 1}').fault
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_heard(data: bytes) -> None:
+    hear(data + b"\n", values_max=10)
+    last_output(data)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+_KEYS = (
+    "progress",
+    "message",
+    "metrics",
+    "step",
+    "artifact",
+    "checkpoint",
+    "shard",
+    "submit",
+    "log",
+    "level",
+    "output",
+)
+
+
+@given(st.dictionaries(st.sampled_from(_KEYS), _JSON, max_size=4))
+def test_whatever_a_line_tells_fits_into_a_message(said: dict[str, object]) -> None:
+    found = hear(json.dumps(said).encode() + b"\n", values_max=10)
+    for text in (found.message or "", found.fault, *found.artifacts, *(each.text for each in found.logs)):
+        assert "\0" not in text
+        text.encode()
+    assert all(abs(value.value) <= 1.7e308 for value in found.values)
