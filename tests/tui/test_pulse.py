@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from bus.api import Error, Outlook, Whoami
+from bus.past import Changes, Spike
 from tests.tui.driving import opened, painted, showing, until
 from tui.app import Console
 from tui.client.fake import FakeCluster
@@ -70,6 +71,33 @@ async def test_the_gantt_chart_and_the_time_cursor_go_by_the_clock_of_the_coordi
         assert console.moment is not None and is_theirs(console.moment, ago_s=console.time_step_s)
         await pilot.press("ctrl+t", *"-2h", "enter")
         await until(pilot, lambda: is_theirs(console.moment or 0.0, ago_s=7_200.0))
+
+
+async def test_moments_that_are_typed_go_by_the_clock_of_the_coordinator(
+    behind: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+    changes, spike = behind.changes, behind.spike
+
+    async def told_changes(since: float, until: float | None = None, *, before: int = 0) -> Changes:
+        asked.append(since)
+        return await changes(since, until, before=before)
+
+    async def told_spike(since: float, until: float) -> Spike:
+        asked[:] = [since, until]
+        return await spike(since, until)
+
+    monkeypatch.setattr(behind, "changes", told_changes)
+    monkeypatch.setattr(behind, "spike", told_spike)
+    async with opened(behind) as pilot:
+        await showing(pilot, "clock here 1h00m behind")
+        await pilot.press("colon", *"changes 2h", "enter")
+        await until(pilot, lambda: bool(asked) and is_theirs(asked[0], ago_s=7_200.0))
+        await showing(pilot, "2h00m › changes")
+        asked.clear()
+        await pilot.press("colon", *"spike 2h..1h", "enter")
+        await until(pilot, lambda: len(asked) == 2 and is_theirs(asked[0], ago_s=7_200.0))
+        assert is_theirs(asked[1], ago_s=3_600.0)
 
 
 async def test_what_a_drain_would_delay_is_told_by_the_clock_of_the_coordinator(
