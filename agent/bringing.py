@@ -30,6 +30,7 @@ from agent.config import Config
 from agent.core.model import Order
 from agent.inputs import Nowhere
 from agent.peers import Peers, Wanted
+from agent.records import name_of
 from bus.contents import (
     BUCKETS,
     CONTENT,
@@ -156,7 +157,7 @@ class Bringing:
             _log.error("what was brought for tasks that are over stays: %s", error)
 
     def _forget(self, attempt: AttemptRef) -> None:
-        shutil.rmtree(self._tasks / FOLDER / _name(attempt), ignore_errors=True)
+        shutil.rmtree(self._tasks / FOLDER / name_of(attempt), ignore_errors=True)
         pin = _pin(attempt)
         try:
             for sha256 in self._store.names:
@@ -190,7 +191,7 @@ class Bringing:
 
     def _show(self, attempt: AttemptRef, shown: dict[str, str]) -> Path:
         top = self._open_top()
-        name = _name(attempt)
+        name = name_of(attempt)
         try:
             shutil.rmtree(name, ignore_errors=True, dir_fd=top)
             os.mkdir(name, 0o755, dir_fd=top)
@@ -286,9 +287,5 @@ def _is_file(place: str) -> bool:
     return place.startswith(f"{FILES_FOLDER}/")
 
 
-def _name(attempt: AttemptRef) -> str:
-    return f"{attempt.job}.{attempt.index}.{attempt.fence}"
-
-
 def _pin(attempt: AttemptRef) -> str:
-    return _PIN + _name(attempt)
+    return _PIN + name_of(attempt)

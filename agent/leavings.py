@@ -16,6 +16,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from agent.records import attempt_named
 from bus.artifact_names import NameFault, check_name
 from bus.errors import ApiError
 from bus.refusal import quote, refusal
@@ -151,9 +152,8 @@ class Leavings:
                     continue
                 with suppress(OSError):
                     for name in os.listdir(self._tasks / job):
-                        index, _, rest = name.partition(".")
-                        fence, _, suffix = rest.partition(".")
-                        if suffix == "artifacts" and (attempt := attempt_of(job, index, fence)):
+                        stem, _, suffix = name.rpartition(".")
+                        if suffix == "artifacts" and (attempt := attempt_named(f"{job}.{stem}")):
                             found.append(attempt)
         return found
 
@@ -180,13 +180,6 @@ class Leavings:
             return None
         finally:
             os.close(job)
-
-
-def attempt_of(job: str, index: str, fence: str) -> AttemptRef | None:
-    """As names of files say it; None: no number of ours, such as one that a task made up."""
-    if all(_NUMBER.fullmatch(part) for part in (job, index, fence)):
-        return AttemptRef(int(job), int(index), int(fence))
-    return None
 
 
 def open_file(name: str, *, at: int) -> int:

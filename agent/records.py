@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterable
@@ -15,10 +16,13 @@ from typing import BinaryIO, TypeVar
 
 import msgspec
 
+from bus.values import AttemptRef
+
 R = TypeVar("R")
 
 _log = logging.getLogger(__name__)
 
+_ATTEMPT = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18}){2}")
 _PIECE = 1024 * 1024
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
 UNREADABLE = frozenset({errno.EIO, errno.EUCLEAN, errno.EBADMSG, errno.EISDIR, errno.ELOOP})
@@ -30,6 +34,16 @@ PART = ".part"
 
 class Damaged(Exception):
     """A file of ours cannot be read, or holds what we never wrote; the message names it."""
+
+
+def name_of(attempt: AttemptRef) -> str:
+    """As files are named after it: "1042.7.1"."""
+    return f"{attempt.job}.{attempt.index}.{attempt.fence}"
+
+
+def attempt_named(name: str) -> AttemptRef | None:
+    """The other way; None: no name of ours, such as one that a task made up."""
+    return AttemptRef(*map(int, name.split("."))) if _ATTEMPT.fullmatch(name) else None
 
 
 def read_record(path: Path, kind: type[R]) -> R:

@@ -23,8 +23,8 @@ from agent.core import saving
 from agent.core.model import Order
 from agent.core.notes import LINE_MAX, hear
 from agent.core.saving import Saving, Wanted, due
-from agent.leavings import Leavings, attempt_of
-from agent.records import PART, Damaged, read_record, sweep, write_whole
+from agent.leavings import Leavings
+from agent.records import PART, Damaged, attempt_named, name_of, read_record, sweep, write_whole
 from agent.saved_folders import SavedFolders
 from agent.taking import CLUSTER
 from agent.words import plain
@@ -90,7 +90,7 @@ class Saver:
         records.mkdir(0o700, parents=True, exist_ok=True)
         sweep(records.glob(f"*{PART}"))
         for path in records.glob("*.json"):
-            attempt = attempt_of(*path.stem.split(".", 2)) if path.stem.count(".") == 2 else None
+            attempt = attempt_named(path.stem)
             if attempt is not None:
                 self._watched[attempt] = _Watched(_recorded(path), asyncio.Lock())
 
@@ -309,11 +309,11 @@ class Saver:
     def _record(self, attempt: AttemptRef, state: Saving) -> None:
         """On a full disk it is not written: then what was taken is told again after a restart, once."""
         with suppress(OSError):
-            write_whole(self._records / f"{_stem(attempt)}.json", msgspec.json.encode(state))
+            write_whole(self._records / f"{name_of(attempt)}.json", msgspec.json.encode(state))
 
     def _forget(self, attempt: AttemptRef) -> None:
         self._watched.pop(attempt, None)
-        path = self._records / f"{_stem(attempt)}.json"
+        path = self._records / f"{name_of(attempt)}.json"
         try:
             self._folders.remove(attempt)
             path.unlink(missing_ok=True)
@@ -322,11 +322,7 @@ class Saver:
 
 
 def _pin(attempt: AttemptRef) -> str:
-    return _PIN + _stem(attempt)
-
-
-def _stem(attempt: AttemptRef) -> str:
-    return f"{attempt.job}.{attempt.index}.{attempt.fence}"
+    return _PIN + name_of(attempt)
 
 
 def _recorded(path: Path) -> Saving:

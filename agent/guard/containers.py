@@ -20,7 +20,7 @@ from typing import NamedTuple
 import msgpack
 
 from agent.guard import runtimes, tree, wire
-from agent.guard.files import Placed, TaskFiles, placed_volumes
+from agent.guard.files import Placed, TaskFiles, placed_volumes, read_regular, write
 from agent.guard.runtimes import APPTAINER, DOCKER, Box, Runtime
 from agent.guard.starting import CannotStart
 from agent.guard.wire import RANK_STRIDE, Body, Item, Key
@@ -96,7 +96,7 @@ class Containers:
         self._images.clear()
         with suppress(OSError):
             os.makedirs(self._folder, 0o700, exist_ok=True)
-            _write(f"{self._folder}/runtime", msgpack.packb(runtime))
+            write(f"{self._folder}/runtime", msgpack.packb(runtime))
 
     @property
     def lacks_networks(self) -> bool:
@@ -106,7 +106,8 @@ class Containers:
     def end_leftovers(self, *, within_s: float = 10.0) -> None:
         """End what a guard before us left running in a runtime that keeps containers by itself."""
         try:
-            kept = msgpack.unpackb(_read_raw(f"{self._folder}/runtime", _RUNTIME_MAX), use_list=False)
+            packed, _ = read_regular(f"{self._folder}/runtime", 0, _RUNTIME_MAX)
+            kept = msgpack.unpackb(packed, use_list=False)
             runtime = Runtime(*kept) if kept else None
             argv = None if runtime is None else runtimes.list_argv(runtime, self._guard)
         except (ValueError, TypeError, AttributeError):  # of nothing, or of what rot or a task made of it
@@ -448,30 +449,13 @@ def _of_several_lines(env: dict[str, str]) -> tuple[str, ...]:
 def _write_env(path: str, env: dict[str, str]) -> None:
     text = "".join(f"{name}={value}\n" for name, value in env.items())
     try:
-        _write(path, text.encode("utf-8", "surrogateescape"))
+        write(path, text.encode("utf-8", "surrogateescape"))
     except OSError as error:
         raise CannotStart(wire.NOT_STARTED, f"cannot write its variables: {error.strerror}") from error
 
 
-def _write(path: str, data: bytes) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    fd = os.open(path, flags, 0o600)  # a pipe that somebody put there stops nobody
-    with os.fdopen(fd, "wb") as file:
-        file.write(data)
-
-
 def _read(path: str) -> str:
-    return _read_raw(path, 64 * _SAID_MAX)[-_SAID_MAX:].decode(errors="replace")
-
-
-def _read_raw(path: str, most: int) -> bytes:
-    """Of a plain file: one that a task put there follows no link and stops nobody. Empty: there is none."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(fd, "rb") as file:
-            return file.read(most) or b""
-    except OSError:
-        return b""
+    return read_regular(path, 0, 64 * _SAID_MAX)[0][-_SAID_MAX:].decode(errors="replace")
 
 
 def _number(path: str) -> int:

@@ -123,7 +123,7 @@ class TaskFiles:
         for group, _, path in sorted(self._needs.pop(key, [])):
             groups.setdefault(group, []).append(path)
         path = self.base(key) + ".in"
-        _write(path, b'{"input":%b,"needs":%b}' % (text or b"{}", json.dumps(groups).encode()))
+        write(path, b'{"input":%b,"needs":%b}' % (text or b"{}", json.dumps(groups).encode()))
         return path
 
     def write_need(self, key: Key, group: str, index: int, output: bytes) -> None:
@@ -131,7 +131,7 @@ class TaskFiles:
         known = self._needs.setdefault(key, [])
         path = f"{self.base(key)}.need.{len(known)}"
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-        _write(path, output)
+        write(path, output)
         known.append((group, index, path))
 
     def write_children(self, key: Key, text: bytes) -> None:
@@ -149,13 +149,13 @@ class TaskFiles:
 
     def write_stdin(self, key: Key, text: str) -> str:
         path = self.base(key) + ".stdin"
-        _write(path, text.encode("utf-8", "surrogateescape"))
+        write(path, text.encode("utf-8", "surrogateescape"))
         return path
 
     def write_hosts(self, key: Key, hosts: str) -> str:
         """The file for CORRAL_GANG_HOSTFILE: a line a node, in the order of the ranks, "HOST slots=RANKS"."""
         path = self.base(key) + ".hosts"
-        _write(path, hosts.replace(",", "\n").encode() + b"\n")
+        write(path, hosts.replace(",", "\n").encode() + b"\n")
         return path
 
     def link_volumes(self, key: Key, volumes: Iterable[Placed]) -> None:
@@ -175,7 +175,7 @@ class TaskFiles:
         sizes = (_size_or_remove(base + ".out"), _size_or_remove(base + ".err"))
         tail = b""
         if with_stderr and sizes[1]:
-            tail = _read_regular(base + ".err", max(0, sizes[1] - _STDERR_TAIL), _STDERR_TAIL)[0]
+            tail = read_regular(base + ".err", max(0, sizes[1] - _STDERR_TAIL), _STDERR_TAIL)[0]
         for folder in (base + ".work", base + ".artifacts"):
             with suppress(OSError):
                 self._put_by(folder)
@@ -191,7 +191,7 @@ class TaskFiles:
 
     def read(self, key: Key, stream: int, offset: int, limit: int) -> tuple[bytes, int]:
         """A piece of a stream and the stream's size; empty where nothing was written."""
-        return _read_regular(self._stream(key, stream), offset, limit)
+        return read_regular(self._stream(key, stream), offset, limit)
 
     def written(self, key: Key, stream: int) -> tuple[int, float]:
         """A stream's size, and when it was written last; 0 where nothing was."""
@@ -204,11 +204,11 @@ class TaskFiles:
     def write_arrivals(self, key: Key, arrivals: Arrivals) -> None:
         """Keep when its output came; on a full disk that is not known."""
         with suppress(OSError):
-            _write(self.base(key) + ".when", arrivals.pack())
+            write(self.base(key) + ".when", arrivals.pack())
 
     def read_arrivals(self, key: Key) -> Arrivals:
         """When the output of an attempt that is over came; what nobody saw come is dated by its last byte."""
-        arrivals = unpack_arrivals(_read_regular(self.base(key) + ".when", 0, _ARRIVALS_MAX)[0])
+        arrivals = unpack_arrivals(read_regular(self.base(key) + ".when", 0, _ARRIVALS_MAX)[0])
         for stream in (STDOUT, STDERR):
             arrivals.note(stream, *self.written(key, stream))
         return arrivals
@@ -236,7 +236,7 @@ def _put(path: str, data: bytes, *, folder: str = "") -> None:
 
     On a full disk the old one serves, or none: tasks start all the same.
     """
-    if _read_regular(path, 0, len(data) + 1)[0] == data:
+    if read_regular(path, 0, len(data) + 1)[0] == data:
         return
     try:
         if folder:
@@ -248,13 +248,14 @@ def _put(path: str, data: bytes, *, folder: str = "") -> None:
                 _remove_tree(path)
             else:
                 os.unlink(path)
-        _write(path, data)
+        write(path, data)
     except OSError as error:
         sys.stderr.write(f"{path} cannot be written: {error.strerror}\n")
         sys.stderr.flush()
 
 
-def _write(path: str, data: bytes) -> None:
+def write(path: str, data: bytes) -> None:
+    """A file of ours, which no link leads elsewhere. Raises OSError."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     fd = os.open(path, flags, 0o600)  # a pipe that somebody put there stops nobody
     try:
@@ -265,7 +266,8 @@ def _write(path: str, data: bytes) -> None:
         os.close(fd)
 
 
-def _read_regular(path: str, offset: int, limit: int) -> tuple[bytes, int]:
+def read_regular(path: str, offset: int, limit: int) -> tuple[bytes, int]:
+    """A piece of a plain file, and its size; empty where there is none, or it cannot be read."""
     try:
         # Without O_NONBLOCK a task that put a FIFO there would stop the guard.
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -285,7 +287,7 @@ def _read_regular(path: str, offset: int, limit: int) -> tuple[bytes, int]:
 def _read_output(path: str) -> tuple[bytes | None, str]:
     if not os.path.lexists(path):
         return None, ""
-    data, size = _read_regular(path, 0, OUTPUT_LIMIT + 1)
+    data, size = read_regular(path, 0, OUTPUT_LIMIT + 1)
     if size > OUTPUT_LIMIT:
         return None, f"output of {size} bytes is over the limit of {OUTPUT_LIMIT}; leave an artifact instead"
     return (data, "") if data else (None, "output is empty or no regular file")

@@ -16,7 +16,7 @@ from typing import BinaryIO
 import msgspec
 from msgspec.structs import replace
 
-from agent.records import PART, Damaged, copy_whole, read_record, sweep, write_whole
+from agent.records import PART, Damaged, copy_whole, name_of, read_record, sweep, write_whole
 from agent.volumes.backup_files import BackupFiles
 from agent.volumes.packing import Packer, filled
 from agent.volumes.sealing import KEY_BYTES
@@ -397,12 +397,12 @@ class VolumeStore:
             unsealed = (*meta.unsealed, attempt)
             volume.write(msgspec.structs.replace(meta, changed=True, unsealed=unsealed))
         (volume.root / "uses").mkdir(0o700, exist_ok=True)
-        write_whole(volume.root / "uses" / _name(attempt), b"rw" if writes else b"ro")
+        write_whole(volume.root / "uses" / name_of(attempt), b"rw" if writes else b"ro")
         return volume.live
 
     def close(self, volume: Volume, attempt: AttemptRef) -> None:
         """That task has it no more. Twice is fine."""
-        (volume.root / "uses" / _name(attempt)).unlink(missing_ok=True)
+        (volume.root / "uses" / name_of(attempt)).unlink(missing_ok=True)
 
     def measure(self, volume: Volume) -> Meta:
         """How much is in its folder now."""
@@ -429,10 +429,6 @@ def _known(volume: Volume) -> Meta:
     if volume.meta is None:
         raise ApiError(refusal("E_UNAVAILABLE", "the volume is not on this node yet", retry_after_s=1.0))
     return volume.meta
-
-
-def _name(attempt: AttemptRef) -> str:
-    return f"{attempt.job}.{attempt.index}.{attempt.fence}"
 
 
 def _key(path: Path) -> bytes | None:

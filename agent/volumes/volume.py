@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from agent.core.volumes import Seen
-from agent.records import PART, Damaged, read_record, write_whole
+from agent.records import PART, Damaged, attempt_named, read_record, write_whole
 from agent.volumes.packing import filled
 from bus.errors import ApiError
 from bus.refusal import refusal
@@ -109,10 +109,10 @@ class Volume:
         found = {}
         for path in listed(self.root / "uses"):
             # beside them lies what is being written, or was when power went
-            if _USE.fullmatch(path.name) is None:
+            attempt = attempt_named(path.name)
+            if attempt is None:
                 continue
             with suppress(FileNotFoundError):  # over since it was listed
-                attempt = AttemptRef(*map(int, path.name.split(".")))
                 found[attempt] = path.read_bytes() != b"ro"  # of a damaged one nobody knows
         return found
 

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from bus.values import Role
+from coordinator.store.reads import Reads
 from coordinator.store.relational import RelationalStore
 from coordinator.store.rows import Batch
 from tests.store_rows import ALICE
@@ -43,3 +44,10 @@ async def database(postgres_dsn: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(postgres_dsn)
     yield connection
     await connection.close()
+
+
+@pytest.fixture
+async def reads(coordinator_dsn: str) -> AsyncIterator[Reads]:
+    made = Reads(coordinator_dsn)
+    yield made
+    await made.close()

@@ -35,13 +35,6 @@ async def store(coordinator_dsn: str) -> AsyncIterator[ResultStore]:
 
 
 @pytest.fixture
-async def reads(coordinator_dsn: str) -> AsyncIterator[Reads]:
-    made = Reads(coordinator_dsn)
-    yield made
-    await made.close()
-
-
-@pytest.fixture
 async def training(coordinator_dsn: str) -> AsyncIterator[TrainingStore]:
     made = TrainingStore(coordinator_dsn)
     yield made

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
@@ -17,13 +16,6 @@ from tests.store_rows import REQUEST, T0, attempt, change, job_change, ledger, n
 
 Q, A, R, C = TaskState.QUEUED, TaskState.ASSIGNED, TaskState.RUNNING, TaskState.COMPLETED
 BOB = UserName("bob")
-
-
-@pytest.fixture
-async def reads(coordinator_dsn: str) -> AsyncIterator[Reads]:
-    reads = Reads(coordinator_dsn)
-    yield reads
-    await reads.close()
 
 
 async def submit(leader: Leader, job: NewJob, *tasks: NewTask) -> None:

@@ -30,13 +30,6 @@ async def store(coordinator_dsn: str) -> AsyncIterator[ResultStore]:
     await made.close()
 
 
-@pytest.fixture
-async def reads(coordinator_dsn: str) -> AsyncIterator[Reads]:
-    made = Reads(coordinator_dsn)
-    yield made
-    await made.close()
-
-
 async def running(leader: Leader, on: NodeRow) -> NewTask:
     """A task whose first attempt runs on a node."""
     job = new_job(owner=ALICE)
