@@ -31,7 +31,7 @@ _OUTCOMES = frozenset(
 )  # fmt: skip
 _COUNT, _TEXT, _BYTES, _SECONDS = (int,), (str,), (bytes,), (float, int)
 _NO = type(None)
-_KINDS = (
+_KINDS: tuple[tuple[type, ...], ...] = (
     (tuple,), _TEXT, _SECONDS, (float, int, _NO), (int, _NO), (int, _NO), _TEXT, (bytes, _NO), _BYTES,
     _COUNT, _COUNT, _SECONDS, _SECONDS,
 )  # fmt: skip
