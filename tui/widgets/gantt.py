@@ -10,9 +10,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.events import Click, Resize
-from textual.geometry import Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from bus.timeline import PlacedAttempt
@@ -30,6 +28,7 @@ from tui.view.gantt import (
     ticks,
 )
 from tui.view.safe import fit, safe_line
+from tui.widgets.line_view import LineView
 from tui.widgets.virtual_table import TONES
 
 NAME_CELLS = 14
@@ -38,7 +37,7 @@ NOW_MARK = "│"
 PLANNED_MARK = "◇"
 
 
-class GanttChart(ScrollView, can_focus=True):
+class GanttChart(LineView, can_focus=True):
     """`show` takes a story; the cursor keeps its node and instant."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -184,7 +183,7 @@ class GanttChart(ScrollView, can_focus=True):
         self._rows = rows_of(self.story, self._names, self._laid, slots_most=self.slots_most)
         same = [place for place, row in enumerate(self._rows) if row.node == node and row.slot <= slot]
         self._row = same[-1] if same else min(self._row, max(0, len(self._rows) - 1))
-        self.virtual_size = Size(self.scrollable_content_region.width, len(self._rows) + AXIS_LINES)
+        self.have_lines(len(self._rows) + AXIS_LINES)
 
     def _changed(self) -> None:
         self.refresh()

@@ -35,6 +35,7 @@ RESTED_S = 0.3
 EVERY_S = 3.0
 TICK_S = 1
 TAIL_BYTES = 16_384
+BESIDE = "#title-output, #pane-output, #title-events, #pane-events"
 TABS = ("details", "output", "why", "events")
 
 
@@ -97,7 +98,7 @@ class Panes(Vertical):
         """What is known already of the row under the cursor, and what may be asked about it."""
         self._pane("preview").replace(details)
         has_output = subject is not None and bool(subject.output)
-        self.update_classes({"-alone": subject is None, "-outputless": not has_output})
+        self._classify(alone=subject is None, outputless=not has_output)
         if subject != self._subject:
             self._subject = subject
             self._asking = {name: Asking() for name in LOADS}
@@ -106,6 +107,17 @@ class Panes(Vertical):
             self._pane("pane-output").following = True
             self._draw_titles()
             self._keep()
+
+    def _classify(self, *, alone: bool, outputless: bool) -> None:
+        """What is of no use to this row goes, where several stand side by side.
+
+        Textual would style all that is in here anew, seventy styles, for each row that differs from the last.
+        """
+        before = self.classes
+        self.update_classes({"-alone": alone, "-outputless": outputless}, update=False)
+        if before != self.classes and self.screen.has_class("-wide", "-tall"):
+            for one in self.query(BESIDE):
+                one.update_node_styles(animate=False)
 
     def look_at(self, moment: float | None) -> None:
         """Tell of that moment instead; None is now."""

@@ -9,19 +9,18 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.events import Click, Resize
-from textual.geometry import Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui.view.safe import fit, safe_line
 from tui.view.tree import Branch, visible
+from tui.widgets.line_view import LineView
 from tui.widgets.virtual_table import TONES
 
 INDENT = 3
 
 
-class TreeView(ScrollView, can_focus=True):
+class TreeView(LineView, can_focus=True):
     """`show` takes the roots; the cursor stays on its branch."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -78,7 +77,7 @@ class TreeView(ScrollView, can_focus=True):
         self._roots = roots
         self._lines = list(visible(roots))
         self._cursor = self._found(path)
-        self.virtual_size = Size(self.scrollable_content_region.width, len(self._lines))
+        self.have_lines(len(self._lines))
         self.refresh()
         self.post_message(self.Moved())
 

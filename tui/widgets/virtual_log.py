@@ -15,10 +15,9 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.events import MouseScrollUp
-from textual.geometry import Region, Size
+from textual.geometry import Region
 from textual.message import Message
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui.view.lines import LINES_MAX, Line, find_line
@@ -26,6 +25,7 @@ from tui.view.painting import Run, needle_spans, runs_of
 from tui.view.safe import fit, safe_line, text_width
 from tui.view.stamps import STAMP_CELLS, Stamps, stamp
 from tui.view.wrapping import row_count, wrapped
+from tui.widgets.line_view import LineView
 from tui.widgets.virtual_table import TONES
 
 SIDE_STEP = 16
@@ -33,7 +33,7 @@ MARK_CELLS = 2
 WRAPPED_SIGN = "↪"
 
 
-class VirtualLog(ScrollView, can_focus=True):
+class VirtualLog(LineView, can_focus=True):
     """A pager over lines that may go on coming."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -333,7 +333,7 @@ class VirtualLog(ScrollView, can_focus=True):
             counts = (row_count(line.text, width) for line in (*self._lines, *self._rests))
             self._rows = list(accumulate(counts, initial=0))
             rows = self._rows[-1]
-        self.virtual_size = Size(self.scrollable_content_region.width, rows)
+        self.have_lines(rows)
         if self.following:
             self._to_end()
         self.refresh()

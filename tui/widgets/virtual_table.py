@@ -15,14 +15,14 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.events import Click, MouseScrollDown, MouseScrollUp, Resize
-from textual.geometry import Region, Size
+from textual.geometry import Region
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui.view.grid import GAP, GridColumn, fit_columns, widen
 from tui.view.listings import Listing
 from tui.view.safe import fit, safe_line, text_width
+from tui.widgets.line_view import LineView
 
 if TYPE_CHECKING:
     from tui.view.deeds import Ghost
@@ -32,6 +32,9 @@ T = TypeVar("T")
 Look = tuple[str, tuple[str, ...], bool, bool]
 """What a line is made of: its tone, its cells, whether the cursor is there, whether it is marked."""
 
+LINES_KEPT = 512
+"""Lines that were painted, and may be again: a table that moves by a row has one that is new."""
+
 SETTLED_S = 0.7
 """A reader who moved the cursor this short a time ago is still aiming: rows must not move under it."""
 
@@ -39,7 +42,7 @@ TONES = ("ok", "busy", "wait", "warn", "bad", "idle")
 CURSOR_MARK, MARK = "▌", "◆"
 
 
-class VirtualTable(ScrollView, Generic[T], can_focus=True):
+class VirtualTable(LineView, Generic[T], can_focus=True):
     """One listing. `show` takes its rows, which are kept by reference and never changed here."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -96,6 +99,8 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
         self._rows: Sequence[T] = ()
         self._cells: dict[int, tuple[str, ...]] = {}
         self._painted: dict[int, Look | None] = {}
+        self._heads: dict[tuple[Style, Style], Strip] = {}
+        self._lines: dict[tuple[tuple[str, ...], str, Style, Style], Strip] = {}
         self._cursor = 0
         self._moved_at = -SETTLED_S
         self._now_s = 0.0
@@ -295,10 +300,14 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
         """Rows further up may be old."""
         self.post_message(self.Moved())
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Widths are looked at once for all of the lines."""
+        self._lay_out(self.scrollable_content_region.width)
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
         """The head, a row, or nothing."""
-        width = self.scrollable_content_region.width
-        self._lay_out(width)
+        width = self._layout_width
         if y == 0:
             return self._head(width)
         self._painted[y] = look = self._look(y)
@@ -329,7 +338,7 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
         return tone, self._cells_at(position), position == self._cursor, self._key_of(row) in self._marks
 
     def _resize_virtual(self) -> None:
-        self.virtual_size = Size(self.scrollable_content_region.width, len(self._rows) + 1)
+        self.have_lines(len(self._rows) + 1)
 
     def _lay_out(self, width: int) -> None:
         """Widths follow what is on the screen; they only grow."""
@@ -343,6 +352,8 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
                 for want, column in zip(self._wanted, self._columns, strict=True)
             ]
             self._shown = fit_columns(self._columns, wanted, width - 2)
+            self._heads.clear()
+            self._lines.clear()
 
     def _cells_at(self, position: int) -> tuple[str, ...]:
         """The safe cells of a row; kept until rows or time change."""
@@ -358,6 +369,8 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
     def _head(self, width: int) -> Strip:
         plain = self.get_component_rich_style("table--header")
         marked = self.get_component_rich_style("table--sorted")
+        if (head := self._heads.get((plain, marked))) is not None:
+            return head
         segments = [Segment(" ", plain)]
         for index, column_width in self._shown:
             column = self._columns[index]
@@ -367,7 +380,8 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
                 Segment(_aligned(title, column_width, right=column.field.right), marked if arrow else plain)
             )
             segments.append(Segment(" " * GAP, plain))
-        return Strip(segments).adjust_cell_length(width, plain)
+        self._heads[plain, marked] = head = _strip(segments, width, plain)
+        return head
 
     def _line(self, look: Look, width: int) -> Strip:
         tone, cells, is_cursor, is_marked = look
@@ -379,6 +393,8 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
         if is_marked:
             plain += _foreground(self.get_component_rich_style("table--marked"))
         first = MARK if is_marked else CURSOR_MARK if is_cursor else " "
+        if (line := self._lines.get((cells, first, plain, toned))) is not None:
+            return line
         segments = [Segment(first, plain if is_marked else toned)]
         for index, column_width in self._shown:
             field = self._columns[index].field
@@ -388,10 +404,18 @@ class VirtualTable(ScrollView, Generic[T], can_focus=True):
                 )
             )
             segments.append(Segment(" " * GAP, plain))
-        return Strip(segments).adjust_cell_length(width, plain)
+        if len(self._lines) >= LINES_KEPT:
+            self._lines.clear()
+        self._lines[cells, first, plain, toned] = line = _strip(segments, width, plain)
+        return line
 
     def _is_sorted(self, column: GridColumn[T]) -> bool:
         return bool(column.sort) and self._sort.removeprefix("-") == column.sort
+
+
+def _strip(segments: list[Segment], width: int, plain: Style) -> Strip:
+    """In as few pieces as there are styles: each of them is coloured, cut and printed on its own."""
+    return Strip(segments).simplify().adjust_cell_length(width, plain)
 
 
 def _aligned(text: str, width: int, *, right: bool) -> str:
