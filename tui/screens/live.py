@@ -246,7 +246,8 @@ class LiveScreen(ActingScreen):
 
     def has_parts(self, *parts: str) -> bool:
         """Whether these widgets are there: not before all are made, nor while they go one by one."""
-        return all(self.query(part) for part in parts)
+        # Textual remembers what one query led to, even once that is gone; `query` looks through all there is
+        return all((widget := self.query_one_optional(part)) and widget.is_attached for part in parts)
 
     def redraw_frame(self) -> None:
         """Heading and crumbs as of now, other keys where others are allowed; offline, all is dimmed."""
@@ -267,8 +268,10 @@ class LiveScreen(ActingScreen):
     def redraw_time(self) -> None:
         """The time cursor's line alone, if it is there already."""
         console = self.console
-        for bar in self.query(TimeBar):
-            bar.show(console.moment, step_s=console.time_step_s, note=self.past_note, density=console.density)
+        if self.has_parts("TimeBar"):
+            self.query_one(TimeBar).show(
+                console.moment, step_s=console.time_step_s, note=self.past_note, density=console.density
+            )
 
     def crumbs_text(self) -> Text:
         """ "jobs › 1042 › tasks", and what `facts_text` adds."""

@@ -26,6 +26,7 @@ class Pulse(Static):
         self._cluster: Cluster | None = None
         self._is_then = False
         self._lately = Lately()
+        self._said = Text()
         self._line_count = 0
         self._moments: deque[int] = deque(maxlen=MOMENTS_MAX)
 
@@ -52,15 +53,15 @@ class Pulse(Static):
     def redraw(self) -> None:
         """Draw what is known."""
         if self._cluster is None:
-            self.update("")
             return
         width = self.size.width or self.app.size.width
         tall = self.app.size.height >= TALL_ROWS
         running = () if self._is_then else tuple(self._moments)
         lines = pulse_lines(self._cluster, running, width=width, tall=tall, lately=self._lately)
         text = Text("\n", no_wrap=True, overflow="ellipsis").join(self._line(line) for line in lines)
-        self.update(text, layout=len(lines) != self._line_count)
-        self._line_count = len(lines)
+        if text != self._said:
+            self.update(text, layout=len(lines) != self._line_count)
+            self._said, self._line_count = text, len(lines)
 
     def _line(self, parts: list[Part]) -> Text:
         text = Text("")
