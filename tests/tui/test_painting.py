@@ -51,6 +51,21 @@ async def test_a_key_in_a_table_lays_nothing_out_and_styles_nothing(
         assert done == []
 
 
+async def test_where_all_panes_are_seen_the_output_is_there_for_jobs_that_have_one(big_world: World) -> None:
+    async with opened(FakeCluster(big_world), size=(200, 60)) as pilot:
+        await pilot.press("3")
+        await showing(pilot, "STATE", "LIVE", "details  output  why  events")
+        screen = console(pilot).screen
+        panes, output = screen.query_one("#panes"), screen.query_one("#pane-output")
+        seen = set()
+        for _ in range(KEYS):
+            await pilot.press("j")
+            await until(pilot, lambda: output.display is not panes.has_class("-outputless"))
+            assert screen.query_one("#title-output").display is output.display
+            seen.add(output.display)
+        assert seen == {True, False}
+
+
 class OneTable(App[None]):
     """Nothing else, and no clock."""
 

@@ -41,6 +41,19 @@ async def test_steps_lead_into_the_past_and_back() -> None:
         await gone(pilot, "PAST")
 
 
+async def test_a_past_that_cannot_be_told_has_no_pulse() -> None:
+    fake = recent()
+    async with opened(fake) as pilot:
+        await showing(pilot, "memory  ━", "LIVE")
+        fake.refusals["cluster"] = Error(code="E_UNAVAILABLE", message="no history", status=503)
+        await pilot.press("comma")
+        await showing(pilot, "PAST")
+        await until(pilot, lambda: "memory  ━" not in painted(pilot))
+        fake.refusals.clear()
+        await pilot.press("n")
+        await showing(pilot, "memory  ━", "LIVE")
+
+
 async def test_lists_are_those_of_the_moment() -> None:
     fake = recent()
     async with opened(fake) as pilot:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.text import Text
@@ -52,18 +53,18 @@ class Pulse(Static):
 
     def redraw(self) -> None:
         """Draw what is known."""
-        if self._cluster is None:
-            return
-        width = self.size.width or self.app.size.width
-        tall = self.app.size.height >= TALL_ROWS
-        running = () if self._is_then else tuple(self._moments)
-        lines = pulse_lines(self._cluster, running, width=width, tall=tall, lately=self._lately)
+        lines: Sequence[Sequence[Part]] = ()
+        if self._cluster is not None:
+            width = self.size.width or self.app.size.width
+            tall = self.app.size.height >= TALL_ROWS
+            running = () if self._is_then else tuple(self._moments)
+            lines = pulse_lines(self._cluster, running, width=width, tall=tall, lately=self._lately)
         text = Text("\n", no_wrap=True, overflow="ellipsis").join(self._line(line) for line in lines)
         if text != self._said:
             self.update(text, layout=len(lines) != self._line_count)
             self._said, self._line_count = text, len(lines)
 
-    def _line(self, parts: list[Part]) -> Text:
+    def _line(self, parts: Sequence[Part]) -> Text:
         text = Text("")
         for words, tone in parts:
             name = f"pulse--{tone}"
