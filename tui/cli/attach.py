@@ -38,7 +38,8 @@ _WINDOW_BYTES = 128 * 1024
 """What is shown at most after ctrl-C has stopped it there."""
 
 _COMES_BACK = frozenset({"E_STREAM_GONE", "E_STREAM_LOST"})
-_NOT_YET = frozenset({"E_NOT_RUNNING", "E_UNAVAILABLE"})
+_NOT_YET = frozenset({"E_NOT_RUNNING", "E_UNAVAILABLE", "E_NO_TERMINAL"})
+"""Who waits does so for a task with a terminal: one without is over, and its end is being reported."""
 _THERE = frozenset({TaskState.ASSIGNED, TaskState.RUNNING})
 _OVER = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED, TaskState.TIMEOUT})
 
