@@ -401,31 +401,6 @@ class Cluster(Struct, kw_only=True):
     brake: str = ""  # why nothing is replaced; "": what is lost is placed again
 
 
-class Error(Struct, kw_only=True):
-    """Every refusal.
-
-    `code` is stable (E_…, see `bus.codes`), `message` says what is wrong, `field` where (a JSON pointer, or a
-    flag of the command), `got` what was found there (cut to 80 characters), `expected` and `hint` what would
-    be right. `retryable`: the same request may succeed later.
-    """
-
-    code: str
-    message: str
-    field: str = ""
-    got: str = ""
-    expected: str = ""
-    hint: str = ""
-    status: int = 400
-    retryable: bool = False
-    retry_after_s: float | None = None
-    request_id: str = ""  # names the request in the coordinator's log and audit
-    more: list[Error] = []  # further faults of the same request
-
-
-class ErrorReply(Struct, kw_only=True):
-    error: Error
-
-
 OPERATIONS: dict[str, Operation] = {
     "job.submit": Operation(JobSpec, Submitted, Role.USER),
     "job.show": Operation(JobQuery, Job, Role.READONLY),

@@ -18,8 +18,8 @@ import msgpack
 import msgspec
 from msgspec import Struct
 
-from bus.api import OPERATIONS, Error, ErrorReply
-from bus.errors import ApiError, DecodeError
+from bus.api import OPERATIONS
+from bus.errors import ApiError, DecodeError, Error, ErrorReply
 from bus.faults import find_faults, nearest
 from bus.limits import (
     ANSWER_BYTES_MAX,

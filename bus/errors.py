@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from msgspec.structs import replace
 
-if TYPE_CHECKING:
-    from bus.api import Error
+
+class Error(Struct, kw_only=True):
+    """Every refusal.
+
+    `code` is stable (E_…, see `bus.codes`), `message` says what is wrong, `field` where (a JSON pointer, or a
+    flag of the command), `got` what was found there (cut to 80 characters), `expected` and `hint` what would
+    be right. `retryable`: the same request may succeed later.
+    """
+
+    code: str
+    message: str
+    field: str = ""
+    got: str = ""
+    expected: str = ""
+    hint: str = ""
+    status: int = 400
+    retryable: bool = False
+    retry_after_s: float | None = None
+    request_id: str = ""  # names the request in the coordinator's log and audit
+    more: list[Error] = []  # further faults of the same request
+
+
+class ErrorReply(Struct, kw_only=True):
+    error: Error
 
 
 class CorralError(Exception):

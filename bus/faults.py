@@ -15,7 +15,7 @@ import msgspec
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import FieldInfo, fields
 
-from bus.api import Error
+from bus.errors import Error
 from bus.limits import escape
 from bus.refusal import describe, kind_of, quote, refusal
 

@@ -14,10 +14,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from bus.api import Error, ErrorReply
 from bus.codec import Codec, encode
 from bus.connection import NatsBus
-from bus.errors import BusError, one_line
+from bus.errors import BusError, Error, ErrorReply, one_line
 from bus.limits import BYTES_MAX
 from bus.storage import (
     BUCKETS,

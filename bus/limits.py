@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from bus.api import Error
+from bus.errors import Error
 from bus.refusal import quote, refusal
 
 BYTES_MAX = 1024 * 1024

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bus.api import Error
 from bus.codes import CODES
+from bus.errors import Error
 from bus.units import UnitError
 
 GOT_MAX = 80

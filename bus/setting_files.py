@@ -11,8 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from bus.api import Error
-from bus.errors import CorralError
+from bus.errors import CorralError, Error
 from bus.setting_kinds import expanded
 
 SYSTEM_FILE = Path("/etc/corral/config.toml")

@@ -10,12 +10,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 from bus import messages, subjects
-from bus.api import Error
 from bus.artifacts import Kept, KeptReply
 from bus.checkpoints import ResumeAsked, ResumeReply, Saved, SavedReply
 from bus.children import ChildrenAsked, ChildrenReply
 from bus.codec import codec_of, decode_from_agent
-from bus.errors import ApiError, BusError, DecodeError, one_line
+from bus.errors import ApiError, BusError, DecodeError, Error, one_line
 from bus.refusal import refusal
 from bus.replication import Fetch, FetchReply, Held, HeldReply
 from bus.results import Progress, ProgressReply

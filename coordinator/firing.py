@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec.structs import replace
 
-from bus.api import Error, Submitted
+from bus.api import Submitted
 from bus.cron import Cron
-from bus.errors import ApiError, one_line
+from bus.errors import ApiError, Error, one_line
 from bus.instants import format_instant
 from bus.spec import Overlap
 from bus.values import Role, UserName

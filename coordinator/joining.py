@@ -13,10 +13,10 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 from bus import subjects
-from bus.api import Admitted, Error
+from bus.api import Admitted
 from bus.auth import Authority, is_user_key
 from bus.codec import codec_of, decode
-from bus.errors import ApiError, BusError, DecodeError
+from bus.errors import ApiError, BusError, DecodeError, Error
 from bus.refusal import quote, refusal
 from bus.requests import Admission
 from bus.subjects import AuthSubject, AuthVerb, SubjectError

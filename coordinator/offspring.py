@@ -16,10 +16,10 @@ import logging
 
 from msgspec.structs import replace
 
-from bus.api import Error, Submitted
+from bus.api import Submitted
 from bus.children import CHILDREN_TOLD_MAX, ChildrenAsked, ChildrenOf, ChildrenReply
 from bus.codec import decode_request
-from bus.errors import ApiError, DecodeError, one_line
+from bus.errors import ApiError, DecodeError, Error, one_line
 from bus.results import Child, Told
 from bus.spec import JobSpec
 from bus.values import AttemptRef, NodeName, UserName

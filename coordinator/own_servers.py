@@ -16,9 +16,8 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct, structs
 
-from bus.api import Error
 from bus.auth import Authority
-from bus.errors import BusError, CorralError, CredentialsError
+from bus.errors import BusError, CorralError, CredentialsError, Error
 from bus.layout import Layout, read_secret, write_secret
 from bus.own import ServerAway, ServerUnfit, check, include_text
 from bus.setting_files import SettingsError

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from bus.api import Error
+from bus.errors import Error
 
 LINE_MAX = 16 << 20
 

@@ -12,6 +12,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from bus import api, messages
+from bus.errors import Error
 from bus.refusal import refusal
 from coordinator.core.effects import (
     AnswerBeat,
@@ -156,7 +157,7 @@ def build_assigns(
         yield messages.Assign(epoch=epoch, bodies=tuple(made), items=tuple(items), incarnation=incarnation)
 
 
-def fault_error(faults: Sequence[Fault]) -> api.Error:
+def fault_error(faults: Sequence[Fault]) -> Error:
     """All faults as one error: the first, with the others in `more`."""
     first, *more = (
         refusal(

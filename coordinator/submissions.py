@@ -17,10 +17,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from bus.api import Error, Submitted
+from bus.api import Submitted
 from bus.codec import check_headers, decode_request
 from bus.connection import NatsBus
-from bus.errors import ApiError, BusError, DecodeError
+from bus.errors import ApiError, BusError, DecodeError, Error
 from bus.jetstream import Submission, Submissions
 from bus.refusal import quote, refusal
 from bus.spec import JobSpec

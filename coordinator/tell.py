@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from bus import api, messages, subjects
 from bus.codec import Codec, answer, decode_from_agent_reply, encode
-from bus.errors import BusError, DecodeError
+from bus.errors import BusError, DecodeError, Error
 from bus.refusal import refusal
 from bus.replication import CopyBlobs, HaveBlobs, LackedBlobs, ScrubBlobs
 from bus.subjects import NodeVerb
@@ -304,7 +304,7 @@ def _job_line(job: JobChange) -> api.JobChanged:
     )
 
 
-def away(why: str) -> api.Error:
+def away(why: str) -> Error:
     """Not now: the database or the cluster is not there."""
     return refusal(
         "E_UNAVAILABLE", f"not available now: {why}", hint="try again", retry_after_s=RETRY_AFTER_S
@@ -313,7 +313,7 @@ def away(why: str) -> api.Error:
 
 async def send(bus: Bus, asker: Asker, message: Struct) -> None:
     """One answer, in the asker's codec. A refusal names its request, here and in the log."""
-    if isinstance(message, api.Error) and asker.request_id:
+    if isinstance(message, Error) and asker.request_id:
         message = replace(message, request_id=asker.request_id)
         log.info("request %s refused: %s", asker.request_id, message.code)
     payload, headers = answer(message, asker.codec)

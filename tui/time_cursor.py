@@ -10,7 +10,6 @@ from textual import work
 from textual.binding import Binding, BindingType
 
 from bus.errors import CorralError
-from bus.series import SeriesKind, SeriesQuery
 from tui.screens.live import LiveScreen
 from tui.seen import keep_seen, read_seen
 from tui.travelling import Travelled
@@ -104,6 +103,8 @@ class TimeCursor(Travelled):
 
     @work(exclusive=True, group="density")
     async def _load_density(self, screen: LiveScreen, *, now_s: float) -> None:
+        from bus.series import SeriesKind, SeriesQuery
+
         span_s = bar_span_s(self.moment, step_s=self.time_step_s, now_s=now_s)
         asked = SeriesQuery(
             kind=SeriesKind.CLUSTER, metrics=["completed", "failed"], since=now_s - span_s, points=BAR_MOST

@@ -19,8 +19,7 @@ from pathlib import Path
 import msgspec
 
 from bus.address import SECURE, AddressError, parse_address
-from bus.api import Error
-from bus.errors import CorralError
+from bus.errors import CorralError, Error
 from bus.layout import Layout, default_data_dir
 from bus.setting_kinds import EMBEDDED
 from bus.settings import SETTINGS, Source

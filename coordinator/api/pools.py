@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from bus.api import Error
-from bus.errors import ApiError
+from bus.errors import ApiError, Error
 from bus.mounts import VOLUME_NAME, path_fault
 from bus.refusal import quote, refusal
 from bus.units import UnitError, parse_size_mib

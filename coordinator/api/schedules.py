@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from bus import api, schedules
 from bus.cron import Cron
-from bus.errors import ApiError
+from bus.errors import ApiError, Error
 from bus.instants import format_instant
 from bus.refusal import quote, refusal
 from bus.spec import JobSpec, Overlap
@@ -141,11 +141,11 @@ def _user(name: str) -> UserName:
     return UserName(name)
 
 
-def _missing(name: str) -> api.Error:
+def _missing(name: str) -> Error:
     hint = "corral schedule ls shows yours"
     return refusal("E_NOT_FOUND", "no such schedule", field="/name", got=quote(name), hint=hint)
 
 
-def _is_taken(name: str) -> api.Error:
+def _is_taken(name: str) -> Error:
     message, hint = "another schedule has this name", f"corral schedule rm {name} first, or another --name"
     return refusal("E_NAME_CLASH", message, field="/name", got=quote(name), hint=hint)

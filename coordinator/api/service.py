@@ -16,10 +16,10 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from msgspec import Struct
 
 from bus import requests, subjects
-from bus.api import OPERATIONS, Error
+from bus.api import OPERATIONS
 from bus.codec import Codec, check_headers, codec_of, decode_request
 from bus.codes import CODES
-from bus.errors import ApiError, BusError, DecodeError, TooLarge, one_line
+from bus.errors import ApiError, BusError, DecodeError, Error, TooLarge, one_line
 from bus.refusal import quote, refusal
 from bus.service import Endpoint, Service
 from bus.spec import JobSpec

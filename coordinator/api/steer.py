@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from bus import api, requests
 from bus.bulk import JobPriority, NodeLabel
-from bus.errors import ApiError
+from bus.errors import ApiError, Error
 from bus.refusal import quote, refusal
 from bus.values import NodeAdmin, NodeName
 from coordinator.api.jobs import Jobs, check_range
@@ -263,7 +263,7 @@ class Steer:
             raise StoreUnavailable("what was asked is not committed yet") from None
         finally:
             self._replies.take(token)
-        if isinstance(answer, api.Error):
+        if isinstance(answer, Error):
             raise ApiError(answer)
         return answer
 

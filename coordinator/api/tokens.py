@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from bus import api, requests
 from bus.auth import Authority
-from bus.errors import ApiError
+from bus.errors import ApiError, Error
 from bus.people import Standing
 from bus.refusal import quote, refusal
 from bus.tokens import ID_PATTERN, TokenKind, new_token
@@ -147,5 +147,5 @@ def _check(request: requests.TokenCreate) -> None:
         raise ApiError(refusal("E_REQUIRED", "whose token is it?", field="/name", expected="a user's name"))
 
 
-def _no_login(key: str) -> api.Error:
+def _no_login(key: str) -> Error:
     return refusal("E_NOT_FOUND", f"no login of yours with the key {key[:12]!r}…", field="/key")

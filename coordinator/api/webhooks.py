@@ -8,8 +8,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from bus import api
-from bus.errors import ApiError
+from bus.errors import ApiError, Error
 from bus.refusal import quote, refusal
 from bus.values import UserName, is_name
 from bus.webhooks import (
@@ -204,16 +203,16 @@ def _tag(text: str) -> tuple[str, str] | None:
     return (name, value) if equals and sound else None
 
 
-def _missing(ident: int) -> api.Error:
+def _missing(ident: int) -> Error:
     hint = "corral webhook ls shows yours"
     return refusal("E_NOT_FOUND", "no such webhook", field="/id", got=quote(ident), hint=hint)
 
 
-def _no_delivery(ident: str) -> api.Error:
+def _no_delivery(ident: str) -> Error:
     hint = "corral webhook deliveries ID shows what is kept"
     return refusal("E_NOT_FOUND", "no such delivery", field="/delivery", got=quote(ident), hint=hint)
 
 
-def _no_user(name: str) -> api.Error:
+def _no_user(name: str) -> Error:
     hint = "corral users shows everybody"
     return refusal("E_NOT_FOUND", "no such user", field="/user", got=quote(name), hint=hint)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from bus.api import Error
+from bus.errors import Error
 from coordinator.sim.judging import UnknownPolicy
 from coordinator.sim.order_bench import OrderBench, judge_orders
 from coordinator.sim.placement_bench import PlacementBench, judge_placements

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from bus.api import Error
+from bus.errors import Error
 from coordinator.core.scheduler.gate import Evidence
 from coordinator.core.scheduler.policies import POLICIES
 from coordinator.core.scheduler.qlearning import QTable

@@ -21,10 +21,9 @@ import msgspec
 import pytest
 
 from bus import subjects
-from bus.api import Error, ErrorReply
 from bus.client import Client
 from bus.codec import Codec, codec_of, encode
-from bus.errors import CorralError, one_line
+from bus.errors import CorralError, Error, ErrorReply, one_line
 from bus.jetstream import Submission
 from bus.memory import MemoryBus
 from bus.messages import Heartbeat, InputsRequest, Register, Report, UsageReport

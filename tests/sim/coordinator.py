@@ -14,9 +14,8 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from bus.api import Error
 from bus.codec import Codec, answer, decode_from_agent, decode_from_agent_reply, encode
-from bus.errors import ApiError, DecodeError
+from bus.errors import ApiError, DecodeError, Error
 from bus.messages import (
     CommandReply,
     HeartbeatReply,

@@ -15,7 +15,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import fields, replace
 
-from bus.api import Error
+from bus.errors import Error
 from bus.timeline import PlacedAttempt, Timeline, TimelineQuery
 from bus.values import JobState, Resources, Stream
 from tui.app import Console

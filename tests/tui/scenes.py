@@ -11,7 +11,8 @@ from collections.abc import Callable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bus.api import Error, Jobs
+from bus.api import Jobs
+from bus.errors import Error
 from bus.values import JobState, Role
 from tests.tui.driving import HOSTILE
 from tui.client.fake import FakeCluster

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 from textual.pilot import Pilot
 
-from bus.api import Error
+from bus.errors import Error
 from bus.values import JobState, NodeAdmin, Role, TaskState
 from tests.tui.driving import gone, opened, painted, showing, until
 from tui.client.fake import FakeCluster

@@ -6,9 +6,9 @@ from typing import cast
 
 import pytest
 
-from bus.api import Error, Task
+from bus.api import Task
 from bus.client import Client
-from bus.errors import ApiError
+from bus.errors import ApiError, Error
 from bus.values import Resources, TaskState
 from tui.cli.attach import Attachment
 from tui.cli.raw_terminal import parse_keys

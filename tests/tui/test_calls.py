@@ -7,8 +7,7 @@ import json
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from bus.api import Error
-from bus.errors import RequestTimeout
+from bus.errors import Error, RequestTimeout
 from bus.values import Role
 from tests.tui.driving import gone, opened, painted, showing, until
 from tui.client.fake import FakeCluster

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.api import Error
+from bus.errors import Error
 from tests.tui.driving import gone, opened, painted, showing, until
 from tui.client.fake import FakeCluster
 from tui.screens.charts import ChartsScreen

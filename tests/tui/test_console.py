@@ -6,7 +6,8 @@ import re
 
 from msgspec.structs import replace
 
-from bus.api import Error, JobChanged, TaskCounts
+from bus.api import JobChanged, TaskCounts
+from bus.errors import Error
 from bus.values import JobState, Role, Stream
 from tests.tui.driving import HOSTILE, NOW_S, gone, opened, painted, showing, until
 from tui.client.fake import FakeCluster

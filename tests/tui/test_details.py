@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from bus.api import Attempt, Error
+from bus.api import Attempt
+from bus.errors import Error
 from bus.values import GpuInfo, Inventory
 from tests.tui.driving import gone, opened, showing
 from tui.client.fake import FakeCluster

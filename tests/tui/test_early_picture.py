@@ -33,6 +33,12 @@ def test_the_console_goes_on_from_it_and_leaves_the_terminal_as_it_was() -> None
         assert terminal.echoes
 
 
+def test_what_follows_it_is_the_whole_console_at_once() -> None:
+    with on_pty(TOP) as terminal:
+        terminal.wait_for("leave")  # the last line of it
+        assert b"connecting" in terminal.written and b"loading" in terminal.written
+
+
 def test_a_key_that_comes_meanwhile_is_neither_echoed_nor_lost() -> None:
     with on_pty(TOP) as terminal:
         terminal.wait_for("starting")

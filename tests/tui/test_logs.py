@@ -9,7 +9,8 @@ import pytest
 from msgspec.structs import replace
 from textual.pilot import Pilot
 
-from bus.api import Attempt, Error
+from bus.api import Attempt
+from bus.errors import Error
 from bus.values import Stream, TaskState
 from tests.tui.driving import HOSTILE, NOW_S, gone, opened, painted, showing, until
 from tui.client.fake import FakeCluster

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from textual.pilot import Pilot
 
-from bus.api import Error
+from bus.errors import Error
 from bus.values import Role
 from tests.tui.driving import NOW_S, gone, opened, painted, showing, until
 from tui.client.fake import FakeCluster

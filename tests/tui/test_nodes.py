@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 from textual.pilot import Pilot
 
-from bus.api import Error
+from bus.errors import Error
 from tests.tui.driving import gone, opened, painted, showing, until
 from tui.client.fake import FakeCluster
 from tui.screens.every_task import EveryTaskScreen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.pilot import Pilot
 
-from bus.api import Error
+from bus.errors import Error
 from tests.tui.driving import opened, painted, showing, until
 from tests.tui.test_shell import console
 from tui.client.fake import FakeCluster

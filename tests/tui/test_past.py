@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.api import Error
+from bus.errors import Error
 from bus.values import Role
 from tests.tui.driving import opened, painted, showing, until
 from tui.app import Console

@@ -22,6 +22,7 @@ from tests.tui.scenes import SCENES, Scene
 from tui.screens.live import LiveScreen
 
 BASES = {
+    "Modal",
     "PlannedForm",
     "ActingScreen",
     "DocumentScreen",

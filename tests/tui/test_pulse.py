@@ -8,7 +8,8 @@ from typing import cast
 import pytest
 from msgspec.structs import replace
 
-from bus.api import Error, Outlook, Whoami
+from bus.api import Outlook, Whoami
+from bus.errors import Error
 from bus.past import Changes, Spike
 from tests.tui.driving import opened, painted, showing, until
 from tui.app import Console

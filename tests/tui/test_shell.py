@@ -9,7 +9,7 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import Input
 
-from bus.api import Error
+from bus.errors import Error
 from bus.values import Role
 from tests.tui.driving import NOW_S, gone, opened, painted, showing, until
 from tui.app import Console

@@ -27,6 +27,7 @@ LATER = {
     "nats",
     "numpy",
     "cryptography",
+    "bus.api",
     "bus.client",
     "bus.codec",
     "bus.connection",

@@ -9,8 +9,7 @@ import pytest
 from msgspec import Struct
 from textual.pilot import Pilot
 
-from bus.api import Error
-from bus.errors import ApiError, CorralError, RequestTimeout
+from bus.errors import ApiError, CorralError, Error, RequestTimeout
 from bus.values import Role
 from tests.tui.driving import gone, on_session, showing, until
 from tests.tui.troubled import Troubled, console, screen_at

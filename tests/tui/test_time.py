@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from bus.api import Error, Jobs
+from bus.api import Jobs
+from bus.errors import Error
 from tests.tui.driving import gone, opened, painted, showing, until
 from tui.app import Console
 from tui.client.fake import FakeCluster

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from bus.api import Error, TaskChanged
+from bus.api import TaskChanged
+from bus.errors import Error
 from bus.values import Role, TaskState
 from tests.tui.driving import gone, opened, painted, showing
 from tests.tui.test_actions import told

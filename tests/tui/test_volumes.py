@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 from textual.pilot import Pilot
 
-from bus.api import Error
+from bus.errors import Error
 from bus.values import Role
 from tests.tui.driving import gone, opened, painted, showing, until
 from tests.tui.test_actions import told

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bus.api import Error
+from bus.errors import Error
 from bus.values import Role
 from tests.tui.driving import gone, opened, painted, showing, until
 from tui.client.fake import FakeCluster

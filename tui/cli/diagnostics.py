@@ -12,13 +12,13 @@ from enum import IntEnum
 
 from msgspec.structs import replace
 
-from bus.api import Error
 from bus.errors import (
     ApiError,
     CorralError,
     CredentialsError,
     DecodeError,
     Disconnected,
+    Error,
     Forbidden,
     NoResponders,
     RequestTimeout,

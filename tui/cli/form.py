@@ -13,8 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from bus.api import Error
-from bus.errors import CorralError
+from bus.errors import CorralError, Error
 from bus.spec import JobSpec
 from tui.cli.diagnostics import CommandError, Exit, describe
 from tui.cli.parser import Parser, build

@@ -8,8 +8,8 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bus.api import Error
 from bus.codec import from_fields
+from bus.errors import Error
 from bus.instants import EXPECTED, format_instant, parse_instant
 from bus.matrix import parse_matrix
 from bus.refusal import quote, refused_amount

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from bus.api import Whoami
 from bus.errors import CorralError
+
+if TYPE_CHECKING:
+    from bus.api import Whoami
+
 
 SKEWED_S = 5.0
 """Ours so much off is said, and ages are set right; less, the way of an answer could explain."""

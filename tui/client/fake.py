@@ -19,7 +19,6 @@ from bus.api import (
     Blocker,
     Candidate,
     Cluster,
-    Error,
     Events,
     Happened,
     Job,
@@ -32,7 +31,7 @@ from bus.api import (
     Why,
 )
 from bus.client import Change
-from bus.errors import ApiError, Disconnected
+from bus.errors import ApiError, Disconnected, Error
 from bus.fields import ALL_TASK_FIELDS, EVENT_FIELDS, JOB_FIELDS, NODE_FIELDS, TASK_FIELDS, Field
 from bus.filter import Order, Value, matches, parse, parse_order
 from bus.requests import EventList

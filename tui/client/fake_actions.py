@@ -15,7 +15,6 @@ from bus.api import (
     Cancelled,
     Changed,
     Effect,
-    Error,
     Job,
     JobChanged,
     Node,
@@ -31,7 +30,7 @@ from bus.api import (
 )
 from bus.bulk import BulkSteer, BulkSteered, Undo, revision_of, total_of
 from bus.client import Change
-from bus.errors import ApiError
+from bus.errors import ApiError, Error
 from bus.requests import WhatIf
 from bus.scheduling import Scheduler
 from bus.spec import JobSpec

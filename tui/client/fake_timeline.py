@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from bus.api import Error, Node, Nodes, Token, Tokens
+from bus.api import Node, Nodes, Token, Tokens
 from bus.equipment import Device, DeviceKind, DeviceQuery, Devices, Tool, ToolKind, Tools
-from bus.errors import ApiError
+from bus.errors import ApiError, Error
 from bus.gpus import Gpu
 from bus.housekeeping import Connection, Connections
 from bus.timeline import (

@@ -9,19 +9,9 @@ from operator import attrgetter
 
 from msgspec.structs import astuple, replace
 
-from bus.api import (
-    Cluster,
-    Error,
-    Happened,
-    Job,
-    JobChanged,
-    Node,
-    Task,
-    TaskChanged,
-    TaskCounts,
-)
+from bus.api import Cluster, Happened, Job, JobChanged, Node, Task, TaskChanged, TaskCounts
 from bus.client import Change
-from bus.errors import ApiError
+from bus.errors import ApiError, Error
 from bus.values import JobKind, JobState, NodeAdmin, NodeHealth, NodeKind, Resources, Stream, TaskState
 
 NAMES = (

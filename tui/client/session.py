@@ -11,10 +11,10 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from bus.api import Cluster, JobChanged, NodeChanged, TaskChanged, Whoami
 from bus.errors import (
     ApiError,
     BusError,
@@ -24,13 +24,17 @@ from bus.errors import (
     Disconnected,
     Forbidden,
 )
-from bus.feed import Change
+from bus.feed import Change, JobChanged, NodeChanged, TaskChanged
 from bus.patience import wait_for_event
 from bus.trust import LOGIN_HINT
 from bus.values import Role, TaskRef
 from tui.client.clocks import ahead_of, skew_of
 from tui.client.source import Connect, Source
 from tui.view.refusals import OTHER_VERSION
+
+if TYPE_CHECKING:
+    from bus.api import Cluster, Whoami
+
 
 GATHER_S = 0.25
 POLL_S = 2.0

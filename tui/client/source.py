@@ -6,57 +6,57 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from bus.api import (
-    Cancelled,
-    Changed,
-    Cluster,
-    Events,
-    Job,
-    Jobs,
-    Log,
-    Node,
-    Nodes,
-    Outlook,
-    Plan,
-    Resolved,
-    Submitted,
-    Task,
-    Tasks,
-    Tokens,
-    Whoami,
-    Why,
-)
-from bus.bulk import BulkSteer, BulkSteered
-from bus.checkpoints import Checkpoints
-from bus.equipment import DeviceQuery, Devices, Tools
 from bus.feed import Change
-from bus.gpus import Gpu
-from bus.grep import Grep, LogGrep
-from bus.housekeeping import Connections
-from bus.networks import TopologyEntries
-from bus.past import Changes, OutputThen, Spike
-from bus.people import Users
-from bus.registry import ToolEntries, ToolEntry, ToolSearch, ToolStatsQuery, ToolUse, Workers
-from bus.requests import EventList, WhatIf
-from bus.scheduling import Scheduler
-from bus.series import Measured, SeriesQuery, States
-from bus.spec import JobSpec
-from bus.timeline import Timeline, TimelineQuery
-from bus.training import GangPage, GangRanks
-from bus.upcoming import Upcoming
 from bus.values import Stream
-from bus.volumes import (
-    PoolCreate,
-    PoolEntries,
-    PoolEntry,
-    VolumeCreate,
-    VolumeEntries,
-    VolumeEntry,
-    VolumeList,
-)
 
 if TYPE_CHECKING:
+    from bus.api import (
+        Cancelled,
+        Changed,
+        Cluster,
+        Events,
+        Job,
+        Jobs,
+        Log,
+        Node,
+        Nodes,
+        Outlook,
+        Plan,
+        Resolved,
+        Submitted,
+        Task,
+        Tasks,
+        Tokens,
+        Whoami,
+        Why,
+    )
+    from bus.bulk import BulkSteer, BulkSteered
+    from bus.checkpoints import Checkpoints
+    from bus.equipment import DeviceQuery, Devices, Tools
     from bus.follow import Piece, Place
+    from bus.gpus import Gpu
+    from bus.grep import Grep, LogGrep
+    from bus.housekeeping import Connections
+    from bus.networks import TopologyEntries
+    from bus.past import Changes, OutputThen, Spike
+    from bus.people import Users
+    from bus.registry import ToolEntries, ToolEntry, ToolSearch, ToolStatsQuery, ToolUse, Workers
+    from bus.requests import EventList, WhatIf
+    from bus.scheduling import Scheduler
+    from bus.series import Measured, SeriesQuery, States
+    from bus.spec import JobSpec
+    from bus.timeline import Timeline, TimelineQuery
+    from bus.training import GangPage, GangRanks
+    from bus.upcoming import Upcoming
+    from bus.volumes import (
+        PoolCreate,
+        PoolEntries,
+        PoolEntry,
+        VolumeCreate,
+        VolumeEntries,
+        VolumeEntry,
+        VolumeList,
+    )
 
 
 class LogSource(Protocol):

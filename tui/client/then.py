@@ -12,9 +12,9 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from bus.api import Error, Events, Job, Jobs, Node, Task, Tasks, Why
+from bus.api import Events, Job, Jobs, Node, Task, Tasks, Why
 from bus.checkpoints import Checkpoint
-from bus.errors import ApiError
+from bus.errors import ApiError, Error
 from bus.people import Users
 from bus.registry import ToolEntry, ToolStats, ToolStatsQuery, Worker
 from bus.requests import EventList

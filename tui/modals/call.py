@@ -15,8 +15,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Input, Static
 
-from bus.api import Error
-from bus.errors import CorralError
+from bus.errors import CorralError, Error
 from bus.registry import ToolEntry
 from bus.spec import JobSpec
 from tui.client.doing import call_of

@@ -11,12 +11,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.events import Key
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from bus.errors import CorralError
 from tui.client.asking import patiently
-from tui.leaving import Leaving
+from tui.modals.modal import Modal
 from tui.view.refusals import error_text, waiting_text
 from tui.view.safe import safe_line
 from tui.view.words import Words, common_start, completions, parse_line
@@ -29,8 +28,13 @@ Deed = Callable[[], Awaitable[None] | None]
 """What a line does, once the command line is gone."""
 
 
-class CommandLine(ModalScreen[Deed | None], Leaving[Deed | None]):
+class CommandLine(Modal[Deed | None]):
     """Answers what is to be done. `earlier` are lines typed before, the newest last; it adds its own."""
+
+    DEFAULT_CSS = """
+    CommandLine { align: left bottom; background: transparent; }
+    #command { height: auto; background: $surface; border-top: solid $panel; }
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss", "close", id="command.close"),

@@ -10,12 +10,11 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from bus.errors import CorralError
 from tui.client.asking import patiently
-from tui.leaving import Leaving
+from tui.modals.modal import Modal
 from tui.view.refusals import error_text, waiting_text
 from tui.view.safe import safe_line
 from tui.view.steering import Steering
@@ -36,7 +35,7 @@ class Answer(Enum):
     ALL = "all"
 
 
-class Confirm(ModalScreen[Answer], Leaving[Answer]):
+class Confirm(Modal[Answer]):
     """Does it on `y` alone: Enter comes too easily to a hand that types on. Anything else closes it.
 
     `look` is asked while the question stands. `options`: the action takes a deadline, or a reason.

@@ -7,19 +7,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from textual import work
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from bus.errors import ApiError, CorralError
 from bus.spec import JobSpec
 from tui.client.asking import patiently
 from tui.client.source import Source
-from tui.leaving import Leaving
+from tui.modals.modal import Modal
 from tui.view.refusals import error_text, waiting_text
 from tui.view.safe import safe_line
 
 if TYPE_CHECKING:
-    from bus.api import Error
+    from bus.errors import Error
     from tui.app import Console
 
 T = TypeVar("T")
@@ -30,8 +29,29 @@ STILL_S = 0.4
 PLAN_LINES = 8
 
 
-class FormScreen(ModalScreen[T], Leaving[T]):
+class FormScreen(Modal[T]):
     """Whoever opens one has the console hold the keys first."""
+
+    DEFAULT_CSS = """
+    .submit, .blanks { width: 100; }
+    FormScreen.-flat .submit, FormScreen.-low .submit { height: 100%; max-height: 100%; border: none; }
+    .form-line { width: 100%; height: 1; }
+    .box .form-label { width: 10; color: $text-muted; text-wrap: nowrap; text-overflow: ellipsis; }
+    .box .call-label { width: 18; }
+    .form-line Input { width: 1fr; background: $surface; }
+    .form-line Input:focus { background: $surface-lighten-1; }
+    .form-line .-wrong { color: $text-error; }
+    #form-lines { height: auto; max-height: 16; }
+    FormScreen.-low #form-lines, FormScreen.-flat #form-lines { height: 1fr; max-height: 1fr; }
+    #form-outcome { height: auto; max-height: 12; margin-top: 1; }
+    FormScreen.-low #form-outcome, FormScreen.-flat #form-outcome { max-height: 7; }
+    .box .form-part { width: 100%; }
+    #form-command { color: $text-accent; }
+    #form-fault, #blanks-fault { color: $text-error; }
+    #form-plan { color: $text-muted; }
+    .blank-label { color: $text-muted; margin-top: 1; }
+    .blanks Input { background: $surface-lighten-1; }
+    """
 
     def on_descendant_focus(self) -> None:
         """A line is typed into now."""

@@ -8,11 +8,11 @@ from typing import ClassVar
 from textual.app import App, ComposeResult
 from textual.binding import ActiveBinding, Binding, BindingType
 from textual.containers import Horizontal, ScrollableContainer, VerticalScroll
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tui.leaving import Leaving
+from tui.modals.modal import Modal
 from tui.view.listings import SORT_BY
 from tui.view.states import JOB_BADGES, NODE_BADGES, TASK_BADGES, Badge
 
@@ -40,8 +40,16 @@ heading
   cpu mem gpu held, of what nodes that take work have"""
 
 
-class Help(ModalScreen[None], Leaving[None]):
+class Help(Modal[None]):
     """Any of the closing keys leaves it."""
+
+    DEFAULT_CSS = """
+    Help > .box { max-height: 100%; padding: 0 2; }
+    #keys { width: auto; max-width: 100%; height: auto; margin-bottom: 1; }
+    #keys Static { width: auto; margin-right: 4; }
+    Help.-narrow #keys { layout: vertical; }
+    Help.-narrow #keys Static { margin: 0 0 1 0; }
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,question_mark,q,enter", "dismiss", "close", id="help.close")

@@ -9,18 +9,21 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from tui.leaving import Leaving
+from tui.modals.modal import Modal
 from tui.view.deeds import Act, Deed
 from tui.view.journals import DEEDS
 from tui.view.safe import safe_line
 from tui.widgets.virtual_table import VirtualTable
 
 
-class JournalModal(ModalScreen[None], Leaving[None]):
+class JournalModal(Modal[None]):
     """The table of deeds; also how an act of many ended, row for row."""
+
+    DEFAULT_CSS = """
+    .journal { width: 90%; height: 70%; }
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,a,enter", "dismiss", "close", id="journal.close"),

@@ -12,13 +12,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.events import Key
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from bus.errors import CorralError
 from tui.client.asking import patiently
-from tui.leaving import Leaving
 from tui.modals.command import Deed
+from tui.modals.modal import Modal
 from tui.view.fuzzy import fuzzy_match
 from tui.view.refusals import error_text, waiting_text
 from tui.view.safe import safe_line
@@ -44,8 +43,13 @@ Ask = Callable[[str], Awaitable[Sequence[Entry]]]
 """What the cluster holds that has these letters."""
 
 
-class Palette(ModalScreen[Deed | None], Leaving[Deed | None]):
+class Palette(Modal[Deed | None]):
     """Answers the deed of what was chosen. Without anything typed, it offers all there is, in its order."""
+
+    DEFAULT_CSS = """
+    #palette { width: 90; padding: 0 1; }
+    #palette-note { height: auto; padding: 0 1; color: $text-muted; }
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss", "close", id="palette.close"),

@@ -20,8 +20,8 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.suggester import Suggester
 from textual.widgets import Input, Static
 
-from bus.api import Error, Submitted
-from bus.errors import ApiError, CorralError
+from bus.api import Submitted
+from bus.errors import ApiError, CorralError, Error
 from bus.spec import JobSpec
 from tui.cli.form import LINES, TEXT_MAX, Checked, Form, Line, check, told
 from tui.client.asking import patiently

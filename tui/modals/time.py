@@ -10,10 +10,9 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from tui.leaving import Leaving
+from tui.modals.modal import Modal
 from tui.view.instants import local
 from tui.view.moments import EXPECTED, parse_moment
 from tui.view.safe import safe_line
@@ -29,7 +28,7 @@ class Chosen(Struct, frozen=True):
     moment: float | None
 
 
-class TimeModal(ModalScreen[Chosen | None], Leaving[Chosen | None]):
+class TimeModal(Modal[Chosen | None]):
     """Answers None where the cursor shall stay."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave", id="time.leave")]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 from textual import on
 from textual.binding import Binding
 
-from bus.api import Job, JobChanged
 from tui.client.pages import Slice
 from tui.client.session import Deltas
 from tui.client.source import Source
@@ -19,8 +19,11 @@ from tui.view.lines import Line
 from tui.view.listings import JOBS
 from tui.widgets.virtual_table import VirtualTable
 
+if TYPE_CHECKING:
+    from bus.api import Job, JobChanged
 
-class JobsScreen(SteerableList[Job]):
+
+class JobsScreen(SteerableList["Job"]):
     """Enter on a job opens its tasks."""
 
     BINDINGS = [

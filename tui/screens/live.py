@@ -84,6 +84,11 @@ class LiveScreen(ActingScreen):
         """The widgets between the crumbs and the prompt."""
         raise NotImplementedError
 
+    def _compositor_refresh(self) -> None:
+        """Textual throws away what it draws while it gathers changes, such as the first picture."""
+        if not self.app._batch_count:
+            super()._compositor_refresh()
+
     def on_mount(self) -> None:
         """Show at once what is known."""
         self.console.every(self, TICK_S, self._tell_condition)

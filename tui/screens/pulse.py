@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual import work
 from textual.widget import Widget
 
-from bus.api import Job
 from bus.errors import CorralError
-from bus.requests import EventList
 from tui.client.asking import Asking
 from tui.screens.jobs import JobsScreen
-from tui.view.charting import Subject, queries
 from tui.view.columns import about
 from tui.view.instants import local_short
 from tui.view.lines import Line
@@ -19,6 +18,10 @@ from tui.view.safe import fit, safe_line
 from tui.view.states import SEVERITY_BADGES
 from tui.widgets.pulse import TALL_ROWS, Pulse
 from tui.widgets.virtual_log import VirtualLog
+
+if TYPE_CHECKING:
+    from bus.api import Job
+
 
 EVENTS_SHOWN = 60
 EVENTS_EVERY_S = 2
@@ -101,6 +104,8 @@ class PulseScreen(JobsScreen):
         pane = self.query_one("#preview", VirtualLog)
         if not (self.is_current and self.is_online and pane.display) or self._events_asking.is_under_way:
             return
+        from bus.requests import EventList
+
         moment = self.console.moment
         try:
             with self._events_asking.under_way():
@@ -127,6 +132,8 @@ class PulseScreen(JobsScreen):
         """The hour, the day and who used most, where there is room for them."""
         if not (self.is_current and self.is_online) or self.app.size.height < TALL_ROWS:
             return
+        from tui.view.charting import Subject, queries
+
         source, moment = self.session.source, self.console.moment
         since_s = self.now_s - HOUR_S
         asked = queries(Subject(), PANELS, since_s=since_s, until_s=moment, points=60)

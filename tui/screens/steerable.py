@@ -9,9 +9,6 @@ from rich.text import Text
 from textual import on
 from textual.binding import Binding
 
-from bus.api import Happened, Job, Node, Task
-from bus.equipment import Device
-from bus.volumes import PoolEntry, VolumeEntry
 from tui.screens.acting import Scope
 from tui.screens.listing import ListScreen
 from tui.view.actions import FILLED_FIRST, may_be_many
@@ -19,10 +16,13 @@ from tui.view.lines import Line
 from tui.widgets.virtual_table import VirtualTable
 
 if TYPE_CHECKING:
+    from bus.api import Happened, Job, Node, Task
+    from bus.equipment import Device
+    from bus.volumes import PoolEntry, VolumeEntry
     from tui.view.deeds import Ghost
     from tui.view.steering import Steering
 
-Steered = TypeVar("Steered", Job, Task, Node, Happened, Device, VolumeEntry, PoolEntry)
+Steered = TypeVar("Steered", "Job", "Task", "Node", "Happened", "Device", "VolumeEntry", "PoolEntry")
 
 
 class SteerableList(ListScreen[Steered]):

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from bus.bulk import VERBS
 from bus.values import NodeAdmin, Role
 from tui.view.arguments import NOTHING, Arguments
 
@@ -103,6 +102,8 @@ class Back(Struct, frozen=True):
 
 def may_be_many(noun: str, verb: str) -> bool:
     """Whether it can be done to all that a filter lets through."""
+    from bus.bulk import VERBS
+
     return verb in VERBS.get(noun, ())
 
 

@@ -10,7 +10,6 @@ from typing import Literal
 from msgspec import Struct, convert
 
 from bus.mounts import VOLUME_NAME, AccessMode
-from bus.snapshot_policy import parse_policy
 from bus.units import UnitError, parse_duration_s, parse_priority, parse_size_mib
 
 MODES = tuple(AccessMode)
@@ -210,6 +209,8 @@ def fault_of(field: str, text: str) -> str:
             case "source" if text and not all(text.partition("@")):
                 return "expected VOLUME@SNAPSHOT"
             case "snapshots" if text:
+                from bus.snapshot_policy import parse_policy
+
                 parse_policy(text)
             case "nodes" if not all(text.split(",")):
                 return "expected the nodes that have the folder: n1,n2"

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from bus.api import Happened
-from bus.series import METRICS, Aggregate, Measured, Series, SeriesKind, SeriesQuery
+from bus.series import METRICS, Aggregate, SeriesKind, SeriesQuery
 from tui.view.amounts import first_of
 from tui.view.series import Curve, Mark, Panel
 from tui.view.words import WordError, choose
+
+if TYPE_CHECKING:
+    from bus.api import Happened
+    from bus.series import Measured, Series
+
 
 POINTS = 240
 RANGES_S = (900.0, 3_600.0, 6 * 3_600.0, 86_400.0, 7 * 86_400.0, 30 * 86_400.0)

@@ -6,17 +6,21 @@ Names are those of `bus.fields` where both have a field.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from bus.api import Happened, Job, Node, Task
-from bus.bulk import Audited
 from bus.units import format_cpu_millis
 from bus.values import TaskState
 from tui.view.amounts import NONE, age, count, duration, gpus, mebibytes, share
 from tui.view.fields import Field
 from tui.view.instants import local, local_short
 from tui.view.states import NODE_BADGES, SEVERITY_BADGES, TASK_BADGES, job_badge, node_word
+
+if TYPE_CHECKING:
+    from bus.api import Happened, Job, Node, Task
+    from bus.bulk import Audited
+
 
 WAITING_STATES = frozenset(
     {TaskState.PENDING, TaskState.QUEUED, TaskState.ASSIGNED, TaskState.RETRYING, TaskState.REASSIGNED}
@@ -76,8 +80,10 @@ TASK_FIELDS: tuple[Field[Task], ...] = (
     Field("id", "ID", lambda task, _: task.id, wide=True),
 )
 
-_USER = Field[Task]("user", "USER", lambda task, _: task.user or NONE, flexible=True)
-_PLACE = Field[Task]("task", "TASK", lambda task, _: task_name(task) if task.count == 1 else f"{task.job}.*")
+_USER: Field[Task] = Field("user", "USER", lambda task, _: task.user or NONE, flexible=True)
+_PLACE: Field[Task] = Field(
+    "task", "TASK", lambda task, _: task_name(task) if task.count == 1 else f"{task.job}.*"
+)
 
 ALL_TASK_FIELDS: tuple[Field[Task], ...] = (_PLACE, *TASK_FIELDS[1:3], _USER, *TASK_FIELDS[3:])
 """Of the tasks of all jobs, where a range of untouched ones is one row."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from bus.api import Attempt, Candidate, Happened, Job, Node, Task, Why
 from bus.units import counted, format_cpu_millis, format_gpu_millis, format_size_mib
 from bus.values import GpuInfo, Resources
 from tui.view.amounts import NONE, age, duration, gpu_text, share
@@ -16,6 +16,10 @@ from tui.view.instants import local
 from tui.view.lines import Line
 from tui.view.rows import counts_text
 from tui.view.states import NODE_BADGES, SEVERITY_BADGES, TASK_BADGES, job_badge, node_tone, node_word
+
+if TYPE_CHECKING:
+    from bus.api import Attempt, Candidate, Happened, Job, Node, Task, Why
+
 
 LABEL_CELLS = 11
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
-from bus.api import Task
 from bus.units import counted
+
+if TYPE_CHECKING:
+    from bus.api import Task
 
 
 def ranks_text(task: Task) -> str:

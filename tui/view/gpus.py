@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from bus.gpus import Gpu, Quarantine
 from bus.units import format_gpu_millis, format_size_mib
 from tui.view.amounts import NONE, age
 from tui.view.safe import safe_line
 from tui.view.table import Column
+
+if TYPE_CHECKING:
+    from bus.gpus import Gpu, Quarantine
+
 
 COLUMNS = (
     Column("NODE"),

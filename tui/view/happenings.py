@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from bus.api import Happened
+from typing import TYPE_CHECKING
+
 from tui.view.columns import about
 from tui.view.instants import local_short
 from tui.view.lines import Line
 from tui.view.safe import fit, safe_line
 from tui.view.states import SEVERITY_BADGES
+
+if TYPE_CHECKING:
+    from bus.api import Happened
+
 
 ABOUT_CELLS = 12
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from msgspec import Struct
 
-from bus.api import Happened, Job, Node, Task
 from bus.fields import ALL_TASK_FIELDS as ALL_TASK_SORTS
 from bus.fields import EVENT_FIELDS as EVENT_SORTS
 from bus.fields import JOB_FIELDS as JOB_SORTS
@@ -18,6 +17,10 @@ from tui.view.columns import ALL_TASK_FIELDS, EVENT_FIELDS, JOB_FIELDS, NODE_FIE
 from tui.view.fields import Field
 from tui.view.grid import GridColumn
 from tui.view.states import SEVERITY_BADGES, TASK_BADGES, job_badge, node_tone
+
+if TYPE_CHECKING:
+    from bus.api import Happened, Job, Node, Task
+
 
 T = TypeVar("T", bound=Struct)
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from bus.api import Cluster
 from bus.values import JobState, NodeHealth, TaskState
 from tui.view.amounts import NONE, count, share
 from tui.view.safe import fit, safe_line
 from tui.view.series import exact
 from tui.view.states import JOB_BADGES, NODE_BADGES, TASK_BADGES
+
+if TYPE_CHECKING:
+    from bus.api import Cluster
+
 
 Part = tuple[str, str]
 """A text and its tone."""

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
-from bus.api import Error, Whoami
 from bus.errors import (
     ApiError,
     CorralError,
     DecodeError,
     Disconnected,
+    Error,
     NoResponders,
     RequestTimeout,
 )
 from bus.values import Role
+
+if TYPE_CHECKING:
+    from bus.api import Whoami
+
 
 AGAIN = "ctrl-r asks again"
 OTHER_VERSION = "install the same version of Corral on both sides"

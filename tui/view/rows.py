@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from bus.api import Job, Node, Task, TaskCounts
+from typing import TYPE_CHECKING
+
 from bus.supervision import ProcessStatus
 from tui.view.amounts import NONE, count, duration
 from tui.view.columns import JOB_FIELDS, NODE_FIELDS, TASK_FIELDS
 from tui.view.fields import cells, choose, columns
 from tui.view.states import PROCESS_BADGES
 from tui.view.table import Column
+
+if TYPE_CHECKING:
+    from bus.api import Job, Node, Task, TaskCounts
+
 
 _JOB = choose(JOB_FIELDS, (), wide=False)
 _TASK = choose(TASK_FIELDS, (), wide=False)

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from bus.registry import ToolSearch
 from bus.units import format_duration_s
 from bus.values import Stream
 from tui.view.instants import rfc3339
 from tui.view.places import Step
 from tui.view.safe import safe_line
+
+if TYPE_CHECKING:
+    from bus.registry import ToolSearch
+
 
 _LISTS = frozenset({"jobs", "nodes", "events", "tasks"})
 _SINGLES = {

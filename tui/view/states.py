@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
-from bus.api import Job
 from bus.supervision import ProcessHealth
 from bus.values import JobState, NodeAdmin, NodeHealth, TaskState
+
+if TYPE_CHECKING:
+    from bus.api import Job
 
 
 class Badge(Struct, frozen=True):

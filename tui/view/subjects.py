@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
-from bus.api import Happened, Job, Node, Task
-from bus.requests import EventList
+if TYPE_CHECKING:
+    from bus.requests import EventList
+
 
 EVENTS_SHOWN = 60
 
@@ -21,6 +24,9 @@ class Subject(Struct, frozen=True):
 
 def subject_of(row: object) -> Subject | None:
     """Of a job, a task, a node or an event; of other things nothing can be asked."""
+    from bus.api import Happened, Job, Node, Task
+    from bus.requests import EventList
+
     match row:
         case Job():
             number = str(row.number)

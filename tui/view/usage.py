@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from bus.series import Measured, SeriesKind, SeriesQuery
 from tui.view.charting import Subject, queries
 from tui.view.facts import fact, head
 from tui.view.lines import Line
 from tui.view.pulse import sparkline
 from tui.view.series import exact
+
+if TYPE_CHECKING:
+    from bus.series import Measured, SeriesKind, SeriesQuery
+
 
 HOUR_S = 3_600.0
 SPARK_CELLS = 40

@@ -21,6 +21,23 @@ TONES = (*(f"line{place}" for place in range(COLOURS)), "title", "label", "mark-
 class Chart(Widget, can_focus=True):
     """`show` takes what is drawn; the cursor is one for all charts of a screen, who is told by `Moved`."""
 
+    DEFAULT_CSS = """
+    Chart { height: 1fr; width: 1fr; background: $background; }
+    Chart > .chart--plain { color: $foreground; background: $background; }
+    Chart > .chart--title { color: $foreground; background: $background; text-style: bold; }
+    Chart:focus > .chart--title { color: $text-accent; text-style: bold reverse; }
+    Chart > .chart--label { color: $text-muted; background: $background; }
+    Chart > .chart--cursor { background: $primary-muted; }
+    Chart > .chart--line0 { color: $text-primary; background: $background; }
+    Chart > .chart--line1 { color: $text-warning; background: $background; }
+    Chart > .chart--line2 { color: $text-success; background: $background; }
+    Chart > .chart--line3 { color: $text-error; background: $background; }
+    Chart > .chart--line4 { color: $text-accent; background: $background; }
+    Chart > .chart--line5 { color: $foreground; background: $background; }
+    Chart > .chart--mark-event { color: $text-error; background: $background; text-style: bold; }
+    Chart > .chart--mark-policy { color: $text-accent; background: $background; text-style: bold; }
+    """
+
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "chart--plain",
         "chart--cursor",

@@ -30,6 +30,15 @@ class Choice(Struct, frozen=True):
 class Choices(Widget):
     """As high as what it offers. A click posts Picked."""
 
+    DEFAULT_CSS = """
+    Choices { height: auto; background: $surface; display: none; }
+    Choices > .choices--name { color: $foreground; background: $surface; }
+    Choices > .choices--about { color: $text-muted; background: $surface; }
+    Choices > .choices--found { color: $text-accent; background: $surface; text-style: bold; }
+    Choices > .choices--cursor { background: $primary-muted; text-style: bold; }
+    Choices:nocolor > .choices--cursor { text-style: reverse; }
+    """
+
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "choices--name",
         "choices--about",

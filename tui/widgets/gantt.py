@@ -40,6 +40,25 @@ PLANNED_MARK = "◇"
 class GanttChart(LineView, can_focus=True):
     """`show` takes a story; the cursor keeps its node and instant."""
 
+    DEFAULT_CSS = """
+    GanttChart {
+        height: 1fr; background: $background;
+        overflow-x: hidden; overflow-y: scroll; scrollbar-size-vertical: 1;
+    }
+    GanttChart > .gantt--plain { color: $foreground; background: $background; }
+    GanttChart > .gantt--axis { color: $text-muted; background: $background; }
+    GanttChart > .gantt--name { color: $foreground; background: $background; }
+    GanttChart > .gantt--gap { color: $text-disabled; background: $background; }
+    GanttChart > .gantt--cursor { color: $foreground; background: $primary-muted; text-style: bold; }
+    GanttChart > .gantt--ok { color: $text-success; background: $background; }
+    GanttChart > .gantt--busy { color: $text-primary; background: $background; }
+    GanttChart > .gantt--wait { color: $text-accent; background: $background; }
+    GanttChart > .gantt--warn { color: $text-warning; background: $background; }
+    GanttChart > .gantt--bad { color: $text-error; background: $background; }
+    GanttChart > .gantt--idle { color: $text-muted; background: $background; }
+    GanttChart:nocolor > .gantt--cursor { text-style: reverse bold; }
+    """
+
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "gantt--plain",
         "gantt--axis",

@@ -47,6 +47,26 @@ SHADES = (*(f"level{each}" for each in range(LEVELS)), "unknown", "steered", "go
 class HeatMap(ScrollView, can_focus=True):
     """`show` takes the nodes; they keep their places as long as there are the same ones."""
 
+    DEFAULT_CSS = """
+    HeatMap > .heat--plain { color: $foreground; background: $background; }
+    HeatMap > .heat--title { color: $text-muted; background: $background; }
+    HeatMap > .heat--cursor { color: #ffffff; background: $primary; text-style: bold; }
+    HeatMap > .heat--brushed { color: #ff5fd7; background: $primary-muted; text-style: bold; }
+    HeatMap > .heat--level0 { color: #243b6b; }
+    HeatMap > .heat--level1 { color: #27598c; }
+    HeatMap > .heat--level2 { color: #21808d; }
+    HeatMap > .heat--level3 { color: #2ca07a; }
+    HeatMap > .heat--level4 { color: #6cbf4b; }
+    HeatMap > .heat--level5 { color: #c4c531; }
+    HeatMap > .heat--level6 { color: #f0a02b; }
+    HeatMap > .heat--level7 { color: #f2652a; }
+    HeatMap > .heat--unknown { color: #5a5f6a; }
+    HeatMap > .heat--steered { color: #8a5fd0; }
+    HeatMap > .heat--gone { color: #d0103a; }
+    HeatMap:nocolor > .heat--cursor { text-style: reverse bold; }
+    HeatMap:nocolor > .heat--brushed { text-style: underline bold; }
+    """
+
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "heat--plain",
         "heat--title",

@@ -37,7 +37,6 @@ class Hints(OneLine):
     def on_mount(self) -> None:
         """Follow the focus: keys differ between tables."""
         self.screen.bindings_updated_signal.subscribe(self, self.redraw)
-        self.redraw(self.screen)
 
     def on_resize(self) -> None:
         """Say what fits."""
@@ -45,6 +44,8 @@ class Hints(OneLine):
 
     def redraw(self, screen: Screen[object]) -> None:
         """Draw what is allowed now, as far as there is room."""
+        if not self.size.width:
+            return  # not laid out yet: it is told once it is
         text, links = Text(" ", no_wrap=True, overflow="ellipsis"), []
         key_style = self.get_component_rich_style("hints--key")
         for key, label, action in fitting(hints_of(screen), width=self.size.width):

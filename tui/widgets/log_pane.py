@@ -27,6 +27,16 @@ CHOICES: tuple[tuple[Stream, ...], ...] = (BOTH, (Stream.STDOUT,), (Stream.STDER
 class LogPane(LogReading):
     """What keys of a screen have it do; words that one types come from there as well."""
 
+    DEFAULT_CSS = """
+    LogPane { height: 1fr; }
+    LogPane > #title {
+        height: 1; background: $surface; color: $text-muted; text-wrap: nowrap; text-overflow: ellipsis;
+    }
+    LogPane:focus-within > #title { background: $primary-muted; color: $foreground; }
+    LogPane.-alone > #title { display: none; }
+    LogPane:nocolor:focus-within > #title { text-style: bold reverse; }
+    """
+
     def __init__(self, task: str, *, classes: str = "") -> None:
         super().__init__(task, classes=classes)
         self.pinned = False

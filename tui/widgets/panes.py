@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual import work
@@ -18,7 +19,6 @@ from bus.errors import CorralError
 from bus.values import Stream
 from tui.client.asking import Asking
 from tui.client.source import Source
-from tui.client.then import Then
 from tui.ticking import Ticking
 from tui.view.facts import why_facts
 from tui.view.happenings import event_line
@@ -28,6 +28,10 @@ from tui.view.safe import safe_line, text_width
 from tui.view.subjects import Subject
 from tui.widgets.one_line import Link, OneLine
 from tui.widgets.virtual_log import VirtualLog
+
+if TYPE_CHECKING:
+    from tui.client.then import Then
+
 
 RESTED_S = 0.3
 """Nothing is asked about a row that the cursor only passes."""
@@ -142,6 +146,8 @@ class Panes(Vertical):
                     group.create_task(self._keep_pane(name, pane, subject), name=f"pane {name}")
 
     async def _keep_pane(self, name: str, pane: VirtualLog, subject: Subject) -> None:
+        from tui.client.then import Then
+
         asking = self._asking[name]
         lines: list[Line] = []
         while True:

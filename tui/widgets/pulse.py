@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.widgets import Static
 
-from bus.api import Cluster
 from tui.view.pulse import Lately, Part, pulse_lines
 from tui.widgets.virtual_table import TONES
+
+if TYPE_CHECKING:
+    from bus.api import Cluster
+
 
 MOMENTS_MAX = 240
 TALL_ROWS = 34

@@ -23,6 +23,23 @@ INDENT = 3
 class TreeView(LineView, can_focus=True):
     """`show` takes the roots; the cursor stays on its branch."""
 
+    DEFAULT_CSS = """
+    TreeView {
+        height: 1fr; background: $background;
+        overflow-x: hidden; overflow-y: scroll; scrollbar-size-vertical: 1;
+    }
+    TreeView > .tree--plain { color: $foreground; background: $background; }
+    TreeView > .tree--guide { color: $text-muted; background: $background; }
+    TreeView > .tree--cursor { color: $foreground; background: $primary-muted; text-style: bold; }
+    TreeView > .tree--ok { color: $text-success; background: $background; }
+    TreeView > .tree--busy { color: $text-primary; background: $background; }
+    TreeView > .tree--wait { color: $text-accent; background: $background; }
+    TreeView > .tree--warn { color: $text-warning; background: $background; }
+    TreeView > .tree--bad { color: $text-error; background: $background; }
+    TreeView > .tree--idle { color: $text-muted; background: $background; }
+    TreeView:nocolor > .tree--cursor { text-style: reverse; }
+    """
+
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "tree--plain",
         "tree--guide",

@@ -12,11 +12,10 @@ from agent.config import Config, parse_arguments
 from agent.loop import Agent
 from bus import messages as m
 from bus import subjects
-from bus.api import ErrorReply
 from bus.artifacts import Kept, KeptFile, KeptReply, LeftFile
 from bus.children import ChildEnd, ChildrenAsked, ChildrenOf, ChildrenReply
 from bus.codec import decode_from_agent, decode_from_agent_reply, encode
-from bus.errors import ApiError, DecodeError
+from bus.errors import ApiError, DecodeError, ErrorReply
 from bus.memory import MemoryBus, MemoryHub
 from bus.refusal import refusal
 from bus.results import Place, Progress, ProgressReply, Told

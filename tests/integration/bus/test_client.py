@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from bus import subjects
-from bus.api import Cluster, Error, JobChanged, TaskCounts
+from bus.api import Cluster, JobChanged, TaskCounts
 from bus.client import Client
 from bus.codec import Codec, answer, codec_of, decode_request, encode
 from bus.connection import NatsBus
-from bus.errors import ApiError, CredentialsError, Forbidden, NoResponders
+from bus.errors import ApiError, CredentialsError, Error, Forbidden, NoResponders
 from bus.layout import ClientSettings, Layout, write_client_settings, write_secret
 from bus.transport import Message
 from bus.values import JobState, Resources, Role

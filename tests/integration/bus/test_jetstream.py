@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 
 from bus import server, storage
-from bus.api import Error, ErrorReply
 from bus.auth import Authority
 from bus.codec import decode
 from bus.connection import NatsBus
-from bus.errors import TooLarge
+from bus.errors import Error, ErrorReply, TooLarge
 from bus.jetstream import Submission, Submissions, ensure_buckets, ensure_streams
 from bus.transport import Message
 from bus.values import Role

@@ -17,9 +17,8 @@ from agent.core.pacing import Pace
 from agent.peers import Peers, Wanted
 from agent.streams.blobs import BlobStreams
 from agent.streams.server import StreamServer
-from bus.api import ErrorReply
 from bus.codec import decode_from_agent, encode
-from bus.errors import ApiError, Forbidden
+from bus.errors import ApiError, ErrorReply, Forbidden
 from bus.memory import MemoryHub
 from bus.messages import OpenStream
 from bus.refusal import refusal

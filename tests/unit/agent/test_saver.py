@@ -16,11 +16,10 @@ from agent.core.keeping import Limits
 from agent.core.model import Order, Work
 from agent.saver import Saver
 from agent.taking import CLUSTER
-from bus.api import ErrorReply
 from bus.checkpointing import Checkpointing
 from bus.checkpoints import ResumeAsked, ResumeReply, Saved, SavedFile, SavedReply
 from bus.codec import decode_from_agent, encode
-from bus.errors import ApiError, BusError
+from bus.errors import ApiError, BusError, ErrorReply
 from bus.memory import MemoryHub
 from bus.refusal import refusal
 from bus.transport import Message

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from bus import subjects
-from bus.api import Error, Following, Job, JobChanged, Log, Task, TaskChanged, TaskCounts
+from bus.api import Following, Job, JobChanged, Log, Task, TaskChanged, TaskCounts
 from bus.client import Client
 from bus.codec import Codec, answer, codec_of, decode_request, encode
+from bus.errors import Error
 from bus.memory import MemoryHub
 from bus.messages import LogChunk
 from bus.requests import JobQuery, LogFollow, LogQuery, TaskQuery

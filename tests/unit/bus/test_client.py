@@ -10,11 +10,11 @@ import pytest
 from msgspec.structs import replace
 
 from bus import long_lists, patience
-from bus.api import OPERATIONS, Error, JobChanged, NodeChanged, TaskChanged
+from bus.api import OPERATIONS, JobChanged, NodeChanged, TaskChanged
 from bus.calls import Calls
 from bus.client import Client
 from bus.codec import Codec, encode
-from bus.errors import ApiError, CredentialsError, DecodeError, NoResponders, TooLarge
+from bus.errors import ApiError, CredentialsError, DecodeError, Error, NoResponders, TooLarge
 from bus.requests import Cancel, JobList, TaskList, WhatIf
 from bus.spec import JobSpec, ResourceSpec
 from bus.values import JobState, NodeAdmin, NodeHealth, TaskState

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bus import faults
-from bus.api import OPERATIONS, Error, Job, Log, Submitted
+from bus.api import OPERATIONS, Job, Log, Submitted
 from bus.codec import (
     Codec,
     answer,
@@ -25,7 +25,7 @@ from bus.codec import (
     decode_to_agent_reply,
     encode,
 )
-from bus.errors import ApiError, DecodeError
+from bus.errors import ApiError, DecodeError, Error
 from bus.limits import BYTES_MAX, KEYS_MAX
 from bus.messages import (
     Assign,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from bus import follow
-from bus.api import Error
+from bus.errors import Error
 from bus.requests import LogFollow, LogQuery
 from bus.values import Stream, TaskState
 from tests.unit.bus.fake_coordinator import FakeCoordinator

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 from msgspec import Struct, inspect
 
-from bus.api import OPERATIONS, Error
+from bus.api import OPERATIONS
 from bus.codec import Codec, answer, codec_of, decode_answer, decode_request, encode
-from bus.errors import ApiError
+from bus.errors import ApiError, Error
 
 DEEPEST = 3
 

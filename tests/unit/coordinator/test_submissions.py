@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from bus.api import Error
-from bus.errors import ApiError, Disconnected
+from bus.errors import ApiError, Disconnected, Error
 from bus.jetstream import Submission
 from bus.values import UserName
 from coordinator import submissions

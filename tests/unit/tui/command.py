@@ -11,9 +11,10 @@ import pytest
 from msgspec import Struct
 
 from bus import subjects
-from bus.api import Error, Job, Task, TaskCounts, Whoami
+from bus.api import Job, Task, TaskCounts, Whoami
 from bus.client import Client
 from bus.codec import answer, codec_of, decode_request
+from bus.errors import Error
 from bus.memory import MemoryHub
 from bus.transport import Message
 from bus.values import JobKind, JobState, Resources, Role, TaskState

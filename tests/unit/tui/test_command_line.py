@@ -9,8 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from bus.api import Error
-from bus.errors import ApiError, CredentialsError, DecodeError, Disconnected, NoResponders, RequestTimeout
+from bus.errors import (
+    ApiError,
+    CredentialsError,
+    DecodeError,
+    Disconnected,
+    Error,
+    NoResponders,
+    RequestTimeout,
+)
 from bus.spec import Constraints
 from tui.cli import diagnostics
 from tui.cli.diagnostics import CommandError, Exit

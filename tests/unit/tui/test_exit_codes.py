@@ -8,9 +8,9 @@ import re
 import pytest
 from msgspec import Struct
 
-from bus.api import Cancelled, Changed, Error, Node, Submitted, TaskCounts
+from bus.api import Cancelled, Changed, Node, Submitted, TaskCounts
 from bus.codes import CODES
-from bus.errors import Disconnected
+from bus.errors import Disconnected, Error
 from bus.requests import Cancel, JobQuery, NodeSteer, Retry, TaskQuery
 from bus.spec import JobSpec
 from bus.values import JobState, NodeAdmin, NodeHealth, NodeKind, Resources, TaskState

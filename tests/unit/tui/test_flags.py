@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.api import Error
+from bus.errors import Error
 from tests.unit.tui.command import Answer, Corral
 
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import to_builtins
 
-from bus.api import Error
 from bus.codec import from_fields
+from bus.errors import Error
 from bus.spec import JobSpec
 from tui.cli.dispatch import parse
 from tui.cli.form import LINES, Form, check, form_of, is_typable, told

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from bus.api import Changed, Error, Happened, Node, Resolved, Tasks
+from bus.api import Changed, Happened, Node, Resolved, Tasks
 from bus.bulk import (
     Audited,
     AuditList,
@@ -22,6 +22,7 @@ from bus.bulk import (
     JobPriority,
     NodeLabel,
 )
+from bus.errors import Error
 from bus.requests import TaskList
 from bus.values import NodeAdmin, NodeHealth, NodeKind, Resources, TaskState
 from tests.unit.tui.command import Corral, a_task

@@ -6,12 +6,13 @@ from importlib.metadata import version
 
 import pytest
 
-from bus.api import Error, Whoami
+from bus.api import Whoami
 from bus.errors import (
     ApiError,
     CorralError,
     DecodeError,
     Disconnected,
+    Error,
     NoResponders,
     RequestTimeout,
     TooLarge,

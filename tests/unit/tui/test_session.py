@@ -8,8 +8,8 @@ from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
-from bus.api import Error, JobChanged, NodeChanged, TaskCounts, Whoami
-from bus.errors import ApiError, CorralError, DecodeError, Disconnected, Forbidden, RequestTimeout
+from bus.api import JobChanged, NodeChanged, TaskCounts, Whoami
+from bus.errors import ApiError, CorralError, DecodeError, Disconnected, Error, Forbidden, RequestTimeout
 from bus.trust import LOGIN_HINT, expired
 from bus.values import JobState, NodeAdmin, NodeHealth, Role
 from tui.client import session as session_module
