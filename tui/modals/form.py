@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from textual import work
 from textual.widgets import Static
 
-from bus.errors import ApiError, CorralError
+from bus.errors import ApiError, CorralError, Error
 from bus.spec import JobSpec
 from tui.client.asking import patiently
 from tui.client.source import Source
@@ -18,7 +18,6 @@ from tui.view.refusals import error_text, waiting_text
 from tui.view.safe import safe_line
 
 if TYPE_CHECKING:
-    from bus.errors import Error
     from tui.app import Console
 
 T = TypeVar("T")

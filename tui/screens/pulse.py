@@ -10,12 +10,9 @@ from textual.widget import Widget
 from bus.errors import CorralError
 from tui.client.asking import Asking
 from tui.screens.jobs import JobsScreen
-from tui.view.columns import about
-from tui.view.instants import local_short
+from tui.view.happenings import event_line
 from tui.view.lines import Line
 from tui.view.pulse import Lately
-from tui.view.safe import fit, safe_line
-from tui.view.states import SEVERITY_BADGES
 from tui.widgets.pulse import TALL_ROWS, Pulse
 from tui.widgets.virtual_log import VirtualLog
 
@@ -117,14 +114,7 @@ class PulseScreen(JobsScreen):
             self.call_later(self._load_events)
             return
         now_s = self.now_s
-        self._events = []
-        for event in answer.events:
-            badge = SEVERITY_BADGES.get(event.severity, SEVERITY_BADGES["info"])
-            at = local_short(event.at, now_s=now_s)
-            subject = fit(safe_line(about(event)), 12)
-            self._events.append(
-                Line(f"{at}  {subject}  {event.message or event.kind}", badge.tone, badge.glyph)
-            )
+        self._events = [event_line(event, now_s=now_s) for event in answer.events]
         pane.replace(self._events)
 
     @work(exclusive=True, group="lately")
